@@ -1,0 +1,255 @@
+//! What was typed. What it means is found out in [`settings`](super::settings) and in the commands.
+
+mod backup;
+mod doctor;
+mod drill;
+mod init;
+mod member;
+mod policy;
+mod restore;
+mod snapshots;
+mod upkeep;
+mod verify;
+#[cfg(not(feature = "full"))]
+mod writer;
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{model::VaultId, store::s3::Checksum};
+
+pub use backup::BackupArgs;
+pub use doctor::{AsArg, DoctorArgs};
+pub use drill::DrillArgs;
+pub use init::{By, InitArgs, Mode};
+pub use member::{AddArgs, MemberAddArgs, MemberCommand, RevokeArgs, RoleArg, WriterCommand};
+pub use policy::{PolicyArgs, PolicyRoleArg, ProviderArg};
+pub use restore::RestoreArgs;
+pub use snapshots::SnapshotsArgs;
+pub use upkeep::{PruneArgs, RenewArgs};
+pub use verify::{DepthArg, VerifyArgs};
+#[cfg(not(feature = "full"))]
+pub use writer::{COMMANDS, Command};
+
+/// The examples, and what the exit codes mean.
+macro_rules! after {
+    ($examples:literal) => {
+        concat!(
+            "Examples:\n",
+            $examples,
+            "
+
+Exit codes:
+    0  done
+    1  failed
+    2  wrong usage or configuration
+    3  some sources failed, others have their snapshot
+    4  damage found
+    5  protection weaker than promised
+    6  drill failed
+   10  no vault there
+   12  no identity given opens it
+   75  try again: the store can't be reached, or another run of this writer is under way
+  130  interrupted"
+        )
+    };
+}
+
+#[cfg(feature = "full")]
+const AFTER: &str = after!(
+    "  strongroom init --vault file:///mnt/vault --out /etc/strongroom
+  strongroom backup --name orders -- pg_dump -Z0 orders
+  strongroom snapshots
+  strongroom restore latest --source orders -i recovery.key --to /tmp/orders"
+);
+#[cfg(not(feature = "full"))]
+const AFTER: &str = after!(
+    "  strongroom backup --name orders -- pg_dump -Z0 orders
+  strongroom doctor"
+);
+
+const AFTER_LONG: &str = "\
+Environment: STRONGROOM_CONFIG, _VAULT, _VAULT_ID, _ENDPOINT, _REGION, _PATH_STYLE, _CREDENTIALS, _CHECKSUM and _CONDITIONAL_PUT stand in for the \
+options of these names, STRONGROOM_IDENTITY (a path, or the identity itself) for --identity. An option beats a variable, a variable beats the \
+configuration.
+
+Standard output carries the result, standard error everything else. With --json the result is one document, \
+{\"command\",\"ok\",\"result\",\"findings\",\"error\"}, also when the command fails.
+
+";
+
+/// Immutable, encrypted, deduplicated backups that the machine they come from can neither read nor delete.
+#[derive(Debug, Parser)]
+#[command(name = "strongroom", version, max_term_width = 100, after_help = AFTER,
+    after_long_help = format!("{AFTER_LONG}{AFTER}"), subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct Global {
+    /// The configuration [default: ./strongroom.toml, if it is there]
+    #[arg(long, global = true, help_heading = "General options", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The vault, such as `s3://bucket/prefix` or `file:///mnt/vault`
+    #[arg(long, global = true, help_heading = "General options", value_name = "URL")]
+    pub vault: Option<String>,
+    /// The id that the vault must have. Whatever else is there is refused
+    #[arg(long, global = true, help_heading = "General options", value_name = "ID")]
+    pub vault_id: Option<VaultId>,
+    /// The URL of an S3 server other than AWS, such as `http://127.0.0.1:8333`
+    #[arg(long, global = true, help_heading = "S3 options", value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// The region of the bucket
+    #[arg(long, global = true, help_heading = "S3 options", value_name = "R")]
+    pub region: Option<String>,
+    /// Name the bucket in the path of requests, as most servers other than AWS need it
+    #[arg(long, global = true, help_heading = "S3 options")]
+    pub path_style: bool,
+    /// Where credentials come from: `file:PATH`, `profile:NAME`, `process:CMD`, `systemd:NAME`, `ambient` and more
+    #[arg(long, global = true, help_heading = "S3 options", value_name = "SPEC")]
+    pub credentials: Option<String>,
+    /// What a put sends along for the server to verify: `crc32c` [default], `crc64nvme` or `sha256`
+    #[arg(long, global = true, help_heading = "S3 options", value_name = "ALGORITHM")]
+    pub checksum: Option<Checksum>,
+    /// The server has no conditional puts: look before each put. Then no two writers may share a name
+    #[arg(long, global = true, help_heading = "S3 options")]
+    pub no_conditional_put: bool,
+    /// Write the result as one JSON document
+    #[arg(long, global = true, help_heading = "General options")]
+    pub json: bool,
+    /// Show only warnings, errors and data that was asked for
+    #[arg(long, short, global = true, help_heading = "General options", conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Log what happens to standard error; twice for more
+    #[arg(long, short, global = true, help_heading = "General options", action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Show no progress bars
+    #[arg(long, global = true, help_heading = "General options")]
+    pub no_progress: bool,
+}
+
+/// What to do.
+#[cfg(feature = "full")]
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a vault, the keys that open it, and a writer for it
+    Init(InitArgs),
+    /// Back up the configured sources, or one given here
+    Backup(BackupArgs),
+    /// List the snapshots, newest last
+    Snapshots(SnapshotsArgs),
+    /// Bring a snapshot back
+    Restore(RestoreArgs),
+    /// Hold what the vault has against what was signed
+    Verify(VerifyArgs),
+    /// Print the policy with the least that a role needs of its bucket
+    Policy(PolicyArgs),
+    /// Find out what the credentials at hand can do to the vault
+    Doctor(DoctorArgs),
+    /// Extend the locks of what snapshots need, as the keeper
+    Renew(RenewArgs),
+    /// Delete what no snapshot needs and no lock protects, as the pruner
+    Prune(PruneArgs),
+    /// Who may write, and who may sign what they found
+    #[command(subcommand)]
+    Member(MemberCommand),
+    /// The same, for writers
+    #[command(subcommand)]
+    Writer(WriterCommand),
+    /// Restore into a throwaway engine, check what comes back, and leave signed evidence
+    Drill(DrillArgs),
+    /// The writer's local memory
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// The writer's local memory.
+#[derive(Debug, Subcommand)]
+pub enum CatalogCommand {
+    /// Fill it again from the writer's own indexes in the vault
+    Rebuild,
+}
+
+/// Identities.
+#[derive(Debug, Args)]
+pub struct IdentityArgs {
+    /// An identity that opens the backups: the path of an age identity file or an ssh private key, or - for standard
+    /// input. May be given more than once
+    #[arg(long, short, value_name = "FILE")]
+    pub identity: Vec<OsString>,
+}
+
+/// The commands as they are typed.
+#[cfg(feature = "full")]
+pub const COMMANDS: &[&str] = &[
+    "init",
+    "backup",
+    "snapshots",
+    "restore",
+    "verify",
+    "doctor",
+    "renew",
+    "prune",
+    "member",
+    "writer",
+    "drill",
+    "policy",
+    "catalog",
+    "completions",
+    "man",
+];
+
+#[cfg(feature = "full")]
+impl Command {
+    /// The command as documents name it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Init(_) => "init",
+            Self::Backup(_) => "backup",
+            Self::Snapshots(_) => "snapshots",
+            Self::Restore(_) => "restore",
+            Self::Verify(_) => "verify",
+            Self::Policy(_) => "policy",
+            Self::Doctor(_) => "doctor",
+            Self::Renew(_) => "renew",
+            Self::Prune(_) => "prune",
+            Self::Member(MemberCommand::Add(_)) => "member add",
+            Self::Member(MemberCommand::Revoke(_)) => "member revoke",
+            Self::Writer(WriterCommand::Add(_)) => "writer add",
+            Self::Writer(WriterCommand::Revoke(_)) => "writer revoke",
+            Self::Drill(_) => "drill",
+            Self::Catalog(CatalogCommand::Rebuild) => "catalog rebuild",
+            Self::Completions { .. } => "completions",
+            Self::Man => "man",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,113 @@
+//! `member` and `writer`, as they are typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::IdentityArgs;
+use crate::{
+    format::certificate::Role,
+    model::{Name, Time},
+};
+
+/// What a member may sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleArg {
+    /// Snapshots
+    Writer,
+    /// Evidence of drills
+    Driller,
+    /// Evidence of verifications
+    Auditor,
+    /// Evidence of lock proofs
+    Pruner,
+}
+
+impl From<RoleArg> for Role {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Writer => Self::Writer,
+            RoleArg::Driller => Self::Driller,
+            RoleArg::Auditor => Self::Auditor,
+            RoleArg::Pruner => Self::Pruner,
+        }
+    }
+}
+
+/// `member`.
+#[derive(Debug, Subcommand)]
+pub enum MemberCommand {
+    /// Make the keys of a new member, signed by the root
+    Add(MemberAddArgs),
+    /// Make suspect what a member signed from a time on
+    Revoke(RevokeArgs),
+}
+
+/// `writer`.
+#[derive(Debug, Subcommand)]
+pub enum WriterCommand {
+    /// Make the keys of a new writer, signed by the root
+    Add(AddArgs),
+    /// Make suspect what a writer wrote from a time on
+    Revoke(RevokeArgs),
+}
+
+/// `member add`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  strongroom member add ci --role driller -i owner.key --out ci --member-credentials file:ci-s3.toml
+  strongroom member add vault-host --role pruner -i owner.key --out pruner
+
+It writes strongroom.toml and NAME.key. The store's own credentials and rights are given in the store.")]
+pub struct MemberAddArgs {
+    /// What it may sign
+    #[arg(long, value_enum)]
+    pub role: RoleArg,
+    /// The rest.
+    #[command(flatten)]
+    pub add: AddArgs,
+}
+
+/// `writer add`.
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    /// Its name, which nobody in this vault has or had: also the prefix of what it may write
+    #[arg(value_name = "NAME")]
+    pub name: Name,
+    /// Where it will get its credentials from, for its configuration. The owner's are never written down
+    #[arg(long, alias = "writer-credentials", value_name = "SPEC")]
+    pub member_credentials: Option<String>,
+    /// Where the files go that it writes
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub out: PathBuf,
+    /// An owner's identity.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `member revoke` and `writer revoke`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  strongroom writer revoke db1 --from 2026-11-20T03:00:00Z -i owner.key
+
+Later snapshots of the writer stay and can be restored by their ids. To move the time, revoke again: the last counts.")]
+pub struct RevokeArgs {
+    /// The member
+    #[arg(value_name = "NAME")]
+    pub name: Name,
+    /// From when on what it signed is suspect, by the store's clock, all of that second included
+    #[arg(long, value_name = "TIME")]
+    pub from: Time,
+    /// An owner's identity.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+impl From<WriterCommand> for MemberCommand {
+    fn from(command: WriterCommand) -> Self {
+        match command {
+            WriterCommand::Add(add) => Self::Add(MemberAddArgs { role: RoleArg::Writer, add }),
+            WriterCommand::Revoke(args) => Self::Revoke(args),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `restore`, as it is typed.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::IdentityArgs;
+use crate::model::{Name, Time};
+
+/// `restore`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  strongroom restore 4f1c0a9b -i recovery.key --to /tmp/back
+  strongroom restore latest --source orders -i recovery.key --to - | psql orders
+  strongroom restore latest --source code --at 2026-11-22T06:00:00Z --ref main -i recovery.key --to /tmp/back
+
+It needs the vault and an identity, and nothing of the machine that was backed up. Nothing is overwritten.")]
+pub struct RestoreArgs {
+    /// The beginning of a snapshot's id (8 digits at least), or `latest`
+    pub snapshot: String,
+    /// With latest: of which source
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<Name>,
+    /// With latest: the newest that is not younger than this, such as 2026-11-22T06:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Time>,
+    /// The identities.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    /// The directory in which <source>/<stream> is made (<source>.git for a repository), or - for standard output
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Only this stream, by its name or path
+    #[arg(long, value_name = "NAME")]
+    pub stream: Option<String>,
+    /// Of a git repository only this ref, with its history
+    #[arg(long = "ref", value_name = "REF", conflicts_with = "stream")]
+    pub reference: Option<String>,
+}

@@ -1,0 +1,42 @@
+//! The commands of the writer's own build: a list of what it may do. What is not on it can't be reached, and so is not
+//! in the program.
+
+use clap::Subcommand;
+
+use super::{BackupArgs, CatalogCommand, DoctorArgs};
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Back up the configured sources, or one given here
+    Backup(BackupArgs),
+    /// Find out what the credentials at hand can do to the vault
+    Doctor(DoctorArgs),
+    /// The writer's local memory
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// The commands as they are typed.
+pub const COMMANDS: &[&str] = &["backup", "doctor", "catalog", "completions", "man"];
+
+impl Command {
+    /// The command as documents name it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Backup(_) => "backup",
+            Self::Doctor(_) => "doctor",
+            Self::Catalog(CatalogCommand::Rebuild) => "catalog rebuild",
+            Self::Completions { .. } => "completions",
+            Self::Man => "man",
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Each command: settings become keys, stores and sources, the work is done in `ops`, and what comes back is shown.
+//! Here is what all of them share; each has a file of its own.
+
+mod backup;
+mod catalog;
+mod doctor;
+mod drill;
+mod init;
+mod member;
+mod policy;
+mod restore;
+mod snapshots;
+mod upkeep;
+mod verify;
+#[cfg(not(feature = "full"))]
+mod writer;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Handle;
+
+use super::{
+    args::{CatalogCommand, Command, Global, IdentityArgs},
+    bars::Bars,
+    error::CliError,
+    failure::Failure,
+    help,
+    identity::{self, Identities},
+    outdir::Access,
+    render::{Output, finding_line},
+    settings::{Settings, real_env},
+    wiring::{self, SystemClock},
+};
+use crate::{
+    format::writer_key::Writer,
+    model::{Cancel, Finding, Progress, Severity},
+    ops::{self, OpsError, Pin},
+    store::{VaultUrl, credentials::CredentialsSpec, s3::S3Settings},
+    vault::{Vault, writer::Workplace},
+};
+
+#[cfg(not(feature = "full"))]
+pub use writer::run;
+
+/// What every command works with.
+pub struct Context {
+    /// Options of every command.
+    pub global: Global,
+    /// Shows the progress.
+    pub bars: Arc<Bars>,
+    /// Set by Ctrl-C.
+    pub cancel: Cancel,
+    /// What was found so far.
+    pub findings: Mutex<Vec<Finding>>,
+}
+
+impl Context {
+    /// Keeps what was found for the document, and tells people now: a warning that comes after the restore is late.
+    pub fn found(&self, findings: Vec<Finding>) {
+        for finding in &findings {
+            let told = finding.severity > Severity::Info || !self.global.quiet;
+            if told && !self.global.json {
+                self.bars.say(&finding_line(finding));
+            }
+        }
+        self.keep(findings);
+    }
+
+    /// Keeps what was found for the document.
+    fn keep(&self, findings: Vec<Finding>) {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner).extend(findings);
+    }
+}
+
+/// What a command gives back, and why it failed after all.
+type Done = (Output, Option<Failure>);
+
+/// Runs a command.
+///
+/// # Errors
+/// If it fails before there is anything to show.
+#[cfg(feature = "full")]
+pub async fn run(context: &Context, command: Command) -> Result<Done, CliError> {
+    match command {
+        Command::Init(args) => init::run(context, args).await,
+        Command::Backup(args) => backup::run(context, args).await,
+        Command::Snapshots(args) => snapshots::run(context, args).await,
+        Command::Restore(args) => restore::run(context, args).await,
+        Command::Verify(args) => verify::run(context, args).await,
+        Command::Policy(args) => policy::run(context, args),
+        Command::Doctor(args) => doctor::run(context, args).await,
+        Command::Renew(args) => upkeep::renew(context, args).await,
+        Command::Prune(args) => upkeep::prune(context, args).await,
+        Command::Member(command) => member::run(context, command).await,
+        Command::Writer(command) => member::run(context, command.into()).await,
+        Command::Drill(args) => Box::pin(drill::run(context, args)).await,
+        Command::Catalog(CatalogCommand::Rebuild) => catalog::rebuild(context).await,
+        Command::Completions { shell } => Ok((Output::Text(help::completions(shell)), None)),
+        Command::Man => Ok((Output::Text(help::man()), None)),
+    }
+}
+
+async fn workplace(context: &Context, settings: &Settings, writer: Writer) -> Result<Workplace, CliError> {
+    Ok(Workplace {
+        store: wiring::open_store(settings).await?,
+        writer: Arc::new(writer),
+        clock: Arc::new(SystemClock),
+        progress: Arc::clone(&context.bars) as Arc<dyn Progress>,
+        cancel: context.cancel.clone(),
+    })
+}
+
+/// Runs what blocks on a thread that may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce(&Handle) -> ops::Result<T> + Send + 'static,
+) -> Result<T, CliError> {
+    let runtime = Handle::current();
+    let joined = tokio::task::spawn_blocking(move || work(&runtime)).await;
+    Ok(joined.map_err(|_| OpsError::Defect("the thread of the command"))??)
+}
+
+/// Opens the vault that the settings, and the identities if there are any, mean.
+async fn open(settings: &Settings, identities: Option<&Identities>) -> Result<Vault, CliError> {
+    let store = wiring::open_store(settings).await?;
+    let mut pins: Vec<Pin> = settings.pins.clone();
+    pins.extend(identities.into_iter().flat_map(|identities| identities.pins.iter().cloned()));
+    Ok(ops::open_vault(&store, &pins).await?)
+}
+
+/// How a new member and the responder will reach the vault, if it is in a bucket.
+fn access(settings: &Settings, credentials: Option<&str>, option: &str) -> Result<Option<Access>, CliError> {
+    if let Some(spec) = credentials {
+        spec.parse::<CredentialsSpec>()?;
+    }
+    match settings.vault()? {
+        VaultUrl::Local(_) if credentials.is_some() => Err(no_bucket(option)),
+        VaultUrl::Local(_) => Ok(None),
+        VaultUrl::S3 { bucket, prefix } => {
+            let S3Settings { endpoint, region, path_style, checksum, conditional_put, .. } =
+                settings.bucket(bucket, prefix)?;
+            let member = credentials.map(str::to_owned);
+            Ok(Some(Access { endpoint, region, path_style, checksum, conditional_put, member }))
+        }
+    }
+}
+
+/// An option of buckets, given with a directory.
+fn no_bucket(option: &str) -> CliError {
+    let hint = format!("leave {option} out, or give --vault s3://bucket/prefix");
+    CliError::usage("a directory is no bucket and needs no credentials", hint)
+}
+
+fn identities(args: &IdentityArgs) -> Result<Identities, CliError> {
+    identity::load(&args.identity, &real_env)?.ok_or_else(|| {
+        let hint = "give -i FILE (- for standard input) or set STRONGROOM_IDENTITY; the recovery kit says where it is";
+        CliError::usage("an identity is needed to open backups", hint)
+    })
+}

@@ -1,0 +1,61 @@
+//! `restore`.
+
+use std::{path::Path, sync::Arc};
+
+use super::{Context, Done, identities, open};
+use crate::{
+    cli::{
+        args::RestoreArgs,
+        error::CliError,
+        render::Output,
+        settings::{Settings, real_env},
+        target::{Directory, Pipe},
+    },
+    model::{Progress, SourceKind},
+    ops::{
+        self,
+        restore::{RestoreRequest, Target},
+        snapshots::Wanted,
+    },
+};
+
+/// Runs it.
+pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, CliError> {
+    let wanted = wanted(&args)?;
+    let to_stdout = args.to == Path::new("-");
+    if to_stdout && context.global.json {
+        let hint = "give --to a directory, or leave --json out";
+        return Err(CliError::usage("--to - and --json both need standard output", hint));
+    }
+    let settings = Settings::new(&context.global, &real_env)?;
+    let identities = identities(&args.identity)?;
+    let vault = open(&settings, Some(&identities)).await?;
+    context.found(vault.findings.clone());
+    let mut target: Box<dyn Target> =
+        if to_stdout { Box::<Pipe>::default() } else { Box::new(Directory::new(args.to.clone())) };
+    let request = RestoreRequest { wanted, stream: args.stream, reference: args.reference };
+    let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
+    let done =
+        ops::restore::restore(&vault, &identities.opener, &request, &mut *target, &progress, &context.cancel).await;
+    let (report, findings) = done?;
+    context.found(findings);
+    let to = (!to_stdout).then(|| match report.kind {
+        SourceKind::Git => args.to.join(format!("{}.git", report.source)),
+        _ => args.to.join(report.source.as_str()),
+    });
+    Ok((Output::Restore(report, to), None))
+}
+
+fn wanted(args: &RestoreArgs) -> Result<Wanted, CliError> {
+    if args.snapshot == "latest" {
+        let source = args.source.clone().ok_or_else(|| {
+            CliError::usage("`latest` needs --source NAME", "`strongroom snapshots` lists the sources")
+        })?;
+        return Ok(Wanted::Latest { source, at: args.at });
+    }
+    if args.source.is_some() || args.at.is_some() {
+        let hint = "give `latest --source NAME`, or an id alone: it names one snapshot already";
+        return Err(CliError::usage("--source and --at go with `latest`", hint));
+    }
+    Ok(Wanted::id(&args.snapshot)?)
+}

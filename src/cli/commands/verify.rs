@@ -1,0 +1,111 @@
+//! `verify`.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use super::{Context, Done, identities, open};
+use crate::{
+    cli::{
+        args::{DepthArg, VerifyArgs},
+        error::CliError,
+        failure::Failure,
+        files, identity,
+        render::Output,
+        settings::{Settings, real_env},
+        wiring,
+    },
+    model::{Name, Progress, Span},
+    ops::{
+        self,
+        report::{self, Form},
+        snapshots::Wanted,
+        verify::{Checkpoint, Depth, Sample, VerifyRequest},
+    },
+};
+
+/// Runs it.
+pub(super) async fn run(context: &Context, args: VerifyArgs) -> Result<Done, CliError> {
+    if args.depth == DepthArg::Locks && args.sample.is_some() {
+        let hint = "add --depth read or --depth decrypt";
+        return Err(CliError::usage("--sample says how much to read, and the depth locks reads no data", hint));
+    }
+    if matches!(args.sample, Some(Sample::Next(_))) && args.checkpoint.is_none() {
+        let hint = "add --checkpoint FILE, or say which part, such as --sample 3/20";
+        return Err(CliError::usage("only a checkpoint remembers which part is the next", hint));
+    }
+    let wanted = args.snapshot.as_deref().map(Wanted::id).transpose()?;
+    let reports = reports(&args)?;
+    let before = args.checkpoint.as_deref().map(checkpoint).transpose()?.flatten();
+    let settings = Settings::new(&context.global, &real_env)?;
+    // Also where nothing is opened, identities say which vault is meant.
+    let identities = match args.depth {
+        DepthArg::Decrypt => Some(identities(&args.identity)?),
+        DepthArg::Locks | DepthArg::Read => identity::load(&args.identity.identity, &real_env)?,
+    };
+    let member = if args.evidence { wiring::member(&settings)? } else { None };
+    let vault = open(&settings, identities.as_ref()).await?;
+    let depth = match args.depth {
+        DepthArg::Locks => Depth::Locks,
+        DepthArg::Read => Depth::Read,
+        DepthArg::Decrypt => Depth::Decrypt,
+    };
+    let request = VerifyRequest {
+        depth: Some(depth),
+        opener: identities.map(|i| i.opener),
+        wanted,
+        sample: args.sample,
+        schedule: schedule(&settings, &args),
+        checkpoint: before,
+        acknowledge: args.acknowledge,
+        evidence: args.evidence,
+        member,
+    };
+    let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
+    let (report, findings) = ops::verify::verify(&vault, request, &progress, &context.cancel).await?;
+    if let (Some(path), Some(seen)) = (&args.checkpoint, &report.checkpoint) {
+        let text =
+            serde_json::to_vec_pretty(seen).map_err(|_| ops::OpsError::Defect("the encoding of the checkpoint"))?;
+        files::replace(path, &text)?;
+    }
+    let page = report::of_verification(&report, &findings);
+    for (path, form) in reports {
+        files::replace(path, page.write(form).as_bytes())?;
+    }
+    let failure = Failure::of_findings(&findings);
+    context.keep(findings.clone());
+    Ok((Output::Verify(Box::new(report), findings), failure))
+}
+
+/// The reports that are wanted, checked before any work is done.
+fn reports(args: &VerifyArgs) -> Result<Vec<(&Path, Form)>, CliError> {
+    args.report.iter().map(|path| Ok((path.as_path(), form(path)?))).collect()
+}
+
+/// What kind of report belongs into this file.
+///
+/// # Errors
+/// If its name does not say, or it can't be written.
+pub(super) fn form(path: &Path) -> Result<Form, CliError> {
+    files::must_be_writable(path)?;
+    let known = path.extension().and_then(|extension| extension.to_str()).and_then(Form::of_extension);
+    known.ok_or_else(|| {
+        let what = format!("the name {} does not say what kind of report it is", path.display());
+        CliError::usage(what, "give --report a name that ends in .html, .md, .xml or .json")
+    })
+}
+
+/// Reads a checkpoint, if there is one yet.
+fn checkpoint(path: &Path) -> Result<Option<Checkpoint>, CliError> {
+    files::must_be_writable(path)?;
+    let Some(bytes) = files::read(path)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+        let what = format!("{} is no checkpoint: {error}", path.display());
+        CliError::usage(what, "give --checkpoint a file that `verify` wrote, or one that is not there yet")
+    })
+}
+
+/// How often sources are expected, as options say, else the configuration.
+fn schedule(settings: &Settings, args: &VerifyArgs) -> BTreeMap<Name, Span> {
+    let configured = settings.config.iter().flat_map(|config| &config.sources);
+    let configured = configured.filter_map(|source| Some((source.name.clone(), source.every?)));
+    configured.chain(args.expect.iter().cloned()).collect()
+}

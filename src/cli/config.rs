@@ -1,0 +1,285 @@
+//! `strongroom.toml`: read strictly, so that a misspelt key is told and not ignored.
+
+mod delta;
+pub mod drill;
+mod source;
+
+use std::{
+    fmt, fs, io,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use delta::RawDelta;
+use drill::RawDrill;
+use source::RawSource;
+
+use crate::{
+    engine::Servers,
+    model::{Name, Span, Tiers, VaultId},
+    store::{VaultUrl, credentials::CredentialsSpec, s3::Checksum},
+};
+
+/// The largest file that is read, in bytes.
+const LIMIT: u64 = 1 << 20;
+
+pub use source::{GitInput, Input, MariadbInput, SourceConfig, mariadb::dsn_input};
+
+/// What is wrong with a configuration, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("can't read the configuration {}: {source}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The text is not what it should be.
+    #[error("{}:{line}:{column}: {message}", .path.display())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1, in characters.
+        column: usize,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// A configuration whose relative paths were made absolute.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file.
+    pub path: PathBuf,
+    /// The vault.
+    pub url: Option<VaultUrl>,
+    /// The id that it must have.
+    pub id: Option<VaultId>,
+    /// How a bucket is reached.
+    pub s3: S3Config,
+    /// Who writes.
+    pub writer: Option<WriterConfig>,
+    /// Who signs evidence here.
+    pub member: Option<MemberConfig>,
+    /// How long things are kept.
+    pub lock: LockConfig,
+    /// Whether a directory vault sets the immutable flag.
+    pub immutable: bool,
+    /// Servers that are lent for drills.
+    pub servers: Servers,
+    /// What is backed up.
+    pub sources: Vec<SourceConfig>,
+}
+
+/// What `[vault]` says of a bucket.
+#[derive(Debug, Clone, Default)]
+pub struct S3Config {
+    /// The server, if it is not AWS.
+    pub endpoint: Option<String>,
+    /// The bucket's region.
+    pub region: Option<String>,
+    /// Whether the bucket's name goes into the path.
+    pub path_style: Option<bool>,
+    /// Where the credentials come from.
+    pub credentials: Option<CredentialsSpec>,
+    /// What a put sends along for the store to verify.
+    pub checksum: Option<Checksum>,
+    /// Whether the server honours conditional puts.
+    pub conditional_put: Option<bool>,
+}
+
+/// `[writer]`.
+#[derive(Debug, Clone)]
+pub struct WriterConfig {
+    /// Its name, if the key is to be held against it.
+    pub name: Option<Name>,
+    /// Its key file.
+    pub key: PathBuf,
+    /// Where its catalog lives.
+    pub state: PathBuf,
+    /// How many bytes of recent data it keeps there to make deltas of; `None` for no deltas.
+    pub delta_cache: Option<u64>,
+}
+
+/// `[lock]`.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockConfig {
+    /// How long to promise, if shorter than the vault's policy says.
+    pub keep: Option<Span>,
+    /// What the first snapshots of weeks, months and years are kept for.
+    #[serde(default)]
+    pub tiers: Tiers,
+    /// How often everything is stored anew.
+    pub full_every: Option<Span>,
+}
+
+/// `[member]`.
+#[derive(Debug, Clone)]
+pub struct MemberConfig {
+    /// Its name, if the key is to be held against it.
+    pub name: Option<Name>,
+    /// Its key file.
+    pub key: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default)]
+    vault: RawVault,
+    writer: Option<RawWriter>,
+    delta: Option<Spanned<RawDelta>>,
+    member: Option<RawMember>,
+    #[serde(default)]
+    lock: LockConfig,
+    #[serde(default)]
+    local: RawLocal,
+    #[serde(default)]
+    drill: RawDrill,
+    #[serde(default)]
+    source: Vec<Spanned<RawSource>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawVault {
+    url: Option<Spanned<String>>,
+    id: Option<VaultId>,
+    endpoint: Option<String>,
+    region: Option<String>,
+    path_style: Option<bool>,
+    credentials: Option<Spanned<String>>,
+    checksum: Option<Spanned<String>>,
+    conditional_put: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWriter {
+    name: Option<Name>,
+    key: PathBuf,
+    state: PathBuf,
+    delta: Option<Spanned<RawDelta>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMember {
+    name: Option<Name>,
+    key: PathBuf,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawLocal {
+    #[serde(default)]
+    immutable: bool,
+}
+
+/// Something wrong at a place of the text.
+struct Fault(Range<usize>, String);
+
+impl Fault {
+    fn new<T>(at: &Spanned<T>, message: impl fmt::Display) -> Self {
+        Self(at.span(), message.to_string())
+    }
+}
+
+impl Config {
+    /// Reads the configuration at `path`.
+    ///
+    /// # Errors
+    /// If it can't be read, or says anything that is not understood.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let unreadable = |source| ConfigError::Unreadable { path: path.clone(), source };
+        if fs::metadata(&path).map_err(unreadable)?.len() > LIMIT {
+            return Err(unreadable(io::Error::other("it is larger than 1 MiB")));
+        }
+        let text = fs::read_to_string(&path).map_err(unreadable)?;
+        Self::parse(&text, &path)
+    }
+
+    /// Reads the text of the configuration at `path`, which is absolute.
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let wrong = |Fault(at, message): Fault| {
+            let (line, column) = place(text, at.start);
+            ConfigError::Wrong { path: path.to_owned(), line, column, message }
+        };
+        let raw: Raw = toml::from_str(text)
+            .map_err(|error| wrong(Fault(error.span().unwrap_or_default(), error.message().replace('\n', " "))))?;
+        Self::understand(raw, path).map_err(wrong)
+    }
+
+    fn understand(raw: Raw, path: &Path) -> Result<Self, Fault> {
+        let dir = path.parent().unwrap_or(path);
+        let url = parsed(raw.vault.url.as_ref())?;
+        let credentials: Option<CredentialsSpec> = parsed(raw.vault.credentials.as_ref())?;
+        let s3 = S3Config {
+            credentials: credentials.map(|spec| spec.relative_to(dir)),
+            checksum: parsed(raw.vault.checksum.as_ref())?,
+            endpoint: raw.vault.endpoint,
+            region: raw.vault.region,
+            path_style: raw.vault.path_style,
+            conditional_put: raw.vault.conditional_put,
+        };
+        let mut sources: Vec<SourceConfig> = Vec::new();
+        for raw in raw.source {
+            let at = raw.get_ref().name.span();
+            let source = source::understand(raw, dir)?;
+            if sources.iter().any(|other| other.name == source.name) {
+                return Err(Fault(at, format!("there are two sources called {}", source.name)));
+            }
+            sources.push(source);
+        }
+        let in_writer = raw.writer.as_ref().and_then(|writer| writer.delta.as_ref());
+        let delta_cache = delta::understand(raw.delta.as_ref(), in_writer)?;
+        Ok(Self {
+            path: path.to_owned(),
+            url,
+            id: raw.vault.id,
+            s3,
+            writer: raw.writer.map(|writer| WriterConfig {
+                name: writer.name,
+                key: dir.join(writer.key),
+                state: dir.join(writer.state),
+                delta_cache,
+            }),
+            member: raw.member.map(|member| MemberConfig { name: member.name, key: dir.join(member.key) }),
+            lock: raw.lock,
+            immutable: raw.local.immutable,
+            servers: drill::understand(raw.drill, dir)?,
+            sources,
+        })
+    }
+
+    /// The directory of the file.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+}
+
+/// A text that must mean something.
+fn parsed<T: std::str::FromStr<Err: fmt::Display>>(text: Option<&Spanned<String>>) -> Result<Option<T>, Fault> {
+    text.map(|text| text.get_ref().parse().map_err(|e| Fault::new(text, e))).transpose()
+}
+
+/// Line and column of a byte, from 1.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    (line, column)
+}
+
+#[cfg(test)]
+mod tests;

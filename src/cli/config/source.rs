@@ -1,0 +1,246 @@
+//! `[[source]]`: what is backed up.
+
+mod check;
+mod git;
+pub mod mariadb;
+mod postgres;
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::Fault;
+use crate::{
+    model::{Name, Span},
+    ops::drill::Asked,
+    source::{mariadb::Flavour, postgres::PostgresOptions},
+};
+
+pub use git::GitInput;
+pub use mariadb::MariadbInput;
+
+/// One `[[source]]`.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// Its name.
+    pub name: Name,
+    /// What is read.
+    pub input: Input,
+    /// Whether it is right that it gives nothing.
+    pub allow_empty: bool,
+    /// How often `verify` expects a new snapshot.
+    pub every: Option<Span>,
+    /// What a drill asks besides.
+    pub checks: Vec<Asked>,
+}
+
+/// What a source reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A file or a directory.
+    Path(PathBuf),
+    /// Git repositories.
+    Git(GitInput),
+    /// Databases of MariaDB or MySQL.
+    Mariadb(MariadbInput),
+    /// A PostgreSQL server.
+    Postgres(Box<PostgresOptions>),
+    /// An SQLite database.
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// How long another program's lock is waited for.
+        lock_timeout: Option<Span>,
+    },
+    /// A command's standard output.
+    Command {
+        /// The program and its arguments.
+        argv: Vec<String>,
+        /// After this time it is stopped.
+        timeout: Option<Span>,
+        /// Less than this is a failure.
+        min_bytes: Option<u64>,
+        /// What the end of its output must hold.
+        trailer: Option<String>,
+        /// What to call its stream.
+        stream: Option<Name>,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSource {
+    pub(super) name: Spanned<Name>,
+    kind: Kind,
+    #[serde(default)]
+    allow_empty: bool,
+    every: Option<Span>,
+    #[serde(default)]
+    check: Vec<check::RawCheck>,
+    path: Option<Spanned<PathBuf>>,
+    repo: Option<Spanned<String>>,
+    repos: Option<Spanned<git::OneOrMore>>,
+    reflogs: Option<Spanned<bool>>,
+    command: Option<Spanned<Vec<String>>>,
+    timeout: Option<Spanned<Span>>,
+    min_bytes: Option<Spanned<u64>>,
+    trailer: Option<Spanned<String>>,
+    stream: Option<Spanned<Name>>,
+    dsn: Option<Spanned<String>>,
+    databases: Option<Spanned<postgres::RawDatabases>>,
+    fingerprint: Option<Spanned<postgres::RawDepth>>,
+    jobs: Option<Spanned<usize>>,
+    globals: Option<Spanned<bool>>,
+    physical: Option<Spanned<bool>>,
+    bin: Option<Spanned<PathBuf>>,
+    lock_timeout: Option<Spanned<Span>>,
+    host: Option<Spanned<String>>,
+    port: Option<Spanned<u16>>,
+    socket: Option<Spanned<PathBuf>>,
+    user: Option<Spanned<String>>,
+    password_file: Option<Spanned<PathBuf>>,
+    defaults_file: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Path,
+    Git,
+    Postgres,
+    Command,
+    Sqlite,
+    Mariadb,
+    Mysql,
+}
+
+/// The kinds that are servers of MariaDB or MySQL.
+const MARIADB: &[Kind] = &[Kind::Mariadb, Kind::Mysql];
+/// The kinds that are servers.
+const SERVERS: &[Kind] = &[Kind::Postgres, Kind::Mariadb, Kind::Mysql];
+
+impl Kind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Git => "git",
+            Self::Postgres => "postgres",
+            Self::Command => "command",
+            Self::Sqlite => "sqlite",
+            Self::Mariadb => "mariadb",
+            Self::Mysql => "mysql",
+        }
+    }
+}
+
+/// Where a key stands, if it is there.
+type At = Option<Range<usize>>;
+
+impl RawSource {
+    /// The keys that only some kinds have, and which.
+    fn present(&self) -> Vec<(&'static str, At, &'static [Kind])> {
+        fn at<T>(value: Option<&Spanned<T>>) -> At {
+            value.map(Spanned::span)
+        }
+        vec![
+            ("path", at(self.path.as_ref()), &[Kind::Path, Kind::Sqlite]),
+            ("repo", at(self.repo.as_ref()), &[Kind::Git]),
+            ("repos", at(self.repos.as_ref()), &[Kind::Git]),
+            ("reflogs", at(self.reflogs.as_ref()), &[Kind::Git]),
+            ("command", at(self.command.as_ref()), &[Kind::Command]),
+            ("timeout", at(self.timeout.as_ref()), &[Kind::Command]),
+            ("min_bytes", at(self.min_bytes.as_ref()), &[Kind::Command]),
+            ("trailer", at(self.trailer.as_ref()), &[Kind::Command]),
+            ("stream", at(self.stream.as_ref()), &[Kind::Command]),
+            ("lock_timeout", at(self.lock_timeout.as_ref()), &[Kind::Sqlite]),
+            ("dsn", at(self.dsn.as_ref()), SERVERS),
+            ("databases", at(self.databases.as_ref()), SERVERS),
+            ("fingerprint", at(self.fingerprint.as_ref()), SERVERS),
+            ("host", at(self.host.as_ref()), MARIADB),
+            ("port", at(self.port.as_ref()), MARIADB),
+            ("socket", at(self.socket.as_ref()), MARIADB),
+            ("user", at(self.user.as_ref()), MARIADB),
+            ("password_file", at(self.password_file.as_ref()), MARIADB),
+            ("defaults_file", at(self.defaults_file.as_ref()), MARIADB),
+            ("jobs", at(self.jobs.as_ref()), &[Kind::Postgres]),
+            ("globals", at(self.globals.as_ref()), &[Kind::Postgres]),
+            ("physical", at(self.physical.as_ref()), &[Kind::Postgres]),
+            ("bin", at(self.bin.as_ref()), &[Kind::Postgres]),
+        ]
+    }
+}
+
+/// What one `[[source]]` means; its relative paths start from `dir`.
+pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceConfig, Fault> {
+    let whole = raw.span();
+    let raw = raw.into_inner();
+    let name = raw.name.get_ref().clone();
+    let kind = raw.kind;
+    // A key of another kind would be a wish that nobody grants.
+    for (key, span, of) in raw.present() {
+        if let Some(span) = span.filter(|_| !of.contains(&kind)) {
+            let of: Vec<String> = of.iter().map(|kind| format!("{:?}", kind.as_str())).collect();
+            let message = format!("{key:?} belongs to sources of kind {}, not {:?}", of.join(" or "), kind.as_str());
+            return Err(Fault(span, message));
+        }
+    }
+    let missing = |key: &str| Fault(whole.clone(), format!("source {name} of kind {:?} needs {key:?}", kind.as_str()));
+    let input = match kind {
+        Kind::Path => Input::Path(dir.join(raw.path.ok_or_else(|| missing("path"))?.into_inner())),
+        Kind::Git => {
+            let reflogs = raw.reflogs.is_some_and(Spanned::into_inner);
+            Input::Git(git::understand(raw.repo, raw.repos, reflogs, dir)?.ok_or_else(|| missing("repo"))?)
+        }
+        Kind::Mariadb | Kind::Mysql => {
+            let flavour = if kind == Kind::Mysql { Flavour::Mysql } else { Flavour::Mariadb };
+            let keys = mariadb::Keys {
+                dsn: raw.dsn,
+                host: raw.host,
+                port: raw.port,
+                socket: raw.socket,
+                user: raw.user,
+                password_file: raw.password_file,
+                defaults_file: raw.defaults_file,
+                databases: raw.databases,
+                fingerprint: raw.fingerprint,
+            };
+            Input::Mariadb(mariadb::understand(flavour, keys, dir)?)
+        }
+        Kind::Postgres => {
+            let dsn = raw.dsn.as_ref().ok_or_else(|| missing("dsn"))?;
+            let given = postgres::Given {
+                dsn,
+                databases: raw.databases.as_ref(),
+                fingerprint: raw.fingerprint.as_ref(),
+                jobs: raw.jobs.as_ref(),
+                globals: raw.globals.as_ref(),
+                physical: raw.physical.as_ref(),
+                bin: raw.bin.as_ref().map(|bin| dir.join(bin.get_ref())),
+            };
+            Input::Postgres(Box::new(given.understand()?))
+        }
+        Kind::Sqlite => Input::Sqlite {
+            path: dir.join(raw.path.ok_or_else(|| missing("path"))?.into_inner()),
+            lock_timeout: raw.lock_timeout.map(Spanned::into_inner),
+        },
+        Kind::Command => {
+            let argv = raw.command.ok_or_else(|| missing("command"))?;
+            if argv.get_ref().first().is_none_or(String::is_empty) {
+                return Err(Fault::new(&argv, "a command is a list of the program and its arguments"));
+            }
+            Input::Command {
+                argv: argv.into_inner(),
+                timeout: raw.timeout.map(Spanned::into_inner),
+                min_bytes: raw.min_bytes.map(Spanned::into_inner),
+                trailer: raw.trailer.map(Spanned::into_inner),
+                stream: raw.stream.map(Spanned::into_inner),
+            }
+        }
+    };
+    let checks = check::understand(raw.check)?;
+    Ok(SourceConfig { name, input, checks, allow_empty: raw.allow_empty, every: raw.every })
+}

@@ -1,0 +1,134 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("/etc/strongroom/strongroom.toml"))
+}
+
+fn told(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn paths_are_relative_to_the_file() {
+    let config = parse(
+        r#"
+        [vault]
+        url = "file:///srv/vault"
+        [writer]
+        name = "db1"
+        key = "writer.key"
+        state = "/var/lib/strongroom"
+        [lock]
+        keep = "35d"
+        [[source]]
+        name = "files"
+        kind = "path"
+        path = "dumps"
+        [[source]]
+        name = "code"
+        kind = "git"
+        repo = "/srv/code.git"
+        allow_empty = true
+        [[source]]
+        name = "orders"
+        kind = "command"
+        command = ["pg_dump", "-Z0", "orders"]
+        timeout = "2h"
+        min_bytes = 1000
+        trailer = "dump complete"
+        stream = "orders.sql"
+        "#,
+    )
+    .unwrap();
+    let writer = config.writer.unwrap();
+    assert_eq!(writer.key, Path::new("/etc/strongroom/writer.key"));
+    assert_eq!(writer.state, Path::new("/var/lib/strongroom"));
+    assert_eq!(config.lock.keep, Some(Span::days(35)));
+    let inputs: Vec<_> = config.sources.iter().map(|s| (s.name.as_str(), &s.input, s.allow_empty)).collect();
+    assert_eq!(inputs[0], ("files", &Input::Path("/etc/strongroom/dumps".into()), false));
+    assert_eq!(
+        inputs[1],
+        ("code", &Input::Git(GitInput { repos: vec!["/srv/code.git".into()], many: false, reflogs: false }), true)
+    );
+    assert!(matches!(&inputs[2].1, Input::Command { argv, timeout: Some(_), .. } if argv.len() == 3));
+}
+
+#[test]
+fn deltas_are_on_and_bounded_unless_the_file_says_otherwise() {
+    let cache = |head: &str, writer: &str| {
+        let text = format!("{head}\n[writer]\nkey = \"k\"\nstate = \"s\"\n{writer}\n");
+        parse(&text).map(|config| config.writer.unwrap().delta_cache).map_err(|e| e.to_string())
+    };
+    assert_eq!(cache("", "").unwrap(), Some(20 << 30));
+    assert_eq!((cache("delta = false", "").unwrap(), cache("", "delta = false").unwrap()), (None, None));
+    for (head, writer) in
+        [("delta.cache = \"3MiB\"", ""), ("[delta]\ncache = \"3MiB\"", ""), ("", "delta.cache = \"3 MiB\"")]
+    {
+        assert_eq!(cache(head, writer).unwrap(), Some(3 << 20), "{head}{writer}");
+    }
+    assert_eq!(cache("delta = true", "").unwrap(), cache("[delta]", "").unwrap());
+    for (head, writer, place, word) in [
+        ("delta.cache = \"3\\u00b5B\"", "", ":1:15: ", "no size"),
+        ("delta = 3", "", ":1:9: ", "true, false, or a table"),
+        ("[delta]\ncash = \"1GiB\"", "", ":2:1: ", "cash"),
+        ("delta = true", "delta = false", ":5:9: ", "twice"),
+    ] {
+        let told = cache(head, writer).unwrap_err();
+        assert!(told.contains(place) && told.contains(word), "{told}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    let cases = [
+        ("[vault]\nurll = \"x\"\n", ":2:1: ", "urll"),
+        ("[vault]\nurl = \"/srv/vault\"\n", ":2:7: ", "file:///srv/vault"),
+        ("[vault]\nid = \"xyz\"\n", ":2:6: ", "hex"),
+        ("[lock]\nkeep = \"35\"\n", ":2:8: ", "span"),
+        ("[[source]]\nname = \"A\"\nkind = \"path\"\n", ":2:8: ", "valid name"),
+        ("[[source]]\nname = \"a\"\nkind = \"pathh\"\n", ":3:8: ", "pathh"),
+        ("[[source]]\nname = \"a\"\nkind = \"path\"\n", ":1:1: ", "\"path\""),
+        ("[[source]]\nname = \"a\"\nkind = \"path\"\npath = \"x\"\ntimeout = \"1h\"\n", ":5:11: ", "command"),
+        ("[[source]]\nname = \"a\"\nkind = \"command\"\ncommand = []\n", ":4:11: ", "program"),
+        (
+            "[[source]]\nname = \"a\"\nkind = \"path\"\npath = \"x\"\n[[source]]\nname = \"a\"\nkind = \"path\"\npath = \"y\"\n",
+            ":6:8: ",
+            "two sources",
+        ),
+        ("x = é", ":1:5: ", ""),
+        ("[writer]\nkey = \"k\"\n", ":1:1: ", "state"),
+    ];
+    for (text, place, word) in cases {
+        let told = told(text);
+        assert!(told.contains(place) && told.contains(word), "{text:?}: {told}");
+    }
+}
+
+#[test]
+fn places_count_characters() {
+    assert_eq!(place("a\nb", 0), (1, 1));
+    assert_eq!(place("a\nb", 2), (2, 1));
+    assert_eq!(place("é=x", 2), (1, 2));
+    assert_eq!(place("a", 99), (1, 2));
+}
+
+#[test]
+fn servers_are_lent_without_showing_how_to_log_in() {
+    let config = parse(
+        "[drill]\npostgres = \"postgres://drill:hunter2@h/x\"\nmariadb = \"mariadb://drill@h?password-file=pw\"\n",
+    )
+    .unwrap();
+    let login = config.servers.mariadb.as_ref().unwrap();
+    assert_eq!(login.password_file.as_deref(), Some(Path::new("/etc/strongroom/pw")));
+    assert!(config.servers.postgres.as_ref().unwrap().has_password());
+    assert!(!format!("{config:?}").contains("hunter2"));
+    for (text, word) in [
+        ("postgres = \"a='hunter2\"", "not closed"),
+        ("mariadb = \"mariadb://u:hunter2@h\"", "password-file"),
+        ("mariadb = \"mariadb://u@h/shop\"", "leave the database out"),
+        ("mysql = \"mysql://u@h\"", "mysql"),
+    ] {
+        let told = told(&format!("[drill]\n{text}\n"));
+        assert!(told.contains(":2:") && told.contains(word) && !told.contains("hunter2"), "{told}");
+    }
+}

@@ -1,0 +1,432 @@
+//! Errors become words and exit codes here and nowhere else.
+
+use serde::Serialize;
+
+use super::{config::ConfigError, error::CliError};
+use crate::{
+    catalog::{CatalogError, CatalogErrorKind, RunLockError},
+    codec::CodecError,
+    format::FormatError,
+    model::{Finding, Severity},
+    ops::{
+        OpsError,
+        backup::BackupReport,
+        doctor::{Check, Status},
+        drill::DrillReport,
+        prune::PruneReport,
+        verify::worst,
+    },
+    source::redact::redact,
+    store::{StoreError, StoreErrorKind},
+    vault::{VaultError, VaultErrorKind},
+};
+
+/// The exit codes. Scripts depend on them: add, never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done,
+    /// Failed.
+    Failed,
+    /// Wrong usage or configuration.
+    Usage,
+    /// Some sources failed.
+    SomeFailed,
+    /// Damage was found.
+    Damage,
+    /// Protection is weaker than promised.
+    Weak,
+    /// A drill failed.
+    Drill,
+    /// There is no vault there.
+    NoVault,
+    /// No identity opens it.
+    NoIdentity,
+    /// Trying again may help.
+    TryAgain,
+    /// Interrupted.
+    Interrupted,
+}
+
+impl Exit {
+    /// The code.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::SomeFailed => 3,
+            Self::Damage => 4,
+            Self::Weak => 5,
+            Self::Drill => 6,
+            Self::NoVault => 10,
+            Self::NoIdentity => 12,
+            Self::TryAgain => 75,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// A failure as people and scripts see it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Failure {
+    /// What it ends with.
+    #[serde(skip)]
+    pub exit: Exit,
+    /// A stable word for it.
+    pub kind: &'static str,
+    /// What happened, to what.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+/// An exit code, a kind, and what to do next.
+type Verdict = (Exit, &'static str, Option<String>);
+
+const AGAIN: &str = "run the command again later";
+const CLOCK: &str = "set this host's clock (such as by chrony or systemd-timesyncd); locks are counted by the store's";
+const LOCKED_OUT: &str = "the store refuses these credentials; check whose they are and what they may do";
+
+impl Failure {
+    /// What `error` means.
+    #[must_use]
+    pub fn of(error: &CliError) -> Self {
+        let (exit, kind, hint) = judge(error);
+        Self { exit, kind, message: redact(&error.to_string()), hint }
+    }
+
+    /// What `error` means, and what was found before it happened.
+    #[must_use]
+    pub fn with_findings(error: CliError) -> (Self, Vec<Finding>) {
+        let failure = Self::of(&error);
+        let findings = match error {
+            CliError::Ops(OpsError::Vault(error)) => error.findings,
+            _ => Vec::new(),
+        };
+        (failure, findings)
+    }
+
+    /// Why a source has no snapshot.
+    #[must_use]
+    pub fn of_source(error: &OpsError) -> Self {
+        let (exit, kind, hint) = ops(error);
+        Self { exit, kind, message: redact(&error.to_string()), hint }
+    }
+
+    /// A command line that can't be understood.
+    #[must_use]
+    pub fn usage(message: &str) -> Self {
+        Self { exit: Exit::Usage, kind: "usage", message: redact(message), hint: Some("see --help".to_owned()) }
+    }
+
+    /// What a backup's report means, if not success.
+    #[must_use]
+    pub fn of_backup(report: &BackupReport) -> Option<Self> {
+        if report.interrupted {
+            return Some(Self::interrupted_backup(report.snapshots.len()));
+        }
+        let first = report.failed.first()?;
+        let names: Vec<&str> = report.failed.iter().map(|failed| failed.source.as_str()).collect();
+        let verdicts: Vec<Verdict> = report.failed.iter().map(|failed| ops(&failed.error)).collect();
+        let of = report.failed.len() + report.snapshots.len();
+        if of == 1 {
+            let mut failure = Self::of_source(&first.error);
+            failure.message = redact(&format!("no snapshot of {} was made: {}", first.source, first.error));
+            return Some(failure);
+        }
+        let message = format!("{} of {of} sources failed: {}", names.len(), names.join(", "));
+        let hint = Some("the findings say why; the other sources have their snapshots".to_owned());
+        if !report.snapshots.is_empty() {
+            return Some(Self { exit: Exit::SomeFailed, kind: "some-sources-failed", message, hint });
+        }
+        // Where all failed alike, that is what happened.
+        let same = verdicts.windows(2).all(|pair| matches!(pair, [a, b] if a.0 == b.0));
+        let exit = verdicts.first().filter(|_| same).map_or(Exit::Failed, |(exit, ..)| *exit);
+        Some(Self { exit, kind: "all-sources-failed", message, hint: Some("the findings say why".to_owned()) })
+    }
+
+    fn interrupted_backup(whole: usize) -> Self {
+        let message = if whole == 0 {
+            "interrupted: nothing was committed, and earlier snapshots are safe".to_owned()
+        } else {
+            format!("interrupted: {whole} snapshots were committed before, the rest was not; earlier ones are safe")
+        };
+        let hint = Some("the next run finds what was uploaded and goes on from there".to_owned());
+        Self { exit: Exit::Interrupted, kind: "interrupted", message, hint }
+    }
+
+    /// What a doctor's checks mean, if not success.
+    #[must_use]
+    pub fn of_checks(checks: &[Check]) -> Option<Self> {
+        let list = |wanted: &dyn Fn(&Check) -> bool| {
+            let names: Vec<&str> = checks.iter().filter(|check| wanted(check)).map(|check| &*check.name).collect();
+            (!names.is_empty()).then(|| names.join(", "))
+        };
+        let bad = list(&|check| matches!(check.status, Status::Allowed | Status::Failed));
+        let unknown = list(&|check| check.status == Status::CouldNotRun && check.must);
+        let (exit, kind, message, hint) = match (bad, unknown) {
+            (Some(names), _) => {
+                let hint = "each check says what to change, or which permission to take away";
+                (Exit::Weak, "unprotected", format!("not as it should be: {names}"), hint)
+            }
+            (None, Some(names)) => {
+                let hint = "what could not be tried proves nothing: each check says why it could not";
+                (Exit::Failed, "could-not-run", format!("could not be tried: {names}"), hint)
+            }
+            (None, None) => return None,
+        };
+        Some(Self { exit, kind, message: redact(&message), hint: Some(hint.to_owned()) })
+    }
+
+    /// What a pruning's report means, if not success.
+    #[must_use]
+    pub fn of_prune(report: &PruneReport) -> Option<Self> {
+        if let Some(why) = report.blocked.first() {
+            let more = match report.blocked.len() {
+                1 => String::new(),
+                n => format!(" (and {} more)", n - 1),
+            };
+            let message = redact(&format!("nothing was deleted: {why}{more}"));
+            let hint =
+                "install a newer strongroom, or find out what it is: if it is junk, the owner deletes it by hand";
+            return Some(Self { exit: Exit::Weak, kind: "prune-blocked", message, hint: Some(hint.to_owned()) });
+        }
+        let refused = report.refused;
+        let message = format!("the store refused to delete {refused} versions; the others are gone");
+        let hint = Some("the findings say which; check what this role may delete".to_owned());
+        (refused > 0).then_some(Self { exit: Exit::Failed, kind: "prune-refused", message, hint })
+    }
+
+    /// What drills mean, if not success.
+    #[must_use]
+    pub fn of_drill(report: &DrillReport) -> Option<Self> {
+        let failed = report.failed();
+        if failed.is_empty() {
+            return None;
+        }
+        let names: Vec<&str> = failed.iter().map(|name| name.as_str()).collect();
+        let message = format!("{} of {} drills failed: {}", names.len(), report.drills.len(), names.join(", "));
+        let hint = Some("the checks say what is not as it was, or could not be checked".to_owned());
+        Some(Self { exit: Exit::Drill, kind: "drill-failed", message, hint })
+    }
+
+    /// What the findings of a verification mean, if not success.
+    #[must_use]
+    pub fn of_findings(findings: &[Finding]) -> Option<Self> {
+        let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+        let failure = |exit, kind, message, hint: &str| Some(Self { exit, kind, message, hint: Some(hint.to_owned()) });
+        match worst(findings)? {
+            Severity::Info | Severity::Warning => None,
+            Severity::Weak => {
+                let message =
+                    format!("{} snapshots or objects are protected less than promised", count(Severity::Weak));
+                failure(Exit::Weak, "unprotected", message, "a new backup stores what is not locked long enough again")
+            }
+            Severity::Error => {
+                let message = format!("{} findings of damage", count(Severity::Error));
+                let hint = "earlier and later snapshots may be whole: restore tries every copy that was signed";
+                failure(Exit::Damage, "damaged", message, hint)
+            }
+        }
+    }
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "it stands beside None")]
+fn hint(text: impl Into<String>) -> Option<String> {
+    Some(text.into())
+}
+
+fn judge(error: &CliError) -> Verdict {
+    use CliError as E;
+    match error {
+        E::Ops(error) => ops(error),
+        E::Config(ConfigError::Unreadable { .. }) => {
+            (Exit::Usage, "config", hint("give the right file with --config, or make one with `strongroom init`"))
+        }
+        E::Config(ConfigError::Wrong { .. }) => (Exit::Usage, "config", hint("correct it and run the command again")),
+        E::Usage { hint: next, .. } => (Exit::Usage, "usage", hint(next)),
+        E::Url { .. } => (Exit::Usage, "usage", hint("a vault's URL is s3://bucket/prefix or file:///absolute/path")),
+        E::Credentials(_) => (Exit::Usage, "credentials", None),
+        E::Exposed { path, .. } => (Exit::Usage, "exposed-key", hint(format!("chmod 600 {}", quoted(path)))),
+        E::ForeignOwner { path, .. } => {
+            let next = format!("make it your own: chown \"$(id -u)\" {}", quoted(path));
+            (Exit::Usage, "exposed-key", hint(next))
+        }
+        E::IdentityHere { path } => {
+            let next = format!(
+                "whoever takes this machine could read every backup. Move it to another machine, or at least away: \
+                 mv {} DIR, where DIR is on a disk that goes into a safe",
+                quoted(path)
+            );
+            (Exit::Usage, "identity-here", hint(next))
+        }
+        E::FileExists { .. } => {
+            let next = "give another directory with --out. If an earlier init was interrupted and no vault uses this \
+                        file, move it away";
+            (Exit::Usage, "file-exists", hint(next))
+        }
+        E::NotEmpty { .. } => (Exit::Usage, "not-empty", hint("give the path of a new or an empty directory")),
+        E::WriterKey { .. } => (Exit::Usage, "writer-key", hint("it is the writer.key that `strongroom init` wrote")),
+        E::MemberKey { .. } => {
+            (Exit::Usage, "member-key", hint("it is the key file that `strongroom member add` wrote"))
+        }
+        E::Identity(_) => {
+            (Exit::Usage, "identity", hint("give the path of an age identity file or an ssh private key with -i"))
+        }
+        E::Io { .. } => (Exit::Usage, "file", None),
+    }
+}
+
+fn quoted(path: &std::path::Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}
+
+fn ops(error: &OpsError) -> Verdict {
+    use OpsError as E;
+    match error {
+        E::Vault(error) => vault(error),
+        E::Store(error) => store(error),
+        E::Catalog(error) => catalog(error),
+        E::RunLock(error) => run_lock(error),
+        E::Source(_) => (Exit::Failed, "source", None),
+        E::Format(error) => format(error),
+        E::Codec(error) => codec(error),
+        E::Request { next, .. } => (Exit::Usage, "usage", hint(next)),
+        E::Revoked { .. } => {
+            let next = "find out what happened to its host. Then an owner makes a new writer under another name: \
+                        strongroom writer add NAME -i IDENTITY";
+            (Exit::Failed, "revoked", hint(next))
+        }
+        E::VaultExists { .. } => {
+            (Exit::Usage, "vault-exists", hint("back up into it with its writer's key, or give another --vault"))
+        }
+        E::PinConflict { .. } => {
+            let next = "one of the two belongs to another vault. Trust the recovery kit's id before anything else";
+            (Exit::Usage, "pin-conflict", hint(next))
+        }
+        E::Bucket { mend, .. } => (Exit::Weak, "bucket-unfit", hint(mend)),
+        E::LockNotEnforced { check: "taken-name-refused", .. } => {
+            let next = "if the server has no conditional puts, say so with --no-conditional-put; then no two writers \
+                        may share a name";
+            (Exit::Weak, "lock-not-enforced", hint(next))
+        }
+        E::LockNotEnforced { .. } => {
+            (Exit::Weak, "lock-not-enforced", hint("this store can't hold a vault: what it locks can be destroyed"))
+        }
+        E::Ambiguous { .. } => (Exit::Usage, "ambiguous", hint("give more digits of the id")),
+        E::NoSnapshot { .. } => (Exit::Failed, "no-snapshot", hint("`strongroom snapshots` lists what there is")),
+        E::Empty => {
+            let next =
+                "if it is right that it gives nothing, add --allow-empty, or `allow_empty = true` to its [[source]]";
+            (Exit::Failed, "empty", hint(next))
+        }
+        E::TargetExists { .. } => {
+            (Exit::Usage, "target-exists", hint("restore into another directory, or move it away"))
+        }
+        E::UnsafePath { .. } => {
+            let next = "its writer may have been taken over: restore an earlier snapshot, or the streams you need one \
+                        by one with --to - --stream NAME";
+            (Exit::Damage, "unsafe-path", hint(next))
+        }
+        E::NoSpace { .. } => (Exit::Failed, "disk-full", hint("free some space, or restore to another disk")),
+        E::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            (Exit::Failed, "disk-full", hint("free some space, or restore to another disk"))
+        }
+        E::Io { .. } => (Exit::Failed, "file", None),
+        E::ReaderGone => (Exit::Failed, "reader-gone", None),
+        E::Interrupted => (Exit::Interrupted, "interrupted", None),
+        E::Defect(_) => (Exit::Failed, "defect", hint("run with -vv and report what it says")),
+    }
+}
+
+fn vault(error: &VaultError) -> Verdict {
+    use VaultErrorKind as K;
+    match error.kind {
+        K::NoVault => (
+            Exit::NoVault,
+            "no-vault",
+            hint("check the URL, and that a disk is mounted; `strongroom init` makes a new vault"),
+        ),
+        K::Untrusted => {
+            let next = "do not trust what is there. Compare the id with the recovery kit; if the vault was replaced, \
+                        look for its older versions and its copies";
+            (Exit::Damage, "untrusted", hint(next))
+        }
+        K::Damaged => {
+            let next = "`strongroom verify --depth read` finds all damage; earlier snapshots may be whole";
+            (Exit::Damage, "damaged", hint(next))
+        }
+        K::Unprotected => {
+            (Exit::Weak, "unprotected", hint("check the store's default retention against the vault's policy"))
+        }
+        K::NoIdentity => {
+            (Exit::NoIdentity, "no-identity", hint("give the identity of an owner or a driller of this vault with -i"))
+        }
+        K::NoSnapshot => (Exit::Failed, "no-snapshot", hint("`strongroom snapshots` lists what there is")),
+        K::Source => (Exit::Failed, "source", None),
+        K::Invalid => (Exit::Usage, "invalid", None),
+        K::Clock => (Exit::Failed, "clock", hint(CLOCK)),
+        K::Denied => (Exit::Failed, "denied", hint(LOCKED_OUT)),
+        K::Newer => (Exit::Failed, "newer-format", hint("install a newer strongroom")),
+        K::TryAgain => (Exit::TryAgain, "try-again", hint(AGAIN)),
+        K::Cancelled => (Exit::Interrupted, "interrupted", None),
+        K::Failed => (Exit::Failed, "failed", None),
+    }
+}
+
+fn store(error: &StoreError) -> Verdict {
+    use StoreErrorKind as K;
+    match error.kind {
+        K::NoVault => {
+            let next = "check the URL, the region, and that a disk is mounted; `strongroom init --create-bucket` \
+                        makes a bucket";
+            (Exit::NoVault, "no-vault", hint(next))
+        }
+        K::Denied => (Exit::Failed, "denied", hint(LOCKED_OUT)),
+        K::Unreachable => (Exit::TryAgain, "try-again", hint(AGAIN)),
+        K::Full => (Exit::Failed, "disk-full", hint("free some space where the vault is")),
+        K::NotFound | K::Corrupt => (Exit::Damage, "damaged", None),
+        K::Unsupported => (Exit::Failed, "unsupported", hint("the store lacks what strongroom needs")),
+        K::Invalid => (Exit::Usage, "invalid", None),
+        K::Clock => (Exit::Failed, "clock", hint(CLOCK)),
+        K::Cancelled => (Exit::Interrupted, "interrupted", None),
+        K::Locked | K::BadRange | K::Other => (Exit::Failed, "failed", None),
+    }
+}
+
+fn catalog(error: &CatalogError) -> Verdict {
+    match error.kind {
+        CatalogErrorKind::Busy => (Exit::TryAgain, "busy", hint(AGAIN)),
+        CatalogErrorKind::Full => (Exit::Failed, "disk-full", hint("free some space in the state directory")),
+        CatalogErrorKind::Damaged | CatalogErrorKind::Io | CatalogErrorKind::Invalid => {
+            (Exit::Failed, "catalog", hint("`strongroom catalog rebuild` makes a new one from the vault"))
+        }
+    }
+}
+
+fn run_lock(error: &RunLockError) -> Verdict {
+    match error {
+        RunLockError::Held { .. } => (Exit::TryAgain, "busy", hint(AGAIN)),
+        RunLockError::Io { .. } => (Exit::Failed, "state", hint("`state` in the configuration names the directory")),
+    }
+}
+
+fn format(error: &FormatError) -> Verdict {
+    match error {
+        FormatError::Version { .. } | FormatError::Features(_) => (Exit::Failed, "newer-format", None),
+        FormatError::Untrusted { .. } => (Exit::Damage, "untrusted", None),
+        FormatError::Damaged { .. } | FormatError::TooLarge { .. } => (Exit::Damage, "damaged", None),
+        FormatError::Codec(error) => codec(error),
+    }
+}
+
+fn codec(error: &CodecError) -> Verdict {
+    match error {
+        CodecError::NoIdentity => (Exit::NoIdentity, "no-identity", hint("give another identity with -i")),
+        CodecError::BadKey(_) => (Exit::Usage, "key", None),
+        CodecError::Damaged(_) | CodecError::BadSignature | CodecError::TooLarge(_) => (Exit::Damage, "damaged", None),
+        CodecError::Library { .. } => (Exit::Failed, "failed", None),
+    }
+}

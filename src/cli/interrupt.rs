@@ -1,0 +1,46 @@
+//! Ctrl-C and SIGTERM: the first asks everybody to stop in good order, the second ends the process at once.
+
+use std::{io::Write, process, time::Duration};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::failure::Exit;
+use crate::model::Cancel;
+
+/// How long what was asked to stop may take before it is left behind: a read or a write that waits for somebody else
+/// hears nothing.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often it is looked whether somebody asked.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Watches for both signals on the runtime that this is called on.
+///
+/// # Errors
+/// If the handlers can't be installed.
+pub fn watch(cancel: Cancel) -> std::io::Result<()> {
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut terminations = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        next(&mut interrupts, &mut terminations).await;
+        cancel.cancel();
+        let _ = writeln!(std::io::stderr(), "\nstopping in good order; once more to stop at once");
+        next(&mut interrupts, &mut terminations).await;
+        process::exit(i32::from(Exit::Interrupted.code()));
+    });
+    Ok(())
+}
+
+/// Returns when the time to stop in good order is over; never, if nobody asks.
+pub async fn overdue(cancel: &Cancel) {
+    while !cancel.is_cancelled() {
+        tokio::time::sleep(POLL).await;
+    }
+    tokio::time::sleep(GRACE).await;
+}
+
+async fn next(interrupts: &mut Signal, terminations: &mut Signal) {
+    tokio::select! {
+        _ = interrupts.recv() => {}
+        _ = terminations.recv() => {}
+    }
+}

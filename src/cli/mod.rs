@@ -1,0 +1,139 @@
+//! The command line: what was typed, what it means, and how it is told.
+
+pub mod args;
+pub mod bars;
+pub mod commands;
+pub mod config;
+pub mod error;
+pub mod failure;
+pub mod files;
+pub mod help;
+pub mod host;
+pub mod hunt;
+pub mod identity;
+pub mod interrupt;
+pub mod outdir;
+pub mod prompt;
+pub mod render;
+pub mod secrets;
+pub mod settings;
+pub mod sources;
+pub mod target;
+pub mod wiring;
+
+use std::{
+    ffi::OsString,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use tracing_subscriber::EnvFilter;
+
+use self::{
+    args::{Cli, Command},
+    bars::Bars,
+    commands::Context,
+    failure::{Exit, Failure},
+    render::{Console, Ended, Output},
+};
+use crate::{model::Cancel, ops::OpsError, source::redact::redact};
+
+/// Threads for the store's calls; the heavy work has threads of its own.
+const RUNTIME_THREADS: usize = 2;
+
+/// Buffers of megabytes go from thread to thread here. The C library's allocator keeps what each thread freed for that
+/// thread alone, and so a run of many threads ends with several times the memory that it uses at once.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Runs the command line of this process and returns its exit code.
+///
+/// What still blocks then, such as a source that waits for data after Ctrl-C, ends with the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Memory is used again rather than given back, so pages of 2 MiB save next to no time here, and half of what a
+    // buffer rounds up to them is never used. A kernel that can't turn them off only costs memory.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let exit = match Cli::try_parse_from(&typed) {
+        Ok(cli) => run(cli),
+        Err(error) => unparsed(&error, &typed),
+    };
+    ExitCode::from(exit.code())
+}
+
+fn run(cli: Cli) -> Exit {
+    let Cli { global, command } = cli;
+    log(global.verbose);
+    let console = Console { json: global.json, quiet: global.quiet };
+    let wanted = !(global.no_progress || global.json || global.quiet || global.verbose > 0);
+    let bars = Arc::new(Bars::new(wanted, global.quiet));
+    let name = command.name();
+    let findings = Mutex::default();
+    let context = Context { global, bars: Arc::clone(&bars), cancel: Cancel::default(), findings };
+    let (output, failure) = execute(&context, command).unwrap_or_else(|error| {
+        tracing::debug!(error = redact(&format!("{error:?}")), "the command failed");
+        let (failure, findings) = Failure::with_findings(error);
+        context.found(findings);
+        (Output::Nothing, Some(failure))
+    });
+    bars.clear();
+    let findings = context.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let ended = Ended { command: Some(name), output, findings, failure };
+    console.show(&ended);
+    ended.failure.map_or(Exit::Done, |failure| failure.exit)
+}
+
+fn execute(context: &Context, command: Command) -> Result<(Output, Option<Failure>), error::CliError> {
+    let failed = |what| move |source| error::CliError::Io { what, path: "this process".into(), source };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(RUNTIME_THREADS)
+        .enable_all()
+        .build()
+        .map_err(failed("can't start the threads of"))?;
+    let done = runtime.block_on(async {
+        interrupt::watch(context.cancel.clone()).map_err(failed("can't watch the signals of"))?;
+        tokio::select! {
+            done = commands::run(context, command) => done,
+            () = interrupt::overdue(&context.cancel) => Err(OpsError::Interrupted.into()),
+        }
+    });
+    // Not dropped: that would wait for what still blocks.
+    runtime.shutdown_background();
+    done
+}
+
+/// Logs to standard error: what happens with -v, in detail with -vv.
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => "strongroom=info",
+        _ => "strongroom=debug",
+    };
+    let filter = EnvFilter::new(level);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Only a second call fails.
+    let _ = subscriber.with_target(false).try_init();
+}
+
+/// Shows help, the version, or what is wrong with the command line.
+fn unparsed(error: &clap::Error, typed: &[OsString]) -> Exit {
+    let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let words = || typed.iter().skip(1).take_while(|word| *word != "--");
+    let json = words().any(|word| word == "--json");
+    if is_help {
+        // Nobody may be listening.
+        let _ = error.print();
+        return Exit::Done;
+    }
+    let text = error.render().to_string();
+    let message = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+    let commands = Cli::command();
+    let command = words().find_map(|word| commands.find_subcommand(word)).map(|command| command.get_name().to_owned());
+    let command = command.and_then(|name| args::COMMANDS.iter().copied().find(|known| *known == name));
+    let failure = Failure::usage(message);
+    let console = Console { json, quiet: false };
+    console.show(&Ended { command, output: Output::Nothing, findings: Vec::new(), failure: Some(failure) });
+    Exit::Usage
+}

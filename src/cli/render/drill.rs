@@ -1,0 +1,88 @@
+//! `drill`, for people.
+
+use std::fmt::Write as _;
+
+use super::plural;
+use crate::{
+    engine::{Check, Status},
+    model::size,
+    ops::drill::{Drill, DrillReport, HistoryLine, Parts},
+};
+
+/// So many checks that did not pass are told of each drill.
+const TOLD: usize = 20;
+
+/// For people: one paragraph for each drill, and what did not pass.
+pub(super) fn text(report: &DrillReport) -> String {
+    report.drills.iter().map(one).collect()
+}
+
+fn one(drill: &Drill) -> String {
+    let mut text = format!("{}: {}", drill.source, if drill.passed { "passed" } else { "FAILED" });
+    if let Some(id) = &drill.snapshot {
+        let _ = write!(text, ", snapshot {}, {}", id.short(), size::human(drill.bytes));
+    }
+    if !drill.engine.is_empty() {
+        let _ = write!(text, " into {}", drill.engine);
+    }
+    let passed = drill.checks.iter().filter(|check| check.passed()).count();
+    let _ = writeln!(text, ": {passed} of {} passed", plural(drill.checks.len(), "check"));
+    let Parts { list_s, fetch_s, load_s, check_s } = drill.parts;
+    let _ = write!(
+        text,
+        "  recovery took {:.1} s (list {list_s:.1}, fetch {fetch_s:.1}, load {load_s:.1}, check {check_s:.1})",
+        drill.rto_s
+    );
+    match drill.rpo_s {
+        Some(rpo) => {
+            let _ = writeln!(text, "; the data is {rpo} s old");
+        }
+        None => text.push('\n'),
+    }
+    for check in drill.checks.iter().filter(|check| !check.passed()).take(TOLD) {
+        let _ = writeln!(text, "  {}", line(check));
+    }
+    for not in &drill.not_tested {
+        let _ = writeln!(text, "  not tested: {not}");
+    }
+    if let Some(key) = &drill.evidence {
+        let _ = writeln!(text, "  evidence: {key}");
+    }
+    text
+}
+
+fn line(check: &Check) -> String {
+    let or = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+    match check.status {
+        Status::Pass => format!("pass: {}", check.name),
+        Status::Fail => format!("fail: {}: expected {}, found {}", check.name, or(&check.expected), or(&check.actual)),
+        Status::Error => format!("could not be run: {}: {}", check.name, or(&check.actual)),
+    }
+}
+
+/// The drills of the past.
+pub(super) fn history(lines: &[HistoryLine]) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_header(["when", "source", "result", "recovery", "age of data", "checks", "engine", "signed by"]);
+    for line in lines {
+        let seconds = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |s| format!("{s:.1} s"));
+        let result = match (line.passed, line.suspect) {
+            (true, false) => "passed",
+            (true, true) => "passed, by a member that was revoked",
+            (false, _) => "FAILED",
+        };
+        let (all, failed) = line.checks;
+        table.add_row([
+            line.at.to_string(),
+            line.source.clone(),
+            result.to_owned(),
+            seconds(line.rto_s),
+            seconds(line.rpo_s),
+            format!("{} of {all}", all - failed),
+            line.engine.clone().unwrap_or_default(),
+            line.member.to_string(),
+        ]);
+    }
+    if lines.is_empty() { "no drill has left evidence in this vault yet\n".to_owned() } else { format!("{table}\n") }
+}

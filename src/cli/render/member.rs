@@ -1,0 +1,42 @@
+//! `member`, for people.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use super::plural;
+use crate::{
+    cli::outdir,
+    format::certificate::Role,
+    ops::member::{MemberReport, RevokeReport},
+};
+
+/// `member add`, for people.
+pub(super) fn added(report: &MemberReport, files: &[PathBuf]) -> String {
+    let mut text = format!(
+        "{} {} belongs to vault {}; its certificate can't be deleted before {}\nwrote\n",
+        report.role, report.name, report.vault_id, report.locked_until
+    );
+    for file in files {
+        let what = match (file.file_name().and_then(|name| name.to_str()), report.role) {
+            (Some(outdir::CONFIG), _) => "its configuration",
+            (_, Role::Writer) => "its key: adds backups, reads none",
+            _ => "its key: signs what it finds, opens no backup",
+        };
+        let _ = writeln!(text, "  {}  ({what})", file.display());
+    }
+    text
+}
+
+/// `member revoke`, for people.
+pub(super) fn revoked(report: &RevokeReport) -> String {
+    let suspect = match report.role {
+        Role::Writer => {
+            let count = plural(usize::try_from(report.suspect).unwrap_or(usize::MAX), "snapshot");
+            format!("{count} that it wrote since is suspect now: listed as such, never taken as the latest.\n")
+        }
+        _ => "Evidence that it signed since is suspect.\n".to_owned(),
+    };
+    format!(
+        "{} {} is revoked from {} on. {suspect}Its credentials for the bucket work until you take them away there\n",
+        report.role, report.name, report.revoked_from
+    )
+}

@@ -1,0 +1,36 @@
+//! `snapshots`, for people.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::{model::size, ops::snapshots::SnapshotLine};
+
+/// The column of sizes.
+const SIZE: usize = 4;
+
+/// For people.
+pub(super) fn text(lines: &[SnapshotLine]) -> String {
+    if lines.is_empty() {
+        return "no snapshots\n".to_owned();
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["ID", "SOURCE", "KIND", "TAKEN", "SIZE", "LOCKED UNTIL", "WRITER"]);
+    for line in lines {
+        table.add_row([
+            line.id.short(),
+            line.source.to_string(),
+            line.kind.as_str().to_owned(),
+            line.created_at.to_string(),
+            size::human(line.bytes),
+            line.floor_until.to_string(),
+            format!("{}{}", line.writer, if line.suspect { " (revoked: suspect)" } else { "" }),
+        ]);
+    }
+    for (at, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if at == SIZE {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.lines().flat_map(|line| [line.trim_end().to_owned(), "\n".to_owned()]).collect()
+}

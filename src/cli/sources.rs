@@ -1,0 +1,139 @@
+//! Where the configuration and the command line become sources.
+
+mod git;
+mod glob;
+
+use std::{io, path::Path};
+
+use super::{
+    args::BackupArgs,
+    config::{Input, MariadbInput, SourceConfig, dsn_input},
+    error::CliError,
+};
+use crate::{
+    model::{Name, Span},
+    ops::{OpsError, backup::Job},
+    source::{
+        CommandOptions, CommandSource, MariadbSource, PathSource, PostgresSource, Source, SqliteSource, StdinSource,
+        mariadb::Flavour, postgres::PostgresOptions, sqlite,
+    },
+};
+
+/// The sources that `args` and the configuration ask for.
+///
+/// # Errors
+/// If there are none, or one that is asked for is not configured.
+pub fn jobs(args: BackupArgs, configured: &[SourceConfig], state: &Path) -> Result<Vec<Job>, CliError> {
+    if let Some(name) = args.name.clone() {
+        return Ok(vec![ad_hoc(name, args, state)?]);
+    }
+    let has = |name: &Name| configured.iter().any(|source| source.name == *name || holds(source, name));
+    if let Some(unknown) = args.sources.iter().find(|name| !has(name)) {
+        let names: Vec<&str> = configured.iter().map(|source| source.name.as_str()).collect();
+        let hint = match names.as_slice() {
+            [] => "the configuration has no [[source]]; give one as `--name NAME -- COMMAND`".to_owned(),
+            names => format!("the configured sources are {}", names.join(", ")),
+        };
+        return Err(CliError::usage(format!("no source is called {unknown}"), hint));
+    }
+    let all = args.sources.is_empty();
+    let mut chosen = Vec::new();
+    for source in configured {
+        let whole = all || args.sources.contains(&source.name);
+        if whole || args.sources.iter().any(|name| holds(source, name)) {
+            let jobs = jobs_of(source, args.allow_empty, state);
+            chosen.extend(jobs.into_iter().filter(|job| whole || args.sources.contains(&job.name)));
+        }
+    }
+    let missing =
+        |name: &&Name| !configured.iter().any(|s| s.name == **name) && !chosen.iter().any(|job| job.name == **name);
+    if let Some(name) = args.sources.iter().find(missing) {
+        let hint = "the repositories of a source with `repos` are called SOURCE.PATH; `strongroom snapshots` lists those \
+                    that were backed up";
+        return Err(CliError::usage(format!("no repository is called {name}"), hint));
+    }
+    let mut names: Vec<&Name> = chosen.iter().map(|job| &job.name).collect();
+    names.sort_unstable();
+    if let Some([twice, _]) = names.windows(2).find(|pair| matches!(pair, [a, b] if a == b)) {
+        let hint = "give the [[source]] that is called so another name";
+        return Err(CliError::usage(format!("two sources are called {twice}"), hint));
+    }
+    if chosen.is_empty() {
+        let hint = "add a [[source]] to the configuration, or give one as `--name NAME -- COMMAND`";
+        return Err(CliError::usage("there is nothing to back up", hint));
+    }
+    Ok(chosen)
+}
+
+/// Whether `name` may be that of one of several repositories that `source` stands for.
+fn holds(source: &SourceConfig, name: &Name) -> bool {
+    let below = || name.as_str().strip_prefix(source.name.as_str()).is_some_and(|rest| rest.starts_with('.'));
+    matches!(&source.input, Input::Git(git) if git.many) && below()
+}
+
+/// A `[[source]]` as sources.
+fn jobs_of(config: &SourceConfig, allow_empty: bool, state: &Path) -> Vec<Job> {
+    let source: Box<dyn Source> = match &config.input {
+        Input::Path(path) => Box::new(PathSource::new(path)),
+        Input::Git(input) => return git::jobs(&config.name, input, allow_empty || config.allow_empty, state),
+        Input::Mariadb(input) => Box::new(server(input.clone())),
+        Input::Postgres(options) => Box::new(PostgresSource::new((**options).clone())),
+        Input::Sqlite { path, lock_timeout } => {
+            Box::new(SqliteSource::new(path, lock_timeout.map_or(sqlite::LOCK_TIMEOUT, Span::as_duration)))
+        }
+        Input::Command { argv, timeout, min_bytes, trailer, stream } => {
+            let options = CommandOptions {
+                timeout: timeout.map(Span::as_duration),
+                min_bytes: *min_bytes,
+                trailer: trailer.as_ref().map(|text| text.clone().into_bytes()),
+                env: Vec::new(),
+                stream: stream.clone(),
+            };
+            Box::new(CommandSource::new(argv.iter().map(Into::into).collect(), options))
+        }
+    };
+    vec![Job { name: config.name.clone(), source, allow_empty: allow_empty || config.allow_empty }]
+}
+
+fn ad_hoc(name: Name, args: BackupArgs, state: &Path) -> Result<Job, CliError> {
+    let BackupArgs {
+        stdin,
+        path,
+        git: args_git,
+        postgres,
+        sqlite: database,
+        mariadb,
+        mysql,
+        command,
+        stream,
+        allow_empty,
+        ..
+    } = args;
+    let dsn = mariadb.map(|dsn| (Flavour::Mariadb, dsn)).or_else(|| mysql.map(|dsn| (Flavour::Mysql, dsn)));
+    let source: Box<dyn Source> = if stdin {
+        let default = || "stdin".parse().map_err(|_| OpsError::Defect("the name of the stream"));
+        Box::new(StdinSource::new(Box::new(io::stdin()), stream.map_or_else(default, Ok)?))
+    } else if let Some(path) = path {
+        Box::new(PathSource::new(path))
+    } else if let Some(place) = args_git {
+        git::one(&name, &place, false, state)
+    } else if let Some(dsn) = postgres {
+        let hint = "it is `service=NAME`, `host=… user=… dbname=…` or a postgresql:// URL, as psql takes it";
+        let info = dsn.parse().map_err(|e| CliError::usage(format!("--postgres: {e}"), hint))?;
+        Box::new(PostgresSource::new(PostgresOptions::new(info)))
+    } else if let Some(path) = database {
+        Box::new(SqliteSource::new(path, sqlite::LOCK_TIMEOUT))
+    } else if let Some((flavour, dsn)) = dsn {
+        let input = dsn_input(flavour, &dsn).map_err(|why| CliError::usage("this DSN can't be used", why))?;
+        Box::new(server(input))
+    } else {
+        Box::new(CommandSource::new(command, CommandOptions { stream, ..CommandOptions::default() }))
+    };
+    Ok(Job { name, source, allow_empty })
+}
+
+/// The source for a server. Its password is read when it is opened, so that a wrong one fails this source alone.
+fn server(input: MariadbInput) -> MariadbSource {
+    let MariadbInput { flavour, login, databases, depth } = input;
+    MariadbSource::new(flavour, login, databases, depth)
+}

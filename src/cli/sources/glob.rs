@@ -1,0 +1,105 @@
+//! Patterns of paths: `*` and `?` within a part, `**` for any directories. As shells have it, `*` fits no name that
+//! begins with a dot. Links to directories are looked at where they are named and not followed by `**`, which could lead
+//! in a circle.
+
+use std::{
+    fs, io,
+    path::{Component, Path, PathBuf},
+};
+
+/// What a pattern stands for.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The part of the pattern before the first wildcard, without its last component if there is none.
+    pub(super) base: PathBuf,
+    /// The directories that fit, in order.
+    pub(super) paths: Vec<PathBuf>,
+    /// What could not be looked at.
+    pub(super) trouble: Vec<(PathBuf, io::Error)>,
+}
+
+/// The directories that `pattern` fits.
+pub(super) fn expand(pattern: &Path) -> Found {
+    let parts: Vec<String> = pattern.components().map(|c| c.as_os_str().to_string_lossy().into_owned()).collect();
+    let wild = |part: &String| part.contains(['*', '?']);
+    let plain = parts.iter().position(wild).unwrap_or(parts.len().saturating_sub(1));
+    let base: PathBuf = pattern.components().take(plain).collect::<Vec<Component<'_>>>().iter().collect();
+    let mut found = Found { base: base.clone(), ..Found::default() };
+    walk(&base, parts.get(plain..).unwrap_or_default(), &mut found);
+    found.paths.sort_unstable();
+    found.paths.dedup();
+    found
+}
+
+fn walk(dir: &Path, parts: &[String], found: &mut Found) {
+    let Some((part, rest)) = parts.split_first() else {
+        if dir.is_dir() {
+            found.paths.push(dir.to_owned());
+        }
+        return;
+    };
+    if !part.contains(['*', '?']) {
+        return walk(&dir.join(part), rest, found);
+    }
+    if part == "**" {
+        walk(dir, rest, found);
+    }
+    let entries = match fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+        Ok(entries) => entries,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return,
+        Err(e) => return found.trouble.push((dir.to_owned(), e)),
+    };
+    for entry in entries {
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|name| !name.starts_with('.') || part.starts_with('.')) else { continue };
+        let path = entry.path();
+        if part == "**" {
+            // What is a repository holds none that are meant.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !path.join("HEAD").exists() {
+                walk(&path, parts, found);
+            }
+        } else if fits(part.as_bytes(), name.as_bytes()) && path.is_dir() {
+            walk(&path, rest, found);
+        }
+    }
+}
+
+/// Whether `name` fits a part of a pattern.
+fn fits(pattern: &[u8], name: &[u8]) -> bool {
+    match pattern.split_first() {
+        None => name.is_empty(),
+        Some((b'*', rest)) => (0..=name.len()).any(|at| name.get(at..).is_some_and(|name| fits(rest, name))),
+        Some((b'?', rest)) => name.split_first().is_some_and(|(_, name)| fits(rest, name)),
+        Some((byte, rest)) => name.split_first().is_some_and(|(first, name)| first == byte && fits(rest, name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_as_in_shells() {
+        let dir = tempfile::tempdir().unwrap();
+        for repo in ["a.git", "team/b.git", "team/deep/c.git", "team/d", ".hidden/e.git", "a.git/modules/f.git"] {
+            fs::create_dir_all(dir.path().join(repo)).unwrap();
+        }
+        fs::write(dir.path().join("a.git/HEAD"), "").unwrap();
+        fs::write(dir.path().join("file.git"), "").unwrap();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("team/circle")).unwrap();
+        let found = |pattern: &str| {
+            let found = expand(&dir.path().join(pattern));
+            assert!(found.trouble.is_empty(), "{:?}", found.trouble);
+            let name = |path: &PathBuf| path.strip_prefix(dir.path()).unwrap().to_str().unwrap().to_owned();
+            found.paths.iter().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(found("**/*.git"), ["a.git", "team/b.git", "team/deep/c.git"]);
+        assert_eq!(found("*.git"), ["a.git"]);
+        assert_eq!(found("team/?.git"), ["team/b.git"]);
+        assert_eq!(found("t*m/*/c.git"), ["team/deep/c.git"]);
+        assert_eq!(found("team/d"), ["team/d"]);
+        assert_eq!(found("nothing/**/*.git"), [""; 0]);
+        assert_eq!(expand(&dir.path().join("team/**/*.git")).base, dir.path().join("team"));
+        assert_eq!(expand(&dir.path().join("team/d")).base, dir.path().join("team"));
+    }
+}

@@ -1,0 +1,186 @@
+//! Where settings become the things that commands work with: stores and keys.
+
+use std::{
+    fs, io,
+    path::Path,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::{config::WriterConfig, error::CliError, identity, secrets, settings::Settings};
+use crate::{
+    format::{
+        member_key::{self, Member},
+        writer_key::{self, Writer},
+    },
+    model::{Clock, Finding, LockPolicy, Severity, Span, Time},
+    ops::{self, OpsError, bucket::BucketRequest},
+    store::{Deleter, ObjectStore, VaultUrl, local::LocalStore, s3::S3Store},
+};
+
+/// What may lie in the directory of a vault that is not there yet: what an interrupted `init` leaves.
+const LEFTOVERS: &[&str] = &[".tmp", "keys", "members", "canaries", "evidence", "lost+found"];
+
+/// The clock of this machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Time {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Time::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    }
+}
+
+/// Opens the store that `settings` mean, which must be there.
+///
+/// # Errors
+/// If nothing says which, or it can't be opened.
+pub async fn open_store(settings: &Settings) -> Result<Arc<dyn ObjectStore>, CliError> {
+    match settings.vault()? {
+        VaultUrl::Local(path) => {
+            let mut store = LocalStore::open(path, Arc::new(SystemClock)).map_err(OpsError::from)?;
+            if settings.config.as_ref().is_some_and(|config| config.immutable) {
+                store = store.immutable().map_err(OpsError::from)?;
+            }
+            Ok(Arc::new(store))
+        }
+        VaultUrl::S3 { bucket, prefix } => {
+            let store = S3Store::connect(settings.bucket(bucket, prefix)?).await.map_err(OpsError::from)?;
+            Ok(Arc::new(store))
+        }
+    }
+}
+
+/// A store with the right to delete in it, for the proof of the lock.
+pub struct NewStore {
+    /// The store.
+    pub store: Arc<dyn ObjectStore>,
+    /// The right.
+    pub deleter: Arc<dyn Deleter>,
+    /// How much longer than they are promised new objects are locked in it.
+    pub window: Span,
+}
+
+/// A store that is examined, with everything that may be tried in it.
+pub struct ExaminedStore {
+    /// The store.
+    pub store: Arc<dyn ObjectStore>,
+    /// Its bucket, if it is one.
+    pub bucket: Option<S3Store>,
+    /// The right to delete in it, as far as the credentials have it.
+    pub deleter: Arc<dyn Deleter>,
+}
+
+/// Opens the store that `settings` mean, for `doctor`.
+///
+/// # Errors
+/// As [`open_store`].
+pub async fn examined_store(settings: &Settings) -> Result<ExaminedStore, CliError> {
+    match settings.vault()? {
+        VaultUrl::Local(path) => {
+            let store = LocalStore::open(path, Arc::new(SystemClock)).map_err(OpsError::from)?;
+            Ok(ExaminedStore { store: Arc::new(store.clone()), bucket: None, deleter: Arc::new(store) })
+        }
+        VaultUrl::S3 { bucket, prefix } => {
+            let store = S3Store::connect(settings.bucket(bucket, prefix)?).await.map_err(OpsError::from)?;
+            let deleter = Arc::new(store.clone());
+            Ok(ExaminedStore { store: Arc::new(store.clone()), bucket: Some(store), deleter })
+        }
+    }
+}
+
+/// Makes the store of a new vault, or checks that a bucket that is there can hold it.
+///
+/// # Errors
+/// If it can't be made, or holds something else, or falls short of what `request` needs.
+pub async fn create_store(settings: &Settings, request: &BucketRequest) -> Result<NewStore, CliError> {
+    match settings.vault()? {
+        VaultUrl::Local(path) => {
+            must_hold_nothing_else(path)?;
+            let store = LocalStore::create(path, Arc::new(SystemClock)).map_err(OpsError::from)?;
+            let window = LockPolicy::DEFAULT_WINDOW;
+            Ok(NewStore { store: Arc::new(store.clone()), deleter: Arc::new(store), window })
+        }
+        VaultUrl::S3 { bucket, prefix } => {
+            let store = S3Store::connect(settings.bucket(bucket, prefix)?).await.map_err(OpsError::from)?;
+            let window = ops::bucket::prepare(&store, request).await?;
+            Ok(NewStore { store: Arc::new(store.clone()), deleter: Arc::new(store), window })
+        }
+    }
+}
+
+/// A vault among other files would end with somebody deleting the wrong half.
+fn must_hold_nothing_else(path: &Path) -> Result<(), CliError> {
+    let failed = |source| CliError::Io { what: "can't list", path: path.to_owned(), source };
+    let entries = match fs::read_dir(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(failed)?,
+    };
+    let mut other = None;
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+        if name == crate::format::layout::DESCRIPTOR {
+            // Whoever looks at what is in it says more of it than that there is something.
+            return Ok(());
+        }
+        if !LEFTOVERS.contains(&name.as_str()) {
+            other = Some(name);
+        }
+    }
+    other.map_or(Ok(()), |found| Err(CliError::NotEmpty { path: path.to_owned(), found }))
+}
+
+/// Reads the writer's key.
+///
+/// # Errors
+/// If it can't be read, is none, or is another writer's.
+pub fn writer(config: &WriterConfig) -> Result<Writer, CliError> {
+    let bytes = secrets::read(&config.key, "can't read the writer's key")?;
+    let writer = writer_key::open(&bytes).map_err(|source| CliError::WriterKey { path: config.key.clone(), source })?;
+    match &config.name {
+        Some(name) if *name != writer.name => {
+            let what = format!("{} is the key of writer {}, not {name}", config.key.display(), writer.name);
+            Err(CliError::usage(what, "correct `name` or `key` in [writer]"))
+        }
+        _ => Ok(writer),
+    }
+}
+
+/// Reads the key that signs evidence: of `[member]`, or else of `[writer]`; `None` where the configuration has neither.
+///
+/// # Errors
+/// If it can't be read, is none, or is another member's.
+pub fn member(settings: &Settings) -> Result<Option<Member>, CliError> {
+    let Some(config) = &settings.config else { return Ok(None) };
+    let (name, key) = match (&config.member, &config.writer) {
+        (Some(member), _) => (&member.name, &member.key),
+        (None, Some(writer)) => (&writer.name, &writer.key),
+        (None, None) => return Ok(None),
+    };
+    let bytes = secrets::read(key, "can't read the member's key")?;
+    let member = member_key::open(&bytes).map_err(|source| CliError::MemberKey { path: key.clone(), source })?;
+    match name {
+        Some(name) if *name != member.name => {
+            let what = format!("{} is the key of {} {}, not of {name}", key.display(), member.role, member.name);
+            Err(CliError::usage(what, "correct `name` or `key` in [member]"))
+        }
+        _ => Ok(Some(member)),
+    }
+}
+
+/// Fails if an identity lies beside the configuration, unless that is `allowed`; then it is a finding.
+///
+/// # Errors
+/// If one does.
+pub fn no_identity_beside(dir: &Path, allowed: bool) -> Result<Vec<Finding>, CliError> {
+    match identity::lying_in(dir)? {
+        None => Ok(Vec::new()),
+        Some(path) if allowed => {
+            let message = "an identity that opens the backups lies beside the writer's configuration: whoever takes \
+                           this machine can read them all. For demos only";
+            Ok(vec![Finding::new(Severity::Warning, "identity.here", message).on(path.display())])
+        }
+        Some(path) => Err(CliError::IdentityHere { path }),
+    }
+}

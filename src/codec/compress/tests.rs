@@ -1,0 +1,191 @@
+//! Compression and deltas, also of hostile bytes.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+fn text(len: usize) -> Vec<u8> {
+    (0_u64..).flat_map(|i| format!("{i}\trow {}\t2026-01-01\n", i * 7919 % 1000).into_bytes()).take(len).collect()
+}
+
+fn pack(src: &[u8]) -> (Codec, Vec<u8>) {
+    let mut out = b"before".to_vec();
+    let codec = Compressor::new(3).unwrap().compress(src, &mut out).unwrap();
+    assert_eq!(out.drain(..6).as_slice(), b"before");
+    (codec, out)
+}
+
+fn unpacked(codec: Codec, src: &[u8], len: usize) -> Result<Vec<u8>> {
+    let mut out = b"before".to_vec();
+    let done = Decompressor::new().unwrap().decompress(codec, src, len, &mut out);
+    assert_eq!(out.drain(..6).as_slice(), b"before");
+    assert!(done.is_ok() || out.is_empty(), "a failure leaves nothing behind");
+    done.map(|()| out)
+}
+
+/// A frame made by other means than ours: streamed, so that it states no size.
+fn streamed(src: &[u8], window_log: u32) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(window_log).unwrap();
+    encoder.write_all(src).unwrap();
+    encoder.finish().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn what_is_compressed_opens_again(noisy in 0_usize..150_000, texty in 0_usize..150_000, seed: u64) {
+        let mut src = noise(noisy, seed);
+        src.extend(text(texty));
+        let (codec, packed) = pack(&src);
+        prop_assert!(packed.len() <= src.len());
+        prop_assert_eq!(&unpacked(codec, &packed, src.len()).unwrap(), &src);
+        for wrong in [0, src.len().saturating_sub(1), src.len() + 1] {
+            prop_assert!(wrong == src.len() || unpacked(codec, &packed, wrong).is_err());
+        }
+    }
+
+    #[test]
+    fn hostile_bytes_are_errors(mut bytes in prop::collection::vec(any::<u8>(), 0..300), len in 0_usize..5000) {
+        let (_, good) = pack(&text(4000));
+        let _ = unpacked(Codec::Zstd, &bytes, len);
+        bytes.splice(..0, good.iter().take(12).copied());
+        let _ = unpacked(Codec::Zstd, &bytes, 4000);
+        let mut out = Vec::new();
+        let _ = Decompressor::new().unwrap().undelta(b"base", &bytes, 4000, &mut out);
+        prop_assert!(out.is_empty() || out.len() == 4000);
+    }
+
+    #[test]
+    fn deltas_open_with_their_base(base in 0_usize..200_000, edit in 0_usize..1000, tail: u64) {
+        let base = text(base);
+        let mut src = base.clone();
+        let middle = src.len() / 2;
+        src.splice(middle..middle, noise(edit, tail));
+        let mut delta = Vec::new();
+        DeltaMaker::new().unwrap().delta(&base, &src, &mut delta).unwrap();
+        let mut out = Vec::new();
+        Decompressor::new().unwrap().undelta(&base, &delta, src.len(), &mut out).unwrap();
+        prop_assert_eq!(&out, &src);
+    }
+}
+
+#[test]
+fn noise_stays_raw_and_text_within_it_is_found() {
+    assert_eq!(pack(&noise(BLOCK_LIMIT, 1)), (Codec::Raw, noise(BLOCK_LIMIT, 1)));
+    assert_eq!(pack(&noise(1000, 1)).0, Codec::Raw);
+    assert_eq!(pack(b"").0, Codec::Raw);
+    for front in [0, 100_000, 1 << 20, 2 << 20] {
+        let mut half = noise(2 << 20, 2);
+        half.splice(front..front, text(2 << 20));
+        let (codec, packed) = pack(&half);
+        assert_eq!(codec, Codec::Zstd);
+        assert!(packed.len() < half.len() * 3 / 4, "{}", packed.len());
+    }
+}
+
+#[test]
+fn limits_hold() {
+    let big = vec![0; BLOCK_LIMIT + 1];
+    let mut out = Vec::new();
+    let mut compressor = Compressor::new(3).unwrap();
+    assert!(matches!(compressor.compress(&big, &mut out), Err(CodecError::TooLarge(_))));
+    assert!(matches!(DeltaMaker::new().unwrap().delta(&big, b"", &mut out), Err(CodecError::TooLarge(_))));
+    assert!(matches!(DeltaMaker::new().unwrap().delta(b"", &big, &mut out), Err(CodecError::TooLarge(_))));
+    assert!(matches!(unpacked(Codec::Raw, &big, big.len()), Err(CodecError::TooLarge(_))));
+    assert!(matches!(unpacked(Codec::Zstd, b"", big.len()), Err(CodecError::TooLarge(_))));
+    assert!(out.is_empty());
+    for level in [-1, 0, 20] {
+        assert!(Compressor::new(level).is_err());
+    }
+}
+
+#[test]
+fn frames_that_lie_are_refused() {
+    let (_, good) = pack(&text(4000));
+    assert!(unpacked(Codec::Zstd, &good, 4000).is_ok());
+    assert!(unpacked(Codec::ZstdDelta, &good, 4000).is_err(), "a delta has no base here");
+    assert!(unpacked(Codec::Raw, b"abc", 4).is_err());
+    assert!(unpacked(Codec::Zstd, &good[..good.len() - 1], 4000).is_err(), "cut short");
+    assert!(unpacked(Codec::Zstd, &[good.as_slice(), b"x"].concat(), 4000).is_err(), "trailing bytes");
+    assert!(unpacked(Codec::Zstd, &[good.as_slice(), &good].concat(), 8000).is_err(), "two frames");
+    assert!(unpacked(Codec::Zstd, &streamed(&text(4000), 27), 4000).is_err(), "no size is stated");
+    // Magic, a descriptor with an 8-byte size, a window of 2 TiB, a size of 2^60.
+    let bomb = [&[0x28, 0xb5, 0x2f, 0xfd, 0xc0, 0xf8][..], &(1_u64 << 60).to_le_bytes(), &[1, 0, 0]].concat();
+    assert!(unpacked(Codec::Zstd, &bomb, 4000).is_err());
+}
+
+#[test]
+fn nothing_is_allocated_beyond_what_is_asked_for() {
+    let (_, good) = pack(&vec![0; BLOCK_LIMIT]);
+    let mut out = Vec::new();
+    let mut decompressor = Decompressor::new().unwrap();
+    assert!(decompressor.decompress(Codec::Zstd, &good, 100, &mut out).is_err());
+    assert!(out.capacity() <= 100);
+    decompressor.decompress(Codec::Zstd, &good, BLOCK_LIMIT, &mut out).unwrap();
+    assert_eq!((out.len(), out.capacity()), (BLOCK_LIMIT, BLOCK_LIMIT));
+}
+
+#[test]
+fn a_delta_is_small_reaches_the_whole_base_and_needs_it() {
+    // Noise can only be small by pointing into the base; its far end is 4 MiB + 4 MiB away.
+    let base = noise(BLOCK_LIMIT, 3);
+    let mut src = base.clone();
+    src.rotate_left(100_000);
+    let mut delta = Vec::new();
+    DeltaMaker::new().unwrap().delta(&base, &src, &mut delta).unwrap();
+    assert!(delta.len() < 10_000, "{}", delta.len());
+    let mut decompressor = Decompressor::new().unwrap();
+    for wrong in [&base[1..], &[], &noise(BLOCK_LIMIT, 4)] {
+        let mut out = Vec::new();
+        if decompressor.undelta(wrong, &delta, src.len(), &mut out).is_ok() {
+            assert_ne!(out, src);
+        }
+    }
+    let mut out = Vec::new();
+    decompressor.undelta(&base, &delta, src.len(), &mut out).unwrap();
+    assert_eq!(out, src);
+}
+
+#[test]
+fn rows_that_resemble_each_other_still_find_their_old_version() {
+    for level in [1, 2, 3, 6] {
+        for size in [50_000, 128 << 10, 512 << 10, BLOCK_LIMIT - 4] {
+            let base = text(size);
+            let mut src = base.clone();
+            src.splice(size / 3..size / 3, *b"new!");
+            let (mut plain, mut delta) = (Vec::new(), Vec::new());
+            let mut compressor = Compressor::new(level).unwrap();
+            compressor.compress(&src, &mut plain).unwrap();
+            DeltaMaker::new().unwrap().delta(&base, &src, &mut delta).unwrap();
+            assert!(delta.len() < plain.len() / 5, "level {level}: {} of {size}", delta.len());
+        }
+    }
+}
+
+#[test]
+fn a_base_that_looks_like_a_dictionary_is_only_bytes() {
+    let base = [&[0x37, 0xa4, 0x30, 0xec][..], &text(50_000)].concat();
+    let mut delta = Vec::new();
+    DeltaMaker::new().unwrap().delta(&base, &base.clone(), &mut delta).unwrap();
+    assert!(delta.len() < 200, "{}", delta.len());
+    let mut out = Vec::new();
+    Decompressor::new().unwrap().undelta(&base, &delta, base.len(), &mut out).unwrap();
+    assert_eq!(out, base);
+}
+
+#[test]
+fn the_numbers_of_codecs_never_change() {
+    for (number, codec) in [(0, Codec::Raw), (1, Codec::Zstd), (2, Codec::ZstdDelta)] {
+        assert_eq!(Codec::try_from(number).unwrap(), codec);
+        assert_eq!(u8::from(codec), number);
+    }
+    assert!(Codec::try_from(3).is_err());
+}

@@ -1,0 +1,186 @@
+//! Identities: the secret halves of recipients, read from the texts people keep them in.
+
+use std::sync::Arc;
+
+use age::secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
+
+use super::{Recipient, library};
+use crate::{
+    codec::{CodecError, Result},
+    model::VaultId,
+};
+
+/// The line of an identity file that says which vault it belongs to begins so.
+const PIN: &str = "# strongroom-vault:";
+
+/// How often a passphrase is asked for.
+const TRIES: usize = 3;
+
+/// How a person is asked while identities are read or used.
+pub trait Prompt: Send + Sync {
+    /// Asks for a secret. `what` says for what. `None` if nobody answers.
+    fn secret(&self, what: &str) -> Option<Zeroizing<String>>;
+    /// Tells something, such as that a hardware key waits to be touched.
+    fn note(&self, text: &str);
+}
+
+/// Nobody is there to be asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoPrompt;
+
+impl Prompt for NoPrompt {
+    fn secret(&self, _what: &str) -> Option<Zeroizing<String>> {
+        None
+    }
+
+    fn note(&self, _text: &str) {}
+}
+
+/// The secret text of an identity, `AGE-SECRET-KEY-1…`. Wiped when dropped.
+pub struct IdentityText(SecretString);
+
+impl IdentityText {
+    /// The secret itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl From<&str> for IdentityText {
+    fn from(text: &str) -> Self {
+        Self(SecretString::from(text))
+    }
+}
+
+/// A new X25519 identity and its recipient.
+#[must_use]
+pub fn generate_identity() -> (IdentityText, Recipient) {
+    let identity = age::x25519::Identity::generate();
+    (IdentityText(identity.to_string()), Recipient::x25519(identity.to_public()))
+}
+
+/// The recipient of the first identity in `identity_text`.
+///
+/// # Errors
+/// If there is none, or it is a plugin's: only the plugin knows its recipient.
+pub fn recipient_of(identity_text: &str) -> Result<Recipient> {
+    if is_ssh(identity_text) {
+        let recipient = age::ssh::Recipient::try_from(ssh(identity_text, "the identity")?);
+        return recipient.map(Recipient::ssh).map_err(|_| bad("the identity", "its type of ssh key cannot be used"));
+    }
+    let Some((_, line)) = lines(identity_text).next() else { return Err(bad("the identity", "it is empty")) };
+    let identity: age::x25519::Identity =
+        line.parse().map_err(|_| bad("the identity", "it is not an X25519 identity, AGE-SECRET-KEY-1…"))?;
+    Ok(Recipient::x25519(identity.to_public()))
+}
+
+/// The vaults that an identity file pins: its lines `# strongroom-vault: ID`.
+///
+/// # Errors
+/// If such a line holds no id. Reading on without it would trust any vault.
+pub fn pin_comments(text: &str) -> Result<Vec<VaultId>> {
+    let pins = text.lines().filter_map(|line| line.trim().strip_prefix(PIN));
+    pins.map(|id| id.trim().parse().map_err(|_| bad("the line '# strongroom-vault:'", "it holds no vault id")))
+        .collect()
+}
+
+pub(super) type Key = Box<dyn age::Identity + Send + Sync>;
+
+/// The keys in `text`, those that need no plugin first: the first key that fits a file decides.
+pub(super) fn parse(text: &str, origin: &str, prompt: &Arc<dyn Prompt>) -> Result<Vec<Key>> {
+    if text.starts_with("age-encryption.org/") || text.starts_with("-----BEGIN AGE ENCRYPTED FILE") {
+        return Err(bad(origin, "it is itself encrypted: decrypt it first, with 'age -d', and give the result"));
+    }
+    if is_ssh(text) {
+        return Ok(vec![unlock(ssh(text, origin)?, origin, prompt.as_ref())?]);
+    }
+    let (mut keys, mut plugins): (Vec<Key>, Vec<Key>) = (Vec::new(), Vec::new());
+    for (number, line) in lines(text) {
+        if let Ok(identity) = line.parse::<age::x25519::Identity>() {
+            keys.push(Box::new(identity));
+        } else if let Ok(identity) = line.parse::<age::plugin::Identity>() {
+            plugins.push(plugin(identity, prompt)?);
+        } else {
+            return Err(bad(origin, &format!("line {number} is neither an identity nor a comment")));
+        }
+    }
+    keys.append(&mut plugins);
+    if keys.is_empty() {
+        return Err(bad(origin, "it holds no identity"));
+    }
+    Ok(keys)
+}
+
+fn bad(origin: &str, why: &str) -> CodecError {
+    CodecError::BadKey(format!("{origin} cannot be used as an identity: {why}"))
+}
+
+/// The lines that are neither empty nor comments, with their numbers.
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.lines().enumerate().map(|(i, line)| (i.saturating_add(1), line.trim()));
+    lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+}
+
+fn is_ssh(text: &str) -> bool {
+    lines(text).next().is_some_and(|(_, line)| line.starts_with("-----BEGIN ") && line.contains("PRIVATE KEY"))
+}
+
+fn ssh(text: &str, origin: &str) -> Result<age::ssh::Identity> {
+    let start = text.find("-----BEGIN ").unwrap_or_default();
+    let key = text.get(start..).unwrap_or_default();
+    age::ssh::Identity::from_buffer(key.as_bytes(), Some(origin.to_owned()))
+        .map_err(|_| bad(origin, "it is no ssh private key of a known form; ssh-keygen -p rewrites an old one"))
+}
+
+/// Opens a key with its passphrase now, so that nobody is asked again for each file.
+fn unlock(identity: age::ssh::Identity, origin: &str, prompt: &dyn Prompt) -> Result<Key> {
+    let locked = match identity {
+        age::ssh::Identity::Encrypted(locked) => locked,
+        age::ssh::Identity::Unsupported(_) => return Err(bad(origin, "age does not support this kind of ssh key")),
+        identity @ age::ssh::Identity::Unencrypted(_) => return Ok(Box::new(identity)),
+    };
+    for _ in 0..TRIES {
+        let Some(passphrase) = prompt.secret(&format!("passphrase of {origin}")) else {
+            return Err(bad(origin, "it has a passphrase, and nobody gave it"));
+        };
+        if let Ok(key) = locked.decrypt(SecretString::from(passphrase.as_str())) {
+            return Ok(Box::new(age::ssh::Identity::from(key)));
+        }
+        prompt.note("wrong passphrase");
+    }
+    Err(bad(origin, "the passphrase is wrong"))
+}
+
+fn plugin(identity: age::plugin::Identity, prompt: &Arc<dyn Prompt>) -> Result<Key> {
+    let name = identity.plugin().to_owned();
+    let asker = Asker(Arc::clone(prompt));
+    age::plugin::IdentityPluginV1::new(&name, &[identity], asker)
+        .map(|plugin| Box::new(plugin) as Key)
+        .map_err(|e| library("start the plugin of an identity", e.to_string()))
+}
+
+/// Lets a plugin talk to the person.
+#[derive(Clone)]
+struct Asker(Arc<dyn Prompt>);
+
+impl age::Callbacks for Asker {
+    fn display_message(&self, message: &str) {
+        self.0.note(message);
+    }
+
+    fn confirm(&self, message: &str, yes: &str, no: Option<&str>) -> Option<bool> {
+        let question = format!("{message} (y = {yes}, n = {})", no.unwrap_or("no"));
+        let answer = self.0.secret(&question)?;
+        Some(answer.trim_start().starts_with(['y', 'Y']))
+    }
+
+    fn request_public_string(&self, description: &str) -> Option<String> {
+        self.0.secret(description).map(|answer| answer.to_string())
+    }
+
+    fn request_passphrase(&self, description: &str) -> Option<SecretString> {
+        self.0.secret(description).map(|answer| SecretString::from(answer.as_str()))
+    }
+}

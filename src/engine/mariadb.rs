@@ -1,0 +1,339 @@
+//! MariaDB: a server of its own in a private directory, on a socket alone, as a user who is not root; or databases of
+//! their own on a server that somebody lends.
+
+mod lent;
+mod rename;
+mod server;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    process::Stdio,
+    sync::Arc,
+};
+
+use self::lent::{Lender, Lent};
+use super::{Check, Engine, EngineError, Place, Restored, RestoredStream, Result, compare};
+use crate::{
+    model::Fingerprint,
+    source::mariadb::{
+        Client, Depth, GLOBALS,
+        print::{self, LEFT_OUT, OWN},
+        session::{Session, identifier, literal},
+    },
+};
+use server::Server;
+
+/// How the client loads a dump: it may touch no file and start nothing.
+const LOADING: [&str; 6] = [
+    "--batch",
+    "--loose-sandbox",
+    "--binary-mode",
+    "--local-infile=0",
+    "--max-allowed-packet=1G",
+    "--default-character-set=utf8mb4",
+];
+
+/// A server, once there is one.
+pub struct Mariadb {
+    place: Place,
+    lender: Option<Lender>,
+    at: Option<At>,
+    version: String,
+    /// Tables whose storage engine has nothing to check them with.
+    unchecked: Vec<String>,
+}
+
+/// Whose server it is.
+enum At {
+    Own(Box<Server>),
+    Lent(Box<Lent>),
+}
+
+impl Mariadb {
+    /// Works in `place`.
+    #[must_use]
+    pub fn new(place: &Place) -> Self {
+        let lender = place.servers.mariadb.clone().map(Lender::new);
+        Self { place: place.clone(), lender, at: None, version: "mariadb".to_owned(), unchecked: Vec::new() }
+    }
+
+    fn client(&self) -> Result<&Client> {
+        match &self.at {
+            Some(At::Own(server)) => Ok(server.client()),
+            Some(At::Lent(lent)) => Ok(lent.client()),
+            None => Err(EngineError::new("was not started", "mariadbd")),
+        }
+    }
+
+    fn connect(&self) -> Result<Session> {
+        Ok(self.client()?.connect()?)
+    }
+
+    /// What the database `name` of the backup is called here.
+    fn real<'a>(&'a self, name: &'a str) -> &'a str {
+        match &self.at {
+            Some(At::Lent(lent)) => lent.names().get(name).map_or(name, String::as_str),
+            _ => name,
+        }
+    }
+
+    /// The databases that were loaded, as they are called here.
+    fn databases(&self) -> Result<Vec<String>> {
+        if let Some(At::Lent(lent)) = &self.at {
+            return Ok(lent.names().values().cloned().collect());
+        }
+        let found = self.connect()?.rows("SHOW DATABASES")?.into_iter().flatten();
+        Ok(found.filter(|name| !OWN.contains(&name.as_str())).collect())
+    }
+
+    /// What a database that is called so here was called.
+    fn told<'a>(&'a self, real: &'a str) -> &'a str {
+        match &self.at {
+            Some(At::Lent(lent)) => lent.names().iter().find(|(_, r)| *r == real).map_or(real, |(name, _)| name),
+            _ => real,
+        }
+    }
+
+    /// Loads one file of SQL.
+    fn load_file(&mut self, stream: &RestoredStream) -> Result<()> {
+        if let Some(At::Lent(lent)) = &mut self.at {
+            return lent.load(stream);
+        }
+        let client = self.client()?;
+        let file =
+            File::open(&stream.file).map_err(|e| EngineError::at("can't read a restored stream", &stream.file, e))?;
+        let mut command = client.command("mariadb");
+        command.args(LOADING).stdin(file).stdout(Stdio::null());
+        let running = client.start(&mut command, "mariadb")?;
+        running.finish().map_err(|e| {
+            let what = format!("the server does not take it: {}", e.what);
+            EngineError::new(what, stream.name.as_str())
+        })
+    }
+
+    /// Views and routines run as those who defined them, who are not here. They become accounts that nobody can use.
+    fn make_definers(&self) -> Result<()> {
+        let mut session = self.connect()?;
+        let sql = "SELECT definer FROM information_schema.views UNION SELECT definer FROM information_schema.routines \
+                   UNION SELECT definer FROM information_schema.triggers UNION SELECT definer FROM information_schema.events";
+        for row in session.rows(sql)? {
+            let Some((user, host)) = row.first().and_then(|definer| definer.rsplit_once('@')) else { continue };
+            let account = format!("{}@{}", literal(user), literal(host));
+            if user == "mariadb.sys" || user == "root" {
+                continue;
+            }
+            session.run(&format!("CREATE USER IF NOT EXISTS {account} ACCOUNT LOCK"))?;
+            session.run(&format!("GRANT ALL ON *.* TO {account}"))?;
+        }
+        Ok(())
+    }
+
+    /// `CHECK TABLE` of every table and view.
+    fn check_tables(&mut self) -> Vec<Check> {
+        let listed = self.databases().and_then(|databases| {
+            let within: Vec<String> = databases.iter().map(|name| literal(name)).collect();
+            if within.is_empty() {
+                return Ok(Vec::new());
+            }
+            let sql = format!(
+                "SELECT table_schema, table_name FROM information_schema.tables \
+                 WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW') AND table_schema IN ({})",
+                within.join(", ")
+            );
+            Ok(self.connect()?.rows(&sql)?)
+        });
+        let tables = match listed {
+            Ok(tables) => tables,
+            Err(e) => return vec![Check::error("CHECK TABLE", e.to_string())],
+        };
+        let mut checks = Vec::new();
+        for row in tables {
+            let [database, table] = row.as_slice() else { continue };
+            let name = format!("CHECK TABLE {}.{table}", self.told(database));
+            let sql = format!("CHECK TABLE {}.{}", identifier(database), identifier(table));
+            let answer = self.connect().and_then(|mut session| Ok(session.rows(&sql)?));
+            checks.push(match answer {
+                // Table, operation, kind of message, message; the last row is the verdict.
+                Ok(rows) => {
+                    let said: Vec<String> = rows.iter().filter_map(|row| row.get(3).cloned()).collect();
+                    let verdict = said.last().cloned().unwrap_or_default();
+                    if verdict.contains("doesn't support check") {
+                        // Nothing was checked, so nothing passes.
+                        self.unchecked.push(format!("{}.{table}", self.told(database)));
+                        continue;
+                    }
+                    Check::compare(name, "OK", if verdict == "OK" { verdict } else { said.join("; ") })
+                }
+                Err(e) => Check::error(name, e.to_string()),
+            });
+        }
+        checks
+    }
+
+    fn fingerprints(&self, restored: &Restored) -> Result<Vec<Check>> {
+        let mut session = self.connect()?;
+        let told = restored.fingerprints.iter().map(|print| print.database.as_str());
+        let databases: Vec<String> = told.map(|name| self.real(name).to_owned()).collect();
+        let contents = match &self.at {
+            Some(At::Lent(lent)) => print::contents_as(&mut session, &databases, lent.names())?,
+            _ => print::contents(&mut session, &databases)?,
+        };
+        let hashed = restored.fingerprints.iter().flat_map(|print| print.tables.values()).any(|t| t.hash.is_some());
+        let depth = if hashed { Depth::Hash } else { Depth::Rows };
+        let mut without = BTreeSet::new();
+        for print in &restored.fingerprints {
+            let left = print.server.get(LEFT_OUT).into_iter().flat_map(|names| names.lines());
+            without.extend(left.map(|table| (self.real(&print.database).to_owned(), table.to_owned())));
+        }
+        let tables = print::tables(&mut session, &contents, depth, &without)?;
+        let actual = print::fingerprints(&databases, &contents, &tables);
+        let pairs = restored.fingerprints.iter().zip(actual);
+        Ok(pairs.flat_map(|(expected, actual)| self.compare(expected, actual)).collect())
+    }
+
+    /// Another version words definitions in another way; then it counts that they are there.
+    fn compare(&self, expected: &Fingerprint, mut actual: Fingerprint) -> Vec<Check> {
+        let series = |version: &str| version.split('.').take(2).collect::<Vec<_>>().join(".");
+        let was = expected.server.get("version").map(|version| series(version));
+        if was == Some(series(&self.version)) {
+            return compare(expected, &actual);
+        }
+        let present = |objects: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+            objects.keys().map(|name| (name.clone(), "present".to_owned())).collect()
+        };
+        let expected = Fingerprint { objects: present(&expected.objects), ..expected.clone() };
+        actual.objects = present(&actual.objects);
+        compare(&expected, &actual)
+    }
+}
+
+impl Engine for Mariadb {
+    fn describe(&self) -> String {
+        let version = self.version.split('-').next().unwrap_or_default();
+        let place = self.lender.as_ref().map(|lender| format!(" at {}", lender.place())).unwrap_or_default();
+        format!("mariadb {version}{place}")
+    }
+
+    fn load(&mut self, restored: &Restored) -> Result<()> {
+        let sql = |stream: &&RestoredStream| stream.name.as_str() != GLOBALS;
+        let streams: Vec<&RestoredStream> = restored.streams.iter().filter(sql).collect();
+        if streams.is_empty() {
+            return Err(EngineError::new("the snapshot holds no dump", restored.source.as_str()));
+        }
+        self.at = Some(match &self.lender {
+            Some(lender) => At::Lent(Box::new(Lent::open(lender, &self.place.dir)?)),
+            None => At::Own(Box::new(Server::start(&self.place.dir)?)),
+        });
+        self.version = self.connect()?.value("SELECT VERSION()")?;
+        streams.into_iter().try_for_each(|stream| self.load_file(stream))?;
+        match self.at {
+            // There, everything belongs to whoever loaded it.
+            Some(At::Lent(_)) => Ok(()),
+            _ => self.make_definers(),
+        }
+    }
+
+    fn check(&mut self, restored: &Restored) -> Vec<Check> {
+        let mut checks = self.check_tables();
+        if restored.fingerprints.is_empty() {
+            checks.push(Check::error("fingerprint", "the backup told of no table, so there is nothing to compare"));
+            return checks;
+        }
+        match self.fingerprints(restored) {
+            Ok(more) => checks.extend(more),
+            Err(e) => checks.push(Check::error("fingerprint", e.to_string())),
+        }
+        checks
+    }
+
+    fn query(&mut self, database: Option<&str>, sql: &str) -> Result<String> {
+        let mut session = self.connect()?;
+        let database = match database {
+            Some(database) => Some(self.real(database).to_owned()),
+            None => Some(self.databases()?).filter(|all| all.len() == 1).and_then(|all| all.into_iter().next()),
+        };
+        if let Some(database) = database {
+            session.run(&format!("USE {}", identifier(&database)))?;
+        }
+        let sql = sql.trim().trim_end_matches(';');
+        Ok(session.rows(sql)?.into_iter().next().and_then(|row| row.into_iter().next()).unwrap_or_default())
+    }
+
+    fn access(&self) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        let mut add = |name: &str, value: String| all.push((format!("STRONGROOM_DRILL_{name}"), value));
+        match &self.at {
+            Some(At::Own(server)) => {
+                add("SOCKET", server.socket().display().to_string());
+                add("USER", "root".to_owned());
+            }
+            Some(At::Lent(lent)) => {
+                add("DEFAULTS_FILE", lent.client().options().display().to_string());
+                add("DATABASES", serde_json::json!(lent.names()).to_string());
+                if let Some((_, only)) = lent.names().first_key_value().filter(|_| lent.names().len() == 1) {
+                    add("DATABASE", only.clone());
+                }
+            }
+            None => {}
+        }
+        all
+    }
+
+    fn stopper(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        let debris = Arc::clone(&self.lender.as_ref()?.debris);
+        Some(Box::new(move || drop(debris.clear())))
+    }
+
+    fn leave(&mut self) -> Vec<(String, EngineError)> {
+        self.lender.as_ref().map(|lender| lender.debris.clear()).unwrap_or_default()
+    }
+
+    fn not_tested(&self, restored: &Restored) -> Vec<String> {
+        let mut not = Vec::new();
+        if restored.streams.iter().any(|stream| stream.name.as_str() == GLOBALS) {
+            not.push(format!("{GLOBALS} (users and grants) was restored and hashed, and not loaded"));
+        }
+        if !self.unchecked.is_empty() {
+            let tables = self.unchecked.join(", ");
+            not.push(format!("CHECK TABLE of tables whose storage engine does not support it: {tables}"));
+        }
+        for print in &restored.fingerprints {
+            if let Some(left) = print.server.get(LEFT_OUT) {
+                let left = left.lines().collect::<Vec<_>>().join(", ");
+                not.push(format!("tables of {} that were written to as the dump began: {left}", print.database));
+            }
+        }
+        if self.lender.is_some() {
+            not.push(
+                "who defined views, routines, triggers and events: there, all belonged to who loaded them".to_owned(),
+            );
+        }
+        if matches!(&self.at, Some(At::Own(server)) if !server.is_cut_off()) {
+            not.push(
+                "the engine listened on a socket alone, but its process was not cut off from the network".to_owned(),
+            );
+        }
+        not
+    }
+}
+
+impl Drop for Mariadb {
+    fn drop(&mut self) {
+        // Before the session that holds the lock of the mark ends.
+        drop(self.leave());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Status;
+
+    #[test]
+    fn without_a_server_nothing_passes() {
+        let mut engine = Mariadb::new(&Place { dir: "/no/such/place".into(), ..Place::default() });
+        assert!(engine.check_tables().iter().all(|check| check.status == Status::Error));
+        assert!(engine.query(None, "SELECT 1").is_err());
+    }
+}

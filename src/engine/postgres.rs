@@ -1,0 +1,400 @@
+//! A throwaway `PostgreSQL` server: dumps are loaded into a new cluster, or into databases of their own on a server that
+//! somebody lends, a copied cluster is started, and all are asked whether they hold what was backed up.
+
+mod checks;
+mod jail;
+mod lent;
+mod load;
+mod roles;
+mod server;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+};
+
+use serde::Deserialize;
+
+use self::{jail::Jail, lent::Lent, server::Server};
+use super::{Check, Engine, EngineError, Restored, Result, lent::Debris};
+use crate::{
+    model::Name,
+    source::{
+        child::Running,
+        postgres::{BASE, Conninfo, DatabaseStreams, GLOBALS, Session, Tool, Tools, Version},
+        redact::Known,
+    },
+};
+
+/// The superuser of a new cluster: no dump makes a role of this name.
+const SUPERUSER: &str = "strongroom-drill";
+
+/// The engine. Dropped, it stops its server, or drops its databases; its directory is somebody else's to remove.
+pub struct Postgres {
+    home: PathBuf,
+    /// The server that is lent, and what is made there.
+    lender: Option<(Conninfo, Arc<Debris>)>,
+    told: String,
+    /// The programs' version is another than that of the server that was backed up.
+    newer: bool,
+    up: Option<Up>,
+    loaded: Vec<Check>,
+}
+
+/// A server that is up.
+struct Up {
+    at: At,
+    info: Conninfo,
+    psql: Tool,
+    databases: Vec<Database>,
+}
+
+/// Whose server it is.
+enum At {
+    Own { server: Server, jail: Jail },
+    Lent(Lent),
+}
+
+/// A database: what it was called, and what it is called here.
+struct Database {
+    name: String,
+    real: String,
+}
+
+/// What the source told.
+#[derive(Deserialize)]
+struct Details {
+    server: BTreeMap<String, String>,
+    #[serde(default)]
+    physical: bool,
+    #[serde(default)]
+    databases: Vec<DatabaseStreams>,
+    #[serde(default)]
+    pg_dump: Option<String>,
+}
+
+impl Details {
+    fn version(&self) -> Result<Version> {
+        let number = self.get("server_version_num").parse();
+        let number =
+            number.map_err(|_| EngineError::new("the backup does not tell its server's version", "details"))?;
+        Ok(Version::of_server(number, self.get("server_version")))
+    }
+
+    fn get(&self, key: &str) -> &str {
+        self.server.get(key).map(String::as_str).unwrap_or_default()
+    }
+
+    /// What the server told of this database, or of itself.
+    fn server_of<'a>(&'a self, restored: &'a Restored, database: &str) -> &'a BTreeMap<String, String> {
+        let print = restored.fingerprints.iter().find(|print| print.database == database);
+        print.map_or(&self.server, |print| &print.server)
+    }
+
+    /// What reads its archives: a program that is not older than the one that wrote them.
+    fn restore(&self) -> Result<Tool> {
+        let wrote = self.pg_dump.as_deref().and_then(Version::read).map_or_else(|| self.version(), Ok)?;
+        Tools::default().nearest("pg_restore", &wrote).ok_or_else(|| {
+            let what = format!("no pg_restore of version {wrote} or newer is installed here; install it");
+            EngineError::new(what, "pg_restore")
+        })
+    }
+}
+
+impl Postgres {
+    /// An engine that works in `home`, which it makes if it is not there. Dumps go to the server `lent`, if there is one.
+    #[must_use]
+    pub fn new(home: PathBuf, lent: Option<Conninfo>) -> Self {
+        let lender = lent.map(|info| {
+            let drop = info.clone();
+            (info, Arc::new(Debris::new(move |name: &str| lent::drop_database(&drop, name))))
+        });
+        Self { home, lender, told: "postgres".to_owned(), newer: false, up: None, loaded: Vec::new() }
+    }
+
+    /// The programs: of the version that was backed up, or the nearest newer one.
+    fn programs(&mut self, details: &Details, jail: &Jail) -> Result<PathBuf> {
+        let was = details.version()?;
+        let found = Tools::default().nearest("initdb", &was).filter(|tool| {
+            let same = tool.version.major == was.major;
+            same || !details.physical
+        });
+        let Some(tool) = found else {
+            let newer = if details.physical { "" } else { " or newer" };
+            let what = format!("no server of version {}{newer} is installed here; install it", was.major.0);
+            return Err(EngineError::new(what, "postgres"));
+        };
+        self.newer = tool.version.major != was.major;
+        self.told = format!("postgres {}", tool.version);
+        if self.newer {
+            self.told = format!("{} (the backup is of {was})", self.told);
+        }
+        if !jail.is_apart() {
+            self.told.push_str(", with this host's network, since namespaces are not allowed here");
+        }
+        server::home_of(&tool)
+    }
+
+    fn load_dumps(&mut self, restored: &Restored, details: &Details, jail: Jail) -> Result<()> {
+        let bin = self.programs(details, &jail)?;
+        let psql = Tools::new(Some(bin.clone())).any("psql")?;
+        let restore = details.restore()?;
+        let data = jail.make("data")?;
+        Server::init(&jail, &bin, &data, SUPERUSER)?;
+        let server = Server::start(&jail, &bin, &data, SUPERUSER)?;
+        let info = server.info.clone();
+        let up = self.up.insert(Up { at: At::Own { server, jail }, info, psql, databases: Vec::new() });
+        let globals = restored.streams.iter().find(|stream| stream.name.as_str() == GLOBALS);
+        if let Some(globals) = globals {
+            let text = fs::read(&globals.file).map_err(|e| EngineError::at("can't read", &globals.file, e))?;
+            let mut session = Session::open(&up.psql, &up.info, None)?;
+            let done = roles::load(&mut session, &String::from_utf8_lossy(&text))?;
+            let told = format!("{} statements, {} of tablespaces and the like left out", done.run, done.left_out);
+            self.loaded.push(Check::done("roles", Ok(told)));
+        }
+        for database in &details.databases {
+            let name = &database.name;
+            self.loaded.extend(load::create(up, name, name, details.server_of(restored, name))?);
+            up.databases.push(Database { name: name.clone(), real: name.clone() });
+            load::fill(up, &restore, database, name, restored, globals.is_some())?;
+        }
+        Ok(())
+    }
+
+    /// Loads dumps into databases of a server that is lent.
+    fn load_lent(&mut self, restored: &Restored, details: &Details) -> Result<()> {
+        let Some((info, debris)) = &self.lender else { return Err(EngineError::new("was not lent", "postgres")) };
+        let (psql, was) = (Tools::default().any("psql")?, details.version()?);
+        let lent = Lent::open(&psql, info, debris, &self.home)?;
+        self.told = format!("postgres {} at {}", lent.version, info.place());
+        if lent.version.major < was.major {
+            let what = format!("the server is of version {}, and the backup of {was}", lent.version);
+            return Err(EngineError::new(what, info.place()));
+        }
+        self.newer = lent.version.major != was.major;
+        let restore = details.restore()?;
+        let up = self.up.insert(Up { at: At::Lent(lent), info: info.clone(), psql, databases: Vec::new() });
+        for database in &details.databases {
+            let (name, server) = (&database.name, details.server_of(restored, &database.name));
+            let mut note = None;
+            let real = up.make(|up, real| {
+                note = load::create(up, name, real, server)?;
+                Ok(())
+            })?;
+            self.loaded.extend(note);
+            up.databases.push(Database { name: name.clone(), real: real.clone() });
+            load::fill(up, &restore, database, &real, restored, false)?;
+        }
+        Ok(())
+    }
+
+    fn load_cluster(&mut self, restored: &Restored, details: &Details, jail: Jail) -> Result<()> {
+        let bin = self.programs(details, &jail)?;
+        let psql = Tools::new(Some(bin.clone())).any("psql")?;
+        let data = jail.make("data")?;
+        let base = BASE.parse::<Name>().ok().and_then(|name| restored.stream(&name));
+        let base = base.ok_or_else(|| EngineError::new("the snapshot has no base backup", BASE))?;
+        Server::unpack(&jail, &base.file, &data)?;
+        let mut verify = jail.apart(&bin.join("pg_verifybackup"));
+        verify.arg(&data).stdout(Stdio::null());
+        let verified = Running::start(&mut verify, "pg_verifybackup", Known::default())?.finish();
+        self.loaded.push(Check::done(
+            "pg_verifybackup",
+            verified.map(|()| "as its manifest says".to_owned()).map_err(Into::into),
+        ));
+        let superuser = details.get("superuser");
+        let server = Server::start(&jail, &bin, &data, superuser)?;
+        let info = server.info.clone();
+        let mut session = Session::open(&psql, &info, None)?;
+        let sql = "select to_json(datname) from pg_database where datallowconn and not datistemplate order by datname";
+        let names: Vec<String> = session.ask("list the databases", sql)?;
+        let databases = names.into_iter().map(|name| Database { real: name.clone(), name }).collect();
+        self.up = Some(Up { at: At::Own { server, jail }, info, psql, databases });
+        Ok(())
+    }
+}
+
+impl Engine for Postgres {
+    fn describe(&self) -> String {
+        self.told.clone()
+    }
+
+    fn load(&mut self, restored: &Restored) -> Result<()> {
+        let details: Details = serde_json::from_value(restored.details.clone()).map_err(|e| {
+            EngineError::new(format!("what the backup tells of its server is not understood: {e}"), "details")
+        })?;
+        if self.lender.is_some() && !details.physical {
+            return self.load_lent(restored, &details);
+        }
+        let jail = Jail::new(&self.home)?;
+        if details.physical {
+            self.load_cluster(restored, &details, jail)
+        } else {
+            self.load_dumps(restored, &details, jail)
+        }
+    }
+
+    fn check(&mut self, restored: &Restored) -> Vec<Check> {
+        let mut checks = std::mem::take(&mut self.loaded);
+        let Some(up) = &self.up else {
+            checks.push(Check::error("server", "it was not started"));
+            return checks;
+        };
+        for database in &up.databases {
+            let print = restored.fingerprints.iter().find(|print| print.database == database.name);
+            checks.extend(checks::contents(up, database, print, self.newer));
+            if up.may_check_indexes() {
+                checks.push(checks::amcheck(up, database));
+            }
+        }
+        if up.databases.is_empty() {
+            checks.push(Check::error("databases", "there is none"));
+        }
+        checks
+    }
+
+    fn query(&mut self, database: Option<&str>, sql: &str) -> Result<String> {
+        let up = self.up.as_ref().ok_or_else(|| EngineError::new("the server is not up", "postgres"))?;
+        let database = up.meant(database)?;
+        let mut command = up.client(&up.psql.path, database);
+        // Records end with a zero byte, which no value holds.
+        command.args(["-X", "-A", "-t", "-q", "-w", "-0", "-v", "ON_ERROR_STOP=1", "-c", sql]).stdout(Stdio::piped());
+        let mut running = up.start(&mut command, "psql")?;
+        let mut output = Vec::new();
+        let read = std::io::Read::read_to_end(&mut running.stdout()?, &mut output);
+        running.finish()?;
+        read.map_err(|e| EngineError {
+            what: "can't read the answer".to_owned(),
+            object: "psql".to_owned(),
+            source: Some(e),
+        })?;
+        let first = output.split(|byte| *byte == 0).next().unwrap_or_default();
+        let first = first.split(|byte| *byte == b'|').next().unwrap_or_default();
+        Ok(String::from_utf8_lossy(first).trim_end_matches('\n').to_owned())
+    }
+
+    fn access(&self) -> Vec<(String, String)> {
+        self.up.as_ref().map(Up::access).unwrap_or_default()
+    }
+
+    fn stopper(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        let (_, debris) = self.lender.as_ref()?;
+        let debris = Arc::clone(debris);
+        Some(Box::new(move || drop(debris.clear())))
+    }
+
+    fn leave(&mut self) -> Vec<(String, EngineError)> {
+        self.lender.as_ref().map(|(_, debris)| debris.clear()).unwrap_or_default()
+    }
+
+    fn not_tested(&self, restored: &Restored) -> Vec<String> {
+        let Some(up) = self.up.as_ref().filter(|up| matches!(up.at, At::Lent(_))) else { return Vec::new() };
+        let mut not = vec!["owners and privileges, which a server that is lent has no roles for".to_owned()];
+        if restored.streams.iter().any(|stream| stream.name.as_str() == GLOBALS) {
+            not.push(format!("{GLOBALS} (roles) was restored and hashed, and not loaded into a server that is lent"));
+        }
+        if !up.may_check_indexes() {
+            not.push(
+                "indexes against their tables (amcheck), which the role on that server may not install".to_owned(),
+            );
+        }
+        not
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Before the session that shows the mark ends.
+        drop(self.leave());
+    }
+}
+
+impl Up {
+    /// A client program, for a database here.
+    fn client(&self, program: &Path, real: &str) -> Command {
+        let mut command = match &self.at {
+            At::Own { jail, .. } => jail.tool(program),
+            At::Lent(_) => {
+                let mut command = Command::new(program);
+                self.info.equip(&mut command);
+                command.stdin(Stdio::null());
+                command
+            }
+        };
+        command.arg("-d").arg(self.info.argument(Some(real)));
+        command
+    }
+
+    /// Starts it. On a server that is lent it ends before its database is dropped.
+    fn start(&self, command: &mut Command, program: &str) -> Result<Running> {
+        let running = Running::start(command, program, self.info.secrets())?;
+        if let At::Lent(lent) = &self.at {
+            lent.debris().works(running.alive());
+        }
+        Ok(running)
+    }
+
+    /// Makes a database of a name that nobody else has, and returns that.
+    fn make(&mut self, create: impl FnOnce(&Self, &str) -> Result<()>) -> Result<String> {
+        let name = match &mut self.at {
+            At::Own { .. } => return Err(EngineError::new("was not lent", "postgres")),
+            At::Lent(lent) => lent.next(),
+        };
+        match &self.at {
+            At::Own { .. } => {}
+            At::Lent(lent) => lent.debris().make(&name, || create(self, &name))?,
+        }
+        Ok(name)
+    }
+
+    /// Only a superuser can install what checks them.
+    fn may_check_indexes(&self) -> bool {
+        match &self.at {
+            At::Own { .. } => true,
+            At::Lent(lent) => lent.superuser,
+        }
+    }
+
+    /// What the database is called here that a check means.
+    fn meant(&self, database: Option<&str>) -> Result<&str> {
+        let Some(name) = database else {
+            return match self.databases.as_slice() {
+                [only] => Ok(&only.real),
+                several => {
+                    let names: Vec<&str> = several.iter().map(|database| database.name.as_str()).collect();
+                    let what = format!("there are several databases ({}); say which is meant", names.join(", "));
+                    Err(EngineError::new(what, "query"))
+                }
+            };
+        };
+        let found = self.databases.iter().find(|database| database.name == name);
+        found.map(|database| database.real.as_str()).ok_or_else(|| EngineError::new("there is no such database", name))
+    }
+
+    fn access(&self) -> Vec<(String, String)> {
+        let mut all = match &self.at {
+            At::Own { server, .. } => vec![
+                ("PGHOST".to_owned(), server.socket.to_string_lossy().into_owned()),
+                ("PGPORT".to_owned(), "5432".to_owned()),
+                ("PGUSER".to_owned(), self.info.user().to_owned()),
+            ],
+            At::Lent(lent) => {
+                let mut all = self.info.for_commands();
+                all.extend(lent.reached.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+                let names: BTreeMap<&str, &str> = self.databases.iter().map(|d| (&*d.name, &*d.real)).collect();
+                all.push(("STRONGROOM_DRILL_DATABASES".to_owned(), serde_json::json!(names).to_string()));
+                all
+            }
+        };
+        if let [only] = self.databases.as_slice() {
+            all.push(("PGDATABASE".to_owned(), only.real.clone()));
+            if matches!(self.at, At::Lent(_)) {
+                all.push(("STRONGROOM_DRILL_DSN".to_owned(), self.info.argument(Some(&only.real))));
+            }
+        }
+        all
+    }
+}

@@ -1,0 +1,151 @@
+//! SQLite: the restored file is opened in this process, for reading, with a schema that is not trusted.
+
+use rusqlite::{Connection, types::ValueRef};
+
+use super::{Check, Engine, EngineError, Restored, RestoredStream, Result, compare};
+use crate::source::sqlite::print::{self, Integrity};
+
+/// The files of a snapshot, opened.
+#[derive(Default)]
+pub struct Sqlite {
+    open: Vec<(String, Connection)>,
+}
+
+impl Engine for Sqlite {
+    fn describe(&self) -> String {
+        format!("sqlite {}", rusqlite::version())
+    }
+
+    fn load(&mut self, restored: &Restored) -> Result<()> {
+        for stream in &restored.streams {
+            let name = stream.name.to_string();
+            let failed = |e: rusqlite::Error| EngineError::new(format!("can't be opened: {e}"), &name);
+            let database = open(stream).map_err(failed)?;
+            self.open.push((name, database));
+        }
+        if self.open.is_empty() {
+            return Err(EngineError::new("the snapshot holds no database", restored.source.as_str()));
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, restored: &Restored) -> Vec<Check> {
+        let mut checks = Vec::new();
+        for (name, database) in &self.open {
+            let what = format!("integrity_check {name}");
+            checks.push(match print::integrity(database) {
+                Integrity::Whole => Check::compare(what, "ok", "ok"),
+                Integrity::Damaged(found) => Check::compare(what, "ok", found.join("; ")),
+                Integrity::Unknown(why) => Check::error(what, why),
+            });
+        }
+        if restored.fingerprints.is_empty() {
+            checks.push(Check::error("fingerprint", "the backup told of no table, so there is nothing to compare"));
+        }
+        for expected in &restored.fingerprints {
+            let database = self.open.iter().find(|(name, _)| expected.streams.iter().any(|s| s.as_str() == name));
+            let actual = database.map(|(_, database)| print::fingerprint(database));
+            match actual {
+                Some(Ok(actual)) => checks.extend(compare(expected, &actual)),
+                Some(Err(e)) => checks.push(Check::error(format!("fingerprint {}", expected.database), e.to_string())),
+                None => {
+                    let why = "the snapshot does not hold the stream that it is of";
+                    checks.push(Check::error(format!("fingerprint {}", expected.database), why));
+                }
+            }
+        }
+        checks
+    }
+
+    fn query(&mut self, database: Option<&str>, sql: &str) -> Result<String> {
+        let named = |(name, _): &&(String, Connection)| database.is_none_or(|database| database == name);
+        let Some((name, database)) = self.open.iter().find(named) else {
+            return Err(EngineError::new("there is no such database", database.unwrap_or_default()));
+        };
+        let answer = || -> rusqlite::Result<String> {
+            let mut statement = database.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            let Some(row) = rows.next()? else { return Ok(String::new()) };
+            Ok(match row.get_ref(0)? {
+                ValueRef::Null => String::new(),
+                ValueRef::Integer(n) => n.to_string(),
+                ValueRef::Real(n) => n.to_string(),
+                ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                ValueRef::Blob(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat(),
+            })
+        };
+        answer().map_err(|e| EngineError::new(e.to_string(), name))
+    }
+
+    fn access(&self) -> Vec<(String, String)> {
+        let path = self.open.first().and_then(|(_, database)| database.path().map(str::to_owned));
+        path.map(|path| ("STRONGROOM_DRILL_DATABASE".to_owned(), path)).into_iter().collect()
+    }
+}
+
+fn open(stream: &RestoredStream) -> rusqlite::Result<Connection> {
+    let database = print::open(&stream.file)?;
+    // What is no database is told when it is first read.
+    database.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(database)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{
+        engine::Status,
+        model::{Fingerprint, Hash, SourceKind},
+    };
+
+    /// A restored database, with the fingerprint that it had before `change`.
+    fn restored(dir: &std::path::Path, change: &str) -> Restored {
+        let file = dir.join("app.db");
+        let database = Connection::open(&file).unwrap();
+        database.execute_batch("CREATE TABLE t(a); CREATE TABLE u(b); INSERT INTO t VALUES (1), (2)").unwrap();
+        let taken: Fingerprint = print::fingerprint(&print::open(&file).unwrap()).unwrap();
+        database.execute_batch(change).unwrap();
+        drop(database);
+        let name: crate::model::Name = "app.db".parse().unwrap();
+        let stream = RestoredStream {
+            name: name.clone(),
+            bytes: fs::metadata(&file).unwrap().len(),
+            file,
+            blake3: Hash::from_bytes([0; 32]),
+            meta: crate::model::FileMeta::default(),
+        };
+        Restored {
+            source: "app".parse().unwrap(),
+            kind: SourceKind::Sqlite,
+            streams: vec![stream],
+            repository: None,
+            details: serde_json::Value::Null,
+            fingerprints: vec![Fingerprint { database: "app.db".to_owned(), streams: vec![name], ..taken }],
+        }
+    }
+
+    #[test]
+    fn a_changed_row_is_found_and_its_table_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = restored(dir.path(), "");
+        let mut engine = Sqlite::default();
+        engine.load(&whole).unwrap();
+        let checks = engine.check(&whole);
+        assert!(checks.len() > 3 && checks.iter().all(Check::passed), "{checks:?}");
+        assert_eq!(engine.query(None, "SELECT sum(a) FROM t").unwrap(), "3");
+        assert!(engine.query(None, "INSERT INTO t VALUES (9)").is_err());
+        assert!(engine.query(Some("other"), "SELECT 1").is_err());
+
+        let dir = tempfile::tempdir().unwrap();
+        let changed = restored(dir.path(), "UPDATE t SET a = 3 WHERE a = 2");
+        let mut engine = Sqlite::default();
+        engine.load(&changed).unwrap();
+        let failed: Vec<Check> = engine.check(&changed).into_iter().filter(|check| !check.passed()).collect();
+        assert!(
+            matches!(&failed[..], [one] if one.name == "fingerprint app.db: t" && one.status == Status::Fail),
+            "{failed:?}"
+        );
+    }
+}

@@ -1,0 +1,108 @@
+//! A snapshot's body: what only those who can open it may know. A chunked stream in packs, like the data.
+
+use serde::{Deserialize, Serialize};
+
+use super::{FORMAT, FormatError, Result, list::ChunkRef, text};
+use crate::model::{ChunkerParams, FileMeta, Fingerprint, Hash, Name};
+
+const WHAT: &str = "snapshot body";
+/// The largest body in bytes. It holds about 30 TiB of one stream, or some hundred thousand small ones.
+pub const BODY_LIMIT: usize = 96 << 20;
+/// A stream of at most this many chunks lists them in the body; a longer one has a chunked list of its own.
+pub const INLINE_CHUNKS: usize = 32;
+
+/// One stream of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamRecord {
+    /// Its name, unique within the snapshot.
+    pub name: Name,
+    /// The real relative path that it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// What the file system knew of it.
+    #[serde(default, flatten)]
+    pub meta: FileMeta,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// BLAKE3 of all of it.
+    pub blake3: Hash,
+    /// How many chunks it has.
+    pub chunks: u64,
+    /// 0: `list` names the stream's chunks. 1: `list` names the chunks of its encoded list.
+    pub depth: u8,
+    /// Chunks of the stream or of its list, by `depth`.
+    pub list: Vec<ChunkRef>,
+}
+
+/// A snapshot's body.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Body {
+    /// The format version of this document.
+    pub format: String,
+    /// The streams in the order in which they were read.
+    pub streams: Vec<StreamRecord>,
+    /// Facts of the source, such as a repository's refs.
+    #[serde(default)]
+    pub details: serde_json::Value,
+    /// What databases held at the instant of their dumps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fingerprints: Vec<Fingerprint>,
+    /// What the source warned of.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+impl Body {
+    /// A body of these streams and facts.
+    #[must_use]
+    pub fn new(streams: Vec<StreamRecord>, details: serde_json::Value, warnings: Vec<String>) -> Self {
+        Self { format: FORMAT.to_owned(), streams, details, fingerprints: Vec::new(), warnings }
+    }
+
+    /// The body's bytes, before they are chunked and sealed.
+    ///
+    /// # Errors
+    /// If it is larger than [`BODY_LIMIT`].
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        let bytes = text::encode(WHAT, self)?;
+        if bytes.len() > BODY_LIMIT {
+            return Err(FormatError::TooLarge { what: WHAT, limit: BODY_LIMIT });
+        }
+        Ok(bytes)
+    }
+
+    /// Decodes a body and checks what it says of its streams.
+    ///
+    /// # Errors
+    /// If it can't be decoded or contradicts itself.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let body: Self = text::decode(WHAT, bytes, BODY_LIMIT)?;
+        let mut names: Vec<&Name> = body.streams.iter().map(|s| &s.name).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+            return Err(FormatError::damaged(WHAT, "two of its streams have one name"));
+        }
+        body.streams.iter().try_for_each(check_stream)?;
+        Ok(body)
+    }
+}
+
+fn check_stream(stream: &StreamRecord) -> Result<()> {
+    let bad = |why: &str| Err(FormatError::damaged(WHAT, format!("stream {}: {why}", stream.name)));
+    if stream.depth > 1 {
+        return bad("its list has an unknown depth");
+    }
+    if stream.list.iter().any(|c| c.len == 0 || c.len > ChunkerParams::LIMIT) {
+        return bad("a chunk's length is out of bounds");
+    }
+    let listed: u64 = stream.list.iter().map(|c| u64::from(c.len)).sum();
+    let expected =
+        if stream.depth == 0 { stream.bytes } else { stream.chunks.saturating_mul(super::list::ENTRY as u64) };
+    if listed != expected {
+        return bad("its list does not add up to its length");
+    }
+    if stream.depth == 0 && stream.list.len() as u64 != stream.chunks {
+        return bad("its list does not hold the chunks that it counts");
+    }
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! The names of the objects of a vault, spelled here and nowhere else.
+
+use crate::model::{Hash, Key, Name, PackId, SnapshotId, Time};
+
+/// The descriptor's key.
+pub const DESCRIPTOR: &str = "vault.json";
+/// The prefix of root and epoch records.
+pub const KEYS: &str = "keys/";
+/// The prefix of certificates.
+pub const MEMBERS: &str = "members/";
+/// The prefix of all packs.
+pub const PACKS: &str = "packs/";
+/// The prefix of all indexes.
+pub const INDEXES: &str = "indexes/";
+/// The prefix of all page lists.
+pub const LISTS: &str = "lists/";
+/// The prefix of all headers.
+pub const SNAPSHOTS: &str = "snapshots/";
+/// The prefix of all evidence.
+pub const EVIDENCE: &str = "evidence/";
+/// The prefix of all canaries.
+pub const CANARIES: &str = "canaries/";
+
+// Every key made below is valid by construction: names and hex are within a key's alphabet.
+fn key(text: &str) -> Key {
+    text.parse().unwrap_or_else(|e| unreachable!("layout spelled an invalid key: {e}"))
+}
+
+/// `vault.json`
+#[must_use]
+pub fn descriptor() -> Key {
+    key(DESCRIPTOR)
+}
+
+/// `keys/root-<hash>.age`
+#[must_use]
+pub fn root_record(hash: &Hash) -> Key {
+    key(&format!("{KEYS}root-{hash}.age"))
+}
+
+/// `keys/epoch-0001/<rev>-<hash>.json`
+#[must_use]
+pub fn epoch_record(epoch: u32, rev: u32, hash: &Hash) -> Key {
+    key(&format!("{KEYS}epoch-{epoch:04}/{rev:04}-{hash}.json"))
+}
+
+/// `members/<name>/<rev>-<hash>.json`
+#[must_use]
+pub fn certificate(name: &Name, rev: u32, hash: &Hash) -> Key {
+    key(&format!("{MEMBERS}{name}/{rev:04}-{hash}.json"))
+}
+
+/// `packs/<writer>/<2 hex>/<64 hex>`
+#[must_use]
+pub fn pack(writer: &Name, id: &PackId) -> Key {
+    let hex = id.to_string();
+    let (first, _) = hex.split_at(2);
+    key(&format!("{PACKS}{writer}/{first}/{hex}"))
+}
+
+/// `indexes/<writer>/<hash>.age`
+#[must_use]
+pub fn index(writer: &Name, hash: &Hash) -> Key {
+    key(&format!("{INDEXES}{writer}/{hash}.age"))
+}
+
+/// `lists/<writer>/<hash>`
+#[must_use]
+pub fn page(writer: &Name, hash: &Hash) -> Key {
+    key(&format!("{LISTS}{writer}/{hash}"))
+}
+
+/// `snapshots/<writer>/<seq>-<id>.json`
+#[must_use]
+pub fn header(writer: &Name, seq: u64, id: &SnapshotId) -> Key {
+    key(&format!("{SNAPSHOTS}{writer}/{seq:010}-{id}.json"))
+}
+
+/// `evidence/<member>/<time>-<hash>.json`
+#[must_use]
+pub fn evidence(member: &Name, at: Time, hash: &Hash) -> Key {
+    key(&format!("{EVIDENCE}{member}/{}-{hash}.json", at.compact()))
+}
+
+/// `canaries/<member>/<time>-<random>`
+#[must_use]
+pub fn canary(member: &Name, at: Time, random: &str) -> Key {
+    let random: String = random.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
+    key(&format!("{CANARIES}{member}/{}-{random}", at.compact()))
+}
+
+/// The prefix of a writer's own objects of one kind, such as `packs/db1/`.
+#[must_use]
+pub fn own(kind: &str, writer: &Name) -> String {
+    format!("{kind}{writer}/")
+}
+
+/// What an object's key says that it is. A claim: its bytes and signatures decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ObjectName {
+    /// The descriptor.
+    Descriptor,
+    /// A root record.
+    Root(Hash),
+    /// An epoch record: epoch, revision, hash.
+    Epoch(u32, u32, Hash),
+    /// A certificate: member, revision, hash.
+    Certificate(Name, u32, Hash),
+    /// A pack of a writer.
+    Pack(Name, PackId),
+    /// An index of a writer.
+    Index(Name, Hash),
+    /// A page of a writer.
+    Page(Name, Hash),
+    /// A header: writer, sequence number, snapshot.
+    Header(Name, u64, SnapshotId),
+    /// Evidence of a member.
+    Evidence(Name, Hash),
+    /// A canary of a member.
+    Canary(Name),
+}
+
+/// Reads a key as it stands in a listing; `None` if it is no name of this format.
+#[must_use]
+pub fn parse(text: &str) -> Option<ObjectName> {
+    let (kind, rest) = text.split_once('/').unwrap_or((text, ""));
+    let object = match kind {
+        DESCRIPTOR if rest.is_empty() => ObjectName::Descriptor,
+        "keys" => parse_key_record(rest)?,
+        "members" => {
+            let (name, rev, hash) = numbered(rest, ".json")?;
+            ObjectName::Certificate(name, u32::try_from(rev).ok()?, hash.parse().ok()?)
+        }
+        "packs" => {
+            let (writer, rest) = rest.split_once('/')?;
+            let (_, hex) = rest.split_once('/')?;
+            ObjectName::Pack(writer.parse().ok()?, hex.parse().ok()?)
+        }
+        "indexes" => {
+            let (writer, file) = rest.split_once('/')?;
+            ObjectName::Index(writer.parse().ok()?, file.strip_suffix(".age")?.parse().ok()?)
+        }
+        "lists" => {
+            let (writer, hash) = rest.split_once('/')?;
+            ObjectName::Page(writer.parse().ok()?, hash.parse().ok()?)
+        }
+        "snapshots" => {
+            let (writer, seq, id) = numbered(rest, ".json")?;
+            ObjectName::Header(writer, seq, id.parse().ok()?)
+        }
+        "evidence" => {
+            let (member, file) = rest.split_once('/')?;
+            let (_, hash) = file.strip_suffix(".json")?.split_once('-')?;
+            ObjectName::Evidence(member.parse().ok()?, hash.parse().ok()?)
+        }
+        "canaries" => ObjectName::Canary(rest.split_once('/')?.0.parse().ok()?),
+        _ => return None,
+    };
+    // A second spelling of the same object would let one object be counted twice.
+    (spell(&object).is_none_or(|key| key.as_str() == text)).then_some(object)
+}
+
+fn parse_key_record(rest: &str) -> Option<ObjectName> {
+    if let Some(hash) = rest.strip_prefix("root-") {
+        return Some(ObjectName::Root(hash.strip_suffix(".age")?.parse().ok()?));
+    }
+    let (epoch, file) = rest.strip_prefix("epoch-")?.split_once('/')?;
+    let (rev, hash) = file.strip_suffix(".json")?.split_once('-')?;
+    Some(ObjectName::Epoch(epoch.parse().ok()?, rev.parse().ok()?, hash.parse().ok()?))
+}
+
+fn numbered<'a>(rest: &'a str, suffix: &str) -> Option<(Name, u64, &'a str)> {
+    let (name, file) = rest.split_once('/')?;
+    let (number, hash) = file.strip_suffix(suffix)?.split_once('-')?;
+    Some((name.parse().ok()?, number.parse().ok()?, hash))
+}
+
+/// The key of a named object; `None` where the key holds more than the name does.
+fn spell(object: &ObjectName) -> Option<Key> {
+    Some(match object {
+        ObjectName::Descriptor => descriptor(),
+        ObjectName::Root(hash) => root_record(hash),
+        ObjectName::Epoch(epoch, rev, hash) => epoch_record(*epoch, *rev, hash),
+        ObjectName::Certificate(name, rev, hash) => certificate(name, *rev, hash),
+        ObjectName::Pack(writer, id) => pack(writer, id),
+        ObjectName::Index(writer, hash) => index(writer, hash),
+        ObjectName::Page(writer, hash) => page(writer, hash),
+        ObjectName::Header(writer, seq, id) => header(writer, *seq, id),
+        ObjectName::Evidence(..) | ObjectName::Canary(_) => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_read_back_as_what_it_names() {
+        let name: Name = "db1".parse().unwrap();
+        let hash = Hash::from_bytes([7; 32]);
+        let id = PackId::from_bytes([8; 32]);
+        let snapshot = SnapshotId::from_bytes([9; 32]);
+        let cases = [
+            (descriptor(), ObjectName::Descriptor),
+            (root_record(&hash), ObjectName::Root(hash)),
+            (epoch_record(1, 2, &hash), ObjectName::Epoch(1, 2, hash)),
+            (certificate(&name, 3, &hash), ObjectName::Certificate(name.clone(), 3, hash)),
+            (pack(&name, &id), ObjectName::Pack(name.clone(), id)),
+            (index(&name, &hash), ObjectName::Index(name.clone(), hash)),
+            (page(&name, &hash), ObjectName::Page(name.clone(), hash)),
+            (header(&name, 12, &snapshot), ObjectName::Header(name.clone(), 12, snapshot)),
+            (evidence(&name, Time::from_unix(0), &hash), ObjectName::Evidence(name.clone(), hash)),
+            (canary(&name, Time::from_unix(0), "r4nd"), ObjectName::Canary(name.clone())),
+        ];
+        for (key, object) in cases {
+            assert_eq!(parse(key.as_str()), Some(object), "{key}");
+        }
+    }
+
+    #[test]
+    fn other_spellings_are_none_of_ours() {
+        let hex = "07".repeat(32);
+        for text in [
+            "",
+            "junk",
+            "vault.json/x",
+            &format!("packs/db1/08/{hex}"),
+            &format!("packs/DB1/07/{hex}"),
+            &format!("snapshots/db1/12-{hex}.json"),
+            &format!("snapshots/db1/00000000000000000000000000000-{hex}.json"),
+            &format!("lists/db1/{}", "AB".repeat(32)),
+            "keys/epoch-1/1-00.json",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The bytes of the vault format, and the names of its objects. Pure: no IO, no time, no threads.
+//!
+//! `docs/format.md` describes the same in tables, for readers without this code.
+
+pub mod body;
+pub mod certificate;
+pub mod cursor;
+pub mod descriptor;
+pub mod dsse;
+pub mod epoch;
+mod error;
+pub mod evidence;
+pub mod header;
+pub mod index;
+pub mod layout;
+pub mod list;
+pub mod member_key;
+pub mod pack;
+pub mod page;
+pub mod root;
+mod text;
+pub mod writer_key;
+
+use bytes::Bytes;
+
+pub use error::FormatError;
+
+/// The version of the format that this build writes, and the only one that it reads.
+pub const FORMAT: &str = "1-draft";
+
+/// The result of encoding or decoding.
+pub type Result<T> = std::result::Result<T, FormatError>;
+
+/// A document that is public by design: signed, or named by its own hash, and without secrets.
+///
+/// Only the encoders of this room make one.
+#[derive(Debug, Clone)]
+pub struct Public(Bytes);
+
+impl Public {
+    /// The bytes as they are stored.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+}

@@ -1,0 +1,221 @@
+//! What each finding's code means, and what to do about it. The codes are stable: add, never change.
+
+use super::Severity;
+
+/// A kind of finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    /// Its code, which findings carry.
+    pub code: &'static str,
+    /// The worst severity that it comes with.
+    pub severity: Severity,
+    /// What it means.
+    pub means: &'static str,
+    /// What to do about it.
+    pub next: &'static str,
+}
+
+const fn code(code: &'static str, severity: Severity, means: &'static str, next: &'static str) -> Code {
+    Code { code, severity, means, next }
+}
+
+/// What to do where something signed is gone.
+const COPY: &str = "Look for it in a copy of the vault. Find out who could delete or replace it, and take a new backup";
+
+/// All of them, in the order of their codes.
+#[rustfmt::skip]
+pub const CODES: &[Code] = &[
+    code("body.damaged", Severity::Error, "What lists a snapshot's streams can't be read: none of it restores",
+        "Restore an earlier snapshot, or the streams that are whole; take a new backup"),
+    code("cap.unenforced", Severity::Weak, "The store does not hold the writer to the longest lock that the policy allows",
+        "Let the bucket set locks by default, or cap them by the bucket policy"),
+    code("catalog.lost", Severity::Warning, "The writer has snapshots and no local memory, so everything is stored again",
+        "Run `catalog rebuild`; look whether `state` is the right directory"),
+    code("catalog.replaced", Severity::Warning, "The writer's local memory could not be used and was set aside",
+        "Run `catalog rebuild`"),
+    code("certificate.damaged", Severity::Error, "No version of a member's certificate has the bytes that were signed: snapshots embed the one they need and restore; revocations may be lost with it",
+        COPY),
+    code("certificate.missing", Severity::Error, "A member's certificate is gone: snapshots embed the one they need and restore; revocations may be lost with it",
+        COPY),
+    code("certificate.size", Severity::Error, "A member's certificate is there in another size than was signed: snapshots embed the one they need and restore; revocations may be lost with it",
+        COPY),
+    code("chain.fork", Severity::Warning, "Two snapshots of one writer follow the same one: two hosts with one key, or a host that was set back",
+        "Make sure that one host has the key. If nobody did this, revoke the writer. Then --acknowledge"),
+    code("chain.gap", Severity::Warning, "A snapshot's number leaves some out",
+        "Ask whether snapshots were removed; compare with an older --checkpoint"),
+    code("chain.order", Severity::Warning, "The order of a writer's snapshots contradicts itself or the store's times",
+        "A host may have been set back, or a header held back and put in later. Then --acknowledge"),
+    code("checkpoint.document", Severity::Error, "A certificate, a key record or evidence of last time is gone",
+        COPY),
+    code("checkpoint.lost", Severity::Error, "The newest snapshot of last time is gone: the vault was set back or replaced",
+        COPY),
+    code("delta.cache", Severity::Warning, "The cache of recent data can not be used, so nothing is stored as a delta",
+        "Look at the state directory; earlier snapshots are not concerned"),
+    code("delta.orphaned", Severity::Info, "Deltas of a pack lost their base and are stored again",
+        "Nothing"),
+    code("descriptor.damaged", Severity::Error, "No version of `vault.json` has the bytes that were signed: snapshots embed a copy and restore, with the vault's id from the recovery kit",
+        COPY),
+    code("descriptor.missing", Severity::Error, "`vault.json` is gone: snapshots embed a copy and restore, with the vault's id from the recovery kit",
+        COPY),
+    code("descriptor.size", Severity::Error, "`vault.json` is there in another size than was signed: snapshots embed a copy and restore, with the vault's id from the recovery kit",
+        COPY),
+    code("documents.unread", Severity::Warning, "These credentials may not read some of the vault's documents",
+        "Give them the right, or let another role check"),
+    code("epoch.damaged", Severity::Error, "No version of an epoch's record has the bytes that were signed: snapshots embed the one they need and restore; a later revision that adds people may be lost",
+        COPY),
+    code("epoch.missing", Severity::Error, "An epoch's record is gone: snapshots embed the one they need and restore; a later revision that adds people may be lost",
+        COPY),
+    code("epoch.size", Severity::Error, "An epoch's record is there in another size than was signed: snapshots embed the one they need and restore; a later revision that adds people may be lost",
+        COPY),
+    code("evidence.damaged", Severity::Error, "No version of a signed record of an earlier check has the bytes that were signed: no snapshot is concerned",
+        COPY),
+    code("evidence.foreign", Severity::Warning, "Something has the name of evidence, and nobody who may signed it",
+        "It counts for nothing. Find out who may write there"),
+    code("evidence.missing", Severity::Error, "A signed record of an earlier check is gone: no snapshot is concerned",
+        COPY),
+    code("evidence.size", Severity::Error, "A signed record of an earlier check is there in another size than was signed: no snapshot is concerned",
+        COPY),
+    code("evidence.unsigned", Severity::Warning, "There was nobody to sign the result as evidence",
+        "Add a driller or an auditor, and name its key in [member]"),
+    code("evidence.unstored", Severity::Warning, "Signed evidence could not be stored",
+        "Give the member's credentials the right to put under `evidence/<name>/`"),
+    code("fingerprint.missing", Severity::Warning, "A database's snapshot holds no fingerprint, so no drill can compare a restore with it",
+        "Back up with a role that may read the tables, or let a drill's own checks decide"),
+    code("foreign", Severity::Info, "Nothing signed names this object",
+        "Nothing, if a run was stopped. It costs space until its lock ends"),
+    code("git.whole", Severity::Info, "A repository was, or is to be, read as a whole, since the catalog knows no earlier run of it",
+        "Nothing. Commits that were dropped from it meanwhile are in earlier snapshots only"),
+    code("header.backdated", Severity::Warning, "A header claims to be older than the store knows it; the store's time counts",
+        "Check the writer's clock; if it is right, treat the writer as taken over"),
+    code("header.damaged", Severity::Error, "A header changed while it was being read",
+        "Run it again; if it stays, treat it as `header.missing`"),
+    code("header.early", Severity::Warning, "A header claims to be older than its writer's certificate",
+        "Treat its writer as taken over"),
+    code("header.foreign", Severity::Warning, "Something has a header's name and is not one that this vault's root vouches for",
+        "Find out who may write there"),
+    code("header.greedy", Severity::Warning, "A header asks to be kept longer than the root allows",
+        "Compare the tiers in the writer's configuration with the policy"),
+    code("header.missing", Severity::Error, "A snapshot that a later one follows is gone before its promise ended",
+        COPY),
+    code("header.newer", Severity::Warning, "A header needs a newer strongroom",
+        "Install a newer one"),
+    code("header.postdated", Severity::Warning, "A header claims to be newer than the store knows it; the store's time counts",
+        "Check the writer's clock"),
+    code("header.refused", Severity::Warning, "A header asks for something that no sound one does, so no lock is extended for it",
+        "Treat its writer as taken over or broken"),
+    code("header.size", Severity::Error, "A header is larger than any header may be: the snapshot can't be restored",
+        COPY),
+    code("hunt.secret", Severity::Warning, "Something that may be a credential of the vault lies where an agent finds it",
+        "Try it with `doctor --as agent`; move it away, and take it for known if it is one"),
+    code("identity.here", Severity::Warning, "An identity that opens the backups lies beside the writer's configuration",
+        "Move it off this machine"),
+    code("index.contents", Severity::Error, "An index does not open, or says other things than the packs it is about",
+        "Restores fall back to the packs. Treat its writer as taken over or broken"),
+    code("index.damaged", Severity::Error, "No version of an index has the bytes that were signed: restores read every pack's own directory instead, and take longer",
+        COPY),
+    code("index.missing", Severity::Error, "An index is gone: restores read every pack's own directory instead, and take longer",
+        COPY),
+    code("index.size", Severity::Error, "An index is there in another size than was signed: restores read every pack's own directory instead, and take longer",
+        COPY),
+    code("key.foreign", Severity::Warning, "Something has a key record's name, and this vault's root did not sign it",
+        "It counts for nothing. Find out who may write there"),
+    code("lock-proof.old", Severity::Warning, "The last proof that the store enforces its locks is old",
+        "Run `doctor` with the pruner's credentials"),
+    code("lock.missing", Severity::Weak, "Something that is promised to stay has no lock",
+        "Back up again, which stores what is not locked; find out who removed the lock, or which store forgot it"),
+    code("lock.mode", Severity::Weak, "A lock is of a weaker mode than the vault's policy",
+        "Compare the bucket's default retention with the vault's policy"),
+    code("lock.owed", Severity::Weak, "Something is to be kept longer than it is locked; exit code 5 once the lock ends within 7 days, a warning before",
+        "Run `renew` with the keeper's credentials"),
+    code("lock.refused", Severity::Weak, "A lock that should have been extended could not be",
+        "Give the keeper the right to set retention, and run `renew` again"),
+    code("lock.short", Severity::Weak, "A lock ends before what was promised",
+        "Run `renew`, or back up again; compare the bucket's default retention with the vault's policy"),
+    code("lock.unread", Severity::Weak, "A lock can't be read, so nobody knows whether there is one",
+        "Give these credentials the right to read retention, or mend the record"),
+    code("member.foreign", Severity::Warning, "Something has a certificate's name, and this vault's root did not sign it",
+        "It counts for nothing. Find out who may write there"),
+    code("members.unread", Severity::Warning, "Certificates can't be read, so nobody knows who was revoked",
+        "Give these credentials the right to read `members/`"),
+    code("object.expired", Severity::Info, "The record of a lock that is over has no object",
+        "Nothing, if it was pruned"),
+    code("object.hidden", Severity::Warning, "A delete marker lies on something signed; it is read all the same",
+        "Remove the marker; find out who put it there, for the writer's role can't"),
+    code("object.lost", Severity::Error, "The record of a lock is there and its object is not: somebody removed it from the directory",
+        COPY),
+    code("object.overwritten", Severity::Warning, "Something signed has newer versions; the signed one is read",
+        "Find out who put them there; they go when their locks end"),
+    code("object.replaced", Severity::Warning, "The version that was signed is gone though it was locked; another of its size is there",
+        "Run --depth read, which judges its bytes; the store may not enforce its locks"),
+    code("pack.damaged", Severity::Error, "No version of a pack has the bytes that were signed: snapshots that need it can't be restored whole",
+        COPY),
+    code("pack.missing", Severity::Error, "A pack is gone: snapshots that need it can't be restored whole",
+        COPY),
+    code("pack.sealed", Severity::Error, "A pack has the bytes that were signed and does not open: its writer made it wrong",
+        "Treat its writer as taken over or broken: restore a snapshot before it, and drill"),
+    code("pack.size", Severity::Error, "A pack is there in another size than was signed: snapshots that need it can't be restored whole",
+        COPY),
+    code("page.damaged", Severity::Error, "No version of a page of pack names has the bytes that were signed: snapshots that name it can't tell which packs are theirs",
+        COPY),
+    code("page.missing", Severity::Error, "A page of pack names is gone: snapshots that name it can't tell which packs are theirs",
+        COPY),
+    code("page.size", Severity::Error, "A page of pack names is there in another size than was signed: snapshots that name it can't tell which packs are theirs",
+        COPY),
+    code("policy.gap", Severity::Info, "A provider can not express a part of what a role should be held to",
+        "Read what it says, and compare with `doctor`"),
+    code("prune.refused", Severity::Warning, "The store refuses to delete something whose lock is over",
+        "Give the pruner the right to delete versions"),
+    code("root.damaged", Severity::Error, "No version of the record of the root key has the bytes that were signed: nobody can add or revoke members; snapshots restore",
+        COPY),
+    code("root.missing", Severity::Error, "The record of the root key is gone: nobody can add or revoke members; snapshots restore",
+        COPY),
+    code("root.size", Severity::Error, "The record of the root key is there in another size than was signed: nobody can add or revoke members; snapshots restore",
+        COPY),
+    code("source.absent", Severity::Weak, "A source that is expected has no snapshot",
+        "Look at the writer's host, and at the source's name"),
+    code("source.failed", Severity::Error, "A source gave no snapshot; the vault is not concerned",
+        "Read its message, mend the source, and back up again"),
+    code("source.stale", Severity::Weak, "A source's newest snapshot is older than expected; a warning if that was only learned from its past",
+        "Look at the writer's host: did backups stop?"),
+    code("store.no-conditional-put", Severity::Warning, "The store does not honour conditional puts",
+        "Give no name to two writers, and no key to two hosts"),
+    code("stream.damaged", Severity::Error, "A stream can't be read as a restore would read it",
+        "Restore an earlier snapshot, or the streams that are whole; take a new backup"),
+    code("suspect.hollow", Severity::Warning, "Suspect snapshots of a revoked writer name what is not there as they say",
+        "Restore those before its revocation; `verify --snapshot ID` tells of one; --acknowledge once that is known"),
+    code("vault.copied", Severity::Warning, "All was stored long after it was made: this is a copy, and its times are claims",
+        "Nothing, if you made the copy"),
+    code("vault.descriptor", Severity::Error, "`vault.json` is missing or replaced; the vault was opened by a copy in a header",
+        "Pass --vault-id everywhere; find out who could replace it"),
+    code("vault.empty", Severity::Warning, "There is no snapshot that can be verified",
+        "Back up, or look why none is believed"),
+    code("vault.overwritten", Severity::Warning, "`vault.json` has versions that are another vault's",
+        "Pass --vault-id everywhere; find out who put them there"),
+    code("vault.unpinned", Severity::Warning, "Nothing says which vault this should be",
+        "Pass --vault-id, or an identity file that names it"),
+    code("versions.others", Severity::Warning, "No object has the version that was signed: this is a copy",
+        "Nothing, if you made the copy"),
+    code("versions.unlisted", Severity::Warning, "Versions can't be listed, so overwrites and markers were not looked for",
+        "Give these credentials the right to list versions"),
+    code("writer.revoked", Severity::Warning, "A writer was revoked, and its later snapshots are suspect",
+        "Restore those before; --acknowledge once that is known"),
+];
+
+/// What a code means.
+#[must_use]
+pub fn of(code: &str) -> Option<&'static Code> {
+    CODES.binary_search_by(|known| known.code.cmp(code)).ok().and_then(|at| CODES.get(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_found() {
+        for known in CODES {
+            assert_eq!(of(known.code), Some(known));
+        }
+        assert_eq!(of("no.such"), None);
+    }
+}

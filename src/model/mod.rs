@@ -1,0 +1,23 @@
+//! Values without IO: ids, names, times, locks, and what commands report.
+
+pub mod clock;
+pub mod codes;
+pub mod fingerprint;
+pub mod id;
+pub mod lock;
+pub mod name;
+pub mod progress;
+pub mod report;
+pub mod size;
+pub mod snapshot;
+pub mod time;
+
+pub use clock::Clock;
+pub use fingerprint::{Comparison, Fingerprint, TableFingerprint};
+pub use id::{ChunkId, Hash, PackId, SnapshotId, VaultId};
+pub use lock::{Lock, LockBy, LockMode, LockPolicy, Tier, Tiers};
+pub use name::{Key, Name, NameError};
+pub use progress::{Cancel, Progress, Silent};
+pub use report::{Finding, Severity};
+pub use snapshot::{ChunkerParams, FileMeta, SourceKind};
+pub use time::{Span, Time};

@@ -1,0 +1,217 @@
+//! Instants and spans in whole seconds, as object locks have them.
+
+use std::{fmt, ops::Add, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// An instant in whole seconds, UTC. Written as RFC 3339 with `Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(i64);
+
+/// A text that is not an instant or a span.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not {expected}")]
+pub struct TimeError {
+    text: String,
+    expected: &'static str,
+}
+
+impl Time {
+    /// The last instant that is accepted, 9999-12-30T22:00:00Z: what RFC 3339 can write, with room for arithmetic.
+    pub const MAX: Self = Self(253_402_207_200);
+
+    /// The instant `seconds` after 1970-01-01T00:00:00Z, clamped to what RFC 3339 can write.
+    #[must_use]
+    pub fn from_unix(seconds: i64) -> Self {
+        Self(seconds.clamp(0, Self::MAX.0))
+    }
+
+    /// Seconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn unix(self) -> i64 {
+        self.0
+    }
+
+    /// How long after `earlier` this instant is; nothing if it is not after it.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Span {
+        Span(u64::try_from(self.0 - earlier.0).unwrap_or(0))
+    }
+
+    /// The ISO year and week that it lies in, in UTC.
+    #[must_use]
+    pub fn iso_week(self) -> (i16, i8) {
+        self.date().map_or((0, 0), |date| (date.iso_week_date().year(), date.iso_week_date().week()))
+    }
+
+    /// The year and month that it lies in, in UTC.
+    #[must_use]
+    pub fn month(self) -> (i16, i8) {
+        self.date().map_or((0, 0), |date| (date.year(), date.month()))
+    }
+
+    fn date(self) -> Option<jiff::civil::Date> {
+        let stamp = jiff::Timestamp::from_second(self.0).ok()?;
+        Some(stamp.to_zoned(jiff::tz::TimeZone::UTC).date())
+    }
+
+    /// This instant as `20261122T215100Z`, which sorts by time and fits an object key.
+    #[must_use]
+    pub fn compact(self) -> String {
+        self.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect()
+    }
+}
+
+impl Add<Span> for Time {
+    type Output = Self;
+    fn add(self, span: Span) -> Self {
+        Self::from_unix(self.0.saturating_add(i64::try_from(span.0).unwrap_or(i64::MAX)))
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stamp = jiff::Timestamp::from_second(self.0).map_err(|_| fmt::Error)?;
+        write!(f, "{stamp}")
+    }
+}
+
+impl FromStr for Time {
+    type Err = TimeError;
+    fn from_str(text: &str) -> Result<Self, TimeError> {
+        let stamp: jiff::Timestamp = text.parse().map_err(|_| TimeError {
+            text: text.chars().take(80).collect(),
+            expected: "a time like 2026-11-22T21:51:00Z",
+        })?;
+        Ok(Self::from_unix(stamp.as_second()))
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+/// A length of time in whole seconds. Written as `35d`, `12h`, `30m` or `90s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span(u64);
+
+impl Span {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+    /// The longest span that is accepted: 100 years, beyond which a lock is a mistake.
+    pub const MAX: Self = Self::days(36_525);
+
+    /// A span of seconds.
+    #[must_use]
+    pub const fn seconds(n: u64) -> Self {
+        Self(n)
+    }
+
+    /// A span of days of 24 hours.
+    #[must_use]
+    pub const fn days(n: u64) -> Self {
+        Self(n * 86_400)
+    }
+
+    /// The span in seconds.
+    #[must_use]
+    pub const fn as_seconds(self) -> u64 {
+        self.0
+    }
+
+    /// The span as the standard library has it.
+    #[must_use]
+    pub const fn as_duration(self) -> Duration {
+        Duration::from_secs(self.0)
+    }
+}
+
+impl Add for Span {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("0s"),
+            n if n % 86_400 == 0 => write!(f, "{}d", n / 86_400),
+            n if n % 3_600 == 0 => write!(f, "{}h", n / 3_600),
+            n if n % 60 == 0 => write!(f, "{}m", n / 60),
+            n => write!(f, "{n}s"),
+        }
+    }
+}
+
+impl FromStr for Span {
+    type Err = TimeError;
+    fn from_str(text: &str) -> Result<Self, TimeError> {
+        let error = || TimeError {
+            text: text.chars().take(80).collect(),
+            expected: "a span like 35d, 12h, 30m, 90s or 5w, of 100 years at most",
+        };
+        let unit = text.chars().next_back().ok_or_else(error)?;
+        let number: u64 = text.strip_suffix(unit).and_then(|n| n.parse().ok()).ok_or_else(error)?;
+        let factor = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            'w' => 604_800,
+            _ => return Err(error()),
+        };
+        number.checked_mul(factor).map(Self).filter(|span| *span <= Self::MAX).ok_or_else(error)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_spans_read_what_they_write() {
+        let time: Time = "2026-11-22T21:51:00Z".parse().unwrap();
+        assert_eq!(time.to_string(), "2026-11-22T21:51:00Z");
+        assert_eq!(time.compact(), "20261122T215100Z");
+        assert_eq!(time + Span::days(1), "2026-11-23T21:51:00Z".parse().unwrap());
+        for text in ["35d", "12h", "30m", "90s"] {
+            assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
+        }
+        assert_eq!("5w".parse::<Span>().unwrap(), Span::days(35));
+        for bad in ["", "d", "-1d", "1", "1y", "1.5d", "999999999d", "99999999999999999999d", "1é"] {
+            assert!(bad.parse::<Span>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn time_arithmetic_never_overflows() {
+        let end = Time::MAX + Span::MAX;
+        assert_eq!(end, Time::MAX);
+        assert!(end.to_string().parse::<Time>().is_ok());
+        assert_eq!(Time::from_unix(5).since(Time::from_unix(9)), Span::ZERO);
+    }
+}

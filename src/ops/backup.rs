@@ -1,0 +1,329 @@
+//! `backup`: each source becomes one snapshot, or none.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use crossbeam_channel::{RecvTimeoutError, bounded};
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+use super::{OpsError, Pin, Result, open_vault, watching::Watching};
+use crate::{
+    catalog::{Bases, Catalog, Opened, RunLock},
+    format::layout,
+    model::{Cancel, Finding, Hash, Name, Severity, SnapshotId, SourceKind, Span, Tiers, Time, VaultId},
+    source::{Before, Reading, Source},
+    vault::{
+        Vault, VaultErrorKind,
+        members::Members,
+        writer::{self, Committed, Request, Workplace},
+    },
+};
+
+/// The zstd level of new blocks. On blocks of 4 MiB of a dump level 3 stored 17% less than level 2 for a third more
+/// CPU time, level 4 nothing less for half as much again.
+const DEFAULT_LEVEL: i32 = 3;
+/// How often a source is stored anew without trusting what was stored before: what a writer that was taken over stored
+/// falsely is leaned on no longer than this.
+pub const FULL_EVERY: Span = Span::days(90);
+/// The code of the finding that a source failed.
+pub const SOURCE_FAILED: &str = "source.failed";
+/// How often a source that is slow to open is asked to stop.
+const POLL: Duration = Duration::from_millis(50);
+
+/// One source to back up.
+pub struct Job {
+    /// Its name.
+    pub name: Name,
+    /// What is read.
+    pub source: Box<dyn Source>,
+    /// Whether it is right that it gives nothing.
+    pub allow_empty: bool,
+}
+
+/// What to back up.
+pub struct BackupRequest {
+    /// The sources, in this order.
+    pub jobs: Vec<Job>,
+    /// How long to promise; at most what the vault's policy says.
+    pub keep: Option<Span>,
+    /// What the first snapshots of weeks, months and years are kept for.
+    pub tiers: Tiers,
+    /// How often everything is stored anew, if not every [`FULL_EVERY`].
+    pub full_every: Option<Span>,
+    /// Where the catalog lives.
+    pub state: PathBuf,
+    /// How many bytes of recent data are kept in `state` to make deltas of; `None` for no deltas.
+    pub delta_cache: Option<u64>,
+    /// Who else says which vault is meant, besides the writer's key.
+    pub pins: Vec<Pin>,
+    /// How long ago the command began, by a clock that only goes forward.
+    pub elapsed: Box<dyn Fn() -> Duration + Send>,
+}
+
+/// A stream of a snapshot.
+#[derive(Debug, Serialize)]
+pub struct StreamReport {
+    /// Its name.
+    pub name: Name,
+    /// Its length.
+    pub bytes: u64,
+    /// BLAKE3 of it.
+    pub blake3: Hash,
+}
+
+/// A snapshot that was made.
+#[derive(Debug, Serialize)]
+pub struct SnapshotReport {
+    /// Its id.
+    pub id: SnapshotId,
+    /// Its source.
+    pub source: Name,
+    /// What kind of source it is.
+    pub kind: SourceKind,
+    /// Bytes of all streams.
+    pub bytes_read: u64,
+    /// Of these, bytes in chunks that were not known.
+    pub bytes_new: u64,
+    /// All bytes that the run put into the vault for it.
+    pub bytes_stored: u64,
+    /// Chunks of all streams.
+    pub chunks: u64,
+    /// Of these, chunks that were not known.
+    pub chunks_new: u64,
+    /// Of these, chunks stored as deltas.
+    pub chunks_delta: u64,
+    /// Until when it is locked, at least.
+    pub floor_until: Time,
+    /// Until when it is to be kept.
+    pub expires_at: Time,
+    /// How long it took.
+    pub duration_s: f64,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// Its streams.
+    pub streams: Vec<StreamReport>,
+}
+
+/// A source of which no snapshot was made.
+#[derive(Debug)]
+pub struct FailedSource {
+    /// Its name.
+    pub source: Name,
+    /// Why.
+    pub error: OpsError,
+}
+
+/// What a backup did.
+#[derive(Debug)]
+pub struct BackupReport {
+    /// What was made.
+    pub snapshots: Vec<SnapshotReport>,
+    /// What failed.
+    pub failed: Vec<FailedSource>,
+    /// What was found on the way.
+    pub findings: Vec<Finding>,
+    /// Whether somebody asked to stop before all was done.
+    pub interrupted: bool,
+}
+
+/// Backs every source up, one after the other. Blocks; to be called on a thread that may.
+///
+/// # Errors
+/// If nothing can be backed up at all. A source that fails by itself is in the report.
+pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Result<BackupReport> {
+    let writer = Arc::clone(&place.writer);
+    let vault = writer.descriptor.vault;
+    let mut pins = vec![Pin::one(vault, "the writer's key")];
+    pins.extend(request.pins);
+    let opened = runtime.block_on(open_vault(&place.store, &pins))?;
+    let mut findings = runtime.block_on(not_revoked(&opened, &writer.name))?;
+    findings.extend(opened.findings);
+    let _lock = RunLock::acquire(&request.state, vault, &writer.name)?;
+    let mut catalog = open_catalog(place, runtime, &request.state, vault, &mut findings)?;
+    let bases =
+        request.delta_cache.and_then(|limit| open_cache(&request.state, vault, &writer.name, limit, &mut findings));
+    let mut report = BackupReport { snapshots: Vec::new(), failed: Vec::new(), findings, interrupted: false };
+    let wishes =
+        Wishes { keep: request.keep, tiers: request.tiers, full_every: Some(request.full_every.unwrap_or(FULL_EVERY)) };
+    for job in request.jobs {
+        let began = (request.elapsed)();
+        let name = job.name.clone();
+        let forgotten = job.source.kind() == SourceKind::Git && catalog.runs(Some(&name), 1)?.is_empty();
+        let made = one(place, runtime, &mut catalog, job, wishes, bases.clone());
+        if place.cancel.is_cancelled() && made.is_err() {
+            report.interrupted = true;
+            return Ok(report);
+        }
+        match made {
+            Ok(made) => {
+                if forgotten && !made.header.prev.is_empty() {
+                    let what = "the catalog knows no earlier run of this repository, so all of it was read, and a new set \
+                                of segments begins";
+                    report.findings.push(Finding::new(Severity::Info, "git.whole", what).on(&name));
+                }
+                report.snapshots.push(tell(name, made, (request.elapsed)().saturating_sub(began)));
+            }
+            Err(error) => {
+                report.findings.push(Finding::new(Severity::Error, SOURCE_FAILED, error.to_string()).on(&name));
+                report.failed.push(FailedSource { source: name, error });
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// Fails if the writer was revoked: its snapshots would be suspect, and nobody would take them for backups.
+async fn not_revoked(vault: &Vault, writer: &Name) -> Result<Vec<Finding>> {
+    let members = match Members::of(vault).await {
+        Ok(members) => members,
+        Err(error) if error.kind == VaultErrorKind::Denied => {
+            let what = "these credentials may not read members/, so nobody knows whether this writer was revoked";
+            return Ok(vec![Finding::new(Severity::Warning, "members.unread", what).on(layout::MEMBERS)]);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match members.revoked_from(writer) {
+        Some(from) if from <= vault.store.server_time().await? => {
+            Err(OpsError::Revoked { writer: writer.clone(), from })
+        }
+        _ => Ok(members.findings),
+    }
+}
+
+fn open_catalog(
+    place: &Workplace,
+    runtime: &Handle,
+    state: &std::path::Path,
+    vault: VaultId,
+    findings: &mut Vec<Finding>,
+) -> Result<Catalog> {
+    let name = &place.writer.name;
+    match Catalog::open(state, vault, name)? {
+        Opened::Existing(catalog) => Ok(catalog),
+        Opened::New(catalog) => {
+            let mut earlier = 0_u64;
+            let own = layout::own(layout::SNAPSHOTS, name);
+            runtime.block_on(place.store.list(&own, &mut |_| earlier += 1))?;
+            if earlier > 0 {
+                let message = format!(
+                    "this writer has {earlier} snapshots in the vault and no catalog in {}: everything would be stored \
+                     again. `strongroom catalog rebuild` brings the catalog back; is `state` the right directory?",
+                    state.display()
+                );
+                findings.push(Finding::new(Severity::Warning, "catalog.lost", message));
+            }
+            Ok(catalog)
+        }
+        Opened::Replaced { catalog, reason, kept } => {
+            let message = format!(
+                "the catalog could not be used ({reason}) and was set aside as {}: everything would be stored again. \
+                 `strongroom catalog rebuild` fills the new one",
+                kept.display()
+            );
+            findings.push(Finding::new(Severity::Warning, "catalog.replaced", message));
+            Ok(catalog)
+        }
+    }
+}
+
+/// The cache of bases. Without one there are no deltas, and that is all.
+fn open_cache(
+    state: &std::path::Path,
+    vault: VaultId,
+    writer: &Name,
+    limit: u64,
+    findings: &mut Vec<Finding>,
+) -> Option<Arc<Bases>> {
+    match Bases::open(state, vault, writer, limit) {
+        Ok(bases) => Some(Arc::new(bases)),
+        Err(error) => {
+            let message = format!("{error}: chunks that resemble earlier ones are stored whole");
+            findings.push(Finding::new(Severity::Warning, "delta.cache", message));
+            None
+        }
+    }
+}
+
+/// How long snapshots are to be kept, as the configuration has it.
+#[derive(Clone, Copy)]
+struct Wishes {
+    keep: Option<Span>,
+    tiers: Tiers,
+    full_every: Option<Span>,
+}
+
+fn one(
+    place: &Workplace,
+    runtime: &Handle,
+    catalog: &mut Catalog,
+    job: Job,
+    wishes: Wishes,
+    bases: Option<Arc<Bases>>,
+) -> Result<Committed> {
+    let Job { name, source, allow_empty } = job;
+    let kind = source.kind();
+    let mut empty = Arc::new(AtomicBool::new(false));
+    let Wishes { keep, tiers, full_every } = wishes;
+    let (level, warnings) = (DEFAULT_LEVEL, Vec::new());
+    let request = Request { source: name.clone(), kind, keep, tiers, full_every, allow_empty, level, bases, warnings };
+    let made = writer::backup_from(place, runtime, catalog, request, |before| {
+        place.progress.phase(&format!("opening {name}"), None);
+        let reading = open(source, before, &place.cancel)?;
+        let (reading, flag) = Watching::over(reading, &name, Arc::clone(&place.progress));
+        empty = flag;
+        Ok(reading)
+    });
+    made.map_err(|error| match error {
+        OpsError::Vault(error) if error.kind == VaultErrorKind::Cancelled => OpsError::Interrupted,
+        OpsError::Vault(error)
+            if error.kind == VaultErrorKind::Source && !allow_empty && empty.load(Ordering::Acquire) =>
+        {
+            OpsError::Empty
+        }
+        other => other,
+    })
+}
+
+/// Opens the source on a thread of its own, so that one that hangs can be left behind.
+fn open(mut source: Box<dyn Source>, before: Option<Before>, cancel: &Cancel) -> Result<Box<dyn Reading>> {
+    let (sender, receiver) = bounded(1);
+    let opening = move || drop(sender.send(source.open_after(before)));
+    let spawned = thread::Builder::new().name("source".to_owned()).spawn(opening);
+    spawned.map_err(|_| OpsError::Defect("the thread that opens the source"))?;
+    loop {
+        match receiver.recv_timeout(POLL) {
+            Ok(opened) => return Ok(opened?),
+            Err(RecvTimeoutError::Timeout) if cancel.is_cancelled() => return Err(OpsError::Interrupted),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(OpsError::Defect("opening the source")),
+        }
+    }
+}
+
+fn tell(source: Name, made: Committed, took: Duration) -> SnapshotReport {
+    let Committed { id, header, streams, warnings, .. } = made;
+    SnapshotReport {
+        id,
+        source,
+        kind: header.kind,
+        bytes_read: header.totals.bytes,
+        bytes_new: made.bytes_new,
+        bytes_stored: made.bytes_stored,
+        chunks: header.totals.chunks,
+        chunks_new: made.chunks_new,
+        chunks_delta: made.chunks_delta,
+        floor_until: header.floor_until,
+        expires_at: header.expires_at,
+        duration_s: took.as_secs_f64(),
+        warnings,
+        streams: streams.into_iter().map(|s| StreamReport { name: s.name, bytes: s.bytes, blake3: s.blake3 }).collect(),
+    }
+}

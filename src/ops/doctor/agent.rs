@@ -1,0 +1,65 @@
+//! `doctor --as agent`: whether any credentials that lie about where an agent works reach the vault.
+
+use super::{Check, DoctorReport, Result};
+use crate::{
+    format::layout,
+    model::{Hash, Key, PackId},
+    store::{
+        Intruder, StoreError, StoreErrorKind as Kind,
+        credentials::CredentialsSpec,
+        s3::{Found, S3Settings, Stray, strays},
+    },
+};
+
+/// Tries every stray credential against the bucket of `settings`, and adds to `report` what each of them may.
+///
+/// # Errors
+/// If the settings can't work.
+pub async fn examine(settings: &S3Settings, named: Option<&CredentialsSpec>, report: &mut DoctorReport) -> Result<()> {
+    let mut looked = Vec::new();
+    let mut found = 0_usize;
+    for Stray { place, found: what } in strays(settings, named).await? {
+        match what {
+            Found::Nothing(why) => looked.push(format!("{place} ({why})")),
+            Found::Credentials(store) => {
+                found += usize::from(place != "anonymous");
+                attempts(&place, &store.intruder(), report).await;
+            }
+            // What gives nothing now may give something to whoever waits.
+            Found::Unusable(error) => {
+                let check = Check::could_not_run(format!("{place}-usable"), error.to_string());
+                report.checks.push(if error.kind == Kind::Unsupported { check } else { check.must() });
+            }
+        }
+    }
+    let nothing = if looked.is_empty() { String::new() } else { format!("; nothing in {}", looked.join(", ")) };
+    report.checks.push(Check::ok("looked", format!("{found} credentials were found and tried{nothing}")));
+    Ok(())
+}
+
+/// What must all be refused to whoever is not of this vault.
+async fn attempts(place: &str, intruder: &dyn Intruder, report: &mut DoctorReport) {
+    let nothing = Hash::from_bytes([0; 32]);
+    let Ok(nobody) = "agent".parse() else { return };
+    let pack: Key = layout::pack(&nobody, &PackId::from_bytes([0; 32]));
+    let key = layout::root_record(&nothing);
+    let version = crate::store::Version::new("null");
+    let mut told = |verb: &str, permission: &str, result: std::result::Result<(), StoreError>| {
+        let mut check = Check::attempt(format!("{place}-{verb}"), permission, result).must();
+        if check.status == super::Status::Allowed {
+            check.detail = format!(
+                "the credentials of {place} reach the vault: {permission} is let through. Whatever runs here can use them: \
+                 take the permission away, or the credentials"
+            );
+        }
+        report.checks.push(check);
+    };
+    told("list", "s3:ListBucket", intruder.peek_list("").await);
+    told("list-versions", "s3:ListBucketVersions", intruder.peek_versions("").await);
+    told("get", "s3:GetObject", intruder.peek(&layout::descriptor()).await);
+    told("get-pack", "s3:GetObject", intruder.peek(&pack).await);
+    told("get-key", "s3:GetObject", intruder.peek(&key).await);
+    told("put", "s3:PutObject", intruder.put_broken(&layout::descriptor(), None).await);
+    told("put-pack", "s3:PutObject", intruder.put_broken(&pack, None).await);
+    told("delete", "s3:DeleteObjectVersion", intruder.destroy(&pack, &version, false).await);
+}

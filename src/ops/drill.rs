@@ -1,0 +1,289 @@
+//! `drill`: a snapshot is restored into a throwaway engine, from the vault and an identity alone, and asked whether it is
+//! what was backed up. What was found is signed and left in the vault.
+
+mod history;
+mod one;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    OpsError, Result,
+    evidence::{self, Draft, Signer},
+    restore::Target,
+    snapshots::{Wanted, choose},
+};
+use crate::{
+    codec::seal::Opener,
+    engine::{Check, Servers, Status},
+    format::{evidence::EvidenceKind, header::VerifiedHeader, member_key::Member},
+    model::{Cancel, Finding, Name, Progress, SnapshotId, SourceKind, Span, Time},
+    vault::{self, Vault, VaultErrorKind},
+};
+
+pub use history::{HistoryLine, history};
+
+/// So many checks of a drill are kept in its evidence; of more, those that failed and the number of the others.
+const KEPT: usize = 2000;
+
+/// A check that the configuration asks for.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// What it is called.
+    pub name: String,
+    /// What is done.
+    pub what: What,
+    /// What must come out; without it, the answer to a query must be true, and a command must succeed.
+    pub expected: Option<String>,
+}
+
+/// What a configured check does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// Asks the engine, in this database if there are several.
+    Sql {
+        /// The database.
+        database: Option<String>,
+        /// The query.
+        sql: String,
+    },
+    /// Runs a command that is told where the engine is.
+    Command {
+        /// The program and its arguments.
+        argv: Vec<String>,
+        /// After this time it is stopped.
+        timeout: Duration,
+    },
+}
+
+/// What to drill.
+pub struct DrillRequest {
+    /// The sources; all that have a snapshot if none is given.
+    pub sources: Vec<Name>,
+    /// The one snapshot, if one is given.
+    pub snapshot: Option<Wanted>,
+    /// The configured checks of each source.
+    pub checks: BTreeMap<Name, Vec<Asked>>,
+    /// Servers that are lent for it.
+    pub servers: Servers,
+    /// A recovery that takes longer fails.
+    pub max_rto: Option<Span>,
+    /// Data that is older fails.
+    pub max_rpo: Option<Span>,
+    /// Who signs.
+    pub member: Option<Member>,
+    /// Where streams go that are to be restored into this directory.
+    pub target: Box<dyn Fn(PathBuf) -> Box<dyn Target> + Send + Sync>,
+    /// How long ago the command began, by a clock that only goes forward.
+    pub elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
+}
+
+/// How long the parts of a recovery took, in seconds.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Parts {
+    /// Finding and choosing the snapshot.
+    pub list_s: f64,
+    /// Fetching and opening it.
+    pub fetch_s: f64,
+    /// Starting the engine and loading it.
+    pub load_s: f64,
+    /// The checks.
+    pub check_s: f64,
+}
+
+/// One drill.
+#[derive(Debug, Clone, Serialize)]
+pub struct Drill {
+    /// The source.
+    pub source: Name,
+    /// The snapshot; none if there was none to be had.
+    pub snapshot: Option<SnapshotId>,
+    /// What kind of source it is.
+    pub kind: Option<SourceKind>,
+    /// Who wrote it.
+    pub writer: Option<Name>,
+    /// The instant of the data, by the store's clock.
+    pub created_at: Option<Time>,
+    /// What it was loaded into.
+    pub engine: String,
+    /// How long the recovery took, in seconds.
+    pub rto_s: f64,
+    /// The parts of that.
+    pub parts: Parts,
+    /// How old the data was, in seconds.
+    pub rpo_s: Option<u64>,
+    /// Bytes restored.
+    pub bytes: u64,
+    /// Streams restored.
+    pub streams: Vec<Value>,
+    /// Whether every check passed.
+    pub passed: bool,
+    /// The checks.
+    pub checks: Vec<Check>,
+    /// What the drill does not say anything about.
+    pub not_tested: Vec<String>,
+    /// Where its evidence is kept; none if it was not stored.
+    pub evidence: Option<String>,
+}
+
+/// All drills of a run.
+#[derive(Debug, Serialize)]
+pub struct DrillReport {
+    /// The vault's id.
+    pub vault: crate::model::VaultId,
+    /// Where it is.
+    pub url: String,
+    /// When, by the store's clock.
+    pub at: Time,
+    /// The drills, in the order in which they were run.
+    pub drills: Vec<Drill>,
+}
+
+impl DrillReport {
+    /// The sources whose drill failed.
+    #[must_use]
+    pub fn failed(&self) -> Vec<&Name> {
+        self.drills.iter().filter(|drill| !drill.passed).map(|drill| &drill.source).collect()
+    }
+}
+
+impl Drill {
+    /// A drill in which nothing was done yet.
+    fn new(source: Name) -> Self {
+        Self {
+            source,
+            snapshot: None,
+            kind: None,
+            writer: None,
+            created_at: None,
+            engine: String::new(),
+            rto_s: 0.0,
+            parts: Parts::default(),
+            rpo_s: None,
+            bytes: 0,
+            streams: Vec::new(),
+            passed: false,
+            checks: Vec::new(),
+            not_tested: Vec::new(),
+            evidence: None,
+        }
+    }
+
+    fn judge(&mut self, request: &DrillRequest) {
+        let Parts { list_s, fetch_s, load_s, check_s } = self.parts;
+        self.rto_s = list_s + fetch_s + load_s + check_s;
+        let whole = self.checks.iter().all(|check| check.status != Status::Error);
+        if let Some(max) = request.max_rto {
+            let max = max.as_duration().as_secs_f64();
+            let told = format!("{:.1} s", self.rto_s);
+            // What broke off early was not quick.
+            self.checks.push(within("rto", format!("at most {max} s"), told, whole && self.rto_s <= max));
+        }
+        if let Some(max) = request.max_rpo {
+            let told = self.rpo_s.map_or_else(|| "no data".to_owned(), |rpo| format!("{rpo} s"));
+            let fits = self.rpo_s.is_some_and(|rpo| rpo <= max.as_seconds());
+            self.checks.push(within("rpo", format!("at most {} s", max.as_seconds()), told, fits));
+        }
+        // No check at all is no proof of anything.
+        self.passed = !self.checks.is_empty() && self.checks.iter().all(Check::passed);
+    }
+}
+
+fn within(name: &str, expected: String, actual: String, fits: bool) -> Check {
+    let status = if fits { Status::Pass } else { Status::Fail };
+    Check { name: name.to_owned(), expected: Some(expected), actual: Some(actual), status }
+}
+
+/// Drills snapshots of `vault`, one source after the other; one that fails does not stop the others.
+///
+/// # Errors
+/// If no drill can be made at all: the vault can't be read, no identity opens it, somebody asked to stop.
+pub async fn drill(
+    vault: &Vault,
+    opener: &Opener,
+    request: DrillRequest,
+    progress: &Arc<dyn Progress>,
+    cancel: &Cancel,
+) -> Result<(DrillReport, Vec<Finding>)> {
+    let at = vault.store.server_time().await?;
+    let began = (request.elapsed)();
+    let listing = vault::snapshots::list(vault).await?;
+    let list_s = (request.elapsed)().saturating_sub(began).as_secs_f64();
+    let mut findings = listing.findings;
+    let wanted = wanted(&listing.snapshots, &request)?;
+    let mut report = DrillReport { vault: vault.descriptor.vault, url: vault.store.url(), at, drills: Vec::new() };
+    let mut request = request;
+    let (signer, unsigned) = Signer::find(vault, EvidenceKind::Drill, request.member.take(), Some(opener)).await?;
+    findings.extend(unsigned);
+    for (source, wanted) in wanted {
+        if cancel.is_cancelled() {
+            return Err(OpsError::Interrupted);
+        }
+        let mut drill = Drill::new(source);
+        drill.parts.list_s = list_s;
+        let place = one::Place { vault, opener, request: &request, progress, cancel };
+        match choose(listing.snapshots.clone(), &wanted) {
+            Ok(chosen) => one::run(&place, chosen.snapshot, at, &mut drill).await?,
+            Err(error) => drill.checks.push(Check::error("a snapshot to restore", error.to_string())),
+        }
+        drill.judge(&request);
+        if let Some(signer) = &signer {
+            match leave(vault, signer, &drill).await {
+                Ok(key) => drill.evidence = Some(key),
+                Err(error) => findings.push(evidence::unstored(&error).on(&drill.source)),
+            }
+        }
+        report.drills.push(drill);
+    }
+    Ok((report, findings))
+}
+
+/// The sources to drill, and which snapshot of each.
+fn wanted(all: &[VerifiedHeader], request: &DrillRequest) -> Result<Vec<(Name, Wanted)>> {
+    if let Some(wanted) = &request.snapshot {
+        let chosen = choose(all.to_vec(), wanted)?;
+        return Ok(vec![(chosen.snapshot.header.source, wanted.clone())]);
+    }
+    let mut names = request.sources.clone();
+    if names.is_empty() {
+        names = all.iter().map(|found| found.header.source.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+    }
+    if names.is_empty() {
+        return Err(OpsError::NoSnapshot { what: "the vault holds no snapshot".to_owned() });
+    }
+    Ok(names.into_iter().map(|name| (name.clone(), Wanted::Latest { source: name, at: None })).collect())
+}
+
+/// Signs and stores what a drill found.
+async fn leave(vault: &Vault, signer: &Signer, drill: &Drill) -> Result<String> {
+    let at = vault.store.server_time().await?;
+    let snapshots = drill.snapshot.into_iter().collect();
+    let mut kept = drill.clone();
+    let all = kept.checks.len();
+    if all > KEPT {
+        kept.checks.sort_by_key(Check::passed);
+        kept.checks.truncate(KEPT);
+    }
+    let mut result = json!(kept);
+    if let Value::Object(fields) = &mut result {
+        fields.insert("strongroom".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+        fields.insert("checks_left_out".to_owned(), json!(all.saturating_sub(KEPT)));
+    }
+    let draft = Draft { kind: EvidenceKind::Drill, snapshots, at, result };
+    Ok(signer.leave(vault, draft).await?.key)
+}
+
+/// Errors that concern every source alike, and end the run.
+fn is_everybodys(error: &OpsError) -> bool {
+    match error {
+        OpsError::Interrupted => true,
+        OpsError::Vault(error) => {
+            matches!(error.kind, VaultErrorKind::NoIdentity | VaultErrorKind::Cancelled | VaultErrorKind::TryAgain)
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,241 @@
+//! One drill: fetch, load, check, and away with it.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde_json::json;
+
+use super::{Asked, Drill, DrillRequest, What, is_everybodys};
+use crate::{
+    codec::seal::Opener,
+    engine::{self, Check, Engine, EngineError, Restored, RestoredStream, Status},
+    format::header::VerifiedHeader,
+    model::{Cancel, Progress, SourceKind, Time},
+    ops::{
+        OpsError, Result,
+        restore::{self, Plan},
+    },
+    source::scratch::Scratch,
+    vault::{Vault, reader::Snapshot},
+};
+
+/// How often an engine that works is asked to stop.
+const POLL: Duration = Duration::from_millis(50);
+/// What an answer may look like that counts as true.
+const TRUE: [&str; 4] = ["t", "true", "yes", "on"];
+
+/// What ends an engine that works.
+type Stopper = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+
+/// What a drill works with.
+pub(super) struct Place<'a> {
+    pub(super) vault: &'a Vault,
+    pub(super) opener: &'a Opener,
+    pub(super) request: &'a DrillRequest,
+    pub(super) progress: &'a Arc<dyn Progress>,
+    pub(super) cancel: &'a Cancel,
+}
+
+/// Drills one snapshot. What goes wrong with it is a check that could not be run.
+///
+/// # Errors
+/// If what goes wrong would go wrong with every snapshot.
+pub(super) async fn run(place: &Place<'_>, header: VerifiedHeader, now: Time, drill: &mut Drill) -> Result<()> {
+    let known = &header.header;
+    drill.snapshot = Some(header.id);
+    drill.kind = Some(known.kind);
+    drill.writer = Some(known.writer.clone());
+    drill.created_at = Some(known.started_at);
+    drill.rpo_s = Some(now.since(known.started_at).as_seconds());
+    // What is in it is gone when this ends, and after a kill with the next.
+    let scratch = match Scratch::new() {
+        Ok(scratch) => scratch,
+        Err(error) => {
+            drill.checks.push(Check::error("a place to restore to", error.to_string()));
+            return Ok(());
+        }
+    };
+    let began = (place.request.elapsed)();
+    let restored = fetch(place, header, &scratch, drill).await;
+    drill.parts.fetch_s = (place.request.elapsed)().saturating_sub(began).as_secs_f64();
+    match restored {
+        Ok(restored) => work(place, &scratch, restored, drill).await,
+        Err(error) if is_everybodys(&error) => Err(error),
+        Err(error) => {
+            drill.checks.push(Check::error("restore", error.to_string()));
+            Ok(())
+        }
+    }
+}
+
+/// Restores it below the scratch directory.
+async fn fetch(place: &Place<'_>, header: VerifiedHeader, scratch: &Scratch, drill: &mut Drill) -> Result<Restored> {
+    let snapshot = Snapshot::open(place.vault, header, place.opener).await?;
+    let known = &snapshot.header.header;
+    let plan = Plan::new(known.source.clone(), known.kind, snapshot.body.clone(), None)?;
+    let dir = scratch.path().join("restored");
+    let mut target = (place.request.target)(dir.clone());
+    let told = restore::carry_out(&snapshot, &plan, &mut *target, place.progress, place.cancel).await?;
+    drill.bytes = plan.bytes;
+    drill.streams = told.iter().map(|s| json!({ "name": s.name, "bytes": s.bytes, "blake3": s.blake3 })).collect();
+    let git = known.kind == SourceKind::Git;
+    let file =
+        |entry: &restore::Entry| entry.path.iter().fold(dir.join(known.source.as_str()), |at, part| at.join(part));
+    let streams = plan.entries.iter().filter(|_| !git).map(|entry| RestoredStream {
+        name: entry.stream.name.clone(),
+        file: file(entry),
+        bytes: entry.stream.bytes,
+        blake3: entry.stream.blake3,
+        meta: entry.meta().clone(),
+    });
+    Ok(Restored {
+        source: known.source.clone(),
+        kind: known.kind,
+        streams: streams.collect(),
+        repository: git.then(|| dir.join(format!("{}.git", known.source))),
+        details: plan.details.clone(),
+        fingerprints: snapshot.body.fingerprints.clone(),
+    })
+}
+
+/// What an engine found.
+struct Worked {
+    engine: String,
+    load_s: f64,
+    check_s: f64,
+    checks: Vec<Check>,
+    not_tested: Vec<String>,
+}
+
+/// Loads and checks it on a thread that may block.
+async fn work(place: &Place<'_>, scratch: &Scratch, restored: Restored, drill: &mut Drill) -> Result<()> {
+    place.progress.phase(&format!("loading and checking {}", restored.source), None);
+    let asked = place.request.checks.get(&restored.source).cloned().unwrap_or_default();
+    let (elapsed, dir) = (Arc::clone(&place.request.elapsed), scratch.path().join("restored"));
+    let of_engine = engine::Place { dir: scratch.path().join("engine"), servers: place.request.servers.clone() };
+    let stopper: Stopper = Arc::default();
+    let given = Arc::clone(&stopper);
+    let mut working =
+        tokio::task::spawn_blocking(move || engine_work(&restored, &asked, &of_engine, &dir, &*elapsed, &given));
+    let worked = loop {
+        tokio::select! {
+            worked = &mut working => break worked,
+            () = tokio::time::sleep(POLL) => {
+                if place.cancel.is_cancelled() {
+                    if let Some(stop) = stopper.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                        stop();
+                    }
+                    // Ends what runs in it, too: nobody waits for that.
+                    scratch.remover().remove();
+                    return Err(OpsError::Interrupted);
+                }
+            }
+        }
+    };
+    let worked = worked.map_err(|_| OpsError::Defect("the thread of the engine"))?;
+    drill.engine = worked.engine;
+    drill.parts.load_s = worked.load_s;
+    drill.parts.check_s = worked.check_s;
+    drill.checks.extend(worked.checks);
+    drill.not_tested = worked.not_tested;
+    Ok(())
+}
+
+fn engine_work(
+    restored: &Restored,
+    asked: &[Asked],
+    place: &engine::Place,
+    dir: &Path,
+    elapsed: &dyn Fn() -> Duration,
+    stopper: &Stopper,
+) -> Worked {
+    let mut worked =
+        Worked { engine: String::new(), load_s: 0.0, check_s: 0.0, checks: Vec::new(), not_tested: Vec::new() };
+    let began = elapsed();
+    let mut engine = match engine::for_kind(restored.kind, place) {
+        Ok(engine) => engine,
+        Err(error) => {
+            worked.checks = unloaded(&error, asked);
+            return worked;
+        }
+    };
+    *stopper.lock().unwrap_or_else(PoisonError::into_inner) = engine.stopper();
+    let loaded = engine.load(restored);
+    worked.engine = engine.describe();
+    let ready = elapsed();
+    worked.load_s = ready.saturating_sub(began).as_secs_f64();
+    if let Err(error) = loaded {
+        worked.checks = unloaded(&error, asked);
+    } else {
+        worked.checks = engine.check(restored);
+        for asked in asked {
+            worked.checks.push(configured(&mut *engine, asked, dir, restored));
+        }
+        worked.not_tested = engine.not_tested(restored);
+    }
+    worked.check_s = elapsed().saturating_sub(ready).as_secs_f64();
+    // What was backed up must not stay on somebody's server unnoticed.
+    for (what, error) in engine.leave() {
+        worked.checks.push(Check::error(format!("{what} is dropped"), error.to_string()));
+    }
+    worked
+}
+
+/// None is left out: each of them could not be run.
+fn unloaded(error: &EngineError, asked: &[Asked]) -> Vec<Check> {
+    let load = Check::error("load", error.to_string());
+    let asked = asked.iter().map(|asked| Check::error(&asked.name, "the engine was not loaded"));
+    std::iter::once(load).chain(asked).collect()
+}
+
+/// Runs a check that the configuration asks for.
+fn configured(engine: &mut dyn Engine, asked: &Asked, dir: &Path, restored: &Restored) -> Check {
+    let answer = match &asked.what {
+        What::Sql { database, sql } => engine.query(database.as_deref(), sql),
+        What::Command { argv, timeout } => {
+            let mut access = engine.access();
+            access.push(("STRONGROOM_DRILL_DIR".to_owned(), dir.display().to_string()));
+            access.push(("STRONGROOM_DRILL_SOURCE".to_owned(), restored.source.to_string()));
+            engine::command::run(argv, dir, &access, *timeout)
+        }
+    };
+    let actual = match answer {
+        Ok(actual) => actual,
+        Err(error) => {
+            let expected = asked.expected.clone();
+            return Check { expected, ..Check::error(&asked.name, error.to_string()) };
+        }
+    };
+    match (&asked.expected, &asked.what) {
+        (Some(expected), _) => Check::compare(&asked.name, expected.as_str(), actual),
+        (None, What::Command { .. }) => Check::done(&asked.name, Ok(actual)),
+        (None, What::Sql { .. }) => {
+            let status = if is_true(&actual) { Status::Pass } else { Status::Fail };
+            Check { name: asked.name.clone(), expected: Some("true".to_owned()), actual: Some(actual), status }
+        }
+    }
+}
+
+/// Whether an answer means yes: a word for it, or a number that is not zero.
+fn is_true(answer: &str) -> bool {
+    let answer = answer.trim().to_ascii_lowercase();
+    TRUE.contains(&answer.as_str()) || answer.parse::<f64>().is_ok_and(|n| n != 0.0 && !n.is_nan())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_true;
+
+    #[test]
+    fn an_answer_is_true_or_it_is_not() {
+        for yes in ["t", "TRUE", "1", "42", " 0.5 ", "yes"] {
+            assert!(is_true(yes), "{yes}");
+        }
+        for no in ["", "f", "false", "0", "0.0", "NULL", "nan", "maybe"] {
+            assert!(!is_true(no), "{no}");
+        }
+    }
+}

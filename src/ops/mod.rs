@@ -1,0 +1,29 @@
+//! One promise per file. What a command does, without words for people and without touching files of its own: the
+//! command line hands in keys, sources and targets, and shows what comes back.
+
+pub mod backup;
+pub mod bucket;
+pub mod catalog;
+pub mod doctor;
+pub mod drill;
+mod error;
+pub mod evidence;
+pub mod init;
+pub mod lock_proof;
+pub mod member;
+mod pins;
+pub mod policy;
+pub mod prune;
+pub mod publish;
+pub mod renew;
+pub mod report;
+pub mod restore;
+pub mod snapshots;
+pub mod verify;
+mod watching;
+
+pub use error::OpsError;
+pub use pins::{Pin, open_vault};
+
+/// The result of a command.
+pub type Result<T> = std::result::Result<T, OpsError>;

@@ -1,0 +1,245 @@
+//! `restore`: a snapshot comes back whole, or the command fails.
+
+mod plan;
+
+use std::{fmt::Write as _, io::Write, sync::Arc};
+
+use serde::Serialize;
+
+use super::{
+    OpsError, Result,
+    backup::StreamReport,
+    snapshots::{Chosen, SnapshotLine, Wanted, choose},
+};
+use crate::{
+    codec::seal::Opener,
+    model::{Cancel, Finding, Name, Progress, SnapshotId, SourceKind, Span, Time, size},
+    source::git,
+    vault::{self, Vault, VaultErrorKind, reader::Snapshot},
+};
+
+pub use plan::{Entry, Plan};
+
+/// What to restore.
+#[derive(Debug, Clone)]
+pub struct RestoreRequest {
+    /// Which snapshot.
+    pub wanted: Wanted,
+    /// The one stream that is wanted, by name or path, if not all are.
+    pub stream: Option<String>,
+    /// The one ref of a repository that is wanted, if not all are.
+    pub reference: Option<String>,
+}
+
+/// The ref that was restored, where only one was wanted.
+#[derive(Debug, Serialize)]
+pub struct RefReport {
+    /// Its full name.
+    pub name: String,
+    /// What it named.
+    pub object: String,
+}
+
+/// Where restored streams go. Implemented where files may be touched.
+pub trait Target: Send {
+    /// Checks that nothing is in the way and that there is room, and prepares. Called once, before any stream is
+    /// fetched.
+    ///
+    /// # Errors
+    /// If the plan can't be carried out here.
+    fn prepare(&mut self, plan: &Plan) -> Result<()>;
+
+    /// Where the bytes of an entry go, which is a file.
+    ///
+    /// # Errors
+    /// If it can't be made.
+    fn begin(&mut self, entry: &Entry) -> Result<Box<dyn Write + Send>>;
+
+    /// Called when all bytes of an entry were written and checked, and for links and directories: gives it its name.
+    ///
+    /// # Errors
+    /// If it can't be finished.
+    fn end(&mut self, entry: &Entry) -> Result<()>;
+
+    /// Called after the last entry.
+    ///
+    /// # Errors
+    /// If the whole can't be finished.
+    fn finish(&mut self) -> Result<()>;
+
+    /// Why the last write failed, if it did: a full disk should not look like a damaged vault.
+    fn failure(&mut self) -> Option<OpsError>;
+}
+
+/// A snapshot that was restored.
+#[derive(Debug, Serialize)]
+pub struct RestoreReport {
+    /// Its id.
+    pub id: SnapshotId,
+    /// Its source.
+    pub source: Name,
+    /// What kind of source it is.
+    pub kind: SourceKind,
+    /// Who wrote it.
+    pub writer: Name,
+    /// When its run started, by the store's clock.
+    pub created_at: Time,
+    /// Bytes restored.
+    pub bytes: u64,
+    /// The streams restored.
+    pub streams: Vec<StreamReport>,
+    /// What its source warned of when it was made.
+    pub warnings: Vec<String>,
+    /// The ref, if only one was wanted.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<RefReport>,
+}
+
+/// Restores a snapshot of `vault` into `target`.
+///
+/// # Errors
+/// If it is not there, can't be opened, is damaged, or `target` fails. What `target` had finished before stays.
+pub async fn restore(
+    vault: &Vault,
+    opener: &Opener,
+    request: &RestoreRequest,
+    target: &mut dyn Target,
+    progress: &Arc<dyn Progress>,
+    cancel: &Cancel,
+) -> Result<(RestoreReport, Vec<Finding>)> {
+    let listing = vault::snapshots::list(vault).await?;
+    let chosen = choose(listing.snapshots, &request.wanted)?;
+    if matches!(request.wanted, Wanted::Latest { .. }) {
+        let now = vault.store.server_time().await?;
+        progress.note(&describe(&chosen, now));
+    }
+    progress.phase("opening the snapshot", None);
+    let snapshot = Snapshot::open(vault, chosen.snapshot, opener).await?;
+    let header = &snapshot.header.header;
+    let only = request.stream.as_deref();
+    let warnings = snapshot.body.warnings.clone();
+    let mut plan = Plan::new(header.source.clone(), header.kind, snapshot.body.clone(), only)?;
+    let reference = request.reference.as_deref().map(|name| narrow(&mut plan, name)).transpose()?;
+    let streams = carry_out(&snapshot, &plan, target, progress, cancel).await?;
+    let report = RestoreReport {
+        id: snapshot.header.id,
+        source: plan.source,
+        kind: plan.kind,
+        writer: header.writer.clone(),
+        created_at: header.started_at,
+        bytes: plan.bytes,
+        streams,
+        warnings,
+        reference,
+    };
+    Ok((report, listing.findings))
+}
+
+/// Carries a plan out. What `target` had finished before an error stays.
+///
+/// # Errors
+/// If a stream is damaged, or `target` fails.
+pub(super) async fn carry_out(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    target: &mut dyn Target,
+    progress: &Arc<dyn Progress>,
+    cancel: &Cancel,
+) -> Result<Vec<StreamReport>> {
+    target.prepare(plan)?;
+    progress.phase(&format!("restoring {}", plan.source), Some(plan.bytes));
+    let mut streams = Vec::new();
+    for entry in &plan.entries {
+        if cancel.is_cancelled() {
+            return Err(OpsError::Interrupted);
+        }
+        one(snapshot, entry, target, progress, cancel).await?;
+        let stream = &entry.stream;
+        streams.push(StreamReport { name: stream.name.clone(), bytes: stream.bytes, blake3: stream.blake3 });
+    }
+    progress.phase("finishing", None);
+    target.finish()?;
+    Ok(streams)
+}
+
+/// Leaves of a repository's refs only the one called `name`.
+fn narrow(plan: &mut Plan, name: &str) -> Result<RefReport> {
+    if plan.kind != SourceKind::Git {
+        let what = format!("--ref {name}: the snapshot is of {}, which is no git repository", plan.source);
+        return Err(OpsError::Request { what, next: "leave --ref out, or name another source".to_owned() });
+    }
+    let (details, full, oid) = git::only_ref(&plan.details, name)?;
+    plan.details = details;
+    Ok(RefReport { name: full.to_string(), object: oid.as_str().to_owned() })
+}
+
+async fn one(
+    snapshot: &Snapshot,
+    entry: &Entry,
+    target: &mut dyn Target,
+    progress: &Arc<dyn Progress>,
+    cancel: &Cancel,
+) -> Result<()> {
+    if entry.is_file() {
+        let out = target.begin(entry)?;
+        let written = snapshot.restore_stream(&entry.stream, out, Arc::clone(progress), cancel.clone()).await;
+        // The writer is dropped, and with it flushed or closed, before the entry gets its name.
+        if let Err(error) = written.map(drop) {
+            let interrupted = error.kind == VaultErrorKind::Cancelled;
+            let cause = if interrupted { Some(OpsError::Interrupted) } else { target.failure() };
+            return Err(cause.unwrap_or_else(|| error.into()));
+        }
+    }
+    target.end(entry)
+}
+
+/// What a person checks before trusting the newest snapshot: its age, its writer, and how it differs from the one before.
+fn describe(chosen: &Chosen, now: Time) -> String {
+    let line = SnapshotLine::from(&chosen.snapshot);
+    let mut text = format!(
+        "latest snapshot of {}: {}, taken {} ago ({}) by writer {}, {}",
+        line.source,
+        line.id.short(),
+        ago(now.since(line.created_at)),
+        line.created_at,
+        line.writer,
+        size::human(line.bytes)
+    );
+    match &chosen.previous {
+        None => text.push_str("; it is the first of this source"),
+        Some(previous) => {
+            let (sign, change) = match line.bytes.checked_sub(previous.bytes) {
+                Some(more) => ('+', more),
+                None => ('-', previous.bytes - line.bytes),
+            };
+            let earlier = ago(line.created_at.since(previous.created_at));
+            let change = size::human(change);
+            let _ = write!(text, "; the one before ({}) is {earlier} older: {sign}{change}", previous.id.short());
+            if previous.writer != line.writer {
+                let _ = write!(text, " and by another writer, {}", previous.writer);
+            }
+        }
+    }
+    text
+}
+
+/// A span in its largest whole unit.
+fn ago(span: Span) -> String {
+    let seconds = span.as_seconds();
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
+    let found = units.into_iter().find(|(unit, _)| seconds >= 2 * unit);
+    found.map_or_else(|| format!("{seconds} s"), |(unit, name)| format!("{} {name}", seconds / unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_told_in_their_largest_unit() {
+        let cases = [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7_199, "119 min"), (7_200, "2 h"), (172_800, "2 d")];
+        for (seconds, text) in cases {
+            assert_eq!(ago(Span::seconds(seconds)), text);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What a restore is going to write where. Everything here comes from a writer that may have been taken over, so every
+//! path is judged before anything is written.
+
+use std::collections::BTreeMap;
+
+use super::{OpsError, Result};
+use crate::{
+    format::body::{Body, StreamRecord},
+    model::{FileMeta, Name, SourceKind},
+};
+
+/// The longest part of a path, and the longest path, in bytes: what file systems take.
+const PART: usize = 255;
+const PATH: usize = 4095;
+
+/// One stream on its way out.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The stream.
+    pub stream: StreamRecord,
+    /// The parts of the relative path it goes to. Never empty; none is empty, `.` or `..`, or holds `/` or NUL.
+    pub path: Vec<String>,
+}
+
+impl Entry {
+    /// What was known of its file.
+    #[must_use]
+    pub fn meta(&self) -> &FileMeta {
+        &self.stream.meta
+    }
+
+    /// Whether it has bytes: it is neither a link nor a directory.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.stream.meta.link.is_none() && !self.stream.meta.dir
+    }
+}
+
+/// What is to be restored.
+#[derive(Debug)]
+pub struct Plan {
+    /// The source, which names the directory.
+    pub source: Name,
+    /// What kind of source it is.
+    pub kind: SourceKind,
+    /// The source's facts.
+    pub details: serde_json::Value,
+    /// The streams, directories and files before links.
+    pub entries: Vec<Entry>,
+    /// Bytes of all of them.
+    pub bytes: u64,
+}
+
+impl Plan {
+    /// Plans the streams of `body`, or the one of them that is called `only` by its name or its path.
+    ///
+    /// # Errors
+    /// `UnsafePath`, or `NoSnapshot` if there is no such stream.
+    pub fn new(source: Name, kind: SourceKind, body: Body, only: Option<&str>) -> Result<Self> {
+        let names: Vec<String> = body.streams.iter().take(20).map(|s| s.name.to_string()).collect();
+        let wanted = |stream: &StreamRecord| {
+            only.is_none_or(|only| stream.name.as_str() == only || stream.path.as_deref() == Some(only))
+        };
+        let mut entries = Vec::new();
+        for stream in body.streams.into_iter().filter(wanted) {
+            let path = parts(stream.path.as_deref().unwrap_or(stream.name.as_str()))?;
+            entries.push(Entry { stream, path });
+        }
+        if let Some(only) = only.filter(|_| entries.is_empty()) {
+            let what = format!("the snapshot has no stream {only:?}; its streams are {}", names.join(", "));
+            return Err(OpsError::NoSnapshot { what });
+        }
+        must_not_collide(&entries)?;
+        // Links come last, so that nothing can be written through one.
+        entries.sort_by_key(|entry| entry.meta().link.is_some());
+        let bytes = entries.iter().map(|entry| entry.stream.bytes).fold(0, u64::saturating_add);
+        Ok(Self { source, kind, details: body.details, entries, bytes })
+    }
+}
+
+fn parts(path: &str) -> Result<Vec<String>> {
+    let refuse = |why| Err(OpsError::UnsafePath { path: path.chars().take(200).collect(), why });
+    if path.len() > PATH {
+        return refuse("is longer than a path may be");
+    }
+    if path.starts_with('/') {
+        return refuse("is absolute");
+    }
+    let parts: Vec<String> = path.split('/').map(str::to_owned).collect();
+    for part in &parts {
+        match part.as_str() {
+            "" => return refuse("has an empty part"),
+            "." | ".." => return refuse("would lead out of its directory"),
+            part if part.contains('\0') => return refuse("holds a zero byte"),
+            part if part.len() > PART => return refuse("has a part that is longer than a name may be"),
+            _ => {}
+        }
+    }
+    Ok(parts)
+}
+
+/// No two entries may meet in one place, and none may lie below one that is not a directory.
+fn must_not_collide(entries: &[Entry]) -> Result<()> {
+    let refuse = |entry: &Entry, why| Err(OpsError::UnsafePath { path: entry.path.join("/"), why });
+    let mut places = BTreeMap::new();
+    for entry in entries {
+        if places.insert(entry.path.as_slice(), entry.meta().dir).is_some() {
+            return refuse(entry, "is there twice");
+        }
+    }
+    for entry in entries {
+        let above = (1..entry.path.len()).filter_map(|n| entry.path.get(..n));
+        if above.into_iter().any(|path| places.get(path) == Some(&false)) {
+            return refuse(entry, "lies below something that is no directory");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Hash;
+
+    fn stream(name: &str, path: Option<&str>, meta: FileMeta) -> StreamRecord {
+        StreamRecord {
+            name: name.parse().unwrap(),
+            path: path.map(str::to_owned),
+            meta,
+            bytes: 7,
+            blake3: Hash::from_bytes([0; 32]),
+            chunks: 0,
+            depth: 0,
+            list: Vec::new(),
+        }
+    }
+
+    fn plan(streams: Vec<StreamRecord>, only: Option<&str>) -> Result<Plan> {
+        let body = Body::new(streams, serde_json::Value::Null, Vec::new());
+        Plan::new("src".parse().unwrap(), SourceKind::Path, body, only)
+    }
+
+    #[test]
+    fn paths_that_lead_elsewhere_are_refused() {
+        for bad in ["/etc/passwd", "..", "a/../b", "./a", "a//b", "a/", "", "a\0b", &"x".repeat(256)] {
+            let error = plan(vec![stream("a", Some(bad), FileMeta::default())], None).unwrap_err();
+            assert!(matches!(error, OpsError::UnsafePath { .. }), "{bad:?}: {error}");
+        }
+        let good = plan(vec![stream("a", Some("A dir/.hidden"), FileMeta::default())], None).unwrap();
+        assert_eq!(good.entries[0].path, ["A dir", ".hidden"]);
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let link = FileMeta { link: Some("/etc".into()), ..FileMeta::default() };
+        let below = vec![stream("l", Some("l"), link.clone()), stream("f", Some("l/passwd"), FileMeta::default())];
+        assert!(matches!(plan(below, None), Err(OpsError::UnsafePath { .. })));
+        let twice = vec![stream("a", Some("x"), FileMeta::default()), stream("x", None, link.clone())];
+        assert!(matches!(plan(twice, None), Err(OpsError::UnsafePath { .. })));
+        let apart = vec![stream("l", Some("l"), link), stream("m", Some("m/f"), FileMeta::default())];
+        assert!(plan(apart, None).unwrap().entries[1].meta().link.is_some(), "links come last");
+    }
+
+    #[test]
+    fn one_stream_is_found_by_name_or_path() {
+        let two = || vec![stream("a", Some("d/A"), FileMeta::default()), stream("b", None, FileMeta::default())];
+        assert_eq!(plan(two(), None).unwrap().bytes, 14);
+        for only in ["a", "d/A"] {
+            let plan = plan(two(), Some(only)).unwrap();
+            assert_eq!((plan.entries.len(), plan.bytes), (1, 7));
+        }
+        let error = plan(two(), Some("c")).unwrap_err().to_string();
+        assert!(error.contains("a, b"), "{error}");
+    }
+}

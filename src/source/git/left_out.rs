@@ -1,0 +1,128 @@
+//! What a person should know that a backup of a repository leaves out: submodules, hooks, work that is in no commit.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+
+use super::{
+    GitDetails, Head, Result,
+    repo::{Repo, read_file},
+    run,
+};
+use crate::source::{SourceError, read::Warnings};
+
+/// How many names a warning holds.
+const NAMED: usize = 10;
+/// The largest index that is looked at.
+const INDEX: u64 = 1 << 30;
+
+/// Warns of what is there and not backed up. Tells whether the repository speaks of LFS.
+pub(super) fn warn(
+    repo: &Repo,
+    scratch: &Path,
+    details: &GitDetails,
+    settings: &[(String, String)],
+    warnings: &mut Warnings,
+) -> Result<bool> {
+    let shown = &repo.shown;
+    let head = match &details.head {
+        Head::Detached(oid) => Some(oid),
+        Head::Symbolic(name) => details.refs.get(name),
+    };
+    let mut lfs = settings.iter().any(|(key, _)| key.starts_with("lfs.") || key.starts_with("filter.lfs."));
+    if let Some(head) = head {
+        let attributes = file_at(repo, scratch, head.as_str(), ".gitattributes")?.unwrap_or_default();
+        lfs |= attributes.split(|b| *b == b'\n').any(|line| line.windows(10).any(|w| w == b"filter=lfs"));
+        let modules = file_at(repo, scratch, head.as_str(), ".gitmodules")?.unwrap_or_default();
+        let modules = submodules(repo, scratch, &modules);
+        if !modules.is_empty() {
+            warnings.push(format!(
+                "{shown}: its submodules are not in this backup: {}; back their repositories up as sources of their own",
+                list(&modules)
+            ));
+        }
+        let changed = uncommitted(repo, scratch, head.as_str(), settings).filter(|changed| *changed > 0);
+        if let (Some(worktree), Some(changed)) = (&repo.worktree, changed) {
+            let worktree = worktree.display();
+            warnings
+                .push(format!("{worktree}: {changed} files with changes that are in no commit are not in this backup"));
+        }
+    }
+    if settings.iter().any(|(key, _)| key == "lfs.storage") {
+        warnings.push(format!(
+            "{shown}: its LFS objects are kept elsewhere (`lfs.storage`); only those in it are backed up"
+        ));
+    }
+    let hooks = hooks(repo);
+    if !hooks.is_empty() {
+        warnings.push(format!("{shown}: its hooks are not in this backup: {}", list(&hooks)));
+    }
+    Ok(lfs)
+}
+
+fn list(names: &[String]) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let text = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{text} and {more} more") } else { text }
+}
+
+/// A file in a commit's top directory; nothing if there is none, or it is larger than a megabyte.
+fn file_at(repo: &Repo, scratch: &Path, commit: &str, name: &str) -> Result<Option<Vec<u8>>> {
+    let spec = format!("{commit}:{name}");
+    let mut command = run::git(scratch, Some(&repo.objects()), &["cat-file", "blob", &spec]);
+    let mut reading = run::start(&mut command, "git cat-file")?;
+    let (mut text, limit) = (Vec::new(), 1 << 20);
+    let failed = |e| SourceError::new("can't read a file of the repository", name).because(e);
+    reading.stdout()?.take(limit).read_to_end(&mut text).map_err(failed)?;
+    Ok(reading.reap()?.success().then_some(text))
+}
+
+fn submodules(repo: &Repo, scratch: &Path, modules: &[u8]) -> Vec<String> {
+    let path = Path::new(".gitmodules");
+    // Whoever made the commit may have written anything; what can't be parsed names nothing.
+    let Ok(settings) = repo.parse(scratch, path, modules) else { return Vec::new() };
+    let path = |key: &str| key.strip_prefix("submodule.").is_some_and(|key| key.rsplit('.').next() == Some("path"));
+    let name = |(key, value): (String, String)| path(&key).then_some(value);
+    settings.into_iter().filter_map(name).map(|name| name.escape_debug().to_string()).collect()
+}
+
+fn hooks(repo: &Repo) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(repo.common.join("hooks")) else { return Vec::new() };
+    let runs =
+        |entry: &fs::DirEntry| entry.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    let names = entries.filter_map(|e| e.ok().filter(runs)).map(|e| e.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| !name.ends_with(".sample")).collect();
+    names.sort_unstable();
+    names
+}
+
+/// How many files differ from the commit `head` or are in none; nothing if that can't be told. Git looks at the files
+/// with a copy of the index and our settings, of which only these are the repository's that decide what a change is.
+fn uncommitted(repo: &Repo, scratch: &Path, head: &str, settings: &[(String, String)]) -> Option<usize> {
+    let worktree = repo.worktree.as_ref()?;
+    let index = scratch.join("index-copy");
+    let copy = read_file(&repo.git_dir.join("index"), INDEX).ok()??;
+    fs::write(&index, copy).ok()?;
+    fs::write(scratch.join("HEAD"), format!("{head}\n")).ok()?;
+    let mut command = run::git(scratch, Some(&repo.objects()), &[]);
+    for (key, value) in settings {
+        if ["core.filemode", "core.autocrlf", "core.symlinks", "core.ignorecase"].contains(&key.as_str()) {
+            command.args(["-c", &format!("{key}={value}")]);
+        }
+    }
+    command.args([
+        "status",
+        "--porcelain=v1",
+        "-z",
+        "--no-renames",
+        "--ignore-submodules=all",
+        "--untracked-files=normal",
+    ]);
+    command.env("GIT_WORK_TREE", worktree).env("GIT_INDEX_FILE", &index).current_dir(worktree);
+    let mut running = run::start(&mut command, "git status").ok()?;
+    let entries = BufReader::new(running.stdout().ok()?).split(0).take_while(std::result::Result::is_ok).count();
+    running.reap().ok()?.success().then_some(entries)
+}

@@ -1,0 +1,340 @@
+//! LFS objects: large files that a repository keeps beside its history, which holds pointers to them.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Result, SourceError, open_own,
+    repo::{Repo, open},
+    run, segments,
+};
+use crate::{
+    codec::Sha256,
+    model::Name,
+    source::{Before, read::Warnings},
+};
+
+/// Pointers are shorter than this, by the specification of LFS.
+const POINTER: usize = 1024;
+
+/// The SHA-256 of an LFS object, its name: 64 lower-case hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct LfsId(String);
+
+impl LfsId {
+    fn parse(text: &str) -> Option<Self> {
+        let hex = text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        hex.then(|| Self(text.to_owned()))
+    }
+
+    /// A stream's name is too short for all digits; its path has them.
+    fn stream(&self) -> Result<Name> {
+        let name = format!("lfs-{}", self.0.get(..56).unwrap_or_default());
+        name.parse().map_err(|e| SourceError::new(format!("{e}"), name))
+    }
+
+    fn path(&self) -> String {
+        let digits = |at| self.0.get(at..at + 2).unwrap_or_default();
+        format!("lfs/objects/{}/{}/{}", digits(0), digits(2), self.0)
+    }
+}
+
+/// Whether `path` is where an LFS object of a repository belongs.
+pub(super) fn is_object_path(path: &str) -> bool {
+    path.rsplit('/').next().and_then(LfsId::parse).is_some_and(|id| id.path() == path)
+}
+
+/// What the next run is to know.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct LfsNote {
+    /// The objects that the snapshot holds, with their sizes.
+    held: BTreeMap<LfsId, u64>,
+    /// Objects that pointers name and the repository does not have, with their sizes.
+    missing: BTreeMap<LfsId, u64>,
+}
+
+/// The LFS objects of a repository on their way.
+pub(super) struct Lfs {
+    /// Those that earlier snapshots hold.
+    carried: Vec<Name>,
+    held: BTreeMap<LfsId, u64>,
+    to_read: std::vec::IntoIter<(LfsId, PathBuf)>,
+    /// Those that pointers name, with their sizes; what is not held is missing.
+    wanted: BTreeMap<LfsId, u64>,
+    /// Those that are not what their names say, with the hash that they have.
+    damaged: Vec<(LfsId, String)>,
+}
+
+/// One of them.
+pub(super) struct LfsObject {
+    pub(super) name: Name,
+    pub(super) path: String,
+    pub(super) content: Checked<File>,
+    pub(super) size: u64,
+}
+
+/// A reader that fails at its end unless what it gave is the object of that name.
+pub(super) struct Checked<R> {
+    inner: R,
+    id: LfsId,
+    sha: Option<Sha256>,
+}
+
+impl<R> Checked<R> {
+    fn new(inner: R, id: LfsId) -> Self {
+        Self { inner, id, sha: Some(Sha256::default()) }
+    }
+}
+
+impl<R: Read> Read for Checked<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        if let Some(sha) = &mut self.sha {
+            sha.update(buf.get(..n).unwrap_or_default());
+        }
+        if n == 0 && !buf.is_empty() && self.sha.take().is_some_and(|sha| sha.finish() != self.id.0) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "was changed while it was read"));
+        }
+        Ok(n)
+    }
+}
+
+impl Lfs {
+    /// Lists what is there, carries what is stored already, and looks for pointers among the revisions that were
+    /// written down. `used` says that the repository's settings or attributes speak of LFS.
+    pub(super) fn of(repo: &Repo, scratch: &Path, used: bool, before: Option<(&Before, &LfsNote)>) -> Result<Self> {
+        let files = files(&repo.common.join("lfs/objects"))?;
+        let (mut carried, mut held, mut wanted) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        if let Some((before, note)) = before {
+            wanted.clone_from(&note.missing);
+            for (id, size) in &note.held {
+                let name = id.stream()?;
+                if before.streams.contains_key(&name) {
+                    held.insert(id.clone(), *size);
+                    carried.push(name);
+                } else {
+                    wanted.insert(id.clone(), *size);
+                }
+            }
+        }
+        if used || !files.is_empty() {
+            wanted.extend(pointers(scratch, &repo.objects())?);
+        }
+        let mut to_read = Vec::new();
+        for (id, (path, size)) in files {
+            if !held.contains_key(&id) {
+                held.insert(id.clone(), size);
+                to_read.push((id, path));
+            }
+        }
+        Ok(Self { carried, held, to_read: to_read.into_iter(), wanted, damaged: Vec::new() })
+    }
+
+    /// The streams of earlier snapshots.
+    pub(super) fn carried(&self) -> &[Name] {
+        &self.carried
+    }
+
+    /// The next object to read. Each is read once before and left out if it is not what its name says: a damaged one
+    /// would be carried from snapshot to snapshot, long after the repository has a good one again.
+    pub(super) fn next(&mut self) -> Option<Result<LfsObject>> {
+        loop {
+            let (id, path) = self.to_read.next()?;
+            match self.look(&id, &path) {
+                Ok(None) => {}
+                Ok(Some(object)) => return Some(Ok(object)),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    fn look(&mut self, id: &LfsId, path: &Path) -> Result<Option<LfsObject>> {
+        let failed = |e| SourceError::at("can't read an LFS object", path, e);
+        let mut file = open(path).map_err(failed)?;
+        let sha = sha256(&mut file).map_err(failed)?;
+        if sha != id.0 {
+            self.held.remove(id);
+            self.damaged.push((id.clone(), sha));
+            return Ok(None);
+        }
+        file.rewind().map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        Ok(Some(LfsObject { name: id.stream()?, path: id.path(), content: Checked::new(file, id.clone()), size }))
+    }
+
+    /// Warns of every object that is damaged or missing, and tells what the next run is to know.
+    pub(super) fn finish(mut self, repo: &Repo, warnings: &mut Warnings) -> LfsNote {
+        for (id, sha) in &self.damaged {
+            warnings.push(format!(
+                "{}: the LFS object {} is damaged, its content has the SHA-256 {sha}, so it is not in this backup; \
+                 `git lfs fsck` moves it away, and `git lfs fetch --all` brings what the server still has",
+                repo.shown, id.0
+            ));
+        }
+        self.wanted.retain(|id, _| !self.held.contains_key(id));
+        for (id, size) in self.wanted.iter().filter(|(id, _)| !self.damaged.iter().any(|(known, _)| known == *id)) {
+            warnings.push(format!(
+                "{}: the LFS object {} ({size} bytes) is named in its history and is not here, so it is not in this \
+                 backup; `git lfs fetch --all` brings what the server still has",
+                repo.shown, id.0
+            ));
+        }
+        LfsNote { held: self.held, missing: self.wanted }
+    }
+}
+
+/// The SHA-256 of what is left of `file`.
+fn sha256(file: &mut File) -> io::Result<String> {
+    let mut sha = Sha256::default();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(sha.finish()),
+            n => sha.update(buffer.get(..n).unwrap_or_default()),
+        }
+    }
+}
+
+/// How many LFS objects the repository at `dir` has, and the names of those that are not what their names say.
+pub(crate) fn check(dir: &Path) -> Result<(usize, Vec<String>)> {
+    let files = files(&dir.join("lfs/objects"))?;
+    let mut damaged = Vec::new();
+    for (id, (path, _)) in &files {
+        let failed = |e| SourceError::at("can't read an LFS object", path, e);
+        if sha256(&mut open(path).map_err(failed)?).map_err(failed)? != id.0 {
+            damaged.push(id.0.clone());
+        }
+    }
+    Ok((files.len(), damaged))
+}
+
+/// The objects below `dir`, by their names.
+fn files(dir: &Path) -> Result<BTreeMap<LfsId, (PathBuf, u64)>> {
+    let mut found = BTreeMap::new();
+    let mut todo = vec![(dir.to_owned(), 0)];
+    while let Some((dir, depth)) = todo.pop() {
+        let failed = |e| SourceError::at("can't list LFS objects", &dir, e);
+        let entries = match fs::read_dir(&dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            other => other.map_err(failed)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let kind = entry.file_type().map_err(failed)?;
+            let name = entry.file_name();
+            if kind.is_dir() && depth < 2 {
+                todo.push((entry.path(), depth + 1));
+            } else if let Some(id) = name.to_str().and_then(LfsId::parse).filter(|_| kind.is_file() && depth == 2) {
+                found.insert(id, (entry.path(), entry.metadata().map_err(failed)?.len()));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The objects that pointers among the revisions name, with their sizes.
+fn pointers(scratch: &Path, objects: &Path) -> Result<BTreeMap<LfsId, u64>> {
+    let path = scratch.join("small");
+    let failed = |e| SourceError::at("can't look for LFS pointers", &path, e);
+    let filter = format!("--filter=combine:object:type=blob+blob:limit={POINTER}");
+    let arguments = ["rev-list", "--objects", "--no-object-names", "--stdin", &filter];
+    let mut command = run::git(scratch, Some(objects), &arguments);
+    let mut listing = run::start(command.stdin(segments::revisions(scratch)?), "git rev-list")?;
+    let mut small = BufWriter::new(File::create(&path).map_err(failed)?);
+    io::copy(&mut listing.stdout()?, &mut small).and_then(|_| small.flush()).map_err(failed)?;
+    listing.finish()?;
+    let mut command = run::git(scratch, Some(objects), &["cat-file", "--batch", "--buffer"]);
+    let mut reading = run::start(command.stdin(Stdio::from(open_own(&path)?)), "git cat-file")?;
+    let mut from = BufReader::with_capacity(1 << 16, reading.stdout()?);
+    let (mut found, mut line, mut text) = (BTreeMap::new(), String::new(), Vec::new());
+    // `<name> <type> <size>`, the object, and a line's end.
+    while from.read_line(&mut line).map_err(failed)? > 0 {
+        let mut words = line.split_whitespace();
+        let (kind, size) = (words.nth(1), words.next().and_then(|s| s.parse::<u64>().ok()));
+        let size = size.ok_or_else(|| SourceError::new(format!("said {:?}", line.trim_end()), "git cat-file"))?;
+        text.clear();
+        if kind == Some("blob") && size < POINTER as u64 {
+            from.by_ref().take(size).read_to_end(&mut text).map_err(failed)?;
+            found.extend(pointer(&text));
+        } else {
+            io::copy(&mut from.by_ref().take(size), &mut io::sink()).map_err(failed)?;
+        }
+        io::copy(&mut from.by_ref().take(1), &mut io::sink()).map_err(failed)?;
+        line.clear();
+    }
+    reading.finish()?;
+    Ok(found)
+}
+
+/// What a pointer names, if `text` is one.
+fn pointer(text: &[u8]) -> Option<(LfsId, u64)> {
+    let text = std::str::from_utf8(text).ok()?;
+    let mut lines = text.lines();
+    if lines.next() != Some("version https://git-lfs.github.com/spec/v1") {
+        return None;
+    }
+    let mut lines = lines.filter_map(|line| line.split_once(' '));
+    let id = lines.by_ref().find_map(|(key, value)| (key == "oid").then(|| value.strip_prefix("sha256:")).flatten());
+    let size = lines.find_map(|(key, value)| (key == "size").then(|| value.parse().ok()).flatten());
+    Some((LfsId::parse(id?)?, size?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_are_told_from_other_small_files() {
+        let digits = "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393";
+        let good = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{digits}\nsize 12345\n");
+        assert_eq!(pointer(good.as_bytes()), Some((LfsId(digits.to_owned()), 12345)));
+        let more = format!("version https://git-lfs.github.com/spec/v1\next-0-x y\noid sha256:{digits}\nsize 1\n");
+        assert!(pointer(more.as_bytes()).is_some());
+        for bad in ["", "version", &good.replace("sha256", "sha512"), &good.replace("4d7a", "4D7A"), &good[20..]] {
+            assert_eq!(pointer(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_not_what_its_name_says_has_no_end() {
+        // What `printf content | sha256sum` gives.
+        let id = LfsId::parse("ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73").unwrap();
+        let mut out = Vec::new();
+        Checked::new(&b"content"[..], id.clone()).read_to_end(&mut out).unwrap();
+        assert_eq!(out, b"content");
+        let error = Checked::new(&b"c0ntent"[..], id).read_to_end(&mut out).unwrap_err().to_string();
+        assert!(error.contains("changed while it was read"), "{error}");
+    }
+
+    #[test]
+    fn damaged_objects_of_a_repository_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(check(dir.path()).unwrap(), (0, vec![]));
+        let good = LfsId::parse("ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73").unwrap();
+        let bad = LfsId::parse(&good.0.replace("ed70", "ed71")).unwrap();
+        for id in [&good, &bad] {
+            let path = dir.path().join(id.path());
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "content").unwrap();
+        }
+        assert_eq!(check(dir.path()).unwrap(), (2, vec![bad.0]));
+    }
+
+    #[test]
+    fn objects_have_one_place() {
+        let digits = "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393";
+        assert!(is_object_path(&format!("lfs/objects/4d/7a/{digits}")));
+        for bad in [format!("lfs/objects/4d/7b/{digits}"), format!("/lfs/objects/4d/7a/{digits}"), digits.to_owned()] {
+            assert!(!is_object_path(&bad), "{bad}");
+        }
+        assert!(!is_object_path("lfs/objects/../../config"));
+    }
+}

@@ -1,0 +1,156 @@
+//! A repository being read: its packs, what was loose, what is new since the last run, and LFS objects.
+
+use std::{io::Read, path::PathBuf, process::Stdio, sync::Arc};
+
+use tempfile::TempDir;
+
+use super::{
+    GitDetails, Repo, Result, SourceError,
+    lfs::{Lfs, LfsObject},
+    open_own,
+    packs::Pack,
+    run,
+    segments::{self, Note, Packing},
+    walk::{self, Walking},
+};
+use crate::{
+    model::Name,
+    source::{
+        Facts, FileMeta, Incoming, Reading,
+        child::Running,
+        read::{Seen, Warnings, Watched},
+    },
+};
+
+/// The stream that holds what was in no pack yet.
+pub(super) const LOOSE: &str = "loose.pack";
+
+/// What is still to come.
+pub(super) enum Rest {
+    /// All of it: packs as they are, then the loose objects that a walk finds.
+    Whole { packs: std::vec::IntoIter<Pack>, walking: Walking },
+    /// What is new.
+    New(Packing),
+    /// LFS objects.
+    Lfs,
+}
+
+pub(super) struct GitReading {
+    pub(super) scratch: TempDir,
+    pub(super) repo: Repo,
+    pub(super) rest: Rest,
+    /// What the last run left, if this one leans on it.
+    pub(super) note: Option<Note>,
+    pub(super) details: GitDetails,
+    pub(super) warnings: Warnings,
+    pub(super) lfs: Lfs,
+    /// The packs that were given.
+    pub(super) given: Vec<Name>,
+    pub(super) current: Option<Current>,
+}
+
+/// The stream that is being read: a file of a known size, or what a child writes.
+pub(super) struct Current {
+    name: Name,
+    seen: Arc<Seen>,
+    size: Option<u64>,
+    packing: Option<Running>,
+}
+
+impl GitReading {
+    fn incoming(&mut self, name: Name, from: impl Read + Send + 'static, known: Option<u64>) -> Incoming {
+        let (reader, seen) = Watched::new(from, name.as_str(), 0);
+        self.current = Some(Current { name: name.clone(), seen, size: known, packing: None });
+        Incoming { name, path: None, meta: FileMeta::default(), expected: known, reader: Box::new(reader) }
+    }
+
+    fn packed(&mut self, name: Name, from: impl Read + Send + 'static, packing: Running) -> Incoming {
+        self.given.push(name.clone());
+        let incoming = self.incoming(name, from, None);
+        if let Some(current) = &mut self.current {
+            current.packing = Some(packing);
+        }
+        incoming
+    }
+
+    /// Checks that the stream before was whole.
+    fn settle(&mut self) -> Result<()> {
+        let Some(current) = self.current.take() else { return Ok(()) };
+        let name = current.name.as_str();
+        current.seen.must_have_ended(name)?;
+        if let Some(size) = current.size.filter(|size| *size != current.seen.bytes()) {
+            let what = format!("gave {} bytes where {size} were expected", current.seen.bytes());
+            return Err(SourceError::new(what, name));
+        }
+        let finished = current.packing.map_or(Ok(()), Running::finish);
+        finished.map_err(|e| walk::incomplete(&self.repo, &e))
+    }
+
+    /// The loose objects as a pack.
+    fn loose(&mut self) -> Result<Incoming> {
+        let name = LOOSE.parse().map_err(|e| SourceError::new(format!("{e}"), LOOSE))?;
+        let wanted = open_own(&self.scratch.path().join("wanted"))?;
+        let arguments = ["pack-objects", "--stdout", "--delta-base-offset", "-q"];
+        let mut command = run::git(self.scratch.path(), Some(&self.objects()), &arguments);
+        let mut packing = run::start(command.stdin(Stdio::from(wanted)), "git pack-objects")?;
+        let from = packing.stdout()?;
+        Ok(self.packed(name, from, packing))
+    }
+
+    fn next_lfs(&mut self) -> Result<Option<Incoming>> {
+        let Some(object) = self.lfs.next() else { return Ok(None) };
+        let LfsObject { name, path, content, size } = object?;
+        let mut incoming = self.incoming(name, content, Some(size));
+        incoming.path = Some(path);
+        Ok(Some(incoming))
+    }
+
+    fn objects(&self) -> PathBuf {
+        self.repo.objects()
+    }
+}
+
+impl Reading for GitReading {
+    fn carried(&mut self) -> Option<Vec<Name>> {
+        let segments = self.note.iter().flat_map(Note::streams);
+        Some(segments.chain(self.lfs.carried()).cloned().collect())
+    }
+
+    fn next_stream(&mut self) -> Result<Option<Incoming>> {
+        self.settle()?;
+        match std::mem::replace(&mut self.rest, Rest::Lfs) {
+            Rest::Whole { mut packs, walking } => {
+                if let Some(pack) = packs.next() {
+                    self.rest = Rest::Whole { packs, walking };
+                    #[cfg(target_os = "linux")]
+                    let _ = rustix::fs::fadvise(&pack.file, 0, None, rustix::fs::Advice::Sequential);
+                    self.given.push(pack.name.clone());
+                    // Reading at offsets: checks before did not move the file's position, and none after will.
+                    return Ok(Some(self.incoming(pack.name, pack.file, Some(pack.size))));
+                }
+                if walking.finish()? { self.loose().map(Some) } else { self.next_lfs() }
+            }
+            Rest::New(Packing { running, from }) => {
+                let name = self.note.as_ref().map(Note::next_name).transpose()?;
+                let name =
+                    name.ok_or_else(|| self.repo.error("has nothing to lean on; this is a defect in strongroom"))?;
+                Ok(Some(self.packed(name, from, running)))
+            }
+            Rest::Lfs => self.next_lfs(),
+        }
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Facts> {
+        self.settle()?;
+        let details = serde_json::to_value(&self.details)
+            .map_err(|e| SourceError::new(format!("its refs can't be written down: {e}"), "git"))?;
+        let anchors = segments::anchors(self.scratch.path(), &self.objects(), self.details.oids())?;
+        let lfs = self.lfs.finish(&self.repo, &mut self.warnings);
+        let note = match self.note {
+            None => Note::begin(&self.details, self.given, anchors, lfs),
+            Some(note) => note.grown(&self.details, self.given.pop(), anchors, lfs),
+        };
+        let note = Some(note.to_value()?);
+        Ok(Facts { details, warnings: self.warnings.into_vec(), note, ..Facts::default() })
+    }
+}

@@ -1,0 +1,248 @@
+//! Reading refs as git's files backend keeps them, without git: it would want to read the repository's settings.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    ffi::OsString,
+    fs, io,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::Path,
+};
+
+use super::{
+    Head, Oid, RefName, Result,
+    details::{LogName, log_tip},
+    repo::{Repo, read_file, read_small},
+    segments,
+};
+use crate::source::{SourceError, read::Warnings};
+
+/// The largest `packed-refs` and stash log that are read: about ten million refs.
+const LARGE: u64 = 1 << 30;
+
+/// All that names objects in a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) head: Head,
+    pub(super) refs: BTreeMap<RefName, Oid>,
+    pub(super) symrefs: BTreeMap<RefName, RefName>,
+    pub(super) stash: Vec<String>,
+    pub(super) worktrees: BTreeMap<String, Oid>,
+}
+
+/// What a file that holds a ref says.
+enum Value {
+    Oid(Oid),
+    Symbolic(RefName),
+}
+
+/// How often refs are read until two readings agree.
+const TRIES: usize = 10;
+
+/// As [`read_all`], at one instant: read until two readings agree. In a repository in which refs move all the time the
+/// last reading counts; each ref was as it says at some moment of it.
+pub(super) fn read_settled(repo: &Repo, warnings: &mut Warnings) -> Result<Found> {
+    let mut last = read_all(repo, &mut Warnings::default())?;
+    for _ in 1..TRIES {
+        let mut told = Warnings::default();
+        let again = read_all(repo, &mut told)?;
+        let agree = again == last;
+        last = again;
+        if agree {
+            *warnings = told;
+            return Ok(last);
+        }
+    }
+    warnings.push(format!("{}: its refs moved all the time while they were read", repo.shown));
+    Ok(last)
+}
+
+/// Reads `HEAD`, all refs, the stash's log and the detached `HEAD`s of other worktrees.
+pub(super) fn read_all(repo: &Repo, warnings: &mut Warnings) -> Result<Found> {
+    let head = match read_value(&repo.git_dir.join("HEAD"))? {
+        Some(Value::Oid(oid)) => Head::Detached(oid),
+        Some(Value::Symbolic(name)) => Head::Symbolic(name),
+        None => return Err(repo.error("has no HEAD")),
+    };
+    let mut refs =
+        Found { head, refs: BTreeMap::new(), symrefs: BTreeMap::new(), stash: Vec::new(), worktrees: BTreeMap::new() };
+    // Loose refs first: git packs a ref before it removes the loose one, so none can slip through between the two.
+    let linked = repo.git_dir != repo.common;
+    refs.add_loose(&repo.common, |name| !(linked && name.is_per_worktree()), warnings)?;
+    if linked {
+        refs.add_loose(&repo.git_dir, RefName::is_per_worktree, warnings)?;
+    }
+    refs.add_packed(&repo.common.join("packed-refs"), warnings)?;
+    refs.add_stash(repo)?;
+    refs.add_worktrees(repo)?;
+    Ok(refs)
+}
+
+impl Found {
+    /// Adds the refs in files below `dir/refs` whose names are `wanted`.
+    fn add_loose(&mut self, dir: &Path, wanted: impl Fn(&RefName) -> bool, warnings: &mut Warnings) -> Result<()> {
+        let mut todo = vec![b"refs".to_vec()];
+        while let Some(path) = todo.pop() {
+            let at = dir.join(OsString::from_vec(path.clone()));
+            let failed = |e| SourceError::at("can't list refs", &at, e);
+            let entries = match fs::read_dir(&at) {
+                Ok(entries) => entries,
+                // Git removes directories that have become empty.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(failed(e)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(failed)?;
+                let name = [&path[..], b"/", entry.file_name().as_bytes()].concat();
+                if entry.file_type().map_err(failed)?.is_dir() {
+                    todo.push(name);
+                    continue;
+                }
+                match RefName::parse(&name) {
+                    Some(name) if wanted(&name) => self.add_file(name, &entry.path())?,
+                    Some(_) => {}
+                    None if name.ends_with(b".lock") => {}
+                    None => warnings
+                        .push(format!("{} has no valid name for a ref; git ignores it too", entry.path().display())),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_file(&mut self, name: RefName, path: &Path) -> Result<()> {
+        match read_value(path)? {
+            Some(Value::Oid(oid)) => drop(self.refs.insert(name, oid)),
+            Some(Value::Symbolic(target)) => drop(self.symrefs.insert(name, target)),
+            // Packed or deleted a moment ago.
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Adds the packed refs that no loose ref overrides.
+    fn add_packed(&mut self, path: &Path, warnings: &mut Warnings) -> Result<()> {
+        let text = read_file(path, LARGE)?.unwrap_or_default();
+        for line in text.split(|b| *b == b'\n') {
+            if line.is_empty() || line.starts_with(b"#") || line.starts_with(b"^") {
+                continue;
+            }
+            let mut words = line.splitn(2, |b| *b == b' ');
+            let oid = words.next().and_then(|w| std::str::from_utf8(w).ok()).and_then(Oid::parse);
+            let (Some(oid), Some(name)) = (oid, words.next()) else {
+                let line = String::from_utf8_lossy(line).chars().take(80).collect::<String>();
+                let what = format!("holds a line that can't be understood: {line:?}");
+                return Err(SourceError::new(what, path.display().to_string()));
+            };
+            match RefName::parse(name) {
+                Some(name) if self.symrefs.contains_key(&name) => {}
+                Some(name) => drop(self.refs.entry(name).or_insert(oid)),
+                None => {
+                    warnings.push(format!("{} names no valid ref; git ignores it too", String::from_utf8_lossy(name)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the stash's log, which alone holds all stashes but the newest.
+    fn add_stash(&mut self, repo: &Repo) -> Result<()> {
+        if !self.refs.keys().any(|name| name.as_bytes() == b"refs/stash") {
+            return Ok(());
+        }
+        let path = repo.common.join("logs/refs/stash");
+        let text = read_file(&path, LARGE)?.unwrap_or_default();
+        for line in text.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+            let line = String::from_utf8_lossy(line).replace(['\r', '\0'], " ");
+            if log_tip(&line).is_none() {
+                return Err(SourceError::new("is damaged: a line names no commit", path.display().to_string()));
+            }
+            self.stash.push(line);
+        }
+        Ok(())
+    }
+
+    fn add_worktrees(&mut self, repo: &Repo) -> Result<()> {
+        let mut add = |key: String, git_dir: &Path| {
+            if git_dir == repo.git_dir {
+                return Ok(());
+            }
+            if let Some(Value::Oid(oid)) = read_value(&git_dir.join("HEAD"))? {
+                self.worktrees.insert(key, oid);
+            }
+            Ok::<_, SourceError>(())
+        };
+        add("main".to_owned(), &repo.common)?;
+        let dir = repo.common.join("worktrees");
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(SourceError::at("can't list worktrees", &dir, e)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|e| SourceError::at("can't list worktrees", &dir, e))?;
+            add(format!("worktrees/{}", entry.file_name().to_string_lossy()), &entry.path())?;
+        }
+        Ok(())
+    }
+}
+
+/// The logs of `HEAD` and of all refs but the stash, without the lines whose object is gone.
+pub(super) fn read_logs(repo: &Repo, scratch: &Path) -> Result<BTreeMap<LogName, Vec<String>>> {
+    let mut logs = BTreeMap::new();
+    let mut todo = vec![b"refs".to_vec()];
+    let mut files = vec![(LogName::HEAD, repo.git_dir.join("logs/HEAD"))];
+    while let Some(path) = todo.pop() {
+        let at = repo.common.join("logs").join(OsString::from_vec(path.clone()));
+        let failed = |e| SourceError::at("can't list the logs of refs", &at, e);
+        let entries = match fs::read_dir(&at) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            other => other.map_err(failed)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let name = [&path[..], b"/", entry.file_name().as_bytes()].concat();
+            if entry.file_type().map_err(failed)?.is_dir() {
+                todo.push(name);
+            } else if let Some(name) = RefName::parse(&name).filter(|name| name.as_bytes() != b"refs/stash") {
+                files.push((LogName::of(name), entry.path()));
+            }
+        }
+    }
+    for (name, path) in files {
+        let text = read_file(&path, LARGE)?.unwrap_or_default();
+        let lines = text.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+        let lines = lines.map(|line| String::from_utf8_lossy(line).replace(['\r', '\0'], " "));
+        logs.insert(name, lines.collect::<Vec<_>>());
+    }
+    let named: BTreeSet<Oid> =
+        logs.values().flatten().filter_map(|line| log_tip(line)).filter_map(Oid::parse).collect();
+    let there = segments::existing(scratch, &repo.objects(), named.iter())?;
+    let there: HashSet<&str> = there.into_iter().map(Oid::as_str).collect();
+    for lines in logs.values_mut() {
+        lines.retain(|line| log_tip(line).is_some_and(|oid| there.contains(oid)));
+    }
+    logs.retain(|_, lines| !lines.is_empty());
+    Ok(logs)
+}
+
+/// What the ref file at `path` says; nothing if it is not there.
+fn read_value(path: &Path) -> Result<Option<Value>> {
+    let broken = |what: &str| {
+        let what = format!("is a broken ref: {what}. Mend or delete it; `git fsck` tells more");
+        SourceError::new(what, path.display().to_string())
+    };
+    // Very old repositories have links for symbolic refs.
+    if let Ok(target) = fs::read_link(path) {
+        let name = RefName::parse(target.as_os_str().as_bytes());
+        return name.map(|n| Some(Value::Symbolic(n))).ok_or_else(|| broken("a link that leads elsewhere"));
+    }
+    let Some(text) = read_small(path)? else { return Ok(None) };
+    let text = text.trim_ascii();
+    if let Some(target) = text.strip_prefix(b"ref:") {
+        let name = RefName::parse(target.trim_ascii());
+        return name.map(|n| Some(Value::Symbolic(n))).ok_or_else(|| broken("it stands for no valid ref"));
+    }
+    let word = text.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    let oid = std::str::from_utf8(word).ok().and_then(Oid::parse);
+    oid.map(|oid| Some(Value::Oid(oid))).ok_or_else(|| broken("it names no object"))
+}

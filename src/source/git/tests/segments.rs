@@ -1,0 +1,167 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::{
+    model::{SnapshotId, Time},
+    source::Before,
+};
+
+/// What a writer does between two runs: it keeps the streams, and hands the note back.
+#[derive(Default)]
+struct Vault {
+    files: BTreeMap<Name, PathBuf>,
+    note: Option<serde_json::Value>,
+}
+
+impl Vault {
+    fn before(&self) -> Option<Before> {
+        let bytes = |path: &PathBuf| fs::metadata(path).unwrap().len();
+        let streams = self.files.iter().map(|(name, path)| (name.clone(), bytes(path))).collect();
+        let note = self.note.clone()?;
+        Some(Before { snapshot: SnapshotId::from_bytes([7; 32]), locked_until: Time::from_unix(0), note, streams })
+    }
+
+    /// Backs `repo` up once more; gives the snapshot's streams in order, and its facts.
+    fn run(&mut self, lab: &Lab) -> (Vec<(Name, PathBuf)>, Facts) {
+        let mut reading = GitSource::new(lab.path("repo")).open_after(self.before()).unwrap();
+        let carried = reading.carried().unwrap();
+        let (new, facts) = lab.read(reading).unwrap();
+        let mut streams: Vec<_> = carried.into_iter().map(|name| (name.clone(), self.files[&name].clone())).collect();
+        streams.extend(new);
+        self.files = streams.iter().cloned().collect();
+        assert_eq!(self.files.len(), streams.len(), "two streams of one name");
+        self.note.clone_from(&facts.note);
+        (streams, facts)
+    }
+}
+
+fn back(lab: &Lab, streams: &[(Name, PathBuf)], facts: &Facts) -> String {
+    let _ = fs::remove_dir_all(lab.path("back.git"));
+    restore_from_files(streams, &facts.details, &lab.path("back.git")).unwrap();
+    lab.git("back.git", &["fsck", "--full", "--strict"]);
+    lab.state("back.git")
+}
+
+fn names(streams: &[(Name, PathBuf)]) -> Vec<&str> {
+    streams.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+#[test]
+fn many_segments_become_one() {
+    let lab = Lab::new();
+    lab.fill();
+    lab.git("repo", &["gc", "-q"]);
+    let mut vault = Vault::default();
+    vault.run(&lab);
+    for no in 1..=32 {
+        lab.commit(&format!("day{no}"));
+        let (streams, facts) = vault.run(&lab);
+        assert_eq!(streams.len(), 1 + no);
+        assert_eq!(facts.details["since"]["changes"][0]["what"], "forward");
+    }
+    lab.commit("day33");
+    let (streams, facts) = vault.run(&lab);
+    assert_eq!(names(&streams)[1..], ["segment-0033.pack"]);
+    assert_eq!(back(&lab, &streams, &facts), lab.state("repo"));
+    lab.commit("day34");
+    let (streams, facts) = vault.run(&lab);
+    assert_eq!(names(&streams)[1..], ["segment-0033.pack", "segment-0034.pack"]);
+    assert_eq!(back(&lab, &streams, &facts), lab.state("repo"));
+}
+
+#[test]
+fn what_the_source_dropped_is_not_folded_away() {
+    let lab = Lab::new();
+    lab.fill();
+    let mut vault = Vault::default();
+    vault.run(&lab);
+    lab.commit("dropped");
+    let dropped = lab.git("repo", &["rev-parse", "HEAD"]);
+    vault.run(&lab);
+    lab.git("repo", &["reset", "-q", "--hard", "HEAD~1"]);
+    lab.git("repo", &["reflog", "expire", "--expire=now", "--all"]);
+    lab.git("repo", &["gc", "-q", "--prune=now"]);
+    for no in 0..34 {
+        lab.commit(&format!("day{no}"));
+        vault.run(&lab);
+    }
+    let (streams, facts) = vault.run(&lab);
+    assert_eq!(names(&streams), ["loose.pack", "segment-0001.pack", "segment-0034.pack", "segment-0035.pack"]);
+    assert_eq!(back(&lab, &streams, &facts), lab.state("repo"));
+    lab.git("back.git", &["cat-file", "-e", dropped.trim()]);
+}
+
+#[test]
+fn the_log_of_refs_says_what_became_of_each() {
+    let lab = Lab::new();
+    lab.fill();
+    lab.git("repo", &["branch", "stays"]);
+    lab.git("repo", &["branch", "goes"]);
+    lab.git("repo", &["branch", "back"]);
+    let mut vault = Vault::default();
+    assert!(vault.run(&lab).1.details.get("since").is_none());
+    lab.git("repo", &["branch", "-q", "-D", "goes"]);
+    lab.git("repo", &["branch", "-q", "-f", "back", "HEAD~1"]);
+    lab.git("repo", &["branch", "comes"]);
+    lab.git("repo", &["tag", "-f", "light", "HEAD~1"]);
+    lab.commit("more");
+    let (streams, facts) = vault.run(&lab);
+    let changes = facts.details["since"]["changes"].as_array().unwrap();
+    let told: Vec<_> = changes.iter().map(|c| (c["ref"].as_str().unwrap(), c["what"].as_str().unwrap())).collect();
+    assert_eq!(
+        told,
+        [
+            ("refs/heads/back", "rewritten"),
+            ("refs/heads/comes", "added"),
+            ("refs/heads/goes", "deleted"),
+            ("refs/heads/main", "forward"),
+            ("refs/tags/light", "rewritten"),
+        ]
+    );
+    assert_eq!(facts.details["since"]["snapshot"], "07".repeat(32));
+    assert_eq!(back(&lab, &streams, &facts), lab.state("repo"));
+}
+
+#[test]
+fn streams_that_are_gone_or_mostly_dead_mean_a_new_set() {
+    let lab = Lab::new();
+    lab.fill();
+    let mut vault = Vault::default();
+    vault.run(&lab);
+    lab.commit("second");
+    vault.run(&lab);
+    lab.git("repo", &["reset", "-q", "--hard", "HEAD~1"]);
+    lab.commit("other");
+    // The lock of one of them is too short.
+    let mut before = vault.before().unwrap();
+    before.streams.remove(&"segment-0001.pack".parse().unwrap());
+    let mut reading = GitSource::new(lab.path("repo")).open_after(Some(before)).unwrap();
+    assert_eq!(reading.carried(), Some(Vec::new()));
+    let (streams, facts) = lab.read(reading).unwrap();
+    assert_eq!(names(&streams), ["loose.pack"]);
+    assert!(facts.warnings.iter().any(|w| w.contains("stored anew") && w.contains("1970-01-01T00:00:00Z")));
+    // What is carried is far larger than all that the source has.
+    let mut before = vault.before().unwrap();
+    before.streams.values_mut().for_each(|bytes| *bytes = 1 << 30);
+    let mut reading = GitSource::new(lab.path("repo")).open_after(Some(before)).unwrap();
+    assert_eq!(reading.carried(), Some(Vec::new()));
+    assert!(lab.read(reading).unwrap().1.warnings.iter().any(|w| w.contains("most of what was stored before")));
+}
+
+#[test]
+fn only_one_ref_is_left_where_only_one_is_wanted() {
+    let lab = Lab::new();
+    lab.fill();
+    let (files, facts) = lab.backup("repo").unwrap();
+    for (name, full) in [("main", "refs/heads/main"), ("v1", "refs/tags/v1"), ("refs/stash", "refs/stash")] {
+        let (details, found, oid) = only_ref(&facts.details, name).unwrap();
+        assert_eq!(found.to_string(), full);
+        let _ = fs::remove_dir_all(lab.path("back.git"));
+        restore_from_files(&files, &details, &lab.path("back.git")).unwrap();
+        let refs = lab.git("back.git", &["for-each-ref", "--format=%(refname) %(objectname)"]);
+        assert_eq!(refs.trim(), format!("{full} {}", oid.as_str()));
+        assert_eq!(lab.git("back.git", &["rev-parse", "HEAD"]), lab.git("repo", &["rev-parse", name]));
+    }
+    let error = only_ref(&facts.details, "nothing").unwrap_err().to_string();
+    assert!(error.contains("nothing") && error.contains("refs/heads/main"), "{error}");
+}

@@ -1,0 +1,118 @@
+//! Walking what can be reached: the proof that nothing is missing, and the list of what is in no pack yet.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, BufWriter, Read, Write},
+    path::Path,
+    process::Stdio,
+    thread::{self, JoinHandle},
+};
+
+use super::{
+    GitDetails, Result, SourceError, details, open_own,
+    packs::{self, Loose},
+    repo::Repo,
+    run,
+};
+use crate::source::child::{Alive, Running};
+
+/// How much of a path git gets as a hint for finding similar objects.
+const HINT: u64 = 1024;
+
+/// A walk through everything that can be reached, which goes on while packs are read. It fails if anything is missing,
+/// and lists in the scratch repository, as `wanted`, what has to be packed.
+pub(super) struct Walking {
+    thread: Option<JoinHandle<Result<bool>>>,
+    alive: Option<Alive>,
+}
+
+impl Walking {
+    /// Begins to walk.
+    pub(super) fn start(repo: &Repo, scratch: &Path, details: &GitDetails, loose: Loose) -> Result<Self> {
+        let started = start_walk(scratch, Some(&repo.objects()), details, loose.is_empty())?;
+        let Some(running) = started else { return Ok(Self { thread: None, alive: None }) };
+        let alive = Some(running.alive());
+        let (repo, path, hex_len) = (repo.clone(), scratch.join("wanted"), details.format.hex_len());
+        let thread = thread::spawn(move || list(&repo, running, &path, hex_len, &loose));
+        Ok(Self { thread: Some(thread), alive })
+    }
+
+    /// Waits for its end, and tells whether anything has to be packed.
+    pub(super) fn finish(mut self) -> Result<bool> {
+        let Some(thread) = self.thread.take() else { return Ok(false) };
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(SourceError::new("ended early; this is a defect in strongroom", "git rev-list")))
+    }
+}
+
+impl Drop for Walking {
+    fn drop(&mut self) {
+        if let (Some(_), Some(alive)) = (&self.thread, &self.alive) {
+            alive.stop();
+        }
+    }
+}
+
+fn list(repo: &Repo, mut walking: Running, path: &Path, hex_len: usize, loose: &Loose) -> Result<bool> {
+    let failed = |e| SourceError::at("can't list the objects to pack", path, e);
+    let mut list = BufWriter::new(File::create(path).map_err(failed)?);
+    let mut lines = BufReader::with_capacity(1 << 16, walking.stdout()?);
+    let (mut any, mut line) = (false, Vec::new());
+    while next_line(&mut lines, &mut line).map_err(failed)? {
+        let oid = line.get(..hex_len).and_then(details::unhex).and_then(|oid| packs::padded(&oid));
+        let oid = oid.ok_or_else(|| repo.error("git listed something that is no object"))?;
+        if loose.wants(&oid, hex_len / 2) {
+            any = true;
+            list.write_all(&line).and_then(|()| list.write_all(b"\n")).map_err(failed)?;
+        }
+    }
+    list.flush().map_err(failed)?;
+    walking.finish().map_err(|e| incomplete(repo, &e))?;
+    Ok(any)
+}
+
+/// The error of a repository that lacks objects.
+pub(super) fn incomplete(repo: &Repo, why: &SourceError) -> SourceError {
+    repo.error(format!(
+        "objects are missing or damaged, so it can't be backed up whole ({why}). `git fsck --full` lists them; fetch them \
+         from another clone, or delete the refs that need them"
+    ))
+}
+
+/// Begins to list all objects that can be reached in a repository of ours; nothing if it has no refs.
+pub(super) fn start_walk(
+    git_dir: &Path,
+    objects: Option<&Path>,
+    details: &GitDetails,
+    quiet: bool,
+) -> Result<Option<Running>> {
+    let path = git_dir.join("tips");
+    let failed = |e| SourceError::at("can't list the refs", &path, e);
+    let mut tips = BufWriter::new(File::create(&path).map_err(failed)?);
+    let mut any = false;
+    for tip in details.tips() {
+        any = true;
+        writeln!(tips, "{tip}").map_err(failed)?;
+    }
+    tips.flush().map_err(failed)?;
+    if !any {
+        return Ok(None);
+    }
+    let mut arguments = vec!["rev-list", "--objects", "--stdin"];
+    arguments.extend(quiet.then_some("--quiet"));
+    let mut command = run::git(git_dir, objects, &arguments);
+    run::start(command.stdin(Stdio::from(open_own(&path)?)), "git rev-list").map(Some)
+}
+
+/// Reads a line without its end into `line`, but not more of it than is needed: names in a tree have no limit.
+fn next_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+    line.clear();
+    if from.by_ref().take(HINT).read_until(b'\n', line)? == 0 {
+        return Ok(false);
+    }
+    if line.pop_if(|b| *b == b'\n').is_none() {
+        from.skip_until(b'\n')?;
+    }
+    Ok(true)
+}

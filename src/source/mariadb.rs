@@ -1,0 +1,175 @@
+//! MariaDB and MySQL: a dump by the server's own tool, and what the tables held at the instant of the dump.
+
+mod account;
+mod dump;
+mod globals;
+pub mod print;
+pub mod session;
+
+use std::path::{Path, PathBuf};
+
+use super::{Facts, FileMeta, Incoming, Reading, Result, Source, SourceError, scratch::Scratch};
+use crate::model::{Name, SourceKind};
+
+pub use print::Depth;
+pub use session::Client;
+
+/// The name of the stream that holds users and grants.
+pub const GLOBALS: &str = "globals.sql";
+/// The name of the stream that holds several databases.
+pub const ALL: &str = "databases.sql";
+
+/// Which of the two it is. They have their own tools, and their own ways to tell of users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// MariaDB: `mariadb` and `mariadb-dump`.
+    Mariadb,
+    /// MySQL: `mysql` and `mysqldump`.
+    Mysql,
+}
+
+impl Flavour {
+    const fn client(self) -> &'static str {
+        match self {
+            Self::Mariadb => "mariadb",
+            Self::Mysql => "mysql",
+        }
+    }
+
+    const fn dump(self) -> &'static str {
+        match self {
+            Self::Mariadb => "mariadb-dump",
+            Self::Mysql => "mysqldump",
+        }
+    }
+}
+
+/// Where the server is and who asks. What is not given is left to the defaults file, and else to the client.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// An option file whose `[client]` group is read first, such as `/root/.my.cnf`.
+    pub defaults_file: Option<PathBuf>,
+    /// The server's host.
+    pub host: Option<String>,
+    /// Its port.
+    pub port: Option<u16>,
+    /// Its socket.
+    pub socket: Option<PathBuf>,
+    /// The account.
+    pub user: Option<String>,
+    /// The file that holds the password and nothing else, for its owner's eyes only.
+    pub password_file: Option<PathBuf>,
+}
+
+/// Which databases are dumped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Databases {
+    /// All but the server's own.
+    All,
+    /// These.
+    Named(Vec<String>),
+}
+
+/// A server, of which some databases are dumped. One stream holds them all, since only so are they of one instant.
+pub struct MariadbSource {
+    flavour: Flavour,
+    login: Login,
+    databases: Databases,
+    depth: Depth,
+}
+
+impl MariadbSource {
+    /// The databases of the server that `login` reaches.
+    #[must_use]
+    pub fn new(flavour: Flavour, login: Login, databases: Databases, depth: Depth) -> Self {
+        Self { flavour, login, databases, depth }
+    }
+}
+
+impl Source for MariadbSource {
+    fn kind(&self) -> SourceKind {
+        match self.flavour {
+            Flavour::Mariadb => SourceKind::Mariadb,
+            Flavour::Mysql => SourceKind::Mysql,
+        }
+    }
+
+    fn open(&mut self) -> Result<Box<dyn Reading>> {
+        let scratch = Scratch::new()?;
+        let client = Client::new(self.flavour, &self.login, &scratch)?;
+        let dump = dump::Dump::begin(&client, &self.databases, self.depth)?;
+        Ok(Box::new(MariadbReading { dump, client, scratch, next: Next::Dump, warnings: Vec::new() }))
+    }
+}
+
+/// What comes next.
+enum Next {
+    Dump,
+    Globals,
+    Nothing,
+}
+
+/// The scratch directory holds the password, and is the last to go.
+struct MariadbReading {
+    dump: dump::Dump,
+    client: Client,
+    next: Next,
+    warnings: Vec<String>,
+    scratch: Scratch,
+}
+
+impl Reading for MariadbReading {
+    fn next_stream(&mut self) -> Result<Option<Incoming>> {
+        match self.next {
+            Next::Dump => {
+                self.next = Next::Globals;
+                self.dump.stream().map(Some)
+            }
+            Next::Globals => {
+                self.next = Next::Nothing;
+                // Whatever is wrong with the dump is told before anything else is begun.
+                self.dump.settle()?;
+                match globals::take(&self.client) {
+                    Ok(sql) => {
+                        let name = name(GLOBALS)?;
+                        let reader = Box::new(std::io::Cursor::new(sql));
+                        let meta = FileMeta::default();
+                        Ok(Some(Incoming { name, path: None, meta, expected: None, reader }))
+                    }
+                    Err(why) => {
+                        self.warnings.push(format!("users and grants are not in the backup: {why}"));
+                        Ok(None)
+                    }
+                }
+            }
+            Next::Nothing => Ok(None),
+        }
+    }
+
+    fn stopper(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        let (running, remover) = (self.dump.alive(), self.scratch.remover());
+        Some(Box::new(move || {
+            running.iter().for_each(super::child::Alive::stop);
+            remover.remove();
+        }))
+    }
+
+    fn finish(self: Box<Self>) -> Result<Facts> {
+        let Self { dump, client, mut warnings, next, .. } = *self;
+        if !matches!(next, Next::Nothing) {
+            return Err(SourceError::new("was given up before all of it was read", client.dump_program()));
+        }
+        let (fingerprints, more) = dump.finish(&client)?;
+        warnings.extend(more);
+        Ok(Facts { fingerprints, warnings, ..Facts::default() })
+    }
+}
+
+fn name(text: &str) -> Result<Name> {
+    text.parse().map_err(|e| SourceError::new(format!("{e}"), text))
+}
+
+/// The name of the stream that holds the one database `database`.
+fn stream_of(database: &str) -> Result<Name> {
+    super::files::single_name(&format!("{database}.sql"), Path::new(database))
+}

@@ -1,0 +1,218 @@
+//! What databases hold, as their server tells. Used in the backup, and on what a drill restored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    super::{Result, SourceError},
+    session::{Session, identifier, literal},
+};
+use crate::{
+    codec::hash::hash,
+    model::{Fingerprint, TableFingerprint},
+};
+
+/// How much of the tables is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Rows are counted and hashed.
+    Hash,
+    /// Rows are counted.
+    Rows,
+    /// Nothing is looked at.
+    Off,
+}
+
+/// The server's own databases.
+pub const OWN: [&str; 4] = ["information_schema", "performance_schema", "mysql", "sys"];
+
+/// The entry of a fingerprint's `server` that names the tables without one, one a line.
+pub const LEFT_OUT: &str = "without a fingerprint";
+
+/// A table: its database and its name.
+pub type Table = (String, String);
+
+/// What is in some databases.
+pub struct Contents {
+    /// Tables that hold rows, with their columns as expressions for the hash.
+    pub tables: BTreeMap<Table, Vec<String>>,
+    /// Of these, tables whose engine knows no transactions, with the engine.
+    pub unsafe_tables: BTreeMap<Table, String>,
+    /// Views, routines, triggers and events by database, with a hash of what defines them.
+    pub objects: BTreeMap<String, BTreeMap<String, String>>,
+    /// The server's version.
+    pub version: String,
+}
+
+/// Looks up what is in `databases`.
+///
+/// # Errors
+/// If the server fails, or hides the definition of something that the dump would then lack.
+pub fn contents(session: &mut Session, databases: &[String]) -> Result<Contents> {
+    contents_as(session, databases, &BTreeMap::new())
+}
+
+/// The same of databases that were loaded under other names: definitions are told as if they had those that they had.
+/// `names` has what they are called now by what they were called.
+///
+/// # Errors
+/// As [`contents`].
+pub fn contents_as(session: &mut Session, databases: &[String], names: &BTreeMap<String, String>) -> Result<Contents> {
+    let list: Vec<String> = databases.iter().map(|name| literal(name)).collect();
+    let within = format!("IN ({})", list.join(", "));
+    let version = session.value("SELECT VERSION()")?;
+    let mut tables = BTreeMap::new();
+    let mut unsafe_tables = BTreeMap::new();
+    let sql = format!(
+        "SELECT t.table_schema, t.table_name, COALESCE(t.engine, ''), COALESCE(e.transactions, '') \
+         FROM information_schema.tables t LEFT JOIN information_schema.engines e ON e.engine = t.engine \
+         WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND t.table_schema {within}"
+    );
+    for row in session.rows(&sql)? {
+        let [database, table, engine, transactions] = fields(row)?;
+        if transactions != "YES" {
+            unsafe_tables.insert((database.clone(), table.clone()), engine);
+        }
+        tables.insert((database, table), Vec::new());
+    }
+    let sql = format!(
+        "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns \
+         WHERE COALESCE(generation_expression, '') = '' AND table_schema {within} \
+         ORDER BY table_schema, table_name, ordinal_position"
+    );
+    for row in session.rows(&sql)? {
+        let [database, table, column, kind] = fields(row)?;
+        if let Some(columns) = tables.get_mut(&(database, table)) {
+            columns.push(expression(&column, &kind));
+        }
+    }
+    let objects = objects(session, &within, names)?;
+    Ok(Contents { tables, unsafe_tables, objects, version })
+}
+
+fn fields<const N: usize>(row: Vec<String>) -> Result<[String; N]> {
+    row.try_into().map_err(|_| SourceError::new("the server gave a row of another shape", "information_schema"))
+}
+
+/// A column as text that can be told from every other: long ones by their hash, so that no row becomes too long.
+/// Numbers count as the server writes them, which is also how they come into a dump.
+fn expression(column: &str, kind: &str) -> String {
+    let name = identifier(column);
+    let long = ["text", "blob", "json", "vector"].iter().any(|word| kind.ends_with(word));
+    if long {
+        return format!("IFNULL(SHA1({name}), 'N')");
+    }
+    format!("IFNULL(CONCAT(LENGTH(CAST({name} AS BINARY)), ':', CAST({name} AS BINARY)), 'N')")
+}
+
+fn objects(
+    session: &mut Session,
+    within: &str,
+    names: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
+    // Only what the server words itself, such as a view, holds the new names.
+    let told = |definition: String| {
+        names.iter().fold(definition, |text, (was, is)| {
+            text.replace(&format!("{}.", identifier(is)), &format!("{}.", identifier(was)))
+        })
+    };
+    let mut found: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for (kind, sql) in [
+        (
+            "view",
+            "SELECT table_schema, table_name, COALESCE(view_definition, '') FROM information_schema.views WHERE table_schema",
+        ),
+        (
+            "routine",
+            "SELECT routine_schema, CONCAT(LOWER(routine_type), ' ', routine_name), COALESCE(routine_definition, '') FROM information_schema.routines WHERE routine_schema",
+        ),
+        (
+            "trigger",
+            "SELECT trigger_schema, trigger_name, CONCAT(action_timing, ' ', event_manipulation, ' ', event_object_table, ' ', action_statement) FROM information_schema.triggers WHERE trigger_schema",
+        ),
+        (
+            "event",
+            "SELECT event_schema, event_name, event_definition FROM information_schema.events WHERE event_schema",
+        ),
+    ] {
+        for row in session.rows(&format!("{sql} {within}"))? {
+            let [database, name, definition] = fields(row)?;
+            let name = if kind == "routine" { name } else { format!("{kind} {name}") };
+            if definition.is_empty() {
+                let what = "the account may not see how this is defined, and the dump would lack it; grant it SHOW VIEW \
+                            and, for routines, SELECT on mysql.proc (MySQL: SHOW_ROUTINE)";
+                return Err(SourceError::new(what, format!("{database}: {name}")));
+            }
+            found.entry(database).or_default().insert(name, short(&told(definition)));
+        }
+    }
+    let sequences =
+        "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'SEQUENCE' AND table_schema";
+    for row in session.rows(&format!("{sequences} {within}"))? {
+        let [database, name] = fields(row)?;
+        found.entry(database).or_default().insert(format!("sequence {name}"), "present".to_owned());
+    }
+    Ok(found)
+}
+
+/// 128 bits are plenty against chance, and fit a line.
+fn short(text: &str) -> String {
+    hash(text.as_bytes()).to_string().chars().take(32).collect()
+}
+
+/// What one table holds, in the transaction of `session`.
+///
+/// # Errors
+/// If it can't be read.
+pub fn table(session: &mut Session, table: &Table, columns: &[String], depth: Depth) -> Result<TableFingerprint> {
+    let from = format!("{}.{}", identifier(&table.0), identifier(&table.1));
+    let hashed = depth == Depth::Hash && !columns.is_empty();
+    // Sixty bits of a row's hash, summed: the same in every order, and a row that comes twice counts twice.
+    let sum = if hashed {
+        format!("COALESCE(SUM(CAST(CONV(LEFT(SHA1(CONCAT({})), 15), 16, 10) AS UNSIGNED)), 0)", columns.join(", "))
+    } else {
+        "0".to_owned()
+    };
+    let row = session.rows(&format!("SELECT COUNT(*), {sum} FROM {from}"))?.into_iter().next().unwrap_or_default();
+    let [rows, sum] = fields(row)?;
+    let odd = || SourceError::new("the server gave no number of rows", &from);
+    let rows = rows.parse().map_err(|_| odd())?;
+    let hash = hashed.then(|| sum.parse::<u128>().map(|sum| format!("{sum:032x}"))).transpose().map_err(|_| odd())?;
+    Ok(TableFingerprint { rows, hash })
+}
+
+/// What the tables of `contents` hold, without those in `without`.
+///
+/// # Errors
+/// If one can't be read.
+pub fn tables(
+    session: &mut Session,
+    contents: &Contents,
+    depth: Depth,
+    without: &BTreeSet<Table>,
+) -> Result<BTreeMap<Table, TableFingerprint>> {
+    let mut found = BTreeMap::new();
+    for (name, columns) in contents.tables.iter().filter(|(name, _)| !without.contains(*name)) {
+        found.insert(name.clone(), table(session, name, columns, depth)?);
+    }
+    Ok(found)
+}
+
+/// The fingerprints of `databases`.
+#[must_use]
+pub fn fingerprints(
+    databases: &[String],
+    contents: &Contents,
+    tables: &BTreeMap<Table, TableFingerprint>,
+) -> Vec<Fingerprint> {
+    let one = |database: &String| {
+        let own = tables.iter().filter(|((of, _), _)| of == database);
+        Fingerprint {
+            database: database.clone(),
+            streams: Vec::new(),
+            server: BTreeMap::from([("version".to_owned(), contents.version.clone())]),
+            tables: own.map(|((_, name), held)| (name.clone(), held.clone())).collect(),
+            objects: contents.objects.get(database).cloned().unwrap_or_default(),
+        }
+    };
+    databases.iter().map(one).collect()
+}

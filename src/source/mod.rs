@@ -1,0 +1,48 @@
+//! What a backup reads: bytes and facts in. A source never writes to what it reads.
+
+pub(crate) mod child;
+pub mod command;
+pub mod files;
+pub mod git;
+pub mod mariadb;
+pub mod postgres;
+mod read;
+pub mod redact;
+pub mod scratch;
+pub mod sqlite;
+pub mod stdin;
+
+use crate::model::SourceKind;
+
+pub use crate::{
+    model::FileMeta,
+    vault::input::{Before, Facts, Incoming, Reading, Result, SourceError},
+};
+pub use command::{CommandOptions, CommandSource};
+pub use files::PathSource;
+pub use git::GitSource;
+pub use mariadb::MariadbSource;
+pub use postgres::PostgresSource;
+pub use sqlite::SqliteSource;
+pub use stdin::StdinSource;
+
+/// Something that can be backed up. Opened once per run, on a thread of its own; everything here blocks.
+pub trait Source: Send {
+    /// What kind of source it is.
+    fn kind(&self) -> SourceKind;
+
+    /// Checks what can be checked and begins to read.
+    ///
+    /// # Errors
+    /// If the source is not there, is not what it should be, or can't be read.
+    fn open(&mut self) -> Result<Box<dyn Reading>>;
+
+    /// As [`open`](Self::open), for a source that can lean on what its last run left.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn open_after(&mut self, before: Option<Before>) -> Result<Box<dyn Reading>> {
+        drop(before);
+        self.open()
+    }
+}

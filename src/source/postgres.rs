@@ -1,0 +1,305 @@
+//! A `PostgreSQL` server: its databases as `pg_dump` writes them, or the whole cluster as `pg_basebackup` does.
+//!
+//! Each database is dumped within a snapshot that a session of ours exports. The same session tells what the database
+//! holds at that instant, its fingerprint, which a restored database is held against.
+
+mod ahead;
+mod archive;
+mod conninfo;
+mod dump;
+mod fingerprint;
+mod globals;
+mod physical;
+mod rows;
+mod session;
+mod tools;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use self::{dump::Dump, globals::Globals};
+use super::{Facts, Incoming, Reading, Result, Source, SourceError, child::Alive, read::Warnings};
+use crate::model::{Fingerprint, Name, SourceKind};
+
+pub(crate) use conninfo::Guest;
+pub use conninfo::{Conninfo, ConninfoError};
+pub use fingerprint::Depth;
+pub(crate) use globals::STREAM as GLOBALS;
+pub(crate) use physical::STREAM as BASE;
+pub(crate) use session::Session;
+pub(crate) use tools::{Tool, Tools, Version};
+
+/// The most jobs. Each holds 32 MiB and two connections.
+pub const MOST_JOBS: usize = 16;
+
+/// Which databases.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Databases {
+    /// The one that the connection string means.
+    #[default]
+    Connected,
+    /// These.
+    Named(Vec<String>),
+    /// All that are no templates and allow connections.
+    All,
+}
+
+/// What of a server is backed up, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresOptions {
+    /// Where it is.
+    pub info: Conninfo,
+    /// Which databases.
+    pub databases: Databases,
+    /// How much their fingerprints tell.
+    pub fingerprint: Depth,
+    /// How many tables are dumped at once, and how many sessions count and hash rows: 1 to [`MOST_JOBS`].
+    pub jobs: usize,
+    /// Whether roles and tablespaces are dumped too.
+    pub globals: bool,
+    /// Whether it is the files of the whole cluster instead.
+    pub physical: bool,
+    /// Where the client programs are, if not in `PATH` or where packages put them.
+    pub bin: Option<PathBuf>,
+}
+
+impl PostgresOptions {
+    /// The database that `info` means, with its fingerprint and the roles.
+    #[must_use]
+    pub fn new(info: Conninfo) -> Self {
+        let (databases, fingerprint) = (Databases::Connected, Depth::Hash);
+        Self { info, databases, fingerprint, jobs: 1, globals: true, physical: false, bin: None }
+    }
+}
+
+/// A server to back up. Its streams are `<database>.dump`, with several jobs also `<database>.tables/<table>.dump`, and
+/// `globals.sql`; or `base.tar`. Everything is stopped when its reading is dropped.
+pub struct PostgresSource {
+    options: PostgresOptions,
+}
+
+impl PostgresSource {
+    /// Reads what `options` say.
+    #[must_use]
+    pub fn new(options: PostgresOptions) -> Self {
+        Self { options }
+    }
+}
+
+/// Takes the fingerprint of a database that nobody dumps: what a restored one is held against. Blocks.
+///
+/// # Errors
+/// If the server can't be reached, or anything there can't be read.
+pub fn fingerprint_of(info: &Conninfo, database: &str, depth: Depth, bin: Option<PathBuf>) -> Result<Fingerprint> {
+    let psql = Tools::new(bin).any("psql")?;
+    fingerprint_by(&psql, info, database, depth)
+}
+
+/// The same with the program that connects.
+pub(crate) fn fingerprint_by(psql: &Tool, info: &Conninfo, database: &str, depth: Depth) -> Result<Fingerprint> {
+    let mut session = Session::open(psql, info, Some(database))?;
+    session.run("begin", "begin transaction isolation level repeatable read read only")?;
+    let tables = fingerprint::tables(&mut session)?;
+    fingerprint::take(&mut session, database, &tables, depth, &rows::Helpers::NONE).map(|taken| taken.fingerprint)
+}
+
+/// A database and the streams that bring it back, the main archive first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseStreams {
+    /// The database.
+    pub name: String,
+    /// Its streams.
+    pub streams: Vec<Name>,
+}
+
+/// Processes that are stopped together.
+#[derive(Default)]
+struct Stops(Mutex<(bool, Vec<Alive>)>);
+
+impl Stops {
+    fn add(&self, alive: Alive) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.0 {
+            alive.stop();
+        }
+        all.1.push(alive);
+    }
+
+    fn stop(&self) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.0 = true;
+        all.1.drain(..).for_each(|alive| alive.stop());
+    }
+}
+
+/// What the parts of a reading share.
+struct Place {
+    info: Conninfo,
+    psql: Tool,
+    dump: Tool,
+    depth: Depth,
+    jobs: usize,
+    stops: Stops,
+}
+
+#[derive(Deserialize)]
+struct Database {
+    name: String,
+    connects: bool,
+    current: bool,
+}
+
+const DATABASES: &str = "select json_build_object('name', datname, 'connects', datallowconn and datconnlimit <> -2, \
+    'current', datname = current_database()) from pg_database where not datistemplate or datname = current_database() \
+    order by datname";
+
+impl Source for PostgresSource {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Postgres
+    }
+
+    fn open(&mut self) -> Result<Box<dyn Reading>> {
+        let options = &self.options;
+        let tools = Tools::new(options.bin.clone());
+        let psql = tools.any("psql")?;
+        let mut session = Session::open(&psql, &options.info, None)?;
+        let server = fingerprint::server(&mut session)?;
+        let version = version(&server, &options.info)?;
+        let mut warnings = Warnings::default();
+        if options.physical {
+            return physical::open(&options.info, &tools, &version, &server);
+        }
+        let dump = tools.for_server("pg_dump", &version)?;
+        let all = session.ask::<Database>("list the databases", DATABASES)?;
+        let databases = chosen(&options.databases, all, &options.info, &mut warnings)?;
+        if options.fingerprint == Depth::Hash && version.major.0 < 11 {
+            warnings
+                .push(format!("a server of version {version} can't hash rows for the fingerprint; they are counted"));
+        }
+        let globals = if options.globals {
+            let globals = Globals::prepare(&mut session, &tools, &version, &mut warnings)?;
+            Some(globals)
+        } else {
+            None
+        };
+        let jobs = options.jobs.clamp(1, MOST_JOBS);
+        let (info, depth) = (options.info.clone(), options.fingerprint);
+        let passwords = globals.as_ref().map(|globals| globals.passwords);
+        let details = json!({ "server": server, "pg_dump": dump.version.text, "passwords": passwords });
+        Ok(Box::new(PostgresReading {
+            place: Arc::new(Place { info, psql, dump, depth, jobs, stops: Stops::default() }),
+            globals,
+            reading_globals: None,
+            waiting: databases.into(),
+            current: None,
+            fingerprints: Vec::new(),
+            taken: Vec::new(),
+            warnings,
+            details,
+        }))
+    }
+}
+
+fn version(server: &BTreeMap<String, String>, info: &Conninfo) -> Result<Version> {
+    let get = |key: &str| server.get(key).map(String::as_str).unwrap_or_default();
+    let number = get("server_version_num").parse().map_err(|_| SourceError::new("tells no version", info.place()))?;
+    Ok(Version::of_server(number, get("server_version")))
+}
+
+fn chosen(wanted: &Databases, all: Vec<Database>, info: &Conninfo, warnings: &mut Warnings) -> Result<Vec<String>> {
+    match wanted {
+        Databases::Connected => Ok(all.into_iter().filter(|d| d.current).map(|d| d.name).collect()),
+        Databases::All => {
+            let (open, closed): (Vec<_>, Vec<_>) = all.into_iter().partition(|d| d.connects);
+            for Database { name, .. } in closed {
+                warnings.push(format!("database {name} allows no connections and is not in the backup"));
+            }
+            Ok(open.into_iter().map(|d| d.name).collect())
+        }
+        Databases::Named(names) => {
+            if let Some(missing) = names.iter().find(|name| !all.iter().any(|d| d.name == **name)) {
+                let there: Vec<&str> = all.iter().map(|d| d.name.as_str()).take(20).collect();
+                let what = format!("has no database {missing:?}; it has {}", there.join(", "));
+                return Err(SourceError::new(what, info.place()));
+            }
+            Ok(names.clone())
+        }
+    }
+}
+
+struct PostgresReading {
+    place: Arc<Place>,
+    globals: Option<Globals>,
+    reading_globals: Option<globals::Dumping>,
+    waiting: VecDeque<String>,
+    current: Option<Dump>,
+    fingerprints: Vec<Fingerprint>,
+    taken: Vec<DatabaseStreams>,
+    warnings: Warnings,
+    details: serde_json::Value,
+}
+
+impl PostgresReading {
+    fn end_database(&mut self) -> Result<()> {
+        let Some(dump) = self.current.take() else { return Ok(()) };
+        self.taken.push(dump.streams());
+        let (fingerprint, warnings) = dump.end()?;
+        self.fingerprints.extend(fingerprint);
+        for warning in warnings {
+            self.warnings.push(warning);
+        }
+        Ok(())
+    }
+}
+
+impl Reading for PostgresReading {
+    fn next_stream(&mut self) -> Result<Option<Incoming>> {
+        if let Some(globals) = self.globals.take() {
+            let (dumping, stream) = globals.start(&self.place)?;
+            self.reading_globals = Some(dumping);
+            return Ok(Some(stream));
+        }
+        if let Some(dumping) = self.reading_globals.take() {
+            dumping.end()?;
+        }
+        loop {
+            if let Some(dump) = &mut self.current
+                && let Some(stream) = dump.next()?
+            {
+                return Ok(Some(stream));
+            }
+            self.end_database()?;
+            let Some(database) = self.waiting.pop_front() else { return Ok(None) };
+            self.current = Some(Dump::begin(Arc::clone(&self.place), database)?);
+        }
+    }
+
+    fn stopper(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        let place = Arc::clone(&self.place);
+        Some(Box::new(move || place.stops.stop()))
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Facts> {
+        self.end_database()?;
+        let mut details = std::mem::take(&mut self.details);
+        if let Some(details) = details.as_object_mut() {
+            details.insert("databases".to_owned(), json!(self.taken));
+        }
+        let fingerprints = std::mem::take(&mut self.fingerprints);
+        let warnings = std::mem::take(&mut self.warnings).into_vec();
+        Ok(Facts { details, fingerprints, warnings, note: None })
+    }
+}
+
+impl Drop for PostgresReading {
+    fn drop(&mut self) {
+        // The threads that count wait for their sessions, and end with them.
+        self.place.stops.stop();
+    }
+}

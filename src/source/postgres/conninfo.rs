@@ -1,0 +1,336 @@
+//! Where a server is: libpq's connection strings, taken apart so that a password never becomes an argument.
+
+use std::{fmt, os::unix::process::CommandExt, path::PathBuf, process::Command};
+
+use super::super::redact::{Known, MASK};
+
+/// What is wrong with a connection string. Never shows any of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConninfoError {
+    /// It can't be read.
+    #[error("the connection string can't be understood: {0}")]
+    Malformed(&'static str),
+    /// It holds something that could only be passed on in plain sight.
+    #[error("{0}")]
+    Refused(&'static str),
+}
+
+/// A connection string in libpq's form: `service=orders`, `host=db user=app`, or a `postgresql://` URL.
+///
+/// What it does not say is libpq's to find: `PGHOST` and the like, the service file, the password file. A password in it
+/// goes to the tools through their environment, which only the same user can read; `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Conninfo {
+    params: Vec<(String, String)>,
+    password: Option<String>,
+    guest: Option<Guest>,
+}
+
+/// What the tools may have when what they talk to is not trusted: nothing of this environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Guest {
+    /// The user and the group to run as, if not as this one.
+    pub(crate) user: Option<(u32, u32)>,
+    /// The only directory that they get.
+    pub(crate) home: PathBuf,
+}
+
+impl Guest {
+    /// Takes everything from a command that it must not have.
+    pub(crate) fn confine(&self, command: &mut Command) {
+        command.env_clear().env("HOME", &self.home).env("TMPDIR", &self.home).env("LC_ALL", "C");
+        for keep in ["PATH", "LD_LIBRARY_PATH"] {
+            if let Some(value) = std::env::var_os(keep) {
+                command.env(keep, value);
+            }
+        }
+        command.current_dir(&self.home);
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
+        }
+    }
+}
+
+impl fmt::Debug for Conninfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let password = self.password.as_ref().map(|_| MASK);
+        f.debug_struct("Conninfo").field("params", &self.params).field("password", &password).finish_non_exhaustive()
+    }
+}
+
+impl std::str::FromStr for Conninfo {
+    type Err = ConninfoError;
+
+    fn from_str(text: &str) -> Result<Self, ConninfoError> {
+        if text.contains('\0') {
+            return Err(ConninfoError::Malformed("it holds a zero byte"));
+        }
+        let url = ["postgresql://", "postgres://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+        let all = match url {
+            Some(rest) => from_url(rest)?,
+            None if text.contains('=') => from_pairs(text)?,
+            None if text.trim().is_empty() => Vec::new(),
+            None => vec![("dbname".to_owned(), text.trim().to_owned())],
+        };
+        if all.iter().any(|(key, _)| key == "sslpassword") {
+            return Err(ConninfoError::Refused(
+                "sslpassword can't be passed on without showing it; use a key without a password that only this user \
+                 may read",
+            ));
+        }
+        if all.iter().any(|(_, value)| value.contains("://") && value.contains('@')) {
+            return Err(ConninfoError::Malformed("a value holds another URL"));
+        }
+        let (secret, params): (Vec<_>, Vec<_>) = all.into_iter().partition(|(key, _)| key == "password");
+        let password = secret.into_iter().next_back().map(|(_, value)| value).filter(|value| !value.is_empty());
+        Ok(Self { params, password, guest: None })
+    }
+}
+
+impl Conninfo {
+    /// A server of ours, whose socket is in `dir`, as `user`.
+    pub(crate) fn of_engine(dir: &std::path::Path, user: &str, guest: Guest) -> Self {
+        let pairs = [("host", dir.to_string_lossy().into_owned()), ("user", user.to_owned())];
+        let pairs = pairs.into_iter().chain([("port", "5432".to_owned()), ("dbname", "postgres".to_owned())]);
+        let params = pairs.map(|(key, value)| (key.to_owned(), value)).collect();
+        Self { params, password: None, guest: Some(guest) }
+    }
+
+    /// The user in it; empty if none is.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.get("user").unwrap_or_default()
+    }
+
+    /// Whether a password stands in it.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.password.is_some()
+    }
+
+    /// Where the server is, for messages: the service, or host and port. Never a secret.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let get = |key: &str| self.get(key).filter(|value| !value.is_empty());
+        match (get("service"), get("host").or_else(|| get("hostaddr")), get("port")) {
+            (Some(service), ..) => format!("service {service}"),
+            (None, Some(host), Some(port)) => format!("{host}:{port}"),
+            (None, Some(host), None) => host.to_owned(),
+            (None, None, Some(port)) => format!("port {port}"),
+            (None, None, None) => "the default server".to_owned(),
+        }
+    }
+
+    /// The connection string without its password, for `database` if one is given: what may be an argument.
+    #[must_use]
+    pub fn argument(&self, database: Option<&str>) -> String {
+        let kept = self.params.iter().filter(|(key, _)| database.is_none() || key != "dbname");
+        let all = kept.map(|(key, value)| (key.as_str(), value.as_str()));
+        let all = all.chain(database.map(|name| ("dbname", name)));
+        let pairs: Vec<String> = all.map(|(key, value)| format!("{key}={}", quoted(value))).collect();
+        pairs.join(" ")
+    }
+
+    /// Sets what a tool needs in its environment, and takes out what it must not have.
+    pub fn equip(&self, command: &mut Command) {
+        if let Some(guest) = &self.guest {
+            guest.confine(command);
+        }
+        for (key, _) in std::env::vars_os() {
+            if key.to_string_lossy().starts_with("STRONGROOM_") {
+                command.env_remove(&key);
+            }
+        }
+        // A dump is written in the database's own encoding, whatever this environment likes.
+        command.env_remove("PGCLIENTENCODING").env("LC_MESSAGES", "C").env("PGAPPNAME", "strongroom");
+        if let Some(password) = &self.password {
+            command.env("PGPASSWORD", password);
+        }
+        // A server that does not answer must not hold a backup for ever.
+        if std::env::var_os("PGCONNECT_TIMEOUT").is_none() && self.get("connect_timeout").is_none() {
+            command.env("PGCONNECT_TIMEOUT", "30");
+        }
+    }
+
+    /// What a command of somebody's own needs in its environment, besides where the server is: what libpq finds in this
+    /// one. Never the service, whose database would come before the one that is meant.
+    pub(crate) fn for_commands(&self) -> Vec<(String, String)> {
+        let ours = std::env::vars().filter(|(name, _)| name.starts_with("PG"));
+        let mut all: Vec<(String, String)> =
+            ours.filter(|(name, _)| !matches!(name.as_str(), "PGSERVICE" | "PGDATABASE" | "PGHOSTADDR")).collect();
+        // Where libpq looks in this home, which is not the command's.
+        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+        for (name, file) in [("PGPASSFILE", ".pgpass"), ("PGSERVICEFILE", ".pg_service.conf")] {
+            let path = home.join(file);
+            if !all.iter().any(|(known, _)| known == name) && path.is_file() {
+                all.push((name.to_owned(), path.to_string_lossy().into_owned()));
+            }
+        }
+        if let Some(password) = &self.password {
+            all.retain(|(name, _)| name != "PGPASSWORD");
+            all.push(("PGPASSWORD".to_owned(), password.clone()));
+        }
+        all
+    }
+
+    /// What no message may show.
+    #[must_use]
+    pub fn secrets(&self) -> Known {
+        let mut known = Known::default();
+        for password in self.password.iter().cloned().chain(std::env::var("PGPASSWORD").ok()) {
+            known.add(&password);
+        }
+        known
+    }
+
+    fn get(&self, key: &str) -> Option<&str> {
+        self.params.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
+    }
+}
+
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// `key = value` pairs; values may stand in single quotes, and a backslash takes the next character as it is.
+fn from_pairs(text: &str) -> Result<Vec<(String, String)>, ConninfoError> {
+    let mut pairs = Vec::new();
+    let mut chars = text.chars().peekable();
+    loop {
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        if chars.peek().is_none() {
+            return Ok(pairs);
+        }
+        let mut key = String::new();
+        while let Some(c) = chars.next_if(|c| *c != '=' && !c.is_whitespace()) {
+            key.push(c);
+        }
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        if chars.next() != Some('=') || key.is_empty() {
+            return Err(ConninfoError::Malformed("a name has no \"=\" after it"));
+        }
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        let quoted = chars.next_if_eq(&'\'').is_some();
+        let mut value = String::new();
+        loop {
+            match chars.next() {
+                Some('\\') => value.extend(chars.next()),
+                Some('\'') if quoted => break,
+                None if quoted => return Err(ConninfoError::Malformed("a quote is not closed")),
+                None => break,
+                Some(c) if !quoted && c.is_whitespace() => break,
+                Some(c) => value.push(c),
+            }
+        }
+        pairs.push((key, value));
+    }
+}
+
+/// What follows the scheme: `user:password@host:port,host/dbname?key=value`.
+fn from_url(rest: &str) -> Result<Vec<(String, String)>, ConninfoError> {
+    let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
+    let (authority, database) = rest.split_once('/').map_or((rest, None), |(a, d)| (a, Some(d)));
+    let (user, hosts) = authority.rsplit_once('@').map_or((None, authority), |(user, hosts)| (Some(user), hosts));
+    let mut pairs = Vec::new();
+    let mut add = |key: &str, value: &str| -> Result<(), ConninfoError> {
+        if !value.is_empty() {
+            pairs.push((key.to_owned(), decoded(value)?));
+        }
+        Ok(())
+    };
+    if let Some(user) = user {
+        let (user, password) = user.split_once(':').unwrap_or((user, ""));
+        add("user", user)?;
+        add("password", password)?;
+    }
+    let (mut names, mut ports) = (Vec::new(), Vec::new());
+    for host in hosts.split(',') {
+        let (name, after) = match host.strip_prefix('[') {
+            Some(inner) => inner.split_once(']').ok_or(ConninfoError::Malformed("a \"[\" is not closed"))?,
+            None => host.split_at(host.find(':').unwrap_or(host.len())),
+        };
+        names.push(name);
+        ports.push(after.strip_prefix(':').unwrap_or(after));
+    }
+    add("host", &names.join(","))?;
+    if ports.iter().any(|port| !port.is_empty()) {
+        add("port", &ports.join(","))?;
+    }
+    add("dbname", database.unwrap_or_default())?;
+    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').ok_or(ConninfoError::Malformed("a parameter has no \"=\""))?;
+        match (decoded(key)?.as_str(), value) {
+            // What other drivers write.
+            ("ssl", "true") => add("sslmode", "require")?,
+            (key, value) => add(key, value)?,
+        }
+    }
+    Ok(pairs)
+}
+
+fn decoded(text: &str) -> Result<String, ConninfoError> {
+    let wrong = ConninfoError::Malformed("a \"%\" is not followed by two hex digits of a character");
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16));
+        let (Some(high), Some(low)) = (digit(), digit()) else { return Err(wrong) };
+        bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
+    }
+    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Conninfo {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn every_form_becomes_pairs_without_the_password() {
+        for (text, argument, password) in [
+            ("", "", None),
+            ("orders", "dbname='orders'", None),
+            ("service=orders", "service='orders'", None),
+            ("host = db  user='it''s'", "", None),
+            (r"user=it\'s password = 'a b\'c' host=/run/pg", r"user='it\'s' host='/run/pg'", Some("a b'c")),
+            (
+                "postgres://app:hunter2@db:5433/orders",
+                "user='app' host='db' port='5433' dbname='orders'",
+                Some("hunter2"),
+            ),
+            ("postgresql://", "", None),
+            ("postgresql:///orders?host=/run/pg&ssl=true", "dbname='orders' host='/run/pg' sslmode='require'", None),
+            ("postgresql://u@[::1]:5433,b/d", "user='u' host='::1,b' port='5433,' dbname='d'", None),
+            ("postgresql://u%40h:p%2Fw@h/d%20b?password=other", "user='u@h' host='h' dbname='d b'", Some("other")),
+        ] {
+            let Ok(info) = text.parse::<Conninfo>() else {
+                assert_eq!(argument, "", "{text}");
+                continue;
+            };
+            assert_eq!((info.argument(None).as_str(), info.password.as_deref()), (argument, password), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_database_takes_the_place_of_the_one_in_the_string() {
+        assert_eq!(read("host=h dbname=a").argument(Some(r"o'b\c")), r"host='h' dbname='o\'b\\c'");
+    }
+
+    #[test]
+    fn no_message_shows_any_of_it() {
+        let info = read("postgres://app:hunter2@db/orders");
+        let shown = format!("{info:?} {}", info.place());
+        assert!(!shown.contains("hunter2"), "{shown}");
+        for bad in ["=hunter2", "a='hunter2", "postgres://u:hunter2%zz@h", "sslpassword=hunter2", "a b=hunter2"] {
+            let told = bad.parse::<Conninfo>().unwrap_err().to_string();
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+    }
+}

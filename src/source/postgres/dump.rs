@@ -1,0 +1,329 @@
+//! The dump of one database: `pg_dump` within a snapshot that a session of ours holds, so that the dump and the
+//! fingerprint see the same instant.
+//!
+//! With several jobs, each large table's data is an archive of its own. They are written at the same time, each into a
+//! bounded buffer, and read one after the other.
+
+use std::{
+    collections::VecDeque,
+    fmt::Write as _,
+    io::Read,
+    process::{Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use serde::Deserialize;
+
+use super::{
+    super::{
+        FileMeta, Incoming, Result, SourceError,
+        child::Running,
+        files::slug,
+        read::{Seen, Watched},
+    },
+    DatabaseStreams, Place,
+    ahead::Ahead,
+    archive::{SequenceSet, Walked, Walker},
+    fingerprint::{self, Depth, Table, Taken},
+    rows::Helpers,
+    session::Session,
+};
+use crate::model::{Fingerprint, Name};
+
+/// Tables of at least this many bytes are dumped by themselves when there are several jobs. Each costs `pg_dump` a look
+/// at the whole catalog, which small ones are not worth.
+const LARGE: u64 = 32 << 20;
+
+/// What is to be written as one stream.
+struct Part {
+    name: Name,
+    path: String,
+    /// Of `pg_dump`, besides what all have.
+    arguments: Vec<String>,
+}
+
+/// A `pg_dump` at work.
+struct Producer {
+    running: Running,
+    seen: Arc<Seen>,
+    walker: Arc<Mutex<Walker>>,
+    path: String,
+}
+
+/// A database on its way out.
+pub(super) struct Dump {
+    place: Arc<Place>,
+    database: String,
+    snapshot: String,
+    waiting: VecDeque<Part>,
+    started: VecDeque<(Producer, Incoming)>,
+    current: Option<Producer>,
+    streams: Vec<Name>,
+    sequences: Vec<SequenceSet>,
+    warnings: Vec<String>,
+    taking: JoinHandle<Option<(Session, Option<Taken>)>>,
+    /// Why there is no fingerprint.
+    failed: Arc<Mutex<Option<SourceError>>>,
+}
+
+#[derive(Deserialize)]
+struct Exported {
+    snapshot: String,
+    unlogged: u64,
+    foreign: u64,
+}
+
+const BEGIN: &str = "begin transaction isolation level repeatable read read only";
+
+const EXPORT: &str = "select json_build_object('snapshot', pg_export_snapshot(), \
+    'unlogged', (select count(*) from pg_class where relkind = 'r' and relpersistence = 'u' and pg_is_in_recovery()), \
+    'foreign', (select count(*) from pg_class where relkind = 'f'))";
+
+impl Dump {
+    /// Opens the snapshot and starts to write and to count within it.
+    pub(super) fn begin(place: Arc<Place>, database: String) -> Result<Self> {
+        let mut session = Session::open(&place.psql, &place.info, Some(&database))?;
+        place.stops.add(session.alive());
+        session.run("begin", BEGIN)?;
+        let exported: Exported = session.one("export a snapshot", EXPORT)?;
+        let tables = fingerprint::tables(&mut session)?;
+        fingerprint::lock(&mut session, &tables)?;
+        let mut warnings = Vec::new();
+        if exported.unlogged > 0 {
+            let n = exported.unlogged;
+            warnings.push(format!("{database}: {n} unlogged tables have no rows on a standby and are left out"));
+        }
+        if exported.foreign > 0 {
+            let n = exported.foreign;
+            warnings.push(format!("{database}: the rows of {n} foreign tables live elsewhere and are not in the dump"));
+        }
+        let waiting = parts(&database, &tables, place.jobs)?;
+        let failed = Arc::new(Mutex::new(None));
+        let mut dump = Self {
+            streams: waiting.iter().map(|part| part.name.clone()).collect(),
+            taking: take(session, &place, &database, tables, &exported.snapshot, &failed),
+            snapshot: exported.snapshot,
+            place,
+            database,
+            waiting,
+            started: VecDeque::new(),
+            current: None,
+            sequences: Vec::new(),
+            warnings,
+            failed,
+        };
+        dump.fill()?;
+        Ok(dump)
+    }
+
+    /// The next stream.
+    pub(super) fn next(&mut self) -> Result<Option<Incoming>> {
+        self.settle()?;
+        self.fill()?;
+        let Some((producer, stream)) = self.started.pop_front() else { return Ok(None) };
+        self.current = Some(producer);
+        Ok(Some(stream))
+    }
+
+    /// What it is, and its streams.
+    pub(super) fn streams(&self) -> DatabaseStreams {
+        DatabaseStreams { name: self.database.clone(), streams: self.streams.clone() }
+    }
+
+    /// Checks that all went well, after the last stream; gives the fingerprint, if one was wanted, and warnings.
+    pub(super) fn end(self) -> Result<(Option<Fingerprint>, Vec<String>)> {
+        let taken = self.taking.join().ok().flatten();
+        if let Some(error) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(error);
+        }
+        let (mut session, taken) =
+            taken.ok_or_else(|| SourceError::new("its fingerprint was not finished", &self.database))?;
+        // The server is still there, and so was the snapshot until now.
+        session.run("end the snapshot", "commit")?;
+        let taken = taken.map(|mut taken| {
+            fingerprint::settle_sequences(&mut taken, &self.sequences);
+            Fingerprint { streams: self.streams, ..taken.fingerprint }
+        });
+        Ok((taken, self.warnings))
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        let Some(Producer { running, seen, walker, path }) = self.current.take() else { return Ok(()) };
+        let ended = seen.must_have_ended(&path).and_then(|()| running.finish_heard());
+        // What stopped it matters more than that it was stopped.
+        if let Some(error) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(error);
+        }
+        let heard = ended.map_err(|e| SourceError { object: format!("{} of {path}", e.object), ..e })?;
+        if !heard.is_empty() {
+            self.warnings.push(format!("pg_dump said of {}: {}", self.database, short(&heard)));
+        }
+        let mut walker = walker.lock().unwrap_or_else(PoisonError::into_inner);
+        match walker.finish() {
+            Ok(true) => {}
+            Ok(false) => self.warnings.push(format!(
+                "{path} is an archive of a newer version than is known here; that pg_dump succeeded is all that was checked"
+            )),
+            Err(why) => return Err(SourceError::new(format!("pg_dump succeeded, but its archive is not whole: {why}"), path)),
+        }
+        self.sequences.append(&mut walker.sequences);
+        Ok(())
+    }
+
+    /// Keeps as many at work as may be.
+    fn fill(&mut self) -> Result<()> {
+        while self.started.len() < self.place.jobs {
+            let Some(part) = self.waiting.pop_front() else { break };
+            let producer = self.start(part)?;
+            self.started.push_back(producer);
+        }
+        Ok(())
+    }
+
+    fn start(&self, part: Part) -> Result<(Producer, Incoming)> {
+        let Part { name, path, arguments } = part;
+        let place = &self.place;
+        let mut command = Command::new(&place.dump.path);
+        command.args(["-Fc", "-Z0", "-w", "--snapshot", &self.snapshot]).args(arguments);
+        command.arg("-d").arg(place.info.argument(Some(&self.database)));
+        place.info.equip(&mut command);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut running = Running::start(&mut command, &place.dump.path.to_string_lossy(), place.info.secrets())?;
+        place.stops.add(running.alive());
+        let output = running.stdout()?;
+        let output: Box<dyn Read + Send> =
+            if place.jobs > 1 { Box::new(Ahead::start(output)) } else { Box::new(output) };
+        let (archive, walker) = Walked::new(output);
+        let (reader, seen) = Watched::new(archive, &path, 0);
+        let shown = (path != name.as_str()).then(|| path.clone());
+        let stream =
+            Incoming { name, path: shown, meta: FileMeta::default(), expected: None, reader: Box::new(reader) };
+        Ok((Producer { running, seen, walker, path }, stream))
+    }
+}
+
+/// Takes the fingerprint on a thread of its own, with as many sessions as there are jobs; what goes wrong there stops the
+/// dump, which would be for nothing.
+fn take(
+    mut session: Session,
+    place: &Arc<Place>,
+    database: &str,
+    tables: Vec<Table>,
+    snapshot: &str,
+    failed: &Arc<Mutex<Option<SourceError>>>,
+) -> JoinHandle<Option<(Session, Option<Taken>)>> {
+    let (place, failed, database) = (Arc::clone(place), Arc::clone(failed), database.to_owned());
+    let import = format!("set transaction snapshot '{}'", snapshot.replace('\'', "''"));
+    thread::spawn(move || {
+        if place.depth == Depth::Off {
+            return Some((session, None));
+        }
+        let open = || {
+            let mut session = Session::open(&place.psql, &place.info, Some(&database))?;
+            place.stops.add(session.alive());
+            session.run("begin", BEGIN)?;
+            session.run("take up the snapshot", &import)?;
+            Ok(session)
+        };
+        // The first is why the others stopped.
+        let fail = |error| {
+            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            place.stops.stop();
+        };
+        let helpers = Helpers { count: place.jobs.saturating_sub(1), open: &open, fail: &fail };
+        fingerprint::take(&mut session, &database, &tables, place.depth, &helpers)
+            .map_err(fail)
+            .ok()
+            .map(|taken| (session, Some(taken)))
+    })
+}
+
+/// What a database is dumped as: one archive, or one with everything but the data of large tables, and theirs.
+fn parts(database: &str, tables: &[Table], jobs: usize) -> Result<VecDeque<Part>> {
+    let mut large: Vec<&Table> = tables.iter().filter(|t| jobs > 1 && t.own && t.bytes >= LARGE).collect();
+    // The largest first, so that it is not what everything waits for in the end.
+    large.sort_by_key(|table| std::cmp::Reverse(table.bytes));
+    let left_out = large.iter().map(|table| format!("--exclude-table-data={}", pattern(table)));
+    let base = file_name(database);
+    let mut parts = VecDeque::from([part(format!("{base}.dump"), left_out.collect())?]);
+    for table in large {
+        let arguments = vec!["--data-only".to_owned(), format!("--table={}", pattern(table))];
+        parts.push_back(part(format!("{base}.tables/{}.dump", file_name(&table.name)), arguments)?);
+    }
+    Ok(parts)
+}
+
+fn part(path: String, arguments: Vec<String>) -> Result<Part> {
+    let name = slug::in_tree(&path).map_err(|e| SourceError::new(e.to_string(), &path))?;
+    Ok(Part { name, path, arguments })
+}
+
+/// The table as a pattern that matches nothing else: within quotes every character stands for itself.
+fn pattern(table: &Table) -> String {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    format!("{}.{}", quoted(&table.place.0), quoted(&table.place.1))
+}
+
+/// A name of a database or a table as a part of a path: signs that may not stand in one are written as `%2F`.
+pub(super) fn file_name(name: &str) -> String {
+    let mut out = String::new();
+    for (at, c) in name.chars().enumerate() {
+        if matches!(c, '/' | '\\' | '%' | '"') || c.is_control() || (at == 0 && c == '.') {
+            let mut utf8 = [0; 4];
+            for byte in c.encode_utf8(&mut utf8).bytes() {
+                // Writing to a string can't fail.
+                let _ = write!(out, "%{byte:02X}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    // Two names of 63 bytes fit, unless nearly all of them had to be written so.
+    if out.len() <= 200 { out } else { slug::in_tree(&out).map_or(out, |name| name.to_string()) }
+}
+
+fn short(text: &str) -> String {
+    const MOST: usize = 400;
+    let line = text.split('\n').map(str::trim).collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= MOST { line } else { line.chars().take(MOST).chain("…".chars()).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(schema: &str, name: &str, bytes: u64) -> Table {
+        serde_json::from_value(serde_json::json!({
+            "name": format!("{schema}.{name}"), "place": [schema, name], "bytes": bytes, "blocks": 0, "own": true,
+            "from": "x", "columns": "",
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn one_job_makes_one_archive_and_several_one_more_for_each_large_table() {
+        let tables = [table("public", "small", 10), table("s", "Big \"one\"", LARGE), table("s", "huge", LARGE * 2)];
+        let told = |jobs| -> Vec<(String, Vec<String>)> {
+            parts("Orders/1", &tables, jobs).unwrap().into_iter().map(|part| (part.path, part.arguments)).collect()
+        };
+        assert_eq!(told(1), [("Orders%2F1.dump".to_owned(), vec![])]);
+        let several = told(2);
+        assert_eq!(several.len(), 3);
+        assert_eq!(
+            several[0].1,
+            ["--exclude-table-data=\"s\".\"huge\"", "--exclude-table-data=\"s\".\"Big \"\"one\"\"\""]
+        );
+        assert_eq!(several[1].0, "Orders%2F1.tables/s.huge.dump");
+        assert_eq!(several[2].0, "Orders%2F1.tables/s.Big %22one%22.dump");
+        assert_eq!(several[2].1, ["--data-only", "--table=\"s\".\"Big \"\"one\"\"\""]);
+    }
+
+    #[test]
+    fn a_name_becomes_a_part_of_a_path() {
+        for (name, want) in [("orders", "orders"), ("..", "%2E."), ("a/b", "a%2Fb"), ("a\nb", "a%0Ab"), ("é", "é")] {
+            assert_eq!(file_name(name), want);
+        }
+        assert!(file_name(&"%".repeat(126)).len() <= 200);
+    }
+}

@@ -1,0 +1,95 @@
+//! Roles, their settings and tablespaces: what belongs to the whole cluster and stands in no database's dump.
+
+use std::{
+    process::{Command, Stdio},
+    sync::Arc,
+};
+
+use serde::Deserialize;
+
+use super::{
+    super::{
+        FileMeta, Incoming, Result, SourceError,
+        child::Running,
+        read::{Seen, Warnings, Watched},
+    },
+    Place,
+    session::Session,
+    tools::{Tool, Tools, Version},
+};
+
+/// The stream's name.
+pub(crate) const STREAM: &str = "globals.sql";
+/// What `pg_dumpall` writes at its end, and how near the end it must stand.
+const TRAILER: &[u8] = b"-- PostgreSQL database cluster dump complete";
+const WITHIN: usize = 4 << 10;
+
+/// How the globals are dumped.
+pub(super) struct Globals {
+    tool: Tool,
+    /// Whether the role may read passwords.
+    pub(super) passwords: bool,
+}
+
+/// The globals on their way out.
+pub(super) struct Dumping {
+    running: Running,
+    seen: Arc<Seen>,
+}
+
+#[derive(Deserialize)]
+struct Allowed {
+    allowed: bool,
+}
+
+impl Globals {
+    /// Finds the program, and whether the role may read passwords.
+    pub(super) fn prepare(
+        session: &mut Session,
+        tools: &Tools,
+        version: &Version,
+        warnings: &mut Warnings,
+    ) -> Result<Self> {
+        let tool = tools.for_server("pg_dumpall", version)?;
+        let sql = "select json_build_object('allowed', has_table_privilege('pg_authid', 'select'))";
+        let Allowed { allowed } = session.one("ask for the role's rights", sql)?;
+        if !allowed {
+            warnings.push(
+                "this role may not read the passwords of roles, so globals.sql has the roles without them; set them anew \
+                 after a restore, or back up as a superuser"
+                    .to_owned(),
+            );
+        }
+        Ok(Self { tool, passwords: allowed })
+    }
+
+    /// Starts `pg_dumpall`.
+    pub(super) fn start(self, place: &Place) -> Result<(Dumping, Incoming)> {
+        let mut command = Command::new(&self.tool.path);
+        command.args(["--globals-only", "-w", "-d"]).arg(place.info.argument(None));
+        if !self.passwords {
+            command.arg("--no-role-passwords");
+        }
+        place.info.equip(&mut command);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut running = Running::start(&mut command, &self.tool.path.to_string_lossy(), place.info.secrets())?;
+        place.stops.add(running.alive());
+        let (reader, seen) = Watched::new(running.stdout()?, STREAM, WITHIN);
+        let name = STREAM.parse().map_err(|e| SourceError::new(format!("{e}"), STREAM))?;
+        let stream = Incoming { name, path: None, meta: FileMeta::default(), expected: None, reader: Box::new(reader) };
+        Ok((Dumping { running, seen }, stream))
+    }
+}
+
+impl Dumping {
+    /// Checks that it was whole.
+    pub(super) fn end(self) -> Result<()> {
+        self.seen.must_have_ended(STREAM)?;
+        self.running.finish()?;
+        let whole = self.seen.tail().windows(TRAILER.len()).any(|part| part == TRAILER);
+        if whole {
+            return Ok(());
+        }
+        Err(SourceError::new("pg_dumpall succeeded, but its output has no end: it is cut short", STREAM))
+    }
+}

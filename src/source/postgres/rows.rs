@@ -1,0 +1,215 @@
+//! Rows counted and hashed by the server, by several sessions at once where these are to be had.
+//!
+//! Sums don't mind in which order they are made, so a large table is taken in ranges of its blocks, and every session
+//! takes the next of all that there are.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+use serde::Deserialize;
+
+use super::{
+    super::{Result, SourceError},
+    fingerprint::Table,
+    session::Session,
+};
+use crate::model::TableFingerprint;
+
+/// How many blocks are taken at once: 64 MiB of the usual ones.
+const BLOCKS: u64 = 8192;
+
+/// Sessions besides the one that is there.
+pub(super) struct Helpers<'a> {
+    /// How many.
+    pub(super) count: usize,
+    /// Opens one, in a transaction with the same snapshot.
+    pub(super) open: &'a (dyn Fn() -> Result<Session> + Sync),
+    /// Is told why one has failed, and stops them all.
+    pub(super) fail: &'a (dyn Fn(SourceError) + Sync),
+}
+
+impl Helpers<'_> {
+    /// None.
+    pub(super) const NONE: Self =
+        Self { count: 0, open: &|| Err(SourceError::new("is not wanted", "another session")), fail: &|_| {} };
+}
+
+/// What was counted so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sum {
+    rows: u64,
+    /// The lower 64 bits of the sum of each of the two hashes.
+    hash: Option<(u64, u64)>,
+}
+
+impl Sum {
+    fn add(&mut self, more: Self) {
+        self.rows = self.rows.saturating_add(more.rows);
+        let (some, others) = (self.hash.take(), more.hash);
+        // A range without rows has no sum.
+        self.hash = match (some, others) {
+            (Some(some), Some(others)) => Some((some.0.wrapping_add(others.0), some.1.wrapping_add(others.1))),
+            (some, others) => some.or(others),
+        };
+    }
+
+    /// As a fingerprint tells it.
+    pub(super) fn told(self) -> TableFingerprint {
+        TableFingerprint { rows: self.rows, hash: self.hash.map(|(low, high)| format!("{low:016x}{high:016x}")) }
+    }
+}
+
+/// A part of a table, or all of it.
+struct Piece<'a> {
+    table: &'a Table,
+    /// Which rows, as a condition.
+    which: String,
+}
+
+/// Counts the rows of `tables`, and hashes them if `hashed`. If `ranges`, the server reads ranges of blocks well.
+pub(super) fn count(
+    session: &mut Session,
+    tables: &[Table],
+    hashed: bool,
+    ranges: bool,
+    helpers: &Helpers<'_>,
+) -> Result<BTreeMap<String, TableFingerprint>> {
+    let pieces: VecDeque<Piece<'_>> = tables.iter().flat_map(|t| pieces(t, ranges && helpers.count > 0)).collect();
+    // No more sessions than there is work for.
+    let count = helpers.count.min(pieces.len().saturating_sub(1));
+    let (pieces, sums) = (Mutex::new(pieces), Mutex::new(BTreeMap::new()));
+    let work = |session: &mut Session| -> Result<()> {
+        loop {
+            let Some(piece) = lock(&pieces).pop_front() else { return Ok(()) };
+            let sum = ask(session, &piece.table.name, &counting(&piece, hashed))?;
+            lock(&sums).entry(piece.table.name.clone()).and_modify(|all: &mut Sum| all.add(sum)).or_insert(sum);
+        }
+    };
+    if count == 0 {
+        work(session)?;
+    } else {
+        // It is told at once: what others say after they were stopped is not the reason.
+        let done = |done: Result<()>| done.map_err(|error| (helpers.fail)(error)).is_ok();
+        let all = thread::scope(|scope| {
+            let help = || done((helpers.open)().and_then(|mut own| work(&mut own)));
+            let hands: Vec<_> = (0..count).map(|_| scope.spawn(help)).collect();
+            let own = done(work(session));
+            // All are waited for.
+            hands.into_iter().map(|hand| hand.join().unwrap_or(false)).fold(own, |all, one| all && one)
+        });
+        if !all {
+            return Err(SourceError::new("was stopped before it was finished", "the fingerprint"));
+        }
+    }
+    Ok(lock(&sums).iter().map(|(name, sum)| (name.clone(), sum.told())).collect())
+}
+
+fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The parts of a table, which together are all of it: the last has no end.
+fn pieces(table: &Table, ranges: bool) -> Vec<Piece<'_>> {
+    let count = if ranges && table.own { table.blocks.div_ceil(BLOCKS).max(1) } else { 1 };
+    let piece = |at: u64| {
+        let from = (at > 0).then(|| format!("x.ctid >= '({},0)'::pg_catalog.tid", at * BLOCKS));
+        let to = (at + 1 < count).then(|| format!("x.ctid < '({},0)'::pg_catalog.tid", (at + 1) * BLOCKS));
+        let which: Vec<String> = from.into_iter().chain(to).collect();
+        let which = if which.is_empty() { String::new() } else { format!(" where {}", which.join(" and ")) };
+        Piece { table, which }
+    };
+    (0..count).map(piece).collect()
+}
+
+fn counting(piece: &Piece<'_>, hashed: bool) -> String {
+    let Piece { table: Table { from, columns, .. }, which } = piece;
+    if hashed {
+        // Without `offset` the planner would put the row's text into both hashes and make it twice.
+        format!(
+            "select json_build_object('rows', count(*)::text, 'low', sum(hashtextextended(r, 0))::text, \
+             'high', sum(hashtextextended(r, 1))::text) \
+             from (select row({columns})::text collate \"C\" as r from {from}{which} offset 0) s"
+        )
+    } else {
+        format!("select json_build_object('rows', count(*)::text) from {from}{which}")
+    }
+}
+
+#[derive(Deserialize)]
+struct Counted {
+    rows: String,
+    low: Option<String>,
+    high: Option<String>,
+}
+
+/// Runs a statement that gives `rows`, and `low` and `high` if it hashes; `name` is what is counted.
+pub(super) fn ask(session: &mut Session, name: &str, sql: &str) -> Result<Sum> {
+    let counted: Counted = session.one(&format!("take the fingerprint of {name}"), sql)?;
+    read(&counted).ok_or_else(|| SourceError::new("its fingerprint is not understood", name))
+}
+
+fn read(counted: &Counted) -> Option<Sum> {
+    let hash = match (&counted.low, &counted.high) {
+        (Some(low), Some(high)) => Some((half(low)?, half(high)?)),
+        _ => None,
+    };
+    Some(Sum { rows: counted.rows.parse().ok()?, hash })
+}
+
+/// The lower 64 bits of a sum.
+fn half(sum: &str) -> Option<u64> {
+    u64::try_from(sum.parse::<i128>().ok()?.rem_euclid(1 << 64)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_keep_their_lower_half() {
+        assert_eq!(half("0"), Some(0));
+        assert_eq!(half("-1"), Some(u64::MAX));
+        assert_eq!(half("36893488147419103232"), Some(0), "two to the 65th");
+        assert_eq!(half("x"), None);
+    }
+
+    #[test]
+    fn parts_add_up_to_what_the_whole_gives() {
+        let sum = |rows: &str, low: Option<&str>, high: Option<&str>| {
+            let own = |text: Option<&str>| text.map(str::to_owned);
+            read(&Counted { rows: rows.to_owned(), low: own(low), high: own(high) }).unwrap()
+        };
+        let mut parts = sum("0", None, None);
+        parts.add(sum("2", Some("-3"), Some("9223372036854775808")));
+        parts.add(sum("0", None, None));
+        parts.add(sum("3", Some("5"), Some("9223372036854775809")));
+        assert_eq!(parts.told(), sum("5", Some("2"), Some("18446744073709551617")).told());
+        assert_eq!(parts.told().hash.unwrap(), "00000000000000020000000000000001");
+    }
+
+    #[test]
+    fn ranges_leave_no_block_out() {
+        let table = |blocks: u64, own: bool| -> Table {
+            serde_json::from_value(serde_json::json!({
+                "name": "t", "place": ["s", "t"], "bytes": 0, "blocks": blocks, "own": own, "from": "only t x", "columns": "",
+            }))
+            .unwrap()
+        };
+        let told = |table: &Table, ranges| pieces(table, ranges).into_iter().map(|p| p.which).collect::<Vec<_>>();
+        let tid = |n: u64| format!("'({n},0)'::pg_catalog.tid");
+        let (one, two) = (tid(BLOCKS), tid(2 * BLOCKS));
+        let three = [
+            format!(" where x.ctid < {one}"),
+            format!(" where x.ctid >= {one} and x.ctid < {two}"),
+            format!(" where x.ctid >= {two}"),
+        ];
+        assert_eq!(told(&table(2 * BLOCKS + 1, true), true), three);
+        for (table, ranges) in [(table(0, true), true), (table(BLOCKS, true), true), (table(9 * BLOCKS, false), true)] {
+            assert_eq!(told(&table, ranges), [""]);
+        }
+        assert_eq!(told(&table(9 * BLOCKS, true), false), [""]);
+    }
+}

@@ -1,0 +1,203 @@
+//! Directories by descriptor: every step of a path is opened on its own and never through a symbolic link.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime},
+};
+
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, Stat},
+    io::Errno,
+};
+
+use crate::model::Time;
+
+/// The directory of unfinished files, in the root of the vault and so on the same file system.
+pub(super) const TMP: &str = ".tmp";
+/// The file in [`TMP`] whose advisory lock keeps deletes and extensions apart from everything else.
+const GUARD: &str = "guard";
+/// How old an unfinished file must be until nobody can still be writing it.
+const STALE_SECONDS: i64 = 86_400;
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Opens one directory in another. A symbolic link in its place is [`Errno::LOOP`].
+pub(super) fn open_in(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {
+    match rustix::fs::openat(parent.as_fd(), name, DIRECTORY, Mode::empty()) {
+        // Linux says "not a directory" of a link, which would read as "no such object".
+        Err(Errno::NOTDIR) if is_link(parent.as_fd(), name) => Err(Errno::LOOP.into()),
+        other => Ok(other?),
+    }
+}
+
+fn is_link(parent: impl AsFd, name: &str) -> bool {
+    stat_in(parent, name).is_ok_and(|stat| kind_of(&stat) == FileType::Symlink)
+}
+
+/// What kind of file `stat` describes.
+pub(super) fn kind_of(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+/// Describes `name` itself, not what a link there points to.
+pub(super) fn stat_in(parent: impl AsFd, name: impl rustix::path::Arg) -> io::Result<Stat> {
+    Ok(rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Describes the object `name`; what is no regular file is absent, and a link is [`Errno::LOOP`].
+pub(super) fn stat_object(parent: impl AsFd, name: &str) -> io::Result<Stat> {
+    let stat = stat_in(parent, name)?;
+    match kind_of(&stat) {
+        FileType::RegularFile => Ok(stat),
+        FileType::Symlink => Err(Errno::LOOP.into()),
+        _ => Err(Errno::NOENT.into()),
+    }
+}
+
+/// Opens the object `name` for reading; what is no regular file is absent, and a link is [`Errno::LOOP`].
+pub(super) fn open_object(parent: impl AsFd, name: &str) -> io::Result<File> {
+    // Without NONBLOCK, a pipe in the place of an object would hold us up for ever.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::openat(parent, name, flags, Mode::empty())?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(Errno::NOENT.into()) }
+}
+
+/// Opens the directory at `path` below `root`.
+pub(super) fn walk<'a>(root: impl AsFd, path: impl Iterator<Item = &'a str>) -> io::Result<OwnedFd> {
+    let mut dir = root.as_fd().try_clone_to_owned()?;
+    for name in path {
+        dir = open_in(&dir, name)?;
+    }
+    Ok(dir)
+}
+
+/// Opens the directory at `path` below `root`, and makes what is missing on the way. With `sync`, or if
+/// anything was made, every directory above it is made durable, so that a later crash can't lose the way to it.
+pub(super) fn ensure<'a>(root: impl AsFd, path: impl Iterator<Item = &'a str>, sync: bool) -> io::Result<OwnedFd> {
+    let mut dir = root.as_fd().try_clone_to_owned()?;
+    let mut above = Vec::new();
+    let mut made = sync;
+    for name in path {
+        let next = match open_in(&dir, name) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                made = true;
+                match rustix::fs::mkdirat(&dir, name, Mode::from_raw_mode(0o755)) {
+                    Ok(()) | Err(Errno::EXIST) => open_in(&dir, name)?,
+                    Err(e) => return Err(e.into()),
+                }
+            }
+            other => other?,
+        };
+        above.push(std::mem::replace(&mut dir, next));
+    }
+    if made {
+        above.iter().rev().try_for_each(rustix::fs::fsync)?;
+    }
+    Ok(dir)
+}
+
+/// A complete, durable file that has no place in the vault yet. Dropping it removes its temporary name.
+pub(super) struct Unplaced<'a> {
+    tmp: &'a OwnedFd,
+    name: String,
+    file: File,
+    /// Whether the temporary name is gone, and may be another's by now.
+    renamed: bool,
+}
+
+impl<'a> Unplaced<'a> {
+    /// Writes `bytes` to a new read-only file in `tmp`, dated `modified`, and waits until they are on the disk.
+    pub(super) fn write(tmp: &'a OwnedFd, bytes: &[u8], modified: Time) -> io::Result<Self> {
+        let mut unplaced = Self::create(tmp)?;
+        unplaced.file.write_all(bytes)?;
+        let since = Duration::from_secs(u64::try_from(modified.unix()).unwrap_or(0));
+        unplaced.file.set_modified(SystemTime::UNIX_EPOCH + since)?;
+        unplaced.file.sync_all()?;
+        Ok(unplaced)
+    }
+
+    fn create(tmp: &'a OwnedFd) -> io::Result<Self> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        loop {
+            let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            match rustix::fs::openat(tmp, &name, flags, Mode::from_raw_mode(0o444)) {
+                Ok(fd) => return Ok(Self { tmp, name, file: fd.into(), renamed: false }),
+                // Left by a dead process of our number, or used by a live one on another host.
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Gives the file a place, unless something is there already; says whether it did.
+    pub(super) fn link(&self, dir: impl AsFd, name: &str) -> io::Result<bool> {
+        match rustix::fs::linkat(self.tmp, &self.name, dir, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            // Of our own file in our own directory, that is said by file systems without hard links.
+            Err(Errno::PERM) => Err(Errno::OPNOTSUPP.into()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Puts the file in the place of what is there.
+    pub(super) fn replace(mut self, dir: impl AsFd, name: &str) -> io::Result<()> {
+        rustix::fs::renameat(self.tmp, &self.name, dir, name)?;
+        self.renamed = true;
+        Ok(())
+    }
+}
+
+impl AsFd for Unplaced<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl Drop for Unplaced<'_> {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // What can't be removed now is swept later; that is not worth failing for.
+            let _ = rustix::fs::unlinkat(self.tmp, &self.name, AtFlags::empty());
+        }
+    }
+}
+
+/// Opens the guard and waits for it. It is held until the file is closed, by death too.
+pub(super) fn guard(tmp: &OwnedFd, operation: rustix::fs::FlockOperation) -> io::Result<OwnedFd> {
+    let open = |access| {
+        let flags = access | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(tmp, GUARD, flags, Mode::from_raw_mode(0o644))
+    };
+    // NFS wants it open for writing; another user's guard can only be read, which is enough elsewhere.
+    let file = open(OFlags::RDWR).or_else(|e| if e == Errno::ACCESS { open(OFlags::RDONLY) } else { Err(e) })?;
+    rustix::io::retry_on_intr(|| rustix::fs::flock(&file, operation))?;
+    Ok(file)
+}
+
+/// Removes unfinished files that nobody can still be writing. Does what it can and tells nothing: they cost space only.
+pub(super) fn sweep(tmp: &OwnedFd, now: Time) {
+    let Ok(entries) = rustix::fs::Dir::read_from(tmp) else { return };
+    for entry in entries.flatten() {
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        let Ok(stat) = stat_object(tmp, name) else { continue };
+        if name != GUARD && now.unix().saturating_sub(modified(&stat).unix()) > STALE_SECONDS {
+            let _ = rustix::fs::unlinkat(tmp, name, AtFlags::empty());
+        }
+    }
+}
+
+/// When the file was last written.
+pub(super) fn modified(stat: &Stat) -> Time {
+    Time::from_unix(stat.st_mtime)
+}
+
+/// The size of the file in bytes.
+pub(super) fn size(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}

@@ -1,0 +1,66 @@
+//! What the file system says, in the words of a store.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use super::super::{StoreError, StoreErrorKind as Kind};
+
+/// The store's error for a failed system call, about `object`.
+pub(super) fn failed(call: &str, object: &str, error: impl Into<io::Error>) -> StoreError {
+    let error: io::Error = error.into();
+    let (kind, words) = meaning(&error);
+    StoreError::new(kind, format!("{call}: {words}")).on(object).because(error)
+}
+
+/// Whether the error says that nothing has this name.
+pub(super) fn is_absent(error: &io::Error) -> bool {
+    // A name too long for the file system, or one beneath a file, can't be there.
+    matches!(errno(error), Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG))
+}
+
+fn errno(error: &io::Error) -> Option<Errno> {
+    Errno::from_io_error(error)
+}
+
+fn meaning(error: &io::Error) -> (Kind, &'static str) {
+    match errno(error) {
+        Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => (Kind::NotFound, "there is no such object"),
+        Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => {
+            (Kind::Full, "no room left in the vault's directory; free some space or raise the quota, then try again")
+        }
+        Some(Errno::ROFS) => (Kind::Denied, "the vault's file system is mounted read-only"),
+        Some(Errno::ACCESS | Errno::PERM) => {
+            (Kind::Denied, "the file system does not allow it; check owner and mode of the vault's directory")
+        }
+        Some(Errno::LOOP) => {
+            (Kind::Corrupt, "a symbolic link stands where an object or a directory belongs; links are not followed")
+        }
+        Some(Errno::STALE | Errno::TIMEDOUT | Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::AGAIN) => {
+            (Kind::Unreachable, "the vault's file system does not answer")
+        }
+        Some(Errno::OPNOTSUPP | Errno::NOSYS | Errno::XDEV) => {
+            (Kind::Unsupported, "the vault's file system can't do what a vault needs, such as hard links")
+        }
+        _ if error.kind() == io::ErrorKind::UnexpectedEof => (Kind::Corrupt, "the file is shorter than it said"),
+        _ => (Kind::Other, "the file system failed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_as_one() {
+        for errno in [Errno::NOSPC, Errno::DQUOT] {
+            let error = failed("put", "packs/w1/ab/cd", errno);
+            assert_eq!(error.kind, Kind::Full);
+            let text = error.to_string();
+            assert!(text.contains("no room left") && text.contains("packs/w1/ab/cd"), "{text}");
+        }
+        assert_eq!(failed("get", "a", Errno::NOENT).kind, Kind::NotFound);
+        assert_eq!(failed("get", "a", Errno::ACCESS).kind, Kind::Denied);
+        assert_eq!(failed("get", "a", Errno::IO).kind, Kind::Other);
+    }
+}

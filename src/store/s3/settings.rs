@@ -1,0 +1,172 @@
+//! What is known of a bucket before it is asked.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use aws_sdk_s3::types::ChecksumAlgorithm;
+
+use super::super::credentials::CredentialsSpec;
+
+/// The checksum that a put sends along and the store verifies.
+///
+/// It goes into a header that is signed. Over plain HTTP the SDK signs the SHA-256 of every body besides, which servers
+/// verify too; over TLS, which keeps strangers from the body, that would only cost time. So the cheapest one that servers
+/// commonly know is the default: it finds what went wrong by accident, and the rest is for BLAKE3 when it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Checksum {
+    /// CRC-32C, known wherever `x-amz-checksum-…` is.
+    #[default]
+    Crc32c,
+    /// CRC-64/NVME, what newer AWS clients send.
+    Crc64Nvme,
+    /// SHA-256, for whoever wants the store to keep a cryptographic hash.
+    Sha256,
+}
+
+impl Checksum {
+    pub(super) fn algorithm(self) -> ChecksumAlgorithm {
+        match self {
+            Self::Crc32c => ChecksumAlgorithm::Crc32C,
+            Self::Crc64Nvme => ChecksumAlgorithm::Crc64Nvme,
+            Self::Sha256 => ChecksumAlgorithm::Sha256,
+        }
+    }
+}
+
+impl FromStr for Checksum {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "crc32c" => Ok(Self::Crc32c),
+            "crc64nvme" => Ok(Self::Crc64Nvme),
+            "sha256" => Ok(Self::Sha256),
+            _ => Err("choose one of crc32c, crc64nvme and sha256".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Crc32c => "crc32c",
+            Self::Crc64Nvme => "crc64nvme",
+            Self::Sha256 => "sha256",
+        })
+    }
+}
+
+/// How long the store is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// To be connected, once.
+    pub connect: Duration,
+    /// For one answer to a call without a large body.
+    pub answer: Duration,
+    /// For one object to go up or come down, once.
+    pub transfer: Duration,
+    /// For a call as a whole, with everything that was tried again.
+    pub budget: Duration,
+    /// For the first call as a whole: as long as nothing ever answered, the endpoint is probably wrong.
+    pub first: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            answer: Duration::from_mins(1),
+            transfer: Duration::from_mins(5),
+            budget: Duration::from_mins(10),
+            first: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Which bucket, where, as whom and how.
+#[derive(Debug, Clone)]
+pub struct S3Settings {
+    /// The bucket's name.
+    pub bucket: String,
+    /// What stands before every key, without slashes at its ends; may be empty.
+    pub prefix: String,
+    /// The server's URL, with `http://` or `https://`; AWS's own for the region if none is given.
+    pub endpoint: Option<String>,
+    /// The bucket's region. May be left out where an endpoint is given.
+    pub region: Option<String>,
+    /// The bucket's name in the path, not in the host's name; what most servers other than AWS need.
+    pub path_style: bool,
+    /// Where the credentials come from. Without a source there are none.
+    pub credentials: Option<CredentialsSpec>,
+    /// What a put sends along for the store to verify.
+    pub checksum: Checksum,
+    /// Whether the server honours `If-None-Match: *`. Where it does not, a put looks first, and two writers of one key
+    /// can both believe that they made it.
+    pub conditional_put: bool,
+    /// How long the store is waited for.
+    pub patience: Patience,
+}
+
+impl S3Settings {
+    /// A bucket and a prefix, with everything else as it usually is.
+    #[must_use]
+    pub fn new(bucket: impl Into<String>, prefix: impl Into<String>) -> Self {
+        Self {
+            bucket: bucket.into(),
+            prefix: prefix.into(),
+            endpoint: None,
+            region: None,
+            path_style: false,
+            credentials: None,
+            checksum: Checksum::default(),
+            conditional_put: true,
+            patience: Patience::default(),
+        }
+    }
+
+    /// The key of a vault's object as the bucket has it.
+    pub(super) fn full(&self, key: &str) -> String {
+        if self.prefix.is_empty() { key.to_owned() } else { format!("{}/{key}", self.prefix) }
+    }
+
+    /// The vault's key of an object in the bucket; `None` if it lies outside the prefix.
+    pub(super) fn relative<'a>(&self, full: &'a str) -> Option<&'a str> {
+        if self.prefix.is_empty() { Some(full) } else { full.strip_prefix(&self.prefix)?.strip_prefix('/') }
+    }
+
+    /// Whether the server is reached by TLS. AWS's own endpoints are.
+    pub(super) fn is_tls(&self) -> bool {
+        self.endpoint.as_ref().is_none_or(|endpoint| endpoint.starts_with("https://"))
+    }
+
+    /// The server, for messages.
+    pub(super) fn place(&self) -> String {
+        match (&self.endpoint, &self.region) {
+            (Some(endpoint), _) => endpoint.clone(),
+            (None, Some(region)) => format!("AWS S3 in {region}"),
+            (None, None) => "AWS S3".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_go_below_the_prefix_and_come_back() {
+        let bare = S3Settings::new("b", "");
+        let below = S3Settings::new("b", "prod/eu");
+        assert_eq!((bare.full("a/b").as_str(), below.full("a/b").as_str()), ("a/b", "prod/eu/a/b"));
+        assert_eq!((bare.relative("a/b"), below.relative("prod/eu/a/b")), (Some("a/b"), Some("a/b")));
+        assert_eq!(below.relative("prod/eu2/a"), None);
+        assert_eq!(below.relative("prod/eu"), None);
+    }
+
+    #[test]
+    fn checksums_read_what_they_write() {
+        for name in ["crc32c", "crc64nvme", "sha256"] {
+            assert_eq!(name.parse::<Checksum>().unwrap().to_string(), name);
+        }
+        assert!("md5".parse::<Checksum>().unwrap_err().contains("sha256"));
+    }
+}

@@ -1,0 +1,111 @@
+//! What the headers of one writer say of each other, and when the store got them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::{
+    format::header::VerifiedHeader,
+    model::{Finding, LockPolicy, Name, Severity, SnapshotId, Span, Time},
+};
+
+/// How far the store's clock may be set back between two runs before that is told.
+const SET_BACK: Span = Span::seconds(300);
+
+/// Checks the chain of every writer. `all` are headers that trust reaches.
+pub(super) fn check<'a>(all: impl Iterator<Item = &'a VerifiedHeader>, policy: &LockPolicy, now: Time) -> Vec<Finding> {
+    let mut writers: BTreeMap<&Name, Vec<&VerifiedHeader>> = BTreeMap::new();
+    for snapshot in all {
+        writers.entry(&snapshot.header.writer).or_default().push(snapshot);
+    }
+    let mut findings = Vec::new();
+    for (writer, mut chain) in writers {
+        chain.sort_by_key(|s| (s.header.seq, s.id));
+        links(&chain, policy, now, &mut findings);
+        forks(writer, &chain, &mut findings);
+        order(writer, &chain, &mut findings);
+    }
+    findings
+}
+
+/// The newest headers of each writer: those that no other names as its predecessor.
+pub(super) fn heads<'a>(all: impl Iterator<Item = &'a VerifiedHeader> + Clone) -> Vec<&'a VerifiedHeader> {
+    let named: BTreeSet<SnapshotId> = all.clone().flat_map(|s| s.header.prev.iter().copied()).collect();
+    all.filter(|s| !named.contains(&s.id)).collect()
+}
+
+/// Predecessors that are named and gone, and numbers that were left out.
+fn links(chain: &[&VerifiedHeader], policy: &LockPolicy, now: Time, findings: &mut Vec<Finding>) {
+    let known: HashMap<SnapshotId, u64> = chain.iter().map(|s| (s.id, s.header.seq)).collect();
+    for one in chain {
+        let header = &one.header;
+        // The predecessor was made before this one, so what it promised is over when this one's promise of the same
+        // length is. Then it may have been pruned.
+        let keep = header.floor_until.since(header.started_at).min(policy.keep);
+        let over = header.started_at + keep <= now;
+        for prev in &header.prev {
+            match known.get(prev) {
+                None if over => {}
+                None => {
+                    let what = format!(
+                        "snapshot {prev}, which this one names as its predecessor, is gone, though what it promised is \
+                         not over"
+                    );
+                    findings.push(Finding::new(Severity::Error, "header.missing", what).of(one.id));
+                }
+                // Where numbers are used up, the last one is everybody's.
+                Some(seq) if *seq >= header.seq && header.seq != u64::MAX => {
+                    let what = format!("this header has number {} and follows one that has {seq}", header.seq);
+                    findings.push(Finding::new(Severity::Warning, "chain.order", what).of(one.id));
+                }
+                Some(_) => {}
+            }
+        }
+        let newest = header.prev.iter().filter_map(|prev| known.get(prev)).max();
+        let expected = newest.map(|seq| seq.saturating_add(1)).or_else(|| header.prev.is_empty().then_some(1));
+        if let Some(expected) = expected.filter(|expected| *expected < header.seq) {
+            let what = format!(
+                "this header has number {}, and by its predecessors it should have {expected}: those between were never \
+                 seen by it, or are kept from you",
+                header.seq
+            );
+            findings.push(Finding::new(Severity::Warning, "chain.gap", what).of(one.id));
+        }
+    }
+}
+
+/// Headers that stand beside each other instead of after each other.
+fn forks(writer: &Name, chain: &[&VerifiedHeader], findings: &mut Vec<Finding>) {
+    let mut numbers: BTreeMap<u64, SnapshotId> = BTreeMap::new();
+    let mut children: HashMap<SnapshotId, SnapshotId> = HashMap::new();
+    for one in chain {
+        let twin = numbers.insert(one.header.seq, one.id);
+        let siblings: Vec<SnapshotId> =
+            one.header.prev.iter().filter_map(|prev| children.insert(*prev, one.id)).collect();
+        if let Some(other) = twin.or_else(|| siblings.first().copied()) {
+            let what = format!(
+                "the chain of writer {writer} forks: this snapshot and {other} both follow the same one. Two hosts use one \
+                 key, or a host was set back to an earlier state; both sides restore"
+            );
+            findings.push(Finding::new(Severity::Warning, "chain.fork", what).of(one.id));
+        }
+    }
+}
+
+/// Headers whose numbers and times of arrival contradict each other.
+fn order(writer: &Name, chain: &[&VerifiedHeader], findings: &mut Vec<Finding>) {
+    let mut latest: Option<(u64, Time)> = None;
+    for one in chain {
+        let Some(stored) = one.standing.stored_at else { continue };
+        if let Some((seq, before)) = latest.filter(|(seq, before)| *seq < one.header.seq && stored + SET_BACK < *before)
+        {
+            let what = format!(
+                "the store has number {} of writer {writer} since {stored}, but number {seq} only since {before}: an \
+                 earlier header came later",
+                one.header.seq
+            );
+            findings.push(Finding::new(Severity::Warning, "chain.order", what).of(one.id));
+        }
+        if latest.is_none_or(|(_, before)| stored > before) {
+            latest = Some((one.header.seq, stored));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Whether each source has a snapshot that is new enough.
+//!
+//! What is expected is told, or learned from the source's own past: the middle one of its last intervals. What was learned
+//! is a warning only, since a schedule may have been changed; what was told and is not kept is a weakness.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::{
+    format::header::VerifiedHeader,
+    model::{Finding, Name, Severity, Span, Time},
+};
+
+/// How many intervals are looked at.
+const INTERVALS: usize = 10;
+/// From how many intervals something is learned.
+const ENOUGH: usize = 3;
+
+/// How a source stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct Freshness {
+    /// The source.
+    pub source: Name,
+    /// When its newest snapshot was taken that is not suspect.
+    pub newest: Option<Time>,
+    /// How often a snapshot is expected.
+    pub every: Option<Span>,
+    /// Whether that was told, and not learned.
+    pub told: bool,
+    /// Whether the newest is too old.
+    pub stale: bool,
+}
+
+/// Holds the newest snapshot of each source against what is expected; `told` may name sources that have none.
+pub(super) fn check(all: &[VerifiedHeader], told: &BTreeMap<Name, Span>, now: Time) -> (Vec<Freshness>, Vec<Finding>) {
+    let mut times: BTreeMap<&Name, Vec<Time>> = told.keys().map(|name| (name, Vec::new())).collect();
+    for snapshot in all.iter().filter(|s| !s.standing.suspect) {
+        // The store's time cannot be backdated, and the run's start is the instant of the data.
+        let at = snapshot.header.started_at.min(snapshot.standing.since.unwrap_or(snapshot.header.started_at));
+        times.entry(&snapshot.header.source).or_default().push(at);
+    }
+    let (mut sources, mut findings) = (Vec::new(), Vec::new());
+    for (source, mut times) in times {
+        times.sort_unstable();
+        let one = judge(source, &times, told.get(source).copied(), now);
+        findings.extend(finding(&one, now));
+        sources.push(one);
+    }
+    (sources, findings)
+}
+
+fn judge(source: &Name, times: &[Time], told: Option<Span>, now: Time) -> Freshness {
+    let newest = times.last().copied();
+    let every = told.or_else(|| learned(times));
+    let age = newest.map(|at| now.since(at).as_seconds());
+    let stale = match (age, every) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        // Half an interval of grace where it was told, and one and a half where it was only learned.
+        (Some(age), Some(every)) => {
+            let every = every.as_seconds();
+            age > if told.is_some() { every + every / 2 } else { every * 5 / 2 }
+        }
+    };
+    Freshness { source: source.clone(), newest, every, told: told.is_some(), stale }
+}
+
+/// The middle one of the last intervals.
+fn learned(times: &[Time]) -> Option<Span> {
+    let mut intervals: Vec<Span> =
+        times.windows(2).rev().take(INTERVALS).filter_map(|pair| Some(pair.get(1)?.since(*pair.first()?))).collect();
+    intervals.retain(|span| *span > Span::ZERO);
+    intervals.sort_unstable();
+    if intervals.len() < ENOUGH { None } else { intervals.get(intervals.len() / 2).copied() }
+}
+
+fn finding(one: &Freshness, now: Time) -> Option<Finding> {
+    if !one.stale {
+        return None;
+    }
+    let source = &one.source;
+    let Some(newest) = one.newest else {
+        let what = format!("source {source} is expected here, and has no snapshot that is not suspect");
+        return Some(Finding::new(Severity::Weak, "source.absent", what).on(source));
+    };
+    let (age, every) = (now.since(newest), one.every.unwrap_or(Span::ZERO));
+    let hours = |span: Span| format!("{} h", span.as_seconds() / 3600);
+    let expected = if one.told { "every" } else { "so far about every" };
+    let what = format!(
+        "the newest snapshot of {source} is {} old, and one is expected {expected} {}",
+        hours(age),
+        if every.as_seconds() % 3600 == 0 { every.to_string() } else { hours(every) }
+    );
+    let severity = if one.told { Severity::Weak } else { Severity::Warning };
+    Some(Finding::new(severity, "source.stale", what).on(source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hours(list: &[i64]) -> Vec<Time> {
+        list.iter().map(|h| Time::from_unix(h * 3600)).collect()
+    }
+
+    fn stale(times: &[i64], told: Option<&str>, now: i64) -> bool {
+        let told = told.map(|span| span.parse().unwrap());
+        judge(&"x".parse().unwrap(), &hours(times), told, Time::from_unix(now * 3600)).stale
+    }
+
+    #[test]
+    fn what_is_expected_is_told_or_learned() {
+        assert!(!stale(&[0], None, 10_000), "of one snapshot nothing can be learned");
+        assert!(!stale(&[0, 24, 48, 72], None, 72 + 59));
+        assert!(stale(&[0, 24, 48, 72], None, 72 + 61));
+        // One pause does not change what is expected.
+        assert_eq!(learned(&hours(&[0, 24, 240, 264, 288])), Some(Span::days(1)));
+        assert!(!stale(&[0], Some("24h"), 35));
+        assert!(stale(&[0], Some("24h"), 37));
+        assert!(stale(&[], Some("24h"), 0));
+    }
+}

@@ -1,0 +1,372 @@
+//! Verification: what the vault's signed documents promise, held against what the store has.
+//!
+//! Every finding is reported; nothing stops at the first. Three depths: `locks` reads headers, pages and locks, `read`
+//! every byte, `decrypt` opens and decodes all streams.
+
+mod chain;
+mod checkpoint;
+mod documents;
+mod freshness;
+mod inventory;
+mod listing;
+mod objects;
+mod streams;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::Serialize;
+
+use super::{Result, Vault, VaultError, VaultErrorKind, evidence::Signed, snapshots};
+use crate::{
+    codec::seal::Opener,
+    format::header::VerifiedHeader,
+    model::{Cancel, Finding, Name, Progress, Severity, SnapshotId, Span, Time},
+};
+use inventory::Inventory;
+use listing::Listed;
+use objects::Reading;
+
+pub use checkpoint::{Checkpoint, Head};
+pub use freshness::Freshness;
+pub use objects::Weakest;
+
+/// How deep a verification looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Depth {
+    /// Headers, signatures, presence, sizes and locks. Needs no key and downloads no pack.
+    Locks,
+    /// And the hash of every sealed byte. Needs no key.
+    Read,
+    /// And every chunk and stream, opened. Needs an identity.
+    Decrypt,
+}
+
+impl Depth {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Locks => "locks",
+            Self::Read => "read",
+            Self::Decrypt => "decrypt",
+        }
+    }
+}
+
+/// What to verify.
+pub struct VerifyRequest {
+    /// How deep.
+    pub depth: Depth,
+    /// Opens the snapshots; for [`Depth::Decrypt`].
+    pub opener: Option<Opener>,
+    /// Only this snapshot.
+    pub snapshot: Option<SnapshotId>,
+    /// Read only the `a`-th of `b` parts of what there is to read; `b` runs with `a` from 1 to `b` read all.
+    pub sample: Option<(u32, u32)>,
+    /// How often each source is expected to have a new snapshot; of others it is learned.
+    pub schedule: BTreeMap<Name, Span>,
+    /// What was seen last time. It must belong to this vault.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+impl VerifyRequest {
+    /// Everything, so deep, without an identity and without memory.
+    #[must_use]
+    pub fn new(depth: Depth) -> Self {
+        let schedule = BTreeMap::new();
+        Self { depth, opener: None, snapshot: None, sample: None, schedule, checkpoint: None }
+    }
+}
+
+/// One snapshot as a verification saw it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Seen {
+    /// Its id.
+    pub id: SnapshotId,
+    /// Its source.
+    pub source: Name,
+    /// Who wrote it.
+    pub writer: Name,
+    /// When its run started.
+    pub started_at: Time,
+    /// Until when it was promised to be locked.
+    pub floor_until: Time,
+    /// Until when it is to be kept.
+    pub expires_at: Time,
+    /// When the first lock ends that it needs.
+    pub locked_until: Option<Time>,
+    /// Bytes of its streams.
+    pub bytes: u64,
+    /// Sealed bytes of the packs that no earlier snapshot needed.
+    pub stored: u64,
+    /// Whether its writer was revoked from a time before it.
+    pub suspect: bool,
+}
+
+/// What a verification saw.
+#[derive(Debug)]
+pub struct VerifyReport {
+    /// How deep it looked.
+    pub depth: Depth,
+    /// When it began, by the store's clock.
+    pub at: Time,
+    /// Snapshots checked.
+    pub snapshots: u64,
+    /// Objects checked.
+    pub objects: u64,
+    /// What they amount to, in bytes.
+    pub bytes: u64,
+    /// Bytes read of them.
+    pub bytes_read: u64,
+    /// Streams that were looked at, and bytes that were decoded.
+    pub streams: u64,
+    /// Decoded bytes.
+    pub bytes_decoded: u64,
+    /// Objects that no valid signature names.
+    pub foreign: u64,
+    /// Their bytes.
+    pub foreign_bytes: u64,
+    /// The end of the lock that ends first among all that live snapshots need.
+    pub weakest: Option<Weakest>,
+    /// How each source stands with its schedule.
+    pub sources: Vec<Freshness>,
+    /// What was not checked, in words.
+    pub not_checked: Vec<String>,
+    /// The snapshots, oldest first.
+    pub seen: Vec<Seen>,
+    /// The evidence whose signature leads to root, oldest first.
+    pub evidence: Vec<Signed>,
+    /// What to remember until next time.
+    pub checkpoint: Checkpoint,
+    /// Everything that was found.
+    pub findings: Vec<Finding>,
+}
+
+/// Adds a finding that may have been told before.
+fn note(findings: &mut Vec<Finding>, finding: Finding) {
+    if !findings.contains(&finding) {
+        findings.push(finding);
+    }
+}
+
+/// Verifies a vault.
+///
+/// # Errors
+/// If the store can't be listed, there is no such snapshot, or an identity is missing. Whatever is wrong with the
+/// vault's objects is a finding instead.
+pub async fn verify(
+    vault: &Vault,
+    request: &VerifyRequest,
+    progress: Arc<dyn Progress>,
+    cancel: &Cancel,
+) -> Result<VerifyReport> {
+    progress.phase("reading headers", None);
+    let now = vault.store.server_time().await?;
+    let listing = snapshots::list(vault).await?;
+    let mut findings = vault.findings.clone();
+    findings.extend(listing.findings);
+    let all = listing.snapshots;
+    let whole = request.snapshot.is_none();
+    // Asked for one snapshot, what others say of themselves is not its fault. Asked for all, suspect ones say nothing.
+    let meant = |finding: &Finding| request.snapshot.is_none_or(|id| finding.snapshot == Some(id.to_string()));
+    let heard = all.iter().filter(|s| !(whole && s.standing.suspect));
+    findings.extend(chain::check(heard, &vault.descriptor.lock, now).into_iter().filter(meant));
+    let chosen = chosen(&all, request, &mut findings)?;
+    let suspects: Vec<&VerifiedHeader> = all.iter().filter(|s| whole && s.standing.suspect).collect();
+
+    let mut inventory = Inventory::default();
+    for (snapshot, suspect) in chosen.iter().map(|s| (s, false)).chain(suspects.iter().map(|s| (*s, true))) {
+        objects::stop_if_asked(cancel)?;
+        inventory.add(vault, snapshot, suspect, &mut findings).await?;
+    }
+    let live = chosen.iter().map(|s| s.header.expires_at).filter(|expires| *expires > now);
+    let furthest = live.max().unwrap_or(now);
+    let evidence = documents::add(&mut inventory, vault, &chosen, furthest, &mut findings).await?;
+    progress.phase("listing objects", None);
+    let listed = inventory.compare(vault, whole, &mut findings).await?;
+    if whole {
+        listing::lost(vault, now, &mut findings).await?;
+        findings.extend(hollow(&inventory, &suspects));
+    }
+    progress.phase("reading locks", None);
+    let weakest = objects::locks(vault, &mut inventory, now, cancel, &mut findings).await?;
+    let (sources, stale) = freshness::check(&all, &request.schedule, now);
+    findings.extend(stale.into_iter().filter(|_| whole));
+    if let Some(before) = &request.checkpoint {
+        findings.extend(before.compare(&all, &inventory, now).into_iter().filter(|_| whole));
+        before.calm(&mut findings);
+    }
+    let deep = deeper(vault, request, &inventory, &chosen, &progress, cancel, &mut findings).await?;
+    let before = request.checkpoint.as_ref();
+    let checkpoint = Checkpoint::new(vault.descriptor.vault, now, &all, &inventory, before);
+    Ok(VerifyReport {
+        depth: request.depth,
+        at: now,
+        snapshots: chosen.len() as u64,
+        objects: inventory.firm().count() as u64,
+        bytes: inventory.firm().filter_map(|n| n.bytes).sum(),
+        bytes_read: inventory.bytes_read + deep.bytes_read,
+        streams: deep.streams,
+        bytes_decoded: deep.plain,
+        foreign: listed.foreign,
+        foreign_bytes: listed.foreign_bytes,
+        weakest,
+        sources,
+        not_checked: not_checked(request, &listed, suspects.len(), &findings),
+        seen: seen(&inventory, &all, request.snapshot),
+        evidence,
+        checkpoint,
+        findings,
+    })
+}
+
+/// The snapshots that are to be verified, oldest first: the one that is asked for, or all that are not suspect.
+fn chosen(all: &[VerifiedHeader], request: &VerifyRequest, findings: &mut Vec<Finding>) -> Result<Vec<VerifiedHeader>> {
+    let fits = |s: &&VerifiedHeader| request.snapshot.map_or(!s.standing.suspect, |id| s.id == id);
+    let chosen: Vec<VerifiedHeader> = all.iter().filter(fits).cloned().collect();
+    match request.snapshot {
+        Some(id) if chosen.is_empty() => {
+            Err(VaultError::new(VaultErrorKind::NoSnapshot, format!("there is no snapshot {id}")))
+        }
+        None if chosen.is_empty() => {
+            let what = "the vault holds no snapshot that can be verified";
+            findings.push(Finding::new(Severity::Warning, "vault.empty", what));
+            Ok(chosen)
+        }
+        _ => Ok(chosen),
+    }
+}
+
+/// What the deeper depths did.
+#[derive(Default)]
+struct Deeper {
+    bytes_read: u64,
+    streams: u64,
+    plain: u64,
+}
+
+async fn deeper(
+    vault: &Vault,
+    request: &VerifyRequest,
+    inventory: &Inventory,
+    chosen: &[VerifiedHeader],
+    progress: &Arc<dyn Progress>,
+    cancel: &Cancel,
+    findings: &mut Vec<Finding>,
+) -> Result<Deeper> {
+    let mut done = Deeper::default();
+    let mut keys = streams::Keys::default();
+    let mut openers = objects::Openers::default();
+    let people = request.opener.as_ref();
+    if request.depth == Depth::Decrypt {
+        openers = keys.openers(chosen, people.ok_or_else(no_identity)?)?;
+    }
+    let reading = Reading { data: request.depth >= Depth::Read, sample: request.sample, openers: &openers };
+    let read = objects::read(vault, inventory, reading, progress, cancel, findings).await?;
+    done.bytes_read = read.bytes;
+    if request.depth == Depth::Decrypt {
+        let people = people.ok_or_else(no_identity)?;
+        let mut deep = streams::Deep::new(vault, request.sample, progress, cancel, findings);
+        deep.indexes(inventory, chosen, &mut keys, people, &read).await?;
+        for snapshot in chosen {
+            deep.snapshot(snapshot.clone(), keys.of(snapshot, people)?).await?;
+        }
+        (done.streams, done.plain) = (deep.streams, deep.plain);
+    }
+    Ok(done)
+}
+
+fn no_identity() -> VaultError {
+    VaultError::new(VaultErrorKind::NoIdentity, "the depth decrypt needs an identity")
+}
+
+/// What of suspect snapshots is not there. Whoever held the writer's key can have named what never was, so this is no
+/// damage; nor does anybody have to hear of it for as long as the false header is locked.
+fn hollow(inventory: &Inventory, suspects: &[&VerifiedHeader]) -> Vec<Finding> {
+    let mut counts: BTreeMap<&Name, (u64, u64)> = BTreeMap::new();
+    for suspect in suspects {
+        let count = counts.entry(&suspect.header.writer).or_default();
+        count.0 += 1;
+        count.1 += u64::from(inventory.is_hollow(&suspect.id));
+    }
+    let told = counts.into_iter().filter(|(_, (_, hollow))| *hollow > 0);
+    told.map(|(writer, (all, hollow))| {
+        let what = format!(
+            "{hollow} of {all} suspect snapshots of writer {writer} name what is not there as they say: false ones, or \
+             damaged ones; `verify --snapshot ID` tells of each"
+        );
+        Finding::new(Severity::Warning, "suspect.hollow", what).on(writer)
+    })
+    .collect()
+}
+
+/// The snapshots with what the first of them stored, and when their first lock ends.
+fn seen(inventory: &Inventory, all: &[VerifiedHeader], only: Option<SnapshotId>) -> Vec<Seen> {
+    let mut counted = vec![false; inventory.objects.len()];
+    let mut stored = |id: &SnapshotId| {
+        let uses = inventory.uses.get(id);
+        let packs =
+            uses.into_iter().flat_map(|uses| &uses.pages).filter_map(|page| inventory.pages.get(page)).flatten();
+        let mut bytes = 0_u64;
+        for at in packs {
+            if let (Some(counted), Some(needed)) = (counted.get_mut(*at), inventory.objects.get(*at)) {
+                bytes += if std::mem::replace(counted, true) { 0 } else { needed.bytes.unwrap_or(0) };
+            }
+        }
+        bytes
+    };
+    let one = |s: &VerifiedHeader| Seen {
+        id: s.id,
+        source: s.header.source.clone(),
+        writer: s.header.writer.clone(),
+        started_at: s.header.started_at,
+        floor_until: s.header.floor_until,
+        expires_at: s.header.expires_at,
+        // Asked for all, nobody looked at the locks of those that are suspect.
+        locked_until: inventory.locked_until(&s.id).filter(|_| only.is_some() || !s.standing.suspect),
+        bytes: s.header.totals.bytes,
+        stored: stored(&s.id),
+        suspect: s.standing.suspect,
+    };
+    all.iter().filter(|s| only.is_none_or(|id| s.id == id)).map(one).collect()
+}
+
+/// What this verification says nothing of.
+fn not_checked(request: &VerifyRequest, listed: &Listed, suspects: usize, findings: &[Finding]) -> Vec<String> {
+    let mut not = Vec::new();
+    if suspects > 0 {
+        not.push(format!(
+            "{suspects} suspect snapshots of revoked writers, beyond what is listed: --snapshot ID checks one"
+        ));
+    }
+    if request.depth < Depth::Read {
+        not.push("whether the stored bytes are those that were signed: --depth read does".to_owned());
+    }
+    if request.depth < Depth::Decrypt {
+        not.push("whether the data opens and streams are whole: --depth decrypt does, with an identity".to_owned());
+    }
+    if let Some((a, b)) = request.sample {
+        not.push(format!("the other {} of {b} parts of the data; this was part {a}", b - 1));
+    }
+    if request.snapshot.is_some() {
+        not.push("other snapshots, foreign objects and schedules, since one snapshot was asked for".to_owned());
+    }
+    if request.checkpoint.is_none() {
+        not.push(
+            "whether a newest snapshot or a revocation vanished since last time: --checkpoint remembers".to_owned(),
+        );
+    }
+    if !listed.versions {
+        not.push("overwrites and delete markers: this store has no versions, or they may not be listed".to_owned());
+    }
+    let unread = |code: &str| findings.iter().any(|f| f.code == code);
+    if unread("members.unread") || unread("documents.unread") {
+        not.push("documents that these credentials may not read".to_owned());
+    }
+    if listed.canaries > 0 {
+        not.push(format!("{} canaries, which hold nothing", listed.canaries));
+    }
+    not.push("whether what was backed up can be used: only a drill tells".to_owned());
+    not
+}

@@ -1,0 +1,292 @@
+//! The checks of single objects: their locks and their bytes.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use futures::{StreamExt, stream};
+
+use super::inventory::{Candidate, Inventory, Kind, Needed};
+use crate::{
+    codec::{hash, seal::Opener},
+    model::{Cancel, Finding, Hash, Key, Lock, Progress, Severity, SnapshotId, Span, Time},
+    store::{ObjectStore, StoreError, StoreErrorKind, Version},
+    vault::{Result, Vault, VaultError, reader},
+};
+
+/// How many locks are read at once.
+const LOCKS: usize = 16;
+/// How many objects are read at once. Each may be a pack of 32 MiB.
+const READS: usize = 2;
+/// A lock that is owed an extension is an alarm once its end is so near.
+const NEAR: Span = Span::days(7);
+
+/// The lock that ends first among all that live snapshots need.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Weakest {
+    /// When it ends.
+    pub until: Time,
+    /// The object.
+    pub object: String,
+    /// The snapshot that promises longest among those that need it.
+    pub snapshot: Option<SnapshotId>,
+}
+
+/// What renewal owes one snapshot, or the vault's documents.
+struct Owed {
+    objects: u64,
+    until: Time,
+    object: Key,
+    expires: Time,
+}
+
+/// Reads the lock of every object.
+pub(super) async fn locks(
+    vault: &Vault,
+    inventory: &mut Inventory,
+    now: Time,
+    cancel: &Cancel,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Weakest>> {
+    let mut weakest: Option<Weakest> = None;
+    let mut owed: BTreeMap<Option<SnapshotId>, Owed> = BTreeMap::new();
+    let mut ends: Vec<(usize, Time)> = Vec::new();
+    let wanted = inventory.objects.iter().enumerate().filter(|(_, needed)| !needed.missing() && !needed.suspect);
+    let mut locks = stream::iter(wanted)
+        .map(|(at, needed)| async move { (at, needed, lock_of(&*vault.store, needed).await) })
+        .buffered(LOCKS);
+    while let Some((at, needed, lock)) = locks.next().await {
+        stop_if_asked(cancel)?;
+        let lock = match lock {
+            Ok(lock) => lock,
+            Err(error) if error.kind == StoreErrorKind::Unreachable => return Err(error.into()),
+            Err(error) => {
+                let what = format!("the lock of this {} could not be read: {error}", needed.kind.as_str());
+                findings.push(needed.finding(Severity::Weak, "lock.unread", what));
+                continue;
+            }
+        };
+        let until = lock.map_or(Time::from_unix(0), |lock| lock.until);
+        ends.push((at, until));
+        if needed.expires > now && weakest.as_ref().is_none_or(|w| until < w.until) {
+            let (object, snapshot) = (needed.key.to_string(), needed.snapshot);
+            weakest = Some(Weakest { until, object, snapshot });
+        }
+        if let Some((code, what)) = judge(needed, lock, now) {
+            let what = format!("the lock of this {} {what}", needed.kind.as_str());
+            findings.push(needed.finding(Severity::Weak, &format!("lock.{code}"), what));
+        } else if needed.expires > now && until < needed.expires {
+            let key = if needed.snapshot.is_some() { needed.snapshot } else { None };
+            let (object, expires) = (needed.key.clone(), needed.expires);
+            let owed = owed.entry(key).or_insert(Owed { objects: 0, until, object, expires });
+            owed.objects += 1;
+            owed.expires = owed.expires.max(needed.expires);
+            if until < owed.until {
+                (owed.until, owed.object) = (until, needed.key.clone());
+            }
+        }
+    }
+    drop(locks);
+    for (at, until) in ends {
+        if let Some(needed) = inventory.objects.get_mut(at) {
+            needed.locked = Some(until);
+        }
+    }
+    findings.extend(owed.into_iter().map(|(snapshot, owed)| owing(snapshot, &owed, now)));
+    Ok(weakest)
+}
+
+fn owing(snapshot: Option<SnapshotId>, owed: &Owed, now: Time) -> Finding {
+    let Owed { objects, until, object, expires } = owed;
+    let what = if snapshot.is_some() { "objects of this snapshot" } else { "of the vault's own documents" };
+    let ended = if *until <= now { ", which is over" } else { "" };
+    let what = format!(
+        "{objects} {what} are to be kept until {expires} and are locked only until {until} at least{ended}: renewal is owed"
+    );
+    let severity = if *until < now + NEAR { Severity::Weak } else { Severity::Warning };
+    let finding = Finding::new(severity, "lock.owed", what).on(object);
+    snapshot.map_or(finding.clone(), |snapshot| finding.of(snapshot))
+}
+
+/// The lock of the version that was signed: the one hinted at, or the only one, or the one whose bytes are right.
+/// Somebody else's version of the same key may have another lock.
+async fn lock_of(store: &dyn ObjectStore, needed: &Needed) -> std::result::Result<Option<Lock>, StoreError> {
+    let [first, rest @ ..] = needed.candidates.as_slice() else { return Ok(None) };
+    let hinted = needed.hint.is_some() && needed.hint.as_deref() == first.version.as_ref().map(Version::as_str);
+    let mut version = first.version.clone();
+    // A pack is too large to be read for that, and has a hint.
+    if !hinted && !rest.is_empty() && needed.kind != Kind::Pack {
+        match signed(store, &Wanted::of(needed)).await {
+            Ok(Some((_, found))) => version = found,
+            // Its bytes are nowhere; the other checks say so.
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    match store.lock_of(&needed.key, version.as_ref()).await {
+        Err(error) if error.is_not_found() => Ok(None),
+        other => other,
+    }
+}
+
+/// What is looked for among the versions of an object.
+struct Wanted {
+    key: Key,
+    hash: Hash,
+    candidates: Vec<Candidate>,
+}
+
+impl Wanted {
+    fn of(needed: &Needed) -> Self {
+        Self { key: needed.key.clone(), hash: needed.hash, candidates: needed.candidates.clone() }
+    }
+}
+
+/// The bytes that were signed, and the version that has them. Only versions of the right size are read, so nobody can
+/// make this read more than was signed.
+async fn signed(
+    store: &dyn ObjectStore,
+    wanted: &Wanted,
+) -> std::result::Result<Option<(bytes::Bytes, Option<Version>)>, StoreError> {
+    for candidate in &wanted.candidates {
+        match store.get(&wanted.key, candidate.version.as_ref(), None).await {
+            Ok(bytes) if bytes.len() as u64 == candidate.bytes && hash::hash(&bytes) == wanted.hash => {
+                return Ok(Some((bytes, candidate.version.clone())));
+            }
+            Ok(_) => {}
+            Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Corrupt) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+fn judge(needed: &Needed, lock: Option<Lock>, now: Time) -> Option<(&'static str, String)> {
+    let promised = match needed.snapshot {
+        Some(_) => format!("its snapshot promises {}", needed.floor),
+        None => format!("the vault's policy promises {}", needed.floor),
+    };
+    match lock {
+        // A promise that is over binds nobody.
+        _ if needed.floor <= now => None,
+        None => Some(("missing", format!("is missing, and {promised}: anybody who may delete can delete it"))),
+        Some(lock) if !lock.mode.covers(needed.mode) => {
+            Some(("mode", format!("is of mode {}, weaker than the vault's policy", lock.mode.as_str())))
+        }
+        Some(lock) if lock.until < needed.floor => Some(("short", format!("ends {}, but {promised}", lock.until))),
+        Some(_) => None,
+    }
+}
+
+/// Opens the packs of snapshots by their epochs; for the depth that has keys.
+pub(super) type Openers = HashMap<SnapshotId, Opener>;
+
+/// What was read.
+#[derive(Default)]
+pub(super) struct ReadBack {
+    pub(super) bytes: u64,
+    /// The hash of each pack's own directory, of those that were opened.
+    pub(super) directories: HashMap<Hash, Hash>,
+}
+
+/// What is to be read.
+pub(super) struct Reading<'a> {
+    /// Whether packs and indexes are, too, and not only the small documents, which every depth reads.
+    pub(super) data: bool,
+    /// Which part of the data.
+    pub(super) sample: Option<(u32, u32)>,
+    /// What opens packs, for the depth that does.
+    pub(super) openers: &'a Openers,
+}
+
+/// Reads objects and checks their hashes; with openers, packs are opened and their directories are read, too.
+pub(super) async fn read(
+    vault: &Vault,
+    inventory: &Inventory,
+    Reading { data, sample, openers }: Reading<'_>,
+    progress: &Arc<dyn Progress>,
+    cancel: &Cancel,
+    findings: &mut Vec<Finding>,
+) -> Result<ReadBack> {
+    let wanted = |n: &&Needed| !n.missing() && (n.kind.is_document() || data && in_sample(n.hash.as_bytes(), sample));
+    let chosen = || inventory.firm().filter(wanted);
+    progress.phase("reading", Some(chosen().filter_map(|n| n.bytes).sum()));
+    let mut done = ReadBack::default();
+    let mut reads = stream::iter(chosen())
+        .map(|needed| async move {
+            let opener = needed.snapshot.and_then(|id| openers.get(&id)).filter(|_| needed.kind == Kind::Pack);
+            // Hashing is work for a core of its own.
+            let read = tokio::spawn(one(Arc::clone(&vault.store), Wanted::of(needed), opener.cloned()));
+            (needed, read.await.unwrap_or_else(|_| Err(VaultError::stage_gone("reading"))))
+        })
+        .buffer_unordered(READS);
+    while let Some((needed, read)) = reads.next().await {
+        stop_if_asked(cancel)?;
+        let kind = needed.kind.as_str();
+        let Some(Read { bytes, directory }) = read? else {
+            let what = format!("no version of this {kind} has the bytes that were signed: {}", needed.kind.meaning());
+            findings.push(needed.finding(Severity::Error, &format!("{kind}.damaged"), what));
+            continue;
+        };
+        done.bytes += bytes;
+        progress.advance(bytes);
+        match directory {
+            Some(Ok(directory)) => drop(done.directories.insert(needed.hash, directory)),
+            Some(Err(error)) => {
+                let what = format!(
+                    "this pack's bytes are what was signed, and yet it can't be opened, so its writer made it wrong: \
+                     {error}; {}",
+                    needed.kind.meaning()
+                );
+                findings.push(needed.finding(Severity::Error, "pack.sealed", what));
+            }
+            None => {}
+        }
+    }
+    Ok(done)
+}
+
+/// An object whose bytes were right.
+struct Read {
+    bytes: u64,
+    /// The hash of the pack's directory, if it was to be opened.
+    directory: Option<std::result::Result<Hash, String>>,
+}
+
+async fn one(store: Arc<dyn ObjectStore>, wanted: Wanted, opener: Option<Opener>) -> Result<Option<Read>> {
+    let Some((bytes, _)) = signed(&*store, &wanted).await? else { return Ok(None) };
+    let Some(opener) = opener else { return Ok(Some(Read { bytes: bytes.len() as u64, directory: None })) };
+    // Opening is work for a core of its own.
+    let task = tokio::task::spawn_blocking(move || {
+        let directory = reader::directory_of_sealed(&opener, &bytes).map_err(|error| error.to_string());
+        let directory = directory.map(|directory| hash::hash(&directory.encode()));
+        Read { bytes: bytes.len() as u64, directory: Some(directory) }
+    });
+    task.await.map(Some).map_err(|_| VaultError::stage_gone("opening"))
+}
+
+/// Whether something named by a hash belongs to the `a`-th of `b` parts.
+pub(super) fn in_sample(hash: &[u8; 32], sample: Option<(u32, u32)>) -> bool {
+    let [a, b, c, d, ..] = *hash;
+    sample.is_none_or(|(part, parts)| u32::from_be_bytes([a, b, c, d]) % parts.max(1) == part.saturating_sub(1))
+}
+
+pub(super) fn stop_if_asked(cancel: &Cancel) -> Result<()> {
+    if cancel.is_cancelled() { Err(VaultError::cancelled()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_samples_cover_everything_once() {
+        for n in 0..200_u32 {
+            let hash = *crate::codec::hash::hash(&n.to_le_bytes()).as_bytes();
+            let hits = (1..=20).filter(|a| in_sample(&hash, Some((*a, 20)))).count();
+            assert_eq!(hits, 1);
+            assert!(in_sample(&hash, None));
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The deepest check: indexes are opened and held against the packs, and every stream is read as a restore would read
+//! it, and thrown away. A stream that a later snapshot has unchanged, in the same packs, is read once.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    inventory::{Inventory, Kind},
+    objects::{Openers, ReadBack, in_sample, stop_if_asked},
+};
+use crate::{
+    codec::{hash, seal::Opener},
+    format::{body::StreamRecord, epoch::EpochKeys, header::VerifiedHeader, layout},
+    model::{Cancel, Finding, Hash, Progress, Severity, SourceKind},
+    vault::{
+        Result, Vault, VaultError, VaultErrorKind,
+        reader::{self, Snapshot},
+    },
+};
+
+/// The keys of epochs, each opened once: a hardware key is touched for each.
+#[derive(Default)]
+pub(super) struct Keys(HashMap<Hash, EpochKeys>);
+
+impl Keys {
+    pub(super) fn of(&mut self, snapshot: &VerifiedHeader, people: &Opener) -> Result<&EpochKeys> {
+        let record = hash::hash(snapshot.epoch.sealed.as_bytes());
+        match self.0.entry(record) {
+            std::collections::hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
+            std::collections::hash_map::Entry::Vacant(free) => Ok(free.insert(snapshot.epoch.open(people)?)),
+        }
+    }
+
+    /// What opens the packs of each snapshot.
+    pub(super) fn openers(&mut self, snapshots: &[VerifiedHeader], people: &Opener) -> Result<Openers> {
+        let opened = snapshots.iter().map(|snapshot| Ok((snapshot.id, self.of(snapshot, people)?.opener.clone())));
+        opened.collect()
+    }
+}
+
+/// What is verified besides objects.
+pub(super) struct Deep<'a> {
+    pub(super) vault: &'a Vault,
+    pub(super) sample: Option<(u32, u32)>,
+    pub(super) progress: &'a Arc<dyn Progress>,
+    pub(super) cancel: &'a Cancel,
+    pub(super) findings: &'a mut Vec<Finding>,
+    /// How streams came out that were read, by what they are and where.
+    seen: HashMap<Hash, std::result::Result<(), String>>,
+    /// Streams of all snapshots.
+    pub(super) streams: u64,
+    /// Bytes of those that were read.
+    pub(super) plain: u64,
+}
+
+impl<'a> Deep<'a> {
+    pub(super) fn new(
+        vault: &'a Vault,
+        sample: Option<(u32, u32)>,
+        progress: &'a Arc<dyn Progress>,
+        cancel: &'a Cancel,
+        findings: &'a mut Vec<Finding>,
+    ) -> Self {
+        Self { vault, sample, progress, cancel, findings, seen: HashMap::new(), streams: 0, plain: 0 }
+    }
+
+    /// Opens each index once and holds it against the packs' own directories.
+    pub(super) async fn indexes(
+        &mut self,
+        inventory: &Inventory,
+        snapshots: &[VerifiedHeader],
+        keys: &mut Keys,
+        people: &Opener,
+        read: &ReadBack,
+    ) -> Result<()> {
+        let mut done = HashSet::new();
+        for snapshot in snapshots {
+            for index in &snapshot.header.indexes {
+                let key = layout::index(&snapshot.header.writer, &index.hash);
+                let there = inventory.find(key.as_str()).and_then(|at| inventory.objects.get(at));
+                let there = there.is_some_and(|needed| needed.kind == Kind::Index && !needed.missing());
+                if !there || !in_sample(index.hash.as_bytes(), self.sample) || !done.insert(index.hash) {
+                    continue;
+                }
+                stop_if_asked(self.cancel)?;
+                let opener = keys.of(snapshot, people)?.opener.clone();
+                let error =
+                    |what: String| Finding::new(Severity::Error, "index.contents", what).on(&key).of(snapshot.id);
+                match reader::sections(&*self.vault.store, &opener, snapshot, index).await {
+                    Ok(sections) => {
+                        for section in sections {
+                            let own = read.directories.get(&Hash::from_bytes(*section.pack.as_bytes()));
+                            if own.is_some_and(|own| *own != hash::hash(&section.directory.encode())) {
+                                let what = format!(
+                                    "this index says other things of pack {} than the pack says of itself; a restore \
+                                     that the index misleads falls back to the pack",
+                                    section.pack
+                                );
+                                self.findings.push(error(what));
+                            }
+                        }
+                    }
+                    // Its bytes were judged before.
+                    Err(failed) if failed.what.starts_with("no version of") => {}
+                    Err(failed) if is_damage(&failed) => {
+                        self.findings.push(error(format!("this index can't be opened: {}", failed.what)));
+                    }
+                    Err(failed) => return Err(failed),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads every stream of a snapshot that was not read for another.
+    pub(super) async fn snapshot(&mut self, header: VerifiedHeader, keys: &EpochKeys) -> Result<()> {
+        stop_if_asked(self.cancel)?;
+        let (id, kind) = (header.id, header.header.kind);
+        let label = format!("decrypting {} {}", header.header.source, id.short());
+        self.progress.phase(&label, Some(header.header.totals.bytes));
+        let snapshot = match Snapshot::open_with(self.vault, header, keys).await {
+            Ok(snapshot) => snapshot,
+            Err(error) if is_damage(&error) => {
+                let what = format!("the snapshot can't be opened, so none of it restores: {error}");
+                self.findings.push(Finding::new(Severity::Error, "body.damaged", what).of(id));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let database =
+            matches!(kind, SourceKind::Postgres | SourceKind::Mariadb | SourceKind::Mysql | SourceKind::Sqlite);
+        if database && snapshot.body.fingerprints.is_empty() {
+            let what = format!(
+                "a snapshot of kind {} without a fingerprint: no drill can hold a restore against it",
+                kind.as_str()
+            );
+            self.findings.push(Finding::new(Severity::Warning, "fingerprint.missing", what).of(id));
+        }
+        for stream in &snapshot.body.streams {
+            self.streams += 1;
+            if in_sample(stream.blake3.as_bytes(), self.sample)
+                && let Err(why) = self.stream(&snapshot, stream).await?
+            {
+                let what = format!("stream {} can't be restored: {why}", stream.name);
+                self.findings.push(Finding::new(Severity::Error, "stream.damaged", what).of(id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a stream; the inner error is its damage.
+    async fn stream(&mut self, snapshot: &Snapshot, stream: &StreamRecord) -> Result<std::result::Result<(), String>> {
+        stop_if_asked(self.cancel)?;
+        let chunks = match snapshot.chunks_of(stream).await {
+            Ok(chunks) => chunks,
+            Err(error) if is_damage(&error) => return Ok(Err(format!("its list of chunks is lost: {error}"))),
+            Err(error) => return Err(error),
+        };
+        let likeness = snapshot.likeness(stream, &chunks);
+        if let Some(known) = self.seen.get(&likeness) {
+            self.progress.advance(stream.bytes);
+            return Ok(known.clone());
+        }
+        let (progress, cancel) = (Arc::clone(self.progress), self.cancel.clone());
+        let read = snapshot.restore_chunks(stream, chunks, Box::new(std::io::sink()), progress, cancel).await;
+        self.plain += stream.bytes;
+        let outcome = match read {
+            Ok(_) => Ok(()),
+            Err(error) if is_damage(&error) => Err(error.to_string()),
+            Err(error) => return Err(error),
+        };
+        self.seen.insert(likeness, outcome.clone());
+        Ok(outcome)
+    }
+}
+
+fn is_damage(error: &VaultError) -> bool {
+    matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted)
+}

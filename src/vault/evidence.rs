@@ -1,0 +1,107 @@
+//! The evidence of a vault: what its members and its root signed about it.
+
+use futures::{StreamExt, stream};
+
+use super::{Result, Vault, VaultError, VaultErrorKind, fetch, members::Members};
+use crate::{
+    codec::sign::PublicKey,
+    format::{
+        dsse::Envelope,
+        evidence::Evidence,
+        layout::{self, ObjectName},
+    },
+    model::{Finding, Hash, Key, Name, Severity, Time},
+};
+
+/// The member whose name stands under what the root itself signs.
+pub const OWNER: &str = "owner";
+/// How many pieces are fetched at once. Each has 4 MiB at most.
+const AT_ONCE: usize = 8;
+
+/// A piece of evidence whose signature leads to the vault's root.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signed {
+    /// Where it is kept.
+    pub key: Key,
+    /// What was signed.
+    pub evidence: Evidence,
+    /// Since when the store has it, where its time is a witness.
+    pub stored_at: Option<Time>,
+    /// Whether its member was revoked from a time before it.
+    pub suspect: bool,
+}
+
+/// All evidence of a vault, oldest first, and what stands under its names and is none. With `member`, only what that
+/// one signed.
+///
+/// # Errors
+/// If the store can't be listed or read.
+pub async fn list(vault: &Vault, member: Option<&Name>) -> Result<(Vec<Signed>, Vec<Finding>)> {
+    let members = Members::of(vault).await?;
+    let prefix = member.map_or_else(|| layout::EVIDENCE.to_owned(), |name| layout::own(layout::EVIDENCE, name));
+    let listed = fetch::listed(&*vault.store, &prefix).await?;
+    let mut findings = Vec::new();
+    let mut found = Vec::new();
+    let names = listed.keys.into_iter().filter_map(|(text, versions)| match layout::parse(&text) {
+        Some(ObjectName::Evidence(member, hash)) => {
+            Some((text.parse::<Key>().ok()?, member, hash, versions.first()?.1))
+        }
+        _ => None,
+    });
+    let opened: Vec<_> = stream::iter(names)
+        .map(|(key, member, hash, stored)| {
+            let members = &members;
+            async move { (one(vault, members, &key, &member, &hash).await, key, stored) }
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    for (opened, key, stored) in opened {
+        match opened {
+            Ok(evidence) => {
+                let stored_at = vault.store.traits().trusted_time.then_some(stored);
+                let since = stored_at.map_or(evidence.at, |stored| stored.max(evidence.at));
+                let suspect = members.revoked_from(&evidence.member).is_some_and(|from| since >= from);
+                found.push(Signed { key, evidence, stored_at, suspect });
+            }
+            Err(error) if is_foreign(&error) => {
+                let what =
+                    format!("no evidence that this vault's root vouches for, so it is passed over: {}", error.what);
+                findings.push(Finding::new(Severity::Warning, "evidence.foreign", what).on(&key));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    found.sort_by(|a, b| (a.evidence.at, &a.key).cmp(&(b.evidence.at, &b.key)));
+    Ok((found, findings))
+}
+
+/// Whatever anybody may have put there proves nothing, and must not close the list of what does.
+fn is_foreign(error: &VaultError) -> bool {
+    matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted | VaultErrorKind::Newer)
+}
+
+async fn one(vault: &Vault, members: &Members, key: &Key, member: &Name, hash: &Hash) -> Result<Evidence> {
+    let bytes = fetch::by_hash(&*vault.store, key, None, hash).await?;
+    let envelope = Envelope::decode::<Evidence>(&bytes)?;
+    let claimed: Evidence = envelope.claims()?;
+    let untrusted = |what: String| VaultError::new(VaultErrorKind::Untrusted, what).on(key);
+    let signer = signer(vault, members, &claimed).map_err(untrusted)?;
+    let evidence: Evidence = envelope.open(&signer, vault.descriptor.vault)?;
+    if evidence.member != *member || layout::evidence(member, evidence.at, hash) != *key {
+        return Err(untrusted("its name is not what it says of itself".to_owned()));
+    }
+    Ok(evidence)
+}
+
+/// The key that must have signed it.
+fn signer(vault: &Vault, members: &Members, claimed: &Evidence) -> std::result::Result<PublicKey, String> {
+    if claimed.member.as_str() == OWNER {
+        return Ok(vault.descriptor.root);
+    }
+    let certificate = members.get(&claimed.member).ok_or_else(|| format!("there is no member {}", claimed.member))?;
+    if !claimed.kind.may_sign(certificate.role) {
+        return Err(format!("a {} may not sign evidence of a {}", certificate.role, claimed.kind.as_str()));
+    }
+    Ok(certificate.signing_key)
+}

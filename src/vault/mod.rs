@@ -1,0 +1,22 @@
+//! Where codec, format, store and catalog meet.
+
+pub mod audit;
+mod error;
+pub mod evidence;
+mod fetch;
+mod heads;
+pub mod input;
+pub mod keys;
+pub mod members;
+mod open;
+pub mod reader;
+pub mod rebuild;
+pub mod snapshots;
+pub mod upkeep;
+pub mod writer;
+
+pub use error::{VaultError, VaultErrorKind};
+pub use open::Vault;
+
+/// The result of working on a vault.
+pub type Result<T> = std::result::Result<T, VaultError>;

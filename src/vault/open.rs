@@ -1,0 +1,132 @@
+//! Opening a vault: from its id, or from nothing but what it says of itself.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Result, VaultError, VaultErrorKind, fetch};
+use crate::{
+    format::{
+        descriptor::Descriptor,
+        dsse::Envelope,
+        layout::{self, ObjectName},
+    },
+    model::{Finding, Key, Severity, VaultId},
+    store::ObjectStore,
+};
+
+/// A vault whose descriptor was found and certifies itself.
+pub struct Vault {
+    /// Where it is.
+    pub store: Arc<dyn ObjectStore>,
+    /// What it is.
+    pub descriptor: Descriptor,
+    /// What is worth saying about how it was found.
+    pub findings: Vec<Finding>,
+}
+
+impl Vault {
+    /// Opens the vault in `store`. With `pin`, only the vault of that id: versions of `vault.json` that are another's
+    /// are passed over, and if none is left the descriptor comes out of a header that embeds it. Without, the oldest
+    /// version is taken, with a finding that says which vault it is.
+    ///
+    /// # Errors
+    /// `NoVault` if there is none, `Untrusted` if what is there is not the vault that `pin` names.
+    pub async fn open(store: Arc<dyn ObjectStore>, pin: Option<VaultId>) -> Result<Self> {
+        let mut findings = Vec::new();
+        let mut other = None;
+        let mut broken = None;
+        for bytes in descriptors(&*store).await? {
+            match Envelope::decode::<Descriptor>(&bytes).and_then(|envelope| Descriptor::open(&envelope)) {
+                Ok(descriptor) if pin.is_none_or(|pin| pin == descriptor.vault) => {
+                    if other.is_some() || broken.is_some() {
+                        findings.push(overwritten());
+                    }
+                    if pin.is_none() {
+                        findings.push(unpinned(descriptor.vault));
+                    }
+                    return Ok(Self { store, descriptor, findings });
+                }
+                Ok(descriptor) => other = Some(descriptor.vault),
+                Err(error) => broken = Some(error),
+            }
+        }
+        if let Some(pin) = pin
+            && let Some(descriptor) = embedded(&*store, pin).await?
+        {
+            let what = "vault.json is missing or replaced; the descriptor came out of a signed header";
+            findings.push(Finding::new(Severity::Error, "vault.descriptor", what).on(layout::DESCRIPTOR));
+            return Ok(Self { store, descriptor, findings });
+        }
+        let url = store.url();
+        Err(match (other, broken, pin) {
+            (Some(other), _, Some(pin)) => {
+                let what = format!("the vault here is {other}, not {pin}: it is another one, or was replaced");
+                VaultError::new(VaultErrorKind::Untrusted, what).on(url)
+            }
+            (_, Some(error), _) => VaultError { object: Some(url), ..error.into() },
+            _ => VaultError::new(VaultErrorKind::NoVault, "there is no vault here: no vault.json").on(url),
+        })
+    }
+}
+
+/// Every version of `vault.json`, oldest first.
+async fn descriptors(store: &dyn ObjectStore) -> Result<Vec<Bytes>> {
+    let key = layout::descriptor();
+    let mut found = Vec::new();
+    for version in fetch::versions(store, &key).await? {
+        found.push(store.get(&key, Some(&version), None).await?);
+    }
+    if found.is_empty() {
+        match store.get(&key, None, None).await {
+            Ok(bytes) => found.push(bytes),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}
+
+/// The descriptor of vault `pin` as some header embeds it. A descriptor certifies itself, so the header need not be
+/// believed for it.
+async fn embedded(store: &dyn ObjectStore, pin: VaultId) -> Result<Option<Descriptor>> {
+    let mut keys = Vec::new();
+    store
+        .list(layout::SNAPSHOTS, &mut |entry| {
+            if let Some(ObjectName::Header(writer, seq, id)) = layout::parse(&entry.key) {
+                keys.push(layout::header(&writer, seq, &id));
+            }
+        })
+        .await?;
+    for key in keys.iter().rev() {
+        if let Some(descriptor) = embedded_in(store, key, pin).await? {
+            return Ok(Some(descriptor));
+        }
+    }
+    Ok(None)
+}
+
+async fn embedded_in(store: &dyn ObjectStore, key: &Key, pin: VaultId) -> Result<Option<Descriptor>> {
+    use crate::format::header::Header;
+    let bytes = match store.get(key, None, None).await {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let claimed = Envelope::decode::<Header>(&bytes).and_then(|envelope| envelope.claims::<Header>());
+    let descriptor = claimed.and_then(|header| Descriptor::open(&header.descriptor)).ok();
+    Ok(descriptor.filter(|d| d.vault == pin))
+}
+
+fn unpinned(vault: VaultId) -> Finding {
+    let what = format!(
+        "nothing pins the vault's id, so this vault is taken at its word: {vault}; compare it with the recovery kit, \
+         or pass --vault-id"
+    );
+    Finding::new(Severity::Warning, "vault.unpinned", what).on(layout::DESCRIPTOR)
+}
+
+fn overwritten() -> Finding {
+    let what = "vault.json has versions that are not this vault's; they were passed over";
+    Finding::new(Severity::Warning, "vault.overwritten", what).on(layout::DESCRIPTOR)
+}

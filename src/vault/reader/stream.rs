@@ -1,0 +1,310 @@
+//! Reading a stream in order, on all cores: parts of packs are fetched ahead, blocks are opened, decompressed and
+//! checked by workers, and written in order.
+
+use std::{
+    collections::VecDeque,
+    io::Write,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use tokio::runtime::Handle;
+
+use super::{
+    PackSource, decode,
+    desk::Desk,
+    locate::{Located, PackPlace, Shared, lost},
+    plan::{AHEAD, Decoding, Plan, plan},
+};
+use crate::{
+    codec::{compress::Decompressor, hash::Hasher, seal::PartReader},
+    format::list::ChunkRef,
+    model::{Cancel, Hash, Progress},
+    vault::{Result, VaultError, VaultErrorKind},
+};
+
+/// One stream to write.
+pub(super) struct Job {
+    pub(super) places: Shared,
+    pub(super) source: PackSource,
+    pub(super) progress: Arc<dyn Progress>,
+    pub(super) cancel: Cancel,
+}
+
+impl Job {
+    /// Writes `chunks` to `out` in order; checks the whole stream against `expected` (hash and length) if given.
+    pub(super) async fn write(
+        self,
+        chunks: Vec<ChunkRef>,
+        out: Box<dyn Write + Send>,
+        expected: Option<(Hash, u64)>,
+    ) -> Result<Box<dyn Write + Send>> {
+        let runtime = Handle::current();
+        tokio::task::spawn_blocking(move || self.run(&runtime, &chunks, out, expected))
+            .await
+            .map_err(|_| VaultError::stage_gone("reading"))?
+    }
+
+    fn run(
+        &self,
+        runtime: &Handle,
+        chunks: &[ChunkRef],
+        mut out: Box<dyn Write + Send>,
+        expected: Option<(Hash, u64)>,
+    ) -> Result<Box<dyn Write + Send>> {
+        let plan = plan(&self.places, chunks)?;
+        let desk = Desk::new(&plan);
+        thread::scope(|scope| {
+            for _ in 0..plan.fetches.len().min(FETCHERS) {
+                scope.spawn(|| self.fetch(runtime, &plan, &desk));
+            }
+            for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
+                scope.spawn(|| self.work(runtime, &plan, chunks, &desk));
+            }
+            let result = self.deliver(&plan, chunks, &desk, &mut *out, expected);
+            desk.close();
+            result
+        })?;
+        Ok(out)
+    }
+
+    /// Fetches the parts of packs in the order of the plan, as far ahead as the budget allows.
+    fn fetch(&self, runtime: &Handle, plan: &Plan, desk: &Desk) {
+        let budget = plan.sealed_peak.max(AHEAD);
+        while let Some((no, fetch)) = desk.next_fetch(plan, budget) {
+            // A part that can't be had leaves its blocks to be recovered one by one.
+            let part = self
+                .places
+                .pack(fetch.pack)
+                .and_then(|pack| runtime.block_on(decode::part(&self.source, pack, fetch.plain.clone())).ok());
+            desk.fetched(no, part);
+        }
+    }
+
+    /// Decodes blocks in the order of the plan until there are none left.
+    fn work(&self, runtime: &Handle, plan: &Plan, chunks: &[ChunkRef], desk: &Desk) {
+        let Ok(mut decompressor) = Decompressor::new() else { return desk.close() };
+        let mut scratch = Scratch::default();
+        while let Some((no, decoding)) = desk.next(plan, |decoding| self.size(decoding)) {
+            let decoded = self.decode(&mut decompressor, &mut scratch, decoding, desk);
+            let Some(decoded) = decoded else { return };
+            // Bases are not checked for themselves: what is made of another base is not the chunk, and is found there.
+            let is_right = |block: &[u8]| {
+                let mut needed = needed(plan, chunks, no, false).into_iter();
+                needed.all(|(at, chunk)| decode::is_chunk(&self.source, block, at, chunk))
+            };
+            let checked = match decoded {
+                Ok(block) if is_right(&block) => Ok(block),
+                // Whatever is wrong with this place of the chunks, another may have them.
+                _ => runtime.block_on(self.recover(decoding, &needed(plan, chunks, no, true))),
+            };
+            desk.decoded(plan, no, decoding, checked);
+        }
+    }
+
+    /// Opens and decodes one block; `None` if the desk was closed meanwhile.
+    fn decode(
+        &self,
+        decompressor: &mut Decompressor,
+        scratch: &mut Scratch,
+        decoding: &Decoding,
+        desk: &Desk,
+    ) -> Option<Result<Vec<u8>>> {
+        let (pack_no, block) = decoding.block;
+        let place = Located { pack: pack_no, block, offset: 0, len: 0 };
+        let (pack, block) = self.places.block(place)?;
+        let part = desk.part(decoding.fetch)?;
+        let base = match decoding.base {
+            Some((base, place, _)) => Some((desk.block(base)?, place)),
+            None => None,
+        };
+        scratch.stored.clear();
+        let opened = match part {
+            Some((offset, part)) => {
+                let range = block.offset..block.offset + u64::from(block.stored);
+                scratch.open(&self.source, (pack_no, pack), (offset, &part), range)
+            }
+            None => Err(lost(&crate::model::ChunkId::from_bytes([0; 32]))),
+        };
+        let stored = &scratch.stored;
+        let mut out = Desk::spare(u64::from(block.plain));
+        let decoded = opened.and_then(|()| match base {
+            Some((Some(base), place)) => {
+                let base = decode::slice(&base, place.offset, place.len);
+                decode::block(decompressor, block, stored, base, &mut out)
+            }
+            Some((None, _)) => Err(VaultError::stage_gone("decoding a base")),
+            None => decode::block(decompressor, block, stored, None, &mut out),
+        });
+        Some(decoded.map(|()| out))
+    }
+
+    /// A block whose needed chunks were had from wherever they can be.
+    async fn recover(&self, decoding: &Decoding, needed: &[(u32, ChunkRef)]) -> Result<Vec<u8>> {
+        let mut block = vec![0; usize::try_from(self.size(decoding)).unwrap_or(0)];
+        for (at, chunk) in needed {
+            let bytes = decode::recover(&self.source, &self.places, *chunk).await?;
+            let at = usize::try_from(*at).unwrap_or(usize::MAX);
+            if let Some(room) = block.get_mut(at..at.saturating_add(bytes.len())) {
+                room.copy_from_slice(&bytes);
+            }
+        }
+        Ok(block)
+    }
+
+    fn size(&self, decoding: &Decoding) -> u64 {
+        let (pack, block) = decoding.block;
+        let place = Located { pack, block, offset: 0, len: 0 };
+        self.places.block(place).map_or(0, |(_, b)| u64::from(b.plain))
+    }
+
+    /// Writes the runs in order and gives back what they needed.
+    fn deliver(
+        &self,
+        plan: &Plan,
+        chunks: &[ChunkRef],
+        desk: &Desk,
+        out: &mut dyn Write,
+        expected: Option<(Hash, u64)>,
+    ) -> Result<()> {
+        let mut hasher = Hasher::new();
+        let mut written = 0;
+        let failed = |e: std::io::Error| VaultError::new(VaultErrorKind::Failed, "cannot write the stream").because(e);
+        for (no, run) in plan.runs.iter().enumerate() {
+            let block = loop {
+                if self.cancel.is_cancelled() {
+                    return Err(VaultError::cancelled());
+                }
+                if let Some(block) = desk.try_block(run.decoding, WAKE)? {
+                    break block;
+                }
+            };
+            for span in spans(plan, chunks, run.chunks.clone()) {
+                let bytes = block.get(span).ok_or_else(|| VaultError::stage_gone("decoding"))?;
+                if expected.is_some() {
+                    hasher.update(bytes);
+                }
+                out.write_all(bytes).map_err(failed)?;
+                written += bytes.len() as u64;
+                self.progress.advance(bytes.len() as u64);
+            }
+            drop(block);
+            desk.done(plan, no, run.decoding, |decoding| self.size(decoding));
+        }
+        out.flush().map_err(failed)?;
+        match expected {
+            Some((hash, bytes)) if hasher.finish() != hash || written != bytes => {
+                let what = "every chunk is right, but the whole stream is not what was signed";
+                Err(VaultError::new(VaultErrorKind::Damaged, what))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How many parts are fetched at once. A store far away answers after a while and sends each at no great speed; what
+/// lies on a local disk is there at once.
+const FETCHERS: usize = 4;
+
+/// How many packs a worker goes to and fro between without unwrapping their headers again: those of a day's deltas and
+/// of their bases.
+const READERS: usize = 8;
+
+/// What a worker uses again.
+#[derive(Default)]
+struct Scratch {
+    /// A block as it is stored.
+    stored: Vec<u8>,
+    /// What opens the packs that were read last, newest last.
+    readers: VecDeque<(u32, PartReader)>,
+}
+
+impl Scratch {
+    /// Appends the opened range of a pack to what is stored.
+    fn open(
+        &mut self,
+        source: &PackSource,
+        (no, pack): (u32, &PackPlace),
+        part: (u64, &[u8]),
+        range: Range<u64>,
+    ) -> Result<()> {
+        let known = self.readers.iter().position(|(pack, _)| *pack == no).and_then(|at| self.readers.remove(at));
+        let mut reader = match known {
+            Some((_, reader)) => reader,
+            None => source.opener.reader(&pack.header, pack.sealed_len)?,
+        };
+        let opened = reader.read_at(part, range, &mut self.stored);
+        self.readers.push_back((no, reader));
+        if self.readers.len() > READERS {
+            self.readers.pop_front();
+        }
+        Ok(opened?)
+    }
+}
+
+/// How often a wait looks whether somebody asked to stop.
+const WAKE: Duration = Duration::from_millis(100);
+
+/// The chunks that the runs of a decoding read, with their places in it, and with those that are the bases of others if
+/// `bases` are wanted too.
+fn needed(plan: &Plan, chunks: &[ChunkRef], decoding: usize, bases: bool) -> Vec<(u32, ChunkRef)> {
+    let mut needed = Vec::new();
+    let runs = plan.decodings.get(decoding).map(|d| d.first_run..=d.last_run).into_iter().flatten();
+    for run in runs.filter_map(|no| plan.runs.get(no)) {
+        if run.decoding == decoding {
+            let offsets = plan.offsets.get(run.chunks.clone()).unwrap_or_default();
+            let chunks = chunks.get(run.chunks.clone()).unwrap_or_default();
+            needed.extend(offsets.iter().copied().zip(chunks.iter().copied()));
+        }
+        if bases
+            && let Some((base, place, id)) = plan.decodings.get(run.decoding).and_then(|d| d.base)
+            && base == decoding
+        {
+            needed.push((place.offset, ChunkRef { id, len: place.len }));
+        }
+    }
+    needed
+}
+
+/// The spans of a decoded block that a run reads; neighbouring chunks are one span.
+fn spans(plan: &Plan, chunks: &[ChunkRef], run: Range<usize>) -> Vec<Range<usize>> {
+    let offsets = plan.offsets.get(run.clone()).unwrap_or_default();
+    let mut spans: Vec<Range<usize>> = Vec::new();
+    for (offset, chunk) in offsets.iter().zip(chunks.get(run).unwrap_or_default()) {
+        let (from, len) = (*offset as usize, chunk.len as usize);
+        match spans.last_mut() {
+            Some(last) if last.end == from => last.end += len,
+            _ => spans.push(from..from + len),
+        }
+    }
+    spans
+}
+
+/// A sink that collects into memory, and where to find what it collected.
+pub(super) fn collect() -> (Box<dyn Write + Send>, Collected) {
+    let collected = Collected(Arc::default());
+    (Box::new(Collected(Arc::clone(&collected.0))), collected)
+}
+
+/// Bytes collected in memory.
+pub(super) struct Collected(Arc<Mutex<Vec<u8>>>);
+
+impl Collected {
+    /// The bytes.
+    pub(super) fn take(self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Collected {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

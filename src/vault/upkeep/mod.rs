@@ -1,0 +1,56 @@
+//! What becomes of a vault with time: locks are extended while snapshots need them, and what none needs goes when its
+//! lock has ended. Locks are the reference counts, signed headers say what needs what, and no identity is needed.
+
+mod needs;
+pub mod prune;
+pub mod renew;
+mod sound;
+
+use std::collections::BTreeMap;
+
+use super::Result;
+use crate::{
+    model::{Key, Time},
+    store::{ObjectStore, Version},
+};
+
+/// How many calls are under way at once.
+const AT_ONCE: usize = 16;
+
+/// One version of an object, or a delete marker.
+#[derive(Debug, Clone)]
+struct Stored {
+    /// `None` where the store has no versions.
+    version: Option<Version>,
+    bytes: u64,
+    modified: Time,
+    marker: bool,
+}
+
+/// Every version of every key, oldest first, those of names that can't be keys left out.
+type Everything = BTreeMap<Key, Vec<Stored>>;
+
+/// Lists the whole vault. Where the store has versions they must be listed: what is hidden counts.
+async fn everything(store: &dyn ObjectStore) -> Result<Everything> {
+    let mut found = Everything::new();
+    let mut add = |key: &str, stored: Stored| {
+        if let Ok(key) = key.parse() {
+            found.entry(key).or_default().push(stored);
+        }
+    };
+    if store.traits().versions {
+        store
+            .list_versions("", &mut |e| {
+                let version = Some(e.version);
+                add(&e.key, Stored { version, bytes: e.bytes, modified: e.modified, marker: e.delete_marker });
+            })
+            .await?;
+    } else {
+        store
+            .list("", &mut |e| {
+                add(&e.key, Stored { version: None, bytes: e.bytes, modified: e.modified, marker: false });
+            })
+            .await?;
+    }
+    Ok(found)
+}

@@ -1,0 +1,280 @@
+//! Deleting what no snapshot needs any more, once its lock has ended.
+//!
+//! A header that stays keeps everything that it names, so a mistaken or malicious one can only keep more. Headers go
+//! first: whatever happens in between, no header is left that names what is gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt, stream};
+
+use super::{
+    AT_ONCE, Everything, Stored, everything,
+    needs::Needs,
+    sound::{ById, longest, wrong},
+};
+use crate::{
+    format::layout::{self, ObjectName},
+    model::{Cancel, Finding, Key, Name, Progress, Severity, SnapshotId, Span, Time},
+    store::{Deleter, StoreError, StoreErrorKind, Version},
+    vault::{Result, Vault, VaultError, snapshots},
+};
+
+/// How many of the newest snapshots of each source always stay, and of each member's evidence.
+const KEEP_NEWEST: usize = 3;
+/// How old what has no lock must be at least: a run puts packs before anything names them.
+const UNLOCKED: Span = Span::days(1);
+/// How many refusals are told one by one.
+const SHOWN: u64 = 20;
+
+/// What was deleted of one kind, or would be.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Count {
+    /// Versions.
+    pub versions: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What a pruning did, or would do.
+#[derive(Debug, Default)]
+pub struct Pruned {
+    /// Why nothing was deleted, if something forbids it.
+    pub blocked: Vec<String>,
+    /// By kind: `snapshots`, `lists`, `indexes`, `packs`, `evidence`, `canaries`, `markers`.
+    pub deleted: BTreeMap<&'static str, Count>,
+    /// Versions that the store refused to delete.
+    pub refused: u64,
+    /// Versions that no snapshot needs and that are locked, or were until a moment ago.
+    pub waiting: Count,
+    /// When the first of these locks ends.
+    pub next: Option<Time>,
+    /// Snapshots that stay.
+    pub snapshots: u64,
+    /// What was found.
+    pub findings: Vec<Finding>,
+}
+
+/// What to prune.
+#[derive(Debug, Clone, Copy)]
+pub struct PruneRequest {
+    /// How long after its lock something is still kept.
+    pub grace: Span,
+}
+
+/// A version that may go.
+struct Doomed<'a> {
+    key: &'a Key,
+    stored: &'a Stored,
+    kind: &'static str,
+}
+
+/// Deletes what may go, by `deleter`; without one, says what would.
+///
+/// # Errors
+/// If the store can't be listed or read.
+pub async fn prune(
+    vault: &Vault,
+    deleter: Option<&dyn Deleter>,
+    request: PruneRequest,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<Pruned> {
+    let store = &*vault.store;
+    progress.phase("reading headers", None);
+    let listing = snapshots::list(vault).await?;
+    let now = store.server_time().await?;
+    let all = everything(store).await?;
+    let mut work = Work { vault, deleter, now, grace: request.grace, cancel, progress, done: Pruned::default() };
+    work.done.findings.extend(vault.findings.iter().chain(&listing.findings).cloned());
+    for unread in &listing.unread {
+        let key = &unread.key;
+        let what = format!("{key} can't be read, or needs a newer strongroom: what it needs is not known");
+        work.done.blocked.push(what);
+    }
+    if !work.done.blocked.is_empty() {
+        return Ok(work.done);
+    }
+    let staying = work.headers(&all, &listing.snapshots).await?;
+    let mut needs = Needs::default();
+    for snapshot in listing.snapshots.iter().filter(|s| staying.contains(&s.id)) {
+        needs.add(vault, snapshot, now).await?;
+    }
+    work.done.snapshots = staying.len() as u64;
+    work.done.findings.append(&mut needs.findings);
+    let evidence = newest_evidence(&all);
+    for kind in ["lists", "indexes", "packs", "evidence", "canaries"] {
+        let free = |key: &&Key| !needs.objects.contains_key(*key) && !evidence.contains(*key);
+        let mut keys = Vec::new();
+        for key in all.keys().filter(free) {
+            match owner(key, kind) {
+                // What a page that can't be read names is not known, and may be any of them.
+                Some(writer) if kind != "packs" || !needs.unknown.contains(&writer) => keys.push(key),
+                _ => {}
+            }
+        }
+        work.objects(&all, keys, kind).await?;
+    }
+    Ok(work.done)
+}
+
+/// Whose object of this kind the key names; `None` if it names none.
+fn owner(key: &Key, kind: &str) -> Option<Name> {
+    let (is, name) = match layout::parse(key.as_str())? {
+        ObjectName::Pack(name, _) => ("packs", name),
+        ObjectName::Index(name, _) => ("indexes", name),
+        ObjectName::Page(name, _) => ("lists", name),
+        ObjectName::Evidence(name, _) => ("evidence", name),
+        ObjectName::Canary(name) => ("canaries", name),
+        ObjectName::Descriptor
+        | ObjectName::Root(_)
+        | ObjectName::Epoch(..)
+        | ObjectName::Certificate(..)
+        | ObjectName::Header(..) => return None,
+    };
+    (is == kind).then_some(name)
+}
+
+/// The newest evidence of each member, by the store's time.
+fn newest_evidence(all: &Everything) -> BTreeSet<Key> {
+    let mut of: BTreeMap<Name, Vec<(Time, &Key)>> = BTreeMap::new();
+    for (key, stored) in all {
+        if let (Some(member), Some(first)) = (owner(key, "evidence"), stored.iter().find(|s| !s.marker)) {
+            of.entry(member).or_default().push((first.modified, key));
+        }
+    }
+    of.into_values()
+        .flat_map(|mut keys| {
+            keys.sort_unstable();
+            keys.into_iter().rev().take(KEEP_NEWEST).map(|(_, key)| key.clone())
+        })
+        .collect()
+}
+
+struct Work<'a> {
+    vault: &'a Vault,
+    deleter: Option<&'a dyn Deleter>,
+    now: Time,
+    grace: Span,
+    cancel: &'a Cancel,
+    progress: &'a dyn Progress,
+    done: Pruned,
+}
+
+impl Work<'_> {
+    /// Deletes the headers whose time is over; returns the snapshots that stay, for whatever reason.
+    async fn headers(
+        &mut self,
+        all: &Everything,
+        snapshots: &[crate::format::header::VerifiedHeader],
+    ) -> Result<BTreeSet<SnapshotId>> {
+        let mut staying = BTreeSet::new();
+        let by_id: ById<'_> = snapshots.iter().map(|s| (s.id, s)).collect();
+        let mut newest: BTreeMap<(&Name, &Name, bool), usize> = BTreeMap::new();
+        let mut over = Vec::new();
+        for snapshot in snapshots.iter().rev() {
+            let header = &snapshot.header;
+            let honest = !snapshot.standing.suspect;
+            // Headers that no honest run makes are counted apart, so that they take no place of those that one did.
+            let sound = wrong(snapshot, &by_id).is_none();
+            let place = newest.entry((&header.writer, &header.source, sound)).or_default();
+            *place += usize::from(honest);
+            let kept = honest && *place <= KEEP_NEWEST;
+            // Nobody is promised more than the root allows.
+            let ends = header.expires_at.max(header.floor_until).min(longest(self.vault, snapshot));
+            if kept || ends + self.grace > self.now {
+                staying.insert(snapshot.id);
+            } else {
+                over.push(snapshot);
+            }
+        }
+        for snapshot in over {
+            let key = layout::header(&snapshot.header.writer, snapshot.header.seq, &snapshot.id);
+            let Some((key, _)) = all.get_key_value(&key) else { continue };
+            if !self.objects(all, vec![key], "snapshots").await? {
+                staying.insert(snapshot.id);
+            }
+        }
+        Ok(staying)
+    }
+
+    /// Deletes every version of these keys whose lock has ended long enough ago; says whether all of them could go.
+    async fn objects(&mut self, all: &Everything, keys: Vec<&Key>, kind: &'static str) -> Result<bool> {
+        let versions = keys.iter().flat_map(|key| all.get(*key).into_iter().flatten().map(|stored| (*key, stored)));
+        let store = &*self.vault.store;
+        let looked: Vec<_> = stream::iter(versions)
+            .map(|(key, stored)| async move {
+                // A marker has no lock and no lock to read.
+                let lock = if stored.marker { Ok(None) } else { store.lock_of(key, stored.version.as_ref()).await };
+                (Doomed { key, stored, kind }, lock)
+            })
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        let (mut ready, mut markers, mut every) = (Vec::new(), Vec::new(), true);
+        for (doomed, lock) in looked {
+            let lock = match lock {
+                Err(error) if error.is_not_found() => continue,
+                other => other?,
+            };
+            let free = lock.map_or(doomed.stored.modified + UNLOCKED.max(self.grace), |lock| lock.until + self.grace);
+            if free > self.now {
+                every = false;
+                self.done.waiting.versions += 1;
+                self.done.waiting.bytes += doomed.stored.bytes;
+                self.done.next = Some(self.done.next.map_or(free, |next| next.min(free)));
+            } else if doomed.stored.marker {
+                markers.push(doomed);
+            } else {
+                ready.push(doomed);
+            }
+        }
+        // A header goes whole or stays whole: its true version is the oldest, and without it nobody could read the rest.
+        let whole = kind == "snapshots";
+        if whole && !every {
+            return Ok(false);
+        }
+        self.progress.phase("deleting", None);
+        for doomed in ready.into_iter().rev() {
+            every &= self.delete(&doomed).await?;
+            if whole && !every {
+                return Ok(false);
+            }
+        }
+        // A marker hides whatever is left of its key, so it goes last and only if nothing is.
+        for doomed in markers.into_iter().filter(|_| every) {
+            self.delete(&Doomed { kind: "markers", ..doomed }).await?;
+        }
+        Ok(every)
+    }
+
+    /// Deletes one version; `false` if the store refuses, which is told.
+    async fn delete(&mut self, doomed: &Doomed<'_>) -> Result<bool> {
+        if self.cancel.is_cancelled() {
+            return Err(VaultError::cancelled());
+        }
+        if let Some(deleter) = self.deleter {
+            match deleter.delete_version(doomed.key, doomed.stored.version.as_ref()).await {
+                Ok(()) => {}
+                Err(error) if error.is_not_found() => return Ok(true),
+                Err(error) if matches!(error.kind, StoreErrorKind::Locked | StoreErrorKind::Denied) => {
+                    self.refused(doomed, &error);
+                    return Ok(false);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let count = self.done.deleted.entry(doomed.kind).or_default();
+        count.versions += 1;
+        count.bytes += doomed.stored.bytes;
+        Ok(true)
+    }
+
+    fn refused(&mut self, doomed: &Doomed<'_>, error: &StoreError) {
+        self.done.refused += 1;
+        if self.done.refused <= SHOWN {
+            let version = doomed.stored.version.as_ref().map_or("", Version::as_str);
+            let what = format!("the store refuses to delete version {version} of it: {error}");
+            self.done.findings.push(Finding::new(Severity::Warning, "prune.refused", what).on(doomed.key));
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Extending locks while snapshots need them: by signed headers alone, version by version.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    AT_ONCE, Everything, Stored, everything,
+    needs::{Need, Needs},
+    sound::{longest, wrong},
+};
+use crate::{
+    codec::hash,
+    format::{
+        certificate::Certificate,
+        descriptor::Descriptor,
+        dsse::Envelope,
+        epoch::EpochRecord,
+        header::VerifiedHeader,
+        layout::{self, ObjectName},
+    },
+    model::{Cancel, Finding, Key, Lock, Name, Progress, Severity, SnapshotId, Span, Time},
+    store::{ObjectStore, StoreErrorKind, Version},
+    vault::{Result, Vault, VaultError, snapshots},
+};
+
+/// Locks are extended to ends this far apart, so that what is needed a day longer each day is extended once a month.
+const GENERATION: Span = Span::days(30);
+/// A lock is extended when it ends within this time.
+const LEAD: Span = Span::days(7);
+
+/// What was done, or would be.
+#[derive(Debug, Default)]
+pub struct Renewed {
+    /// Snapshots whose locks are kept.
+    pub snapshots: u64,
+    /// Headers that nothing is extended for.
+    pub refused: u64,
+    /// Objects that live snapshots and the vault itself need.
+    pub objects: u64,
+    /// Calls that listed or read: locks, headers, pages, and objects whose versions had to be told apart.
+    pub reads: u64,
+    /// Calls that extended a lock.
+    pub updates: u64,
+    /// Bytes of the objects whose locks were extended.
+    pub bytes: u64,
+    /// For how long they were: bytes times seconds.
+    pub byte_seconds: f64,
+    /// The furthest end of a lock that was set.
+    pub extended_until: Option<Time>,
+    /// The first end of a lock among all that is needed, afterwards.
+    pub weakest_lock: Option<Time>,
+    /// What was found.
+    pub findings: Vec<Finding>,
+}
+
+/// One object whose lock falls short.
+struct Due {
+    key: Key,
+    version: Option<Version>,
+    bytes: u64,
+    until: Time,
+    now: Option<Lock>,
+}
+
+/// Extends the locks of what live snapshots need, or with `dry_run` only says what is due. Does the same when it is run
+/// again, and then finds nothing due.
+///
+/// # Errors
+/// If the store can't be listed or read.
+pub async fn renew(vault: &Vault, dry_run: bool, progress: &dyn Progress, cancel: &Cancel) -> Result<Renewed> {
+    let store = &*vault.store;
+    progress.phase("reading headers", None);
+    let listing = snapshots::list(vault).await?;
+    let now = store.server_time().await?;
+    let mut done = Renewed { findings: vault.findings.clone(), ..Renewed::default() };
+    done.findings.extend(listing.findings);
+    let wanted = wanted(vault, &listing.snapshots, now, &mut done);
+    let mut needs = Needs::default();
+    for (snapshot, until) in &wanted {
+        needs.add(vault, snapshot, *until).await?;
+    }
+    done.snapshots = wanted.len() as u64;
+    done.findings.append(&mut needs.findings);
+    let all = everything(store).await?;
+    done.reads += listing.snapshots.len() as u64 + all.len().div_ceil(1000) as u64;
+    let furthest = wanted.iter().map(|(_, until)| *until).max().unwrap_or(now);
+    let cap = now + vault.descriptor.lock.max_lock;
+    progress.phase("reading locks", None);
+    let mut due = metadata(vault, &all, furthest, cap, &mut done).await?;
+    let data: Vec<_> = stream::iter(needs.objects)
+        .map(|(key, need)| {
+            let stored = all.get(&key).map_or(&[][..], Vec::as_slice);
+            async move { (look(store, &key, &need, stored, now, cap).await, key) }
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    for (looked, key) in data {
+        if cancel.is_cancelled() {
+            return Err(VaultError::cancelled());
+        }
+        done.take(looked?, key, &mut due);
+    }
+    if dry_run {
+        for one in &due {
+            done.extended(one, one.until);
+        }
+        return Ok(done);
+    }
+    progress.phase("extending locks", None);
+    extend(vault, due, cancel, &mut done).await?;
+    Ok(done)
+}
+
+/// What looking at an object told.
+enum Looked {
+    /// No version has the bytes that were signed.
+    Lost,
+    /// Its lock, whether that must be extended and to when, and how many calls it took.
+    Seen { version: Option<Version>, bytes: u64, lock: Option<Lock>, until: Option<Time>, reads: u64 },
+}
+
+impl Renewed {
+    fn take(&mut self, looked: Looked, key: Key, due: &mut Vec<Due>) {
+        self.objects += 1;
+        let Looked::Seen { version, bytes, lock, until, reads } = looked else {
+            let what = "no version of this object has the bytes that a live snapshot needs";
+            self.findings.push(Finding::new(Severity::Error, "object.lost", what).on(key));
+            return;
+        };
+        self.reads += reads;
+        if let Some(until) = until {
+            due.push(Due { key, version, bytes, until, now: lock });
+        } else if let Some(lock) = lock {
+            self.holds(lock.until);
+        }
+    }
+
+    fn holds(&mut self, until: Time) {
+        self.weakest_lock = Some(self.weakest_lock.map_or(until, |weakest| weakest.min(until)));
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "an estimate for people")]
+    fn extended(&mut self, due: &Due, until: Time) {
+        self.updates += 1;
+        self.bytes += due.bytes;
+        let from = due.now.map_or(until, |lock| lock.until);
+        self.byte_seconds += due.bytes as f64 * until.since(from).as_seconds() as f64;
+        self.extended_until = self.extended_until.max(Some(until));
+        self.holds(until);
+    }
+}
+
+/// The snapshots to keep locked and until when: all whose time is not over, and the newest of each source anyway.
+fn wanted<'a>(
+    vault: &Vault,
+    all: &'a [VerifiedHeader],
+    now: Time,
+    done: &mut Renewed,
+) -> Vec<(&'a VerifiedHeader, Time)> {
+    let by_id: HashMap<SnapshotId, &VerifiedHeader> = all.iter().map(|s| (s.id, s)).collect();
+    let mut newest: BTreeMap<(&Name, &Name), SnapshotId> = BTreeMap::new();
+    let mut good = Vec::new();
+    for snapshot in all {
+        if let Some(why) = wrong(snapshot, &by_id) {
+            done.refused += 1;
+            let what = format!("nothing is extended for this header: {why}");
+            done.findings.push(Finding::new(Severity::Warning, "header.refused", what).of(snapshot.id));
+            continue;
+        }
+        newest.insert((&snapshot.header.writer, &snapshot.header.source), snapshot.id);
+        good.push(snapshot);
+    }
+    let mut wanted = Vec::new();
+    for snapshot in good {
+        let most = longest(vault, snapshot);
+        let mut until = snapshot.header.expires_at;
+        if until > most {
+            let what = format!("this header asks to be kept until {until}; the root allows no more than {most}");
+            done.findings.push(Finding::new(Severity::Warning, "header.greedy", what).of(snapshot.id));
+            until = most;
+        }
+        if newest.get(&(&snapshot.header.writer, &snapshot.header.source)) == Some(&snapshot.id) {
+            until = until.max(now + LEAD);
+        }
+        if until > now {
+            wanted.push((snapshot, until));
+        }
+    }
+    wanted
+}
+
+/// Finds the version that was signed, reads its lock, and says whether that must be extended.
+async fn look(
+    store: &dyn ObjectStore,
+    key: &Key,
+    need: &Need,
+    stored: &[Stored],
+    now: Time,
+    cap: Time,
+) -> Result<Looked> {
+    let mut reads = 1;
+    let Some(found) = signed_version(store, key, need, stored, &mut reads).await? else { return Ok(Looked::Lost) };
+    let lock = store.lock_of(key, found.version.as_ref()).await?;
+    let ends = lock.map_or(now, |lock| lock.until);
+    let due = ends < need.until && ends < now + LEAD;
+    let until = due.then(|| generation(need.until).min(cap)).filter(|until| *until > ends);
+    Ok(Looked::Seen { version: found.version.clone(), bytes: found.bytes, lock, until, reads })
+}
+
+/// The version whose bytes are those that were signed. Where there is one only, and it is the one that the writer was
+/// told of, nobody put another; else the bytes decide. A newer one that somebody put is never taken for it.
+async fn signed_version<'a>(
+    store: &dyn ObjectStore,
+    key: &Key,
+    need: &Need,
+    stored: &'a [Stored],
+    reads: &mut u64,
+) -> Result<Option<&'a Stored>> {
+    let fits = |s: &&Stored| !s.marker && need.bytes.is_none_or(|bytes| bytes == s.bytes);
+    let single = stored.iter().filter(|s| !s.marker).count() == 1;
+    let hinted = |s: &Stored| s.version.as_ref().map(Version::as_str) == need.hint.as_deref();
+    let mut candidates: Vec<&Stored> = stored.iter().filter(fits).collect();
+    if let Some(only) = candidates.first().filter(|s| single && (need.header || hinted(s))) {
+        return Ok(Some(only));
+    }
+    candidates.sort_by_key(|s| !hinted(s));
+    for candidate in candidates {
+        *reads += 1;
+        match store.get(key, candidate.version.as_ref(), None).await {
+            Ok(bytes) if hash::hash(&bytes) == need.hash => return Ok(Some(candidate)),
+            Ok(_) => {}
+            Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Corrupt) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
+/// The end of the generation in which `until` lies.
+fn generation(until: Time) -> Time {
+    let length = i64::try_from(GENERATION.as_seconds()).unwrap_or(i64::MAX);
+    let whole = until.unix() / length + i64::from(until.unix() % length > 0);
+    Time::from_unix(whole.saturating_mul(length))
+}
+
+/// The descriptor, the root and epoch records and the certificates, as far as the root vouches for them: they are kept
+/// beyond everything else.
+async fn metadata(vault: &Vault, all: &Everything, furthest: Time, cap: Time, done: &mut Renewed) -> Result<Vec<Due>> {
+    let mut due = Vec::new();
+    for (key, stored) in all {
+        let Some(
+            is @ (ObjectName::Descriptor | ObjectName::Root(_) | ObjectName::Epoch(..) | ObjectName::Certificate(..)),
+        ) = layout::parse(key.as_str())
+        else {
+            continue;
+        };
+        for version in stored.iter().filter(|s| !s.marker) {
+            done.reads += 1;
+            let bytes = vault.store.get(key, version.version.as_ref(), None).await?;
+            if !vouched(vault, &is, &bytes) {
+                continue;
+            }
+            let lock = vault.store.lock_of(key, version.version.as_ref()).await?;
+            let until = generation(furthest + GENERATION).min(cap);
+            let short = lock.is_none_or(|lock| lock.until < furthest.min(cap));
+            let looked = Looked::Seen {
+                version: version.version.clone(),
+                bytes: version.bytes,
+                lock,
+                until: short.then_some(until),
+                reads: 1,
+            };
+            done.take(looked, key.clone(), &mut due);
+            break;
+        }
+    }
+    Ok(due)
+}
+
+/// Whether these bytes are what this vault's root signed or named.
+fn vouched(vault: &Vault, is: &ObjectName, bytes: &[u8]) -> bool {
+    let (root, id) = (&vault.descriptor.root, vault.descriptor.vault);
+    match is {
+        ObjectName::Descriptor => Envelope::decode::<Descriptor>(bytes)
+            .and_then(|envelope| Descriptor::open(&envelope))
+            .is_ok_and(|descriptor| descriptor.vault == id),
+        ObjectName::Root(hash) => hash::hash(bytes) == *hash && vault.descriptor.root_records.contains(hash),
+        ObjectName::Epoch(.., hash) => {
+            hash::hash(bytes) == *hash
+                && Envelope::decode::<EpochRecord>(bytes).is_ok_and(|e| e.open::<EpochRecord>(root, id).is_ok())
+        }
+        ObjectName::Certificate(.., hash) => {
+            hash::hash(bytes) == *hash
+                && Envelope::decode::<Certificate>(bytes).is_ok_and(|e| e.open::<Certificate>(root, id).is_ok())
+        }
+        _ => false,
+    }
+}
+
+/// Extends each, one update of a version at a time, and holds what is read back against what was asked.
+async fn extend(vault: &Vault, due: Vec<Due>, cancel: &Cancel, done: &mut Renewed) -> Result<()> {
+    let mode = vault.descriptor.lock.mode;
+    let results: Vec<_> = stream::iter(due)
+        .map(|one| async move {
+            if cancel.is_cancelled() {
+                return Err(VaultError::cancelled());
+            }
+            let wanted = Lock { mode, until: one.until };
+            let result = vault.store.extend_lock(&one.key, one.version.as_ref(), wanted).await;
+            Ok((one, result))
+        })
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    for (one, result) in results {
+        match result {
+            Ok(lock) if lock.until >= one.until && lock.mode.covers(mode) => done.extended(&one, lock.until),
+            Ok(lock) => {
+                done.holds(lock.until);
+                let what = format!("this lock was to be extended until {}, and ends {}", one.until, lock.until);
+                done.findings.push(Finding::new(Severity::Weak, "lock.short", what).on(&one.key));
+            }
+            Err(error) => {
+                done.holds(one.now.map_or(Time::from_unix(0), |lock| lock.until));
+                let what = format!("its lock could not be extended: {error}");
+                done.findings.push(Finding::new(Severity::Weak, "lock.refused", what).on(&one.key));
+            }
+        }
+    }
+    Ok(())
+}

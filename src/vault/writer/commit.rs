@@ -1,0 +1,228 @@
+//! The end of a run: indexes, pages, the locks of all of it read back, and last of all the header.
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{Committed, Run, dedup::Outcome};
+use crate::{
+    catalog::{Catalog, CatalogError, Kept, Memory, ObjectRow, PackNo, PackRow, RunRow},
+    format::{
+        FORMAT,
+        header::{Header, Totals, VerifiedHeader},
+        layout,
+    },
+    model::{Key, Lock, Time},
+    store::{Payload, Put, StoreError, StoreErrorKind, Version},
+    vault::{VaultError, VaultErrorKind, fetch},
+};
+
+/// How many locks are read at once.
+const READ_BACK: usize = 16;
+/// How often an object of a fixed name is put before the run gives up.
+const ATTEMPTS: usize = 3;
+
+/// Everything that the snapshot needs besides its packs, and what it cost.
+#[derive(Default)]
+pub(super) struct Closure {
+    objects: Vec<(Key, Option<String>)>,
+    /// Bytes that were put in this part of the run.
+    pub(super) stored: u64,
+}
+
+impl Closure {
+    /// Adds an object that is stored.
+    pub(super) fn existing(&mut self, row: &ObjectRow) {
+        if let Ok(key) = row.key.parse() {
+            self.objects.push((key, row.version.clone()));
+        }
+    }
+}
+
+/// An object that is now stored under its name.
+pub(super) struct Stored {
+    pub(super) version: Option<String>,
+    pub(super) lock: Option<Lock>,
+}
+
+/// Remembers a snapshot that was made.
+fn update(
+    catalog: &mut Catalog,
+    indexed: &[PackNo],
+    run: &RunRow,
+    left: Option<(serde_json::Value, Vec<Kept>)>,
+    floor: Time,
+) -> Result<(), CatalogError> {
+    catalog.mark_indexed(indexed)?;
+    catalog.record_run(run)?;
+    let Some((note, streams)) = left else { return Ok(()) };
+    let memory = Memory { snapshot: run.snapshot, floor, note: note.to_string(), streams };
+    catalog.remember(&run.source, &memory)
+}
+
+impl Run<'_> {
+    /// Writes what names and finds the packs of `outcome`, proves that all of it is locked, and commits.
+    pub(super) fn commit(&self, catalog: &mut Catalog, outcome: Outcome) -> Result<Committed, VaultError> {
+        self.stop_if_asked()?;
+        self.place.progress.phase("committing", None);
+        let mut closure = Closure::default();
+        let indexed = self.indexes(catalog, &mut closure)?;
+        let packs = catalog.packs(outcome.packs.iter().copied())?;
+        let pages = self.pages(catalog, &packs, &mut closure)?;
+        self.read_back(catalog, &packs, &closure)?;
+        self.stop_if_asked()?;
+        let writer = &self.place.writer;
+        let header = Header {
+            format: FORMAT.to_owned(),
+            vault: writer.descriptor.vault,
+            writer: writer.name.clone(),
+            seq: self.heads.next_seq,
+            prev: self.heads.ids.clone(),
+            source: self.request.source.clone(),
+            kind: self.request.kind,
+            started_at: self.started_at,
+            claimed_at: self.place.clock.now(),
+            floor_until: self.locking.floor,
+            expires_at: self.retention.expires_at,
+            tier: self.retention.tier,
+            full_at: Some(self.retention.full_at),
+            pages,
+            indexes: indexed.live,
+            body: outcome.body,
+            totals: Totals {
+                bytes: outcome.counts.bytes_read,
+                streams: outcome.streams.len() as u64,
+                chunks: outcome.counts.chunks,
+                packs: packs.len() as u64,
+                packed: packs.iter().map(|p| p.bytes).sum(),
+            },
+            warnings: self.request.warnings.iter().cloned().chain(indexed.warnings).collect(),
+            features: Vec::new(),
+            descriptor: writer.embedded.descriptor.clone(),
+            certificate: writer.embedded.certificate.clone(),
+            epoch: writer.embedded.epoch.clone(),
+        };
+        let (id, public) = header.seal(&writer.signing_key)?;
+        // A header that readers would refuse must not be taken for a backup.
+        VerifiedHeader::open(public.bytes(), writer.descriptor.vault)?;
+        let key = layout::header(&writer.name, header.seq, &id);
+        let put = self.put_named(&key, &Payload::Public(public), &mut closure)?;
+        if !self.locking.suffices(put.lock) {
+            return Err(self.unprotected(&key, put.lock));
+        }
+        // From here on there is a snapshot. A catalog that can't be written costs space in the next run, not this one.
+        let bytes_stored = outcome.counts.bytes_stored + closure.stored;
+        let run = RunRow {
+            seq: header.seq,
+            snapshot: id,
+            source: header.source.clone(),
+            finished: header.claimed_at,
+            bytes_read: outcome.counts.bytes_read,
+            bytes_stored,
+        };
+        let mut warnings = outcome.warnings;
+        if let Err(error) = update(catalog, &indexed.packs, &run, outcome.left, header.floor_until) {
+            warnings.push(format!("the catalog could not be brought up to date: {error}"));
+        }
+        warnings.extend(self.tidy_cache(catalog));
+        Ok(Committed {
+            id,
+            header,
+            streams: outcome.streams,
+            warnings,
+            bytes_new: outcome.counts.bytes_new,
+            bytes_stored,
+            chunks_new: outcome.counts.chunks_new,
+            chunks_delta: outcome.counts.chunks_delta,
+        })
+    }
+
+    fn stop_if_asked(&self) -> Result<(), VaultError> {
+        if self.place.cancel.is_cancelled() { Err(VaultError::cancelled()) } else { Ok(()) }
+    }
+
+    /// Stores an object whose name follows from its bytes, and reads its lock back. A put that stays unanswered is
+    /// sent again as it is: if the name is then taken by these bytes, it had landed.
+    pub(super) fn put_named(&self, key: &Key, payload: &Payload, closure: &mut Closure) -> Result<Stored, VaultError> {
+        let store = &self.place.store;
+        let mut attempt = 1;
+        let version = loop {
+            match self.runtime.block_on(store.put_new(key, payload, self.locking.on_put)) {
+                Ok(Put::Created { version }) => {
+                    closure.stored += payload.bytes().len() as u64;
+                    break version.map(|v| v.as_str().to_owned());
+                }
+                Ok(Put::AlreadyThere) => {
+                    let hash = crate::codec::hash::hash(payload.bytes());
+                    self.runtime.block_on(fetch::by_hash(&**store, key, None, &hash))?;
+                    break None;
+                }
+                Err(error) if error.kind == StoreErrorKind::Unreachable && attempt < ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let lock = self.lock_or_extend(key, version.as_deref())?;
+        Ok(Stored { version, lock })
+    }
+
+    /// The lock of an object, extended first if it falls short and this run may extend it.
+    pub(super) fn lock_or_extend(&self, key: &Key, version: Option<&str>) -> Result<Option<Lock>, VaultError> {
+        let store = &self.place.store;
+        let version = version.map(Version::new);
+        let lock = match self.runtime.block_on(store.lock_of(key, version.as_ref())) {
+            Ok(lock) => lock,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        match self.locking.extend_to {
+            Some(wanted) if !self.locking.suffices(lock) => {
+                Ok(Some(self.runtime.block_on(store.extend_lock(key, version.as_ref(), wanted))?))
+            }
+            _ => Ok(lock),
+        }
+    }
+
+    /// Reads the lock of everything that the snapshot needs (G11). What falls short is noted in the catalog, so that
+    /// the next run stores it again.
+    fn read_back(&self, catalog: &mut Catalog, packs: &[PackRow], closure: &Closure) -> Result<(), VaultError> {
+        let store = &self.place.store;
+        let read = |key: Key, version: Option<String>| async move {
+            let version = version.map(Version::new);
+            let lock = match store.lock_of(&key, version.as_ref()).await {
+                Err(error) if error.is_not_found() => None,
+                other => Some(other?),
+            };
+            Ok::<_, StoreError>((key, lock))
+        };
+        let names = packs.iter().map(|p| (layout::pack(&self.place.writer.name, &p.id), p.version.clone()));
+        let all: Vec<(Key, Option<String>)> = names.chain(closure.objects.iter().cloned()).collect();
+        let locks: Vec<(Key, Option<Option<Lock>>)> = self
+            .runtime
+            .block_on(stream::iter(all).map(|(key, version)| read(key, version)).buffered(READ_BACK).try_collect())?;
+        let mut short = None;
+        for (at, (key, lock)) in locks.into_iter().enumerate() {
+            let Some(lock) = lock else {
+                if let Some(pack) = packs.get(at) {
+                    catalog.forget_pack(pack.no)?;
+                }
+                catalog.forget_object(key.as_str())?;
+                let what = "this object was stored and is gone; no header was written, the next run stores it again";
+                return Err(VaultError::new(VaultErrorKind::Damaged, what).on(key));
+            };
+            if !self.locking.suffices(lock) {
+                if let Some(pack) = packs.get(at) {
+                    catalog.set_lock(pack.no, lock)?;
+                }
+                catalog.forget_object(key.as_str())?;
+                short = Some(self.unprotected(&key, lock));
+            }
+        }
+        short.map_or(Ok(()), Err)
+    }
+
+    /// The error of an object whose lock does not reach the floor.
+    pub(super) fn unprotected(&self, key: &Key, lock: Option<Lock>) -> VaultError {
+        let has =
+            lock.map_or_else(|| "no lock".to_owned(), |l| format!("a {} lock until {}", l.mode.as_str(), l.until));
+        let what = format!("this object has {has}, but the snapshot promises {}", self.locking.floor);
+        VaultError::new(VaultErrorKind::Unprotected, what).on(key)
+    }
+}

@@ -1,0 +1,343 @@
+//! The writer: a source goes in, a snapshot comes out, or nothing.
+//!
+//! ```text
+//! intake ──► workers: hash ──► dedup ──► workers: compress ──► packer ──► workers: seal ──► upload
+//!  (thread)                   (catalog's thread)              (thread)                     (tasks)
+//!                                 ▲───────────────────────────────────── acknowledged ◄──────┘
+//! ```
+//! Then, on the catalog's thread: indexes, pages, the locks of all that the snapshot needs read back, and the header.
+
+mod bases;
+mod blocks;
+mod buffers;
+mod commit;
+mod dedup;
+mod index;
+mod intake;
+mod known;
+mod lists;
+mod memory;
+mod packer;
+mod pages;
+mod retention;
+mod shared;
+mod similar;
+mod stages;
+pub(crate) mod upload;
+mod workers;
+
+use std::{collections::HashMap, sync::Arc, thread};
+
+use crossbeam_channel::{bounded, unbounded};
+use tokio::{runtime::Handle, sync::mpsc};
+
+use super::{
+    VaultError, VaultErrorKind,
+    heads::Heads,
+    input::{Before, Reading},
+};
+use crate::{
+    catalog::{Bases, Catalog, Kept},
+    format::{
+        body::StreamRecord,
+        header::Header,
+        layout::{self, ObjectName},
+        writer_key::Writer,
+    },
+    model::{Cancel, Clock, LockBy, Name, PackId, Progress, SnapshotId, SourceKind, Span, Tiers, Time},
+    store::ObjectStore,
+};
+use bases::{BaseCache, Sketching};
+use blocks::{BlockMaker, BlockNumbers};
+use buffers::Pool;
+use dedup::{Dedup, Outcome, Ports};
+use retention::Retention;
+use shared::Shared;
+use similar::Similar;
+pub use similar::refill_features;
+use stages::Tokens;
+use upload::{Locking, Target};
+
+/// Buffers between the source and the compressors: 4 MiB each with the default chunk sizes.
+const BUFFERS: usize = 6;
+/// Works being compressed, or compressed and not yet packed: 4 MiB each at most before and after.
+const BLOCKS: usize = 7;
+/// Packs being sealed or put, each held twice: its blocks and its sealed bytes. One more is being filled.
+const PACKS: usize = 2;
+/// How far the host's clock may be off the store's.
+const MAX_SKEW: Span = Span::seconds(300);
+
+/// Where a writer works: its vault, its keys and its memory.
+pub struct Workplace {
+    /// The vault's store.
+    pub store: Arc<dyn ObjectStore>,
+    /// The writer's keys.
+    pub writer: Arc<Writer>,
+    /// The writer's own clock, for what it claims.
+    pub clock: Arc<dyn Clock>,
+    /// Told of the progress.
+    pub progress: Arc<dyn Progress>,
+    /// Asks the run to stop.
+    pub cancel: Cancel,
+}
+
+/// What to back up, and how.
+pub struct Request {
+    /// The source's name.
+    pub source: Name,
+    /// What kind of source it is.
+    pub kind: SourceKind,
+    /// How long to promise; at most what the vault's policy says.
+    pub keep: Option<Span>,
+    /// What the first snapshots of weeks, months and years are kept for.
+    pub tiers: Tiers,
+    /// How often everything is stored anew, without trusting what the catalog knows; never where there is none.
+    pub full_every: Option<Span>,
+    /// Whether a source that gives nothing is right.
+    pub allow_empty: bool,
+    /// The zstd level.
+    pub level: i32,
+    /// The cache of what chunks may be stored as deltas of; without one there are none.
+    pub bases: Option<Arc<Bases>>,
+    /// What the header is to warn of.
+    pub warnings: Vec<String>,
+}
+
+/// A snapshot that was committed.
+#[derive(Debug)]
+pub struct Committed {
+    /// The snapshot's id.
+    pub id: SnapshotId,
+    /// Its header.
+    pub header: Header,
+    /// Its streams.
+    pub streams: Vec<StreamRecord>,
+    /// What the source warned of.
+    pub warnings: Vec<String>,
+    /// Bytes of chunks that were not known.
+    pub bytes_new: u64,
+    /// All bytes that the run put into the vault.
+    pub bytes_stored: u64,
+    /// Chunks that were not known.
+    pub chunks_new: u64,
+    /// Chunks stored as deltas.
+    pub chunks_delta: u64,
+}
+
+/// Backs one source up. Blocks; to be called on a thread that may, with the runtime that the store's calls run on.
+///
+/// # Errors
+/// If anything fails there is no snapshot, every earlier one is as it was, and what was uploaded is found again by the
+/// next run.
+pub fn backup(
+    place: &Workplace,
+    runtime: &Handle,
+    catalog: &mut Catalog,
+    request: Request,
+    reading: Box<dyn Reading>,
+) -> Result<Committed, VaultError> {
+    backup_from(place, runtime, catalog, request, |_| Ok(reading))
+}
+
+/// As [`backup`], with a source that is opened once it is known what its last run left.
+///
+/// # Errors
+/// As [`backup`], and if `open` fails.
+pub fn backup_from<E: From<VaultError>>(
+    place: &Workplace,
+    runtime: &Handle,
+    catalog: &mut Catalog,
+    request: Request,
+    open: impl FnOnce(Option<Before>) -> Result<Box<dyn Reading>, E>,
+) -> Result<Committed, E> {
+    let run = Run::begin(place, runtime, catalog, request)?;
+    let (before, kept) = run.before(catalog)?.unzip();
+    let reading = open(before)?;
+    Ok(run.make(catalog, reading, kept.unwrap_or_default())?)
+}
+
+/// One run of one source.
+struct Run<'a> {
+    place: &'a Workplace,
+    runtime: &'a Handle,
+    request: Request,
+    heads: Heads,
+    started_at: Time,
+    locking: Locking,
+    listed: HashMap<PackId, u64>,
+    retention: Retention,
+    cache: Option<Arc<BaseCache>>,
+}
+
+impl<'a> Run<'a> {
+    fn begin(
+        place: &'a Workplace,
+        runtime: &'a Handle,
+        catalog: &mut Catalog,
+        request: Request,
+    ) -> Result<Self, VaultError> {
+        let store = &place.store;
+        let started_at = runtime.block_on(store.server_time())?;
+        refuse_skew(store.traits().trusted_time, place.clock.now(), started_at)?;
+        let policy = &place.writer.descriptor.lock;
+        let keep = request.keep.unwrap_or(policy.keep);
+        if keep > policy.keep {
+            let what = format!("keep = {keep} is more than the vault's policy promises ({})", policy.keep);
+            return Err(VaultError::new(VaultErrorKind::Invalid, what));
+        }
+        let explicit = policy.by == LockBy::Explicit || store.traits().explicit_locks;
+        let lock = explicit.then(|| policy.lock_from(started_at));
+        let locking = Locking { on_put: lock, floor: started_at + keep, mode: policy.mode, extend_to: lock };
+        let retention = Retention::decide(place, runtime, catalog, &request, (started_at, locking.floor))?;
+        let last = catalog.runs(None, 1)?.pop().map(|run| (run.seq, run.snapshot));
+        let heads = runtime.block_on(Heads::of(&**store, &place.writer, last))?;
+        let mut listed = HashMap::new();
+        runtime.block_on(store.list(&layout::own(layout::PACKS, &place.writer.name), &mut |entry| {
+            if let Some(ObjectName::Pack(_, id)) = layout::parse(&entry.key) {
+                listed.insert(id, entry.bytes);
+            }
+        }))?;
+        if retention.full {
+            // What is not listed is not built upon.
+            listed.clear();
+        }
+        let key = &place.writer.chunk_id_key;
+        let cache = request.bases.as_ref().map(|files| BaseCache::new(Arc::clone(files), key)).transpose()?;
+        let cache = cache.map(Arc::new);
+        Ok(Self { place, runtime, request, heads, started_at, locking, listed, retention, cache })
+    }
+
+    /// Reads the source, of whose last snapshot the streams in `kept` may be carried, and commits.
+    fn make(&self, catalog: &mut Catalog, reading: Box<dyn Reading>, kept: Vec<Kept>) -> Result<Committed, VaultError> {
+        let shared = Arc::new(Shared::new(Arc::clone(&self.place.progress), self.place.cancel.clone()));
+        let outcome = self.pipeline(catalog, reading, kept, &shared);
+        // The first failure is the cause; what the catalog's thread saw is often only its echo.
+        let outcome = match (shared.verdict(), outcome) {
+            (Err(cause), _) if cause.kind != VaultErrorKind::Cancelled || self.place.cancel.is_cancelled() => {
+                return Err(cause);
+            }
+            (_, outcome) => outcome?,
+        };
+        self.commit(catalog, outcome)
+    }
+
+    /// Runs all stages until the packs of the snapshot are acknowledged.
+    fn pipeline(
+        &self,
+        catalog: &mut Catalog,
+        mut reading: Box<dyn Reading>,
+        kept: Vec<Kept>,
+        shared: &Arc<Shared>,
+    ) -> Result<Outcome, VaultError> {
+        let Workplace { store, writer, .. } = self.place;
+        let (segments_in, segments) = unbounded();
+        let (hashed_in, hashed) = unbounded();
+        let (work_in, work) = unbounded();
+        let (packer_in, to_packer) = unbounded();
+        let (plans_in, plans) = unbounded();
+        let (sealed_in, sealed) = mpsc::unbounded_channel();
+        let (acknowledged_in, acknowledged) = unbounded();
+        let (finished_in, finished) = bounded(1);
+        let (stop_in, stop) = bounded(0);
+        let late = acknowledged.clone();
+        let sketching = Arc::new(Sketching::new(self.cache.is_some(), catalog.is_empty()));
+        let similar = Similar::new(self.cache.clone(), Arc::clone(&sketching));
+        let (name, to_epoch) = (writer.name.clone(), writer.pack_sealer.clone());
+        let target = Target { store: Arc::clone(store), writer: name, sealer: to_epoch, locking: self.locking };
+        let upload = self.runtime.spawn(upload::run(target, sealed, acknowledged_in, Arc::clone(shared)));
+        let bench = workers::Bench {
+            stop,
+            segments,
+            hashed: hashed_in,
+            work,
+            packer: packer_in.clone(),
+            plans,
+            sealed: sealed_in,
+            key: writer.chunk_id_key.clone(),
+            sealer: writer.pack_sealer.clone(),
+            level: self.request.level,
+            cache: self.cache.clone(),
+            sketching,
+        };
+        let params = writer.descriptor.chunker;
+        let stopper = reading.stopper();
+        let carried = reading.carried().map(|names| memory::named(&names, kept)).transpose()?;
+        // Not joined: a source may wait for data for ever, and the run must be able to end without it.
+        let failing = Arc::clone(shared);
+        spawn("intake", move || match intake::run(reading, params, &Pool::new(BUFFERS), &segments_in, &failing) {
+            Ok(end) => drop(finished_in.send(end)),
+            Err(error) => failing.fail(error),
+        })?;
+        let result = thread::scope(|scope| {
+            for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
+                let bench = bench.clone();
+                scope.spawn(|| workers::run(bench, shared).unwrap_or_else(|error| shared.fail(error)));
+            }
+            drop(bench);
+            let (permits, rooms) = (Tokens::new(PACKS), Pool::new(PACKS + 1));
+            scope.spawn(move || {
+                packer::run(&to_packer, (&permits, &rooms), &plans_in, shared)
+                    .unwrap_or_else(|error| shared.fail(error));
+            });
+            let ports = Ports { hashed, finished, packer: packer_in, acknowledged };
+            let result = self.dedup(catalog, shared, work_in, similar, carried).run(&ports);
+            if let Err(error) = &result {
+                shared.stop();
+                tracing::debug!(%error, "the run stops");
+            }
+            drop((stop_in, ports));
+            result
+        });
+        if let (Err(_), Some(stop)) = (&result, stopper) {
+            stop();
+        }
+        self.runtime.block_on(upload).map_err(|_| VaultError::stage_gone("uploading"))?;
+        // Packs that were on their way when the run failed: the next run uses them.
+        while let Ok(ack) = late.try_recv() {
+            dedup::record(catalog, &mut dedup::State::default(), ack)?;
+        }
+        result
+    }
+
+    fn dedup<'b>(
+        &self,
+        catalog: &'b mut Catalog,
+        shared: &'b Arc<Shared>,
+        work: crossbeam_channel::Sender<stages::Work>,
+        similar: Similar,
+        carried: Option<Vec<Kept>>,
+    ) -> Dedup<'b> {
+        let writer = &self.place.writer;
+        let known = self.known(catalog);
+        let (rooms, numbers) = (Arc::new(Pool::new(BLOCKS)), BlockNumbers::default());
+        let maker = |out| BlockMaker::new(out, Arc::clone(&rooms), Arc::clone(&numbers), Arc::clone(shared));
+        Dedup {
+            catalog,
+            known,
+            blocks: maker(work.clone()),
+            meta: maker(work),
+            key: writer.chunk_id_key.clone(),
+            params: writer.descriptor.chunker,
+            allow_empty: self.request.allow_empty,
+            carried,
+            shared,
+            similar,
+            state: dedup::State::default(),
+        }
+    }
+}
+
+/// Refuses a host whose clock is off by more than [`MAX_SKEW`], where the store's clock is a witness (G5).
+fn refuse_skew(witness: bool, here: Time, there: Time) -> Result<(), VaultError> {
+    let skew = here.since(there).max(there.since(here));
+    if !witness || skew <= MAX_SKEW {
+        return Ok(());
+    }
+    let what = format!("this host's clock says {here}, the store's {there}: they differ by {skew}");
+    Err(VaultError::new(VaultErrorKind::Clock, what))
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), VaultError> {
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
+    spawned.map(drop).map_err(|e| VaultError::new(VaultErrorKind::Failed, "cannot start a thread").because(e))
+}

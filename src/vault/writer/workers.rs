@@ -1,0 +1,201 @@
+//! The workers: as many threads as there are cores, which hash, compress and seal, whichever is due.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, never, select_biased};
+
+use super::{
+    bases::{BaseCache, Sketching},
+    buffers::Buffer,
+    intake::Segment,
+    shared::Shared,
+    stages::{Done, DoneBlock, Hashed, NewChunk, PackPlan, Resembling, SealedPack, ToPacker, Work, WorkKind},
+};
+use crate::{
+    codec::{
+        compress::{Codec, Compressor, DeltaMaker},
+        hash::ChunkIdKey,
+        seal::Sealer,
+        sketch::sketch,
+    },
+    format::pack::Block,
+    model::PackId,
+    vault::VaultError,
+};
+
+/// A delta is stored if it has at most half of what the chunk would add to a block. Deltas grow with the days, and one
+/// that has grown so far is better replaced by a new base.
+const CLEARLY: u64 = 2;
+
+/// What a worker takes from and gives to. Cloned for each worker.
+#[derive(Clone)]
+pub(super) struct Bench {
+    /// Closed when the run has failed, though the source may still be waiting for data.
+    pub(super) stop: Receiver<()>,
+    pub(super) segments: Receiver<Segment>,
+    pub(super) hashed: Sender<Hashed>,
+    pub(super) work: Receiver<Work>,
+    pub(super) packer: Sender<ToPacker>,
+    pub(super) plans: Receiver<PackPlan>,
+    pub(super) sealed: tokio::sync::mpsc::UnboundedSender<SealedPack>,
+    pub(super) key: ChunkIdKey,
+    pub(super) sealer: Sealer,
+    pub(super) level: i32,
+    /// Where there are to be deltas.
+    pub(super) cache: Option<Arc<BaseCache>>,
+    pub(super) sketching: Arc<Sketching>,
+}
+
+/// Works until there is nothing left to come.
+///
+/// # Errors
+/// If a codec fails.
+pub(super) fn run(mut bench: Bench, shared: &Shared) -> Result<(), VaultError> {
+    let mut compressor = Compressor::new(bench.level)?;
+    let mut scratch = Vec::new();
+    // Later stages first: what is nearly done frees the most memory.
+    let mut open = 3;
+    while open > 0 {
+        select_biased! {
+            recv(bench.stop) -> _ => return Ok(()),
+            recv(bench.plans) -> plan => if let Ok(plan) = plan {
+                shared.check()?;
+                let mut pack = seal(&bench.sealer, plan)?;
+                if let Some(cache) = &bench.cache {
+                    pack.kept = cache.keep(&pack.id, &pack.plan, &mut scratch);
+                }
+                let _ = bench.sealed.send(pack);
+            } else { bench.plans = never(); open -= 1; },
+            recv(bench.work) -> work => if let Ok(work) = work {
+                shared.check()?;
+                let _ = bench.packer.send(ToPacker::Done(compress(&bench, &mut compressor, work)?));
+            } else { bench.work = never(); open -= 1; },
+            recv(bench.segments) -> segment => if let Ok(segment) = segment {
+                shared.check()?;
+                let _ = bench.hashed.send(hash(&bench, segment));
+            } else { bench.segments = never(); open -= 1; },
+        }
+    }
+    Ok(())
+}
+
+fn hash(bench: &Bench, segment: Segment) -> Hashed {
+    let mut rest = segment.buffer.bytes();
+    let mut ids = Vec::with_capacity(segment.lengths.len());
+    let mut sketches = Vec::new();
+    let ahead = bench.sketching.ahead();
+    for length in &segment.lengths {
+        let (chunk, tail) = rest.split_at_checked(*length as usize).unwrap_or((rest, &[]));
+        ids.push(bench.key.id(chunk));
+        if ahead {
+            sketches.push(sketch(chunk));
+        }
+        rest = tail;
+    }
+    Hashed { segment, ids, sketches }
+}
+
+fn compress(bench: &Bench, compressor: &mut Compressor, work: Work) -> Result<Done, VaultError> {
+    let Work { seq, mut out, kind } = work;
+    let blocks = match kind {
+        WorkKind::Block(plain, chunks) => vec![block(bench, compressor, plain.bytes(), chunks, out.bytes_mut())?],
+        WorkKind::Deltas(buffer, chunks) => deltas(bench, compressor, &buffer, &chunks, out.bytes_mut())?,
+    };
+    Ok(Done { seq, blocks, bytes: out })
+}
+
+/// Appends one block to `out`.
+fn block(
+    bench: &Bench,
+    compressor: &mut Compressor,
+    plain: &[u8],
+    chunks: Vec<NewChunk>,
+    out: &mut Vec<u8>,
+) -> Result<DoneBlock, VaultError> {
+    let start = out.len();
+    let codec = compressor.compress(plain, out)?;
+    let mut sketches = Vec::new();
+    if chunks.iter().any(|new| new.sketch.is_some()) {
+        bench.sketching.compressed(codec != Codec::Raw);
+        // What does not shrink is not kept as a base: it would only push out what may serve.
+        if codec != Codec::Raw {
+            sketches = chunks.iter().map(|new| new.sketch).collect();
+        }
+    }
+    let chunks = chunks.into_iter().map(|new| new.chunk).collect();
+    let stored = short(out.len().saturating_sub(start));
+    let entry = Block { codec, stored, plain: short(plain.len()), base: None, chunks };
+    Ok(DoneBlock { entry, sketches })
+}
+
+/// Makes deltas of chunks that resemble others, and a block of those for which that does not pay.
+fn deltas(
+    bench: &Bench,
+    compressor: &mut Compressor,
+    buffer: &Buffer,
+    chunks: &[Resembling],
+    out: &mut Vec<u8>,
+) -> Result<Vec<DoneBlock>, VaultError> {
+    let mut blocks = Vec::with_capacity(chunks.len());
+    let (mut plain, mut whole) = (Vec::new(), Vec::new());
+    let cache = bench.cache.as_ref();
+    let mut rest = chunks;
+    while let Some(first) = rest.first() {
+        let home = cache.and_then(|cache| cache.home(&first.base));
+        let mut maker = DeltaMaker::new()?;
+        let mut done = 0;
+        // Neighbours mostly have their bases in one block, and these share a compressor.
+        for Resembling { new, range, base } in rest {
+            let source = buffer.bytes().get(range.clone()).unwrap_or_default();
+            let found = home.as_ref().and_then(|home| home.chunk(base).map(|bytes| (home, bytes)));
+            match found {
+                None if done > 0 => break,
+                Some((home, bytes)) if bench.key.id(bytes) == base.chunk => {
+                    let start = out.len();
+                    maker.delta(bytes, source, out)?;
+                    let stored = out.len().saturating_sub(start);
+                    let pays = stored as u64 * CLEARLY <= home.would_store(source.len());
+                    bench.sketching.tried(pays);
+                    if pays {
+                        let chunks = vec![new.chunk];
+                        let (stored, plain) = (short(stored), new.chunk.len);
+                        let entry = Block { codec: Codec::ZstdDelta, stored, plain, base: Some(base.chunk), chunks };
+                        blocks.push(DoneBlock { entry, sketches: Vec::new() });
+                    } else {
+                        out.truncate(start);
+                        plain.extend_from_slice(source);
+                        whole.push(*new);
+                    }
+                }
+                _ => {
+                    plain.extend_from_slice(source);
+                    whole.push(*new);
+                }
+            }
+            done += 1;
+        }
+        rest = rest.get(done..).unwrap_or_default();
+    }
+    if !whole.is_empty() {
+        blocks.push(block(bench, compressor, &plain, whole, out)?);
+    }
+    Ok(blocks)
+}
+
+/// A length in a pack, which is far below 4 GiB.
+fn short(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+/// Seals a pack. Every call makes other bytes, and so another name.
+pub(super) fn seal(sealer: &Sealer, plan: PackPlan) -> Result<SealedPack, VaultError> {
+    let directory = plan.directory.encode();
+    let directory_len = u32::try_from(directory.len()).unwrap_or(u32::MAX);
+    let mut stream = sealer.stream(plan.blocks.bytes().len() + directory.len() + 4)?;
+    stream.write(plan.blocks.bytes())?;
+    stream.write(&directory)?;
+    stream.write(&directory_len.to_le_bytes())?;
+    let file = stream.finish()?;
+    let id = PackId::from_bytes(*file.hash.as_bytes());
+    Ok(SealedPack { plan, id, sealed: file.sealed, header: file.header, kept: Vec::new() })
+}

@@ -1,0 +1,325 @@
+//! What a vault costs that has grown: packs, indexes, pages and headers of 1 TiB, without its data. Prints the time and
+//! the memory of each step.
+//!
+//!     cargo bench --bench scale -- --packs 32000 --snapshots 1000
+//!
+//! A pack is a few bytes here, which are all that looking after it needs. `TMPDIR` says where the vault goes.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "it measures, and ends where it can't"
+)]
+
+#[path = "../support/vault.rs"]
+mod vault_support;
+
+use std::{
+    env, fs, io,
+    sync::Arc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use strongroom::{
+    catalog::{Catalog, Kept, Memory, RunRow},
+    codec::{compress::Codec, hash, seal},
+    format::{
+        FORMAT,
+        header::{Header, ObjectRef, Totals},
+        index::{self, Binding, Section},
+        layout,
+        list::{self, ChunkRef},
+        pack::{Block, Directory},
+        page::{PACKS_PER_PAGE, PackRef, Page},
+    },
+    model::{Cancel, ChunkId, Clock, Key, Name, PackId, Silent, SnapshotId, SourceKind, Time, size::human},
+    source::{Facts, FileMeta, Incoming, Reading, Result as Read},
+    store::{ObjectStore, Payload, local::LocalStore},
+    vault::{
+        Vault, VaultError,
+        audit::{self, Depth, VerifyRequest},
+        rebuild, snapshots,
+        writer::{self, Request, Workplace},
+    },
+};
+use vault_support::{Made, make, noise, policy};
+
+/// Chunks of a pack, and blocks: 32 MiB of chunks of 128 KiB in blocks of 4 MiB.
+const CHUNKS: u64 = 256;
+const BLOCKS: u64 = 8;
+/// Bytes of sections in one index.
+const INDEX: usize = 56 << 20;
+
+struct Now;
+
+impl Clock for Now {
+    fn now(&self) -> Time {
+        Time::from_unix(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().try_into().unwrap())
+    }
+}
+
+/// What `--name N` says, or else `default`.
+fn option(name: &str, default: u64) -> u64 {
+    let mut args = env::args().skip_while(|arg| arg != name).skip(1);
+    args.next().map_or(default, |value| value.parse().expect("a number"))
+}
+
+/// Runs a step and tells its time, and the most memory that the process had meanwhile.
+fn step<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    // Forgets the peak so far.
+    let _ = fs::write("/proc/self/clear_refs", "5");
+    let began = Instant::now();
+    let done = work();
+    let seconds = began.elapsed().as_secs_f64();
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("?").trim();
+    println!("| {what} | {seconds:.2} s | {peak} |");
+    done
+}
+
+/// The chunk `no` of the pack `pack`.
+fn chunk(pack: u64, no: u64) -> ChunkRef {
+    let id = hash::hash(&(pack * CHUNKS + no).to_le_bytes());
+    ChunkRef { id: ChunkId::from_bytes(*id.as_bytes()), len: 128 << 10 }
+}
+
+fn directory(pack: u64) -> Directory {
+    let each = CHUNKS / BLOCKS;
+    let block = |at: u64| Block {
+        codec: Codec::Zstd,
+        stored: 2 << 20,
+        plain: u32::try_from(each * (128 << 10)).unwrap(),
+        base: None,
+        chunks: (at * each..(at + 1) * each).map(|no| chunk(pack, no)).collect(),
+    };
+    Directory { blocks: (0..BLOCKS).map(block).collect() }
+}
+
+/// The vault in the making.
+struct Large<'a> {
+    made: &'a Made,
+    runtime: &'a tokio::runtime::Handle,
+    pages: Vec<ObjectRef>,
+    indexes: Vec<ObjectRef>,
+    last: Option<SnapshotId>,
+    seq: u64,
+}
+
+impl Large<'_> {
+    fn put(&self, key: &Key, payload: &Payload) {
+        let lock = policy().lock_from(self.made.clock.now());
+        self.runtime.block_on(self.made.store.put_new(key, payload, Some(lock))).unwrap();
+    }
+
+    /// Stores packs, and the pages and indexes that tell of them.
+    fn fill(&mut self, packs: u64) {
+        let writer = &self.made.writer;
+        let (mut refs, mut sections, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for no in 0..packs {
+            let sealed = writer.pack_sealer.seal(&no.to_le_bytes()).unwrap();
+            let id = PackId::from_bytes(*hash::hash(sealed.bytes()).as_bytes());
+            let header = Bytes::copy_from_slice(&sealed.bytes()[..seal::header_len(sealed.bytes()).unwrap()]);
+            let sealed_len = sealed.bytes().len() as u64;
+            self.put(&layout::pack(&writer.name, &id), &Payload::Sealed(sealed));
+            refs.push(PackRef { id, bytes: sealed_len, version: None });
+            let section = Section { pack: id, sealed_len, version: None, header, directory: directory(no) };
+            let section = section.encode().unwrap();
+            bytes += section.len();
+            sections.push(section);
+            if bytes > INDEX || no + 1 == packs {
+                self.index(&sections);
+                (sections, bytes) = (Vec::new(), 0);
+            }
+        }
+        for some in refs.chunks(PACKS_PER_PAGE) {
+            let page = Page::new(self.made.id, writer.name.clone(), some.to_vec()).encode().unwrap();
+            let found = reference(page.bytes());
+            self.put(&layout::page(&writer.name, &found.hash), &Payload::Public(page));
+            self.pages.push(found);
+        }
+    }
+
+    fn index(&mut self, sections: &[Vec<u8>]) {
+        let writer = &self.made.writer;
+        let binding = Binding { vault: self.made.id, writer: writer.name.clone(), seq: self.seq };
+        let sections = sections.iter().map(Vec::as_slice);
+        let sealed = index::seal(&binding, sections, &writer.signing_key, &writer.index_sealer).unwrap();
+        let found = reference(sealed.bytes());
+        self.put(&layout::index(&writer.name, &found.hash), &Payload::Sealed(sealed));
+        self.indexes.push(found);
+    }
+
+    /// A snapshot that needs all of it.
+    fn commit(&mut self) {
+        let (writer, now) = (&self.made.writer, self.made.clock.now());
+        self.seq += 1;
+        let header = Header {
+            format: FORMAT.to_owned(),
+            vault: self.made.id,
+            writer: writer.name.clone(),
+            seq: self.seq,
+            prev: self.last.into_iter().collect(),
+            source: "large".parse().unwrap(),
+            kind: SourceKind::Path,
+            started_at: now,
+            claimed_at: now,
+            floor_until: policy().floor(now),
+            expires_at: policy().floor(now),
+            tier: None,
+            full_at: None,
+            pages: self.pages.clone(),
+            indexes: self.indexes.clone(),
+            body: vec![chunk(0, 0)],
+            totals: Totals::default(),
+            warnings: Vec::new(),
+            features: Vec::new(),
+            descriptor: writer.embedded.descriptor.clone(),
+            certificate: writer.embedded.certificate.clone(),
+            epoch: writer.embedded.epoch.clone(),
+        };
+        let (id, public) = header.seal(&writer.signing_key).unwrap();
+        self.put(&layout::header(&writer.name, self.seq, &id), &Payload::Public(public));
+        self.last = Some(id);
+    }
+}
+
+fn reference(bytes: &Bytes) -> ObjectRef {
+    ObjectRef { hash: hash::hash(bytes), bytes: bytes.len() as u64, version: None }
+}
+
+/// A source that leans on streams of its last snapshot, and gives one more.
+struct Leaning(Vec<Name>, Option<Vec<u8>>);
+
+impl Reading for Leaning {
+    fn carried(&mut self) -> Option<Vec<Name>> {
+        Some(self.0.clone())
+    }
+
+    fn next_stream(&mut self) -> Read<Option<Incoming>> {
+        Ok(self.1.take().map(|bytes| Incoming {
+            name: "new".parse().unwrap(),
+            path: None,
+            meta: FileMeta::default(),
+            expected: None,
+            reader: Box::new(io::Cursor::new(bytes)),
+        }))
+    }
+
+    fn finish(self: Box<Self>) -> Read<Facts> {
+        Ok(Facts::default())
+    }
+}
+
+/// Backs up 8 MiB of new data beside what `source` left.
+fn run(place: &Workplace, runtime: &tokio::runtime::Handle, catalog: &mut Catalog, source: &str, seed: u64) {
+    let request = Request {
+        source: source.parse().unwrap(),
+        kind: SourceKind::Git,
+        keep: None,
+        tiers: strongroom::model::Tiers::default(),
+        full_every: None,
+        allow_empty: false,
+        level: 2,
+        bases: None,
+        warnings: Vec::new(),
+    };
+    let done = writer::backup_from(place, runtime, catalog, request, |before| {
+        let names = before.map(|before| before.streams.into_keys().collect()).unwrap_or_default();
+        Ok::<_, VaultError>(Box::new(Leaning(names, Some(noise(seed, 8 << 20)))) as Box<dyn Reading>)
+    })
+    .unwrap();
+    println!(
+        "|   of {} in {} pages, {} indexes | | {} stored |",
+        human(done.header.totals.bytes),
+        done.header.pages.len(),
+        done.header.indexes.len(),
+        human(done.bytes_stored)
+    );
+}
+
+/// What a source is made to have left: all chunks, as streams of 4096 packs each.
+fn memory(packs: u64, snapshot: SnapshotId) -> Memory {
+    let streams = (0..packs.div_ceil(4096)).map(|part| {
+        let (mut chunks, mut bytes) = (Vec::new(), 0);
+        for pack in part * 4096..packs.min((part + 1) * 4096) {
+            for no in 0..CHUNKS {
+                let chunk = chunk(pack, no);
+                bytes += u64::from(chunk.len);
+                list::push(&mut chunks, chunk);
+            }
+        }
+        let name = format!("part-{part}").parse().unwrap();
+        Kept { name, path: None, bytes, blake3: hash::hash(b""), chunks }
+    });
+    Memory { snapshot, floor: Time::from_unix(0), note: "{}".to_owned(), streams: streams.collect() }
+}
+
+fn main() {
+    let (packs, headers) = (option("--packs", 500), option("--snapshots", 20));
+    let dir = tempfile::tempdir().unwrap();
+    let (vault_dir, state) = (dir.path().join("vault"), dir.path().join("state"));
+    fs::create_dir(&state).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let handle = runtime.handle();
+    let clock: Arc<dyn Clock> = Arc::new(Now);
+    let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::create(vault_dir, Arc::clone(&clock)).unwrap());
+    let made = handle.block_on(make(store, clock, policy()));
+    println!("{packs} packs, {} chunks, {headers} snapshots\n", packs * CHUNKS);
+    println!("| step | time | peak memory |\n| --- | --- | --- |");
+    let mut large = Large { made: &made, runtime: handle, pages: vec![], indexes: vec![], last: None, seq: 0 };
+    step("making the vault", || {
+        large.fill(packs);
+        large.commit();
+    });
+    let place = Workplace {
+        store: Arc::clone(&made.store),
+        writer: Arc::clone(&made.writer),
+        clock: Arc::clone(&made.clock),
+        progress: Arc::new(Silent),
+        cancel: Cancel::default(),
+    };
+    let mut catalog = Catalog::open(&state, made.id, &made.writer.name).unwrap().into_catalog();
+    let found = step("catalog rebuild", || rebuild::rebuild(&place, handle, &mut catalog).unwrap());
+    assert_eq!((found.packs, found.chunks), (packs, packs * CHUNKS));
+    let size: u64 = fs::read_dir(&state).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    println!("|   the catalog on disk | | {} |", human(size));
+    let look = |catalog: &mut Catalog, from: u64| {
+        let (mut out, mut known) = (Vec::new(), 0);
+        for pack in from..from + packs {
+            // As many at once as a segment has.
+            for part in 0..BLOCKS {
+                let each = CHUNKS / BLOCKS;
+                let ids: Vec<_> = (part * each..(part + 1) * each).map(|no| chunk(pack, no).id).collect();
+                catalog.lookup(&ids, &mut out).unwrap();
+                known += out.iter().flatten().count() as u64;
+            }
+        }
+        known
+    };
+    assert_eq!(step("looking all chunks up", || look(&mut catalog, 0)), packs * CHUNKS);
+    assert_eq!(step("looking as many unknown ones up", || look(&mut catalog, packs)), 0);
+    step("a run that needs nothing of it", || run(&place, handle, &mut catalog, "small", 1));
+    let snapshot = large.last.unwrap();
+    let source: Name = "large".parse().unwrap();
+    catalog.remember(&source, &memory(packs, snapshot)).unwrap();
+    let row = RunRow { seq: 1, snapshot, source, finished: made.clock.now(), bytes_read: 0, bytes_stored: 0 };
+    catalog.record_run(&row).unwrap();
+    step("a first run that needs all of it", || run(&place, handle, &mut catalog, "large", 2));
+    step("the next, with all locks known", || run(&place, handle, &mut catalog, "large", 3));
+    // After what the runs made.
+    large.seq += 3;
+    step("making the snapshots", || (0..headers).for_each(|_| large.commit()));
+    let vault = handle.block_on(Vault::open(Arc::clone(&made.store), Some(made.id))).unwrap();
+    let listed = step("snapshots", || handle.block_on(snapshots::list(&vault)).unwrap().snapshots.len());
+    assert_eq!(listed as u64, headers + 4);
+    let request = VerifyRequest::new(Depth::Locks);
+    let report = step("verify --depth locks", || {
+        handle.block_on(audit::verify(&vault, &request, Arc::new(Silent), &Cancel::default())).unwrap()
+    });
+    println!("\nfindings of verify: {}", report.findings.len());
+}

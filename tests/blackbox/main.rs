@@ -1,0 +1,25 @@
+//! The program as others meet it: the built binary, run on temporary directories by people in a hurry, on full disks, by
+//! accident twice, and killed at any moment.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::case_sensitive_file_extension_comparisons,
+    clippy::match_same_arms,
+    clippy::type_complexity,
+    clippy::print_stderr,
+    reason = "keys are spelled in lower case; tables of damages have arms and types of their own"
+)]
+
+mod asked_wrongly;
+mod contract;
+mod damage;
+mod full_disk;
+mod interrupted;
+mod killed;
+mod lab;
+mod memory;
+mod mount;
+mod repository;
+mod restored;
+mod secrets;
+mod sources;
+mod unwritable;

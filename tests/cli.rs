@@ -1,0 +1,25 @@
+//! The command line, as people and scripts use it.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "cli/backup.rs"]
+mod backup;
+#[path = "cli/config.rs"]
+mod config;
+#[path = "cli/contract.rs"]
+mod contract;
+#[path = "cli/evidence.rs"]
+mod evidence;
+#[path = "cli/init.rs"]
+mod init;
+#[path = "cli/interrupt.rs"]
+mod interrupt;
+#[path = "cli/member.rs"]
+mod member;
+#[path = "cli/restore.rs"]
+mod restore;
+#[path = "support/sandbox.rs"]
+mod sandbox;
+#[path = "cli/upkeep.rs"]
+mod upkeep;
+#[path = "cli/verify.rs"]
+mod verify;

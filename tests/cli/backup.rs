@@ -1,0 +1,194 @@
+//! `backup`, `snapshots` and `catalog rebuild`.
+
+use std::fs;
+
+use strongroom::{
+    catalog::RunLock,
+    model::{Name, VaultId},
+};
+
+use crate::sandbox::{Sandbox, noise};
+
+fn sources(sandbox: &Sandbox) {
+    let root = sandbox.path("data");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("one.sql"), noise(300_000, 1)).unwrap();
+    sandbox.configure(&format!(
+        "[[source]]\nname = \"files\"\nkind = \"path\"\npath = {:?}\n\
+         [[source]]\nname = \"bad\"\nkind = \"command\"\ncommand = [\"sh\", \"-c\", \"echo begun; exit 3\"]\n\
+         [[source]]\nname = \"dump\"\nkind = \"command\"\ncommand = [\"echo\", \"dump complete\"]\ntrailer = \"complete\"\n",
+        root.to_str().unwrap()
+    ));
+}
+
+#[test]
+fn the_document_holds_what_scripts_rely_on() {
+    let sandbox = Sandbox::with_vault();
+    let bytes = noise(2_000_000, 7);
+    let run = sandbox.writer_with(&["backup", "--name", "orders", "--stdin", "--json"], &bytes).ok();
+    let document = run.json();
+    assert_eq!(document["command"], "backup");
+    let snapshot = &document["result"]["snapshots"][0];
+    assert_eq!(snapshot["id"].as_str().unwrap().len(), 64);
+    assert_eq!((&snapshot["source"], &snapshot["kind"]), (&"orders".into(), &"stdin".into()));
+    assert_eq!(snapshot["bytes_read"], 2_000_000);
+    assert_eq!(snapshot["bytes_new"], 2_000_000);
+    assert!(snapshot["bytes_stored"].as_u64().unwrap() >= 2_000_000, "noise does not shrink");
+    assert_eq!(snapshot["chunks"], snapshot["chunks_new"]);
+    assert_eq!(snapshot["chunks_delta"], 0);
+    assert!(snapshot["duration_s"].as_f64().unwrap() > 0.0);
+    assert_eq!(snapshot["warnings"], serde_json::json!([]));
+    let floor = snapshot["floor_until"].as_str().unwrap();
+    assert!(floor.ends_with('Z') && snapshot["expires_at"].as_str().unwrap() >= floor);
+    let stream = &snapshot["streams"][0];
+    assert_eq!((&stream["name"], &stream["bytes"]), (&"stdin".into(), &2_000_000.into()));
+    let hash = strongroom::codec::hash::hash(&bytes).to_string();
+    assert_eq!(stream["blake3"], hash.as_str());
+
+    let listed = sandbox.reader(&["snapshots", "--json"]).ok().json();
+    let line = &listed["result"][0];
+    for field in ["id", "source", "kind", "floor_until", "expires_at"] {
+        assert_eq!(line[field], snapshot[field], "{field}");
+    }
+    assert_eq!((&line["writer"], &line["seq"], &line["bytes"]), (&"writer".into(), &1.into(), &2_000_000.into()));
+    assert!(line["created_at"].as_str().is_some());
+}
+
+#[test]
+fn the_same_again_stores_next_to_nothing() {
+    let sandbox = Sandbox::with_vault();
+    let bytes = noise(4_000_000, 3);
+    sandbox.backup("orders", &bytes);
+    let again = sandbox.writer_with(&["backup", "--name", "orders", "--stdin", "--json"], &bytes).ok().json();
+    let snapshot = &again["result"]["snapshots"][0];
+    assert_eq!(snapshot["bytes_new"], 0);
+    assert!(snapshot["bytes_stored"].as_u64().unwrap() < 16_384, "{snapshot}");
+}
+
+#[test]
+fn one_failed_source_stops_no_other() {
+    let sandbox = Sandbox::with_vault();
+    sources(&sandbox);
+    let document = sandbox.writer(&["backup", "--json"]).code(3).json();
+    let made: Vec<_> = document["result"]["snapshots"].as_array().unwrap().iter().map(|s| &s["source"]).collect();
+    assert_eq!(made, ["files", "dump"]);
+    assert_eq!(document["result"]["failed"][0]["source"], "bad");
+    assert_eq!(document["error"]["kind"], "some-sources-failed");
+    assert!(document["findings"][0]["message"].as_str().unwrap().contains("exit status 3"));
+    sandbox.writer(&["backup"]).code(3).says("failed: bad: ");
+
+    let only = sandbox.writer(&["backup", "bad", "--json"]).code(1).json();
+    assert_eq!(only["error"]["kind"], "source");
+    assert_eq!(only["result"]["snapshots"], serde_json::json!([]));
+    sandbox.writer(&["backup", "dump", "files"]).ok();
+    sandbox.writer(&["backup", "nope"]).code(2).says("files, bad, dump");
+    let listed = sandbox.reader(&["snapshots", "--source", "bad", "--json"]).ok().json();
+    assert_eq!(listed["result"], serde_json::json!([]), "a failed source makes no snapshot (G7)");
+}
+
+#[test]
+fn a_producer_that_fails_or_dies_makes_no_snapshot() {
+    let sandbox = Sandbox::with_vault();
+    sandbox.writer_with(&["backup", "--name", "x", "--stdin"], b"").code(1).says("--allow-empty");
+    sandbox.writer(&["backup", "--name", "x", "--", "true"]).code(1).says("--allow-empty");
+    sandbox.writer(&["backup", "--name", "x", "--", "sh", "-c", "echo much; exit 1"]).code(1).says("exit status 1");
+    sandbox.writer(&["backup", "--name", "x", "--", "no-such-program"]).code(1).says("no-such-program");
+    sandbox.writer(&["backup", "--name", "x", "--path", "/no/such/file"]).code(1).says("/no/such/file");
+    sandbox.writer(&["backup", "--name", "x", "--git", "/tmp"]).code(1);
+    assert_eq!(sandbox.reader(&["snapshots", "--json"]).ok().json()["result"], serde_json::json!([]));
+    sandbox.writer_with(&["backup", "--name", "x", "--stdin", "--allow-empty"], b"").ok();
+}
+
+#[test]
+fn compressed_input_is_stored_with_a_warning_of_what_it_costs() {
+    let sandbox = Sandbox::with_vault();
+    let rows: Vec<String> = noise(600_000, 5).chunks(20).map(|row| format!("row {row:02x?}\n")).collect();
+    let dump = sandbox.path("dump.sql");
+    let backup = |source: &str, script: &str| {
+        let dump = dump.to_str().unwrap();
+        let run = sandbox.writer(&["backup", "--name", source, "--json", "--", "sh", "-c", script, "sh", dump]).ok();
+        let snapshot = run.json()["result"]["snapshots"][0].clone();
+        (snapshot["bytes_stored"].as_u64().unwrap(), snapshot["warnings"].to_string())
+    };
+    let (plain, gzip) = ("cat \"$1\"", "gzip -c \"$1\"");
+    fs::write(&dump, rows.concat()).unwrap();
+    let first = [backup("plain", plain), backup("packed", gzip)];
+    assert_eq!(first[0].1, "[]");
+    for word in ["gzip data", "stored anew", "no `| gzip`", "KiB"] {
+        assert!(first[1].1.contains(word), "{word}: {}", first[1].1);
+    }
+    // That it is so: one row more at the beginning.
+    fs::write(&dump, ["one more\n", &rows.concat()].concat()).unwrap();
+    let second = [backup("plain", plain), backup("packed", gzip)];
+    assert!(second[0].0 * 4 < first[0].0, "{} of {} stored", second[0].0, first[0].0);
+    assert!(second[1].0 * 10 > first[1].0 * 9, "{} of {} stored", second[1].0, first[1].0);
+}
+
+#[test]
+fn two_runs_of_one_writer_are_kept_apart() {
+    let sandbox = Sandbox::with_vault();
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    let id: VaultId =
+        config.lines().find_map(|l| l.strip_prefix("id = \"")).unwrap().trim_end_matches('"').parse().unwrap();
+    let writer: Name = "writer".parse().unwrap();
+    let lock = RunLock::acquire(&sandbox.path("etc/state"), id, &writer).unwrap();
+    let args = ["backup", "--name", "x", "--path", "/etc/hostname", "--json"];
+    assert_eq!(sandbox.writer(&args).code(75).json()["error"]["kind"], "busy");
+    sandbox.writer(&["catalog", "rebuild"]).code(75).says("another run");
+    drop(lock);
+    sandbox.writer(&args).ok();
+}
+
+#[test]
+fn a_lost_catalog_is_told_and_comes_back() {
+    let sandbox = Sandbox::with_vault();
+    let bytes = noise(3_000_000, 5);
+    sandbox.backup("x", &bytes);
+    fs::remove_dir_all(sandbox.path("etc/state")).unwrap();
+    let rebuilt = sandbox.writer(&["catalog", "rebuild", "--json"]).ok().json();
+    assert_eq!(rebuilt["command"], "catalog rebuild");
+    assert!(rebuilt["result"]["chunks"].as_u64().unwrap() > 0);
+    let again = sandbox.writer_with(&["backup", "--name", "x", "--stdin", "--json"], &bytes).ok().json();
+    assert_eq!(again["result"]["snapshots"][0]["bytes_new"], 0);
+
+    fs::remove_dir_all(sandbox.path("etc/state")).unwrap();
+    let told = sandbox.writer_with(&["backup", "--name", "x", "--stdin"], &bytes).ok();
+    assert!(told.stderr.contains("catalog.lost") && told.stderr.contains("catalog rebuild"), "{}", told.stderr);
+
+    for entry in fs::read_dir(sandbox.path("etc/state")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "sqlite") {
+            fs::write(&path, "this is no database").unwrap();
+        }
+    }
+    sandbox.writer_with(&["backup", "--name", "x", "--stdin"], &bytes).ok().says("catalog.replaced");
+}
+
+#[test]
+fn the_writer_may_promise_less_than_the_policy_and_not_more() {
+    let sandbox = Sandbox::with_vault();
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    fs::write(sandbox.config(), config.replace("keep = \"35d\"", "keep = \"36d\"")).unwrap();
+    sandbox.writer_with(&["backup", "--name", "x", "--stdin"], b"bytes").code(2).says("36d");
+    fs::write(sandbox.config(), config.replace("keep = \"35d\"", "keep = \"1d\"")).unwrap();
+    sandbox.writer_with(&["backup", "--name", "x", "--stdin"], b"bytes").ok();
+}
+
+#[test]
+fn a_vault_that_was_swapped_is_not_written_to() {
+    let (sandbox, other) = (Sandbox::with_vault(), Sandbox::with_vault());
+    fs::remove_dir_all(sandbox.path("vault")).unwrap();
+    fs::rename(other.path("vault"), sandbox.path("vault")).unwrap();
+    let run = sandbox.writer_with(&["backup", "--name", "x", "--stdin", "--json"], b"bytes").code(4);
+    assert_eq!(run.json()["error"]["kind"], "untrusted");
+    assert!(!sandbox.path("vault/packs").exists());
+}
+
+#[test]
+fn quiet_runs_of_cron_say_nothing() {
+    let sandbox = Sandbox::with_vault();
+    let run = sandbox.writer_with(&["backup", "--name", "x", "--stdin", "-q"], b"bytes").ok();
+    assert_eq!((run.out(), run.stderr.as_str()), (String::new(), ""));
+    let run = sandbox.reader(&["snapshots", "-q", "--source", "x"]).ok();
+    assert!(run.out().contains("stdin"), "data that was asked for is shown");
+}

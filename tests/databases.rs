@@ -1,0 +1,12 @@
+//! Databases as sources, through the program, against the real things while others write to them.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "databases/mariadb.rs"]
+mod mariadb;
+#[path = "support/sandbox.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod sandbox;
+#[path = "support/mariadb.rs"]
+mod server;
+#[path = "databases/sqlite.rs"]
+mod sqlite;

@@ -1,0 +1,183 @@
+//! G5, cannot backdate: time is the store's.
+
+use std::sync::Arc;
+
+use strongroom::{
+    format::{header::Header, layout},
+    model::{Cancel, Clock, Silent, SnapshotId, Span, Time},
+    ops::snapshots::{Wanted, choose},
+    store::{ObjectStore, Payload, local::LocalStore, memory::MemoryStore},
+    vault::{Vault, snapshots, upkeep::renew::renew},
+};
+
+use crate::{
+    store_support::{HandClock, keys},
+    vault_support::{Made, make, policy, streams},
+};
+
+/// The clock of a host that is off.
+struct Off(Arc<HandClock>, i64);
+
+impl Clock for Off {
+    fn now(&self) -> Time {
+        Time::from_unix(self.0.now().unix() + self.1)
+    }
+}
+
+async fn host_off_by(seconds: i64) -> (Made, Time) {
+    let clock = HandClock::new();
+    let made = make(Arc::new(MemoryStore::new(clock.clone())), clock.clone(), policy()).await;
+    let now = clock.now();
+    (Made { clock: Arc::new(Off(clock, seconds)), ..made }, now)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g5_a_host_whose_clock_is_off_is_refused() {
+    for seconds in [-600, -301, 301, 600] {
+        let (made, _) = host_off_by(seconds).await;
+        let state = tempfile::tempdir().unwrap();
+        let error = made.backup(state.path(), "orders", streams([("a", vec![1; 9])])).await.unwrap_err();
+        assert!(error.to_string().contains("clock"), "{error}");
+        assert!(made.restore_all().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g5_a_snapshot_carries_the_stores_time() {
+    for seconds in [-299, 0, 299] {
+        let (made, now) = host_off_by(seconds).await;
+        let state = tempfile::tempdir().unwrap();
+        let header = made.backup(state.path(), "orders", streams([("a", vec![1; 9])])).await.unwrap().header;
+        assert_eq!((header.started_at, header.floor_until), (now, now + Span::days(35)));
+    }
+}
+
+/// A header like `old`, signed by its writer, with another start and another time of its making.
+async fn forge(made: &Made, old: &Header, started: Time, claimed: Time) -> SnapshotId {
+    let keep = old.floor_until.since(old.started_at);
+    let header = Header {
+        seq: old.seq + 1,
+        prev: Vec::new(),
+        started_at: started,
+        claimed_at: claimed,
+        floor_until: started + keep,
+        expires_at: started + keep,
+        ..old.clone()
+    };
+    let (id, public) = header.seal(&made.writer.signing_key).unwrap();
+    let key = layout::header(&made.writer.name, header.seq, &id);
+    made.store.put_new(&key, &Payload::Public(public), None).await.unwrap();
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g5_a_header_is_as_old_as_the_store_says() {
+    let clock = HandClock::new();
+    let memory = MemoryStore::new(clock.clone());
+    let made = make(Arc::new(memory.clone()), clock.clone(), policy()).await;
+    let state = tempfile::tempdir().unwrap();
+    let first = made.backup(state.path(), "orders", streams([("a", vec![1; 9])])).await.unwrap();
+    clock.pass(Span::days(1));
+    let second = made.backup(state.path(), "orders", streams([("a", vec![2; 9])])).await.unwrap();
+    clock.pass(Span::days(1));
+    // Whoever has the writer's key says what it likes: that it is a week old, and that it is of next week.
+    let now = clock.now();
+    let week = Span::days(7);
+    let back = Time::from_unix(now.unix() - i64::try_from(week.as_seconds()).unwrap());
+    let backdated = forge(&made, &first.header, back, back).await;
+    clock.pass(Span::seconds(60));
+    let postdated = forge(&made, &first.header, now + week, now + week).await;
+    clock.pass(Span::days(1));
+    let third = made.backup(state.path(), "orders", streams([("a", vec![3; 9])])).await.unwrap();
+    // An old header put once more is no newer for it.
+    let key = layout::header(&made.writer.name, first.header.seq, &first.id);
+    let bytes = made.store.get(&key, None, None).await.unwrap();
+    memory.overwrite(key.as_str(), bytes);
+
+    let vault = Vault::open(made.store.clone(), Some(made.id)).await.unwrap();
+    let listing = snapshots::list(&vault).await.unwrap();
+    let order: Vec<SnapshotId> = listing.snapshots.iter().map(|s| s.id).collect();
+    assert_eq!(order, [first.id, second.id, backdated, postdated, third.id]);
+    for (code, id) in [("header.backdated", backdated), ("header.postdated", postdated)] {
+        let told: Vec<_> = listing.findings.iter().filter(|f| f.code == code).collect();
+        assert!(matches!(told[..], [one] if one.snapshot == Some(id.to_string())), "{code}: {told:?}");
+    }
+    // Neither is taken for what was there at a time at which it was not.
+    let at = |at| Wanted::Latest { source: "orders".parse().unwrap(), at };
+    let chosen = |wanted| choose(listing.snapshots.clone(), &wanted).unwrap().snapshot.id;
+    assert_eq!(chosen(at(None)), third.id);
+    assert_eq!(chosen(at(Some(second.header.started_at))), second.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g5_a_copied_vault_is_told_once_and_ordered_by_its_claims() {
+    let clock = HandClock::new();
+    let made = make(Arc::new(MemoryStore::new(clock.clone())), clock.clone(), policy()).await;
+    let state = tempfile::tempdir().unwrap();
+    let mut ids = Vec::new();
+    for day in 1..4 {
+        ids.push(made.backup(state.path(), "orders", streams([("a", vec![day; 9])])).await.unwrap().id);
+        clock.pass(Span::days(1));
+    }
+    // The copy is made backwards, so that its own times are of no use.
+    let copy = MemoryStore::new(clock.clone());
+    for key in keys(&*made.store, "").await.into_iter().rev() {
+        let bytes = made.store.get(&key.parse().unwrap(), None, None).await.unwrap();
+        copy.overwrite(&key, bytes);
+        clock.pass(Span::seconds(1));
+    }
+    let vault = Vault::open(Arc::new(copy), Some(made.id)).await.unwrap();
+    let listing = snapshots::list(&vault).await.unwrap();
+    assert_eq!(listing.snapshots.iter().map(|s| s.id).collect::<Vec<_>>(), ids);
+    let codes: Vec<&str> = listing.findings.iter().map(|f| f.code.as_str()).collect();
+    assert_eq!(codes, ["vault.copied"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g5_the_newest_of_one_second_is_the_last_of_its_chain_though_numbers_are_used_up() {
+    let clock = HandClock::new();
+    let made = make(Arc::new(MemoryStore::new(clock.clone())), clock.clone(), policy()).await;
+    let state = tempfile::tempdir().unwrap();
+    let first = made.backup(state.path(), "orders", streams([("a", vec![0; 9])])).await.unwrap();
+    // Whoever has the writer's key can leave no number after its own.
+    let last = Header { seq: u64::MAX, prev: vec![first.id], ..first.header.clone() };
+    let (id, public) = last.seal(&made.writer.signing_key).unwrap();
+    let key = layout::header(&made.writer.name, u64::MAX, &id);
+    made.store.put_new(&key, &Payload::Public(public), None).await.unwrap();
+    let mut expected = vec![first.id, id];
+    // So many that no order of their ids would do by chance.
+    for run in 1..9 {
+        let made = made.backup(state.path(), "orders", streams([("a", vec![run; 9])])).await.unwrap();
+        assert_eq!((made.header.seq, &made.header.prev[..]), (u64::MAX, &expected[expected.len() - 1..]), "{run}");
+        expected.push(made.id);
+    }
+    let vault = Vault::open(made.store.clone(), Some(made.id)).await.unwrap();
+    let listing = snapshots::list(&vault).await.unwrap();
+    assert!(listing.snapshots.iter().all(|s| s.standing.since == Some(clock.now())));
+    assert_eq!(listing.snapshots.iter().map(|s| s.id).collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g5_no_header_is_older_than_its_writer_even_where_the_store_is_no_witness() {
+    let clock = HandClock::new();
+    let (bucket, folder) = (MemoryStore::new(clock.clone()), tempfile::tempdir().unwrap());
+    let local = LocalStore::create(folder.path().join("vault"), clock.clone()).unwrap();
+    for (store, witness) in [(Arc::new(bucket) as Arc<dyn ObjectStore>, true), (Arc::new(local), false)] {
+        let made = make(store, clock.clone(), policy()).await;
+        let state = tempfile::tempdir().unwrap();
+        let honest = made.backup(state.path(), "orders", streams([("a", vec![1; 9])])).await.unwrap();
+        let before = |span: Span| Time::from_unix(clock.now().unix() - i64::try_from(span.as_seconds()).unwrap());
+        // Clocks may be off by a little, and a header can't be older than the key that signed it.
+        let off = forge(&made, &honest.header, before(Span::seconds(290)), clock.now()).await;
+        let early = forge(&made, &honest.header, before(Span::days(300)), before(Span::days(300))).await;
+        let vault = Vault::open(made.store.clone(), Some(made.id)).await.unwrap();
+        let listing = snapshots::list(&vault).await.unwrap();
+        let told: Vec<_> = listing.findings.iter().filter(|f| f.code == "header.early").collect();
+        assert!(matches!(told[..], [one] if one.snapshot == Some(early.to_string())), "{:?}", listing.findings);
+        assert_eq!(listing.findings.iter().any(|f| f.code == "header.backdated"), witness);
+        let renewed = renew(&vault, true, &Silent, &Cancel::default()).await.unwrap();
+        let refused: Vec<_> = renewed.findings.iter().filter(|f| f.code == "header.refused").collect();
+        assert!(matches!(refused[..], [one] if one.snapshot == Some(early.to_string())), "{:?}", renewed.findings);
+        assert!(listing.snapshots.iter().any(|s| s.id == off), "{off}");
+    }
+}

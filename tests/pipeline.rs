@@ -1,0 +1,105 @@
+//! What goes in comes out: the writer and the reader over the memory store.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking, and share support that each uses a part of"
+)]
+
+#[path = "support/store.rs"]
+mod store_support;
+#[path = "support/vault.rs"]
+mod vault_support;
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+
+use strongroom::{
+    format::{
+        FormatError,
+        index::{self, INDEX_LIMIT},
+        layout,
+    },
+    store::{local::LocalStore, memory::MemoryStore},
+};
+use vault_support::{Made, dump, make, noise, policy, streams};
+
+async fn fresh() -> (MemoryStore, Made, tempfile::TempDir) {
+    let clock = store_support::HandClock::new();
+    let store = MemoryStore::new(clock.clone());
+    let made = make(Arc::new(store.clone()), clock, policy()).await;
+    (store, made, tempfile::tempdir().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_of_every_size_come_back_byte_for_byte() {
+    let (_, made, state) = fresh().await;
+    let sizes = [0, 1, 100, 32 << 10, (4 << 20) - 1, 4 << 20, (4 << 20) + 1, 9 << 20, 40 << 20];
+    let mut expected = Vec::new();
+    for (i, size) in sizes.into_iter().enumerate() {
+        let data = if i % 2 == 0 { dump(i as u64, size) } else { noise(i as u64, size) };
+        let run = streams([("a.dump", data.clone()), ("b", vec![7; 10])]);
+        made.backup(state.path(), "orders", run).await.unwrap();
+        expected.push(vec![("a.dump".to_owned(), data), ("b".to_owned(), vec![7; 10])]);
+    }
+    assert!(made.restore_all().await.unwrap() == expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_of_the_same_stores_next_to_nothing() {
+    let (_, made, state) = fresh().await;
+    let data = dump(1, 64 << 20);
+    let first = made.backup(state.path(), "orders", streams([("a", data.clone())])).await.unwrap();
+    let second = made.backup(state.path(), "orders", streams([("a", data.clone())])).await.unwrap();
+    assert_eq!(second.bytes_new, 0);
+    assert!(second.bytes_stored * 1000 < data.len() as u64, "{} of {}", second.bytes_stored, first.bytes_stored);
+    assert_eq!(second.header.prev, [first.id]);
+    assert_eq!(made.restore_all().await.unwrap()[1][0].1, data);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_forgets_packs_that_are_gone_and_no_others() {
+    let (place, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let clock = store_support::HandClock::new();
+    let store = LocalStore::create(place.path().join("vault"), clock.clone()).unwrap();
+    let made = make(Arc::new(store), clock, policy()).await;
+    let packs = || {
+        let of = |dir: std::fs::DirEntry| std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path());
+        let dirs = std::fs::read_dir(place.path().join("vault/packs/w1")).unwrap();
+        let files = dirs.flat_map(|dir| of(dir.unwrap()));
+        // Beside each lies the file of its lock.
+        files.filter(|path| path.file_name().unwrap().len() == 64).collect::<BTreeSet<PathBuf>>()
+    };
+    made.backup(state.path(), "expired", streams([("a", noise(1, 3 << 20))])).await.unwrap();
+    let gone = packs();
+    let stays = noise(2, 3 << 20);
+    let before = made.backup(state.path(), "stays", streams([("a", stays.clone())])).await.unwrap();
+    let there = packs().difference(&gone).count();
+    let indexed = async |header: &strongroom::format::header::Header| {
+        let mut found = Vec::new();
+        for index in &header.indexes {
+            let key = layout::index(&made.writer.name, &index.hash);
+            let sealed = made.store.get(&key, None, None).await.unwrap();
+            let plain = made.writer.catalog.open(&sealed, INDEX_LIMIT).unwrap();
+            let signer = &made.writer.certificate.signing_key;
+            index::open(&plain, made.id, &made.writer.name, signer, |section, _| {
+                found.push(section.pack.to_string());
+                Ok::<_, FormatError>(())
+            })
+            .unwrap();
+        }
+        found
+    };
+    assert_eq!(indexed(&before.header).await.len(), gone.len() + there);
+    // As `prune` does when their locks have ended.
+    for pack in &gone {
+        std::fs::remove_file(pack).unwrap();
+    }
+    assert!(!gone.is_empty() && there > 0);
+    let after = made.backup(state.path(), "stays", streams([("a", stays), ("b", noise(3, 6 << 20))])).await.unwrap();
+    let found = indexed(&after.header).await;
+    let names: Vec<_> = gone.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert!(names.iter().all(|name| !found.iter().any(|pack| pack == name)), "{found:?}");
+    assert_eq!(found.len(), packs().len(), "of what is there, all is found");
+    assert!(after.bytes_new < 7 << 20, "what stays was found");
+}
