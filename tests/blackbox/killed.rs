@@ -129,7 +129,12 @@ fn g6_the_same_data_until_it_is_done() {
         measure(&other, &mut other.writer(["backup", "--name", "x", "--", "cat", &other.text("input")]))
     };
     for no in 0..6 {
-        kill_after(&mut backup(), full * (500 + 70 * no) / 1000);
+        if no % 2 == 0 {
+            // As above: the first of them leaves something to be used again, however slow the machine is just then.
+            kill_at(&lab, &mut backup(), 3);
+        } else {
+            kill_after(&mut backup(), full * (500 + 70 * no) / 1000);
+        }
         lab.run(&mut lab.reader(["verify", "--depth", "read"])).ok();
     }
     let made = lab.run(&mut backup()).ok().json();
