@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{trials::TELLING, *};
 
 fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut bytes = vec![0; len];
@@ -188,4 +188,81 @@ fn the_numbers_of_codecs_never_change() {
         assert_eq!(u8::from(codec), number);
     }
     assert!(Codec::try_from(3).is_err());
+}
+
+/// Rows of which a hash is the most.
+fn hashes(len: usize) -> Vec<u8> {
+    let row = |i: u64| format!("{i}\t{}\tpaid\n", blake3::hash(&i.to_le_bytes()).to_hex()).into_bytes();
+    (0_u64..).flat_map(row).take(len).collect()
+}
+
+/// Lines of which each was there before, too far back for the quick setting's small table.
+fn lines(len: usize) -> Vec<u8> {
+    let line = |i: u64| blake3::hash(&(i * i % 2003).to_le_bytes()).to_hex().as_bytes().to_vec();
+    (0_u64..).flat_map(line).take(len).collect()
+}
+
+/// What one setting alone makes of `src`.
+fn alone(context: &mut CCtx<'static>, src: &[u8]) -> usize {
+    let mut room = Vec::new();
+    frame(context, src, &mut room).unwrap();
+    room.len()
+}
+
+#[test]
+fn the_quick_setting_is_taken_where_it_loses_nothing_and_left_where_it_does() {
+    let mut compressor = Compressor::new(USUAL_LEVEL).unwrap();
+    let mut usual = context(USUAL_LEVEL).unwrap();
+    shortest_match(&mut usual, SHORT_MATCH).unwrap();
+    let (hashes, lines) = (hashes(20 * TELLING), lines(20 * TELLING));
+    for (src, quick) in [(&hashes, true), (&lines, false), (&hashes, true)] {
+        let (mut stored, mut bound) = (0, 0);
+        for block in src.chunks(TELLING) {
+            let mut out = Vec::new();
+            let codec = compressor.compress(block, &mut out).unwrap();
+            assert_eq!(unpacked(codec, &out, block.len()).unwrap(), block);
+            stored += out.len();
+            let best = alone(&mut usual, block);
+            bound += best + best / 64;
+        }
+        assert!(stored <= bound, "{stored} bytes, {bound} would do");
+        assert_eq!(compressor.quick.as_ref().unwrap().1.quick(TELLING), quick);
+    }
+}
+
+#[test]
+fn other_levels_are_what_they_say() {
+    for level in [1, 2, 4, 19] {
+        let mut out = Vec::new();
+        let block = hashes(TELLING);
+        Compressor::new(level).unwrap().compress(&block, &mut out).unwrap();
+        assert_eq!(out.len(), alone(&mut context(level).unwrap(), &block), "{level}");
+    }
+}
+
+#[test]
+fn a_verdict_that_holds_is_asked_for_less_often() {
+    let trials = Trials::default();
+    let tried = |trials: &Trials, stored: usize, quick: usize, blocks: usize| {
+        let due = (0..blocks).filter(|_| {
+            let due = trials.due(TELLING, stored);
+            if due {
+                trials.decide(1000, quick);
+            }
+            due
+        });
+        due.count()
+    };
+    assert!(!trials.due(TELLING - 1, 1000), "small blocks tell nothing");
+    assert!(tried(&trials, 50_000, 2000, 1000) < 1000 / 32 + 8);
+    assert!(!trials.quick(TELLING));
+    // Data that shrinks as before is not tried before its time; other data is, and soon again.
+    assert_eq!(tried(&trials, 50_000, 1000, 1), 0);
+    assert_eq!(tried(&trials, 25_000, 1000, 40), 6, "after 1 block, 2, 3, 5, 9 and 17");
+    assert!(trials.quick(TELLING) && !trials.quick(TELLING - 1));
+    assert_eq!(tried(&trials, 50_000, 2000, 1), 1);
+    assert!(!trials.quick(TELLING));
+    // Data that changes all the time is not worth it.
+    let due = (0..800).filter(|no| tried(&trials, 10_000 << (no % 3), 2000, 1) == 1);
+    assert!(due.count() < 800 / 8 + 8);
 }

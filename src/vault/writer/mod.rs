@@ -256,6 +256,7 @@ impl<'a> Run<'a> {
             key: writer.chunk_id_key.clone(),
             sealer: writer.pack_sealer.clone(),
             level: self.request.level,
+            trials: Arc::default(),
             cache: self.cache.clone(),
             sketching,
         };

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     codec::{
-        compress::{Codec, Compressor, DeltaMaker},
+        compress::{Codec, Compressor, DeltaMaker, Trials},
         hash::ChunkIdKey,
         seal::Sealer,
         sketch::sketch,
@@ -41,6 +41,7 @@ pub(super) struct Bench {
     pub(super) key: ChunkIdKey,
     pub(super) sealer: Sealer,
     pub(super) level: i32,
+    pub(super) trials: Arc<Trials>,
     /// Where there are to be deltas.
     pub(super) cache: Option<Arc<BaseCache>>,
     pub(super) sketching: Arc<Sketching>,
@@ -51,7 +52,7 @@ pub(super) struct Bench {
 /// # Errors
 /// If a codec fails.
 pub(super) fn run(mut bench: Bench, shared: &Shared) -> Result<(), VaultError> {
-    let mut compressor = Compressor::new(bench.level)?;
+    let mut compressor = Compressor::of_several(bench.level, Arc::clone(&bench.trials))?;
     let mut scratch = Vec::new();
     // Later stages first: what is nearly done frees the most memory.
     let mut open = 3;
