@@ -17,14 +17,14 @@ pub struct Known {
 }
 
 const FIND: &str = "SELECT pack, base FROM chunks WHERE id = ?1";
-const INSERT_WHOLE: &str = "INSERT INTO chunks(id, pack, base) VALUES(?1, ?2, NULL) \
+pub(super) const INSERT_WHOLE: &str = "INSERT INTO chunks(id, pack, base) VALUES(?1, ?2, NULL) \
      ON CONFLICT(id) DO UPDATE SET pack = excluded.pack, base = NULL";
-// A chunk that the same pack also holds whole stays whole.
-const INSERT_DELTA: &str = "INSERT INTO chunks(id, pack, base) VALUES(?1, ?2, ?3) \
-     ON CONFLICT(id) DO UPDATE SET pack = excluded.pack, base = excluded.base WHERE chunks.pack <> excluded.pack";
+// A chunk that the same pack also holds whole stays whole, and so does one that a newer pack holds.
+pub(super) const INSERT_DELTA: &str = "INSERT INTO chunks(id, pack, base) VALUES(?1, ?2, ?3) \
+     ON CONFLICT(id) DO UPDATE SET pack = excluded.pack, base = excluded.base WHERE chunks.pack < excluded.pack";
 
 // A row that names a forgotten pack is as good as none.
-const INSERT_MISSING: &str = "INSERT INTO chunks(id, pack, base) VALUES(?1, ?2, ?3) \
+pub(super) const INSERT_MISSING: &str = "INSERT INTO chunks(id, pack, base) VALUES(?1, ?2, ?3) \
      ON CONFLICT(id) DO UPDATE SET pack = excluded.pack, base = excluded.base \
      WHERE chunks.pack IN (SELECT pack FROM forgotten) OR chunks.base IN (SELECT pack FROM forgotten)";
 
@@ -93,68 +93,89 @@ fn find(
         .map(|(pack, base)| Known { pack: PackNo(pack), base_pack: base.map(PackNo) }))
 }
 
-/// What to do with a delta whose base is not known as a whole chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Orphans {
-    /// It must not be: a snapshot that leaned on it could not be restored.
-    Refuse,
-    /// The base's pack may be gone from the vault, so the delta is as good as gone too.
-    LeaveOut,
-}
-
-/// Points the chunks of a pack to it, and returns how many were left out.
+/// Points the chunks of a new pack to it. The base of each delta must be known as a whole chunk: a snapshot that leaned
+/// on the delta could not be restored otherwise.
 pub(super) fn insert(
     tx: &Transaction<'_>,
     forgotten: &HashSet<i64>,
     pack: i64,
     chunks: &[(ChunkId, Option<ChunkId>)],
-    orphans: Orphans,
-) -> std::result::Result<u64, Fault> {
+) -> std::result::Result<(), Fault> {
     let mut whole = tx.prepare_cached(INSERT_WHOLE)?;
     for (id, _) in chunks.iter().filter(|(_, base)| base.is_none()) {
         whole.execute(params![id.as_bytes().as_slice(), pack])?;
     }
     // All bases are found before any delta is written: a base may itself be stored again as a delta in this pack.
     let mut found = Vec::new();
-    let mut left_out = 0;
     let mut statement = tx.prepare_cached(FIND)?;
     for (id, base) in chunks.iter().filter_map(|(id, base)| base.map(|base| (id, base))) {
         match find(&mut statement, forgotten, &base)? {
             Some(Known { pack, base_pack: None }) => found.push((id, pack.0)),
-            other if orphans == Orphans::Refuse => {
+            other => {
                 let why = if other.is_some() { "is itself a delta" } else { "is not known" };
                 return Err(Fault::Refused(format!("the base {base} of chunk {id} {why}")));
             }
-            _ => left_out += 1,
         }
     }
     let mut delta = tx.prepare_cached(INSERT_DELTA)?;
     for (id, base) in found {
         delta.execute(params![id.as_bytes().as_slice(), pack, base])?;
     }
-    Ok(left_out)
+    Ok(())
 }
 
-/// Points deltas of a known pack to it that were left out because their bases were not known yet; returns how many are
-/// still without one. What is known otherwise stays as it is.
-pub(super) fn insert_missing(
+/// A delta of a pack that an index holds.
+pub(super) struct Entry<'a> {
+    pub(super) id: &'a ChunkId,
+    pub(super) base: &'a ChunkId,
+    pub(super) pack: i64,
+    /// Where those are counted that have no base.
+    pub(super) at: usize,
+}
+
+/// Leaves out what is known already.
+pub(super) fn keep_missing(
     tx: &Transaction<'_>,
     forgotten: &HashSet<i64>,
-    pack: i64,
-    chunks: &[(ChunkId, Option<ChunkId>)],
-) -> std::result::Result<u64, Fault> {
+    deltas: &mut Vec<Entry<'_>>,
+) -> std::result::Result<(), Fault> {
+    deltas.sort_unstable_by_key(|delta| delta.id);
     let mut statement = tx.prepare_cached(FIND)?;
-    let mut delta = tx.prepare_cached(INSERT_MISSING)?;
-    let mut left_out = 0;
-    for (id, base) in chunks.iter().filter_map(|(id, base)| base.map(|base| (id, base))) {
-        match find(&mut statement, forgotten, &base)? {
-            Some(Known { pack: home, base_pack: None }) => {
-                delta.execute(params![id.as_bytes().as_slice(), pack, home.0])?;
-            }
-            _ => left_out += 1,
+    let mut missing = Vec::new();
+    for delta in deltas.drain(..) {
+        if find(&mut statement, forgotten, delta.id)?.is_none() {
+            missing.push(delta);
         }
     }
-    Ok(left_out)
+    *deltas = missing;
+    Ok(())
+}
+
+/// Points deltas to their packs by `insert`. Those whose base is not known as a whole chunk are left out and counted,
+/// since the base's pack may be gone from the vault, and then they are as good as gone too.
+pub(super) fn insert_deltas(
+    tx: &Transaction<'_>,
+    forgotten: &HashSet<i64>,
+    insert: &str,
+    mut deltas: Vec<Entry<'_>>,
+    left_out: &mut [u64],
+) -> std::result::Result<(), Fault> {
+    // In the order of the table, whose pages are then each read and written once.
+    deltas.sort_unstable_by_key(|delta| delta.base);
+    let mut found = Vec::with_capacity(deltas.len());
+    let mut statement = tx.prepare_cached(FIND)?;
+    for delta in deltas {
+        match find(&mut statement, forgotten, delta.base)? {
+            Some(Known { pack: home, base_pack: None }) => found.push((delta.id, delta.pack, home.0)),
+            _ => left_out.iter_mut().skip(delta.at).take(1).for_each(|count| *count += 1),
+        }
+    }
+    found.sort_unstable();
+    let mut statement = tx.prepare_cached(insert)?;
+    for (id, pack, home) in found {
+        statement.execute(params![id.as_bytes().as_slice(), pack, home])?;
+    }
+    Ok(())
 }
 
 fn sweep(conn: &mut Connection) -> std::result::Result<u64, Fault> {

@@ -9,6 +9,7 @@ mod bases;
 mod chunks;
 mod error;
 mod features;
+mod fill;
 mod lock;
 mod memory;
 mod objects;
@@ -27,11 +28,12 @@ pub use bases::Bases;
 pub use chunks::Known;
 pub use error::{CatalogError, CatalogErrorKind};
 pub use features::Similar;
+pub use fill::IndexedPack;
 pub use lock::{RunLock, RunLockError};
 pub use memory::{Kept, Memory};
 pub use objects::{ObjectRow, RunRow};
 pub use open::Opened;
-pub use packs::{NewPack, PackNo, PackRow, Rebuilt};
+pub use packs::{NewPack, PackNo, PackRow};
 
 use error::Fault;
 
@@ -49,6 +51,8 @@ pub struct Catalog {
     /// Packs that the store lost, whose chunks still have rows here. See [`Catalog::sweep`].
     forgotten: HashSet<i64>,
     empty: bool,
+    /// A rebuild was begun and did not end.
+    partial: bool,
     damaged: bool,
 }
 
@@ -62,16 +66,16 @@ impl Catalog {
         self.check("cannot count what the catalog holds", result)
     }
 
-    /// Forgets everything, before a rebuild: chunks, packs, objects, runs, what sources left for their next run, and the sections of packs that are in no
-    /// index yet. Take those with [`pending`](Self::pending) first if they are still wanted.
+    /// Forgets everything: chunks, packs, objects, runs, what sources left for their next run, and the sections of packs
+    /// that are in no index yet. Take those with [`pending`](Self::pending) first if they are still wanted.
     ///
     /// # Errors
     /// See [`Catalog`].
     pub fn clear(&mut self) -> Result<()> {
-        let result = clear_all(&mut self.conn);
+        let result = clear_all(&mut self.conn, false);
         self.check("cannot clear the catalog", result)?;
         self.forgotten.clear();
-        self.empty = true;
+        (self.empty, self.partial) = (true, false);
         Ok(())
     }
 
@@ -104,12 +108,13 @@ fn count_all(conn: &Connection, some_forgotten: bool) -> std::result::Result<(u6
     Ok((count(chunks)?, count("SELECT count(*) FROM packs")?, count("SELECT count(*) FROM runs")?))
 }
 
-fn clear_all(conn: &mut Connection) -> std::result::Result<(), Fault> {
+fn clear_all(conn: &mut Connection, partial: bool) -> std::result::Result<(), Fault> {
     let tx = conn.transaction()?;
     tx.execute_batch(
         "DELETE FROM chunks; DELETE FROM pending; DELETE FROM packs; DELETE FROM forgotten; DELETE FROM objects; \
          DELETE FROM runs; DELETE FROM memories; DELETE FROM kept; DELETE FROM features;",
     )?;
+    schema::set_partial(&tx, partial)?;
     tx.commit()?;
     Ok(())
 }

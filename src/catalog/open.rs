@@ -108,8 +108,8 @@ fn connect(path: &Path, unclean: bool, vault: VaultId, writer: &Name) -> std::re
             forgotten.insert(no?);
         }
     }
-    let empty = super::packs::has_none(&conn)?;
-    Ok((Catalog { conn, path: path.to_owned(), forgotten, empty, damaged: false }, new))
+    let (empty, partial) = (super::packs::has_none(&conn)?, schema::is_partial(&conn)?);
+    Ok((Catalog { conn, path: path.to_owned(), forgotten, empty, partial, damaged: false }, new))
 }
 
 /// Renames the file, and the log beside it, to the first free `….corrupt-<n>`.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, collections::HashSet};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params, types::Type};
 
-use super::{Catalog, Result, chunks, chunks::Orphans, error::Fault, signed, unsigned};
+use super::{Catalog, Result, chunks, error::Fault, signed, unsigned};
 use crate::model::{ChunkId, Lock, LockMode, PackId, Time};
 
 /// The catalog's number of a pack. Ascends in the order of acknowledgement; never used twice.
@@ -51,15 +51,6 @@ pub struct PackRow {
     pub lock: Option<Lock>,
 }
 
-/// What [`Catalog::record_indexed_pack`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rebuilt {
-    /// The pack's number.
-    pub no: PackNo,
-    /// How many of its chunks are deltas on something unknown, and so stay unknown themselves.
-    pub left_out: u64,
-}
-
 const COLUMNS: &str = "SELECT no, id, bytes, version, lock_mode, lock_until FROM packs";
 
 impl Catalog {
@@ -74,21 +65,6 @@ impl Catalog {
         let no = self.check("cannot record a pack", result)?;
         self.empty = false;
         Ok(no)
-    }
-
-    /// Remembers a pack that an index in the vault holds, for a rebuild: feed packs in the order in which they were
-    /// stored. `section` is not used. A pack that is known already stops being pending, and its deltas become known
-    /// whose bases were not when it was first fed.
-    ///
-    /// A delta whose base is not known stays unknown, since the base's pack may have been pruned.
-    ///
-    /// # Errors
-    /// See [`Catalog`].
-    pub fn record_indexed_pack(&mut self, pack: &NewPack<'_>) -> Result<Rebuilt> {
-        let result = record_indexed(&mut self.conn, &self.forgotten, pack);
-        let rebuilt = self.check("cannot record an indexed pack", result)?;
-        self.empty = false;
-        Ok(rebuilt)
     }
 
     /// The pack of this number.
@@ -189,10 +165,16 @@ pub(super) fn lock_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<L
     Ok(until.map(|until| Lock { mode, until: Time::from_unix(until) }))
 }
 
-fn insert_row(tx: &Transaction<'_>, pack: &NewPack<'_>) -> std::result::Result<i64, Fault> {
-    let (mode, until) = lock_columns(pack.lock);
+pub(super) fn insert_row(
+    tx: &Transaction<'_>,
+    id: &PackId,
+    bytes: u64,
+    version: Option<&str>,
+    lock: Option<Lock>,
+) -> std::result::Result<i64, Fault> {
+    let (mode, until) = lock_columns(lock);
     tx.prepare_cached("INSERT INTO packs(id, bytes, version, lock_mode, lock_until) VALUES(?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![pack.id.as_bytes().as_slice(), signed(pack.bytes)?, pack.version, mode, until])?;
+        .execute(params![id.as_bytes().as_slice(), signed(bytes)?, version, mode, until])?;
     Ok(tx.last_insert_rowid())
 }
 
@@ -201,30 +183,11 @@ fn record(conn: &mut Connection, forgotten: &HashSet<i64>, pack: &NewPack<'_>) -
     if by_id(&tx, &pack.id)?.is_some() {
         return Err(Fault::Refused(format!("pack {} is known already", pack.id)));
     }
-    let no = insert_row(&tx, pack)?;
+    let no = insert_row(&tx, &pack.id, pack.bytes, pack.version, pack.lock)?;
     tx.prepare_cached("INSERT INTO pending(pack, section) VALUES(?1, ?2)")?.execute(params![no, pack.section])?;
-    chunks::insert(&tx, forgotten, no, pack.chunks, Orphans::Refuse)?;
+    chunks::insert(&tx, forgotten, no, pack.chunks)?;
     tx.commit()?;
     Ok(PackNo(no))
-}
-
-fn record_indexed(
-    conn: &mut Connection,
-    forgotten: &HashSet<i64>,
-    pack: &NewPack<'_>,
-) -> std::result::Result<Rebuilt, Fault> {
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let rebuilt = if let Some(row) = by_id(&tx, &pack.id)? {
-        drop_section(&tx, row.no)?;
-        let left_out = chunks::insert_missing(&tx, forgotten, row.no.0, pack.chunks)?;
-        Rebuilt { no: row.no, left_out }
-    } else {
-        let no = insert_row(&tx, pack)?;
-        let left_out = chunks::insert(&tx, forgotten, no, pack.chunks, Orphans::LeaveOut)?;
-        Rebuilt { no: PackNo(no), left_out }
-    };
-    tx.commit()?;
-    Ok(rebuilt)
 }
 
 fn row(row: &Row<'_>) -> rusqlite::Result<PackRow> {
@@ -246,7 +209,7 @@ fn by_number(conn: &Connection, no: PackNo) -> std::result::Result<PackRow, Faul
     statement.query_row([no.0], row).optional()?.ok_or_else(|| no_such(no))
 }
 
-fn by_id(conn: &Connection, id: &PackId) -> std::result::Result<Option<PackRow>, Fault> {
+pub(super) fn by_id(conn: &Connection, id: &PackId) -> std::result::Result<Option<PackRow>, Fault> {
     let mut statement = conn.prepare_cached(&format!("{COLUMNS} WHERE id = ?1"))?;
     Ok(statement.query_row([id.as_bytes().as_slice()], row).optional()?)
 }
@@ -272,7 +235,7 @@ fn forget(conn: &mut Connection, no: PackNo) -> std::result::Result<(bool, bool)
     Ok((known, none_left))
 }
 
-fn drop_section(conn: &Connection, no: PackNo) -> rusqlite::Result<()> {
+pub(super) fn drop_section(conn: &Connection, no: PackNo) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM pending WHERE pack = ?1")?.execute([no.0]).map(drop)
 }
 

@@ -115,6 +115,21 @@ pub(super) fn check(conn: &Connection, vault: VaultId, writer: &Name) -> Result<
     Ok(())
 }
 
+/// Notes that a rebuild was begun and did not end yet, or takes that back.
+pub(super) fn set_partial(conn: &Connection, partial: bool) -> rusqlite::Result<()> {
+    let sql = if partial {
+        "INSERT OR REPLACE INTO meta(key, value) VALUES('rebuild', 'begun')"
+    } else {
+        "DELETE FROM meta WHERE key = 'rebuild'"
+    };
+    conn.execute(sql, []).map(drop)
+}
+
+/// Whether a rebuild was begun and did not end.
+pub(super) fn is_partial(conn: &Connection) -> rusqlite::Result<bool> {
+    conn.query_row("SELECT EXISTS(SELECT 1 FROM meta WHERE key = 'rebuild')", [], |row| row.get(0))
+}
+
 /// Reads the whole file for damage. Takes seconds for a catalog of gigabytes.
 pub(super) fn check_deeply(conn: &Connection) -> Result<(), Fault> {
     let verdict: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;

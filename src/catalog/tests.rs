@@ -1,5 +1,6 @@
 //! What the catalog promises, call by call.
 
+mod fill;
 mod memory;
 mod model;
 mod replace;
@@ -41,8 +42,23 @@ fn lock(until: i64) -> Lock {
     Lock { mode: LockMode::Compliance, until: Time::from_unix(until) }
 }
 
+/// A copy of the files as they are now: what a killed run leaves.
+fn copied(state: &Path) -> tempfile::TempDir {
+    let crashed = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(state).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), crashed.path().join(entry.file_name())).unwrap();
+    }
+    crashed
+}
+
 fn new_pack(n: u64, chunks: &[(ChunkId, Option<ChunkId>)]) -> NewPack<'_> {
     NewPack { id: pack(n), bytes: 1000 + n, version: None, lock: None, section: b"section", chunks }
+}
+
+fn indexed_pack(n: u64, chunks: &[(u64, Option<u64>)]) -> IndexedPack {
+    let chunks = chunks.iter().map(|(id, base)| (chunk(*id), base.map(chunk))).collect();
+    IndexedPack { id: pack(n), bytes: 1000 + n, version: None, chunks }
 }
 
 fn record(catalog: &mut Catalog, n: u64, chunks: &[(u64, Option<u64>)]) -> Result<PackNo> {
@@ -169,35 +185,15 @@ fn sections_wait_for_an_index_through_a_crash() {
     let nos: Vec<_> = (0_u8..3)
         .map(|n| catalog.record_pack(&NewPack { section: &[n; 4], ..new_pack(n.into(), &[]) }).unwrap())
         .collect();
-    // A copy of the files as they are now is what a killed run leaves.
-    let crashed = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(dir.path()).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), crashed.path().join(entry.file_name())).unwrap();
-    }
+    let crashed = copied(dir.path());
     let mut catalog = existing(crashed.path());
     let all: Vec<_> = nos.iter().zip(0_u8..).map(|(no, n)| (*no, vec![n; 4])).collect();
     assert_eq!(catalog.pending().unwrap(), all);
     catalog.mark_indexed(&[nos[0], nos[2]]).unwrap();
     assert_eq!(catalog.pending().unwrap(), [(nos[1], vec![1; 4])]);
-    catalog.record_indexed_pack(&new_pack(1, &[])).unwrap();
+    catalog.record_indexed_packs(&[indexed_pack(1, &[])]).unwrap();
     assert_eq!(catalog.pending().unwrap(), [], "found in an index after all");
     assert_eq!(catalog.counts().unwrap(), (0, 3, 0));
-}
-
-#[test]
-fn a_rebuild_is_idempotent_and_leaves_orphans_out() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut catalog = open(dir.path()).into_catalog();
-    let chunks = [(chunk(10), None), (chunk(11), Some(chunk(10))), (chunk(12), Some(chunk(99)))];
-    let Rebuilt { no, left_out } = catalog.record_indexed_pack(&new_pack(1, &chunks)).unwrap();
-    assert_eq!(left_out, 1);
-    assert!(!catalog.is_empty());
-    let again = catalog.record_indexed_pack(&new_pack(1, &chunks)).unwrap();
-    assert_eq!(again.no, no);
-    assert_eq!(look(&mut catalog, &[10, 11, 12]), [whole(no), delta(no, no), None]);
-    assert_eq!(catalog.pending().unwrap(), []);
-    assert_eq!(catalog.counts().unwrap(), (2, 1, 0));
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub const CODES: &[Code] = &[
         "Let the bucket set locks by default, or cap them by the bucket policy"),
     code("catalog.lost", Severity::Warning, "The writer has snapshots and no local memory, so everything is stored again",
         "Run `catalog rebuild`; look whether `state` is the right directory"),
+    code("catalog.partial", Severity::Warning, "A `catalog rebuild` was stopped before its end, so some of what is stored is stored again",
+        "Run `catalog rebuild`"),
     code("catalog.replaced", Severity::Warning, "The writer's local memory could not be used and was set aside",
         "Run `catalog rebuild`"),
     code("certificate.damaged", Severity::Error, "No version of a member's certificate has the bytes that were signed: snapshots embed the one they need and restore; revocations may be lost with it",

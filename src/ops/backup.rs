@@ -207,7 +207,14 @@ fn open_catalog(
 ) -> Result<Catalog> {
     let name = &place.writer.name;
     match Catalog::open(state, vault, name)? {
-        Opened::Existing(catalog) => Ok(catalog),
+        Opened::Existing(catalog) => {
+            if catalog.is_partial() {
+                let message = "a `catalog rebuild` was stopped before its end, so the catalog knows only some of what is \
+                               stored: the rest is stored again. `strongroom catalog rebuild` brings all of it back";
+                findings.push(Finding::new(Severity::Warning, "catalog.partial", message));
+            }
+            Ok(catalog)
+        }
         Opened::New(catalog) => {
             let mut earlier = 0_u64;
             let own = layout::own(layout::SNAPSHOTS, name);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use strongroom::{
-    catalog::RunLock,
+    catalog::{Catalog, RunLock},
     model::{Name, VaultId},
 };
 
@@ -19,6 +19,16 @@ fn sources(sandbox: &Sandbox) {
          [[source]]\nname = \"dump\"\nkind = \"command\"\ncommand = [\"echo\", \"dump complete\"]\ntrailer = \"complete\"\n",
         root.to_str().unwrap()
     ));
+}
+
+fn vault_id(sandbox: &Sandbox) -> VaultId {
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    config.lines().find_map(|l| l.strip_prefix("id = \"")).unwrap().trim_end_matches('"').parse().unwrap()
+}
+
+/// The writer's.
+fn name() -> Name {
+    "writer".parse().unwrap()
 }
 
 #[test]
@@ -127,11 +137,7 @@ fn compressed_input_is_stored_with_a_warning_of_what_it_costs() {
 #[test]
 fn two_runs_of_one_writer_are_kept_apart() {
     let sandbox = Sandbox::with_vault();
-    let config = fs::read_to_string(sandbox.config()).unwrap();
-    let id: VaultId =
-        config.lines().find_map(|l| l.strip_prefix("id = \"")).unwrap().trim_end_matches('"').parse().unwrap();
-    let writer: Name = "writer".parse().unwrap();
-    let lock = RunLock::acquire(&sandbox.path("etc/state"), id, &writer).unwrap();
+    let lock = RunLock::acquire(&sandbox.path("etc/state"), vault_id(&sandbox), &name()).unwrap();
     let args = ["backup", "--name", "x", "--path", "/etc/hostname", "--json"];
     assert_eq!(sandbox.writer(&args).code(75).json()["error"]["kind"], "busy");
     sandbox.writer(&["catalog", "rebuild"]).code(75).says("another run");
@@ -162,6 +168,25 @@ fn a_lost_catalog_is_told_and_comes_back() {
         }
     }
     sandbox.writer_with(&["backup", "--name", "x", "--stdin"], &bytes).ok().says("catalog.replaced");
+}
+
+#[test]
+fn a_rebuild_that_was_stopped_is_told_until_it_was_done() {
+    let sandbox = Sandbox::with_vault();
+    let bytes = noise(3_000_000, 5);
+    sandbox.backup("x", &bytes);
+    // As one leaves it that was killed.
+    let state = sandbox.path("etc/state");
+    Catalog::open(&state, vault_id(&sandbox), &name()).unwrap().into_catalog().begin_rebuild().unwrap();
+    let backup = || sandbox.writer_with(&["backup", "--name", "x", "--stdin", "--json"], &bytes).ok();
+    let told = backup().json();
+    let findings = told["findings"].to_string();
+    assert!(findings.contains("catalog.partial") && findings.contains("catalog rebuild"), "{findings}");
+    assert!(told["result"]["snapshots"][0]["bytes_new"].as_u64().unwrap() > 0, "nothing was known");
+    sandbox.writer(&["catalog", "rebuild"]).ok();
+    let again = backup().json();
+    assert!(!again["findings"].to_string().contains("catalog.partial"), "{again}");
+    assert_eq!(again["result"]["snapshots"][0]["bytes_new"], 0);
 }
 
 #[test]

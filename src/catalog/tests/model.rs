@@ -89,8 +89,11 @@ fn apply(catalog: &mut Catalog, model: &mut Model, op: &Op) {
         Op::Record { pack, chunks, indexed } => {
             let ids: Vec<_> = chunks.iter().map(|(id, base)| (chunk(*id), base.map(chunk))).collect();
             let new = new_pack(*pack, &ids);
-            let done =
-                if *indexed { catalog.record_indexed_pack(&new).is_ok() } else { catalog.record_pack(&new).is_ok() };
+            let done = if *indexed {
+                catalog.record_indexed_packs(&[indexed_pack(*pack, chunks)]).is_ok()
+            } else {
+                catalog.record_pack(&new).is_ok()
+            };
             assert_eq!(done, model.record(*pack, chunks, *indexed));
         }
         Op::Forget(pack) => {

@@ -1,0 +1,22 @@
+//! What work on a vault costs in calls and in waiting for them, counted and never timed; and what is left of work that
+//! was stopped.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking, and share support that each uses a part of"
+)]
+
+#[path = "support/faults.rs"]
+mod faults;
+#[path = "support/store.rs"]
+mod store_support;
+#[path = "support/vault.rs"]
+mod vault_support;
+
+#[path = "costs/lab.rs"]
+mod lab;
+#[path = "costs/rebuild.rs"]
+mod rebuild;
