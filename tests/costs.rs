@@ -18,5 +18,7 @@ mod vault_support;
 
 #[path = "costs/lab.rs"]
 mod lab;
+#[path = "costs/locks.rs"]
+mod locks;
 #[path = "costs/rebuild.rs"]
 mod rebuild;

@@ -86,6 +86,18 @@ impl Catalog {
         self.check("cannot read packs' rows", result)
     }
 
+    /// The packs that come after this number, at most `limit`, ascending.
+    ///
+    /// # Errors
+    /// See [`Catalog`].
+    pub fn packs_after(&mut self, no: PackNo, limit: usize) -> Result<Vec<PackRow>> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let result = after(&self.conn, no, limit);
+        self.check("cannot read packs' rows", result)
+    }
+
     /// The pack of this id, if it is known.
     ///
     /// # Errors
@@ -207,6 +219,12 @@ fn no_such(no: PackNo) -> Fault {
 fn by_number(conn: &Connection, no: PackNo) -> std::result::Result<PackRow, Fault> {
     let mut statement = conn.prepare_cached(&format!("{COLUMNS} WHERE no = ?1"))?;
     statement.query_row([no.0], row).optional()?.ok_or_else(|| no_such(no))
+}
+
+fn after(conn: &Connection, no: PackNo, limit: usize) -> std::result::Result<Vec<PackRow>, Fault> {
+    let mut statement = conn.prepare_cached(&format!("{COLUMNS} WHERE no > ?1 ORDER BY no LIMIT ?2"))?;
+    let rows = statement.query_map(params![no.0, i64::try_from(limit).unwrap_or(i64::MAX)], row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 pub(super) fn by_id(conn: &Connection, id: &PackId) -> std::result::Result<Option<PackRow>, Fault> {

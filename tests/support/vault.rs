@@ -215,8 +215,11 @@ pub struct Streams {
 }
 
 pub fn streams<const N: usize>(streams: [(&str, Vec<u8>); N]) -> Streams {
-    let streams: Vec<_> = streams.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
-    Streams { streams: streams.into_iter() }
+    many(streams.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)))
+}
+
+pub fn many(streams: impl Iterator<Item = (String, Vec<u8>)>) -> Streams {
+    Streams { streams: streams.collect::<Vec<_>>().into_iter() }
 }
 
 impl Reading for Streams {

@@ -2,7 +2,11 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{Committed, Run, dedup::Outcome};
+use super::{
+    Committed, Run,
+    dedup::Outcome,
+    locks::{self, Told},
+};
 use crate::{
     catalog::{Catalog, CatalogError, Kept, Memory, ObjectRow, PackNo, PackRow, RunRow},
     format::{
@@ -15,8 +19,6 @@ use crate::{
     vault::{VaultError, VaultErrorKind, fetch},
 };
 
-/// How many locks are read at once.
-const READ_BACK: usize = 16;
 /// How often an object of a fixed name is put before the run gives up.
 const ATTEMPTS: usize = 3;
 
@@ -166,12 +168,8 @@ impl Run<'_> {
     /// The lock of an object, extended first if it falls short and this run may extend it.
     pub(super) fn lock_or_extend(&self, key: &Key, version: Option<&str>) -> Result<Option<Lock>, VaultError> {
         let store = &self.place.store;
+        let Told::Lock(lock) = self.runtime.block_on(locks::lock_of(&**store, key, version))? else { return Ok(None) };
         let version = version.map(Version::new);
-        let lock = match self.runtime.block_on(store.lock_of(key, version.as_ref())) {
-            Ok(lock) => lock,
-            Err(error) if error.is_not_found() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
         match self.locking.extend_to {
             Some(wanted) if !self.locking.suffices(lock) => {
                 Ok(Some(self.runtime.block_on(store.extend_lock(key, version.as_ref(), wanted))?))
@@ -185,21 +183,17 @@ impl Run<'_> {
     fn read_back(&self, catalog: &mut Catalog, packs: &[PackRow], closure: &Closure) -> Result<(), VaultError> {
         let store = &self.place.store;
         let read = |key: Key, version: Option<String>| async move {
-            let version = version.map(Version::new);
-            let lock = match store.lock_of(&key, version.as_ref()).await {
-                Err(error) if error.is_not_found() => None,
-                other => Some(other?),
-            };
+            let lock = locks::lock_of(&**store, &key, version.as_deref()).await?;
             Ok::<_, StoreError>((key, lock))
         };
         let names = packs.iter().map(|p| (layout::pack(&self.place.writer.name, &p.id), p.version.clone()));
         let all: Vec<(Key, Option<String>)> = names.chain(closure.objects.iter().cloned()).collect();
-        let locks: Vec<(Key, Option<Option<Lock>>)> = self
-            .runtime
-            .block_on(stream::iter(all).map(|(key, version)| read(key, version)).buffered(READ_BACK).try_collect())?;
+        let locks: Vec<(Key, Told)> = self.runtime.block_on(
+            stream::iter(all).map(|(key, version)| read(key, version)).buffered(locks::AT_ONCE).try_collect(),
+        )?;
         let mut short = None;
         for (at, (key, lock)) in locks.into_iter().enumerate() {
-            let Some(lock) = lock else {
+            let Told::Lock(lock) = lock else {
                 if let Some(pack) = packs.get(at) {
                     catalog.forget_pack(pack.no)?;
                 }

@@ -40,7 +40,7 @@ impl Run<'_> {
         let packs = pending.iter().map(|(no, _)| *no).collect();
         let mut sections: Vec<Vec<u8>> = pending.into_iter().map(|(_, section)| section).collect();
         let (mut live, mut lost) = (Vec::new(), 0_u64);
-        for old in &self.heads.indexes {
+        for old in self.heads.indexes.iter().rev() {
             match self.still_locked(catalog, old)? {
                 Some(row) => {
                     // What this writer found itself; the header that named it may be a forged one.
@@ -50,6 +50,7 @@ impl Run<'_> {
                 None => lost += self.take_over(old, &mut sections)?,
             }
         }
+        live.reverse();
         let mut size: usize = sections.iter().map(Vec::len).sum();
         while let Some((last, _)) = live.last() {
             // Forged headers can name more than one of this writer's own may.
@@ -104,10 +105,11 @@ impl Run<'_> {
         Ok(self.locking.suffices(row.lock).then_some(row))
     }
 
-    /// Moves the sections of an index of an earlier run into the new one; says how many are lost, which is one or none.
+    /// Moves the sections of an index of an earlier run into the new one, before those that are newer: a rebuilt catalog
+    /// numbers packs in the order in which indexes have them. Says how many indexes are lost, which is one or none.
     fn take_over(&self, old: &ObjectRef, sections: &mut Vec<Vec<u8>>) -> Result<u64, VaultError> {
         match self.sections_of(old) {
-            Ok(found) => sections.extend(found),
+            Ok(found) => drop(sections.splice(..0, found)),
             Err(error) if matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted) => {
                 tracing::warn!(index = %old.hash, %error, "an index is lost");
                 return Ok(1);

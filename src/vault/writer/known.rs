@@ -7,9 +7,12 @@ use std::{
 
 use tokio::runtime::Handle;
 
-use super::upload::Locking;
+use super::{
+    locks::{Locks, Told},
+    upload::Locking,
+};
 use crate::{
-    catalog::{Catalog, PackNo},
+    catalog::{Catalog, PackNo, PackRow},
     format::layout,
     model::{Lock, Name, PackId},
     store::{ObjectStore, StoreErrorKind, Version},
@@ -24,6 +27,7 @@ pub(super) struct KnownPacks {
     locking: Locking,
     /// What the store listed at the run's start; a pack that is gone or of another size is stored again.
     listed: HashMap<PackId, u64>,
+    locks: Locks,
     decided: HashMap<PackNo, bool>,
     used: HashSet<PackNo>,
     empty: bool,
@@ -38,7 +42,9 @@ impl KnownPacks {
         listed: HashMap<PackId, u64>,
         empty: bool,
     ) -> Self {
-        Self { store, runtime, writer, locking, listed, decided: HashMap::new(), used: HashSet::new(), empty }
+        let locks = Locks::new(Arc::clone(&store), runtime.clone(), writer.clone());
+        let (decided, used) = (HashMap::new(), HashSet::new());
+        Self { store, runtime, writer, locking, listed, locks, decided, used, empty }
     }
 
     /// Whether the catalog knew nothing when the run began, so that looking up is of no use.
@@ -72,37 +78,43 @@ impl KnownPacks {
         Ok(usable)
     }
 
-    fn decide(&self, catalog: &mut Catalog, no: PackNo) -> Result<bool, VaultError> {
+    fn decide(&mut self, catalog: &mut Catalog, no: PackNo) -> Result<bool, VaultError> {
         let row = catalog.pack(no)?;
-        if self.listed.get(&row.id) != Some(&row.bytes) {
+        if !self.is_listed(&row) {
             return Ok(false);
         }
         if self.locking.suffices(row.lock) {
             return Ok(true);
         }
-        let lock = self.runtime.block_on(self.real_lock(&row.id, row.version.as_deref()))?;
+        self.locks.begin(&row);
+        let ahead = self.locks.ahead(no);
+        for next in catalog.packs_after(no, ahead)? {
+            if self.is_listed(&next) && !self.locking.suffices(next.lock) && !self.decided.contains_key(&next.no) {
+                self.locks.begin(&next);
+            }
+        }
+        let lock = match self.locks.take(&row)? {
+            Told::Lock(lock) if !self.locking.suffices(lock) => self.runtime.block_on(self.extended(&row, lock))?,
+            Told::Lock(lock) => lock,
+            Told::Gone => None,
+        };
         catalog.set_lock(no, lock)?;
         Ok(self.locking.suffices(lock))
     }
 
-    async fn real_lock(&self, id: &PackId, version: Option<&str>) -> Result<Option<Lock>, VaultError> {
-        let key = layout::pack(&self.writer, id);
-        let version = version.map(Version::new);
-        let lock = match self.store.lock_of(&key, version.as_ref()).await {
-            Ok(lock) => lock,
-            Err(error) if error.is_not_found() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        match self.locking.extend_to {
-            Some(wanted) if !self.locking.suffices(lock) => {
-                match self.store.extend_lock(&key, version.as_ref(), wanted).await {
-                    Ok(lock) => Ok(Some(lock)),
-                    // Not allowed to extend: the chunk is stored again instead.
-                    Err(e) if matches!(e.kind, StoreErrorKind::Denied | StoreErrorKind::Unsupported) => Ok(lock),
-                    Err(error) => Err(error.into()),
-                }
-            }
-            _ => Ok(lock),
+    fn is_listed(&self, row: &PackRow) -> bool {
+        self.listed.get(&row.id) == Some(&row.bytes)
+    }
+
+    /// The lock of a pack that is there, after it was extended where that is allowed.
+    async fn extended(&self, row: &PackRow, lock: Option<Lock>) -> Result<Option<Lock>, VaultError> {
+        let Some(wanted) = self.locking.extend_to else { return Ok(lock) };
+        let (key, version) = (layout::pack(&self.writer, &row.id), row.version.as_deref().map(Version::new));
+        match self.store.extend_lock(&key, version.as_ref(), wanted).await {
+            Ok(lock) => Ok(Some(lock)),
+            // Not allowed to extend: the chunk is stored again instead.
+            Err(e) if matches!(e.kind, StoreErrorKind::Denied | StoreErrorKind::Unsupported) => Ok(lock),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -24,19 +24,26 @@ use crate::{
 pub(super) const AT_ONCE: usize = 16;
 /// A pack whose number is so much higher than the last one's is taken to follow it.
 const NEAR: i64 = 4;
+/// How many locks are read ahead at first.
+const FEWEST: usize = 4;
 /// How many series of packs are followed at once: deltas are in other packs than their bases.
 const SERIES: usize = 8;
 
-/// The lock of an object; `None` outside if there is no such object.
-pub(super) async fn lock_of(
-    store: &dyn ObjectStore,
-    key: &Key,
-    version: Option<&str>,
-) -> Result<Option<Option<Lock>>, StoreError> {
+/// What the store said when it was asked for a lock.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Told {
+    /// There is no such object.
+    Gone,
+    /// Its lock, if it has one.
+    Lock(Option<Lock>),
+}
+
+/// Asks for the lock of an object.
+pub(super) async fn lock_of(store: &dyn ObjectStore, key: &Key, version: Option<&str>) -> Result<Told, StoreError> {
     let version = version.map(Version::new);
     match store.lock_of(key, version.as_ref()).await {
-        Err(error) if error.is_not_found() => Ok(None),
-        other => other.map(Some),
+        Err(error) if error.is_not_found() => Ok(Told::Gone),
+        other => other.map(Told::Lock),
     }
 }
 
@@ -54,7 +61,7 @@ pub(super) struct Locks {
     writer: Name,
     series: VecDeque<Series>,
     /// Those that were asked for and not taken yet. Few: each is of a pack near one that was needed.
-    reads: HashMap<PackNo, JoinHandle<Result<Option<Option<Lock>>, StoreError>>>,
+    reads: HashMap<PackNo, JoinHandle<Result<Told, StoreError>>>,
     permits: Arc<Semaphore>,
 }
 
@@ -69,7 +76,7 @@ impl Locks {
         let no = no.get();
         let follows = |series: &Series| (1..=NEAR).contains(&(no - series.last));
         let ahead = match self.series.iter().position(follows).and_then(|at| self.series.remove(at)) {
-            Some(series) => (series.ahead * 2).clamp(1, AT_ONCE),
+            Some(series) => (series.ahead * 2).clamp(FEWEST, AT_ONCE),
             None => 0,
         };
         self.series.push_back(Series { last: no, ahead });
@@ -94,13 +101,13 @@ impl Locks {
         self.reads.insert(row.no, self.runtime.spawn(read));
     }
 
-    /// Waits for the lock of a pack; `None` outside if it is gone.
+    /// Waits for the lock of a pack.
     ///
     /// # Errors
     /// If the store does not tell.
-    pub(super) fn take(&mut self, row: &PackRow) -> Result<Option<Option<Lock>>, VaultError> {
+    pub(super) fn take(&mut self, row: &PackRow) -> Result<Told, VaultError> {
         self.begin(row);
-        let Some(read) = self.reads.remove(&row.no) else { return Ok(None) };
+        let Some(read) = self.reads.remove(&row.no) else { return Ok(Told::Gone) };
         Ok(self.runtime.block_on(read).map_err(|_| VaultError::stage_gone("reading locks"))??)
     }
 }

@@ -16,6 +16,7 @@ mod index;
 mod intake;
 mod known;
 mod lists;
+mod locks;
 mod memory;
 mod packer;
 mod pages;
