@@ -14,8 +14,8 @@ use crate::{
     model::{Name, Span},
     ops::{OpsError, backup::Job},
     source::{
-        CommandOptions, CommandSource, MariadbSource, PathSource, PostgresSource, Source, SqliteSource, StdinSource,
-        mariadb::Flavour, postgres::PostgresOptions, sqlite,
+        CommandOptions, CommandSource, LargeSteps, MariadbSource, PathSource, PostgresSource, Source, SqliteSource,
+        StdinSource, mariadb::Flavour, postgres::PostgresOptions, sqlite,
     },
 };
 
@@ -112,7 +112,7 @@ fn ad_hoc(name: Name, args: BackupArgs, state: &Path) -> Result<Job, CliError> {
     let dsn = mariadb.map(|dsn| (Flavour::Mariadb, dsn)).or_else(|| mysql.map(|dsn| (Flavour::Mysql, dsn)));
     let source: Box<dyn Source> = if stdin {
         let default = || "stdin".parse().map_err(|_| OpsError::Defect("the name of the stream"));
-        Box::new(StdinSource::new(Box::new(io::stdin()), stream.map_or_else(default, Ok)?))
+        Box::new(StdinSource::new(Box::new(LargeSteps::new(io::stdin())), stream.map_or_else(default, Ok)?))
     } else if let Some(path) = path {
         Box::new(PathSource::new(path))
     } else if let Some(place) = args_git {

@@ -11,10 +11,13 @@ use std::{
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
-use super::{Result, SourceError, read::push_tail, redact::Known};
+use super::{Result, SourceError, pipe::LargeSteps, read::push_tail, redact::Known};
 
 /// How much of its standard error is kept for the message.
 const STDERR_KEPT: usize = 8 << 10;
+
+/// The standard output of a child, read in large steps.
+pub(crate) type Stream = LargeSteps<ChildStdout>;
 
 /// A child in a process group of its own, whose standard error is read to the end so that it never blocks on it.
 ///
@@ -75,6 +78,11 @@ impl Running {
     /// Its standard output, once.
     pub(crate) fn stdout(&mut self) -> Result<ChildStdout> {
         self.child.stdout.take().ok_or_else(|| SourceError::new("has no standard output to read", &self.program))
+    }
+
+    /// Its standard output, once, where it is long and nobody waits for each part of it.
+    pub(crate) fn stream(&mut self) -> Result<Stream> {
+        self.stdout().map(LargeSteps::new)
     }
 
     /// Its standard input, once.

@@ -89,7 +89,7 @@ impl Source for CommandSource {
         }
         let mut running = Running::start(&mut command, &shown, known)?;
         let kept = self.options.trailer.as_ref().map_or(0, |t| t.len().max(TRAILER_WITHIN));
-        let (reader, seen) = Watched::new(running.stdout()?, &shown, kept);
+        let (reader, seen) = Watched::new(running.stream()?, &shown, kept);
         let watchdog = self.options.timeout.map(|t| Watchdog::start(&running, t));
         let stream = Incoming { name, path: None, meta: FileMeta::default(), expected: None, reader: Box::new(reader) };
         let options = self.options.clone();

@@ -93,7 +93,7 @@ impl GitReading {
         let arguments = ["pack-objects", "--stdout", "--delta-base-offset", "-q"];
         let mut command = run::git(self.scratch.path(), Some(&self.objects()), &arguments);
         let mut packing = run::start(command.stdin(Stdio::from(wanted)), "git pack-objects")?;
-        let from = packing.stdout()?;
+        let from = packing.stream()?;
         Ok(self.packed(name, from, packing))
     }
 

@@ -9,7 +9,7 @@ use std::{
     collections::{BTreeSet, HashSet},
     io::{self, BufRead, BufReader, BufWriter, Cursor, Read, Write},
     path::Path,
-    process::{ChildStdout, Stdio},
+    process::Stdio,
 };
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,10 @@ use serde::{Deserialize, Serialize};
 use super::{GitDetails, ObjectFormat, Oid, Result, SourceError, lfs::LfsNote, open_own, run};
 use crate::{
     model::Name,
-    source::{Before, child::Running},
+    source::{
+        Before,
+        child::{Running, Stream},
+    },
 };
 
 /// What a git source's next run knows of this one.
@@ -233,7 +236,7 @@ pub(super) fn revisions(scratch: &Path) -> Result<Stdio> {
 /// A pack on its way, of which it is known that it holds something.
 pub(super) struct Packing {
     pub(super) running: Running,
-    pub(super) from: std::io::Chain<Cursor<[u8; 12]>, ChildStdout>,
+    pub(super) from: std::io::Chain<Cursor<[u8; 12]>, Stream>,
 }
 
 /// Begins to pack the revisions that were written down; nothing if there is nothing to pack. By then git has found all
@@ -242,7 +245,7 @@ pub(super) fn start_packing(scratch: &Path, objects: &Path) -> Result<Option<Pac
     let arguments = ["pack-objects", "--revs", "--thin", "--stdout", "--delta-base-offset", "-q"];
     let mut command = run::git(scratch, Some(objects), &arguments);
     let mut running = run::start(command.stdin(revisions(scratch)?), "git pack-objects")?;
-    let mut from = running.stdout()?;
+    let mut from = running.stream()?;
     // Signature, version, and how many objects follow.
     let mut start = [0; 12];
     if let Err(error) = from.read_exact(&mut start) {

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{Cursor, Read},
-    process::{ChildStdout, Stdio},
+    process::Stdio,
     sync::Arc,
     sync::mpsc,
     thread::{self, JoinHandle},
@@ -13,7 +13,7 @@ use std::{
 use super::{
     super::{
         FileMeta, Incoming, Result, SourceError,
-        child::{Alive, Running},
+        child::{Alive, Running, Stream},
         read::{Seen, Watched},
     },
     ALL, Client, Databases, Depth, Flavour, account, name,
@@ -38,7 +38,7 @@ type Held = BTreeMap<Table, TableFingerprint>;
 /// What tables hold, and tables that were written to meanwhile.
 type Taken = (Held, BTreeSet<Table>);
 /// What was read already, and the rest.
-type Output = (Cursor<Vec<u8>>, ChildStdout);
+type Output = (Cursor<Vec<u8>>, Stream);
 
 /// A dump on its way.
 pub(super) struct Dump {
@@ -261,7 +261,7 @@ fn start(client: &Client, databases: &[String]) -> Result<(Running, Output)> {
     }
     command.arg("--databases").arg("--").args(databases).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut running = client.start(&mut command, program)?;
-    let mut out = running.stdout()?;
+    let mut out = running.stream()?;
     let (mut head, mut buf) = (Vec::new(), vec![0; 64 << 10]);
     while head.len() < HEAD && !head.windows(BEGUN.len()).any(|part| part == BEGUN) {
         let n = out.read(&mut buf).map_err(|e| SourceError::new("can't be read", program).because(e))?;

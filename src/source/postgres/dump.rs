@@ -191,7 +191,7 @@ impl Dump {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut running = Running::start(&mut command, &place.dump.path.to_string_lossy(), place.info.secrets())?;
         place.stops.add(running.alive());
-        let output = running.stdout()?;
+        let output = running.stream()?;
         let output: Box<dyn Read + Send> =
             if place.jobs > 1 { Box::new(Ahead::start(output)) } else { Box::new(output) };
         let (archive, walker) = Walked::new(output);

@@ -42,7 +42,7 @@ pub(super) fn open(
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut running = Running::start(&mut command, &tool.path.to_string_lossy(), info.secrets())?;
     let tar = Arc::new(Mutex::new(Tar::default()));
-    let walked = Walked { inner: running.stdout()?, tar: Arc::clone(&tar) };
+    let walked = Walked { inner: running.stream()?, tar: Arc::clone(&tar) };
     let (reader, seen) = Watched::new(walked, STREAM, 0);
     let name = STREAM.parse().map_err(|e| SourceError::new(format!("{e}"), STREAM))?;
     let stream = Incoming { name, path: None, meta: FileMeta::default(), expected: None, reader: Box::new(reader) };
