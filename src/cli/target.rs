@@ -93,7 +93,7 @@ impl Target for Directory {
                 git.stream(&entry.stream.name, entry.stream.path.as_deref())?
             }
         };
-        Ok(Box::new(Noted::new(file, path, &self.failure)))
+        Ok(Box::new(Noted::durable(file, path, &self.failure)))
     }
 
     fn end(&mut self, entry: &Entry) -> Result<()> {
