@@ -77,7 +77,7 @@ fn stream(name: String) -> impl Strategy<Value = StreamRecord> {
         .prop_map(|(mode, mtime_ns, link, dir)| FileMeta { mode, mtime_ns, link, dir });
     let list = vec(chunk_ref(ChunkerParams::LIMIT), 0..40);
     (proptest::option::of("\\PC{0,40}"), meta, any::<[u8; 32]>(), list, 0..2_u8, any::<u64>()).prop_map(
-        move |(path, meta, blake3, mut list, depth, bytes)| {
+        move |(path, mut meta, blake3, mut list, depth, bytes)| {
             // A list of lists adds up to whole entries.
             let total: u64 = list.iter().map(|c| u64::from(c.len)).sum();
             let short = (36 - total % 36) % 36;
@@ -85,6 +85,10 @@ fn stream(name: String) -> impl Strategy<Value = StreamRecord> {
                 list.push(ChunkRef { id: ChunkId::from_bytes([9; 32]), len: u32::try_from(short).unwrap() });
             }
             let (bytes, chunks) = if depth == 0 { (total, list.len() as u64) } else { (bytes, (total + short) / 36) };
+            // A link or a directory is empty, and not both.
+            let empty = bytes == 0 && chunks == 0;
+            meta.link = meta.link.filter(|_| empty);
+            meta.dir &= empty && meta.link.is_none();
             let (name, blake3) = (name.parse().unwrap(), Hash::from_bytes(blake3));
             StreamRecord { name, path, meta, bytes, blake3, chunks, depth, list }
         },
@@ -303,11 +307,28 @@ fn counts_that_claim_the_sky_cost_nothing() {
 
 #[test]
 fn deep_nesting_is_an_error() {
-    for open in ["[", "{\"a\":", "{\"format\":\"1-draft\",\"details\":["] {
+    for open in ["[", "{\"a\":", "{\"format\":\"1\",\"details\":["] {
         every_check(open.repeat(100_000).as_bytes());
     }
     let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    checks::body(format!("{{\"format\":\"1-draft\",\"streams\":[],\"details\":{nested}}}").as_bytes());
+    checks::body(format!("{{\"format\":\"1\",\"streams\":[],\"details\":{nested}}}").as_bytes());
+}
+
+#[test]
+fn a_stream_that_contradicts_itself_is_refused() {
+    let sound = |meta: FileMeta, bytes: u32| {
+        let list: Vec<ChunkRef> =
+            (bytes > 0).then(|| ChunkRef { id: ChunkId::from_bytes([1; 32]), len: bytes }).into_iter().collect();
+        let (name, blake3, chunks) = ("s".parse().unwrap(), Hash::from_bytes([2; 32]), list.len() as u64);
+        let stream = StreamRecord { name, path: None, meta, bytes: bytes.into(), blake3, chunks, depth: 0, list };
+        Body::decode(&Body::new(vec![stream], serde_json::Value::Null, Vec::new()).encode().unwrap()).is_ok()
+    };
+    let mode = |mode| FileMeta { mode: Some(mode), ..FileMeta::default() };
+    let link = || FileMeta { link: Some("there".to_owned()), ..FileMeta::default() };
+    let dir = || FileMeta { dir: true, ..FileMeta::default() };
+    assert!(sound(mode(0o7777), 9) && sound(link(), 0) && sound(dir(), 0));
+    assert!(!sound(mode(0o10_0644), 9) && !sound(link(), 9) && !sound(dir(), 9));
+    assert!(!sound(FileMeta { dir: true, ..link() }, 0));
 }
 
 #[test]

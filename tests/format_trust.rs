@@ -198,8 +198,7 @@ fn a_newer_version_is_refused_and_both_are_named() {
     epoch.format = "2".to_owned();
     check(house.with(|h| h.epoch = house.signed(&epoch)), "epoch record");
     // Nothing of the rest needs to make sense to this build.
-    let newer =
-        tampered(&stored(&house.header(), &house.writer), "{\"format\":\"1-draft\",", "{\"format\":\"2\",\"new\":1,");
+    let newer = tampered(&stored(&house.header(), &house.writer), "{\"format\":\"1\",", "{\"format\":\"2\",\"new\":1,");
     check(house.read(&newer), "snapshot header");
 }
 
@@ -208,9 +207,25 @@ fn unknown_features_are_named_and_unknown_fields_are_not_minded() {
     let house = House::new(1, 1);
     let features = ["sparse".to_owned(), "striped".to_owned()].to_vec();
     match house.with(|h| h.features = features).err() {
-        Some(FormatError::Features(named)) => assert_eq!(named, "sparse, striped"),
+        Some(FormatError::Features { what, named }) => {
+            assert_eq!((what, named.as_str()), ("snapshot header", "sparse, striped"));
+        }
         other => panic!("{other:?}"),
     }
+    // Whatever it is that they announce, it is told by name and not taken for damage.
+    let mut payload: serde_json::Value = serde_json::to_value(house.header()).unwrap();
+    payload["features"] = serde_json::json!(["quarterly"]);
+    payload["tier"] = serde_json::json!("quarterly");
+    payload["body"] = serde_json::json!({ "of": "a later build" });
+    let error = house.read(&sign_json::<Header>(&payload, &house.writer)).err().unwrap();
+    assert!(matches!(&error, FormatError::Features { named, .. } if named == "quarterly"), "{error}");
+    // Every other document can announce some, too.
+    let mut payload: serde_json::Value = serde_json::to_value(house.certificate()).unwrap();
+    payload["features"] = serde_json::json!(["keeper"]);
+    payload["role"] = serde_json::json!("keeper");
+    let signed = serde_json::from_slice(&sign_json::<Certificate>(&payload, &house.root)).unwrap();
+    let error = house.with(|h| h.certificate = signed).err().unwrap();
+    assert!(error.to_string().contains("this member certificate needs features that this build lacks: keeper"));
     let mut payload: serde_json::Value = serde_json::to_value(house.header()).unwrap();
     payload["something-new"] = serde_json::json!({ "of": "a later build" });
     let envelope = sign_json::<Header>(&payload, &house.writer);

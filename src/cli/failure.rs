@@ -85,6 +85,7 @@ pub struct Failure {
 /// An exit code, a kind, and what to do next.
 type Verdict = (Exit, &'static str, Option<String>);
 
+const DRAFT: &str = "keep the build that wrote it for as long as its snapshots are wanted; back up into a new vault";
 const AGAIN: &str = "run the command again later";
 const CLOCK: &str = "set this host's clock (such as by chrony or systemd-timesyncd); locks are counted by the store's";
 const LOCKED_OUT: &str = "the store refuses these credentials; check whose they are and what they may do";
@@ -268,6 +269,7 @@ fn judge(error: &CliError) -> Verdict {
             (Exit::Usage, "file-exists", hint(next))
         }
         E::NotEmpty { .. } => (Exit::Usage, "not-empty", hint("give the path of a new or an empty directory")),
+        E::WriterKey { source, .. } | E::MemberKey { source, .. } if source.is_of_another_version() => format(source),
         E::WriterKey { .. } => (Exit::Usage, "writer-key", hint("it is the writer.key that `strongroom init` wrote")),
         E::MemberKey { .. } => {
             (Exit::Usage, "member-key", hint("it is the key file that `strongroom member add` wrote"))
@@ -370,6 +372,7 @@ fn vault(error: &VaultError) -> Verdict {
         K::Clock => (Exit::Failed, "clock", hint(CLOCK)),
         K::Denied => (Exit::Failed, "denied", hint(LOCKED_OUT)),
         K::Newer => (Exit::Failed, "newer-format", hint("install a newer strongroom")),
+        K::Draft => (Exit::Failed, "draft-format", hint(DRAFT)),
         K::TryAgain => (Exit::TryAgain, "try-again", hint(AGAIN)),
         K::Cancelled => (Exit::Interrupted, "interrupted", None),
         K::Failed => (Exit::Failed, "failed", None),
@@ -415,7 +418,8 @@ fn run_lock(error: &RunLockError) -> Verdict {
 
 fn format(error: &FormatError) -> Verdict {
     match error {
-        FormatError::Version { .. } | FormatError::Features(_) => (Exit::Failed, "newer-format", None),
+        FormatError::Version { .. } | FormatError::Features { .. } => (Exit::Failed, "newer-format", None),
+        FormatError::Draft { .. } => (Exit::Failed, "draft-format", hint(DRAFT)),
         FormatError::Untrusted { .. } => (Exit::Damage, "untrusted", None),
         FormatError::Damaged { .. } | FormatError::TooLarge { .. } => (Exit::Damage, "damaged", None),
         FormatError::Codec(error) => codec(error),

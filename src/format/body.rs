@@ -89,6 +89,13 @@ impl Body {
 
 fn check_stream(stream: &StreamRecord) -> Result<()> {
     let bad = |why: &str| Err(FormatError::damaged(WHAT, format!("stream {}: {why}", stream.name)));
+    let FileMeta { mode, link, dir, .. } = &stream.meta;
+    if mode.is_some_and(|mode| mode > 0o7777) {
+        return bad("its mode is more than permission bits");
+    }
+    if (*dir || link.is_some()) && (stream.bytes > 0 || stream.chunks > 0) || *dir && link.is_some() {
+        return bad("a link or a directory has contents, or it is both");
+    }
     if stream.depth > 1 {
         return bad("its list has an unknown depth");
     }

@@ -23,9 +23,27 @@ pub enum FormatError {
         /// The version that this build knows.
         known: &'static str,
     },
+    /// Written before the format was frozen.
+    #[error(
+        "this {what} is of the draft {found:?}, which only development builds wrote; this build reads {known:?}: what \
+         the vault holds is restored by the build that wrote it, and a new vault by `strongroom init` takes its place"
+    )]
+    Draft {
+        /// The kind of object.
+        what: &'static str,
+        /// The version found.
+        found: &'static str,
+        /// The version that this build knows.
+        known: &'static str,
+    },
     /// Needs features that this build lacks.
-    #[error("this snapshot needs features that this build lacks: {0}: use a newer strongroom")]
-    Features(String),
+    #[error("this {what} needs features that this build lacks: {named}: use a newer strongroom")]
+    Features {
+        /// The kind of object.
+        what: &'static str,
+        /// The features, by name.
+        named: String,
+    },
     /// A signature or a binding does not hold.
     #[error("{what} is not to be trusted: {why}")]
     Untrusted {
@@ -48,6 +66,12 @@ pub enum FormatError {
 }
 
 impl FormatError {
+    /// Whether another version of the format, or a feature of one, is what is wrong.
+    #[must_use]
+    pub const fn is_of_another_version(&self) -> bool {
+        matches!(self, Self::Version { .. } | Self::Draft { .. } | Self::Features { .. })
+    }
+
     pub(super) fn damaged(what: &'static str, why: impl Into<String>) -> Self {
         Self::Damaged { what, why: why.into() }
     }

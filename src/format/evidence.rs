@@ -12,6 +12,8 @@ use crate::model::{Name, SnapshotId, Time, VaultId};
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 /// What the subject that is the vault itself is called.
 const VAULT: &str = "vault";
+/// What the other subjects are called.
+const SNAPSHOT: &str = "snapshot";
 /// What the predicate types of this format begin with; the kind follows.
 const PREDICATE: &str = "urn:strongroom:evidence:v1:";
 
@@ -116,7 +118,7 @@ impl From<Evidence> for Statement {
     fn from(evidence: Evidence) -> Self {
         let Evidence { vault, member, kind, at, snapshots, result } = evidence;
         let subject = |name: &str, blake3: String| Subject { name: name.to_owned(), digest: Digest { blake3 } };
-        let about = snapshots.iter().map(|id| subject("snapshot", id.to_string()));
+        let about = snapshots.iter().map(|id| subject(SNAPSHOT, id.to_string()));
         Self {
             kind_of: STATEMENT.to_owned(),
             subject: std::iter::once(subject(VAULT, vault.to_string())).chain(about).collect(),
@@ -143,7 +145,10 @@ impl TryFrom<Statement> for Evidence {
         if first.name != VAULT || first.digest.blake3 != vault.to_string() {
             return Err("its first subject is not its vault".to_owned());
         }
-        let snapshot = |subject: Subject| subject.digest.blake3.parse().map_err(|_| "a subject is no snapshot");
+        let snapshot = |subject: Subject| match subject.digest.blake3.parse() {
+            Ok(id) if subject.name == SNAPSHOT => Ok(id),
+            _ => Err("a subject is no snapshot"),
+        };
         let snapshots = subjects.map(snapshot).collect::<Result<_, _>>()?;
         Ok(Self { vault, member, kind, at, snapshots, result })
     }
@@ -183,6 +188,7 @@ mod tests {
             ("/subject", serde_json::json!([])),
             ("/subject/0/digest/blake3", serde_json::json!("02".repeat(32))),
             ("/subject/1/digest/blake3", serde_json::json!("none")),
+            ("/subject/1/name", serde_json::json!("report")),
         ] {
             let mut value = serde_json::to_value(drill()).unwrap();
             *value.pointer_mut(at).unwrap() = other;

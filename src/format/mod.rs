@@ -25,8 +25,14 @@ use bytes::Bytes;
 
 pub use error::FormatError;
 
-/// The version of the format that this build writes, and the only one that it reads.
-pub const FORMAT: &str = "1-draft";
+/// The version of the format that this build writes, and the only one that it reads. Every later build reads it too.
+pub const FORMAT: &str = "1";
+
+/// What the format was called until it was frozen as version 1. Only development builds wrote it.
+const DRAFT: &str = "1-draft";
+
+/// The features that this build understands, of those that a document may announce.
+const FEATURES: [&str; 0] = [];
 
 /// The result of encoding or decoding.
 pub type Result<T> = std::result::Result<T, FormatError>;

@@ -80,9 +80,10 @@ impl Directory {
         }
         let blocks = usize::try_from(cursor.u32()?).unwrap_or(usize::MAX);
         let chunks = usize::try_from(cursor.u32()?).unwrap_or(usize::MAX);
-        // The counts must fit the bytes that are there before anything is allocated for them.
+        // The counts must fit the bytes that are there before anything is allocated for them. A block has a chunk at
+        // least.
         let least = blocks.saturating_mul(BLOCK_ENTRY).saturating_add(chunks.saturating_mul(CHUNK_ENTRY));
-        if least > cursor.remaining() {
+        if least > cursor.remaining() || blocks > chunks {
             return Err(cursor.error("its counts exceed its length"));
         }
         let mut directory = Self { blocks: Vec::with_capacity(blocks) };

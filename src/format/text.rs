@@ -1,24 +1,35 @@
-//! JSON documents: strict about size and version, deaf to unknown fields.
+//! JSON documents: strict about size, version and features, deaf to unknown fields.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{FORMAT, FormatError, Result};
+use super::{DRAFT, FEATURES, FORMAT, FormatError, Result};
 
 #[derive(Deserialize)]
 struct Versioned {
     format: String,
+    #[serde(default)]
+    features: Vec<String>,
 }
 
-/// Decodes `bytes` as a `what` of at most `limit` bytes, after checking its format version.
+/// Decodes `bytes` as a `what` of at most `limit` bytes, after checking its format version and features: what these
+/// announce may stand anywhere in the rest, which then need make no sense to this build.
 pub(super) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8], limit: usize) -> Result<T> {
     if bytes.len() > limit {
         return Err(FormatError::TooLarge { what, limit });
     }
     let damaged = |e: serde_json::Error| FormatError::damaged(what, e.to_string());
     let version: Versioned = serde_json::from_slice(bytes).map_err(damaged)?;
+    if version.format == DRAFT {
+        return Err(FormatError::Draft { what, found: DRAFT, known: FORMAT });
+    }
     if version.format != FORMAT {
         let found = version.format.chars().take(40).collect();
         return Err(FormatError::Version { what, found, known: FORMAT });
+    }
+    let unknown = version.features.iter().filter(|feature| !FEATURES.contains(&feature.as_str()));
+    let unknown: Vec<String> = unknown.take(8).map(|feature| feature.chars().take(40).collect()).collect();
+    if !unknown.is_empty() {
+        return Err(FormatError::Features { what, named: unknown.join(", ") });
     }
     serde_json::from_slice(bytes).map_err(damaged)
 }

@@ -16,6 +16,14 @@ pub struct TimeError {
     expected: &'static str,
 }
 
+const SPELLING: &str = "a time like 2026-11-22T21:51:00Z";
+
+impl TimeError {
+    fn of(text: &str, expected: &'static str) -> Self {
+        Self { text: text.chars().take(80).collect(), expected }
+    }
+}
+
 impl Time {
     /// The last instant that is accepted, 9999-12-30T22:00:00Z: what RFC 3339 can write, with room for arithmetic.
     pub const MAX: Self = Self(253_402_207_200);
@@ -79,10 +87,7 @@ impl fmt::Display for Time {
 impl FromStr for Time {
     type Err = TimeError;
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        let stamp: jiff::Timestamp = text.parse().map_err(|_| TimeError {
-            text: text.chars().take(80).collect(),
-            expected: "a time like 2026-11-22T21:51:00Z",
-        })?;
+        let stamp: jiff::Timestamp = text.parse().map_err(|_| TimeError::of(text, SPELLING))?;
         Ok(Self::from_unix(stamp.as_second()))
     }
 }
@@ -93,10 +98,13 @@ impl Serialize for Time {
     }
 }
 
+/// Takes one spelling, the one that [`Display`](fmt::Display) writes: in a document, other zones, fractions or bounds
+/// would be read differently by different readers.
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(D::Error::custom)
+        let time: Self = text.parse().map_err(D::Error::custom)?;
+        if time.to_string() == *text { Ok(time) } else { Err(D::Error::custom(TimeError::of(&text, SPELLING))) }
     }
 }
 
@@ -157,12 +165,10 @@ impl fmt::Display for Span {
 impl FromStr for Span {
     type Err = TimeError;
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        let error = || TimeError {
-            text: text.chars().take(80).collect(),
-            expected: "a span like 35d, 12h, 30m, 90s or 5w, of 100 years at most",
-        };
+        let error = || TimeError::of(text, "a span like 35d, 12h, 30m, 90s or 5w, of 100 years at most");
         let unit = text.chars().next_back().ok_or_else(error)?;
-        let number: u64 = text.strip_suffix(unit).and_then(|n| n.parse().ok()).ok_or_else(error)?;
+        let digits = text.strip_suffix(unit).filter(|n| n.bytes().all(|b| b.is_ascii_digit())).ok_or_else(error)?;
+        let number: u64 = digits.parse().map_err(|_| error())?;
         let factor = match unit {
             's' => 1,
             'm' => 60,
@@ -202,8 +208,26 @@ mod tests {
             assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
         }
         assert_eq!("5w".parse::<Span>().unwrap(), Span::days(35));
-        for bad in ["", "d", "-1d", "1", "1y", "1.5d", "999999999d", "99999999999999999999d", "1é"] {
+        for bad in ["", "d", "-1d", "+1d", "1", "1y", "1.5d", "999999999d", "99999999999999999999d", "1é"] {
             assert!(bad.parse::<Span>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_document_spells_a_time_in_one_way() {
+        let read = |text: &str| serde_json::from_value::<Time>(text.into());
+        assert_eq!(read("2026-11-22T21:51:00Z").unwrap(), "2026-11-22T22:51:00+01:00".parse().unwrap());
+        for other in [
+            "2026-11-22T22:51:00+01:00",
+            "2026-11-22T21:51:00.5Z",
+            "2026-11-22T21:51:00.0Z",
+            "2026-11-22 21:51:00Z",
+            "2026-11-22t21:51:00z",
+            "2026-11-22T21:51Z",
+            "1969-12-31T23:59:59Z",
+            "9999-12-30T22:00:01Z",
+        ] {
+            assert!(read(other).is_err(), "{other}");
         }
     }
 

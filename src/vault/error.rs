@@ -24,6 +24,8 @@ pub enum VaultErrorKind {
     Unprotected,
     /// A newer format, or a feature that this build lacks.
     Newer,
+    /// Written by a development build, before the format was frozen.
+    Draft,
     /// None of the identities opens it.
     NoIdentity,
     /// Nothing in the vault fits what was asked for.
@@ -114,7 +116,8 @@ impl From<FormatError> for VaultError {
         let kind = match &error {
             FormatError::Codec(CodecError::NoIdentity) => VaultErrorKind::NoIdentity,
             FormatError::Untrusted { .. } => VaultErrorKind::Untrusted,
-            FormatError::Version { .. } | FormatError::Features(_) => VaultErrorKind::Newer,
+            FormatError::Version { .. } | FormatError::Features { .. } => VaultErrorKind::Newer,
+            FormatError::Draft { .. } => VaultErrorKind::Draft,
             _ => VaultErrorKind::Damaged,
         };
         Self::new(kind, error.to_string())

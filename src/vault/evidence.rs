@@ -78,7 +78,8 @@ pub async fn list(vault: &Vault, member: Option<&Name>) -> Result<(Vec<Signed>, 
 
 /// Whatever anybody may have put there proves nothing, and must not close the list of what does.
 fn is_foreign(error: &VaultError) -> bool {
-    matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted | VaultErrorKind::Newer)
+    use VaultErrorKind as K;
+    matches!(error.kind, K::Damaged | K::Untrusted | K::Newer | K::Draft)
 }
 
 async fn one(vault: &Vault, members: &Members, key: &Key, member: &Name, hash: &Hash) -> Result<Evidence> {

@@ -55,7 +55,9 @@ impl Members {
                 Err(error) if matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted) => {
                     members.foreign(&key, &error.what);
                 }
-                Err(error) if error.kind == VaultErrorKind::Newer => members.foreign(&key, &error.what),
+                Err(error) if matches!(error.kind, VaultErrorKind::Newer | VaultErrorKind::Draft) => {
+                    members.foreign(&key, &error.what);
+                }
                 Err(error) => return Err(error),
             }
         }

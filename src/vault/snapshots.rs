@@ -80,7 +80,7 @@ pub async fn list(vault: &Vault) -> Result<Listing> {
                 listing.findings.push(Finding::new(Severity::Warning, "header.foreign", what).on(&key));
             }
             // A claim that nobody verified: were it an error, one planted object would close the whole vault.
-            Err(error) if error.kind == VaultErrorKind::Newer => {
+            Err(error) if matches!(error.kind, VaultErrorKind::Newer | VaultErrorKind::Draft) => {
                 listing.findings.push(Finding::new(Severity::Warning, "header.newer", error.what).on(&key));
                 listing.unread.push(unread);
             }

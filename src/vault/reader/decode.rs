@@ -20,9 +20,6 @@ use crate::{
     vault::{Result, VaultError, VaultErrorKind, fetch},
 };
 
-/// The largest sealed pack that is read: what the format allows and what sealing adds.
-const SEALED_LIMIT: u64 = (PACK_LIMIT as u64) * 2;
-
 /// Decodes the bytes of one block into `out`, in place of what is there.
 ///
 /// # Errors
@@ -77,7 +74,7 @@ pub(crate) async fn opened(
     version: Option<&str>,
 ) -> Result<(bytes::Bytes, zeroize::Zeroizing<Vec<u8>>)> {
     let sealed = fetch::by_hash(&*source.store, key, version, &Hash::from_bytes(*id.as_bytes())).await?;
-    if sealed.len() as u64 > SEALED_LIMIT {
+    if sealed.len() > PACK_LIMIT {
         return Err(VaultError::new(VaultErrorKind::Damaged, "the pack is larger than the format allows").on(key));
     }
     let on_key = |error: crate::codec::CodecError| VaultError::from(error).on(key);
