@@ -23,6 +23,12 @@ impl HandClock {
         Arc::new(Self(AtomicI64::new(1_795_384_260)))
     }
 
+    /// A clock that stands there.
+    #[allow(dead_code, reason = "not every test file needs it")]
+    pub fn at(time: Time) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(time.unix())))
+    }
+
     /// Moves it forward.
     pub fn pass(&self, span: Span) {
         self.0.fetch_add(i64::try_from(span.as_seconds()).unwrap(), Ordering::SeqCst);
