@@ -94,7 +94,7 @@ fn must_be_true(catalog: &mut Catalog, packs: &[Chunks]) {
     let ids: HashMap<PackNo, u64> = (0..packs.len() as u64).map(|id| (number(catalog, id), id)).collect();
     for id in 0..CHUNKS {
         let places = all.get(&id).cloned().unwrap_or_default();
-        let is_whole = |id: &u64, pack: &u64| all[id].contains(&(*pack, None));
+        let is_whole = |id: &u64, pack: &u64| all.get(id).is_some_and(|places| places.contains(&(*pack, None)));
         match look(catalog, &[id])[0] {
             None => assert!(places.iter().all(|(_, base)| base.is_some()), "chunk {id} is there whole"),
             Some(Known { pack, base_pack: None }) => assert!(is_whole(&id, &ids[&pack])),
