@@ -73,7 +73,7 @@ mod tests {
         let mut bytes = Vec::new();
         reader.read_to_end(&mut bytes).unwrap();
         assert!(child.wait().unwrap().success());
-        let expected: String = (0..2000).map(|i| format!("{i:01024}")).collect();
+        let expected = (0..2000).map(|i| format!("{i:01024}")).collect::<Vec<_>>().concat();
         assert!(bytes == expected.as_bytes(), "{} bytes", bytes.len());
     }
 
