@@ -29,7 +29,7 @@ const OBJECTS: [&str; 10] = [
 ];
 
 /// What else a reader must be able to read.
-const OTHERS: [&str; 21] = [
+const OTHERS: [&str; 24] = [
     "certificate of a later revision",
     "changes of refs",
     "details",
@@ -50,6 +50,9 @@ const OTHERS: [&str; 21] = [
     "suspect snapshot",
     "symbolic link",
     "time of change",
+    "version of a pack in a page",
+    "version of a pack in an index",
+    "version of an object in a header",
     "writer's key file",
 ];
 

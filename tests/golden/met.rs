@@ -177,6 +177,8 @@ impl Reading<'_> {
                 let page = Page::decode(bytes, self.vault.descriptor.vault, writer).unwrap();
                 assert!(hash == *named && !page.packs.is_empty());
                 self.met.format(bytes);
+                let hinted = page.packs.iter().any(|pack| pack.version.is_some());
+                self.met.others.extend(hinted.then_some("version of a pack in a page"));
             }
             ObjectName::Header(..) => self.met.format(&payload(bytes)),
             ObjectName::Evidence(_, named) => {
@@ -221,13 +223,15 @@ impl Reading<'_> {
         let signer = self.headers.iter().find(|found| found.header.writer == *writer).unwrap();
         let plain = self.epoch().opener.open(bytes, INDEX_LIMIT).unwrap();
         let (vault, signer) = (self.vault.descriptor.vault, signer.certificate.signing_key);
-        let mut packs = 0;
-        index::open(&plain, vault, writer, &signer, |_, _| {
+        let (mut packs, mut hinted) = (0, false);
+        index::open(&plain, vault, writer, &signer, |section, _| {
             packs += 1;
+            hinted |= section.version.is_some();
             Ok::<_, strongroom::format::FormatError>(())
         })
         .unwrap();
         self.met.others.extend((packs > 1).then_some("merged index"));
+        self.met.others.extend(hinted.then_some("version of a pack in an index"));
     }
 
     /// Opens a snapshot and looks at what its header and its body have.
@@ -241,6 +245,7 @@ impl Reading<'_> {
             (!about.prev.is_empty(), "snapshot that follows another"),
             (about.indexes.len() > 1, "several indexes"),
             (about.expires_at > about.floor_until, "kept longer than the floor"),
+            (about.pages.iter().any(|page| page.version.is_some()), "version of an object in a header"),
         ];
         let snapshot = Snapshot::open(&self.vault, header, &self.people).await.unwrap();
         let body = &snapshot.body;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use strongroom::{
     codec::{NoPrompt, Opener},
     format::writer_key,
-    model::Tiers,
+    model::{Span, Tiers},
     store::local::LocalStore,
 };
 
@@ -60,7 +60,7 @@ async fn a_writer_goes_on_when_all_locks_are_over() {
             owner: Opener::from_identity_text(&identity, "test", Arc::new(NoPrompt)).unwrap(),
             identity,
             tiers: Tiers::default(),
-            full_every: None,
+            full_every: Some(Span::days(90)),
             delta_cache: 1 << 30,
         };
         let bytes = dump(5, 300_000);
