@@ -11,6 +11,8 @@
 
 #[path = "support/craft.rs"]
 mod craft;
+#[path = "support/parts.rs"]
+mod parts;
 #[path = "support/store.rs"]
 mod store_support;
 #[path = "support/vault.rs"]

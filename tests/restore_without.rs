@@ -6,6 +6,8 @@
 
 #[path = "support/craft.rs"]
 mod craft;
+#[path = "support/parts.rs"]
+mod parts;
 #[allow(dead_code)]
 #[path = "support/store.rs"]
 mod store_support;

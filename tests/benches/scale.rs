@@ -15,6 +15,8 @@
     reason = "it measures, and ends where it can't"
 )]
 
+#[path = "../support/parts.rs"]
+mod parts;
 #[path = "../support/vault.rs"]
 mod vault_support;
 
@@ -24,22 +26,18 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use bytes::Bytes;
 use strongroom::{
     catalog::{Catalog, Kept, Memory, RunRow},
-    codec::{compress::Codec, hash, seal},
+    codec::{compress::Codec, hash},
     format::{
-        FORMAT,
-        header::{Header, ObjectRef, Totals},
-        index::{self, Binding, Section},
-        layout,
+        header::{Header, ObjectRef},
         list::{self, ChunkRef},
         pack::{Block, Directory},
-        page::{PACKS_PER_PAGE, PackRef, Page},
+        page::PACKS_PER_PAGE,
     },
-    model::{Cancel, ChunkId, Clock, Key, Name, PackId, Silent, SnapshotId, SourceKind, Time, size::human},
+    model::{Cancel, ChunkId, Clock, Name, Silent, SnapshotId, SourceKind, Time, size::human},
     source::{Facts, FileMeta, Incoming, Reading, Result as Read},
-    store::{ObjectStore, Payload, local::LocalStore},
+    store::{ObjectStore, local::LocalStore},
     vault::{
         Vault, VaultError,
         audit::{self, Depth, VerifyRequest},
@@ -111,85 +109,38 @@ struct Large<'a> {
 }
 
 impl Large<'_> {
-    fn put(&self, key: &Key, payload: &Payload) {
-        let lock = policy().lock_from(self.made.clock.now());
-        self.runtime.block_on(self.made.store.put_new(key, payload, Some(lock))).unwrap();
-    }
-
     /// Stores packs, and the pages and indexes that tell of them.
     fn fill(&mut self, packs: u64) {
-        let writer = &self.made.writer;
         let (mut refs, mut sections, mut bytes) = (Vec::new(), Vec::new(), 0);
         for no in 0..packs {
-            let sealed = writer.pack_sealer.seal(&no.to_le_bytes()).unwrap();
-            let id = PackId::from_bytes(*hash::hash(sealed.bytes()).as_bytes());
-            let header = Bytes::copy_from_slice(&sealed.bytes()[..seal::header_len(sealed.bytes()).unwrap()]);
-            let sealed_len = sealed.bytes().len() as u64;
-            self.put(&layout::pack(&writer.name, &id), &Payload::Sealed(sealed));
-            refs.push(PackRef { id, bytes: sealed_len, version: None });
-            let section = Section { pack: id, sealed_len, version: None, header, directory: directory(no) };
+            let plain = no.to_le_bytes();
+            let (named, section) = self.runtime.block_on(self.made.put_pack(&plain, directory(no)));
+            refs.push(named);
             let section = section.encode().unwrap();
             bytes += section.len();
             sections.push(section);
             if bytes > INDEX || no + 1 == packs {
-                self.index(&sections);
+                self.indexes.push(self.runtime.block_on(self.made.put_index(self.seq, &sections)));
                 (sections, bytes) = (Vec::new(), 0);
             }
         }
         for some in refs.chunks(PACKS_PER_PAGE) {
-            let page = Page::new(self.made.id, writer.name.clone(), some.to_vec()).encode().unwrap();
-            let found = reference(page.bytes());
-            self.put(&layout::page(&writer.name, &found.hash), &Payload::Public(page));
-            self.pages.push(found);
+            self.pages.push(self.runtime.block_on(self.made.put_page(some.to_vec())));
         }
-    }
-
-    fn index(&mut self, sections: &[Vec<u8>]) {
-        let writer = &self.made.writer;
-        let binding = Binding { vault: self.made.id, writer: writer.name.clone(), seq: self.seq };
-        let sections = sections.iter().map(Vec::as_slice);
-        let sealed = index::seal(&binding, sections, &writer.signing_key, &writer.index_sealer).unwrap();
-        let found = reference(sealed.bytes());
-        self.put(&layout::index(&writer.name, &found.hash), &Payload::Sealed(sealed));
-        self.indexes.push(found);
     }
 
     /// A snapshot that needs all of it.
     fn commit(&mut self) {
-        let (writer, now) = (&self.made.writer, self.made.clock.now());
         self.seq += 1;
         let header = Header {
-            format: FORMAT.to_owned(),
-            vault: self.made.id,
-            writer: writer.name.clone(),
-            seq: self.seq,
-            prev: self.last.into_iter().collect(),
             source: "large".parse().unwrap(),
-            kind: SourceKind::Path,
-            started_at: now,
-            claimed_at: now,
-            floor_until: policy().floor(now),
-            expires_at: policy().floor(now),
-            tier: None,
-            full_at: None,
             pages: self.pages.clone(),
             indexes: self.indexes.clone(),
             body: vec![chunk(0, 0)],
-            totals: Totals::default(),
-            warnings: Vec::new(),
-            features: Vec::new(),
-            descriptor: writer.embedded.descriptor.clone(),
-            certificate: writer.embedded.certificate.clone(),
-            epoch: writer.embedded.epoch.clone(),
+            ..self.made.header(self.seq, self.last.into_iter().collect())
         };
-        let (id, public) = header.seal(&writer.signing_key).unwrap();
-        self.put(&layout::header(&writer.name, self.seq, &id), &Payload::Public(public));
-        self.last = Some(id);
+        self.last = Some(self.runtime.block_on(self.made.put_header(&header)));
     }
-}
-
-fn reference(bytes: &Bytes) -> ObjectRef {
-    ObjectRef { hash: hash::hash(bytes), bytes: bytes.len() as u64, version: None }
 }
 
 /// A source that leans on streams of its last snapshot, and gives one more.

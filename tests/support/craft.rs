@@ -1,26 +1,23 @@
 //! Snapshots put together by hand, out of what the writer does not make: deltas, false bases, streams with paths.
 
-use bytes::Bytes;
 use strongroom::{
     codec::{
         compress::{Codec, Compressor, DeltaMaker},
-        hash, seal,
+        hash,
     },
     format::{
-        FORMAT,
         body::{Body, StreamRecord},
-        header::{Header, ObjectRef, Totals},
-        index::{self, Binding, Section},
+        header::Header,
+        index::Section,
         layout::{self, ObjectName},
         list::ChunkRef,
         pack::{Block, Directory},
-        page::{PackRef, Page},
+        page::PackRef,
     },
-    model::{ChunkId, FileMeta, Hash, Key, Lock, PackId, SnapshotId, SourceKind},
-    store::{Payload, Put},
+    model::{ChunkId, FileMeta, Hash, SnapshotId},
 };
 
-use super::vault_support::{Made, policy};
+use super::vault_support::Made;
 
 /// A snapshot in the making.
 pub struct Craft<'a> {
@@ -64,12 +61,6 @@ impl<'a> Craft<'a> {
         self.block(Codec::ZstdDelta, plain, stored, Some(named))
     }
 
-    async fn put(&self, key: &Key, payload: Payload) {
-        let lock: Lock = policy().lock_from(self.made.clock.now());
-        let put = self.made.store.put_new(key, &payload, Some(lock)).await.unwrap();
-        assert!(matches!(put, Put::Created { .. }), "{key} is there already");
-    }
-
     /// Seals and stores a pack of these blocks.
     pub async fn pack(&mut self, blocks: Vec<Crafted>) {
         let (blocks, stored): (Vec<Block>, Vec<Vec<u8>>) = blocks.into_iter().unzip();
@@ -78,14 +69,9 @@ impl<'a> Craft<'a> {
         let mut plain = stored.concat();
         plain.extend_from_slice(&encoded);
         plain.extend_from_slice(&u32::try_from(encoded.len()).unwrap().to_le_bytes());
-        let sealed = self.made.writer.pack_sealer.seal(&plain).unwrap();
-        let bytes = sealed.bytes().clone();
-        let id = PackId::from_bytes(*hash::hash(&bytes).as_bytes());
-        self.put(&layout::pack(&self.made.writer.name, &id), Payload::Sealed(sealed)).await;
-        let header = Bytes::copy_from_slice(&bytes[..seal::header_len(&bytes).unwrap()]);
-        let sealed_len = bytes.len() as u64;
-        self.packs.push(PackRef { id, bytes: sealed_len, version: None });
-        self.sections.push(Section { pack: id, sealed_len, version: None, header, directory });
+        let (named, section) = self.made.put_pack(&plain, directory).await;
+        self.packs.push(named);
+        self.sections.push(section);
     }
 
     /// Stores the body, the page, with `with_index` an index, and the header.
@@ -93,49 +79,15 @@ impl<'a> Craft<'a> {
         let body = Body::new(streams, serde_json::Value::Null, Vec::new()).encode().unwrap();
         let body_chunk = self.chunk(&body);
         self.pack(vec![self.plain(&body)]).await;
-        let writer = &self.made.writer;
-        let (vault, name) = (self.made.id, writer.name.clone());
-        let page = Page::new(vault, name.clone(), self.packs.clone()).encode().unwrap();
-        let page_ref = reference(page.bytes());
-        self.put(&layout::page(&name, &page_ref.hash), Payload::Public(page)).await;
-        let mut indexes = Vec::new();
+        let page = self.made.put_page(self.packs.clone()).await;
         let (seq, prev) = self.newest().await;
+        let mut indexes = Vec::new();
         if with_index {
-            let binding = Binding { vault, writer: name.clone(), seq };
             let encoded: Vec<Vec<u8>> = self.sections.iter().map(|s| s.encode().unwrap()).collect();
-            let sections = encoded.iter().map(Vec::as_slice);
-            let sealed = index::seal(&binding, sections, &writer.signing_key, &writer.index_sealer).unwrap();
-            indexes.push(reference(sealed.bytes()));
-            self.put(&layout::index(&name, &indexes[0].hash), Payload::Sealed(sealed)).await;
+            indexes.push(self.made.put_index(seq, &encoded).await);
         }
-        let now = self.made.clock.now();
-        let header = Header {
-            format: FORMAT.to_owned(),
-            vault,
-            writer: name.clone(),
-            seq,
-            prev,
-            source: "crafted".parse().unwrap(),
-            kind: SourceKind::Path,
-            started_at: now,
-            claimed_at: now,
-            floor_until: policy().floor(now),
-            expires_at: policy().floor(now),
-            tier: None,
-            full_at: None,
-            pages: vec![page_ref],
-            indexes,
-            body: vec![body_chunk],
-            totals: Totals::default(),
-            warnings: Vec::new(),
-            features: Vec::new(),
-            descriptor: writer.embedded.descriptor.clone(),
-            certificate: writer.embedded.certificate.clone(),
-            epoch: writer.embedded.epoch.clone(),
-        };
-        let (id, public) = header.seal(&writer.signing_key).unwrap();
-        self.put(&layout::header(&name, seq, &id), Payload::Public(public)).await;
-        id
+        let header = Header { pages: vec![page], indexes, body: vec![body_chunk], ..self.made.header(seq, prev) };
+        self.made.put_header(&header).await
     }
 
     /// The next number, and the newest header before it.
@@ -149,10 +101,6 @@ impl<'a> Craft<'a> {
         self.made.store.list(layout::SNAPSHOTS, &mut look).await.unwrap();
         (newest.0 + 1, newest.1.into_iter().collect())
     }
-}
-
-fn reference(bytes: &Bytes) -> ObjectRef {
-    ObjectRef { hash: hash::hash(bytes), bytes: bytes.len() as u64, version: None }
 }
 
 /// A stream of these chunks, whose whole is `plain`.
