@@ -8,6 +8,11 @@ const PASSWORD: &str = "hunter2-correct-horse";
 /// Writes down how it was called and becomes the real one.
 const WRAPPER: &str = "#!/bin/sh\n{ echo \"$0 $*\"; env; } >> LOG\nPATH=REST exec \"$(basename \"$0\")\" \"$@\"\n";
 
+/// A connection string with the password in it.
+fn dsn() -> String {
+    format!("postgres://app:{PASSWORD}@db.example/orders")
+}
+
 /// A lab, all that it must never show, and a place where its children are written down.
 struct Watched {
     lab: Lab,
@@ -28,6 +33,15 @@ impl Watched {
         fs::write(bin.join("git"), script).unwrap();
         fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
         Self { lab, secrets }
+    }
+
+    /// The same with a snapshot of `x`, and the identity that opens it.
+    fn with_snapshot() -> (Self, String) {
+        let watched = Self::new();
+        watched.lab.backup("x", b"bytes");
+        let identity = fs::read_to_string(watched.lab.identity()).unwrap();
+        let key = identity.lines().find(|line| line.starts_with("AGE-")).unwrap().to_owned();
+        (watched, key)
     }
 
     fn must_hide(&self, text: &str, what: &str) {
@@ -61,7 +75,7 @@ impl Watched {
 fn g8_commands_that_succeed() {
     let watched = Watched::new();
     let lab = &watched.lab;
-    let dsn = format!("postgres://app:{PASSWORD}@db.example/orders");
+    let dsn = dsn();
     // The identity is at hand in the environment, as a careless owner would have it.
     let identity = fs::read_to_string(lab.identity()).unwrap();
     let with_identity = |mut command: Command| {
@@ -131,12 +145,8 @@ fn g8_commands_that_succeed() {
 
 #[test]
 fn g8_commands_that_fail() {
-    let watched = Watched::new();
-    let lab = &watched.lab;
-    lab.backup("x", b"bytes");
-    let identity = fs::read_to_string(lab.identity()).unwrap();
-    let key = identity.lines().find(|line| line.starts_with("AGE-")).unwrap();
-    let dsn = format!("postgres://app:{PASSWORD}@db.example/orders");
+    let (watched, key) = Watched::with_snapshot();
+    let (lab, key, dsn) = (&watched.lab, key.as_str(), dsn());
     for script in [
         "echo \"could not connect to $1\" >&2; exit 1",
         "echo \"PGPASSWORD is $PGPASSWORD\" >&2; exit 1",
@@ -177,12 +187,8 @@ fn g8_commands_that_fail() {
 
 #[test]
 fn g8_files_that_are_not_what_they_should_be() {
-    let watched = Watched::new();
-    let lab = &watched.lab;
-    lab.backup("x", b"bytes");
-    let identity = fs::read_to_string(lab.identity()).unwrap();
-    let key = identity.lines().find(|line| line.starts_with("AGE-")).unwrap();
-    let dsn = format!("postgres://app:{PASSWORD}@db.example/orders");
+    let (watched, key) = Watched::with_snapshot();
+    let (lab, key, dsn) = (&watched.lab, key.as_str(), dsn());
     let url = lab.url();
     let file = lab.path("safe/odd");
     let writer_key = fs::read_to_string(lab.path("etc/writer.key")).unwrap();

@@ -48,6 +48,19 @@ pub fn failed(drill: &Value) -> Vec<(String, String)> {
     bad.map(|check| (text(&check["name"]), text(&check["status"]))).collect()
 }
 
+/// Drills `source` with a script called `program` in place of the real one, which the script itself finds; gives the checks
+/// that did not pass.
+pub fn tampered(sandbox: &Sandbox, source: &str, program: &str, script: &str) -> Vec<(String, String)> {
+    let bin = sandbox.path("between");
+    fs::create_dir(&bin).unwrap();
+    fs::write(bin.join(program), format!("#!/bin/sh\nPATH='{}'\n{script}\n", env!("PATH"))).unwrap();
+    fs::set_permissions(bin.join(program), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut command = sandbox.command();
+    command.env("PATH", format!("{}:{}", bin.display(), env!("PATH"))).arg("--config").arg(sandbox.config());
+    let run = sandbox.finish(command.args(["drill", source, "--json", "-i"]).arg(sandbox.identity())).code(6);
+    failed(of(&run.json(), source))
+}
+
 /// A source with one stream of these bytes.
 pub struct Made {
     pub kind: SourceKind,

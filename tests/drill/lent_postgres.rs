@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -243,16 +244,23 @@ fn stopped_or_killed_in_the_middle_of_loading_it_leaves_nothing() {
     assert_eq!(lender.sql("postgres", OURS), "strongroom_drill_notes");
 }
 
+/// Gives the drills of a sandbox a check that waits for a file, and then does what follows; says which file.
+fn waiting(sandbox: &Sandbox, then: &str) -> PathBuf {
+    let marker = sandbox.path("go on");
+    sandbox.configure(&format!(
+        "[[source.check]]\nname = \"waits\"\n\
+         command = [\"sh\", \"-c\", \"while [ ! -e '{}' ]; do sleep 0.05; done{then}\"]\n",
+        marker.display()
+    ));
+    marker
+}
+
 #[test]
 fn two_drills_at_once_do_not_meet() {
     let lender = lender();
     let sandbox = vault(&[("shop", SHOP)], "");
-    let marker = sandbox.path("go on");
-    sandbox.configure(&format!(
-        "[[source.check]]\nname = \"waits\"\ncommand = [\"sh\", \"-c\", \"while [ ! -e '{}' ]; do sleep 0.05; done; \
-         psql -XAt -d \\\"$STRONGROOM_DRILL_DSN\\\" -c 'select count(*) from orders'\"]\nexpected = 500\n",
-        marker.display()
-    ));
+    let marker = waiting(&sandbox, "; psql -XAt -d \\\"$STRONGROOM_DRILL_DSN\\\" -c 'select count(*) from orders'");
+    sandbox.configure("expected = 500\n");
     let at = dsn(&sandbox, &lender);
     let (first, second) = (start(&sandbox, &at), start(&sandbox, &at));
     let loaded = "select count(*) from pg_database where datname like 'strongroom%'";
@@ -275,11 +283,7 @@ fn two_drills_at_once_do_not_meet() {
 fn what_can_not_be_dropped_fails_the_drill_and_goes_with_the_next() {
     let lender = lender();
     let sandbox = vault(&[("shop", SHOP)], "");
-    let marker = sandbox.path("go on");
-    sandbox.configure(&format!(
-        "[[source.check]]\nname = \"waits\"\ncommand = [\"sh\", \"-c\", \"while [ ! -e '{}' ]; do sleep 0.05; done\"]\n",
-        marker.display()
-    ));
+    let marker = waiting(&sandbox, "");
     let dsn = dsn(&sandbox, &lender);
     let child = start(&sandbox, &dsn);
     until(&lender, "select count(*) from pg_database where datname like 'strongroom%'", "2");

@@ -1,9 +1,7 @@
 //! MariaDB.
 
-use std::{fs, os::unix::fs::PermissionsExt};
-
 use crate::{
-    lab::{drill, failed, of},
+    lab::{drill, of, tampered},
     sandbox::Sandbox,
     server::Server,
 };
@@ -63,17 +61,8 @@ fn a_dump_is_loaded_into_a_server_of_its_own_and_compared() {
     assert!(found["not_tested"].to_string().contains("does not support it: other.gone"), "{found}");
 
     // Somebody changes one row of what was restored, before it is looked at.
-    let bin = sandbox.path("bin");
-    fs::create_dir(&bin).unwrap();
-    let script = format!(
-        "#!/bin/sh\nPATH={}\ncase \"$*\" in *sandbox*) mariadb \"$@\" && exec mariadb \"$1\" -e \
-         'UPDATE shop.orders SET total = total + 0.01 WHERE id = 2';; *) exec mariadb \"$@\";; esac\n",
-        env!("PATH")
-    );
-    fs::write(bin.join("mariadb"), script).unwrap();
-    fs::set_permissions(bin.join("mariadb"), fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = sandbox.command();
-    command.env("PATH", format!("{}:{}", bin.display(), env!("PATH"))).arg("--config").arg(sandbox.config());
-    let run = sandbox.finish(command.args(["drill", "shop", "--json", "-i"]).arg(sandbox.identity())).code(6);
-    assert_eq!(failed(of(&run.json(), "shop")), [("fingerprint shop: orders".to_owned(), "fail".to_owned())]);
+    let script = "case \"$*\" in *sandbox*) mariadb \"$@\" && exec mariadb \"$1\" -e \
+         'UPDATE shop.orders SET total = total + 0.01 WHERE id = 2';; *) exec mariadb \"$@\";; esac";
+    let failed = tampered(&sandbox, "shop", "mariadb", script);
+    assert_eq!(failed, [("fingerprint shop: orders".to_owned(), "fail".to_owned())]);
 }

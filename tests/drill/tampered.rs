@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -13,10 +12,7 @@ use strongroom::{
     source::sqlite::print,
 };
 
-use crate::{
-    lab::{failed, of},
-    plain::vault,
-};
+use crate::{lab::tampered, plain::vault};
 
 /// What a drill would have restored into files: name, file, and the bytes that were backed up.
 fn restored(kind: SourceKind, files: &[(&str, PathBuf, &[u8])], fingerprints: Vec<Fingerprint>) -> Restored {
@@ -121,21 +117,12 @@ fn an_integrity_check_that_finds_damage_fails_and_one_that_can_not_run_is_an_err
 
 /// Drills the repository while somebody does `change` to what was restored, in the moment after its clone.
 fn git_with(change: &str) -> Vec<(String, String)> {
-    let sandbox = vault();
-    let bin = sandbox.path("between");
-    fs::create_dir(&bin).unwrap();
     let script = format!(
-        "#!/bin/sh\nPATH='{}'\ngit \"$@\" || exit\ncase \" $* \" in *' clone '*) ;; *) exit 0;; esac\n\
+        "git \"$@\" || exit\ncase \" $* \" in *' clone '*) ;; *) exit 0;; esac\n\
          for last; do repo=$before; before=$last; done\ncd \"$repo\" || exit\nexport GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b \
-         GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b\n{change}\n",
-        env!("PATH")
+         GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b\n{change}"
     );
-    fs::write(bin.join("git"), script).unwrap();
-    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = sandbox.command();
-    command.env("PATH", format!("{}:{}", bin.display(), env!("PATH"))).arg("--config").arg(sandbox.config());
-    let run = sandbox.finish(command.args(["drill", "code", "--json", "-i"]).arg(sandbox.identity())).code(6);
-    failed(of(&run.json(), "code"))
+    tampered(&vault(), "code", "git", &script)
 }
 
 #[test]

@@ -1,10 +1,6 @@
 //! kill -9, of the server and of the writer, in the middle of a backup.
 
-use std::{
-    io::Write,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{io::Write, process::Child, time::Duration};
 
 use strongroom::store::ObjectStore;
 
@@ -14,16 +10,7 @@ const HALF: usize = 36 << 20;
 
 /// A backup of standard input that has stored something of the first half of `bytes`, and waits for the rest.
 async fn half_way(place: &Place<'_>, bytes: &[u8]) -> Child {
-    let mut child = Command::new(assert_cmd::cargo::cargo_bin("strongroom"))
-        .arg("--config")
-        .arg(place.sandbox.config())
-        .args(["backup", "--name", "orders", "--stdin"])
-        .current_dir(place.sandbox.path("home"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = place.backing_up(&[]);
     let admin = place.store("admin").await;
     let before = packs(&admin).await;
     child.stdin.as_mut().unwrap().write_all(&bytes[..HALF]).unwrap();

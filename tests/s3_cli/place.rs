@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    process::{Child, Stdio},
     sync::{
         LazyLock,
         atomic::{AtomicU64, Ordering},
@@ -119,6 +120,14 @@ impl<'a> Place<'a> {
 
     pub fn url(&self) -> String {
         format!("s3://{}/prod", self.bucket)
+    }
+
+    /// A backup of standard input by the writer, under way, with more on its command line.
+    pub fn backing_up(&self, more: &[&str]) -> Child {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("strongroom"));
+        command.arg("--config").arg(self.sandbox.config()).args(more).args(["backup", "--name", "orders", "--stdin"]);
+        command.current_dir(self.sandbox.path("home")).stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// The program with the credentials of an identity, on the command line.

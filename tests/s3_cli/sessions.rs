@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::Write,
-    process::{Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -68,17 +67,8 @@ async fn a_session_that_ends_during_a_run_is_renewed() {
         }
     });
     let bytes = noise(48 << 20, 9);
-    let mut child = Command::new(assert_cmd::cargo::cargo_bin("strongroom"))
-        .arg("--config")
-        .arg(place.sandbox.config())
-        .args(["--endpoint", &between.endpoint(), "--credentials", &format!("process:sh {}", path("helper"))])
-        .args(["backup", "--name", "orders", "--stdin"])
-        .current_dir(place.sandbox.path("home"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let credentials = format!("process:sh {}", path("helper"));
+    let mut child = place.backing_up(&["--endpoint", &between.endpoint(), "--credentials", &credentials]);
     let mut input = child.stdin.take().unwrap();
     input.write_all(&bytes[..40 << 20]).unwrap();
     // What was read so far is stored, nothing is on its way any more, and the first session's time is up.
