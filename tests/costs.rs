@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "tests fail by panicking, and share support that each uses a part of"
 )]
 
@@ -16,6 +17,8 @@ mod store_support;
 #[path = "support/vault.rs"]
 mod vault_support;
 
+#[path = "costs/calls.rs"]
+mod calls;
 #[path = "costs/lab.rs"]
 mod lab;
 #[path = "costs/locks.rs"]
