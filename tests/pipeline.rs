@@ -15,12 +15,21 @@ mod vault_support;
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use strongroom::{
+    codec::seal::{self, NoPrompt, Opener},
     format::{
         FormatError,
+        epoch::EpochRecord,
         index::{self, INDEX_LIMIT},
         layout,
     },
+    model::{Cancel, Severity, Silent},
     store::{local::LocalStore, memory::MemoryStore},
+    vault::{
+        Vault, VaultErrorKind,
+        audit::{self, Depth, VerifyRequest},
+        reader::Snapshot,
+        snapshots,
+    },
 };
 use vault_support::{Made, dump, make, noise, policy, streams};
 
@@ -102,4 +111,38 @@ async fn an_index_forgets_packs_that_are_gone_and_no_others() {
     assert!(names.iter().all(|name| !found.iter().any(|pack| pack == name)), "{found:?}");
     assert_eq!(found.len(), packs().len(), "of what is there, all is found");
     assert!(after.bytes_new < 7 << 20, "what stays was found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_was_added_to_an_epoch_later_opens_what_was_there_before() {
+    let (_, made, state) = fresh().await;
+    made.backup(state.path(), "orders", streams([("a.dump", dump(1, 300_000))])).await.unwrap();
+    let vault = Vault::open(Arc::clone(&made.store), Some(made.id)).await.unwrap();
+    let header = snapshots::list(&vault).await.unwrap().snapshots.remove(0);
+    let person = || {
+        let (identity, recipient) = seal::generate_identity();
+        (Opener::from_identity_text(identity.expose(), "test", Arc::new(NoPrompt)).unwrap(), recipient)
+    };
+    let opened = async |people: &Opener| {
+        let request = VerifyRequest { opener: Some(people.clone()), ..VerifyRequest::new(Depth::Decrypt) };
+        let report = audit::verify(&vault, &request, Arc::new(Silent), &Cancel::default()).await;
+        let deep = report.map(|report| report.findings.iter().filter(|f| f.severity == Severity::Error).count());
+        let snapshot = Snapshot::open(&vault, header.clone(), people).await.map(|snapshot| snapshot.body.streams.len());
+        (deep.map_err(|error| error.kind), snapshot.map_err(|error| error.kind))
+    };
+    let refused = (Err(VaultErrorKind::NoIdentity), Err(VaultErrorKind::NoIdentity));
+    let (added, recipient) = person();
+    assert_eq!(opened(&added).await, refused);
+    let (record, root) = made.resealed(2, recipient).await;
+    made.put_epoch(&record, &root).await;
+    assert_eq!(opened(&added).await, (Ok(0), Ok(1)));
+    // The owner is in the record that the header embeds, whatever came later.
+    assert_eq!(opened(&made.owner).await, (Ok(0), Ok(1)));
+    // What somebody else signed, or what leads to another epoch's keys, opens nothing.
+    let (stranger, recipient) = person();
+    let (record, _) = made.resealed(3, recipient.clone()).await;
+    made.put_epoch(&record, &made.writer.signing_key).await;
+    made.put_epoch(&EpochRecord { rev: 4, recipient: recipient.to_string(), ..record }, &root).await;
+    assert_eq!(opened(&stranger).await, refused);
+    assert_eq!(opened(&added).await, (Ok(0), Ok(1)));
 }

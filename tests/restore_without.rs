@@ -24,6 +24,7 @@ use std::{
 
 use craft::{Craft, stream};
 use strongroom::{
+    codec::seal,
     format::body::StreamRecord,
     model::{Cancel, FileMeta, Silent, SnapshotId},
     store::local::LocalStore,
@@ -368,4 +369,17 @@ async fn without_the_tools_that_only_check_it_says_so_and_restores() {
     assert!(files(&place.path("bare")) == expected([("a", &data)]));
     let ran = place.run(&id, "less", Some(&tools(&place, &["age"])));
     assert!(!ran.status.success() && text(&ran.stderr).contains("zstd is not installed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_added_to_the_epoch_later_restores_what_was_there_before() {
+    let place = Place::new().await;
+    let data = dump(9, 100_000);
+    let made = place.made.backup(&place.path("state"), "orders", streams([("a", data.clone())])).await.unwrap();
+    let (identity, recipient) = seal::generate_identity();
+    fs::write(place.path("identity"), format!("{}\n", identity.expose())).unwrap();
+    assert!(place.refused(&made.id.to_string()).contains("open the epoch's keys"));
+    let (record, root) = place.made.resealed(2, recipient).await;
+    place.made.put_epoch(&record, &root).await;
+    assert!(place.restored(&made.id.to_string()) == expected([("a", &data)]));
 }

@@ -1,4 +1,4 @@
-//! The records below `keys/`: the root's signing key for its owners, and the newest epoch.
+//! The records below `keys/`: the root's signing key for its owners, and the epochs.
 
 use super::{Result, Vault, VaultError, VaultErrorKind, fetch};
 use crate::{
@@ -6,10 +6,11 @@ use crate::{
     format::{
         FormatError,
         dsse::Envelope,
-        epoch::EpochRecord,
+        epoch::{EpochKeys, EpochRecord},
         layout::{self, ObjectName},
         root,
     },
+    model::Hash,
 };
 
 /// Opens the root's signing key with an owner's identity.
@@ -50,8 +51,47 @@ pub async fn root_key(vault: &Vault, owner: &Opener) -> Result<SigningKey> {
 /// # Errors
 /// `Damaged` if there is none; or the store's error.
 pub async fn newest_epoch(vault: &Vault) -> Result<(EpochRecord, Envelope)> {
+    for name in epoch_names(vault).await? {
+        if let Some(found) = epoch_record(vault, name).await? {
+            return Ok(found);
+        }
+    }
+    let what = "no epoch record is left that the root signed";
+    Err(VaultError::new(VaultErrorKind::Damaged, what).on(layout::KEYS))
+}
+
+/// Opens the keys of the epoch of `embedded`, which a header has: by that record, or by another of the same epoch, since
+/// people may have been added to it after the header was written.
+///
+/// # Errors
+/// `NoIdentity` if no record of the epoch is sealed to `people`; or the store's error.
+pub async fn epoch_keys(vault: &Vault, embedded: &EpochRecord, people: &Opener) -> Result<EpochKeys> {
+    let refused = match embedded.open(people) {
+        Err(error @ FormatError::Codec(CodecError::NoIdentity)) => error,
+        other => return Ok(other?),
+    };
+    let names = match epoch_names(vault).await {
+        Err(error) if error.kind == VaultErrorKind::Denied => Vec::new(),
+        other => other?,
+    };
+    for name in names.into_iter().filter(|(epoch, ..)| *epoch == embedded.epoch) {
+        let Some((record, _)) = epoch_record(vault, name).await? else { continue };
+        // Packs are sealed to the one recipient of their epoch, so its keys are these or none.
+        if record.recipient == embedded.recipient
+            && let Ok(keys) = record.open(people)
+        {
+            return Ok(keys);
+        }
+    }
+    Err(refused.into())
+}
+
+/// What the names of epoch records say: epoch, revision, hash. Newest first.
+type EpochName = (u32, u32, Hash);
+
+async fn epoch_names(vault: &Vault) -> Result<Vec<EpochName>> {
     let listed = fetch::listed(&*vault.store, layout::KEYS).await?;
-    let mut records: Vec<_> = listed
+    let mut names: Vec<_> = listed
         .keys
         .into_keys()
         .filter_map(|key| match layout::parse(&key) {
@@ -59,20 +99,19 @@ pub async fn newest_epoch(vault: &Vault) -> Result<(EpochRecord, Envelope)> {
             _ => None,
         })
         .collect();
-    records.sort_unstable();
-    for (epoch, rev, hash) in records.into_iter().rev() {
-        let key = layout::epoch_record(epoch, rev, &hash);
-        let bytes = match fetch::by_hash(&*vault.store, &key, None, &hash).await {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind == VaultErrorKind::Damaged => continue,
-            Err(error) => return Err(error),
-        };
-        let Ok(envelope) = Envelope::decode::<EpochRecord>(&bytes) else { continue };
-        let Ok(record) = envelope.open::<EpochRecord>(&vault.descriptor.root, vault.descriptor.vault) else { continue };
-        if record.epoch == epoch && record.rev == rev {
-            return Ok((record, envelope));
-        }
-    }
-    let what = "no epoch record is left that the root signed";
-    Err(VaultError::new(VaultErrorKind::Damaged, what).on(layout::KEYS))
+    names.sort_unstable();
+    names.reverse();
+    Ok(names)
+}
+
+/// The record of that name, if the root signed it and it is what its name says.
+async fn epoch_record(vault: &Vault, (epoch, rev, hash): EpochName) -> Result<Option<(EpochRecord, Envelope)>> {
+    let bytes = match fetch::by_hash(&*vault.store, &layout::epoch_record(epoch, rev, &hash), None, &hash).await {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind == VaultErrorKind::Damaged => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Ok(envelope) = Envelope::decode::<EpochRecord>(&bytes) else { return Ok(None) };
+    let opened = envelope.open::<EpochRecord>(&vault.descriptor.root, vault.descriptor.vault);
+    Ok(opened.ok().filter(|record| record.epoch == epoch && record.rev == rev).map(|record| (record, envelope)))
 }

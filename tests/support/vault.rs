@@ -3,11 +3,12 @@
 
 use std::{io::Read, path::Path, sync::Arc};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use strongroom::{
     catalog::{Bases, Catalog},
     codec::{
         hash::{self, ChunkIdKey},
-        seal::{self, NoPrompt, Opener, Sealer},
+        seal::{self, NoPrompt, Opener, Recipient, Sealer},
         sign::SigningKey,
     },
     format::{
@@ -24,6 +25,7 @@ use strongroom::{
     vault::{
         Vault, VaultError,
         input::{Facts, Incoming, Reading},
+        keys,
         reader::Snapshot,
         snapshots,
         writer::{self, Committed, Request, Workplace},
@@ -138,6 +140,23 @@ impl Made {
             tiers: self.tiers,
             full_every: self.full_every,
         }
+    }
+
+    /// The epoch's record again as revision `rev`, sealed to `people` alone; and the root's key, which has to sign it.
+    pub async fn resealed(&self, rev: u32, people: Recipient) -> (EpochRecord, SigningKey) {
+        let vault = Vault::open(Arc::clone(&self.store), Some(self.id)).await.unwrap();
+        let root = keys::root_key(&vault, &self.owner).await.unwrap();
+        let record = self.writer.epoch.clone();
+        let plain = self.owner.open(&STANDARD.decode(&record.sealed).unwrap(), 4096).unwrap();
+        let sealed = STANDARD.encode(Sealer::new(vec![people]).seal(&plain).unwrap().bytes());
+        (EpochRecord { rev, sealed, ..record }, root)
+    }
+
+    /// Stores an epoch record that `signer` signed.
+    pub async fn put_epoch(&self, record: &EpochRecord, signer: &SigningKey) {
+        let public = Envelope::sign(record, signer).unwrap().encode().unwrap();
+        let key = layout::epoch_record(record.epoch, record.rev, &hash::hash(public.bytes()));
+        self.store.put_new(&key, &Payload::Public(public), None).await.unwrap();
     }
 
     /// Backs up named streams as source `source`, with the catalog in `state`.

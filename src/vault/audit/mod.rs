@@ -260,7 +260,7 @@ async fn deeper(
     let mut openers = objects::Openers::default();
     let people = request.opener.as_ref();
     if request.depth == Depth::Decrypt {
-        openers = keys.openers(chosen, people.ok_or_else(no_identity)?)?;
+        openers = keys.openers(vault, chosen, people.ok_or_else(no_identity)?).await?;
     }
     let reading = Reading { data: request.depth >= Depth::Read, sample: request.sample, openers: &openers };
     let read = objects::read(vault, inventory, reading, progress, cancel, findings).await?;
@@ -270,7 +270,7 @@ async fn deeper(
         let mut deep = streams::Deep::new(vault, request.sample, progress, cancel, findings);
         deep.indexes(inventory, chosen, &mut keys, people, &read).await?;
         for snapshot in chosen {
-            deep.snapshot(snapshot.clone(), keys.of(snapshot, people)?).await?;
+            deep.snapshot(snapshot.clone(), keys.of(vault, snapshot, people).await?).await?;
         }
         (done.streams, done.plain) = (deep.streams, deep.plain);
     }

@@ -15,7 +15,7 @@ use crate::{
     format::{body::StreamRecord, epoch::EpochKeys, header::VerifiedHeader, layout},
     model::{Cancel, Finding, Hash, Progress, Severity, SourceKind},
     vault::{
-        Result, Vault, VaultError, VaultErrorKind,
+        Result, Vault, VaultError, VaultErrorKind, keys,
         reader::{self, Snapshot},
     },
 };
@@ -25,18 +25,28 @@ use crate::{
 pub(super) struct Keys(HashMap<Hash, EpochKeys>);
 
 impl Keys {
-    pub(super) fn of(&mut self, snapshot: &VerifiedHeader, people: &Opener) -> Result<&EpochKeys> {
+    pub(super) async fn of(&mut self, vault: &Vault, snapshot: &VerifiedHeader, people: &Opener) -> Result<&EpochKeys> {
         let record = hash::hash(snapshot.epoch.sealed.as_bytes());
         match self.0.entry(record) {
             std::collections::hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
-            std::collections::hash_map::Entry::Vacant(free) => Ok(free.insert(snapshot.epoch.open(people)?)),
+            std::collections::hash_map::Entry::Vacant(free) => {
+                Ok(free.insert(keys::epoch_keys(vault, &snapshot.epoch, people).await?))
+            }
         }
     }
 
     /// What opens the packs of each snapshot.
-    pub(super) fn openers(&mut self, snapshots: &[VerifiedHeader], people: &Opener) -> Result<Openers> {
-        let opened = snapshots.iter().map(|snapshot| Ok((snapshot.id, self.of(snapshot, people)?.opener.clone())));
-        opened.collect()
+    pub(super) async fn openers(
+        &mut self,
+        vault: &Vault,
+        snapshots: &[VerifiedHeader],
+        people: &Opener,
+    ) -> Result<Openers> {
+        let mut openers = Openers::new();
+        for snapshot in snapshots {
+            openers.insert(snapshot.id, self.of(vault, snapshot, people).await?.opener.clone());
+        }
+        Ok(openers)
     }
 }
 
@@ -85,7 +95,7 @@ impl<'a> Deep<'a> {
                     continue;
                 }
                 stop_if_asked(self.cancel)?;
-                let opener = keys.of(snapshot, people)?.opener.clone();
+                let opener = keys.of(self.vault, snapshot, people).await?.opener.clone();
                 let error =
                     |what: String| Finding::new(Severity::Error, "index.contents", what).on(&key).of(snapshot.id);
                 match reader::sections(&*self.vault.store, &opener, snapshot, index).await {

@@ -8,7 +8,7 @@ mod stream;
 
 use std::sync::Arc;
 
-use super::{Result, Vault, VaultError, VaultErrorKind};
+use super::{Result, Vault, VaultError, VaultErrorKind, keys};
 use crate::{
     codec::{
         hash::{ChunkIdKey, Hasher},
@@ -53,7 +53,7 @@ impl Snapshot {
     /// `NoIdentity` if `people` can't open the epoch; `Damaged` if something that the header names is missing or not
     /// what was signed.
     pub async fn open(vault: &Vault, header: VerifiedHeader, people: &Opener) -> Result<Self> {
-        let keys = header.epoch.open(people)?;
+        let keys = keys::epoch_keys(vault, &header.epoch, people).await?;
         Self::open_with(vault, header, &keys).await
     }
 
