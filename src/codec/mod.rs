@@ -8,6 +8,7 @@ pub mod seal;
 mod secret;
 pub mod sign;
 pub mod sketch;
+pub mod spares;
 
 pub use chunker::Chunker;
 pub use compress::{BLOCK_LIMIT, Codec, Compressor, Decompressor};

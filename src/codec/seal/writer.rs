@@ -1,6 +1,6 @@
 //! Sealing, at once or as a stream.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -10,7 +10,7 @@ use super::{
     recipient::wrappers,
 };
 use crate::{
-    codec::{Result, hash},
+    codec::{Result, hash, spares::Spares},
     model::Hash,
 };
 
@@ -46,57 +46,14 @@ pub struct Sealer {
     spares: Arc<Spares>,
 }
 
-/// Files of at least this size are sealed into memory that is used again.
-const LARGE: usize = 1 << 20;
-const ROUND: usize = 4 << 20;
 /// How many pieces of memory are kept to be used again.
 const SPARES: usize = 2;
-
-/// Memory of files that were dropped.
-#[derive(Default)]
-struct Spares(Mutex<Vec<Vec<u8>>>);
-
-impl Spares {
-    fn take(&self, capacity: usize) -> Vec<u8> {
-        let spare = (capacity >= LARGE).then(|| self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()).flatten();
-        let mut bytes = spare.unwrap_or_default();
-        bytes.clear();
-        // Rounded up, so that what served one file serves the next.
-        bytes.reserve(if capacity < LARGE { capacity } else { capacity.next_multiple_of(ROUND) });
-        bytes
-    }
-
-    fn give(&self, bytes: Vec<u8>) {
-        let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if bytes.capacity() >= LARGE && spares.len() < SPARES {
-            spares.push(bytes);
-        }
-    }
-}
-
-/// The bytes of a file, which go back when nobody has it any more.
-struct Lent {
-    bytes: Vec<u8>,
-    spares: Arc<Spares>,
-}
-
-impl AsRef<[u8]> for Lent {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        self.spares.give(std::mem::take(&mut self.bytes));
-    }
-}
 
 impl Sealer {
     /// A sealer to these recipients.
     #[must_use]
     pub fn new(recipients: Vec<Recipient>) -> Self {
-        Self { recipients, spares: Arc::default() }
+        Self { recipients, spares: Spares::new(SPARES) }
     }
 
     /// Seals `plain` into one age file.
@@ -120,6 +77,7 @@ impl Sealer {
         let encryptor = age::Encryptor::with_recipients(watched.iter().map(|w| w as &dyn age::Recipient))
             .map_err(|e| library("seal", e.to_string()))?;
         let mut bytes = self.spares.take(sealed_body(capacity).saturating_add(512));
+        bytes.clear();
         // It has made the header, and is not asked for segments.
         drop(encryptor.wrap_output(&mut bytes).map_err(|e| library("seal", e))?);
         drop(watched);
@@ -203,10 +161,7 @@ impl SealStream {
 
     fn end(mut self) -> Result<(Sealed, usize)> {
         self.seal(true)?;
-        let bytes = self.bytes;
-        let large = bytes.capacity() >= LARGE;
-        let bytes = if large { Bytes::from_owner(Lent { bytes, spares: self.spares }) } else { bytes.into() };
-        Ok((Sealed(bytes), self.header))
+        Ok((Sealed(self.spares.lend(self.bytes)), self.header))
     }
 }
 

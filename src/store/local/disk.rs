@@ -211,9 +211,10 @@ impl LocalStore {
         let Some(wanted) = wanted.filter(|_| part.end - part.start <= MAX_OBJECT) else {
             return Err(StoreError::new(Kind::Corrupt, format!("get: {len} bytes are more than an object has")).on(key));
         };
-        let mut bytes = vec![0; wanted];
+        let mut bytes = self.spares.take(wanted);
+        bytes.resize(wanted, 0);
         file.read_exact_at(&mut bytes, part.start).map_err(fail)?;
-        Ok(bytes.into())
+        Ok(self.spares.lend(bytes))
     }
 
     pub(super) fn describe(&self, key: &Key) -> Result<Head> {

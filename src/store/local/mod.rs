@@ -29,13 +29,19 @@ use super::{
     Deleter, Entry, Head, ObjectStore, Payload, Put, Result, StoreError, StoreErrorKind as Kind, Traits, VaultUrl,
     Version, VersionEntry, rules::MAX_OBJECT,
 };
-use crate::model::{Clock, Key, Lock, Time};
+use crate::{
+    codec::spares::Spares,
+    model::{Clock, Key, Lock, Time},
+};
 
 /// What listings call the one version that an object here has.
 pub const ONLY_VERSION: &str = "only";
 
 /// How many lost objects are told at most.
 const LOST: usize = 1_000_000;
+
+/// How many buffers that held packs are kept for the next: as many as are read at once.
+const SPARES: usize = 4;
 
 /// How many entries a listing reads ahead.
 const LIST_AHEAD: usize = 256;
@@ -48,6 +54,8 @@ pub struct LocalStore {
     immutable: bool,
     /// The directories that this handle knows to be durable, the way to them included. As many as the vault has.
     durable: Arc<Mutex<HashSet<String>>>,
+    /// Memory of packs that were read.
+    spares: Arc<Spares>,
 }
 
 impl fmt::Debug for LocalStore {
@@ -74,7 +82,8 @@ impl LocalStore {
     /// # Errors
     /// `NoVault` if nothing is there, `Invalid` if it is no directory.
     pub fn open(path: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let store = Self { root: path.into(), clock, immutable: false, durable: Arc::default() };
+        let store =
+            Self { root: path.into(), clock, immutable: false, durable: Arc::default(), spares: Spares::new(SPARES) };
         store.sweep()?;
         Ok(store)
     }

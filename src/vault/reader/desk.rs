@@ -19,9 +19,13 @@ const SPARE: u64 = 1 << 20;
 /// How many are kept for it.
 const SPARES: usize = 8;
 
+/// How many smaller ones are: deltas, of 128 KiB mostly.
+const SMALL_SPARES: usize = 128;
+
 /// Buffers of blocks that were thrown away. They outlive a stream: verify reads one after the other, and a tree of files
 /// has thousands.
 static SPARE_BUFFERS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+static SMALL_BUFFERS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 /// A part of a sealed pack and where it begins there; `None` if it could not be had.
 type Part = Option<(u64, Bytes)>;
@@ -192,7 +196,13 @@ impl Desk {
     /// A buffer to decode `size` bytes into; what is in it is of no use. Deltas are small and many: were they given the
     /// buffers of whole blocks, those that are alive would hold many times the budget.
     pub(super) fn spare(size: u64) -> Vec<u8> {
-        if size < SPARE { Vec::new() } else { spares().pop().unwrap_or_default() }
+        if size >= SPARE {
+            return spares(&SPARE_BUFFERS).pop().unwrap_or_default();
+        }
+        let size = usize::try_from(size).unwrap_or(0).next_power_of_two();
+        let mut spares = spares(&SMALL_BUFFERS);
+        let found = spares.iter().rposition(|spare| spare.capacity() == size).map(|at| spares.swap_remove(at));
+        found.unwrap_or_else(|| Vec::with_capacity(size))
     }
 
     /// Waits for a block that is needed as a base; the inner `None` if it could not be had.
@@ -236,12 +246,20 @@ impl Desk {
                 over_with.extend(block.and_then(std::result::Result::ok).and_then(Arc::into_inner));
             }
         });
-        let mut spares = spares();
-        let room = SPARES.saturating_sub(spares.len());
-        spares.extend(over_with.into_iter().filter(|buffer| buffer.capacity() as u64 >= SPARE).take(room));
+        let (large, small): (Vec<_>, Vec<_>) =
+            over_with.into_iter().partition(|buffer: &Vec<u8>| buffer.capacity() as u64 >= SPARE);
+        give_back(&SPARE_BUFFERS, SPARES, large);
+        give_back(&SMALL_BUFFERS, SMALL_SPARES, small);
     }
 }
 
-fn spares() -> MutexGuard<'static, Vec<Vec<u8>>> {
-    SPARE_BUFFERS.lock().unwrap_or_else(PoisonError::into_inner)
+fn spares(buffers: &'static Mutex<Vec<Vec<u8>>>) -> MutexGuard<'static, Vec<Vec<u8>>> {
+    buffers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps buffers to be used again, up to `most`.
+fn give_back(buffers: &'static Mutex<Vec<Vec<u8>>>, most: usize, used: Vec<Vec<u8>>) {
+    let mut spares = spares(buffers);
+    let room = most.saturating_sub(spares.len());
+    spares.extend(used.into_iter().take(room));
 }

@@ -15,6 +15,7 @@ use super::{
     intake::{Begin, Finished},
     known::KnownPacks,
     lists::ListMaker,
+    memory::Carried,
     shared::Shared,
     similar::Similar,
     stages::{Acknowledged, Hashed, NewChunk, Resembling, ToPacker},
@@ -76,7 +77,7 @@ pub(super) struct Dedup<'a> {
     pub(super) params: ChunkerParams,
     pub(super) allow_empty: bool,
     /// The streams of the last snapshot that this one leans on, if the source keeps a memory.
-    pub(super) carried: Option<Vec<Kept>>,
+    pub(super) carried: Option<Vec<Carried>>,
     pub(super) shared: &'a Shared,
     pub(super) similar: Similar,
     pub(super) state: State,

@@ -1,10 +1,13 @@
 //! What the last run of a source left, and which of its streams this run may lean on.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Run, known::KnownPacks};
 use crate::{
-    catalog::{Catalog, Kept},
+    catalog::{Catalog, Kept, PackNo},
     format::list,
     model::Name,
     vault::{
@@ -13,20 +16,28 @@ use crate::{
     },
 };
 
+/// A stream that can be carried: all of its chunks were found.
+pub(super) struct Carried {
+    pub(super) stream: Kept,
+    /// The packs that hold them, and those of bases.
+    pub(super) packs: BTreeSet<PackNo>,
+}
+
 impl Run<'_> {
     /// What the last run of this source left, and those of its streams whose packs are all there and locked until this
     /// run's floor.
-    pub(super) fn before(&self, catalog: &mut Catalog) -> Result<Option<(Before, Vec<Kept>)>, VaultError> {
+    pub(super) fn before(&self, catalog: &mut Catalog) -> Result<Option<(Before, Vec<Carried>)>, VaultError> {
         let Some(memory) = catalog.recall(&self.request.source)? else { return Ok(None) };
         let Ok(note) = serde_json::from_str(&memory.note) else { return Ok(None) };
         let mut known = self.known(catalog);
         let mut kept = Vec::new();
         for stream in memory.streams {
-            if can_be_carried(catalog, &mut known, &stream)? {
-                kept.push(stream);
+            if let Some(packs) = packs_of(catalog, &mut known, &stream)? {
+                kept.push(Carried { stream, packs });
             }
         }
-        let streams: BTreeMap<Name, u64> = kept.iter().map(|stream| (stream.name.clone(), stream.bytes)).collect();
+        let streams: BTreeMap<Name, u64> =
+            kept.iter().map(|kept| (kept.stream.name.clone(), kept.stream.bytes)).collect();
         let before = Before { snapshot: memory.snapshot, locked_until: memory.floor, note, streams };
         Ok(Some((before, kept)))
     }
@@ -39,30 +50,41 @@ impl Run<'_> {
     }
 }
 
-/// Whether all of a stream's chunks can be leaned on.
-fn can_be_carried(catalog: &mut Catalog, known: &mut KnownPacks, stream: &Kept) -> Result<bool, VaultError> {
-    let Ok(chunks) = list::decode(&stream.chunks) else { return Ok(false) };
-    let ids: Vec<_> = chunks.iter().map(|chunk| chunk.id).collect();
-    let mut found = Vec::new();
-    catalog.lookup(&ids, &mut found)?;
-    for hit in found {
-        let Some(hit) = hit else { return Ok(false) };
-        for pack in [Some(hit.pack), hit.base_pack].into_iter().flatten() {
-            if !known.usable(catalog, pack)? {
-                return Ok(false);
+/// How many chunks are looked up at once.
+const BATCH: usize = 1024;
+
+/// The packs that a stream needs; `None` if one of its chunks can't be leaned on.
+fn packs_of(
+    catalog: &mut Catalog,
+    known: &mut KnownPacks,
+    stream: &Kept,
+) -> Result<Option<BTreeSet<PackNo>>, VaultError> {
+    let Ok(chunks) = list::decode(&stream.chunks) else { return Ok(None) };
+    let (mut packs, mut ids, mut found) = (BTreeSet::new(), Vec::with_capacity(BATCH), Vec::new());
+    for batch in chunks.chunks(BATCH) {
+        ids.clear();
+        ids.extend(batch.iter().map(|chunk| chunk.id));
+        catalog.lookup(&ids, &mut found)?;
+        for hit in &found {
+            let Some(hit) = hit else { return Ok(None) };
+            for pack in [Some(hit.pack), hit.base_pack].into_iter().flatten() {
+                if !packs.contains(&pack) && !known.usable(catalog, pack)? {
+                    return Ok(None);
+                }
+                packs.insert(pack);
             }
         }
     }
-    Ok(true)
+    Ok(Some(packs))
 }
 
 /// The streams of these names, in their order.
-pub(super) fn named(names: &[Name], mut kept: Vec<Kept>) -> Result<Vec<Kept>, VaultError> {
+pub(super) fn named(names: &[Name], mut kept: Vec<Carried>) -> Result<Vec<Carried>, VaultError> {
     let mut take = |name: &Name| {
-        let at = kept.iter().position(|stream| stream.name == *name)?;
+        let at = kept.iter().position(|kept| kept.stream.name == *name)?;
         Some(kept.swap_remove(at))
     };
-    let all: Option<Vec<Kept>> = names.iter().map(&mut take).collect();
+    let all: Option<Vec<Carried>> = names.iter().map(&mut take).collect();
     let missing =
         || SourceError::new("leans on a stream that can't be carried; this is a defect in strongroom", "the source");
     all.ok_or_else(|| VaultError::new(VaultErrorKind::Failed, missing().to_string()))

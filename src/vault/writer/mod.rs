@@ -38,7 +38,7 @@ use super::{
     input::{Before, Reading},
 };
 use crate::{
-    catalog::{Bases, Catalog, Kept},
+    catalog::{Bases, Catalog},
     format::{
         body::StreamRecord,
         header::Header,
@@ -209,7 +209,12 @@ impl<'a> Run<'a> {
     }
 
     /// Reads the source, of whose last snapshot the streams in `kept` may be carried, and commits.
-    fn make(&self, catalog: &mut Catalog, reading: Box<dyn Reading>, kept: Vec<Kept>) -> Result<Committed, VaultError> {
+    fn make(
+        &self,
+        catalog: &mut Catalog,
+        reading: Box<dyn Reading>,
+        kept: Vec<memory::Carried>,
+    ) -> Result<Committed, VaultError> {
         let shared = Arc::new(Shared::new(Arc::clone(&self.place.progress), self.place.cancel.clone()));
         let outcome = self.pipeline(catalog, reading, kept, &shared);
         // The first failure is the cause; what the catalog's thread saw is often only its echo.
@@ -227,7 +232,7 @@ impl<'a> Run<'a> {
         &self,
         catalog: &mut Catalog,
         mut reading: Box<dyn Reading>,
-        kept: Vec<Kept>,
+        kept: Vec<memory::Carried>,
         shared: &Arc<Shared>,
     ) -> Result<Outcome, VaultError> {
         let Workplace { store, writer, .. } = self.place;
@@ -307,7 +312,7 @@ impl<'a> Run<'a> {
         shared: &'b Arc<Shared>,
         work: crossbeam_channel::Sender<stages::Work>,
         similar: Similar,
-        carried: Option<Vec<Kept>>,
+        carried: Option<Vec<memory::Carried>>,
     ) -> Dedup<'b> {
         let writer = &self.place.writer;
         let known = self.known(catalog);
