@@ -46,7 +46,7 @@ use crate::{
         writer_key::Writer,
     },
     model::{Cancel, Clock, LockBy, Name, PackId, Progress, SnapshotId, SourceKind, Span, Tiers, Time},
-    store::ObjectStore,
+    store::{Entry, ObjectStore},
 };
 use bases::{BaseCache, Sketching};
 use blocks::{BlockMaker, BlockNumbers};
@@ -178,7 +178,22 @@ impl<'a> Run<'a> {
         request: Request,
     ) -> Result<Self, VaultError> {
         let store = &place.store;
-        let started_at = runtime.block_on(store.server_time())?;
+        let last = catalog.runs(None, 1)?.pop().map(|run| (run.seq, run.snapshot));
+        let mut listed = HashMap::new();
+        let mut each = |entry: Entry| {
+            if let Some(ObjectName::Pack(_, id)) = layout::parse(&entry.key) {
+                listed.insert(id, entry.bytes);
+            }
+        };
+        let own = layout::own(layout::PACKS, &place.writer.name);
+        // At once: each takes a while where the store is far away.
+        let (started_at, heads, ()) = runtime.block_on(async {
+            tokio::try_join!(
+                async { store.server_time().await.map_err(VaultError::from) },
+                Heads::of(&**store, &place.writer, last),
+                async { store.list(&own, &mut each).await.map_err(VaultError::from) },
+            )
+        })?;
         refuse_skew(store.traits().trusted_time, place.clock.now(), started_at)?;
         let policy = &place.writer.descriptor.lock;
         let keep = request.keep.unwrap_or(policy.keep);
@@ -190,14 +205,6 @@ impl<'a> Run<'a> {
         let lock = explicit.then(|| policy.lock_from(started_at));
         let locking = Locking { on_put: lock, floor: started_at + keep, mode: policy.mode, extend_to: lock };
         let retention = Retention::decide(place, runtime, catalog, &request, (started_at, locking.floor))?;
-        let last = catalog.runs(None, 1)?.pop().map(|run| (run.seq, run.snapshot));
-        let heads = runtime.block_on(Heads::of(&**store, &place.writer, last))?;
-        let mut listed = HashMap::new();
-        runtime.block_on(store.list(&layout::own(layout::PACKS, &place.writer.name), &mut |entry| {
-            if let Some(ObjectName::Pack(_, id)) = layout::parse(&entry.key) {
-                listed.insert(id, entry.bytes);
-            }
-        }))?;
         if retention.full {
             // What is not listed is not built upon.
             listed.clear();
