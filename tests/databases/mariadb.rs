@@ -308,7 +308,9 @@ fn a_dump_that_did_not_end_well_makes_no_snapshot() {
     fails(&wrapped("echo the password is 'secret-words' >&2; exit 1"), "exit status 1");
     // The server dies in the middle.
     let kill = format!("mariadb-dump \"$@\" | {{ head -c 100000; kill -9 {}; cat; }}", server_pid(&server));
-    fails(&wrapped(&kill), "mariadb-dump");
+    let message = wrapped(&kill).json()["error"]["message"].as_str().unwrap().to_owned();
+    // Who notices first, the dump or the session that counts rows, is chance.
+    assert!(message.contains("mariadb-dump") || message.contains("Can't connect"), "{message}");
     server.kill();
     fails(&backup(&sandbox), "Can't connect");
     let listed = sandbox.reader(&["snapshots", "--json"]).ok().json();

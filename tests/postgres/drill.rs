@@ -159,13 +159,16 @@ fn a_hostile_dump_runs_nothing_outside_of_the_throwaway_server() {
         stolen.display(),
         ran.display()
     );
-    // It is made where the program is harmless, and runs again wherever the table is filled.
+    // It is made where the program is harmless, and runs again wherever the table is filled. Tables are loaded side by side,
+    // each emptied first, so it waits for the one that it is to change.
     let quoted = program.replace('\'', "''''");
     server.sql(
         "shop",
         &format!(
-            "create table sink (n int); create function run() returns bool language plpgsql as $f$ begin \
-             if current_setting('port') = '5432' then execute 'copy public.sink from program ''{quoted}'''; end if; \
+            "create table sink (n int); insert into sink values (0); \
+             create function run() returns bool language plpgsql as $f$ begin \
+             if current_setting('port') = '5432' then \
+             while pg_relation_size('public.sink') = 0 loop perform pg_sleep(0.05); end loop; execute 'copy public.sink from program ''{quoted}'''; end if; \
              return true; end $f$; create table trap (n int check (public.run())); insert into trap values (1)"
         ),
     );
