@@ -153,7 +153,7 @@ fn copy_online(
 ) -> std::result::Result<Vec<String>, Trouble> {
     let made = File::options().write(true).create_new(true).mode(0o600).open(copied);
     made.map_err(|e| Trouble::Failed(SourceError::at("can't make the copy of the database", copied, e)))?;
-    online(path, copied, log, timeout, stop).map_err(|e| {
+    online(path, copied, log, timeout, PATIENCE, stop).map_err(|e| {
         let unfinished = matches!(
             e.sqlite_error().map(|e| e.extended_code),
             Some(ffi::SQLITE_READONLY_ROLLBACK | ffi::SQLITE_READONLY_RECOVERY | ffi::SQLITE_READONLY_CANTINIT)
@@ -163,28 +163,32 @@ fn copy_online(
     })
 }
 
-fn online(
+/// Waits `patience` for writers to leave time for a copy, before they have to wait for it.
+pub(super) fn online(
     path: &Path,
     copied: &Path,
     log: bool,
     timeout: Duration,
+    patience: Duration,
     stop: &AtomicBool,
 ) -> rusqlite::Result<Vec<String>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let source = Connection::open_with_flags(path, flags)?;
     source.busy_timeout(timeout)?;
     source.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    let mut copy = Connection::open_with_flags(copied, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    copy.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE")?;
+    let mut copy = empty(copied)?;
     let hold = || source.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema");
     if log {
         // Readers don't stand in the way of writers, and a reader sees one instant.
         hold()?;
         return run(&source, &mut copy, None, stop).map(|_| Vec::new());
     }
-    if run(&source, &mut copy, Some((RESTARTS, Instant::now())), stop)? {
+    if run(&source, &mut copy, Some((RESTARTS, Instant::now(), patience)), stop)? {
         return Ok(Vec::new());
     }
+    // Without a journal nothing of it can be rolled back, and half a copy is no database that SQLite would write to.
+    drop(copy);
+    let mut copy = empty(copied)?;
     hold()?;
     let began = Instant::now();
     run(&source, &mut copy, None, stop)?;
@@ -196,11 +200,20 @@ fn online(
     )])
 }
 
+/// Opens the copy for writing, with nothing in it.
+fn empty(copied: &Path) -> rusqlite::Result<Connection> {
+    let emptied = File::options().write(true).truncate(true).open(copied);
+    emptied.map_err(|_| failure(ffi::SQLITE_CANTOPEN))?;
+    let copy = Connection::open_with_flags(copied, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    copy.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE")?;
+    Ok(copy)
+}
+
 /// Copies all pages. With a limit, false if somebody wrote so often that it had to begin again too many times.
 fn run(
     source: &Connection,
     copy: &mut Connection,
-    limit: Option<(u32, Instant)>,
+    limit: Option<(u32, Instant, Duration)>,
     stop: &AtomicBool,
 ) -> rusqlite::Result<bool> {
     let backup = Backup::new(source, copy)?;
@@ -217,11 +230,11 @@ fn run(
             StepResult::Locked => return Err(failure(ffi::SQLITE_LOCKED)),
             _ => return Err(failure(ffi::SQLITE_ERROR)),
         }
-        let Some((allowed, began)) = limit else { continue };
+        let Some((allowed, began, patience)) = limit else { continue };
         let now = backup.progress().remaining;
         restarts += u32::from(now > left.saturating_sub(STEP).max(0) && left != i32::MAX);
         left = now;
-        if restarts > allowed || began.elapsed() > PATIENCE {
+        if restarts > allowed || began.elapsed() >= patience {
             return Ok(false);
         }
         // Whoever waits to write gets in here.

@@ -71,3 +71,19 @@ fn looking_writes_nothing() {
     assert!(database.execute_batch("INSERT INTO t VALUES (1)").is_err());
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
+
+/// Of a database that is always written to, the first try is given up half way; the second begins with nothing.
+#[test]
+fn a_copy_that_was_overtaken_begins_again_and_is_whole() {
+    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
+                INSERT INTO t SELECT i, hex(randomblob(100)) FROM n";
+    let (dir, path) = database(&format!("PRAGMA page_size = 512; {SCHEMA} {rows}"));
+    let copied = dir.path().join("copied");
+    File::create(&copied).unwrap();
+    let stop = AtomicBool::new(false);
+    let warnings = copy::online(&path, &copied, false, Duration::ZERO, Duration::ZERO, &stop).unwrap();
+    assert!(warnings.iter().any(|told| told.contains("faster than it could be copied")), "{warnings:?}");
+    let [was, is] = [&path, &copied].map(|path| print::fingerprint(&print::open(path).unwrap()).unwrap());
+    assert_eq!(was.tables, is.tables);
+    assert!(matches!(print::integrity(&print::open(&copied).unwrap()), print::Integrity::Whole));
+}
