@@ -138,14 +138,12 @@ async fn the_locks_of_packs_that_follow_each_other_are_read_together() {
     let run = many((0..PACKS).map(|no| (format!("part-{no:02}"), part(no))));
     let backup = through.backup(state.path(), "all", run);
     tokio::pin!(backup);
-    let made = tokio::select! {
-        made = &mut backup => made.unwrap(),
-        () = tokio::time::sleep(Duration::from_mins(2)) => {
-            let closed = patient.open();
-            backup.await.unwrap();
-            panic!("{closed} gates stayed closed: locks are read one after the other");
-        }
+    let Ok(made) = tokio::time::timeout(Duration::from_mins(2), &mut backup).await else {
+        let closed = patient.open();
+        backup.await.unwrap();
+        panic!("{closed} gates stayed closed: locks are read one after the other");
     };
+    let made = made.unwrap();
     assert_eq!((made.bytes_new, patient.open()), (0, 0));
 }
 
