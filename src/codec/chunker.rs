@@ -3,9 +3,12 @@
 //! Where a stream is cut depends on its bytes alone, so equal stretches give equal chunks wherever they stand. The cut
 //! points are part of the vault format: other ones would still restore, but would share no chunk with what is stored.
 
-use fastcdc::v2020::{Normalization, cut, select_masks};
+use fastcdc::v2020::{Normalization, select_masks};
 
-use super::{CodecError, Result};
+use super::{
+    CodecError, Result,
+    gear::{Masks, scan},
+};
 use crate::model::ChunkerParams;
 
 /// Cuts streams into chunks. Holds no data: the caller keeps the buffer, so nothing is copied.
@@ -17,7 +20,17 @@ pub struct Chunker {
     max: usize,
     strict: u64,
     loose: u64,
+    /// Where the hash has zeros under this one, a place is sampled.
+    sample: u64,
 }
+
+/// The hashes at the sampled places of a chunk, as sketches are made of.
+pub type Samples = Vec<u32>;
+
+/// How many places are sampled in a chunk of 128 KiB, about.
+const SAMPLES: usize = 512;
+/// One place in 256.
+const SAMPLE_BITS: u32 = 8;
 
 impl Chunker {
     /// A chunker for these sizes.
@@ -31,7 +44,7 @@ impl Chunker {
         }
         let (min, avg, max) = (size(params.min)?, size(params.avg)?, size(params.max)?);
         let (strict, loose) = select_masks(avg, Normalization::Level1);
-        Ok(Self { params, min, avg, max, strict, loose })
+        Ok(Self { params, min, avg, max, strict, loose, sample: highest(strict & loose, SAMPLE_BITS) })
     }
 
     /// The sizes it was made with.
@@ -47,9 +60,41 @@ impl Chunker {
     /// largest chunk is ever left. So the chunks do not depend on how a stream was cut into buffers. Give buffers of
     /// several times the largest chunk, since what is left is scanned again.
     pub fn cut(&self, data: &[u8], eof: bool, lengths: &mut Vec<u32>) -> usize {
+        self.each(data, eof, lengths, |rest| self.next(rest, |end| Masks { end, sample: end }, &mut |_| ()))
+    }
+
+    /// As [`cut`](Self::cut), and takes the [`samples`](Self::samples) of each chunk on the way. `samples` has as many
+    /// entries as `lengths`, before and after.
+    pub fn cut_sampling(&self, data: &[u8], eof: bool, lengths: &mut Vec<u32>, samples: &mut Vec<Samples>) -> usize {
+        let masks = |end| Masks { end, sample: self.sample };
+        let consumed = self.each(data, eof, lengths, |rest| {
+            let mut found = Samples::with_capacity(SAMPLES);
+            let length = self.next(rest, masks, &mut |hash| keep(&mut found, hash));
+            if length < self.min * 2 {
+                found = self.samples(rest.get(..length).unwrap_or_default());
+            }
+            samples.push(found);
+            length
+        });
+        samples.truncate(lengths.len());
+        consumed
+    }
+
+    /// The hashes at places of a chunk that its bytes alone decide: about one in 256 of those behind the smallest size,
+    /// where it is scanned for its end anyway, or of all if it is so short that little would be left.
+    #[must_use]
+    pub fn samples(&self, chunk: &[u8]) -> Samples {
+        let mut found = Samples::new();
+        let from = if chunk.len() < self.min * 2 { 0 } else { self.min };
+        let masks = Masks { end: u64::MAX, sample: self.sample };
+        let _ = scan(chunk.get(from..).unwrap_or_default(), &mut 0, masks, &mut |hash| keep(&mut found, hash));
+        found
+    }
+
+    fn each(&self, data: &[u8], eof: bool, lengths: &mut Vec<u32>, mut next: impl FnMut(&[u8]) -> usize) -> usize {
         let mut consumed = 0;
         while let Some(rest) = data.get(consumed..).filter(|rest| !rest.is_empty()) {
-            let length = self.next(rest);
+            let length = next(rest);
             if length == rest.len() && length < self.max && !eof {
                 break;
             }
@@ -61,14 +106,47 @@ impl Chunker {
     }
 
     /// The length of the chunk at the start of `rest`, which is not empty. At most `max`, so it fits 32 bits.
-    fn next(&self, rest: &[u8]) -> usize {
-        let (strict, loose) = (self.strict, self.loose);
-        cut(rest, self.min, self.avg, self.max, strict, loose, strict << 1, loose << 1).1
+    ///
+    /// No chunk ends before `min`; up to `avg` the stricter mask decides, then the looser one. The implementation that
+    /// the format's cut points come from looks at bytes in pairs, so never at an odd last one.
+    fn next(&self, rest: &[u8], masks: impl Fn(u64) -> Masks, sampled: &mut impl FnMut(u64)) -> usize {
+        let end = rest.len().min(self.max);
+        let even = end & !1;
+        let center = self.avg.min(even);
+        let mut hash = 0;
+        let mut part = |from: usize, to: usize, mask| {
+            let bytes = rest.get(from..to).unwrap_or_default();
+            scan(bytes, &mut hash, masks(mask), sampled).map(|at| from + at)
+        };
+        part(self.min, center, self.strict)
+            .or_else(|| part(center.max(self.min), even, self.loose))
+            .or_else(|| part(even.max(self.min), end, u64::MAX))
+            .unwrap_or(end)
+    }
+}
+
+/// The highest bits of a mask: where the hash has zeros under all of it, it has them under these.
+fn highest(mut mask: u64, bits: u32) -> u64 {
+    while mask.count_ones() > bits {
+        mask &= mask - 1;
+    }
+    mask
+}
+
+/// Keeps the hash of a sampled place, unless a chunk of one pattern over and over has too many.
+fn keep(samples: &mut Samples, hash: u64) {
+    if samples.len() < 16 * SAMPLES {
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "that half has fewer of the bits that are zero in all samples"
+        )]
+        samples.push(hash as u32);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use fastcdc::v2020::FastCDC;
     use proptest::prelude::*;
 
     use super::*;
@@ -127,6 +205,40 @@ mod tests {
         }
     }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn cut_points_are_those_of_the_reference(len in 1_usize..300_000, seed: u64, zeros in 0_usize..50_000) {
+            let mut data = noise(len, seed);
+            data.splice(len / 3..len / 3, std::iter::repeat_n(0, zeros));
+            for params in [SMALL, ChunkerParams::DATA] {
+                let [min, avg, max] = [params.min, params.avg, params.max].map(|size| size as usize);
+                let theirs = FastCDC::with_level(&data, min, avg, max, Normalization::Level1).map(|chunk| chunk.length);
+                prop_assert!(theirs.eq(whole(params, &data).into_iter().map(|length| length as usize)));
+            }
+        }
+
+        #[test]
+        fn samples_are_the_same_taken_on_the_way_or_by_themselves(
+            len in 1_usize..300_000, seed: u64, eof: bool, zeros in 0_usize..50_000,
+        ) {
+            let mut data = noise(len, seed);
+            data.splice(len / 2..len / 2, std::iter::repeat_n(0, zeros));
+            let (chunker, mut lengths, mut samples) = (Chunker::new(SMALL).unwrap(), Vec::new(), Vec::new());
+            let consumed = chunker.cut_sampling(&data, eof, &mut lengths, &mut samples);
+            let mut plain = Vec::new();
+            prop_assert_eq!(consumed, chunker.cut(&data, eof, &mut plain));
+            prop_assert_eq!(&lengths, &plain);
+            prop_assert_eq!(samples.len(), lengths.len());
+            let mut rest = data.as_slice();
+            for (length, samples) in lengths.into_iter().zip(samples) {
+                let (chunk, tail) = rest.split_at(length as usize);
+                prop_assert_eq!(samples, chunker.samples(chunk));
+                rest = tail;
+            }
+        }
+    }
+
     #[test]
     fn one_byte_at_a_time_is_no_different() {
         let data = noise(60_000, 7);
@@ -152,7 +264,7 @@ mod tests {
     fn cut_points_of_the_format_never_move() {
         let data = noise(8 << 20, 42);
         let lengths = whole(ChunkerParams::DATA, &data);
-        let theirs = fastcdc::v2020::FastCDC::with_level(&data, 32 << 10, 128 << 10, 512 << 10, Normalization::Level1);
+        let theirs = FastCDC::with_level(&data, 32 << 10, 128 << 10, 512 << 10, Normalization::Level1);
         assert!(theirs.map(|c| c.length).eq(lengths.iter().map(|&n| n as usize)));
         let bytes: Vec<u8> = lengths.iter().flat_map(|n| n.to_le_bytes()).collect();
         assert_eq!(hash(&bytes).short(), "637ea67260e2");

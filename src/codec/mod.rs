@@ -3,6 +3,7 @@
 pub mod chunker;
 pub mod compress;
 mod error;
+mod gear;
 pub mod hash;
 pub mod seal;
 mod secret;

@@ -1,10 +1,11 @@
 //! Sketches: a few numbers that similar chunks share, so that one can be found for another among millions.
 //!
-//! A chunk is scanned with a gear hash, and places are sampled where the hash is small, which depends on the bytes there
-//! alone. Each of twelve features is the largest that one linear function makes of the sampled hashes, so a feature
-//! stays the same unless the change hit just that place. Features are joined in pairs to six super-features. The ideas
-//! are those of Finesse (Zhang et al., FAST '19: super-features that are cheap to take) and Odess (Zou et al., ICDE '21:
-//! a gear hash, sampled by content, instead of one function for each byte and feature).
+//! Places of a chunk are sampled where its gear hash has zeros, which depends on the bytes there alone (see
+//! [`Chunker::samples`](super::Chunker::samples)). Each of twelve features is the largest that one linear function makes
+//! of the sampled hashes, so a feature stays the same unless the change hit just that place. Features are joined in
+//! pairs to six super-features. The ideas are those of Finesse (Zhang et al., FAST '19: super-features that are cheap to
+//! take) and Odess (Zou et al., ICDE '21: a gear hash, sampled by content, instead of one function for each byte and
+//! feature); the gear hash is the one that the cut points are found with, so that one scan does for both.
 //!
 //! Nothing of this is in the vault: another sketch finds other bases, and what is stored is read the same way.
 
@@ -15,24 +16,16 @@ pub const SUPER_FEATURES: usize = 6;
 /// Features: two to each super-feature. Three super-features of four miss every twentieth chunk of a dump whose rows
 /// changed here and there, six of two every fortieth, and a chunk missed costs as much as thirty deltas.
 const FEATURES: usize = 2 * SUPER_FEATURES;
-/// A hash below this is sampled: one in 64 of the places looked at.
-const SAMPLED: u32 = u32::MAX >> 6;
-/// Bytes that are passed over after a sampled place. Where a scan goes on depends on what was sampled, so two scans of
-/// equal bytes soon fall into step, as cut points do.
-const SKIP: usize = 96;
-/// Bytes that a hash must have seen before it counts.
-const WARM: usize = 16;
 /// Chunks shorter than this have no sketch: a frame of their own would cost what a delta saves.
 pub const SKETCH_FROM: usize = 8 << 10;
 
 /// The super-features of a chunk.
 pub type Sketch = [u64; SUPER_FEATURES];
 
-/// The numbers of the gear hash and of the linear functions.
+/// The numbers of the linear functions.
 const TABLES: Tables = Tables::new();
 
 struct Tables {
-    gear: [u32; 256],
     factor: [u32; FEATURES],
     offset: [u32; FEATURES],
 }
@@ -40,15 +33,9 @@ struct Tables {
 impl Tables {
     #[allow(clippy::indexing_slicing, reason = "runs in the compiler, which would refuse an index out of range")]
     const fn new() -> Self {
-        let mut tables = Self { gear: [0; 256], factor: [0; FEATURES], offset: [0; FEATURES] };
+        let mut tables = Self { factor: [0; FEATURES], offset: [0; FEATURES] };
         let mut state = 0x7374_726f_6e67_726f;
         let mut at = 0;
-        while at < 256 {
-            state = next(state);
-            tables.gear[at] = high(state);
-            at += 1;
-        }
-        at = 0;
         while at < FEATURES {
             state = next(state);
             tables.factor[at] = high(state) | 1;
@@ -73,19 +60,14 @@ const fn high(state: u64) -> u32 {
     ((z ^ (z >> 31)) >> 32) as u32
 }
 
-/// The sketch of a chunk; none if it is too short, or so uniform that nothing is sampled.
+/// The sketch of a chunk of `len` bytes with these samples; none if it is too short, or so uniform that it has none.
 #[must_use]
-pub fn sketch(chunk: &[u8]) -> Option<Sketch> {
-    if chunk.len() < SKETCH_FROM {
-        return None;
-    }
-    let mut sampled = Vec::with_capacity(chunk.len() / SKIP);
-    scan(chunk, &mut sampled);
-    if sampled.is_empty() {
+pub fn sketch(len: usize, samples: &[u32]) -> Option<Sketch> {
+    if len < SKETCH_FROM || samples.is_empty() {
         return None;
     }
     let mut features = [0_u32; FEATURES];
-    for hash in sampled {
+    for hash in samples {
         for ((feature, factor), offset) in features.iter_mut().zip(TABLES.factor).zip(TABLES.offset) {
             *feature = (*feature).max(hash.wrapping_mul(factor).wrapping_add(offset));
         }
@@ -103,25 +85,14 @@ pub fn sketch(chunk: &[u8]) -> Option<Sketch> {
     Some(sketch)
 }
 
-/// Collects the hashes of the sampled places.
-fn scan(chunk: &[u8], sampled: &mut Vec<u32>) {
-    let gear = |hash: u32, byte: &u8| (hash << 1).wrapping_add(*TABLES.gear.get(usize::from(*byte)).unwrap_or(&0));
-    let mut rest = chunk;
-    while let Some((warm, tail)) = rest.split_at_checked(WARM) {
-        let mut hash = warm.iter().fold(0, gear);
-        let found = tail.iter().position(|byte| {
-            hash = gear(hash, byte);
-            hash <= SAMPLED
-        });
-        let Some(found) = found else { return };
-        sampled.push(hash);
-        rest = tail.get(found + 1 + SKIP..).unwrap_or_default();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{codec::Chunker, model::ChunkerParams};
+
+    fn sketch(chunk: &[u8]) -> Option<Sketch> {
+        super::sketch(chunk.len(), &Chunker::new(ChunkerParams::DATA).unwrap().samples(chunk))
+    }
 
     /// Rows as a dump has them.
     fn rows(count: u32, changed: impl Fn(u32) -> bool) -> Vec<u8> {

@@ -70,7 +70,16 @@ fn codec(c: &mut Criterion) {
     });
     group.bench_function("hash", |b| b.iter(|| chunks.iter().map(|chunk| key.id(chunk)).fold(0, |n, _| n + 1)));
     group.bench_function("hash the stream", |b| b.iter(|| hash::hash(black_box(&data))));
-    group.bench_function("sketch", |b| b.iter(|| chunks.iter().filter_map(|chunk| sketch::sketch(chunk)).count()));
+    let mut samples = Vec::new();
+    group.bench_function("chunk and sketch", |b| {
+        b.iter(|| {
+            lengths.clear();
+            samples.clear();
+            chunker.cut_sampling(black_box(&data), true, &mut lengths, &mut samples);
+            let both = lengths.iter().zip(&samples);
+            both.filter_map(|(length, samples)| sketch::sketch(*length as usize, samples)).count()
+        });
+    });
     let mut compressor = Compressor::new(LEVEL).unwrap();
     let mut out = Vec::new();
     group.bench_function("compress", |b| {

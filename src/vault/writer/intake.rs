@@ -5,11 +5,12 @@ use std::{io::Read, sync::Arc};
 use crossbeam_channel::Sender;
 
 use super::{
+    bases::Sketching,
     buffers::{Buffer, Pool},
     shared::Shared,
 };
 use crate::{
-    codec::chunker::Chunker,
+    codec::chunker::{Chunker, Samples},
     model::{ChunkerParams, FileMeta, Name},
     vault::{
         VaultError, VaultErrorKind,
@@ -37,6 +38,8 @@ pub(super) struct Segment {
     pub(super) buffer: Arc<Buffer>,
     /// The lengths of the chunks, which follow one another from the buffer's beginning.
     pub(super) lengths: Vec<u32>,
+    /// What each of them would be sketched by, if most of what came before was new; empty otherwise.
+    pub(super) samples: Vec<Samples>,
 }
 
 /// What the source told at its end, and how many segments it was.
@@ -52,11 +55,11 @@ pub(super) struct Finished {
 pub(super) fn run(
     mut reading: Box<dyn Reading>,
     params: ChunkerParams,
-    pool: &Pool,
+    (pool, sketching): (&Pool, &Sketching),
     out: &Sender<Segment>,
     shared: &Shared,
 ) -> Result<Finished, VaultError> {
-    let mut stage = Intake { chunker: Chunker::new(params)?, params, pool, out, shared, seq: 0 };
+    let mut stage = Intake { chunker: Chunker::new(params)?, params, pool, sketching, out, shared, seq: 0 };
     while let Some(stream) = reading.next_stream()? {
         stage.stream(stream)?;
     }
@@ -68,6 +71,7 @@ struct Intake<'a> {
     chunker: Chunker,
     params: ChunkerParams,
     pool: &'a Pool,
+    sketching: &'a Sketching,
     out: &'a Sender<Segment>,
     shared: &'a Shared,
     seq: u64,
@@ -83,9 +87,13 @@ impl Intake<'_> {
         let mut filled = 0;
         loop {
             let end = self.fill(&mut stream.reader, &mut buffer, &mut filled, &label)?;
-            let mut lengths = Vec::with_capacity(64);
+            let (mut lengths, mut samples) = (Vec::with_capacity(64), Vec::new());
             let data = buffer.get(..filled).unwrap_or_default();
-            let used = self.chunker.cut(data, end, &mut lengths);
+            let used = if self.sketching.ahead() {
+                self.chunker.cut_sampling(data, end, &mut lengths, &mut samples)
+            } else {
+                self.chunker.cut(data, end, &mut lengths)
+            };
             let mut next = Vec::new();
             if !end {
                 next = self.take(room)?;
@@ -96,7 +104,7 @@ impl Intake<'_> {
                 filled = rest.len();
             }
             let buffer_out = self.pool.share(std::mem::replace(&mut buffer, next));
-            let segment = Segment { seq: self.seq, begin: begin.take(), end, buffer: buffer_out, lengths };
+            let segment = Segment { seq: self.seq, begin: begin.take(), end, buffer: buffer_out, lengths, samples };
             self.seq += 1;
             self.out.send(segment).map_err(|_| self.shared.why("hashing"))?;
             if end {

@@ -39,6 +39,7 @@ use super::{
 };
 use crate::{
     catalog::{Bases, Catalog},
+    codec::Chunker,
     format::{
         body::StreamRecord,
         header::Header,
@@ -254,7 +255,8 @@ impl<'a> Run<'a> {
         let (stop_in, stop) = bounded(0);
         let late = acknowledged.clone();
         let sketching = Arc::new(Sketching::new(self.cache.is_some(), catalog.is_empty()));
-        let similar = Similar::new(self.cache.clone(), Arc::clone(&sketching));
+        let params = writer.descriptor.chunker;
+        let similar = Similar::new(self.cache.clone(), Arc::clone(&sketching), Chunker::new(params)?);
         let (name, to_epoch) = (writer.name.clone(), writer.pack_sealer.clone());
         let target = Target { store: Arc::clone(store), writer: name, sealer: to_epoch, locking: self.locking };
         let upload = self.runtime.spawn(upload::run(target, sealed, acknowledged_in, Arc::clone(shared)));
@@ -271,16 +273,18 @@ impl<'a> Run<'a> {
             level: self.request.level,
             trials: Arc::default(),
             cache: self.cache.clone(),
-            sketching,
+            sketching: Arc::clone(&sketching),
         };
-        let params = writer.descriptor.chunker;
         let stopper = reading.stopper();
         let carried = reading.carried().map(|names| memory::named(&names, kept)).transpose()?;
         // Not joined: a source may wait for data for ever, and the run must be able to end without it.
         let failing = Arc::clone(shared);
-        spawn("intake", move || match intake::run(reading, params, &Pool::new(BUFFERS), &segments_in, &failing) {
-            Ok(end) => drop(finished_in.send(end)),
-            Err(error) => failing.fail(error),
+        spawn("intake", move || {
+            let means = (&Pool::new(BUFFERS), &*sketching);
+            match intake::run(reading, params, means, &segments_in, &failing) {
+                Ok(end) => drop(finished_in.send(end)),
+                Err(error) => failing.fail(error),
+            }
         })?;
         let result = thread::scope(|scope| {
             for _ in 0..thread::available_parallelism().map_or(2, usize::from) {

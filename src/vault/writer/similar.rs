@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     catalog::{Bases, Catalog, CatalogError, PackNo},
-    codec::sketch::{Sketch, sketch},
+    codec::{
+        chunker::Chunker,
+        sketch::{Sketch, sketch},
+    },
     format::writer_key::Writer,
     model::PackId,
     vault::VaultError,
@@ -23,18 +26,19 @@ use crate::{
 pub(super) struct Similar {
     cache: Option<Arc<BaseCache>>,
     sketching: Arc<Sketching>,
+    chunker: Chunker,
     /// The ids of packs that were asked for, where the cache has their files.
     packs: HashMap<PackNo, Option<PackId>>,
 }
 
 impl Similar {
-    pub(super) fn new(cache: Option<Arc<BaseCache>>, sketching: Arc<Sketching>) -> Self {
-        Self { cache, sketching, packs: HashMap::new() }
+    pub(super) fn new(cache: Option<Arc<BaseCache>>, sketching: Arc<Sketching>, chunker: Chunker) -> Self {
+        Self { cache, sketching, chunker, packs: HashMap::new() }
     }
 
     /// The sketch of a new chunk, where one is of use.
     pub(super) fn sketch(&self, chunk: &[u8]) -> Option<Sketch> {
-        if self.sketching.worthwhile() { sketch(chunk) } else { None }
+        if self.sketching.worthwhile() { sketch(chunk.len(), &self.chunker.samples(chunk)) } else { None }
     }
 
     /// Notes how many chunks of a segment were new.

@@ -83,16 +83,13 @@ pub(super) fn run(mut bench: Bench, shared: &Shared) -> Result<(), VaultError> {
 fn hash(bench: &Bench, segment: Segment) -> Hashed {
     let mut rest = segment.buffer.bytes();
     let mut ids = Vec::with_capacity(segment.lengths.len());
-    let mut sketches = Vec::new();
-    let ahead = bench.sketching.ahead();
     for length in &segment.lengths {
         let (chunk, tail) = rest.split_at_checked(*length as usize).unwrap_or((rest, &[]));
         ids.push(bench.key.id(chunk));
-        if ahead {
-            sketches.push(sketch(chunk));
-        }
         rest = tail;
     }
+    let both = segment.lengths.iter().zip(&segment.samples);
+    let sketches = both.map(|(length, samples)| sketch(*length as usize, samples)).collect();
     Hashed { segment, ids, sketches }
 }
 
