@@ -18,7 +18,7 @@ use crate::{
         OpsError, Result,
         restore::{Entry, Plan, Target},
     },
-    source::git::GitRestorer,
+    source::{git::GitRestorer, pipe},
 };
 use folder::Folder;
 use noted::{Failure, Noted};
@@ -150,6 +150,8 @@ impl Target for Pipe {
         let path = Path::new("standard output");
         // Not through the buffer of the standard library, which looks for line ends in every block.
         let fd = io::stdout().as_fd().try_clone_to_owned().map_err(|e| failed("can't write to", path, e))?;
+        // With the usual 64 KiB, `restore --to - | psql` wakes one or the other 16,000 times for each GiB.
+        let _ = pipe::enlarge(&fd);
         Ok(Box::new(Noted::new(File::from(fd), path.to_owned(), &self.failure)))
     }
 

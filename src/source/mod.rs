@@ -5,7 +5,7 @@ pub mod command;
 pub mod files;
 pub mod git;
 pub mod mariadb;
-mod pipe;
+pub mod pipe;
 pub mod postgres;
 mod read;
 pub mod redact;

@@ -1,4 +1,4 @@
-//! Reading what a program writes into a pipe.
+//! Pipes that hold more, so that who writes and who reads wait for one another less often.
 
 use std::{
     io::{self, Read},
@@ -35,9 +35,14 @@ impl<R: Read + AsFd> LargeSteps<R> {
     /// Reads `inner` in large steps if it is a pipe that can be made large enough, and as it is otherwise.
     pub fn new(inner: R) -> Self {
         let is_pipe = fstat(&inner).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
-        let pipe = is_pipe && fcntl_setpipe_size(&inner, HOLDS).is_ok();
+        let pipe = is_pipe && enlarge(&inner);
         Self { inner, pipe }
     }
+}
+
+/// Makes a pipe hold a MiB, instead of 64 KiB, and says whether it was one and that is allowed.
+pub fn enlarge(pipe: impl AsFd) -> bool {
+    fcntl_setpipe_size(pipe, HOLDS).is_ok()
 }
 
 impl<R: Read + AsFd> Read for LargeSteps<R> {

@@ -1,6 +1,6 @@
 //! `restore`: from the vault and an identity, and nothing else.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Stdio};
+use std::{fs, io::Read, os::unix::fs::PermissionsExt, process::Stdio};
 
 use crate::sandbox::{Sandbox, is_tidy, noise};
 
@@ -227,4 +227,12 @@ fn a_full_disk_and_a_reader_that_leaves_are_told_as_such() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("went away"));
+    // A pipe is made to hold more, and what comes through it is all of it.
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut child = start(writer.into());
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(bytes == noise(3_000_000, 6));
+    assert_eq!(rustix::pipe::fcntl_getpipe_size(&reader).unwrap(), 1 << 20);
 }
