@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Recipient, SEGMENT, TAG, library,
+    PartReader, Recipient, SEGMENT, TAG, library,
     payload::{Caught, NONCE, Payload, Watched},
     recipient::wrappers,
 };
@@ -27,7 +27,6 @@ impl Sealed {
 }
 
 /// A sealed file with what is worth knowing about it.
-#[derive(Debug, Clone)]
 pub struct SealedFile {
     /// The file.
     pub sealed: Sealed,
@@ -35,6 +34,8 @@ pub struct SealedFile {
     pub hash: Hash,
     /// A copy of the bytes before the first segment: the age header and the nonce.
     pub header: Bytes,
+    /// Opens it again, by the key that it was sealed with: for as long as who made it keeps this.
+    pub reader: PartReader,
 }
 
 /// Seals to fixed recipients. Cannot open anything.
@@ -46,8 +47,8 @@ pub struct Sealer {
     spares: Arc<Spares>,
 }
 
-/// How many pieces of memory are kept to be used again.
-const SPARES: usize = 2;
+/// How many pieces of memory are kept to be used again: as many packs as are under way at once.
+const SPARES: usize = 4;
 
 impl Sealer {
     /// A sealer to these recipients.
@@ -63,7 +64,7 @@ impl Sealer {
     pub fn seal(&self, plain: &[u8]) -> Result<Sealed> {
         let mut stream = self.stream(plain.len())?;
         stream.write(plain)?;
-        stream.end().map(|(sealed, _)| sealed)
+        stream.end().map(|(sealed, ..)| sealed)
     }
 
     /// Begins an age file. `capacity` is how many plaintext bytes to reserve for; more may follow.
@@ -153,15 +154,16 @@ impl SealStream {
     /// # Errors
     /// If sealing fails.
     pub fn finish(self) -> Result<SealedFile> {
-        let (sealed, header) = self.end()?;
+        let (sealed, header, payload) = self.end()?;
+        let reader = PartReader::new(payload, header as u64, sealed.0.len() as u64)?;
         // A slice would keep the whole file in memory for as long as its header is kept.
         let header = Bytes::copy_from_slice(sealed.0.get(..header).unwrap_or_default());
-        Ok(SealedFile { hash: hash(&sealed.0), sealed, header })
+        Ok(SealedFile { hash: hash(&sealed.0), sealed, header, reader })
     }
 
-    fn end(mut self) -> Result<(Sealed, usize)> {
+    fn end(mut self) -> Result<(Sealed, usize, Payload)> {
         self.seal(true)?;
-        Ok((Sealed(self.spares.lend(self.bytes)), self.header))
+        Ok((Sealed(self.spares.lend(self.bytes)), self.header, self.payload))
     }
 }
 

@@ -64,8 +64,10 @@ use upload::{Locking, Target};
 const BUFFERS: usize = 6;
 /// Works being compressed, or compressed and not yet packed: 4 MiB each at most before and after.
 const BLOCKS: usize = 7;
-/// Packs being sealed or put, each held twice: its blocks and its sealed bytes. One more is being filled.
-const PACKS: usize = 2;
+/// Packs being sealed or put. A store far away takes as long to answer as to receive one, so it gets several at once.
+const PACKS: usize = 4;
+/// Packs being filled or sealed: what is sealed is held as sealed bytes alone.
+const ROOMS: usize = 2;
 /// How far the host's clock may be off the store's.
 const MAX_SKEW: Span = Span::seconds(300);
 
@@ -292,7 +294,7 @@ impl<'a> Run<'a> {
                 scope.spawn(|| workers::run(bench, shared).unwrap_or_else(|error| shared.fail(error)));
             }
             drop(bench);
-            let (permits, rooms) = (Tokens::new(PACKS), Pool::new(PACKS + 1));
+            let (permits, rooms) = (Tokens::new(PACKS), Pool::new(ROOMS));
             scope.spawn(move || {
                 packer::run(&to_packer, (&permits, &rooms), &plans_in, shared)
                     .unwrap_or_else(|error| shared.fail(error));

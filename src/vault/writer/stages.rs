@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{buffers::Buffer, intake::Segment};
 use crate::{
-    codec::{seal::Sealed, sketch::Sketch},
+    codec::{seal::SealedFile, sketch::Sketch},
     format::{list::ChunkRef, pack::Block, pack::Directory},
     model::{ChunkId, Lock, PackId},
     store::Version,
@@ -105,8 +105,7 @@ pub(super) enum ToPacker {
     },
 }
 
-/// The blocks of a pack, kept until the store has acknowledged it: a pack whose put stayed unanswered is sealed again
-/// under a new name.
+/// A pack to be sealed.
 pub(super) struct PackPlan {
     pub(super) directory: Directory,
     /// The bytes of the blocks, one after the other.
@@ -116,14 +115,20 @@ pub(super) struct PackPlan {
     pub(super) permit: Token,
 }
 
-/// A pack ready to be put.
+/// A pack ready to be put, kept until the store has acknowledged it: one whose put stayed unanswered is sealed again
+/// under a new name.
 pub(super) struct SealedPack {
-    pub(super) plan: PackPlan,
-    pub(super) id: PackId,
-    pub(super) sealed: Sealed,
-    pub(super) header: Bytes,
+    pub(super) file: SealedFile,
+    pub(super) directory: Directory,
     /// The sketches of chunks that the cache of bases has now.
     pub(super) kept: Vec<(ChunkId, Sketch)>,
+    pub(super) permit: Token,
+}
+
+impl SealedPack {
+    pub(super) fn id(&self) -> PackId {
+        PackId::from_bytes(*self.file.hash.as_bytes())
+    }
 }
 
 /// A pack that the store acknowledged, with the lock that it really has.

@@ -7,11 +7,11 @@ use tokio::{sync::mpsc::UnboundedReceiver, task::JoinSet};
 
 use super::{
     shared::Shared,
-    stages::{Acknowledged, PackPlan, SealedPack},
+    stages::{Acknowledged, SealedPack},
     workers,
 };
 use crate::{
-    codec::seal::Sealer,
+    codec::seal::{SealedFile, Sealer},
     format::layout,
     model::{Lock, LockMode, Name, Time},
     store::{ObjectStore, Payload, Put, StoreError, StoreErrorKind, Version},
@@ -80,15 +80,15 @@ async fn put_pack(
     let mut attempt = 1;
     loop {
         shared.check()?;
-        let key = layout::pack(&target.writer, &pack.id);
-        let payload = Payload::Sealed(pack.sealed.clone());
+        let id = pack.id();
+        let key = layout::pack(&target.writer, &id);
+        let payload = Payload::Sealed(pack.file.sealed.clone());
         let failure = match target.store.put_new(&key, &payload, target.locking.on_put).await {
             Ok(Put::Created { version }) => {
-                let bytes = pack.sealed.bytes().len() as u64;
-                let SealedPack { plan, id, header, kept, sealed, .. } = pack;
-                let PackPlan { directory, blocks, permit, .. } = plan;
+                let SealedPack { file: SealedFile { sealed, header, .. }, directory, kept, permit } = pack;
+                let bytes = sealed.bytes().len() as u64;
                 // It is stored: the next pack need not wait until its lock is read, too.
-                drop((payload, sealed, blocks, permit));
+                drop((payload, sealed, permit));
                 let lock = read_lock(target, &key, version.as_ref()).await?;
                 let ack = Acknowledged { id, bytes, version, lock, header, directory, sketches: kept };
                 acknowledged.send(ack).map_err(|_| shared.why("catalog"))?;
@@ -105,7 +105,7 @@ async fn put_pack(
         }
         attempt += 1;
         let sealer = target.sealer.clone();
-        pack = tokio::task::spawn_blocking(move || workers::seal(&sealer, pack.plan))
+        pack = tokio::task::spawn_blocking(move || workers::seal_again(&sealer, pack))
             .await
             .map_err(|_| VaultError::stage_gone("sealing"))??;
     }

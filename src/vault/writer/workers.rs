@@ -61,11 +61,7 @@ pub(super) fn run(mut bench: Bench, shared: &Shared) -> Result<(), VaultError> {
             recv(bench.stop) -> _ => return Ok(()),
             recv(bench.plans) -> plan => if let Ok(plan) = plan {
                 shared.check()?;
-                let mut pack = seal(&bench.sealer, plan)?;
-                if let Some(cache) = &bench.cache {
-                    pack.kept = cache.keep(&pack.id, &pack.plan, &mut scratch);
-                }
-                let _ = bench.sealed.send(pack);
+                let _ = bench.sealed.send(seal(&bench, plan, &mut scratch)?);
             } else { bench.plans = never(); open -= 1; },
             recv(bench.work) -> work => if let Ok(work) = work {
                 shared.check()?;
@@ -185,15 +181,31 @@ fn short(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
 
-/// Seals a pack. Every call makes other bytes, and so another name.
-pub(super) fn seal(sealer: &Sealer, plan: PackPlan) -> Result<SealedPack, VaultError> {
+/// Seals a pack. Its blocks go into the cache of bases too, and are not needed any more.
+fn seal(bench: &Bench, plan: PackPlan, scratch: &mut Vec<u8>) -> Result<SealedPack, VaultError> {
     let directory = plan.directory.encode();
     let directory_len = u32::try_from(directory.len()).unwrap_or(u32::MAX);
-    let mut stream = sealer.stream(plan.blocks.bytes().len() + directory.len() + 4)?;
+    let mut stream = bench.sealer.stream(plan.blocks.bytes().len() + directory.len() + 4)?;
     stream.write(plan.blocks.bytes())?;
     stream.write(&directory)?;
     stream.write(&directory_len.to_le_bytes())?;
     let file = stream.finish()?;
     let id = PackId::from_bytes(*file.hash.as_bytes());
-    Ok(SealedPack { plan, id, sealed: file.sealed, header: file.header, kept: Vec::new() })
+    let kept = bench.cache.as_ref().map(|cache| cache.keep(&id, &plan, scratch)).unwrap_or_default();
+    Ok(SealedPack { file, directory: plan.directory, kept, permit: plan.permit })
+}
+
+/// Seals a pack again, which makes other bytes of it, and so another name.
+pub(super) fn seal_again(sealer: &Sealer, pack: SealedPack) -> Result<SealedPack, VaultError> {
+    const PIECE: usize = 1 << 20;
+    let SealedPack { mut file, directory, kept, permit } = pack;
+    let len = file.reader.plain_len();
+    let mut stream = sealer.stream(usize::try_from(len).unwrap_or(0))?;
+    let mut piece = Vec::new();
+    for start in (0..len).step_by(PIECE) {
+        piece.clear();
+        file.reader.read_at((0, file.sealed.bytes()), start..len.min(start + PIECE as u64), &mut piece)?;
+        stream.write(&piece)?;
+    }
+    Ok(SealedPack { file: stream.finish()?, directory, kept, permit })
 }
