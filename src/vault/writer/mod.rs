@@ -61,9 +61,9 @@ use stages::Tokens;
 use upload::{Locking, Target};
 
 /// Buffers between the source and the compressors: 4 MiB each with the default chunk sizes.
-const BUFFERS: usize = 6;
+const BUFFERS: usize = 5;
 /// Works being compressed, or compressed and not yet packed: 4 MiB each at most before and after.
-const BLOCKS: usize = 7;
+const BLOCKS: usize = 5;
 /// Packs being sealed or put. A store far away takes as long to answer as to receive one, so it gets several at once.
 const PACKS: usize = 4;
 /// Packs being filled or sealed: what is sealed is held as sealed bytes alone.
