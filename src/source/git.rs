@@ -34,7 +34,7 @@ use self::{
     reading::{GitReading, Rest},
     refs::Found,
     repo::Repo,
-    segments::Note,
+    segments::{Anchoring, Note},
     walk::Walking,
 };
 use super::{Before, Reading, Result, Source, SourceError, read::Warnings};
@@ -152,12 +152,13 @@ impl GitSource {
         if !details.is_consistent() {
             return Err(repo.error("has refs that name objects in another format than the repository's"));
         }
+        let anchoring = Anchoring::start(scratch.path(), &repo.objects(), details.oids())?;
         let (note, rest) = plan(repo, scratch.path(), before, &mut details, &mut warnings)?;
         let speaks_of_lfs = left_out::warn(repo, scratch.path(), &details, &settings, &mut warnings)?;
         let known = before.zip(note.as_ref()).map(|(before, note)| (before, &note.lfs));
         let lfs = Lfs::of(repo, scratch.path(), speaks_of_lfs, known)?;
         let (given, current, repo) = (Vec::new(), None, repo.clone());
-        Ok(Box::new(GitReading { scratch, repo, rest, note, details, warnings, lfs, given, current }))
+        Ok(Box::new(GitReading { scratch, repo, rest, note, details, warnings, lfs, given, current, anchoring }))
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     open_own,
     packs::Pack,
     run,
-    segments::{self, Note, Packing},
+    segments::{Anchoring, Note, Packing},
     walk::{self, Walking},
 };
 use crate::{
@@ -47,6 +47,7 @@ pub(super) struct GitReading {
     /// The packs that were given.
     pub(super) given: Vec<Name>,
     pub(super) current: Option<Current>,
+    pub(super) anchoring: Anchoring,
 }
 
 /// The stream that is being read: a file of a known size, or what a child writes.
@@ -144,7 +145,7 @@ impl Reading for GitReading {
         self.settle()?;
         let details = serde_json::to_value(&self.details)
             .map_err(|e| SourceError::new(format!("its refs can't be written down: {e}"), "git"))?;
-        let anchors = segments::anchors(self.scratch.path(), &self.objects(), self.details.oids())?;
+        let anchors = self.anchoring.finish()?;
         let lfs = self.lfs.finish(&self.repo, &mut self.warnings);
         let note = match self.note {
             None => Note::begin(&self.details, self.given, anchors, lfs),

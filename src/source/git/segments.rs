@@ -9,7 +9,7 @@ use std::{
     collections::{BTreeSet, HashSet},
     io::{self, BufRead, BufReader, BufWriter, Cursor, Read, Write},
     path::Path,
-    process::Stdio,
+    process::{ChildStdout, Stdio},
 };
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,7 @@ use crate::{
     source::{
         Before,
         child::{Running, Stream},
+        pipe,
     },
 };
 
@@ -198,25 +199,40 @@ pub(super) fn existing<'a>(
 /// How far back anchors are looked for, in commits.
 const ANCHOR_DEPTH: usize = 10_000;
 
-/// Some commits in the history of `tips`, the newest ones close together and older ones further apart.
-pub(super) fn anchors(scratch: &Path, objects: &Path, tips: impl Iterator<Item = Oid>) -> Result<Vec<Oid>> {
-    let path = scratch.join("anchored");
-    let failed = |e| SourceError::at("can't list the last commits", &path, e);
-    let tips: Vec<Oid> = tips.collect();
-    write_lines(&path, tips.iter().map(|oid| ("", oid)))?;
-    let depth = format!("--max-count={ANCHOR_DEPTH}");
-    let mut command = run::git(scratch, Some(objects), &["rev-list", "--stdin", &depth]);
-    let mut listing = run::start(command.stdin(Stdio::from(open_own(&path)?)), "git rev-list")?;
-    let (mut anchors, mut next) = (Vec::new(), 1);
-    for (at, line) in BufReader::new(listing.stdout()?).lines().enumerate() {
-        let line = line.map_err(failed)?;
-        if at == next {
-            anchors.extend(Oid::parse(&line));
-            next += 1 + at / 8;
-        }
+/// Git, listing the commits among which anchors are chosen.
+pub(super) struct Anchoring {
+    listing: Running,
+    commits: BufReader<ChildStdout>,
+}
+
+impl Anchoring {
+    /// Begins to list the history of `tips`. It goes on while other things are read.
+    pub(super) fn start(scratch: &Path, objects: &Path, tips: impl Iterator<Item = Oid>) -> Result<Self> {
+        let path = scratch.join("anchored");
+        let tips: Vec<Oid> = tips.collect();
+        write_lines(&path, tips.iter().map(|oid| ("", oid)))?;
+        let depth = format!("--max-count={ANCHOR_DEPTH}");
+        let mut command = run::git(scratch, Some(objects), &["rev-list", "--stdin", &depth]);
+        let mut listing = run::start(command.stdin(Stdio::from(open_own(&path)?)), "git rev-list")?;
+        let commits = listing.stdout()?;
+        // All of it fits, so that it need not wait to be asked. Where that is not allowed, it waits.
+        pipe::enlarge(&commits);
+        Ok(Self { listing, commits: BufReader::new(commits) })
     }
-    listing.finish()?;
-    Ok(anchors)
+
+    /// Some of the commits, the newest ones close together and older ones further apart.
+    pub(super) fn finish(self) -> Result<Vec<Oid>> {
+        let (mut anchors, mut next) = (Vec::new(), 1);
+        for (at, line) in self.commits.lines().enumerate() {
+            let line = line.map_err(|e| SourceError::new("can't list the last commits", "git rev-list").because(e))?;
+            if at == next {
+                anchors.extend(Oid::parse(&line));
+                next += 1 + at / 8;
+            }
+        }
+        self.listing.finish()?;
+        Ok(anchors)
+    }
 }
 
 /// The file in the scratch repository that says what is new: what is wanted, and what is held.
