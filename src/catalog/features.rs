@@ -40,7 +40,7 @@ impl Catalog {
     /// # Errors
     /// See [`Catalog`].
     pub fn similar(&mut self, sketch: &[u64]) -> Result<Option<Similar>> {
-        let result = similar(&self.conn, sketch);
+        let result = similar(&mut self.conn, sketch);
         self.check("cannot look up features", result)
     }
 
@@ -74,8 +74,10 @@ fn add<'a>(
     Ok(())
 }
 
-fn similar(conn: &Connection, sketch: &[u64]) -> std::result::Result<Option<Similar>, Fault> {
-    let mut statement = conn.prepare_cached("SELECT chunk, pack FROM features WHERE feature = ?1")?;
+fn similar(conn: &mut Connection, sketch: &[u64]) -> std::result::Result<Option<Similar>, Fault> {
+    // Read only, so nothing is to be committed; without it each of them takes and gives back SQLite's locks.
+    let tx = conn.transaction()?;
+    let mut statement = tx.prepare_cached("SELECT chunk, pack FROM features WHERE feature = ?1")?;
     let mut found: Vec<Similar> = Vec::with_capacity(sketch.len());
     for feature in sketch {
         let row: Option<([u8; 32], i64)> =
