@@ -110,6 +110,9 @@ pub(super) struct Unplaced<'a> {
     renamed: bool,
 }
 
+/// Files from this size on do not stay in the page cache once they are on the disk.
+const LARGE: usize = 1 << 20;
+
 impl<'a> Unplaced<'a> {
     /// Writes `bytes` to a new read-only file in `tmp`, dated `modified`, and waits until they are on the disk.
     pub(super) fn write(tmp: &'a OwnedFd, bytes: &[u8], modified: Time) -> io::Result<Self> {
@@ -118,6 +121,10 @@ impl<'a> Unplaced<'a> {
         let since = Duration::from_secs(u64::try_from(modified.unix()).unwrap_or(0));
         unplaced.file.set_modified(SystemTime::UNIX_EPOCH + since)?;
         unplaced.file.sync_all()?;
+        #[cfg(target_os = "linux")]
+        if bytes.len() >= LARGE {
+            let _ = rustix::fs::fadvise(&unplaced.file, 0, None, rustix::fs::Advice::DontNeed);
+        }
         Ok(unplaced)
     }
 
