@@ -181,8 +181,11 @@ mod tests {
                 stream.write(piece).unwrap();
             }
             let expected = stream.sealed_len();
-            let file = stream.finish().unwrap();
+            let mut file = stream.finish().unwrap();
             assert_eq!(file.sealed.bytes().len(), expected, "{len}");
+            let mut opened = Vec::new();
+            file.reader.read_at((0, file.sealed.bytes()), 0..len as u64, &mut opened).unwrap();
+            assert!(opened == vec![7; len], "who sealed it opens it: {len}");
             assert_eq!(file.hash, hash(file.sealed.bytes()));
             assert_eq!(Some(file.header.len()), header_len(file.sealed.bytes()));
             assert!(file.sealed.bytes().starts_with(&file.header));
