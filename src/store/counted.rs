@@ -78,6 +78,10 @@ impl ObjectStore for Counted {
         self.store.traits()
     }
 
+    fn at_once(&self) -> usize {
+        self.store.at_once()
+    }
+
     async fn put_new(&self, key: &Key, payload: &Payload, lock: Option<Lock>) -> Result<Put> {
         add(&self.put, 1);
         self.store.put_new(key, payload, lock).await

@@ -10,6 +10,7 @@ mod error;
 mod intruder;
 pub mod local;
 pub mod memory;
+mod pace;
 mod rules;
 pub mod s3;
 mod url;
@@ -150,6 +151,11 @@ pub trait ObjectStore: Send + Sync {
 
     /// What kind of store this is.
     fn traits(&self) -> Traits;
+
+    /// How many small calls to have under way at once: more, the longer the store takes to answer one.
+    fn at_once(&self) -> usize {
+        pace::FEWEST
+    }
 
     /// Stores `payload` under `key` if no current object has that key, with `lock` if one is given, else with the
     /// store's default lock if it has one.

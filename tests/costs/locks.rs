@@ -23,6 +23,7 @@ use crate::{
 /// A store that answers no question for a lock until so many wait for an answer, once for each of its gates.
 struct Patient {
     inner: Arc<dyn ObjectStore>,
+    at_once: usize,
     state: Mutex<State>,
 }
 
@@ -39,8 +40,13 @@ fn release(state: &mut State) {
 
 impl Patient {
     fn new(inner: Arc<dyn ObjectStore>, gates: &[usize]) -> Arc<Self> {
+        Self::far(inner, gates, 16)
+    }
+
+    /// One that says how many calls are to be under way at once.
+    fn far(inner: Arc<dyn ObjectStore>, gates: &[usize], at_once: usize) -> Arc<Self> {
         let state = State { gates: gates.iter().copied().collect(), waiting: Vec::new() };
-        Arc::new(Self { inner, state: Mutex::new(state) })
+        Arc::new(Self { inner, at_once, state: Mutex::new(state) })
     }
 
     /// Opens all gates; returns how many were closed.
@@ -74,6 +80,10 @@ impl ObjectStore for Patient {
 
     fn traits(&self) -> Traits {
         self.inner.traits()
+    }
+
+    fn at_once(&self) -> usize {
+        self.at_once
     }
 
     async fn put_new(&self, key: &Key, payload: &Payload, lock: Option<Lock>) -> Result<Put> {
@@ -127,6 +137,26 @@ async fn rebuilt() -> (Made, tempfile::TempDir) {
     rebuild_through(&made, state.path(), Arc::clone(&made.store)).await.unwrap();
     assert_eq!(catalog(&made, state.path()).counts().unwrap().1, PACKS);
     (made, state)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_far_away_is_asked_for_more_locks_at_once() {
+    let (_, made, state) = fresh().await;
+    for no in 0..PACKS {
+        made.backup(state.path(), "days", streams([("part", part(no))])).await.unwrap();
+    }
+    // Those of the new pack, index and page one by one; then everything that the snapshot needs.
+    let patient = Patient::far(Arc::clone(&made.store), &[1, 1, 1, 24], 40);
+    let through = made.through(Arc::new(Counted::new(Arc::clone(&patient) as Arc<dyn ObjectStore>)));
+    let run = many((0..PACKS).map(|no| (format!("part-{no:02}"), part(no))));
+    let backup = through.backup(state.path(), "all", run);
+    tokio::pin!(backup);
+    let Ok(made) = tokio::time::timeout(Duration::from_mins(2), &mut backup).await else {
+        let closed = patient.open();
+        backup.await.unwrap();
+        panic!("{closed} gates stayed closed: no more locks are read at once than of a store nearby");
+    };
+    assert_eq!((made.unwrap().bytes_new, patient.open()), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -38,6 +38,7 @@ use tokio::sync::Mutex;
 
 use super::{
     Deleter, Entry, Head, Intruder, ObjectStore, Payload, Put, Result, StoreError, Traits, Version, VersionEntry,
+    pace::Pace,
 };
 use crate::model::{Key, Lock, Time};
 use fail::{Call, Facts, Place};
@@ -63,6 +64,7 @@ struct Inner {
     /// One update of a version's lock at a time: of two at once, a server may keep the lesser.
     extending: Vec<Mutex<()>>,
     hasher: RandomState,
+    pace: Pace,
 }
 
 impl fmt::Debug for S3Store {
@@ -89,7 +91,9 @@ impl S3Store {
 
     fn over(settings: S3Settings, clients: connect::Clients) -> Self {
         let extending = (0..EXTENDING).map(|_| Mutex::new(())).collect();
-        Self { inner: Arc::new(Inner { settings, clients, extending, hasher: RandomState::new() }) }
+        Self {
+            inner: Arc::new(Inner { settings, clients, extending, hasher: RandomState::new(), pace: Pace::default() }),
+        }
     }
 
     /// The bucket itself, for whoever makes or checks one.
@@ -185,16 +189,20 @@ impl ObjectStore for S3Store {
         Traits { versions: true, trusted_time: true, explicit_locks: false }
     }
 
+    fn at_once(&self) -> usize {
+        self.inner.pace.at_once()
+    }
+
     async fn put_new(&self, key: &Key, payload: &Payload, lock: Option<Lock>) -> Result<Put> {
         self.put(key, payload.bytes().clone(), lock).await
     }
 
     async fn get(&self, key: &Key, version: Option<&Version>, range: Option<Range<u64>>) -> Result<Bytes> {
-        self.fetch(key, version, range).await
+        self.inner.pace.of(self.fetch(key, version, range)).await
     }
 
     async fn head(&self, key: &Key, version: Option<&Version>) -> Result<Head> {
-        self.look(key, version).await
+        self.inner.pace.of(self.look(key, version)).await
     }
 
     async fn list(&self, prefix: &str, each: &mut (dyn FnMut(Entry) + Send)) -> Result<()> {
@@ -206,7 +214,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn lock_of(&self, key: &Key, version: Option<&Version>) -> Result<Option<Lock>> {
-        self.read_lock(key, version).await
+        self.inner.pace.of(self.read_lock(key, version)).await
     }
 
     async fn extend_lock(&self, key: &Key, version: Option<&Version>, lock: Lock) -> Result<Lock> {
@@ -214,7 +222,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn server_time(&self) -> Result<Time> {
-        self.time().await
+        self.inner.pace.of(self.time()).await
     }
 }
 

@@ -15,8 +15,6 @@ use crate::{
     vault::{Result, Vault, VaultError, reader},
 };
 
-/// How many locks are read at once.
-const LOCKS: usize = 16;
 /// How many objects are read at once. Each may be a pack of 32 MiB.
 const READS: usize = 2;
 /// A lock that is owed an extension is an alarm once its end is so near.
@@ -55,7 +53,7 @@ pub(super) async fn locks(
     let wanted = inventory.objects.iter().enumerate().filter(|(_, needed)| !needed.missing() && !needed.suspect);
     let mut locks = stream::iter(wanted)
         .map(|(at, needed)| async move { (at, needed, lock_of(&*vault.store, needed).await) })
-        .buffered(LOCKS);
+        .buffered(vault.store.at_once());
     while let Some((at, needed, lock)) = locks.next().await {
         stop_if_asked(cancel)?;
         let lock = match lock {

@@ -14,9 +14,6 @@ use crate::{
     store::{ObjectStore, Version},
 };
 
-/// How many calls are under way at once.
-const AT_ONCE: usize = 16;
-
 /// One version of an object, or a delete marker.
 #[derive(Debug, Clone)]
 struct Stored {

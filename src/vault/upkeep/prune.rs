@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, stream};
 
 use super::{
-    AT_ONCE, Everything, Stored, everything,
+    Everything, Stored, everything,
     needs::Needs,
     sound::{ById, longest, wrong},
 };
@@ -207,7 +207,7 @@ impl Work<'_> {
                 let lock = if stored.marker { Ok(None) } else { store.lock_of(key, stored.version.as_ref()).await };
                 (Doomed { key, stored, kind }, lock)
             })
-            .buffered(AT_ONCE)
+            .buffered(store.at_once())
             .collect()
             .await;
         let (mut ready, mut markers, mut every) = (Vec::new(), Vec::new(), true);

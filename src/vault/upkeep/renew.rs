@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    AT_ONCE, Everything, Stored, everything,
+    Everything, Stored, everything,
     needs::{Need, Needs},
     sound::{longest, wrong},
 };
@@ -93,7 +93,7 @@ pub async fn renew(vault: &Vault, dry_run: bool, progress: &dyn Progress, cancel
             let stored = all.get(&key).map_or(&[][..], Vec::as_slice);
             async move { (look(store, &key, &need, stored, now, cap).await, key) }
         })
-        .buffered(AT_ONCE)
+        .buffered(store.at_once())
         .collect()
         .await;
     for (looked, key) in data {
@@ -311,7 +311,7 @@ async fn extend(vault: &Vault, due: Vec<Due>, cancel: &Cancel, done: &mut Renewe
             let result = vault.store.extend_lock(&one.key, one.version.as_ref(), wanted).await;
             Ok((one, result))
         })
-        .buffered(AT_ONCE)
+        .buffered(vault.store.at_once())
         .try_collect()
         .await?;
     for (one, result) in results {

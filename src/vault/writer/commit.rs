@@ -189,7 +189,7 @@ impl Run<'_> {
         let names = packs.iter().map(|p| (layout::pack(&self.place.writer.name, &p.id), p.version.clone()));
         let all: Vec<(Key, Option<String>)> = names.chain(closure.objects.iter().cloned()).collect();
         let locks: Vec<(Key, Told)> = self.runtime.block_on(
-            stream::iter(all).map(|(key, version)| read(key, version)).buffered(locks::AT_ONCE).try_collect(),
+            stream::iter(all).map(|(key, version)| read(key, version)).buffered(store.at_once()).try_collect(),
         )?;
         let mut short = None;
         for (at, (key, lock)) in locks.into_iter().enumerate() {

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How many locks are read at once.
-pub(super) const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 16;
 /// A pack whose number is so much higher than the last one's is taken to follow it.
 const NEAR: i64 = 4;
 /// How many locks are read ahead at first.
