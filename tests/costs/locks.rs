@@ -10,8 +10,12 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use strongroom::{
-    model::{Key, Lock, Time},
+    model::{Cancel, Key, Lock, Silent, Time},
     store::{Entry, Head, ObjectStore, Payload, Put, Result, Traits, Version, VersionEntry, counted::Counted},
+    vault::{
+        Vault,
+        audit::{self, Depth, VerifyRequest},
+    },
 };
 use tokio::sync::oneshot;
 
@@ -20,10 +24,12 @@ use crate::{
     vault_support::{Made, many, noise, streams},
 };
 
-/// A store that answers no question for a lock until so many wait for an answer, once for each of its gates.
+/// A store that answers no question for a lock, or for a page, until so many wait for an answer, once for each of its
+/// gates.
 struct Patient {
     inner: Arc<dyn ObjectStore>,
     at_once: usize,
+    pages: bool,
     state: Mutex<State>,
 }
 
@@ -40,13 +46,13 @@ fn release(state: &mut State) {
 
 impl Patient {
     fn new(inner: Arc<dyn ObjectStore>, gates: &[usize]) -> Arc<Self> {
-        Self::far(inner, gates, 16)
+        Self::far(inner, gates, (16, false))
     }
 
-    /// One that says how many calls are to be under way at once.
-    fn far(inner: Arc<dyn ObjectStore>, gates: &[usize], at_once: usize) -> Arc<Self> {
+    /// One that says how many calls are to be under way at once, and whose gates may be for pages.
+    fn far(inner: Arc<dyn ObjectStore>, gates: &[usize], (at_once, pages): (usize, bool)) -> Arc<Self> {
         let state = State { gates: gates.iter().copied().collect(), waiting: Vec::new() };
-        Arc::new(Self { inner, at_once, state: Mutex::new(state) })
+        Arc::new(Self { inner, at_once, pages, state: Mutex::new(state) })
     }
 
     /// Opens all gates; returns how many were closed.
@@ -91,6 +97,12 @@ impl ObjectStore for Patient {
     }
 
     async fn get(&self, key: &Key, version: Option<&Version>, range: Option<Range<u64>>) -> Result<Bytes> {
+        if self.pages
+            && key.as_str().starts_with("lists/")
+            && let Some(gate) = self.arrive()
+        {
+            gate.await.unwrap();
+        }
         self.inner.get(key, version, range).await
     }
 
@@ -107,7 +119,9 @@ impl ObjectStore for Patient {
     }
 
     async fn lock_of(&self, key: &Key, version: Option<&Version>) -> Result<Option<Lock>> {
-        if let Some(gate) = self.arrive() {
+        if !self.pages
+            && let Some(gate) = self.arrive()
+        {
             gate.await.unwrap();
         }
         self.inner.lock_of(key, version).await
@@ -146,7 +160,7 @@ async fn a_store_far_away_is_asked_for_more_locks_at_once() {
         made.backup(state.path(), "days", streams([("part", part(no))])).await.unwrap();
     }
     // Those of the new pack, index and page one by one; then everything that the snapshot needs.
-    let patient = Patient::far(Arc::clone(&made.store), &[1, 1, 1, 24], 40);
+    let patient = Patient::far(Arc::clone(&made.store), &[1, 1, 1, 24], (40, false));
     let through = made.through(Arc::new(Counted::new(Arc::clone(&patient) as Arc<dyn ObjectStore>)));
     let run = many((0..PACKS).map(|no| (format!("part-{no:02}"), part(no))));
     let backup = through.backup(state.path(), "all", run);
@@ -157,6 +171,27 @@ async fn a_store_far_away_is_asked_for_more_locks_at_once() {
         panic!("{closed} gates stayed closed: no more locks are read at once than of a store nearby");
     };
     assert_eq!((made.unwrap().bytes_new, patient.open()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_of_snapshots_are_read_ahead() {
+    let (_, made, state) = fresh().await;
+    for no in 0..PACKS {
+        made.backup(state.path(), "days", streams([("part", part(no))])).await.unwrap();
+    }
+    let patient = Patient::far(Arc::clone(&made.store), &[24], (40, true));
+    let far = made.through(Arc::new(Counted::new(Arc::clone(&patient) as Arc<dyn ObjectStore>)));
+    let vault = Vault::open(Arc::clone(&far.store), Some(far.id)).await.unwrap();
+    let request = VerifyRequest::new(Depth::Locks);
+    let cancel = Cancel::default();
+    let verify = audit::verify(&vault, &request, Arc::new(Silent), &cancel);
+    tokio::pin!(verify);
+    let Ok(report) = tokio::time::timeout(Duration::from_mins(2), &mut verify).await else {
+        patient.open();
+        verify.await.unwrap();
+        panic!("pages are read one after the other");
+    };
+    assert_eq!((report.unwrap().snapshots, patient.open()), (PACKS, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

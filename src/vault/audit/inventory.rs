@@ -9,7 +9,7 @@ use crate::{
     },
     model::{Finding, Hash, Key, LockMode, Severity, SnapshotId, Time},
     store::Version,
-    vault::{Result, Vault, VaultErrorKind, reader},
+    vault::{Result, VaultErrorKind, reader::PagesAhead},
 };
 
 /// The most that a document without a signed length may have, in bytes: an envelope of evidence.
@@ -169,7 +169,7 @@ impl Inventory {
     /// suspect need not be there; add them after all others, whose word on sizes and versions counts.
     pub(super) async fn add(
         &mut self,
-        vault: &Vault,
+        ahead: &mut PagesAhead<'_>,
         snapshot: &VerifiedHeader,
         suspect: bool,
         findings: &mut Vec<Finding>,
@@ -190,7 +190,7 @@ impl Inventory {
             uses.own.push(self.need(key.clone(), Kind::Page, refer(page), &promise));
             uses.pages.push(page.hash);
             if !self.pages.contains_key(&page.hash) {
-                let packs = match reader::page(&*vault.store, snapshot, page).await {
+                let packs = match ahead.page(snapshot, page).await {
                     Ok(packs) => packs,
                     Err(error) if matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted) => {
                         if suspect {

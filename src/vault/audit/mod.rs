@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 
-use super::{Result, Vault, VaultError, VaultErrorKind, evidence::Signed, snapshots};
+use super::{Result, Vault, VaultError, VaultErrorKind, evidence::Signed, reader::PagesAhead, snapshots};
 use crate::{
     codec::seal::Opener,
     format::header::VerifiedHeader,
@@ -176,9 +176,10 @@ pub async fn verify(
     let suspects: Vec<&VerifiedHeader> = all.iter().filter(|s| whole && s.standing.suspect).collect();
 
     let mut inventory = Inventory::default();
+    let mut ahead = PagesAhead::of(&*vault.store, chosen.iter().chain(suspects.iter().copied()));
     for (snapshot, suspect) in chosen.iter().map(|s| (s, false)).chain(suspects.iter().map(|s| (*s, true))) {
         objects::stop_if_asked(cancel)?;
-        inventory.add(vault, snapshot, suspect, &mut findings).await?;
+        inventory.add(&mut ahead, snapshot, suspect, &mut findings).await?;
     }
     let live = chosen.iter().map(|s| s.header.expires_at).filter(|expires| *expires > now);
     let furthest = live.max().unwrap_or(now);

@@ -1,5 +1,6 @@
 //! The reader: a snapshot goes in, its streams come out, byte for byte, or an error.
 
+mod ahead;
 mod decode;
 mod desk;
 mod locate;
@@ -23,9 +24,10 @@ use crate::{
     model::{Cancel, ChunkId, Hash, Progress, Silent},
     store::ObjectStore,
 };
+pub(crate) use ahead::PagesAhead;
 pub(crate) use decode::directory_of_sealed;
 use locate::Places;
-pub(crate) use locate::{page, sections};
+pub(crate) use locate::sections;
 
 /// A snapshot that was opened.
 pub struct Snapshot {

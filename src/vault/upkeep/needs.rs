@@ -6,10 +6,10 @@ use crate::{
     format::{
         header::{ObjectRef, VerifiedHeader},
         layout,
-        page::{PackRef, Page},
+        page::PackRef,
     },
     model::{Finding, Hash, Key, Name, Severity, Time},
-    vault::{Result, Vault, VaultErrorKind, fetch},
+    vault::{Result, VaultErrorKind, reader::PagesAhead},
 };
 
 /// An object that a snapshot needs.
@@ -41,7 +41,12 @@ impl Needs {
     ///
     /// # Errors
     /// If the store can't be read. A page that is not there as it was signed is a finding.
-    pub(super) async fn add(&mut self, vault: &Vault, snapshot: &VerifiedHeader, until: Time) -> Result<()> {
+    pub(super) async fn add(
+        &mut self,
+        ahead: &mut PagesAhead<'_>,
+        snapshot: &VerifiedHeader,
+        until: Time,
+    ) -> Result<()> {
         let header = &snapshot.header;
         let writer = &header.writer;
         let own =
@@ -54,7 +59,7 @@ impl Needs {
             self.need(layout::page(writer, &page.hash), named(page, until));
             let packs = match self.pages.get(&page.hash) {
                 Some(known) => known.clone(),
-                None => self.read(vault, snapshot, page).await?,
+                None => self.read(ahead, snapshot, page).await?,
             };
             for pack in packs.into_iter().flatten() {
                 let hash = Hash::from_bytes(*pack.id.as_bytes());
@@ -67,16 +72,14 @@ impl Needs {
 
     async fn read(
         &mut self,
-        vault: &Vault,
+        ahead: &mut PagesAhead<'_>,
         snapshot: &VerifiedHeader,
         page: &ObjectRef,
     ) -> Result<Option<Vec<PackRef>>> {
         let writer = &snapshot.header.writer;
         let key = layout::page(writer, &page.hash);
-        let found = fetch::by_hash(&*vault.store, &key, page.version.as_deref(), &page.hash).await;
-        let decoded = found.and_then(|bytes| Ok(Page::decode(&bytes, vault.descriptor.vault, writer)?));
-        let packs = match decoded {
-            Ok(page) => Some(page.packs),
+        let packs = match ahead.page(snapshot, page).await {
+            Ok(packs) => Some(packs),
             Err(error) if matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted) => {
                 let what = format!("which packs a snapshot needs can't be told: {}", error.what);
                 // A suspect header can name pages that never were, and what can't be restored needs nothing.

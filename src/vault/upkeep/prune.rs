@@ -16,7 +16,7 @@ use crate::{
     format::layout::{self, ObjectName},
     model::{Cancel, Finding, Key, Name, Progress, Severity, SnapshotId, Span, Time},
     store::{Deleter, StoreError, StoreErrorKind, Version},
-    vault::{Result, Vault, VaultError, snapshots},
+    vault::{Result, Vault, VaultError, reader::PagesAhead, snapshots},
 };
 
 /// How many of the newest snapshots of each source always stay, and of each member's evidence.
@@ -96,8 +96,10 @@ pub async fn prune(
     }
     let staying = work.headers(&all, &listing.snapshots).await?;
     let mut needs = Needs::default();
-    for snapshot in listing.snapshots.iter().filter(|s| staying.contains(&s.id)) {
-        needs.add(vault, snapshot, now).await?;
+    let stays = || listing.snapshots.iter().filter(|s| staying.contains(&s.id));
+    let mut ahead = PagesAhead::of(&*vault.store, stays());
+    for snapshot in stays() {
+        needs.add(&mut ahead, snapshot, now).await?;
     }
     work.done.snapshots = staying.len() as u64;
     work.done.findings.append(&mut needs.findings);

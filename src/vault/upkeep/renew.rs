@@ -21,7 +21,7 @@ use crate::{
     },
     model::{Cancel, Finding, Key, Lock, Name, Progress, Severity, SnapshotId, Span, Time},
     store::{ObjectStore, StoreErrorKind, Version},
-    vault::{Result, Vault, VaultError, snapshots},
+    vault::{Result, Vault, VaultError, reader::PagesAhead, snapshots},
 };
 
 /// Locks are extended to ends this far apart, so that what is needed a day longer each day is extended once a month.
@@ -77,8 +77,9 @@ pub async fn renew(vault: &Vault, dry_run: bool, progress: &dyn Progress, cancel
     done.findings.extend(listing.findings);
     let wanted = wanted(vault, &listing.snapshots, now, &mut done);
     let mut needs = Needs::default();
+    let mut ahead = PagesAhead::of(&*vault.store, wanted.iter().map(|(snapshot, _)| *snapshot));
     for (snapshot, until) in &wanted {
-        needs.add(vault, snapshot, *until).await?;
+        needs.add(&mut ahead, snapshot, *until).await?;
     }
     done.snapshots = wanted.len() as u64;
     done.findings.append(&mut needs.findings);

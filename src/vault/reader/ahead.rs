@@ -1,0 +1,53 @@
+//! The pages of several snapshots, read ahead: days that follow each other have a page of their own each, and a store far
+//! away would be waited for once for every one.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    pin::Pin,
+};
+
+use futures::{Stream, StreamExt, stream};
+
+use super::locate::page;
+use crate::{
+    format::{
+        header::{ObjectRef, VerifiedHeader},
+        page::PackRef,
+    },
+    model::Hash,
+    store::ObjectStore,
+    vault::Result,
+};
+
+/// Reads pages in the order in which snapshots name them, each once, as many at once as suits the store.
+pub(crate) struct PagesAhead<'a> {
+    store: &'a dyn ObjectStore,
+    order: VecDeque<Hash>,
+    reads: Pin<Box<dyn Stream<Item = Result<Vec<PackRef>>> + Send + 'a>>,
+}
+
+impl<'a> PagesAhead<'a> {
+    pub(crate) fn of(store: &'a dyn ObjectStore, snapshots: impl Iterator<Item = &'a VerifiedHeader>) -> Self {
+        let mut seen = HashSet::new();
+        let named = snapshots.flat_map(|snapshot| snapshot.header.pages.iter().map(move |page| (snapshot, page)));
+        let wanted: Vec<_> = named.filter(|(_, page)| seen.insert(page.hash)).collect();
+        let order = wanted.iter().map(|(_, page)| page.hash).collect();
+        let read = move |(snapshot, named)| page(store, snapshot, named);
+        let reads = Box::pin(stream::iter(wanted).map(read).buffered(store.at_once()));
+        Self { store, order, reads }
+    }
+
+    /// The packs that a page names. Whoever asks for another than the next has it read for itself.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub(crate) async fn page(&mut self, snapshot: &VerifiedHeader, named: &ObjectRef) -> Result<Vec<PackRef>> {
+        if self.order.front() == Some(&named.hash) {
+            self.order.pop_front();
+            if let Some(read) = self.reads.next().await {
+                return read;
+            }
+        }
+        page(self.store, snapshot, named).await
+    }
+}
