@@ -16,7 +16,7 @@ use strongroom::{
 use crate::{
     house::{House, short},
     store_support::{keys, versions},
-    vault_support::dump,
+    vault_support::{dump, streams},
 };
 
 impl House {
@@ -84,6 +84,33 @@ async fn g11_forged_headers_push_no_honest_one_out_and_keep_nothing_for_ever() {
     assert_eq!(all.iter().map(|s| s[0].1.clone()).collect::<Vec<_>>(), [2, 3, 4].map(|day| dump(day, 400_000)));
     let needed: Vec<_> = kept_packs(&house).await;
     assert_eq!(keys(&house.bucket, "packs/").await, needed, "what only forged ones named is gone");
+}
+
+/// Headers of `w1` come before those of `w2`, and the names of pages can be listed.
+#[tokio::test(flavor = "multi_thread")]
+async fn g11_who_names_the_page_of_another_writer_takes_nothing_from_him() {
+    let house = House::new(short(), true).await;
+    let (state, others) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let own = house.backup(state.path(), &dump(1, 100_000)).await;
+    let other = house.second_writer().await;
+    other.backup(others.path(), "theirs", streams([("a", dump(2, 400_000))])).await.unwrap();
+    let honest = house.headers().await.into_iter().find(|s| s.id != own.id).unwrap();
+    house.forge(&own.header, |h| (h.prev, h.pages) = (vec![own.id], honest.header.pages.clone()));
+    house.clock.pass(Span::days(1));
+    house.renew().await;
+    let week = house.clock.now() + Span::days(7);
+    for (key, until) in house.locks(&honest).await {
+        assert!(until >= week, "{key} is locked until {until}");
+    }
+    // And when only its packs could go, since their locks have ended, they stay.
+    house.clock.pass(Span::days(100));
+    house.prune(Span::ZERO).await;
+    assert_eq!(keys(&house.bucket, "packs/w2/").await, kept_packs_of(&house, &honest).await);
+}
+
+async fn kept_packs_of(house: &House, snapshot: &VerifiedHeader) -> Vec<String> {
+    let locks = house.locks(snapshot).await;
+    locks.into_keys().map(|key| key.to_string()).filter(|key| key.starts_with("packs/")).collect()
 }
 
 /// The packs that the snapshots which are there need.

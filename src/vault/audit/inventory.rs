@@ -120,7 +120,7 @@ impl Needed {
 #[derive(Default)]
 pub(super) struct Uses {
     pub(super) own: Vec<usize>,
-    pub(super) pages: Vec<Hash>,
+    pub(super) pages: Vec<Key>,
 }
 
 /// Everything that is signed for.
@@ -128,8 +128,8 @@ pub(super) struct Uses {
 pub(super) struct Inventory {
     pub(super) objects: Vec<Needed>,
     places: BTreeMap<String, usize>,
-    /// The packs that each page names.
-    pub(super) pages: HashMap<Hash, Vec<usize>>,
+    /// The packs that each page names. By key, not by hash: whoever names a page of another writer names nothing.
+    pub(super) pages: HashMap<Key, Vec<usize>>,
     pub(super) uses: BTreeMap<SnapshotId, Uses>,
     /// Suspect snapshots with pages that can't be read.
     unreadable: BTreeSet<SnapshotId>,
@@ -188,8 +188,8 @@ impl Inventory {
         for page in &header.pages {
             let key = layout::page(writer, &page.hash);
             uses.own.push(self.need(key.clone(), Kind::Page, refer(page), &promise));
-            uses.pages.push(page.hash);
-            if !self.pages.contains_key(&page.hash) {
+            uses.pages.push(key.clone());
+            if !self.pages.contains_key(&key) {
                 let packs = match ahead.page(snapshot, page).await {
                     Ok(packs) => packs,
                     Err(error) if matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted) => {
@@ -200,7 +200,7 @@ impl Inventory {
                         let what =
                             format!("a page can't be read, so the packs that it names are unknown: {}", error.what);
                         findings.push(Finding::new(Severity::Error, "page.damaged", what).on(&key).of(snapshot.id));
-                        self.pages.insert(page.hash, Vec::new());
+                        self.pages.insert(key, Vec::new());
                         continue;
                     }
                     Err(error) => return Err(error),
@@ -209,12 +209,12 @@ impl Inventory {
                 let mut places = Vec::with_capacity(packs.len());
                 for pack in packs {
                     let hash = Hash::from_bytes(*pack.id.as_bytes());
-                    let key = layout::pack(writer, &pack.id);
-                    places.push(self.need(key, Kind::Pack, (hash, Some(pack.bytes), pack.version), &promise));
+                    let pack_key = layout::pack(writer, &pack.id);
+                    places.push(self.need(pack_key, Kind::Pack, (hash, Some(pack.bytes), pack.version), &promise));
                 }
-                self.pages.insert(page.hash, places);
+                self.pages.insert(key.clone(), places);
             }
-            let packs = self.pages.get(&page.hash).map(Vec::as_slice).unwrap_or_default();
+            let packs = self.pages.get(&key).map(Vec::as_slice).unwrap_or_default();
             for at in packs {
                 if let Some(needed) = self.objects.get_mut(*at) {
                     raise(needed, &promise);

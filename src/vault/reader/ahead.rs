@@ -12,9 +12,10 @@ use super::locate::page;
 use crate::{
     format::{
         header::{ObjectRef, VerifiedHeader},
+        layout,
         page::PackRef,
     },
-    model::Hash,
+    model::Key,
     store::ObjectStore,
     vault::Result,
 };
@@ -22,7 +23,7 @@ use crate::{
 /// Reads pages in the order in which snapshots name them, each once, as many at once as suits the store.
 pub(crate) struct PagesAhead<'a> {
     store: &'a dyn ObjectStore,
-    order: VecDeque<Hash>,
+    order: VecDeque<Key>,
     reads: Pin<Box<dyn Stream<Item = Result<Vec<PackRef>>> + Send + 'a>>,
 }
 
@@ -30,8 +31,8 @@ impl<'a> PagesAhead<'a> {
     pub(crate) fn of(store: &'a dyn ObjectStore, snapshots: impl Iterator<Item = &'a VerifiedHeader>) -> Self {
         let mut seen = HashSet::new();
         let named = snapshots.flat_map(|snapshot| snapshot.header.pages.iter().map(move |page| (snapshot, page)));
-        let wanted: Vec<_> = named.filter(|(_, page)| seen.insert(page.hash)).collect();
-        let order = wanted.iter().map(|(_, page)| page.hash).collect();
+        let wanted: Vec<_> = named.filter(|(snapshot, page)| seen.insert(key(snapshot, page))).collect();
+        let order = wanted.iter().map(|(snapshot, page)| key(snapshot, page)).collect();
         let read = move |(snapshot, named)| page(store, snapshot, named);
         let reads = Box::pin(stream::iter(wanted).map(read).buffered(store.at_once()));
         Self { store, order, reads }
@@ -42,7 +43,7 @@ impl<'a> PagesAhead<'a> {
     /// # Errors
     /// If it can't be read.
     pub(crate) async fn page(&mut self, snapshot: &VerifiedHeader, named: &ObjectRef) -> Result<Vec<PackRef>> {
-        if self.order.front() == Some(&named.hash) {
+        if self.order.front() == Some(&key(snapshot, named)) {
             self.order.pop_front();
             if let Some(read) = self.reads.next().await {
                 return read;
@@ -50,4 +51,8 @@ impl<'a> PagesAhead<'a> {
         }
         page(self.store, snapshot, named).await
     }
+}
+
+fn key(snapshot: &VerifiedHeader, page: &ObjectRef) -> Key {
+    layout::page(&snapshot.header.writer, &page.hash)
 }

@@ -33,7 +33,8 @@ pub(super) struct Needs {
     /// Writers of which not all packs are known, since a page can't be read.
     pub(super) unknown: BTreeSet<Name>,
     pub(super) findings: Vec<Finding>,
-    pages: HashMap<Hash, Option<Vec<PackRef>>>,
+    /// By key, not by hash: whoever names a page of another writer names nothing.
+    pages: HashMap<Key, Option<Vec<PackRef>>>,
 }
 
 impl Needs {
@@ -56,8 +57,9 @@ impl Needs {
             self.need(layout::index(writer, &index.hash), named(index, until));
         }
         for page in &header.pages {
-            self.need(layout::page(writer, &page.hash), named(page, until));
-            let packs = match self.pages.get(&page.hash) {
+            let key = layout::page(writer, &page.hash);
+            self.need(key.clone(), named(page, until));
+            let packs = match self.pages.get(&key) {
                 Some(known) => known.clone(),
                 None => self.read(ahead, snapshot, page).await?,
             };
@@ -94,7 +96,7 @@ impl Needs {
             }
             Err(error) => return Err(error),
         };
-        self.pages.insert(page.hash, packs.clone());
+        self.pages.insert(key, packs.clone());
         Ok(packs)
     }
 
