@@ -1,6 +1,6 @@
 //! Reading an object by its hash: the hash is the authority, version ids are hints.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use bytes::Bytes;
 
@@ -25,6 +25,19 @@ pub(crate) async fn by_hash(
     version_by_hash(store, key, hint, wanted).await.map(|(bytes, _)| bytes)
 }
 
+/// The same of an object that has `limit` bytes at most: no more is read of one that was put in its place, so that many
+/// can be asked for at once.
+pub(crate) async fn small_by_hash(
+    store: &dyn ObjectStore,
+    key: &Key,
+    hint: Option<&str>,
+    wanted: &Hash,
+    limit: usize,
+) -> Result<Bytes, VaultError> {
+    let range = 0..limit as u64 + 1;
+    found_by_hash(store, key, hint, wanted, Some(range)).await.map(|(bytes, _)| bytes)
+}
+
 /// The same, with the version that has these bytes; `None` is the current one.
 pub(crate) async fn version_by_hash(
     store: &dyn ObjectStore,
@@ -32,20 +45,34 @@ pub(crate) async fn version_by_hash(
     hint: Option<&str>,
     wanted: &Hash,
 ) -> Result<(Bytes, Option<Version>), VaultError> {
+    found_by_hash(store, key, hint, wanted, None).await
+}
+
+async fn found_by_hash(
+    store: &dyn ObjectStore,
+    key: &Key,
+    hint: Option<&str>,
+    wanted: &Hash,
+    range: Option<Range<u64>>,
+) -> Result<(Bytes, Option<Version>), VaultError> {
     let mut found_other = false;
     let tries = hint.map(|h| Some(Version::new(h))).into_iter().chain([None]);
     for version in tries {
-        match store.get(key, version.as_ref(), None).await {
+        match store.get(key, version.as_ref(), range.clone()).await {
             Ok(bytes) if hash::hash(&bytes) == *wanted => return Ok((bytes, version)),
             Ok(_) => found_other = true,
+            // What is empty has no range.
+            Err(error) if error.kind == StoreErrorKind::BadRange => found_other = true,
             Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Corrupt) => {}
             Err(error) => return Err(error.into()),
         }
     }
     for version in versions(store, key).await? {
-        match store.get(key, Some(&version), None).await {
+        match store.get(key, Some(&version), range.clone()).await {
             Ok(bytes) if hash::hash(&bytes) == *wanted => return Ok((bytes, Some(version))),
             Ok(_) => found_other = true,
+            // What is empty has no range.
+            Err(error) if error.kind == StoreErrorKind::BadRange => found_other = true,
             Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Corrupt) => {}
             Err(error) => return Err(error.into()),
         }

@@ -15,6 +15,8 @@ use crate::{
     store::{StoreErrorKind, Version},
 };
 
+/// How many headers are fetched at once. What was put in the place of one may be far larger.
+const AT_ONCE: usize = 16;
 /// How far a header's own time may be off the store's: clocks, and puts that were tried again for a while.
 const SLACK: Span = Span::seconds(3600);
 
@@ -60,7 +62,7 @@ pub async fn list(vault: &Vault) -> Result<Listing> {
             let found = one(vault, &writer, seq, id, versions).await;
             (Unread { key: layout::header(&writer, seq, &id), writer, since }, found)
         })
-        .buffered(vault.store.at_once())
+        .buffered(AT_ONCE)
         .collect()
         .await;
     for (unread, found) in fetched {

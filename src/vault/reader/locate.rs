@@ -12,7 +12,7 @@ use crate::{
         header::VerifiedHeader,
         index::{self, INDEX_LIMIT, Section},
         layout,
-        page::{PackRef, Page},
+        page::{PAGE_LIMIT, PackRef, Page},
     },
     model::{ChunkId, PackId},
     store::ObjectStore,
@@ -189,7 +189,7 @@ pub(crate) async fn page(
 ) -> Result<Vec<PackRef>> {
     let (vault, writer) = (header.descriptor.vault, &header.header.writer);
     let key = layout::page(writer, &named.hash);
-    let bytes = fetch::by_hash(store, &key, named.version.as_deref(), &named.hash).await?;
+    let bytes = fetch::small_by_hash(store, &key, named.version.as_deref(), &named.hash, PAGE_LIMIT).await?;
     Ok(Page::decode(&bytes, vault, writer)?.packs)
 }
 

@@ -24,6 +24,8 @@ use crate::{
     vault::{Result, Vault, VaultError, reader::PagesAhead, snapshots},
 };
 
+/// How many objects are looked at once. Of some all versions are read, to tell which one was signed.
+const LOOKS: usize = 16;
 /// Locks are extended to ends this far apart, so that what is needed a day longer each day is extended once a month.
 const GENERATION: Span = Span::days(30);
 /// A lock is extended when it ends within this time.
@@ -94,7 +96,7 @@ pub async fn renew(vault: &Vault, dry_run: bool, progress: &dyn Progress, cancel
             let stored = all.get(&key).map_or(&[][..], Vec::as_slice);
             async move { (look(store, &key, &need, stored, now, cap).await, key) }
         })
-        .buffered(store.at_once())
+        .buffered(LOOKS)
         .collect()
         .await;
     for (looked, key) in data {
