@@ -118,7 +118,8 @@ async fn whoever_was_added_to_an_epoch_later_opens_what_was_there_before() {
     let (_, made, state) = fresh().await;
     made.backup(state.path(), "orders", streams([("a.dump", dump(1, 300_000))])).await.unwrap();
     let vault = Vault::open(Arc::clone(&made.store), Some(made.id)).await.unwrap();
-    let header = snapshots::list(&vault).await.unwrap().snapshots.remove(0);
+    let listed = snapshots::list(&vault).await.unwrap().snapshots.remove(0);
+    let header = vault.whole(&listed).await.unwrap();
     let person = || {
         let (identity, recipient) = seal::generate_identity();
         (Opener::from_identity_text(identity.expose(), "test", Arc::new(NoPrompt)).unwrap(), recipient)

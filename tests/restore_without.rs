@@ -82,7 +82,8 @@ impl Place {
     /// What strongroom's own reader restores of a snapshot.
     async fn read(&self, id: SnapshotId) -> Result<BTreeMap<String, Vec<u8>>, VaultError> {
         let vault = Vault::open(Arc::clone(&self.made.store), Some(self.made.id)).await?;
-        let header = snapshots::list(&vault).await?.snapshots.into_iter().find(|s| s.id == id).unwrap();
+        let listed = snapshots::by_id(&vault, &id.to_string()).await?.snapshots.remove(0);
+        let header = vault.whole(&listed).await?;
         let snapshot = Snapshot::open(&vault, header, &self.made.owner).await?;
         let mut found = BTreeMap::new();
         for stream in &snapshot.body.streams {

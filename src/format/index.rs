@@ -26,6 +26,8 @@ const CONTEXT: &[u8] = b"strongroom-index\n";
 const SIGNATURE: usize = 64;
 /// The largest index in bytes, opened.
 pub const INDEX_LIMIT: usize = 64 << 20;
+/// The largest index as it is stored, in bytes: sealed, it has a little more.
+pub const SEALED_LIMIT: usize = INDEX_LIMIT + (1 << 20);
 
 /// What an index says of one pack.
 #[derive(Debug, Clone, PartialEq, Eq)]

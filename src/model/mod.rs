@@ -18,6 +18,6 @@ pub use id::{ChunkId, Hash, PackId, SnapshotId, VaultId};
 pub use lock::{Lock, LockBy, LockMode, LockPolicy, Tier, Tiers};
 pub use name::{Key, Name, NameError};
 pub use progress::{Cancel, Progress, Silent};
-pub use report::{Finding, Severity};
+pub use report::{Finding, Findings, Severity};
 pub use snapshot::{ChunkerParams, FileMeta, SourceKind};
 pub use time::{Span, Time};

@@ -1,5 +1,7 @@
 //! What checks report.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// How bad a finding is.
@@ -65,5 +67,104 @@ impl Finding {
     pub fn of(mut self, snapshot: impl ToString) -> Self {
         self.snapshot = Some(snapshot.to_string());
         self
+    }
+}
+
+/// So many findings of one code and severity are kept; of more, how many they are.
+const KEPT: u64 = 10_000;
+/// The longest message that is kept, in bytes.
+const MESSAGE: usize = 4096;
+
+/// Findings on their way into a report, bounded: whoever may add to a vault can give cause for millions of them.
+#[derive(Debug, Default)]
+pub struct Findings {
+    kept: Vec<Finding>,
+    counts: BTreeMap<(String, Severity), u64>,
+}
+
+impl Findings {
+    /// Adds one.
+    pub fn push(&mut self, mut finding: Finding) {
+        let count = self.counts.entry((finding.code.clone(), finding.severity)).or_default();
+        *count += 1;
+        if *count > KEPT {
+            return;
+        }
+        if finding.message.len() > MESSAGE {
+            let end = (0..=MESSAGE).rev().find(|at| finding.message.is_char_boundary(*at)).unwrap_or_default();
+            finding.message.truncate(end);
+            finding.message.push('…');
+        }
+        self.kept.push(finding);
+    }
+
+    /// Adds one, unless it was told before.
+    pub fn note(&mut self, finding: Finding) {
+        let known = self.counts.get(&(finding.code.clone(), finding.severity)).copied().unwrap_or_default();
+        if known == 0 || known >= KEPT || !self.kept.contains(&finding) {
+            self.push(finding);
+        }
+    }
+
+    /// How many are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// Those that are kept.
+    pub fn iter(&self) -> impl Iterator<Item = &Finding> {
+        self.kept.iter()
+    }
+
+    /// Those that are kept.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Finding> {
+        self.kept.iter_mut()
+    }
+
+    /// Those that are kept, and of each code that had too many how many more there are.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<Finding> {
+        let Self { mut kept, counts } = self;
+        for ((code, severity), count) in counts {
+            if let Some(more) = count.checked_sub(KEPT).filter(|more| *more > 0) {
+                kept.push(Finding::new(severity, &code, format!("and {more} more of the same kind, {count} in all")));
+            }
+        }
+        kept
+    }
+}
+
+impl Extend<Finding> for Findings {
+    fn extend<T: IntoIterator<Item = Finding>>(&mut self, findings: T) {
+        findings.into_iter().for_each(|finding| self.push(finding));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_of_one_kind_are_kept_up_to_a_bound_and_then_counted() {
+        let mut findings = Findings::default();
+        for no in 0..KEPT + 7 {
+            findings.push(Finding::new(Severity::Error, "pack.missing", format!("{no}")));
+        }
+        findings.push(Finding::new(Severity::Info, "pack.missing", "é".repeat(MESSAGE)));
+        let all = findings.into_vec();
+        assert_eq!(all.len() as u64, KEPT + 2);
+        let [.., long, last] = all.as_slice() else { panic!() };
+        assert!(long.message.len() <= MESSAGE + 3 && long.severity == Severity::Info);
+        assert_eq!(
+            (last.severity, last.message.as_str()),
+            (Severity::Error, "and 7 more of the same kind, 10007 in all")
+        );
     }
 }

@@ -13,14 +13,14 @@ use super::{
     OpsError, Result,
     evidence::{self, Draft, Signer},
     restore::Target,
-    snapshots::{Wanted, choose},
+    snapshots::{Wanted, choose, listed_for},
 };
 use crate::{
     codec::seal::Opener,
     engine::{Check, Servers, Status},
-    format::{evidence::EvidenceKind, header::VerifiedHeader, member_key::Member},
+    format::{evidence::EvidenceKind, member_key::Member},
     model::{Cancel, Finding, Name, Progress, SnapshotId, SourceKind, Span, Time},
-    vault::{self, Vault, VaultErrorKind},
+    vault::{self, Vault, VaultErrorKind, snapshots::Summary},
 };
 
 pub use history::{HistoryLine, history};
@@ -209,7 +209,10 @@ pub async fn drill(
 ) -> Result<(DrillReport, Vec<Finding>)> {
     let at = vault.store.server_time().await?;
     let began = (request.elapsed)();
-    let listing = vault::snapshots::list(vault).await?;
+    let listing = match &request.snapshot {
+        Some(wanted) => listed_for(vault, wanted).await?,
+        None => vault::snapshots::list(vault).await?,
+    };
     let list_s = (request.elapsed)().saturating_sub(began).as_secs_f64();
     let mut findings = listing.findings;
     let wanted = wanted(&listing.snapshots, &request)?;
@@ -225,7 +228,7 @@ pub async fn drill(
         drill.parts.list_s = list_s;
         let place = one::Place { vault, opener, request: &request, progress, cancel };
         match choose(listing.snapshots.clone(), &wanted) {
-            Ok(chosen) => one::run(&place, chosen.snapshot, at, &mut drill).await?,
+            Ok(chosen) => one::run(&place, vault.whole(&chosen.snapshot).await?, at, &mut drill).await?,
             Err(error) => drill.checks.push(Check::error("a snapshot to restore", error.to_string())),
         }
         drill.judge(&request);
@@ -241,7 +244,7 @@ pub async fn drill(
 }
 
 /// The sources to drill, and which snapshot of each.
-fn wanted(all: &[VerifiedHeader], request: &DrillRequest) -> Result<Vec<(Name, Wanted)>> {
+fn wanted(all: &[Summary], request: &DrillRequest) -> Result<Vec<(Name, Wanted)>> {
     if let Some(wanted) = &request.snapshot {
         let chosen = choose(all.to_vec(), wanted)?;
         return Ok(vec![(chosen.snapshot.header.source, wanted.clone())]);

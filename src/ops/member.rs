@@ -218,7 +218,7 @@ pub async fn revoke(vault: &Vault, owner: &Opener, name: &Name, from: Time) -> R
         name: name.clone(),
         role: certificate.role,
         revoked_from: from,
-        suspect: suspect as u64,
+        suspect: suspect as u64 + listing.left_out.get(name).copied().unwrap_or_default(),
         certificate: place,
         locked_until,
     };

@@ -54,5 +54,5 @@ pub async fn prune(
         next: done.next,
         snapshots: done.snapshots,
     };
-    Ok((report, done.findings))
+    Ok((report, done.findings.into_vec()))
 }

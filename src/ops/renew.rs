@@ -71,7 +71,7 @@ pub async fn renew(
         cost_calls: thousands(done.updates) * prices.updates + thousands(done.reads) * prices.reads,
         cost_storage: done.byte_seconds / GIB / MONTH * prices.gib_month,
     };
-    Ok((report, done.findings))
+    Ok((report, done.findings.into_vec()))
 }
 
 const GIB: f64 = 1_073_741_824.0;

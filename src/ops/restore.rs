@@ -9,13 +9,13 @@ use serde::Serialize;
 use super::{
     OpsError, Result,
     backup::StreamReport,
-    snapshots::{Chosen, SnapshotLine, Wanted, choose},
+    snapshots::{Chosen, SnapshotLine, Wanted, choose, listed_for},
 };
 use crate::{
     codec::seal::Opener,
     model::{Cancel, Finding, Name, Progress, SnapshotId, SourceKind, Span, Time, size},
     source::git,
-    vault::{self, Vault, VaultErrorKind, reader::Snapshot},
+    vault::{Vault, VaultErrorKind, reader::Snapshot},
 };
 
 pub use plan::{Entry, Plan};
@@ -107,14 +107,14 @@ pub async fn restore(
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
 ) -> Result<(RestoreReport, Vec<Finding>)> {
-    let listing = vault::snapshots::list(vault).await?;
+    let listing = listed_for(vault, &request.wanted).await?;
     let chosen = choose(listing.snapshots, &request.wanted)?;
     if matches!(request.wanted, Wanted::Latest { .. }) {
         let now = vault.store.server_time().await?;
         progress.note(&describe(&chosen, now));
     }
     progress.phase("opening the snapshot", None);
-    let snapshot = Snapshot::open(vault, chosen.snapshot, opener).await?;
+    let snapshot = Snapshot::open(vault, vault.whole(&chosen.snapshot).await?, opener).await?;
     let header = &snapshot.header.header;
     let only = request.stream.as_deref();
     let warnings = snapshot.body.warnings.clone();

@@ -4,9 +4,8 @@ use serde::Serialize;
 
 use super::{OpsError, Result};
 use crate::{
-    format::header::VerifiedHeader,
     model::{Finding, Name, SnapshotId, SourceKind, Time},
-    vault::{self, Vault},
+    vault::{self, Vault, snapshots::Summary},
 };
 
 /// The shortest prefix of an id that is accepted, in hex digits.
@@ -39,8 +38,8 @@ pub struct SnapshotLine {
     pub bytes: u64,
 }
 
-impl From<&VerifiedHeader> for SnapshotLine {
-    fn from(found: &VerifiedHeader) -> Self {
+impl From<&Summary> for SnapshotLine {
+    fn from(found: &Summary) -> Self {
         let header = &found.header;
         Self {
             id: found.id,
@@ -74,6 +73,17 @@ pub async fn list(
     };
     let lines = listing.snapshots.iter().map(SnapshotLine::from).filter(fits).collect();
     Ok((lines, listing.findings))
+}
+
+/// What has to be listed to find the snapshot that is meant: of one that is named by its id, no other.
+///
+/// # Errors
+/// If the vault can't be read.
+pub async fn listed_for(vault: &Vault, wanted: &Wanted) -> Result<vault::snapshots::Listing> {
+    Ok(match wanted {
+        Wanted::Id(prefix) => vault::snapshots::by_id(vault, prefix).await?,
+        Wanted::Latest { .. } => vault::snapshots::list(vault).await?,
+    })
 }
 
 /// Which snapshot is meant.
@@ -114,7 +124,7 @@ impl Wanted {
 #[derive(Debug)]
 pub struct Chosen {
     /// The snapshot.
-    pub snapshot: VerifiedHeader,
+    pub snapshot: Summary,
     /// Its predecessor.
     pub previous: Option<SnapshotLine>,
 }
@@ -123,7 +133,7 @@ pub struct Chosen {
 ///
 /// # Errors
 /// `NoSnapshot` or `Ambiguous`.
-pub fn choose(all: Vec<VerifiedHeader>, wanted: &Wanted) -> Result<Chosen> {
+pub fn choose(all: Vec<Summary>, wanted: &Wanted) -> Result<Chosen> {
     let lines: Vec<SnapshotLine> = all.iter().map(SnapshotLine::from).collect();
     let at = match wanted {
         Wanted::Id(prefix) => by_prefix(&lines, prefix)?,
@@ -138,7 +148,7 @@ pub fn choose(all: Vec<VerifiedHeader>, wanted: &Wanted) -> Result<Chosen> {
 fn by_prefix(lines: &[SnapshotLine], prefix: &str) -> Result<usize> {
     let mut fitting = lines.iter().enumerate().filter(|(_, line)| line.id.to_string().starts_with(prefix));
     let Some((at, _)) = fitting.next() else {
-        let what = format!("no snapshot's id begins with {prefix} ({} are in the vault)", lines.len());
+        let what = format!("no snapshot's id begins with {prefix}");
         return Err(OpsError::NoSnapshot { what });
     };
     if fitting.next().is_none() {

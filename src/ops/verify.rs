@@ -15,7 +15,7 @@ use crate::{
     model::{Cancel, Finding, Name, Progress, Severity, Span, Time, VaultId},
     store::counted::{Calls, Counted},
     vault::{
-        self, Vault, VaultErrorKind,
+        Vault, VaultErrorKind,
         audit::{self, Freshness, Seen},
     },
 };
@@ -164,7 +164,7 @@ pub async fn verify(
     let signer = signer(&seen, evidence, member, opener.as_ref()).await?;
     let snapshot = match &wanted {
         Some(wanted) => {
-            let listing = vault::snapshots::list(&seen).await?;
+            let listing = snapshots::listed_for(&seen, wanted).await?;
             Some(snapshots::choose(listing.snapshots, wanted)?.snapshot.id)
         }
         None => None,

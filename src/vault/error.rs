@@ -82,6 +82,14 @@ impl VaultError {
         self
     }
 
+    /// Whether it is about one object that is missing, damaged, false, beyond this build, or not to be read, so that it
+    /// says nothing of others.
+    #[must_use]
+    pub const fn is_of_object(&self) -> bool {
+        use VaultErrorKind as K;
+        matches!(self.kind, K::Damaged | K::Untrusted | K::Newer | K::Draft | K::Denied)
+    }
+
     /// Somebody asked to stop.
     #[must_use]
     pub fn cancelled() -> Self {

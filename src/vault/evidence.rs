@@ -10,13 +10,15 @@ use crate::{
         evidence::Evidence,
         layout::{self, ObjectName},
     },
-    model::{Finding, Hash, Key, Name, Severity, Time},
+    model::{Finding, Findings, Hash, Key, Name, Severity, Time},
 };
 
 /// The member whose name stands under what the root itself signs.
 pub const OWNER: &str = "owner";
-/// How many pieces are fetched at once. Each has 4 MiB at most.
-const AT_ONCE: usize = 8;
+/// How many pieces are fetched at once.
+const AT_ONCE: usize = 4;
+/// The most stored bytes that a piece has.
+const LARGEST: usize = 6 << 20;
 
 /// A piece of evidence whose signature leads to the vault's root.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,11 +42,13 @@ pub async fn list(vault: &Vault, member: Option<&Name>) -> Result<(Vec<Signed>, 
     let members = Members::of(vault).await?;
     let prefix = member.map_or_else(|| layout::EVIDENCE.to_owned(), |name| layout::own(layout::EVIDENCE, name));
     let listed = fetch::listed(&*vault.store, &prefix).await?;
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
+    findings.extend(listed.finding());
     let mut found = Vec::new();
+    let mut refused = None;
     let names = listed.keys.into_iter().filter_map(|(text, versions)| match layout::parse(&text) {
         Some(ObjectName::Evidence(member, hash)) => {
-            Some((text.parse::<Key>().ok()?, member, hash, versions.first()?.1))
+            Some((text.parse::<Key>().ok()?, member, hash, versions.first()?.modified))
         }
         _ => None,
     });
@@ -69,11 +73,20 @@ pub async fn list(vault: &Vault, member: Option<&Name>) -> Result<(Vec<Signed>, 
                     format!("no evidence that this vault's root vouches for, so it is passed over: {}", error.what);
                 findings.push(Finding::new(Severity::Warning, "evidence.foreign", what).on(&key));
             }
+            // Whoever may add some can make one that nobody reads.
+            Err(error) if error.kind == VaultErrorKind::Denied => {
+                let what = format!("this evidence can't be read, so it is passed over: {}", error.what);
+                findings.push(Finding::new(Severity::Warning, "evidence.unread", what).on(&key));
+                refused.get_or_insert(error);
+            }
             Err(error) => return Err(error),
         }
     }
+    if let Some(error) = refused.filter(|_| found.is_empty()) {
+        return Err(error);
+    }
     found.sort_by(|a, b| (a.evidence.at, &a.key).cmp(&(b.evidence.at, &b.key)));
-    Ok((found, findings))
+    Ok((found, findings.into_vec()))
 }
 
 /// Whatever anybody may have put there proves nothing, and must not close the list of what does.
@@ -83,7 +96,7 @@ fn is_foreign(error: &VaultError) -> bool {
 }
 
 async fn one(vault: &Vault, members: &Members, key: &Key, member: &Name, hash: &Hash) -> Result<Evidence> {
-    let bytes = fetch::by_hash(&*vault.store, key, None, hash).await?;
+    let bytes = fetch::by_hash(&*vault.store, key, None, hash, LARGEST).await?;
     let envelope = Envelope::decode::<Evidence>(&bytes)?;
     let claimed: Evidence = envelope.claims()?;
     let untrusted = |what: String| VaultError::new(VaultErrorKind::Untrusted, what).on(key);

@@ -1,41 +1,45 @@
 //! Reading an object by its hash: the hash is the authority, version ids are hints.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
 use super::{VaultError, VaultErrorKind};
 use crate::{
     codec::hash,
-    model::{Hash, Key, Time},
-    store::{ObjectStore, StoreErrorKind, Version},
+    format::layout,
+    model::{Finding, Hash, Key, Severity, Time},
+    store::{ObjectStore, StoreError, StoreErrorKind, Version},
 };
 
-/// The bytes stored under `key` whose BLAKE3 hash is `wanted`: in the version hinted at, else in the current one, else
-/// in the oldest that has them. Overwrites and delete markers are seen through (G3).
-///
-/// # Errors
-/// `Damaged` if no version has these bytes; it says whether anything is there at all.
-pub(crate) async fn by_hash(
-    store: &dyn ObjectStore,
-    key: &Key,
-    hint: Option<&str>,
-    wanted: &Hash,
-) -> Result<Bytes, VaultError> {
-    version_by_hash(store, key, hint, wanted).await.map(|(bytes, _)| bytes)
+/// Whether an error is about one object, which cannot be read as it is there: somebody else's encryption or storage
+/// class, or an access rule of its own. Whoever may add objects can make such ones, so no such error may stop the
+/// reading of others. Trying again does not help, and with other credentials, or another object, it may work.
+pub(crate) const fn is_unreadable(kind: StoreErrorKind) -> bool {
+    use StoreErrorKind as K;
+    matches!(kind, K::Denied | K::Invalid | K::Unsupported | K::BadRange | K::Locked | K::Other)
 }
 
-/// The same of an object that has `limit` bytes at most: no more is read of one that was put in its place, so that many
-/// can be asked for at once.
-pub(crate) async fn small_by_hash(
+/// The error of an object that can't be read though it is there.
+fn unreadable(key: &Key, error: &StoreError) -> VaultError {
+    VaultError::new(VaultErrorKind::Denied, error.to_string()).on(key)
+}
+
+/// The bytes stored under `key` whose BLAKE3 hash is `wanted`: in the version hinted at, else in the current one, else
+/// in the oldest that has them. Overwrites and delete markers are seen through (G3). What is looked for has `limit`
+/// bytes at most, and no more is read of what was put in its place.
+///
+/// # Errors
+/// `Damaged` if no version has these bytes; it says whether anything is there at all. `Denied` if one can't be read that
+/// may have them.
+pub(crate) async fn by_hash(
     store: &dyn ObjectStore,
     key: &Key,
     hint: Option<&str>,
     wanted: &Hash,
     limit: usize,
 ) -> Result<Bytes, VaultError> {
-    let range = 0..limit as u64 + 1;
-    found_by_hash(store, key, hint, wanted, Some(range)).await.map(|(bytes, _)| bytes)
+    version_by_hash(store, key, hint, wanted, limit).await.map(|(bytes, _)| bytes)
 }
 
 /// The same, with the version that has these bytes; `None` is the current one.
@@ -44,38 +48,34 @@ pub(crate) async fn version_by_hash(
     key: &Key,
     hint: Option<&str>,
     wanted: &Hash,
+    limit: usize,
 ) -> Result<(Bytes, Option<Version>), VaultError> {
-    found_by_hash(store, key, hint, wanted, None).await
-}
-
-async fn found_by_hash(
-    store: &dyn ObjectStore,
-    key: &Key,
-    hint: Option<&str>,
-    wanted: &Hash,
-    range: Option<Range<u64>>,
-) -> Result<(Bytes, Option<Version>), VaultError> {
-    let mut found_other = false;
-    let tries = hint.map(|h| Some(Version::new(h))).into_iter().chain([None]);
-    for version in tries {
-        match store.get(key, version.as_ref(), range.clone()).await {
+    let range = 0..limit as u64 + 1;
+    let (mut found_other, mut refused) = (false, None);
+    let hinted = hint.map(|h| Some(Version::new(h))).into_iter().chain([None]);
+    let mut all = None;
+    let mut tries: VecDeque<Option<Version>> = hinted.collect();
+    loop {
+        let Some(version) = tries.pop_front() else {
+            if all.is_some() {
+                break;
+            }
+            tries.extend(all.insert(versions(store, key).await?).iter().cloned().map(Some));
+            continue;
+        };
+        match store.get(key, version.as_ref(), Some(range.clone())).await {
             Ok(bytes) if hash::hash(&bytes) == *wanted => return Ok((bytes, version)),
             Ok(_) => found_other = true,
             // What is empty has no range.
             Err(error) if error.kind == StoreErrorKind::BadRange => found_other = true,
             Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Corrupt) => {}
+            // Another version may be the one that was signed.
+            Err(error) if is_unreadable(error.kind) => drop(refused.get_or_insert(error)),
             Err(error) => return Err(error.into()),
         }
     }
-    for version in versions(store, key).await? {
-        match store.get(key, Some(&version), range.clone()).await {
-            Ok(bytes) if hash::hash(&bytes) == *wanted => return Ok((bytes, Some(version))),
-            Ok(_) => found_other = true,
-            // What is empty has no range.
-            Err(error) if error.kind == StoreErrorKind::BadRange => found_other = true,
-            Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Corrupt) => {}
-            Err(error) => return Err(error.into()),
-        }
+    if let Some(error) = refused {
+        return Err(unreadable(key, &error));
     }
     let what =
         if found_other { "no version of this object has the bytes that were signed" } else { "this object is missing" };
@@ -102,12 +102,37 @@ pub(crate) async fn versions(store: &dyn ObjectStore, key: &Key) -> Result<Vec<V
     }
 }
 
-/// Every key below a prefix, with the store's times of its versions.
+/// A version of an object, as a listing tells of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    /// `None` is the current one, where versions can't be listed.
+    pub(crate) version: Option<Version>,
+    pub(crate) bytes: u64,
+    pub(crate) modified: Time,
+}
+
+/// Every key below a prefix, with its versions.
 #[derive(Debug, Default)]
 pub(crate) struct Listed {
     /// The versions of each key that are no delete markers, oldest first. Where versions can't be listed, the current
     /// object alone, without its version.
-    pub(crate) keys: BTreeMap<String, Vec<(Option<Version>, Time)>>,
+    pub(crate) keys: BTreeMap<String, Vec<Stored>>,
+    /// Whether there are versions that these credentials may not list.
+    pub(crate) unlisted: bool,
+}
+
+impl Listed {
+    /// What to say where versions can't be listed: what a delete marker hides is not seen.
+    pub(crate) fn finding(&self) -> Option<Finding> {
+        self.unlisted.then(unlisted)
+    }
+}
+
+/// What is said where versions can't be listed.
+pub(crate) fn unlisted() -> Finding {
+    let what = "these credentials may not list versions, so overwrites and delete markers were not looked for: what is \
+                hidden by one is missing here; s3:ListBucketVersions is needed";
+    Finding::new(Severity::Warning, "versions.unlisted", what)
 }
 
 /// Lists what is below `prefix`: also what is hidden by delete markers or overwritten, where the store keeps versions
@@ -117,16 +142,77 @@ pub(crate) async fn listed(store: &dyn ObjectStore, prefix: &str) -> Result<List
     if store.traits().versions {
         let listed = store
             .list_versions(prefix, &mut |entry| {
-                if !entry.delete_marker {
-                    found.keys.entry(entry.key).or_default().push((Some(entry.version), entry.modified));
+                if !entry.delete_marker && layout::parse(&entry.key).is_some() {
+                    let stored = Stored { version: Some(entry.version), bytes: entry.bytes, modified: entry.modified };
+                    found.keys.entry(entry.key).or_default().push(stored);
                 }
             })
             .await;
         match listed {
-            Err(error) if error.kind == StoreErrorKind::Denied => {}
+            Err(error) if error.kind == StoreErrorKind::Denied => {
+                found = Listed { unlisted: true, ..Listed::default() }
+            }
             other => return other.map(|()| found).map_err(Into::into),
         }
     }
-    store.list(prefix, &mut |entry| drop(found.keys.insert(entry.key, vec![(None, entry.modified)]))).await?;
+    let mut add = |entry: crate::store::Entry| {
+        if layout::parse(&entry.key).is_none() {
+            return;
+        }
+        found.keys.insert(entry.key, vec![Stored { version: None, bytes: entry.bytes, modified: entry.modified }]);
+    };
+    store.list(prefix, &mut add).await?;
     Ok(found)
+}
+
+/// The bytes of an object whose hash is right, and when the store first had them: whoever puts them there again makes
+/// them no newer. Versions of more than `limit` bytes are none of what is looked for, and are not read.
+///
+/// # Errors
+/// `Damaged` if no version has these bytes; `Denied` if one can't be read that may have them.
+pub(crate) async fn oldest(
+    store: &dyn ObjectStore,
+    key: &Key,
+    versions: &[Stored],
+    wanted: &Hash,
+    limit: usize,
+) -> Result<(Bytes, Time), VaultError> {
+    let (mut refused, mut small) = (None, false);
+    let limit = limit as u64;
+    for Stored { version, modified, .. } in versions.iter().filter(|stored| stored.bytes <= limit) {
+        small = true;
+        match store.get(key, version.as_ref(), Some(0..limit + 1)).await {
+            Ok(bytes) if hash::hash(&bytes) == *wanted => return Ok((bytes, *modified)),
+            Ok(_) => {}
+            Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Corrupt) => {}
+            // What is empty has no range.
+            Err(error) if error.kind == StoreErrorKind::BadRange => {}
+            Err(error) if is_unreadable(error.kind) => drop(refused.get_or_insert(error)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if let Some(error) = refused {
+        return Err(unreadable(key, &error));
+    }
+    let what = match versions.first() {
+        Some(first) if !small => {
+            format!("this object has {} bytes, and none of its kind has more than {limit}", first.bytes)
+        }
+        _ => "no version of this object has the bytes that were signed".to_owned(),
+    };
+    Err(VaultError::new(VaultErrorKind::Damaged, what).on(key))
+}
+
+/// Whether these credentials still read the vault's descriptor. Where single objects were refused, this tells whether
+/// it is about them, or about a session that has ended meanwhile.
+///
+/// # Errors
+/// If the store does not answer.
+pub(crate) async fn still_welcome(store: &dyn ObjectStore) -> Result<bool, VaultError> {
+    match store.head(&layout::descriptor(), None).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(true),
+        Err(error) if is_unreadable(error.kind) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }

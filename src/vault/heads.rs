@@ -6,7 +6,7 @@ use futures::{StreamExt, stream};
 
 use crate::{
     format::{
-        header::{MAX_INDEXES, MAX_PREV, ObjectRef, VerifiedHeader},
+        header::{HEADER_LIMIT, MAX_INDEXES, MAX_PREV, ObjectRef, VerifiedHeader},
         layout::{self, ObjectName},
         writer_key::Writer,
     },
@@ -45,7 +45,7 @@ impl Heads {
         writer: &Writer,
         last: Option<(u64, SnapshotId)>,
     ) -> Result<Self, VaultError> {
-        let mut names = Vec::new();
+        let (mut names, mut refused) = (Vec::new(), None);
         store
             .list(&layout::own(layout::SNAPSHOTS, &writer.name), &mut |entry| {
                 if let Some(ObjectName::Header(_, seq, id)) = layout::parse(&entry.key) {
@@ -58,7 +58,7 @@ impl Heads {
         let mut followed = HashSet::new();
         let mut others = usize::MAX;
         if let Some((seq, id)) = last
-            && let Some(own) = read(store, writer, seq, id).await?
+            && let Some(own) = read(store, writer, seq, id, &mut refused).await?
         {
             heads.take(own, &mut followed, usize::MAX);
             others = MAX_OTHERS;
@@ -66,9 +66,13 @@ impl Heads {
         let most = if others == MAX_OTHERS { 2 * MAX_INDEXES } else { usize::MAX };
         let rest = names.into_iter().filter(|name| Some(*name) != last).take(others);
         let mut found = stream::iter(rest)
-            .map(|(seq, id)| async move { (seq, read(store, writer, seq, id).await) })
+            .map(|(seq, id)| async move {
+                let mut refused = None;
+                (seq, read(store, writer, seq, id, &mut refused).await, refused)
+            })
             .buffered(AT_ONCE);
-        while let Some((seq, header)) = found.next().await {
+        while let Some((seq, header, denied)) = found.next().await {
+            refused = refused.or(denied);
             // At the end of all numbers, later headers share the last one.
             if !heads.ids.is_empty() && seq.saturating_add(1) < heads.next_seq {
                 break;
@@ -76,6 +80,10 @@ impl Heads {
             if let Some(header) = header? {
                 heads.take(header, &mut followed, most);
             }
+        }
+        drop(found);
+        if let Some(error) = refused.filter(|_| heads.ids.is_empty()) {
+            return Err(error);
         }
         // Some follow others: those that share the last number, and what came after the writer's own.
         heads.ids.retain(|id| !followed.contains(id));
@@ -96,17 +104,22 @@ impl Heads {
     }
 }
 
-/// A header of this name that the writer signed. Junk under such a name is none.
+/// A header of this name that the writer signed. Junk under such a name is none, nor is what can't be read.
 async fn read(
     store: &dyn ObjectStore,
     writer: &Writer,
     seq: u64,
     id: SnapshotId,
+    refused: &mut Option<VaultError>,
 ) -> Result<Option<VerifiedHeader>, VaultError> {
     let key = layout::header(&writer.name, seq, &id);
-    let bytes = match fetch::by_hash(store, &key, None, &Hash::from_bytes(*id.as_bytes())).await {
+    let bytes = match fetch::by_hash(store, &key, None, &Hash::from_bytes(*id.as_bytes()), HEADER_LIMIT).await {
         Ok(bytes) => bytes,
         Err(error) if error.kind == VaultErrorKind::Damaged => return Ok(None),
+        Err(error) if error.kind == VaultErrorKind::Denied => {
+            refused.get_or_insert(error);
+            return Ok(None);
+        }
         Err(error) => return Err(error),
     };
     let found = VerifiedHeader::open(&bytes, writer.descriptor.vault).ok();

@@ -13,6 +13,9 @@ use crate::{
     model::Hash,
 };
 
+/// No record has more stored bytes.
+const LARGEST: usize = 32 << 10;
+
 /// Opens the root's signing key with an owner's identity.
 ///
 /// # Errors
@@ -23,9 +26,9 @@ pub async fn root_key(vault: &Vault, owner: &Opener) -> Result<SigningKey> {
     let mut failure = VaultError::new(VaultErrorKind::Damaged, "the vault's descriptor names no root record");
     for hash in &descriptor.root_records {
         let key = layout::root_record(hash);
-        let sealed = match fetch::by_hash(&*vault.store, &key, None, hash).await {
+        let sealed = match fetch::by_hash(&*vault.store, &key, None, hash, LARGEST).await {
             Ok(sealed) => sealed,
-            Err(error) if error.kind == VaultErrorKind::Damaged => {
+            Err(error) if matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Denied) => {
                 failure = error;
                 continue;
             }
@@ -112,7 +115,8 @@ async fn epoch_names(vault: &Vault) -> Result<Vec<EpochName>> {
 
 /// The record of that name, if the root signed it and it is what its name says.
 async fn epoch_record(vault: &Vault, (epoch, rev, hash): EpochName) -> Result<Option<(EpochRecord, Envelope)>> {
-    let bytes = match fetch::by_hash(&*vault.store, &layout::epoch_record(epoch, rev, &hash), None, &hash).await {
+    let key = layout::epoch_record(epoch, rev, &hash);
+    let bytes = match fetch::by_hash(&*vault.store, &key, None, &hash, LARGEST).await {
         Ok(bytes) => bytes,
         Err(error) if error.kind == VaultErrorKind::Damaged => return Ok(None),
         Err(error) => return Err(error),

@@ -18,6 +18,8 @@ use crate::{
 
 /// How many certificates are fetched at once.
 const AT_ONCE: usize = 16;
+/// The most stored bytes that one has.
+const LARGEST: usize = 16 << 10;
 
 /// The members of a vault, by the newest certificate of each that its root signed.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +49,7 @@ impl Members {
             .buffered(AT_ONCE)
             .collect()
             .await;
-        let mut members = Self::default();
+        let (mut members, mut refused) = (Self::default(), None);
         for (key, name, rev, found) in fetched {
             match found {
                 Ok(certificate) if certificate.name == name && certificate.rev == rev => members.add(certificate),
@@ -58,10 +60,22 @@ impl Members {
                 Err(error) if matches!(error.kind, VaultErrorKind::Newer | VaultErrorKind::Draft) => {
                     members.foreign(&key, &error.what);
                 }
+                Err(error) if error.kind == VaultErrorKind::Denied => {
+                    let what = format!(
+                        "this certificate can't be read, so whether it revokes member {name} is not known: {}",
+                        error.what
+                    );
+                    members.findings.push(Finding::new(Severity::Warning, "member.unread", what).on(&key));
+                    refused.get_or_insert(error);
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok(members)
+        // Where none can be read, it is these credentials that read none.
+        match refused {
+            Some(error) if members.newest.is_empty() => Err(error),
+            _ => Ok(members),
+        }
     }
 
     /// The highest revision counts; of two that the root signed under one number, the stricter.
@@ -97,7 +111,7 @@ impl Members {
 }
 
 async fn one(vault: &Vault, key: &Key, hash: &Hash) -> Result<Certificate> {
-    let bytes = fetch::by_hash(&*vault.store, key, None, hash).await?;
+    let bytes = fetch::by_hash(&*vault.store, key, None, hash, LARGEST).await?;
     let descriptor = &vault.descriptor;
     Ok(Envelope::decode::<Certificate>(&bytes)?.open(&descriptor.root, descriptor.vault)?)
 }

@@ -12,7 +12,7 @@ use crate::{
         layout::{self, ObjectName},
     },
     model::{Finding, Key, Severity, VaultId},
-    store::ObjectStore,
+    store::{ObjectStore, StoreErrorKind},
 };
 
 /// A vault whose descriptor was found and certifies itself.
@@ -70,21 +70,30 @@ impl Vault {
     }
 }
 
-/// Every version of `vault.json`, oldest first.
+/// No descriptor has more stored bytes.
+const LARGEST: u64 = 64 << 10;
+
+/// Every version of `vault.json` that can be read, oldest first.
 async fn descriptors(store: &dyn ObjectStore) -> Result<Vec<Bytes>> {
     let key = layout::descriptor();
-    let mut found = Vec::new();
-    for version in fetch::versions(store, &key).await? {
-        found.push(store.get(&key, Some(&version), None).await?);
-    }
-    if found.is_empty() {
-        match store.get(&key, None, None).await {
+    let (mut found, mut refused) = (Vec::new(), None);
+    let versions = fetch::versions(store, &key).await?.into_iter().map(Some);
+    for version in versions.chain([None]) {
+        if version.is_none() && !found.is_empty() {
+            break;
+        }
+        match store.get(&key, version.as_ref(), Some(0..LARGEST)).await {
             Ok(bytes) => found.push(bytes),
-            Err(error) if error.is_not_found() => {}
+            Err(error) if error.is_not_found() || error.kind == StoreErrorKind::BadRange => {}
+            // Another version may be the vault's.
+            Err(error) if fetch::is_unreadable(error.kind) => drop(refused.get_or_insert(error)),
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(found)
+    match refused {
+        Some(error) if found.is_empty() => Err(error.into()),
+        _ => Ok(found),
+    }
 }
 
 /// The descriptor of vault `pin` as some header embeds it. A descriptor certifies itself, so the header need not be
@@ -107,10 +116,10 @@ async fn embedded(store: &dyn ObjectStore, pin: VaultId) -> Result<Option<Descri
 }
 
 async fn embedded_in(store: &dyn ObjectStore, key: &Key, pin: VaultId) -> Result<Option<Descriptor>> {
-    use crate::format::header::Header;
-    let bytes = match store.get(key, None, None).await {
+    use crate::format::header::{HEADER_LIMIT, Header};
+    let bytes = match store.get(key, None, Some(0..HEADER_LIMIT as u64 + 1)).await {
         Ok(bytes) => bytes,
-        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) if error.is_not_found() || fetch::is_unreadable(error.kind) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let claimed = Envelope::decode::<Header>(&bytes).and_then(|envelope| envelope.claims::<Header>());

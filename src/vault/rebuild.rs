@@ -2,12 +2,12 @@
 
 use tokio::runtime::Handle;
 
-use super::{Result, VaultError, VaultErrorKind, fetch, heads::Heads, writer::Workplace};
+use super::{Result, VaultError, fetch, heads::Heads, writer::Workplace};
 use crate::{
     catalog::{Catalog, IndexedPack},
     format::{
         header::ObjectRef,
-        index::{self, INDEX_LIMIT, Section},
+        index::{self, INDEX_LIMIT, SEALED_LIMIT, Section},
         layout,
     },
     model::{Finding, Severity},
@@ -66,7 +66,7 @@ fn pass(
                 found.indexes += 1;
                 left_out += orphans;
             }
-            Err(error) if matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted) => {
+            Err(error) if error.is_of_object() => {
                 let what = format!("an index was passed over, so its chunks are stored again: {}", error.what);
                 let on = layout::index(&place.writer.name, &index.hash);
                 found.findings.push(Finding::new(Severity::Warning, "index.damaged", what).on(on));
@@ -86,7 +86,8 @@ fn add(
 ) -> Result<u64> {
     let writer = &place.writer;
     let key = layout::index(&writer.name, &index.hash);
-    let sealed = runtime.block_on(fetch::by_hash(&*place.store, &key, index.version.as_deref(), &index.hash))?;
+    let sealed =
+        runtime.block_on(fetch::by_hash(&*place.store, &key, index.version.as_deref(), &index.hash, SEALED_LIMIT))?;
     let plain = writer.catalog.open(&sealed, INDEX_LIMIT)?;
     drop(sealed);
     let signer = &writer.certificate.signing_key;

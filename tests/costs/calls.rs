@@ -78,7 +78,8 @@ async fn run(made: &Made, state: &Path, data: Vec<u8>) -> Run {
     assert!(failed.is_empty(), "{failed:?}");
     let calls = store.calls();
     let vault = vault(made, &made.store).await;
-    let header = strongroom::vault::snapshots::list(&vault).await.unwrap().snapshots.pop().unwrap().header;
+    let newest = strongroom::vault::snapshots::list(&vault).await.unwrap().snapshots.pop().unwrap();
+    let header = vault.whole(&newest).await.unwrap().header;
     let new = packs(made).await - before;
     let (pages, indexes) = (header.pages.len() as u64, header.indexes.len() as u64);
     Run { calls, old: header.totals.packs - new, new, pages, indexes }

@@ -124,8 +124,8 @@ fn told(sandbox: &Sandbox, id: &str) -> Vec<Fingerprint> {
         let store: Arc<dyn strongroom::store::ObjectStore> =
             Arc::new(LocalStore::open(sandbox.path("vault"), Arc::new(Now)).unwrap());
         let vault = ops::open_vault(&store, &[]).await.unwrap();
-        let listing = strongroom::vault::snapshots::list(&vault).await.unwrap();
-        let header = listing.snapshots.into_iter().find(|s| s.id.to_string() == id).unwrap();
+        let listed = strongroom::vault::snapshots::by_id(&vault, id).await.unwrap().snapshots.remove(0);
+        let header = vault.whole(&listed).await.unwrap();
         Snapshot::open(&vault, header, &opener).await.unwrap().body.fingerprints
     })
 }

@@ -100,7 +100,10 @@ impl Met {
         let people = Opener::from_identity_text(&people, "test", Arc::new(NoPrompt)).unwrap();
         self.modes.insert(vault.descriptor.lock.mode.as_str());
         self.lock_by.insert(lock_by(vault.descriptor.lock.by));
-        let headers = snapshots::list(&vault).await.unwrap().snapshots;
+        let mut headers = Vec::new();
+        for listed in snapshots::list(&vault).await.unwrap().snapshots {
+            headers.push(vault.whole(&listed).await.unwrap());
+        }
         let mut reading = Reading { met: self, vault, people, headers };
         for entry in listed(&*reading.vault.store, "").await {
             let name = layout::parse(&entry.key).unwrap_or_else(|| panic!("{} names nothing", entry.key));

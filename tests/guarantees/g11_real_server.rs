@@ -33,7 +33,11 @@ async fn needed(store: &S3Store, snapshot: &VerifiedHeader) -> Vec<(Key, Option<
 
 async fn headers(place: &Place<'_>) -> Vec<VerifiedHeader> {
     let vault = Vault::open(std::sync::Arc::new(place.store("reader").await), None).await.unwrap();
-    snapshots::list(&vault).await.unwrap().snapshots
+    let mut headers = Vec::new();
+    for listed in snapshots::list(&vault).await.unwrap().snapshots {
+        headers.push(vault.whole(&listed).await.unwrap());
+    }
+    headers
 }
 
 /// Fails if anything that a snapshot needs is gone, or locked for less than was promised, while the promise lasts.

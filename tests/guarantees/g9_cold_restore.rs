@@ -62,7 +62,8 @@ async fn g9_a_damaged_pack_is_told_and_never_gives_wrong_bytes() {
     for at in [0, 100, 250, len / 3, len / 2, len - 40, len - 1] {
         let broken = changed(&store, &made, &pack, |bytes| bytes[at] ^= 1).await;
         let vault = Vault::open(Arc::clone(&broken.store), Some(broken.id)).await.unwrap();
-        let header = snapshots::list(&vault).await.unwrap().snapshots.remove(0);
+        let listed = snapshots::list(&vault).await.unwrap().snapshots.remove(0);
+        let header = vault.whole(&listed).await.unwrap();
         let sink = Shared::default();
         let restored = match Snapshot::open(&vault, header, &broken.owner).await {
             Ok(snapshot) => {

@@ -63,7 +63,12 @@ impl House {
     }
 
     pub async fn headers(&self) -> Vec<VerifiedHeader> {
-        snapshots::list(&self.vault().await).await.unwrap().snapshots
+        let vault = self.vault().await;
+        let mut headers = Vec::new();
+        for listed in snapshots::list(&vault).await.unwrap().snapshots {
+            headers.push(vault.whole(&listed).await.unwrap());
+        }
+        headers
     }
 
     pub async fn backup(&self, state: &Path, data: &[u8]) -> VerifiedHeader {

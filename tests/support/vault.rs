@@ -199,7 +199,8 @@ impl Made {
     pub async fn restore_all(&self) -> Result<Vec<Vec<(String, Vec<u8>)>>, VaultError> {
         let vault = Vault::open(Arc::clone(&self.store), Some(self.id)).await?;
         let mut all = Vec::new();
-        for header in snapshots::list(&vault).await?.snapshots {
+        for listed in snapshots::list(&vault).await?.snapshots {
+            let header = vault.whole(&listed).await?;
             let snapshot = Snapshot::open(&vault, header, &self.owner).await?;
             let mut streams = Vec::new();
             for stream in &snapshot.body.streams {

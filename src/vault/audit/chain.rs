@@ -3,20 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
-    format::header::VerifiedHeader,
-    model::{Finding, LockPolicy, Name, Severity, SnapshotId, Span, Time},
+    model::{Finding, Findings, LockPolicy, Name, Severity, SnapshotId, Span, Time},
+    vault::snapshots::Summary,
 };
 
 /// How far the store's clock may be set back between two runs before that is told.
 const SET_BACK: Span = Span::seconds(300);
 
 /// Checks the chain of every writer. `all` are headers that trust reaches.
-pub(super) fn check<'a>(all: impl Iterator<Item = &'a VerifiedHeader>, policy: &LockPolicy, now: Time) -> Vec<Finding> {
-    let mut writers: BTreeMap<&Name, Vec<&VerifiedHeader>> = BTreeMap::new();
+pub(super) fn check<'a>(all: impl Iterator<Item = &'a Summary>, policy: &LockPolicy, now: Time) -> Findings {
+    let mut writers: BTreeMap<&Name, Vec<&Summary>> = BTreeMap::new();
     for snapshot in all {
         writers.entry(&snapshot.header.writer).or_default().push(snapshot);
     }
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     for (writer, mut chain) in writers {
         chain.sort_by_key(|s| (s.header.seq, s.id));
         links(&chain, policy, now, &mut findings);
@@ -27,13 +27,13 @@ pub(super) fn check<'a>(all: impl Iterator<Item = &'a VerifiedHeader>, policy: &
 }
 
 /// The newest headers of each writer: those that no other names as its predecessor.
-pub(super) fn heads<'a>(all: impl Iterator<Item = &'a VerifiedHeader> + Clone) -> Vec<&'a VerifiedHeader> {
+pub(super) fn heads<'a>(all: impl Iterator<Item = &'a Summary> + Clone) -> Vec<&'a Summary> {
     let named: BTreeSet<SnapshotId> = all.clone().flat_map(|s| s.header.prev.iter().copied()).collect();
     all.filter(|s| !named.contains(&s.id)).collect()
 }
 
 /// Predecessors that are named and gone, and numbers that were left out.
-fn links(chain: &[&VerifiedHeader], policy: &LockPolicy, now: Time, findings: &mut Vec<Finding>) {
+fn links(chain: &[&Summary], policy: &LockPolicy, now: Time, findings: &mut Findings) {
     let known: HashMap<SnapshotId, u64> = chain.iter().map(|s| (s.id, s.header.seq)).collect();
     for one in chain {
         let header = &one.header;
@@ -41,23 +41,24 @@ fn links(chain: &[&VerifiedHeader], policy: &LockPolicy, now: Time, findings: &m
         // length is. Then it may have been pruned.
         let keep = header.floor_until.since(header.started_at).min(policy.keep);
         let over = header.started_at + keep <= now;
-        for prev in &header.prev {
-            match known.get(prev) {
-                None if over => {}
-                None => {
-                    let what = format!(
-                        "snapshot {prev}, which this one names as its predecessor, is gone, though what it promised is \
-                         not over"
-                    );
-                    findings.push(Finding::new(Severity::Error, "header.missing", what).of(one.id));
-                }
-                // Where numbers are used up, the last one is everybody's.
-                Some(seq) if *seq >= header.seq && header.seq != u64::MAX => {
-                    let what = format!("this header has number {} and follows one that has {seq}", header.seq);
-                    findings.push(Finding::new(Severity::Warning, "chain.order", what).of(one.id));
-                }
-                Some(_) => {}
-            }
+        let gone = || header.prev.iter().filter(|prev| !known.contains_key(prev));
+        if let Some(prev) = gone().next().filter(|_| !over) {
+            // A header can name many that never were.
+            let more = match gone().count() {
+                1 => String::new(),
+                n => format!(" (and {} more)", n - 1),
+            };
+            let what = format!(
+                "snapshot {prev}{more}, which this one names as its predecessor, is gone, though what it promised is \
+                 not over"
+            );
+            findings.push(Finding::new(Severity::Error, "header.missing", what).of(one.id));
+        }
+        // Where numbers are used up, the last one is everybody's.
+        let after = |seq: &&u64| **seq >= header.seq && header.seq != u64::MAX;
+        for seq in header.prev.iter().filter_map(|prev| known.get(prev)).filter(after) {
+            let what = format!("this header has number {} and follows one that has {seq}", header.seq);
+            findings.push(Finding::new(Severity::Warning, "chain.order", what).of(one.id));
         }
         let newest = header.prev.iter().filter_map(|prev| known.get(prev)).max();
         let expected = newest.map(|seq| seq.saturating_add(1)).or_else(|| header.prev.is_empty().then_some(1));
@@ -73,7 +74,7 @@ fn links(chain: &[&VerifiedHeader], policy: &LockPolicy, now: Time, findings: &m
 }
 
 /// Headers that stand beside each other instead of after each other.
-fn forks(writer: &Name, chain: &[&VerifiedHeader], findings: &mut Vec<Finding>) {
+fn forks(writer: &Name, chain: &[&Summary], findings: &mut Findings) {
     let mut numbers: BTreeMap<u64, SnapshotId> = BTreeMap::new();
     let mut children: HashMap<SnapshotId, SnapshotId> = HashMap::new();
     for one in chain {
@@ -91,7 +92,7 @@ fn forks(writer: &Name, chain: &[&VerifiedHeader], findings: &mut Vec<Finding>) 
 }
 
 /// Headers whose numbers and times of arrival contradict each other.
-fn order(writer: &Name, chain: &[&VerifiedHeader], findings: &mut Vec<Finding>) {
+fn order(writer: &Name, chain: &[&Summary], findings: &mut Findings) {
     let mut latest: Option<(u64, Time)> = None;
     for one in chain {
         let Some(stored) = one.standing.stored_at else { continue };

@@ -10,8 +10,8 @@ use super::{
     inventory::{Inventory, Kind},
 };
 use crate::{
-    format::header::VerifiedHeader,
-    model::{Finding, Name, Severity, SnapshotId, Time, VaultId},
+    model::{Finding, Findings, Name, Severity, SnapshotId, Time, VaultId},
+    vault::snapshots::Summary,
 };
 
 /// The version of the file.
@@ -80,7 +80,7 @@ impl Checkpoint {
     }
 
     /// What is gone or changed since.
-    pub(super) fn compare(&self, all: &[VerifiedHeader], inventory: &Inventory, now: Time) -> Vec<Finding> {
+    pub(super) fn compare(&self, all: &[Summary], inventory: &Inventory, now: Time) -> Vec<Finding> {
         let mut findings = Vec::new();
         for head in &self.heads {
             let Head { writer, seq, id } = head;
@@ -115,8 +115,8 @@ impl Checkpoint {
     }
 
     /// Makes notes of those findings that somebody knows of already.
-    pub(super) fn calm(&self, findings: &mut [Finding]) {
-        for finding in findings {
+    pub(super) fn calm(&self, findings: &mut Findings) {
+        for finding in findings.iter_mut() {
             if finding.severity == Severity::Warning && name(finding).is_some_and(|n| self.acknowledged.contains(&n)) {
                 finding.severity = Severity::Info;
             }
@@ -124,13 +124,7 @@ impl Checkpoint {
     }
 
     /// What was seen now. What an earlier checkpoint remembers and is gone stays remembered, so that the alarm stays.
-    pub(super) fn new(
-        vault: VaultId,
-        at: Time,
-        all: &[VerifiedHeader],
-        inventory: &Inventory,
-        before: Option<&Self>,
-    ) -> Self {
+    pub(super) fn new(vault: VaultId, at: Time, all: &[Summary], inventory: &Inventory, before: Option<&Self>) -> Self {
         // A suspect head may go when its time is over, with nothing after it.
         let heads = chain::heads(all.iter().filter(|s| !s.standing.suspect)).into_iter().map(|s| Head {
             writer: s.header.writer.clone(),

@@ -1,9 +1,6 @@
 //! The documents that a vault lives by besides its snapshots: descriptor, root and epoch records, certificates, evidence.
 
-use super::{
-    inventory::{Inventory, Kind, Promise},
-    note,
-};
+use super::inventory::{Inventory, Kind, Promise};
 use crate::{
     codec::hash,
     format::{
@@ -14,7 +11,7 @@ use crate::{
         header::VerifiedHeader,
         layout::{self, ObjectName},
     },
-    model::{Finding, Hash, Key, Severity, Time},
+    model::{Finding, Findings, Hash, Key, LockPolicy, Severity, Time},
     vault::{
         Result, Vault, VaultErrorKind,
         evidence::{self, Signed},
@@ -22,36 +19,69 @@ use crate::{
     },
 };
 
-/// Adds the documents to the inventory: those that headers embed, those that the descriptor names, and those that lie in
-/// the vault and that the root vouches for. Until `furthest`, some snapshot may need them.
+/// No record and no certificate is larger, in bytes, and no descriptor.
+const DOCUMENT: usize = 64 << 10;
+const DESCRIPTOR: u64 = 64 << 10;
+
+/// What documents are promised: each was locked when it was stored, for as long as a snapshot of that day. What is needed
+/// after that is owed, until some snapshot may need it last.
+pub(super) struct Documents {
+    policy: LockPolicy,
+    furthest: Time,
+    created_at: Time,
+    /// The hash of the descriptor, as a header embeds it.
+    descriptor: Option<Hash>,
+}
+
+impl Documents {
+    /// Of `vault`, whose snapshots need them until `furthest`.
+    pub(super) fn of(vault: &Vault, furthest: Time) -> Self {
+        let (policy, created_at) = (vault.descriptor.lock, vault.descriptor.created_at);
+        Self { policy, furthest, created_at, descriptor: None }
+    }
+
+    fn since(&self, at: Time) -> Promise {
+        let floor = at + self.policy.keep;
+        let expires = self.furthest.max(floor);
+        Promise { mode: self.policy.mode, floor, expires, snapshot: None, suspect: false }
+    }
+
+    /// Adds the documents that a header embeds.
+    pub(super) fn embedded(&mut self, inventory: &mut Inventory, snapshot: &VerifiedHeader) -> Result<()> {
+        let VerifiedHeader { header, epoch, certificate, .. } = snapshot;
+        let hash = hash::hash(header.epoch.encode()?.bytes());
+        let key = layout::epoch_record(epoch.epoch, epoch.rev, &hash);
+        inventory.need(key, Kind::Epoch, (hash, None, None), &self.since(self.created_at));
+        let hash = hash::hash(header.certificate.encode()?.bytes());
+        let key = layout::certificate(&certificate.name, certificate.rev, &hash);
+        inventory.need(key, Kind::Certificate, (hash, None, None), &self.since(certificate.valid_from));
+        if self.descriptor.is_none() {
+            self.descriptor = Some(hash::hash(header.descriptor.encode()?.bytes()));
+        }
+        Ok(())
+    }
+}
+
+/// Adds the other documents to the inventory: those that the descriptor names, and those that lie in the vault and that
+/// the root vouches for.
 pub(super) async fn add(
     inventory: &mut Inventory,
     vault: &Vault,
-    snapshots: &[VerifiedHeader],
-    furthest: Time,
-    findings: &mut Vec<Finding>,
+    documents: &Documents,
+    findings: &mut Findings,
 ) -> Result<Vec<Signed>> {
-    let policy = vault.descriptor.lock;
-    // A document was locked when it was stored, for as long as a snapshot of that day. What is needed after that is owed.
-    let since = |at: Time| {
-        let floor = at + policy.keep;
-        Promise { mode: policy.mode, floor, expires: furthest.max(floor), snapshot: None, suspect: false }
+    let policy = documents.policy;
+    let since = |at: Time| documents.since(at);
+    let created = since(documents.created_at);
+    let descriptor = match documents.descriptor {
+        Some(hash) => Some(hash),
+        None => descriptor(vault).await?,
     };
-    let created = since(vault.descriptor.created_at);
-    if let Some(hash) = descriptor(vault, snapshots).await? {
+    if let Some(hash) = descriptor {
         inventory.need(layout::descriptor(), Kind::Descriptor, (hash, None, None), &created);
     }
     for hash in &vault.descriptor.root_records {
         inventory.need(layout::root_record(hash), Kind::Root, (*hash, None, None), &created);
-    }
-    for snapshot in snapshots {
-        let VerifiedHeader { header, epoch, certificate, .. } = snapshot;
-        let hash = hash::hash(header.epoch.encode()?.bytes());
-        let key = layout::epoch_record(epoch.epoch, epoch.rev, &hash);
-        inventory.need(key, Kind::Epoch, (hash, None, None), &created);
-        let hash = hash::hash(header.certificate.encode()?.bytes());
-        let key = layout::certificate(&certificate.name, certificate.rev, &hash);
-        inventory.need(key, Kind::Certificate, (hash, None, None), &since(certificate.valid_from));
     }
     for prefix in [layout::KEYS, layout::MEMBERS] {
         if let Err(error) = stored(inventory, vault, prefix, &since, findings).await {
@@ -66,7 +96,7 @@ pub(super) async fn add(
         }
     };
     for finding in foreign {
-        note(findings, finding);
+        findings.note(finding);
     }
     for signed in &evidence {
         let Some(ObjectName::Evidence(_, hash)) = layout::parse(signed.key.as_str()) else { continue };
@@ -78,26 +108,23 @@ pub(super) async fn add(
 }
 
 /// What these credentials may not read is said; anything else ends the verification.
-fn unread(error: crate::vault::VaultError, prefix: &str, findings: &mut Vec<Finding>) -> Result<()> {
+fn unread(error: crate::vault::VaultError, prefix: &str, findings: &mut Findings) -> Result<()> {
     if error.kind != VaultErrorKind::Denied {
         return Err(error);
     }
     let what = "these credentials may not read this, so it was not checked";
-    note(findings, Finding::new(Severity::Warning, "documents.unread", what).on(prefix));
+    findings.note(Finding::new(Severity::Warning, "documents.unread", what).on(prefix));
     Ok(())
 }
 
-/// The hash of the descriptor as it is stored: as a header embeds it, else as the vault's own copy is.
-async fn descriptor(vault: &Vault, snapshots: &[VerifiedHeader]) -> Result<Option<Hash>> {
-    if let Some(snapshot) = snapshots.first() {
-        return Ok(Some(hash::hash(snapshot.header.descriptor.encode()?.bytes())));
-    }
+/// The hash of the descriptor as the vault's own copy is.
+async fn descriptor(vault: &Vault) -> Result<Option<Hash>> {
     let key = layout::descriptor();
     let versions = fetch::versions(&*vault.store, &key).await?.into_iter().map(Some).chain([None]);
     for version in versions {
-        let bytes = match vault.store.get(&key, version.as_ref(), None).await {
+        let bytes = match vault.store.get(&key, version.as_ref(), Some(0..DESCRIPTOR)).await {
             Ok(bytes) => bytes,
-            Err(error) if error.is_not_found() => continue,
+            Err(error) if error.is_not_found() || fetch::is_unreadable(error.kind) => continue,
             Err(error) => return Err(error.into()),
         };
         let opened = Envelope::decode::<Descriptor>(&bytes).and_then(|envelope| Descriptor::open(&envelope));
@@ -114,7 +141,7 @@ async fn stored(
     vault: &Vault,
     prefix: &str,
     since: &impl Fn(Time) -> Promise,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) -> Result<()> {
     let (root, id) = (&vault.descriptor.root, vault.descriptor.vault);
     for text in fetch::listed(&*vault.store, prefix).await?.keys.into_keys() {
@@ -128,11 +155,15 @@ async fn stored(
             Some(ObjectName::Certificate(_, _, hash)) => (hash, Kind::Certificate),
             _ => continue,
         };
-        let bytes = match fetch::by_hash(&*vault.store, &key, None, &hash).await {
+        let bytes = match fetch::by_hash(&*vault.store, &key, None, &hash, DOCUMENT).await {
             Ok(bytes) => bytes,
+            Err(error) if error.kind == VaultErrorKind::Denied => {
+                findings.note(Finding::new(Severity::Warning, "documents.unread", error.what).on(&key));
+                continue;
+            }
             Err(error) if error.kind == VaultErrorKind::Damaged => {
                 let what = format!("not what its name says, so it counts for nothing: {}", error.what);
-                note(findings, Finding::new(Severity::Warning, foreign(kind), what).on(&key));
+                findings.note(Finding::new(Severity::Warning, foreign(kind), what).on(&key));
                 continue;
             }
             Err(error) => return Err(error),
@@ -156,11 +187,11 @@ async fn stored(
             }
             Ok(_) => {
                 let what = "its name is not what it says of itself, so it counts for nothing";
-                note(findings, Finding::new(Severity::Warning, foreign(kind), what).on(&key));
+                findings.note(Finding::new(Severity::Warning, foreign(kind), what).on(&key));
             }
             Err(error) => {
                 let what = format!("this vault's root did not sign it, so it counts for nothing: {error}");
-                note(findings, Finding::new(Severity::Warning, foreign(kind), what).on(&key));
+                findings.note(Finding::new(Severity::Warning, foreign(kind), what).on(&key));
             }
         }
     }

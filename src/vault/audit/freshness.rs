@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    format::header::VerifiedHeader,
     model::{Finding, Name, Severity, Span, Time},
+    vault::snapshots::Summary,
 };
 
 /// How many intervals are looked at.
@@ -33,7 +33,7 @@ pub struct Freshness {
 }
 
 /// Holds the newest snapshot of each source against what is expected; `told` may name sources that have none.
-pub(super) fn check(all: &[VerifiedHeader], told: &BTreeMap<Name, Span>, now: Time) -> (Vec<Freshness>, Vec<Finding>) {
+pub(super) fn check(all: &[Summary], told: &BTreeMap<Name, Span>, now: Time) -> (Vec<Freshness>, Vec<Finding>) {
     let mut times: BTreeMap<&Name, Vec<Time>> = told.keys().map(|name| (name, Vec::new())).collect();
     for snapshot in all.iter().filter(|s| !s.standing.suspect) {
         // The store's time cannot be backdated, and the run's start is the instant of the data.

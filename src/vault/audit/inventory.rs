@@ -7,7 +7,7 @@ use crate::{
         header::{HEADER_LIMIT, ObjectRef, VerifiedHeader},
         layout,
     },
-    model::{Finding, Hash, Key, LockMode, Severity, SnapshotId, Time},
+    model::{Finding, Findings, Hash, Key, LockMode, Severity, SnapshotId, Time},
     store::Version,
     vault::{Result, VaultErrorKind, reader::PagesAhead},
 };
@@ -172,7 +172,7 @@ impl Inventory {
         ahead: &mut PagesAhead<'_>,
         snapshot: &VerifiedHeader,
         suspect: bool,
-        findings: &mut Vec<Finding>,
+        findings: &mut Findings,
     ) -> Result<()> {
         let header = &snapshot.header;
         let writer = &header.writer;
@@ -192,14 +192,18 @@ impl Inventory {
             if !self.pages.contains_key(&key) {
                 let packs = match ahead.page(snapshot, page).await {
                     Ok(packs) => packs,
-                    Err(error) if matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted) => {
+                    Err(error) if error.is_of_object() => {
                         if suspect {
                             self.unreadable.insert(snapshot.id);
                             continue;
                         }
                         let what =
                             format!("a page can't be read, so the packs that it names are unknown: {}", error.what);
-                        findings.push(Finding::new(Severity::Error, "page.damaged", what).on(&key).of(snapshot.id));
+                        let (severity, code) = match error.kind {
+                            VaultErrorKind::Damaged | VaultErrorKind::Untrusted => (Severity::Error, "page.damaged"),
+                            _ => (Severity::Weak, "page.unread"),
+                        };
+                        findings.push(Finding::new(severity, code, what).on(&key).of(snapshot.id));
                         self.pages.insert(key, Vec::new());
                         continue;
                     }

@@ -1,14 +1,11 @@
 //! What is needed, held against what the store lists.
 
-use super::{
-    inventory::{Candidate, Inventory, Kind, Needed},
-    note,
-};
+use super::inventory::{Candidate, Inventory, Kind, Needed};
 use crate::{
     format::layout::{self, ObjectName},
-    model::{Finding, Lock, Severity, Time},
+    model::{Finding, Findings, Lock, Severity, Time},
     store::{Entry, StoreErrorKind, Version, VersionEntry},
-    vault::{Result, Vault},
+    vault::{Result, Vault, fetch},
 };
 
 /// How many foreign objects are named one by one.
@@ -47,15 +44,13 @@ impl Listed {
 
 impl Inventory {
     /// Lists the store. With `whole`, everything that is in no place of the inventory is foreign.
-    pub(super) async fn compare(&mut self, vault: &Vault, whole: bool, findings: &mut Vec<Finding>) -> Result<Listed> {
+    pub(super) async fn compare(&mut self, vault: &Vault, whole: bool, findings: &mut Findings) -> Result<Listed> {
         let mut listed = Listed::default();
         if vault.store.traits().versions {
             let mut add = |entry: VersionEntry| self.version(entry, &mut listed);
             match vault.store.list_versions("", &mut add).await {
                 Err(error) if error.kind == StoreErrorKind::Denied => {
-                    let what =
-                        "these credentials may not list versions, so overwrites and delete markers were not looked for";
-                    note(findings, Finding::new(Severity::Warning, "versions.unlisted", what));
+                    findings.note(fetch::unlisted());
                 }
                 other => {
                     other?;
@@ -105,7 +100,7 @@ impl Inventory {
     }
 
     /// Says of each needed object how it stands with what was listed.
-    fn judge(&self, versions: bool, findings: &mut Vec<Finding>) {
+    fn judge(&self, versions: bool, findings: &mut Findings) {
         let hinted = |needed: &&Needed| versions && needed.hint.is_some() && !needed.missing();
         let replaced = |needed: &Needed| {
             let first = needed.candidates.first().and_then(|c| c.version.as_ref()).map(Version::as_str);
@@ -159,7 +154,7 @@ fn gone(needed: &Needed) -> Finding {
 }
 
 /// Objects that no verified header names. No failure: locked junk would keep an alarm red until nobody listens.
-fn foreign(listed: &Listed, findings: &mut Vec<Finding>) {
+fn foreign(listed: &Listed, findings: &mut Findings) {
     for key in &listed.shown {
         let what = "nothing signed names this object: left by a run that was stopped, or put there by somebody else";
         findings.push(Finding::new(Severity::Info, "foreign", what).on(key));
@@ -172,7 +167,7 @@ fn foreign(listed: &Listed, findings: &mut Vec<Finding>) {
 }
 
 /// Records of locks whose objects are gone, which only a directory has.
-pub(super) async fn lost(vault: &Vault, now: Time, findings: &mut Vec<Finding>) -> Result<()> {
+pub(super) async fn lost(vault: &Vault, now: Time, findings: &mut Findings) -> Result<()> {
     let mut all = Vec::new();
     vault.store.list_lost(&mut |key, lock: Option<Lock>| all.push((key, lock))).await?;
     for (key, lock) in all {

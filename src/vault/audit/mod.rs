@@ -16,12 +16,17 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 
-use super::{Result, Vault, VaultError, VaultErrorKind, evidence::Signed, reader::PagesAhead, snapshots};
+use super::{
+    Result, Vault, VaultError, VaultErrorKind,
+    evidence::Signed,
+    reader::PagesAhead,
+    snapshots::{self, Summary},
+};
 use crate::{
     codec::seal::Opener,
-    format::header::VerifiedHeader,
-    model::{Cancel, Finding, Name, Progress, Severity, SnapshotId, Span, Time},
+    model::{Cancel, Finding, Findings, Name, Progress, Severity, SnapshotId, Span, Time},
 };
+use documents::Documents;
 use inventory::Inventory;
 use listing::Listed;
 use objects::Reading;
@@ -143,13 +148,6 @@ pub struct VerifyReport {
     pub findings: Vec<Finding>,
 }
 
-/// Adds a finding that may have been told before.
-fn note(findings: &mut Vec<Finding>, finding: Finding) {
-    if !findings.contains(&finding) {
-        findings.push(finding);
-    }
-}
-
 /// Verifies a vault.
 ///
 /// # Errors
@@ -164,26 +162,25 @@ pub async fn verify(
     progress.phase("reading headers", None);
     let now = vault.store.server_time().await?;
     let listing = snapshots::list(vault).await?;
-    let mut findings = vault.findings.clone();
-    findings.extend(listing.findings);
+    let mut findings = Findings::default();
+    findings.extend(vault.findings.iter().cloned().chain(listing.findings));
     let all = listing.snapshots;
     let whole = request.snapshot.is_none();
     // Asked for one snapshot, what others say of themselves is not its fault. Asked for all, suspect ones say nothing.
     let meant = |finding: &Finding| request.snapshot.is_none_or(|id| finding.snapshot == Some(id.to_string()));
     let heard = all.iter().filter(|s| !(whole && s.standing.suspect));
-    findings.extend(chain::check(heard, &vault.descriptor.lock, now).into_iter().filter(meant));
+    findings.extend(chain::check(heard, &vault.descriptor.lock, now).into_vec().into_iter().filter(meant));
     let chosen = chosen(&all, request, &mut findings)?;
-    let suspects: Vec<&VerifiedHeader> = all.iter().filter(|s| whole && s.standing.suspect).collect();
+    let suspects: Vec<&Summary> = all.iter().filter(|s| whole && s.standing.suspect).collect();
 
-    let mut inventory = Inventory::default();
-    let mut ahead = PagesAhead::of(&*vault.store, chosen.iter().chain(suspects.iter().copied()));
-    for (snapshot, suspect) in chosen.iter().map(|s| (s, false)).chain(suspects.iter().map(|s| (*s, true))) {
-        objects::stop_if_asked(cancel)?;
-        inventory.add(&mut ahead, snapshot, suspect, &mut findings).await?;
-    }
     let live = chosen.iter().map(|s| s.header.expires_at).filter(|expires| *expires > now);
-    let furthest = live.max().unwrap_or(now);
-    let evidence = documents::add(&mut inventory, vault, &chosen, furthest, &mut findings).await?;
+    let mut documents = Documents::of(vault, live.max().unwrap_or(now));
+    let mut inventory = Inventory::default();
+    for (snapshots, suspect) in [(&chosen, false), (&suspects, true)] {
+        let documents = Some(&mut documents).filter(|_| !suspect);
+        needed(vault, snapshots, suspect, &mut inventory, documents, cancel, &mut findings).await?;
+    }
+    let evidence = documents::add(&mut inventory, vault, &documents, &mut findings).await?;
     progress.phase("listing objects", None);
     let listed = inventory.compare(vault, whole, &mut findings).await?;
     if whole {
@@ -218,14 +215,41 @@ pub async fn verify(
         seen: seen(&inventory, &all, request.snapshot),
         evidence,
         checkpoint,
-        findings,
+        findings: findings.into_vec(),
     })
 }
 
+/// Adds what snapshots need to the inventory, and the documents that they embed.
+async fn needed(
+    vault: &Vault,
+    snapshots: &[&Summary],
+    suspect: bool,
+    inventory: &mut Inventory,
+    mut documents: Option<&mut Documents>,
+    cancel: &Cancel,
+    findings: &mut Findings,
+) -> Result<()> {
+    let mut wholes = vault.wholes(snapshots.iter().copied());
+    loop {
+        let window = wholes.next().await?;
+        if window.is_empty() {
+            return Ok(());
+        }
+        let mut ahead = PagesAhead::of(&*vault.store, window.iter(), |page| inventory.pages.contains_key(page));
+        for snapshot in &window {
+            objects::stop_if_asked(cancel)?;
+            inventory.add(&mut ahead, snapshot, suspect, findings).await?;
+            if let Some(documents) = &mut documents {
+                documents.embedded(inventory, snapshot)?;
+            }
+        }
+    }
+}
+
 /// The snapshots that are to be verified, oldest first: the one that is asked for, or all that are not suspect.
-fn chosen(all: &[VerifiedHeader], request: &VerifyRequest, findings: &mut Vec<Finding>) -> Result<Vec<VerifiedHeader>> {
-    let fits = |s: &&VerifiedHeader| request.snapshot.map_or(!s.standing.suspect, |id| s.id == id);
-    let chosen: Vec<VerifiedHeader> = all.iter().filter(fits).cloned().collect();
+fn chosen<'a>(all: &'a [Summary], request: &VerifyRequest, findings: &mut Findings) -> Result<Vec<&'a Summary>> {
+    let fits = |s: &&Summary| request.snapshot.map_or(!s.standing.suspect, |id| s.id == id);
+    let chosen: Vec<&Summary> = all.iter().filter(fits).collect();
     match request.snapshot {
         Some(id) if chosen.is_empty() => {
             Err(VaultError::new(VaultErrorKind::NoSnapshot, format!("there is no snapshot {id}")))
@@ -251,10 +275,10 @@ async fn deeper(
     vault: &Vault,
     request: &VerifyRequest,
     inventory: &Inventory,
-    chosen: &[VerifiedHeader],
+    chosen: &[&Summary],
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) -> Result<Deeper> {
     let mut done = Deeper::default();
     let mut keys = streams::Keys::default();
@@ -269,9 +293,17 @@ async fn deeper(
     if request.depth == Depth::Decrypt {
         let people = people.ok_or_else(no_identity)?;
         let mut deep = streams::Deep::new(vault, request.sample, progress, cancel, findings);
-        deep.indexes(inventory, chosen, &mut keys, people, &read).await?;
-        for snapshot in chosen {
-            deep.snapshot(snapshot.clone(), keys.of(vault, snapshot, people).await?).await?;
+        let mut wholes = vault.wholes(chosen.iter().copied());
+        loop {
+            let window = wholes.next().await?;
+            if window.is_empty() {
+                break;
+            }
+            deep.indexes(inventory, &window, &mut keys, people, &read).await?;
+            for snapshot in window {
+                let keys = keys.of(vault, &snapshot, people).await?;
+                deep.snapshot(snapshot, keys).await?;
+            }
         }
         (done.streams, done.plain) = (deep.streams, deep.plain);
     }
@@ -284,7 +316,7 @@ fn no_identity() -> VaultError {
 
 /// What of suspect snapshots is not there. Whoever held the writer's key can have named what never was, so this is no
 /// damage; nor does anybody have to hear of it for as long as the false header is locked.
-fn hollow(inventory: &Inventory, suspects: &[&VerifiedHeader]) -> Vec<Finding> {
+fn hollow(inventory: &Inventory, suspects: &[&Summary]) -> Vec<Finding> {
     let mut counts: BTreeMap<&Name, (u64, u64)> = BTreeMap::new();
     for suspect in suspects {
         let count = counts.entry(&suspect.header.writer).or_default();
@@ -303,7 +335,7 @@ fn hollow(inventory: &Inventory, suspects: &[&VerifiedHeader]) -> Vec<Finding> {
 }
 
 /// The snapshots with what the first of them stored, and when their first lock ends.
-fn seen(inventory: &Inventory, all: &[VerifiedHeader], only: Option<SnapshotId>) -> Vec<Seen> {
+fn seen(inventory: &Inventory, all: &[Summary], only: Option<SnapshotId>) -> Vec<Seen> {
     let mut counted = vec![false; inventory.objects.len()];
     let mut stored = |id: &SnapshotId| {
         let uses = inventory.uses.get(id);
@@ -317,7 +349,7 @@ fn seen(inventory: &Inventory, all: &[VerifiedHeader], only: Option<SnapshotId>)
         }
         bytes
     };
-    let one = |s: &VerifiedHeader| Seen {
+    let one = |s: &Summary| Seen {
         id: s.id,
         source: s.header.source.clone(),
         writer: s.header.writer.clone(),
@@ -334,7 +366,7 @@ fn seen(inventory: &Inventory, all: &[VerifiedHeader], only: Option<SnapshotId>)
 }
 
 /// What this verification says nothing of.
-fn not_checked(request: &VerifyRequest, listed: &Listed, suspects: usize, findings: &[Finding]) -> Vec<String> {
+fn not_checked(request: &VerifyRequest, listed: &Listed, suspects: usize, findings: &Findings) -> Vec<String> {
     let mut not = Vec::new();
     if suspects > 0 {
         not.push(format!(

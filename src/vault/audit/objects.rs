@@ -10,7 +10,7 @@ use futures::{StreamExt, stream};
 use super::inventory::{Candidate, Inventory, Kind, Needed};
 use crate::{
     codec::{hash, seal::Opener},
-    model::{Cancel, Finding, Hash, Key, Lock, Progress, Severity, SnapshotId, Span, Time},
+    model::{Cancel, Finding, Findings, Hash, Key, Lock, Progress, Severity, SnapshotId, Span, Time},
     store::{ObjectStore, StoreError, StoreErrorKind, Version},
     vault::{Result, Vault, VaultError, reader},
 };
@@ -45,7 +45,7 @@ pub(super) async fn locks(
     inventory: &mut Inventory,
     now: Time,
     cancel: &Cancel,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) -> Result<Option<Weakest>> {
     let mut weakest: Option<Weakest> = None;
     let mut owed: BTreeMap<Option<SnapshotId>, Owed> = BTreeMap::new();
@@ -205,7 +205,7 @@ pub(super) async fn read(
     Reading { data, sample, openers }: Reading<'_>,
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) -> Result<ReadBack> {
     let wanted = |n: &&Needed| !n.missing() && (n.kind.is_document() || data && in_sample(n.hash.as_bytes(), sample));
     let chosen = || inventory.firm().filter(wanted);

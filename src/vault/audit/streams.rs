@@ -13,10 +13,11 @@ use super::{
 use crate::{
     codec::{hash, seal::Opener},
     format::{body::StreamRecord, epoch::EpochKeys, header::VerifiedHeader, layout},
-    model::{Cancel, Finding, Hash, Progress, Severity, SourceKind},
+    model::{Cancel, Finding, Findings, Hash, Progress, Severity, SourceKind},
     vault::{
-        Result, Vault, VaultError, VaultErrorKind, keys,
+        Result, Vault, VaultError, keys,
         reader::{self, Snapshot},
+        snapshots::Summary,
     },
 };
 
@@ -35,16 +36,19 @@ impl Keys {
         }
     }
 
+    async fn of_listed(&mut self, vault: &Vault, snapshot: &Summary, people: &Opener) -> Result<&EpochKeys> {
+        if !self.0.contains_key(&snapshot.epoch) {
+            let whole = vault.whole(snapshot).await?;
+            return self.of(vault, &whole, people).await;
+        }
+        self.0.get(&snapshot.epoch).ok_or_else(|| VaultError::stage_gone("opening an epoch"))
+    }
+
     /// What opens the packs of each snapshot.
-    pub(super) async fn openers(
-        &mut self,
-        vault: &Vault,
-        snapshots: &[VerifiedHeader],
-        people: &Opener,
-    ) -> Result<Openers> {
+    pub(super) async fn openers(&mut self, vault: &Vault, snapshots: &[&Summary], people: &Opener) -> Result<Openers> {
         let mut openers = Openers::new();
         for snapshot in snapshots {
-            openers.insert(snapshot.id, self.of(vault, snapshot, people).await?.opener.clone());
+            openers.insert(snapshot.id, self.of_listed(vault, snapshot, people).await?.opener.clone());
         }
         Ok(openers)
     }
@@ -56,9 +60,11 @@ pub(super) struct Deep<'a> {
     pub(super) sample: Option<(u32, u32)>,
     pub(super) progress: &'a Arc<dyn Progress>,
     pub(super) cancel: &'a Cancel,
-    pub(super) findings: &'a mut Vec<Finding>,
+    pub(super) findings: &'a mut Findings,
     /// How streams came out that were read, by what they are and where.
     seen: HashMap<Hash, std::result::Result<(), String>>,
+    /// Indexes that were opened.
+    opened: HashSet<Hash>,
     /// Streams of all snapshots.
     pub(super) streams: u64,
     /// Bytes of those that were read.
@@ -71,9 +77,19 @@ impl<'a> Deep<'a> {
         sample: Option<(u32, u32)>,
         progress: &'a Arc<dyn Progress>,
         cancel: &'a Cancel,
-        findings: &'a mut Vec<Finding>,
+        findings: &'a mut Findings,
     ) -> Self {
-        Self { vault, sample, progress, cancel, findings, seen: HashMap::new(), streams: 0, plain: 0 }
+        Self {
+            vault,
+            sample,
+            progress,
+            cancel,
+            findings,
+            seen: HashMap::new(),
+            opened: HashSet::new(),
+            streams: 0,
+            plain: 0,
+        }
     }
 
     /// Opens each index once and holds it against the packs' own directories.
@@ -85,13 +101,12 @@ impl<'a> Deep<'a> {
         people: &Opener,
         read: &ReadBack,
     ) -> Result<()> {
-        let mut done = HashSet::new();
         for snapshot in snapshots {
             for index in &snapshot.header.indexes {
                 let key = layout::index(&snapshot.header.writer, &index.hash);
                 let there = inventory.find(key.as_str()).and_then(|at| inventory.objects.get(at));
                 let there = there.is_some_and(|needed| needed.kind == Kind::Index && !needed.missing());
-                if !there || !in_sample(index.hash.as_bytes(), self.sample) || !done.insert(index.hash) {
+                if !there || !in_sample(index.hash.as_bytes(), self.sample) || !self.opened.insert(index.hash) {
                     continue;
                 }
                 stop_if_asked(self.cancel)?;
@@ -186,6 +201,7 @@ impl<'a> Deep<'a> {
     }
 }
 
+/// Whether this snapshot has it, and the others none of it.
 fn is_damage(error: &VaultError) -> bool {
-    matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted)
+    error.is_of_object()
 }

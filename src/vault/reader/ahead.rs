@@ -28,10 +28,20 @@ pub(crate) struct PagesAhead<'a> {
 }
 
 impl<'a> PagesAhead<'a> {
-    pub(crate) fn of(store: &'a dyn ObjectStore, snapshots: impl Iterator<Item = &'a VerifiedHeader>) -> Self {
+    /// Of these snapshots, in their order; pages that are `known` already are not read again.
+    pub(crate) fn of(
+        store: &'a dyn ObjectStore,
+        snapshots: impl Iterator<Item = &'a VerifiedHeader>,
+        known: impl Fn(&Key) -> bool,
+    ) -> Self {
         let mut seen = HashSet::new();
         let named = snapshots.flat_map(|snapshot| snapshot.header.pages.iter().map(move |page| (snapshot, page)));
-        let wanted: Vec<_> = named.filter(|(snapshot, page)| seen.insert(key(snapshot, page))).collect();
+        let wanted: Vec<_> = named
+            .filter(|(snapshot, page)| {
+                let key = key(snapshot, page);
+                !known(&key) && seen.insert(key)
+            })
+            .collect();
         let order = wanted.iter().map(|(snapshot, page)| key(snapshot, page)).collect();
         let read = move |(snapshot, named)| page(store, snapshot, named);
         let reads = Box::pin(stream::iter(wanted).map(read).buffered(store.at_once()));

@@ -10,7 +10,7 @@ use crate::{
     codec::seal::Opener,
     format::{
         header::VerifiedHeader,
-        index::{self, INDEX_LIMIT, Section},
+        index::{self, INDEX_LIMIT, SEALED_LIMIT, Section},
         layout,
         page::{PAGE_LIMIT, PackRef, Page},
     },
@@ -189,7 +189,7 @@ pub(crate) async fn page(
 ) -> Result<Vec<PackRef>> {
     let (vault, writer) = (header.descriptor.vault, &header.header.writer);
     let key = layout::page(writer, &named.hash);
-    let bytes = fetch::small_by_hash(store, &key, named.version.as_deref(), &named.hash, PAGE_LIMIT).await?;
+    let bytes = fetch::by_hash(store, &key, named.version.as_deref(), &named.hash, PAGE_LIMIT).await?;
     Ok(Page::decode(&bytes, vault, writer)?.packs)
 }
 
@@ -202,7 +202,7 @@ pub(crate) async fn sections(
 ) -> Result<Vec<Section>> {
     let (vault, writer) = (header.descriptor.vault, &header.header.writer);
     let key = layout::index(writer, &index.hash);
-    let sealed = fetch::by_hash(store, &key, index.version.as_deref(), &index.hash).await?;
+    let sealed = fetch::by_hash(store, &key, index.version.as_deref(), &index.hash, SEALED_LIMIT).await?;
     let plain = opener.open(&sealed, INDEX_LIMIT)?;
     let mut sections = Vec::new();
     index::open(&plain, vault, writer, &header.certificate.signing_key, |section, _| {
@@ -217,7 +217,7 @@ pub(crate) async fn sections(
 fn or_lost<T>(found: Result<T>) -> Result<Option<T>> {
     match found {
         Ok(found) => Ok(Some(found)),
-        Err(error) if matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted) => Ok(None),
+        Err(error) if error.is_of_object() => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry};
 
+use super::Everything;
+
 use crate::{
     format::{
         header::{ObjectRef, VerifiedHeader},
         layout,
         page::PackRef,
     },
-    model::{Finding, Hash, Key, Name, Severity, Time},
-    vault::{Result, VaultErrorKind, reader::PagesAhead},
+    model::{Cancel, Finding, Findings, Hash, Key, Name, Severity, Time},
+    vault::{Result, Vault, VaultError, VaultErrorKind, reader::PagesAhead, snapshots::Summary},
 };
 
 /// An object that a snapshot needs.
@@ -32,21 +34,49 @@ pub(super) struct Needs {
     pub(super) objects: BTreeMap<Key, Need>,
     /// Writers of which not all packs are known, since a page can't be read.
     pub(super) unknown: BTreeSet<Name>,
-    pub(super) findings: Vec<Finding>,
+    pub(super) findings: Findings,
+    /// Packs that are named and are not there. They are told and counted, and not kept: a header can name any number.
+    pub(super) lost: Findings,
+    pub(super) lost_count: u64,
     /// By key, not by hash: whoever names a page of another writer names nothing.
     pages: HashMap<Key, Option<Vec<PackRef>>>,
 }
 
 impl Needs {
-    /// Adds what a snapshot needs until `until`.
+    /// What snapshots need, each until the time beside it, of what is `there`.
     ///
     /// # Errors
     /// If the store can't be read. A page that is not there as it was signed is a finding.
-    pub(super) async fn add(
+    pub(super) async fn of(
+        vault: &Vault,
+        wanted: &[(&Summary, Time)],
+        there: &Everything,
+        cancel: &Cancel,
+    ) -> Result<Self> {
+        let mut needs = Self::default();
+        let mut wholes = vault.wholes(wanted.iter().map(|(snapshot, _)| *snapshot));
+        let mut ends = wanted.iter().map(|(_, until)| *until);
+        loop {
+            let window = wholes.next().await?;
+            if window.is_empty() {
+                return Ok(needs);
+            }
+            let mut ahead = PagesAhead::of(&*vault.store, window.iter(), |page| needs.pages.contains_key(page));
+            for (snapshot, until) in window.iter().zip(ends.by_ref()) {
+                if cancel.is_cancelled() {
+                    return Err(VaultError::cancelled());
+                }
+                needs.add(&mut ahead, snapshot, until, there).await?;
+            }
+        }
+    }
+
+    async fn add(
         &mut self,
         ahead: &mut PagesAhead<'_>,
         snapshot: &VerifiedHeader,
         until: Time,
+        there: &Everything,
     ) -> Result<()> {
         let header = &snapshot.header;
         let writer = &header.writer;
@@ -61,7 +91,7 @@ impl Needs {
             self.need(key.clone(), named(page, until));
             let packs = match self.pages.get(&key) {
                 Some(known) => known.clone(),
-                None => self.read(ahead, snapshot, page).await?,
+                None => self.read(ahead, snapshot, page, there).await?,
             };
             for pack in packs.into_iter().flatten() {
                 let hash = Hash::from_bytes(*pack.id.as_bytes());
@@ -77,17 +107,22 @@ impl Needs {
         ahead: &mut PagesAhead<'_>,
         snapshot: &VerifiedHeader,
         page: &ObjectRef,
+        there: &Everything,
     ) -> Result<Option<Vec<PackRef>>> {
         let writer = &snapshot.header.writer;
         let key = layout::page(writer, &page.hash);
         let packs = match ahead.page(snapshot, page).await {
-            Ok(packs) => Some(packs),
-            Err(error) if matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted) => {
+            Ok(packs) => Some(self.found(snapshot, packs, there)),
+            Err(error) if error.is_of_object() => {
                 let what = format!("which packs a snapshot needs can't be told: {}", error.what);
                 // A suspect header can name pages that never were, and what can't be restored needs nothing.
                 let suspect = snapshot.standing.suspect;
-                let severity = if suspect { Severity::Warning } else { Severity::Error };
-                self.findings.push(Finding::new(severity, "page.damaged", what).on(&key).of(snapshot.id));
+                let (severity, code) = match error.kind {
+                    VaultErrorKind::Damaged | VaultErrorKind::Untrusted => (Severity::Error, "page.damaged"),
+                    _ => (Severity::Weak, "page.unread"),
+                };
+                let severity = if suspect { Severity::Warning } else { severity };
+                self.findings.push(Finding::new(severity, code, what).on(&key).of(snapshot.id));
                 if suspect {
                     return Ok(None);
                 }
@@ -98,6 +133,21 @@ impl Needs {
         };
         self.pages.insert(key, packs.clone());
         Ok(packs)
+    }
+
+    /// Those of a page's packs that are there.
+    fn found(&mut self, snapshot: &VerifiedHeader, mut packs: Vec<PackRef>, there: &Everything) -> Vec<PackRef> {
+        packs.retain(|pack| {
+            let key = layout::pack(&snapshot.header.writer, &pack.id);
+            let found = there.contains_key(&key);
+            if !found {
+                self.lost_count += 1;
+                self.lost.push(lost(&key).of(snapshot.id));
+            }
+            found
+        });
+        packs.shrink_to_fit();
+        packs
     }
 
     fn need(&mut self, key: Key, need: Need) {
@@ -113,6 +163,12 @@ impl Needs {
             }
         }
     }
+}
+
+/// What is said of an object that is needed and of which no version is what was signed.
+pub(super) fn lost(key: &Key) -> Finding {
+    let what = "no version of this object has the bytes that a live snapshot needs";
+    Finding::new(Severity::Error, "object.lost", what).on(key)
 }
 
 fn named(object: &ObjectRef, until: Time) -> Need {

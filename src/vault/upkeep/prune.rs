@@ -14,15 +14,17 @@ use super::{
 };
 use crate::{
     format::layout::{self, ObjectName},
-    model::{Cancel, Finding, Key, Name, Progress, Severity, SnapshotId, Span, Time},
+    model::{Cancel, Finding, Findings, Key, Name, Progress, Severity, SnapshotId, Span, Time},
     store::{Deleter, StoreError, StoreErrorKind, Version},
-    vault::{Result, Vault, VaultError, reader::PagesAhead, snapshots},
+    vault::{Result, Vault, VaultError, fetch, snapshots, snapshots::Summary},
 };
 
 /// How many of the newest snapshots of each source always stay, and of each member's evidence.
 const KEEP_NEWEST: usize = 3;
 /// How old what has no lock must be at least: a run puts packs before anything names them.
 const UNLOCKED: Span = Span::days(1);
+/// How many reasons for deleting nothing are named.
+const BLOCKED: usize = 1000;
 /// How many refusals are told one by one.
 const SHOWN: u64 = 20;
 
@@ -51,7 +53,7 @@ pub struct Pruned {
     /// Snapshots that stay.
     pub snapshots: u64,
     /// What was found.
-    pub findings: Vec<Finding>,
+    pub findings: Findings,
 }
 
 /// What to prune.
@@ -86,23 +88,22 @@ pub async fn prune(
     let all = everything(store).await?;
     let mut work = Work { vault, deleter, now, grace: request.grace, cancel, progress, done: Pruned::default() };
     work.done.findings.extend(vault.findings.iter().chain(&listing.findings).cloned());
-    for unread in &listing.unread {
+    for unread in listing.unread.iter().take(BLOCKED) {
         let key = &unread.key;
         let what = format!("{key} can't be read, or needs a newer strongroom: what it needs is not known");
         work.done.blocked.push(what);
+    }
+    if let Some(more) = listing.unread.len().checked_sub(BLOCKED).filter(|more| *more > 0) {
+        work.done.blocked.push(format!("and {more} more headers can't be read"));
     }
     if !work.done.blocked.is_empty() {
         return Ok(work.done);
     }
     let staying = work.headers(&all, &listing.snapshots).await?;
-    let mut needs = Needs::default();
-    let stays = || listing.snapshots.iter().filter(|s| staying.contains(&s.id));
-    let mut ahead = PagesAhead::of(&*vault.store, stays());
-    for snapshot in stays() {
-        needs.add(&mut ahead, snapshot, now).await?;
-    }
+    let stay: Vec<_> = listing.snapshots.iter().filter(|s| staying.contains(&s.id)).map(|s| (s, now)).collect();
+    let mut needs = Needs::of(vault, &stay, &all, cancel).await?;
     work.done.snapshots = staying.len() as u64;
-    work.done.findings.append(&mut needs.findings);
+    work.done.findings.extend(std::mem::take(&mut needs.findings).into_vec());
     let evidence = newest_evidence(&all);
     for kind in ["lists", "indexes", "packs", "evidence", "canaries"] {
         let free = |key: &&Key| !needs.objects.contains_key(*key) && !evidence.contains(*key);
@@ -164,11 +165,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Deletes the headers whose time is over; returns the snapshots that stay, for whatever reason.
-    async fn headers(
-        &mut self,
-        all: &Everything,
-        snapshots: &[crate::format::header::VerifiedHeader],
-    ) -> Result<BTreeSet<SnapshotId>> {
+    async fn headers(&mut self, all: &Everything, snapshots: &[Summary]) -> Result<BTreeSet<SnapshotId>> {
         let mut staying = BTreeSet::new();
         let by_id: ById<'_> = snapshots.iter().map(|s| (s.id, s)).collect();
         let mut newest: BTreeMap<(&Name, &Name, bool), usize> = BTreeMap::new();
@@ -216,6 +213,15 @@ impl Work<'_> {
         for (doomed, lock) in looked {
             let lock = match lock {
                 Err(error) if error.is_not_found() => continue,
+                // What can't be read counts as locked.
+                Err(error) if fetch::is_unreadable(error.kind) => {
+                    every = false;
+                    self.done.waiting.versions += 1;
+                    self.done.waiting.bytes += doomed.stored.bytes;
+                    let what = format!("its lock can't be read, so it stays: {error}");
+                    self.done.findings.push(Finding::new(Severity::Warning, "lock.unread", what).on(doomed.key));
+                    continue;
+                }
                 other => other?,
             };
             let free = lock.map_or(doomed.stored.modified + UNLOCKED.max(self.grace), |lock| lock.until + self.grace);

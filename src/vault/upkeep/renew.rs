@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     Everything, Stored, everything,
-    needs::{Need, Needs},
+    needs::{Need, Needs, lost},
     sound::{longest, wrong},
 };
 use crate::{
@@ -16,18 +16,20 @@ use crate::{
         descriptor::Descriptor,
         dsse::Envelope,
         epoch::EpochRecord,
-        header::VerifiedHeader,
+        header::HEADER_LIMIT,
         layout::{self, ObjectName},
     },
-    model::{Cancel, Finding, Key, Lock, Name, Progress, Severity, SnapshotId, Span, Time},
-    store::{ObjectStore, StoreErrorKind, Version},
-    vault::{Result, Vault, VaultError, reader::PagesAhead, snapshots},
+    model::{Cancel, Finding, Findings, Key, Lock, Name, Progress, Severity, SnapshotId, Span, Time},
+    store::{ObjectStore, StoreError, StoreErrorKind, Version},
+    vault::{Result, Vault, VaultError, fetch, snapshots, snapshots::Summary},
 };
 
 /// How many objects are looked at once. Of some all versions are read, to tell which one was signed.
 const LOOKS: usize = 16;
 /// Locks are extended to ends this far apart, so that what is needed a day longer each day is extended once a month.
 const GENERATION: Span = Span::days(30);
+/// No document of the vault's own is larger, in bytes.
+const DOCUMENT: u64 = 1 << 20;
 /// A lock is extended when it ends within this time.
 const LEAD: Span = Span::days(7);
 
@@ -53,7 +55,7 @@ pub struct Renewed {
     /// The first end of a lock among all that is needed, afterwards.
     pub weakest_lock: Option<Time>,
     /// What was found.
-    pub findings: Vec<Finding>,
+    pub findings: Findings,
 }
 
 /// One object whose lock falls short.
@@ -75,22 +77,19 @@ pub async fn renew(vault: &Vault, dry_run: bool, progress: &dyn Progress, cancel
     progress.phase("reading headers", None);
     let listing = snapshots::list(vault).await?;
     let now = store.server_time().await?;
-    let mut done = Renewed { findings: vault.findings.clone(), ..Renewed::default() };
-    done.findings.extend(listing.findings);
+    let mut done = Renewed::default();
+    done.findings.extend(vault.findings.iter().cloned().chain(listing.findings));
     let wanted = wanted(vault, &listing.snapshots, now, &mut done);
-    let mut needs = Needs::default();
-    let mut ahead = PagesAhead::of(&*vault.store, wanted.iter().map(|(snapshot, _)| *snapshot));
-    for (snapshot, until) in &wanted {
-        needs.add(&mut ahead, snapshot, *until).await?;
-    }
-    done.snapshots = wanted.len() as u64;
-    done.findings.append(&mut needs.findings);
     let all = everything(store).await?;
+    let needs = Needs::of(vault, &wanted, &all, cancel).await?;
+    done.snapshots = wanted.len() as u64;
+    done.objects += needs.lost_count;
+    done.findings.extend(needs.findings.into_vec().into_iter().chain(needs.lost.into_vec()));
     done.reads += listing.snapshots.len() as u64 + all.len().div_ceil(1000) as u64;
     let furthest = wanted.iter().map(|(_, until)| *until).max().unwrap_or(now);
     let cap = now + vault.descriptor.lock.max_lock;
     progress.phase("reading locks", None);
-    let mut due = metadata(vault, &all, furthest, cap, &mut done).await?;
+    let mut due = metadata(vault, &all, (furthest, cap), cancel, &mut done).await?;
     let data: Vec<_> = stream::iter(needs.objects)
         .map(|(key, need)| {
             let stored = all.get(&key).map_or(&[][..], Vec::as_slice);
@@ -120,6 +119,8 @@ pub async fn renew(vault: &Vault, dry_run: bool, progress: &dyn Progress, cancel
 enum Looked {
     /// No version has the bytes that were signed.
     Lost,
+    /// Its lock, or which version was signed, can't be read.
+    Unread(String),
     /// Its lock, whether that must be extended and to when, and how many calls it took.
     Seen { version: Option<Version>, bytes: u64, lock: Option<Lock>, until: Option<Time>, reads: u64 },
 }
@@ -127,10 +128,13 @@ enum Looked {
 impl Renewed {
     fn take(&mut self, looked: Looked, key: Key, due: &mut Vec<Due>) {
         self.objects += 1;
-        let Looked::Seen { version, bytes, lock, until, reads } = looked else {
-            let what = "no version of this object has the bytes that a live snapshot needs";
-            self.findings.push(Finding::new(Severity::Error, "object.lost", what).on(key));
-            return;
+        let (version, bytes, lock, until, reads) = match looked {
+            Looked::Seen { version, bytes, lock, until, reads } => (version, bytes, lock, until, reads),
+            Looked::Lost => return self.findings.push(lost(&key)),
+            Looked::Unread(why) => {
+                let what = format!("this can't be read, so its lock was not extended: {why}");
+                return self.findings.push(Finding::new(Severity::Weak, "lock.unread", what).on(key));
+            }
         };
         self.reads += reads;
         if let Some(until) = until {
@@ -156,13 +160,8 @@ impl Renewed {
 }
 
 /// The snapshots to keep locked and until when: all whose time is not over, and the newest of each source anyway.
-fn wanted<'a>(
-    vault: &Vault,
-    all: &'a [VerifiedHeader],
-    now: Time,
-    done: &mut Renewed,
-) -> Vec<(&'a VerifiedHeader, Time)> {
-    let by_id: HashMap<SnapshotId, &VerifiedHeader> = all.iter().map(|s| (s.id, s)).collect();
+fn wanted<'a>(vault: &Vault, all: &'a [Summary], now: Time, done: &mut Renewed) -> Vec<(&'a Summary, Time)> {
+    let by_id: HashMap<SnapshotId, &Summary> = all.iter().map(|s| (s.id, s)).collect();
     let mut newest: BTreeMap<(&Name, &Name), SnapshotId> = BTreeMap::new();
     let mut good = Vec::new();
     for snapshot in all {
@@ -204,8 +203,16 @@ async fn look(
     cap: Time,
 ) -> Result<Looked> {
     let mut reads = 1;
-    let Some(found) = signed_version(store, key, need, stored, &mut reads).await? else { return Ok(Looked::Lost) };
-    let lock = store.lock_of(key, found.version.as_ref()).await?;
+    let found = match signed_version(store, key, need, stored, &mut reads).await {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(Looked::Lost),
+        Err(error) if fetch::is_unreadable(error.kind) => return Ok(Looked::Unread(error.to_string())),
+        Err(error) => return Err(error.into()),
+    };
+    let lock = match store.lock_of(key, found.version.as_ref()).await {
+        Err(error) if fetch::is_unreadable(error.kind) => return Ok(Looked::Unread(error.to_string())),
+        other => other?,
+    };
     let ends = lock.map_or(now, |lock| lock.until);
     let due = ends < need.until && ends < now + LEAD;
     let until = due.then(|| generation(need.until).min(cap)).filter(|until| *until > ends);
@@ -220,8 +227,9 @@ async fn signed_version<'a>(
     need: &Need,
     stored: &'a [Stored],
     reads: &mut u64,
-) -> Result<Option<&'a Stored>> {
-    let fits = |s: &&Stored| !s.marker && need.bytes.is_none_or(|bytes| bytes == s.bytes);
+) -> std::result::Result<Option<&'a Stored>, StoreError> {
+    let limit = HEADER_LIMIT as u64;
+    let fits = |s: &&Stored| !s.marker && need.bytes.map_or(!need.header || s.bytes <= limit, |bytes| bytes == s.bytes);
     let single = stored.iter().filter(|s| !s.marker).count() == 1;
     let hinted = |s: &Stored| s.version.as_ref().map(Version::as_str) == need.hint.as_deref();
     let mut candidates: Vec<&Stored> = stored.iter().filter(fits).collect();
@@ -229,16 +237,19 @@ async fn signed_version<'a>(
         return Ok(Some(only));
     }
     candidates.sort_by_key(|s| !hinted(s));
+    let mut refused = None;
     for candidate in candidates {
         *reads += 1;
         match store.get(key, candidate.version.as_ref(), None).await {
             Ok(bytes) if hash::hash(&bytes) == need.hash => return Ok(Some(candidate)),
             Ok(_) => {}
             Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Corrupt) => {}
-            Err(error) => return Err(error.into()),
+            // Another version may be the one that was signed.
+            Err(error) if fetch::is_unreadable(error.kind) => drop(refused.get_or_insert(error)),
+            Err(error) => return Err(error),
         }
     }
-    Ok(None)
+    refused.map_or(Ok(None), Err)
 }
 
 /// The end of the generation in which `until` lies.
@@ -250,7 +261,13 @@ fn generation(until: Time) -> Time {
 
 /// The descriptor, the root and epoch records and the certificates, as far as the root vouches for them: they are kept
 /// beyond everything else.
-async fn metadata(vault: &Vault, all: &Everything, furthest: Time, cap: Time, done: &mut Renewed) -> Result<Vec<Due>> {
+async fn metadata(
+    vault: &Vault,
+    all: &Everything,
+    (furthest, cap): (Time, Time),
+    cancel: &Cancel,
+    done: &mut Renewed,
+) -> Result<Vec<Due>> {
     let mut due = Vec::new();
     for (key, stored) in all {
         let Some(
@@ -259,13 +276,24 @@ async fn metadata(vault: &Vault, all: &Everything, furthest: Time, cap: Time, do
         else {
             continue;
         };
-        for version in stored.iter().filter(|s| !s.marker) {
-            done.reads += 1;
-            let bytes = vault.store.get(key, version.version.as_ref(), None).await?;
-            if !vouched(vault, &is, &bytes) {
-                continue;
+        for version in stored.iter().filter(|s| !s.marker && s.bytes <= DOCUMENT) {
+            if cancel.is_cancelled() {
+                return Err(VaultError::cancelled());
             }
-            let lock = vault.store.lock_of(key, version.version.as_ref()).await?;
+            done.reads += 1;
+            let lock = match vault.store.get(key, version.version.as_ref(), None).await {
+                Ok(bytes) if vouched(vault, &is, &bytes) => vault.store.lock_of(key, version.version.as_ref()).await,
+                Ok(_) => continue,
+                Err(error) => Err(error),
+            };
+            let lock = match lock {
+                Err(error) if fetch::is_unreadable(error.kind) => {
+                    let what = format!("this can't be read, so its lock was not extended: {error}");
+                    done.findings.push(Finding::new(Severity::Weak, "lock.unread", what).on(key));
+                    continue;
+                }
+                other => other?,
+            };
             let until = generation(furthest + GENERATION).min(cap);
             let short = lock.is_none_or(|lock| lock.until < furthest.min(cap));
             let looked = Looked::Seen {

@@ -3,24 +3,23 @@
 use std::collections::HashMap;
 
 use crate::{
-    format::header::VerifiedHeader,
     model::{SnapshotId, Span, Time},
-    vault::Vault,
+    vault::{Vault, snapshots::Summary},
 };
 
 /// How far a header's own time may be off the store's, and how far the store's clock may be set back between two runs.
 const SLACK: Span = Span::seconds(3600);
 
 /// The headers of a vault by their ids.
-pub(super) type ById<'a> = HashMap<SnapshotId, &'a VerifiedHeader>;
+pub(super) type ById<'a> = HashMap<SnapshotId, &'a Summary>;
 
 /// The longest that the root lets this snapshot be kept, whatever its header says.
-pub(super) fn longest(vault: &Vault, snapshot: &VerifiedHeader) -> Time {
-    snapshot.standing.since.unwrap_or(snapshot.header.started_at) + vault.descriptor.lock.max_lock
+pub(super) fn longest(vault: &Vault, snapshot: &Summary) -> Time {
+    snapshot.since() + vault.descriptor.lock.max_lock
 }
 
 /// What is wrong with a header that the writer's key did sign.
-pub(super) fn wrong(snapshot: &VerifiedHeader, by_id: &ById<'_>) -> Option<String> {
+pub(super) fn wrong(snapshot: &Summary, by_id: &ById<'_>) -> Option<String> {
     let header = &snapshot.header;
     if snapshot.standing.suspect {
         return Some("its writer was revoked from a time before it".to_owned());
@@ -31,15 +30,14 @@ pub(super) fn wrong(snapshot: &VerifiedHeader, by_id: &ById<'_>) -> Option<Strin
             return Some(format!("it claims to be of {}, and the store has it since {stored}", header.claimed_at));
         }
     }
-    let (claimed, began) = (header.started_at.min(header.claimed_at), snapshot.certificate.valid_from);
+    let (claimed, began) = (header.started_at.min(header.claimed_at), snapshot.certified_from);
     if claimed + SLACK < began {
         return Some(format!("it claims to be of {claimed}, and its writer is certified only since {began}"));
     }
-    let since = |s: &VerifiedHeader| s.standing.since.unwrap_or(s.header.started_at);
     for before in header.prev.iter().filter_map(|id| by_id.get(id)) {
         // Where numbers are used up, the last one is everybody's.
         let after = before.header.seq < header.seq || header.seq == u64::MAX;
-        if before.header.writer != header.writer || !after || since(before) > since(snapshot) + SLACK {
+        if before.header.writer != header.writer || !after || before.since() > snapshot.since() + SLACK {
             return Some(format!("its chain is wrong: it names {} as coming before it", before.id));
         }
     }

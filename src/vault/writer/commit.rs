@@ -154,7 +154,8 @@ impl Run<'_> {
                 }
                 Ok(Put::AlreadyThere) => {
                     let hash = crate::codec::hash::hash(payload.bytes());
-                    self.runtime.block_on(fetch::by_hash(&**store, key, None, &hash))?;
+                    let length = payload.bytes().len();
+                    self.runtime.block_on(fetch::by_hash(&**store, key, None, &hash, length))?;
                     break None;
                 }
                 Err(error) if error.kind == StoreErrorKind::Unreachable && attempt < ATTEMPTS => attempt += 1,

@@ -7,7 +7,7 @@ use crate::{
     format::{
         FormatError,
         header::{MAX_INDEXES, ObjectRef},
-        index::{self, Binding, INDEX_LIMIT},
+        index::{self, Binding, INDEX_LIMIT, SEALED_LIMIT},
         layout,
     },
     model::Hash,
@@ -93,10 +93,10 @@ impl Run<'_> {
         if let Some(row) = catalog.object(key.as_str())?.filter(|row| self.locking.suffices(row.lock)) {
             return Ok(Some(row));
         }
-        let found = fetch::version_by_hash(&*self.place.store, &key, old.version.as_deref(), &old.hash);
+        let found = fetch::version_by_hash(&*self.place.store, &key, old.version.as_deref(), &old.hash, SEALED_LIMIT);
         let (bytes, version) = match self.runtime.block_on(found) {
             Ok((bytes, version)) => (bytes.len() as u64, version.map(|v| v.as_str().to_owned())),
-            Err(error) if error.kind == VaultErrorKind::Damaged => return Ok(None),
+            Err(error) if error.is_of_object() => return Ok(None),
             Err(error) => return Err(error),
         };
         let Some(lock) = self.lock_or_extend(&key, version.as_deref())? else { return Ok(None) };
@@ -110,7 +110,7 @@ impl Run<'_> {
     fn take_over(&self, old: &ObjectRef, sections: &mut Vec<Vec<u8>>) -> Result<u64, VaultError> {
         match self.sections_of(old) {
             Ok(found) => drop(sections.splice(..0, found)),
-            Err(error) if matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted) => {
+            Err(error) if error.is_of_object() => {
                 tracing::warn!(index = %old.hash, %error, "an index is lost");
                 return Ok(1);
             }
@@ -124,8 +124,13 @@ impl Run<'_> {
     fn sections_of(&self, old: &ObjectRef) -> Result<Vec<Vec<u8>>, VaultError> {
         let writer = &self.place.writer;
         let key = layout::index(&writer.name, &old.hash);
-        let sealed =
-            self.runtime.block_on(fetch::by_hash(&*self.place.store, &key, old.version.as_deref(), &old.hash))?;
+        let sealed = self.runtime.block_on(fetch::by_hash(
+            &*self.place.store,
+            &key,
+            old.version.as_deref(),
+            &old.hash,
+            SEALED_LIMIT,
+        ))?;
         let plain = writer.catalog.open(&sealed, INDEX_LIMIT)?;
         let mut sections = Vec::new();
         let signer = &writer.certificate.signing_key;

@@ -7,7 +7,7 @@ use super::{Request, Workplace};
 use crate::{
     catalog::Catalog,
     format::{
-        header::VerifiedHeader,
+        header::{HEADER_LIMIT, VerifiedHeader},
         layout::{self, ObjectName},
     },
     model::{Hash, LockPolicy, SnapshotId, Span, Tier, Time},
@@ -108,9 +108,9 @@ fn newest_of(
     for (seq, id) in names {
         let key = layout::header(&writer.name, *seq, id);
         let hash = Hash::from_bytes(*id.as_bytes());
-        let bytes = match runtime.block_on(fetch::by_hash(&*place.store, &key, None, &hash)) {
+        let bytes = match runtime.block_on(fetch::by_hash(&*place.store, &key, None, &hash, HEADER_LIMIT)) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind == VaultErrorKind::Damaged => continue,
+            Err(error) if matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Denied) => continue,
             Err(error) => return Err(error),
         };
         let Ok(VerifiedHeader { header, .. }) = VerifiedHeader::open(&bytes, writer.descriptor.vault) else { continue };

@@ -1,0 +1,93 @@
+//! How headers stand with the store's time (G5) and with what became of their writers since (G4).
+
+use std::collections::BTreeMap;
+
+use super::{Summary, Unread};
+use crate::{
+    model::{Finding, Findings, Name, Severity, Span, Time},
+    vault::members::Members,
+};
+
+/// How far a header's own time may be off the store's: clocks, and puts that were tried again for a while.
+const SLACK: Span = Span::seconds(3600);
+
+/// Finds out since when each snapshot is there, and which are suspect since their writer was revoked. `alone` says that
+/// others were not looked at, which may say as much.
+pub(super) fn judge(
+    members: Option<&Members>,
+    snapshots: &mut [Summary],
+    unread: &mut Vec<Unread>,
+    alone: bool,
+    findings: &mut Findings,
+) {
+    let late = |s: &Summary| s.standing.stored_at.is_some_and(|at| at > s.header.claimed_at + SLACK);
+    // Copied, each was stored long after it was made, and the copy's order says nothing.
+    let copied = !alone && !snapshots.is_empty() && snapshots.iter().all(late);
+    if copied {
+        let what = "every snapshot was stored here long after it was made, so this vault is a copy: times and order \
+                    are what its writers claim";
+        findings.push(Finding::new(Severity::Warning, "vault.copied", what));
+        for one in unread.iter_mut() {
+            one.since = None;
+        }
+    }
+    for snapshot in snapshots.iter_mut() {
+        if copied {
+            snapshot.standing.stored_at = None;
+        }
+        let witness = snapshot.standing.stored_at;
+        snapshot.standing.since = witness.or(Some(snapshot.header.started_at));
+        findings.extend(early(snapshot));
+        let Some(stored) = witness else { continue };
+        if late(snapshot) {
+            let unless = if alone { " (unless this vault is a copy, which only `snapshots` tells)" } else { "" };
+            let what = format!(
+                "this header claims to be of {}, but the store has it only since {stored}, which is what counts{unless}",
+                snapshot.header.claimed_at
+            );
+            findings.push(Finding::new(Severity::Warning, "header.backdated", what).of(snapshot.id));
+        } else if snapshot.header.started_at.max(snapshot.header.claimed_at) > stored + SLACK {
+            let what = format!(
+                "this header claims to be of {}, but the store has it since {stored} already, which is what counts",
+                snapshot.header.claimed_at
+            );
+            findings.push(Finding::new(Severity::Warning, "header.postdated", what).of(snapshot.id));
+        }
+    }
+    if let Some(members) = members {
+        suspects(members, snapshots, unread, findings);
+    }
+}
+
+/// Told where a header claims to be older than its writer is, which no clock and no copy explains.
+fn early(snapshot: &Summary) -> Option<Finding> {
+    let claimed = snapshot.header.started_at.min(snapshot.header.claimed_at);
+    let began = snapshot.certified_from;
+    let what = format!(
+        "this header claims to be of {claimed}, and its writer is certified only since {began}: whoever signed it lies \
+         about its time"
+    );
+    (claimed + SLACK < began).then(|| Finding::new(Severity::Warning, "header.early", what).of(snapshot.id))
+}
+
+fn suspects(members: &Members, snapshots: &mut [Summary], unread: &mut Vec<Unread>, findings: &mut Findings) {
+    // A damaged header of an honest run was there before.
+    unread.retain(|one| members.revoked_from(&one.writer).zip(one.since).is_none_or(|(from, since)| since < from));
+    let mut counts: BTreeMap<Name, (Time, u64)> = BTreeMap::new();
+    for snapshot in snapshots {
+        let Some(from) = members.revoked_from(&snapshot.header.writer) else { continue };
+        // Where the store is no witness, the latest time that the header admits.
+        let claimed = snapshot.header.started_at.max(snapshot.header.claimed_at);
+        let since = snapshot.standing.stored_at.and(snapshot.standing.since).unwrap_or(claimed);
+        snapshot.standing.suspect = since >= from;
+        let count = counts.entry(snapshot.header.writer.clone()).or_insert((from, 0));
+        count.1 += u64::from(snapshot.standing.suspect);
+    }
+    for (writer, (from, suspect)) in counts {
+        let what = format!(
+            "writer {writer} was revoked: its snapshots from {from} on are suspect ({suspect} here), and none of them \
+             is ever taken as the latest"
+        );
+        findings.push(Finding::new(Severity::Warning, "writer.revoked", what).on(writer));
+    }
+}
