@@ -8,7 +8,7 @@ use super::{
     error::CliError,
 };
 use crate::{
-    model::VaultId,
+    model::{Name, VaultId},
     ops::Pin,
     store::{
         VaultUrl,
@@ -143,6 +143,12 @@ impl Settings {
     #[must_use]
     pub fn credentials(&self) -> Option<&CredentialsSpec> {
         self.s3.credentials.as_ref()
+    }
+
+    /// The names of the configured sources.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Name> {
+        self.config.iter().flat_map(|config| &config.sources).map(|source| source.name.clone()).collect()
     }
 
     /// The configuration and its writer.

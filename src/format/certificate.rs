@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::dsse::Document;
 use crate::{
     codec::sign::PublicKey,
-    model::{Name, Time, VaultId},
+    model::{Name, NamePattern, Time, VaultId},
 };
 
 /// What a member may sign.
@@ -64,6 +64,17 @@ pub struct Certificate {
     /// The instant from which what the member signs is suspect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_from: Option<Time>,
+    /// The sources that a writer may make snapshots of; any where there is no pattern.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<NamePattern>,
+}
+
+impl Certificate {
+    /// Whether the member may make snapshots of this source.
+    #[must_use]
+    pub fn may_write(&self, source: &Name) -> bool {
+        self.sources.is_empty() || self.sources.iter().any(|pattern| pattern.fits(source))
+    }
 }
 
 impl Document for Certificate {

@@ -125,8 +125,27 @@ pub struct Standing {
     /// Since when the snapshot is there, as far as can be known: its own claim, or the store's time where the claim is
     /// false.
     pub since: Option<Time>,
-    /// Whether its writer was revoked from a time before it: never `latest`, never built upon.
+    /// Whether its writer was revoked from a time before it, or may not write its source: never `latest`, never built
+    /// upon.
     pub suspect: bool,
+    /// Whether its writer's certificate names other sources than its own. Then it is suspect.
+    pub outside: bool,
+    /// Whether its run is said to start at a time that is not yet: never `latest`, and of no age.
+    pub future: bool,
+    /// What its writer has to do with its source.
+    pub claim: Claim,
+}
+
+/// What a writer has to do with a source of which it made a snapshot: the greater claim goes before the lesser one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// It was revoked since.
+    Revoked,
+    /// Its certificate names no sources.
+    #[default]
+    Open,
+    /// Its certificate names this source.
+    Named,
 }
 
 /// A header whose every claim that can be checked without the store holds.

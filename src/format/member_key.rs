@@ -118,6 +118,7 @@ mod tests {
             catalog_recipient: None,
             valid_from: now,
             revoked_from: None,
+            sources: Vec::new(),
         };
         let signed = Envelope::sign(&certificate, by.unwrap_or(&root)).unwrap();
         open(&encode(&certificate, &key, &Envelope::sign(&descriptor, &root).unwrap(), &signed).unwrap())

@@ -95,6 +95,8 @@ pub const CODES: &[Code] = &[
         "Treat its writer as taken over"),
     code("header.foreign", Severity::Warning, "Something has a header's name and is not one that this vault's root vouches for",
         "Find out who may write there"),
+    code("header.future", Severity::Warning, "Headers claim to be of a time that is not yet: none is the latest, none makes a source fresh",
+        "Find out whose clock was wrong, the writer's then or this one now. They count again once their time has come"),
     code("header.greedy", Severity::Warning, "A header asks to be kept longer than the root allows",
         "Compare the tiers in the writer's configuration with the policy"),
     code("header.missing", Severity::Error, "A snapshot that a later one follows is gone before its promise ended",
@@ -199,6 +201,8 @@ pub const CODES: &[Code] = &[
         "Nothing, if you made the copy"),
     code("versions.unlisted", Severity::Warning, "Versions can't be listed, so overwrites and markers were not looked for",
         "Give these credentials the right to list versions"),
+    code("writer.outside", Severity::Warning, "A writer signed snapshots of a source that its certificate does not name; they are suspect",
+        "Treat the writer as taken over, unless an owner knows of it. Then --acknowledge"),
     code("writer.revoked", Severity::Warning, "A writer was revoked, and its later snapshots are suspect",
         "Restore those before; --acknowledge once that is known"),
 ];

@@ -17,12 +17,13 @@ use tokio::runtime::Handle;
 use super::{OpsError, Pin, Result, open_vault, watching::Watching};
 use crate::{
     catalog::{Bases, Catalog, Opened, RunLock},
-    format::layout,
+    format::{certificate::Certificate, layout, writer_key::Writer},
     model::{Cancel, Finding, Hash, Name, Severity, SnapshotId, SourceKind, Span, Tiers, Time, VaultId},
     source::{Before, Reading, Source},
     vault::{
         Vault, VaultErrorKind,
         members::Members,
+        standing,
         writer::{self, Committed, Request, Workplace},
     },
 };
@@ -144,7 +145,7 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
     let mut pins = vec![Pin::one(vault, "the writer's key")];
     pins.extend(request.pins);
     let opened = runtime.block_on(open_vault(&place.store, &pins))?;
-    let mut findings = runtime.block_on(not_revoked(&opened, &writer.name))?;
+    let mut findings = runtime.block_on(may_write(&opened, &writer, &request.jobs))?;
     findings.extend(opened.findings);
     let _lock = RunLock::acquire(&request.state, vault, &writer.name)?;
     let mut catalog = open_catalog(place, runtime, &request.state, vault, &mut findings)?;
@@ -180,22 +181,39 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
     Ok(report)
 }
 
-/// Fails if the writer was revoked: its snapshots would be suspect, and nobody would take them for backups.
-async fn not_revoked(vault: &Vault, writer: &Name) -> Result<Vec<Finding>> {
+/// Fails if the writer was revoked, or may not write one of the sources: its snapshots would be suspect, and nobody would
+/// take them for backups.
+async fn may_write(vault: &Vault, writer: &Writer, jobs: &[Job]) -> Result<Vec<Finding>> {
     let members = match Members::of(vault).await {
         Ok(members) => members,
         Err(error) if error.kind == VaultErrorKind::Denied => {
             let what = "these credentials may not read members/, so nobody knows whether this writer was revoked";
-            return Ok(vec![Finding::new(Severity::Warning, "members.unread", what).on(layout::MEMBERS)]);
+            let found = vec![Finding::new(Severity::Warning, "members.unread", what).on(layout::MEMBERS)];
+            return its_own(&writer.certificate, jobs).map(|()| found);
         }
         Err(error) => return Err(error.into()),
     };
-    match members.revoked_from(writer) {
+    let certificate = members.get(&writer.name).unwrap_or(&writer.certificate);
+    match certificate.revoked_from {
         Some(from) if from <= vault.store.server_time().await? => {
-            Err(OpsError::Revoked { writer: writer.clone(), from })
+            return Err(OpsError::Revoked { writer: writer.name.clone(), from });
         }
-        _ => Ok(members.findings),
+        _ => its_own(certificate, jobs)?,
     }
+    Ok(members.findings)
+}
+
+/// Fails if a writer may not make snapshots of one of the sources.
+fn its_own(certificate: &Certificate, jobs: &[Job]) -> Result<()> {
+    let Some(other) = jobs.iter().find(|job| !certificate.may_write(&job.name)) else { return Ok(()) };
+    Err(OpsError::Request {
+        what: format!("writer {} may not make snapshots of {}: nothing was backed up", certificate.name, other.name),
+        next: format!(
+            "its certificate allows {}; correct the source's name, or have an owner make a writer for it: strongroom \
+             writer add NAME --sources LIST -i IDENTITY",
+            standing::names(&certificate.sources)
+        ),
+    })
 }
 
 fn open_catalog(

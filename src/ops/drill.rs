@@ -4,7 +4,12 @@
 mod history;
 mod one;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -13,14 +18,18 @@ use super::{
     OpsError, Result,
     evidence::{self, Draft, Signer},
     restore::Target,
-    snapshots::{Wanted, choose, listed_for},
+    snapshots::{Wanted, choose, listed_for, not_alone},
 };
 use crate::{
     codec::seal::Opener,
     engine::{Check, Servers, Status},
     format::{evidence::EvidenceKind, member_key::Member},
     model::{Cancel, Finding, Name, Progress, SnapshotId, SourceKind, Span, Time},
-    vault::{self, Vault, VaultErrorKind, snapshots::Summary},
+    vault::{
+        self, Vault, VaultErrorKind,
+        snapshots::Summary,
+        standing::{must_be_known, owners},
+    },
 };
 
 pub use history::{HistoryLine, history};
@@ -62,6 +71,10 @@ pub enum What {
 pub struct DrillRequest {
     /// The sources; all that have a snapshot if none is given.
     pub sources: Vec<Name>,
+    /// Whose, if that is said.
+    pub writer: Option<Name>,
+    /// Sources of the configuration, which may have no snapshot yet.
+    pub configured: Vec<Name>,
     /// The one snapshot, if one is given.
     pub snapshot: Option<Wanted>,
     /// The configured checks of each source.
@@ -112,7 +125,7 @@ pub struct Drill {
     pub rto_s: f64,
     /// The parts of that.
     pub parts: Parts,
-    /// How old the data was, in seconds.
+    /// How old the data was, in seconds; nothing where its time is not yet.
     pub rpo_s: Option<u64>,
     /// Bytes restored.
     pub bytes: u64,
@@ -182,7 +195,11 @@ impl Drill {
             self.checks.push(within("rto", format!("at most {max} s"), told, whole && self.rto_s <= max));
         }
         if let Some(max) = request.max_rpo {
-            let told = self.rpo_s.map_or_else(|| "no data".to_owned(), |rpo| format!("{rpo} s"));
+            let without = match self.created_at {
+                Some(at) => format!("of {at}, which is not yet"),
+                None => "no data".to_owned(),
+            };
+            let told = self.rpo_s.map_or(without, |rpo| format!("{rpo} s"));
             let fits = self.rpo_s.is_some_and(|rpo| rpo <= max.as_seconds());
             self.checks.push(within("rpo", format!("at most {} s", max.as_seconds()), told, fits));
         }
@@ -224,6 +241,7 @@ pub async fn drill(
         if cancel.is_cancelled() {
             return Err(OpsError::Interrupted);
         }
+        let never = !listing.snapshots.iter().any(|found| found.header.source == source);
         let mut drill = Drill::new(source);
         drill.parts.list_s = list_s;
         let place = one::Place { vault, opener, request: &request, progress, cancel };
@@ -232,7 +250,8 @@ pub async fn drill(
             Err(error) => drill.checks.push(Check::error("a snapshot to restore", error.to_string())),
         }
         drill.judge(&request);
-        if let Some(signer) = &signer {
+        // What never was leaves no evidence of having failed.
+        if let Some(signer) = signer.as_ref().filter(|_| !never) {
             match leave(vault, signer, &drill).await {
                 Ok(key) => drill.evidence = Some(key),
                 Err(error) => findings.push(evidence::unstored(&error).on(&drill.source)),
@@ -249,16 +268,46 @@ fn wanted(all: &[Summary], request: &DrillRequest) -> Result<Vec<(Name, Wanted)>
         let chosen = choose(all.to_vec(), wanted)?;
         return Ok(vec![(chosen.snapshot.header.source, wanted.clone())]);
     }
-    let mut names = request.sources.clone();
-    if names.is_empty() {
-        names = all.iter().map(|found| found.header.source.clone()).collect();
-        names.sort_unstable();
-        names.dedup();
+    let whose = |source: &Name| {
+        let mine = |found: &&Summary| {
+            let header = &found.header;
+            header.source == *source && request.writer.as_ref().is_none_or(|writer| header.writer == *writer)
+        };
+        let claims = all.iter().filter(mine).filter(|found| !found.standing.suspect);
+        owners(claims.map(|found| (&found.header.writer, found.standing.claim)))
+    };
+    if let Some(writer) = &request.writer {
+        must_be_known("writer", writer, all.iter().map(|found| &found.header.writer))?;
     }
-    if names.is_empty() {
+    let latest = |source: &Name, writer: Option<&Name>| {
+        (source.clone(), Wanted::Latest { source: source.clone(), writer: writer.cloned(), at: None })
+    };
+    let mut wanted = Vec::new();
+    for source in &request.sources {
+        if !request.configured.contains(source) {
+            must_be_known("source", source, all.iter().map(|found| &found.header.source))?;
+        }
+        let writers = whose(source);
+        if writers.len() > 1 {
+            return Err(not_alone(source, &writers));
+        }
+        wanted.push(latest(source, request.writer.as_ref()));
+    }
+    if request.sources.is_empty() {
+        // Each of those to whom a source belongs has its own.
+        let known: BTreeSet<&Name> = all.iter().map(|found| &found.header.source).collect();
+        for source in known {
+            let writers = whose(source);
+            wanted.extend(writers.iter().map(|writer| latest(source, Some(writer))));
+            if writers.is_empty() && request.writer.is_none() {
+                wanted.push(latest(source, None));
+            }
+        }
+    }
+    if wanted.is_empty() {
         return Err(OpsError::NoSnapshot { what: "the vault holds no snapshot".to_owned() });
     }
-    Ok(names.into_iter().map(|name| (name.clone(), Wanted::Latest { source: name, at: None })).collect())
+    Ok(wanted)
 }
 
 /// Signs and stores what a drill found.

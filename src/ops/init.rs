@@ -27,7 +27,7 @@ use crate::{
         evidence::{Evidence, EvidenceKind},
         layout, root,
     },
-    model::{Hash, Key, LockBy, LockMode, LockPolicy, Name, Span, Time, VaultId},
+    model::{Hash, Key, LockBy, LockMode, LockPolicy, Name, NamePattern, Span, Time, VaultId},
     store::{Deleter, ObjectStore, Payload, VersionEntry},
 };
 
@@ -51,6 +51,8 @@ pub struct InitRequest {
     pub window: Span,
     /// The first writer.
     pub writer: Name,
+    /// The sources that it may make snapshots of; any where there is none.
+    pub sources: Vec<NamePattern>,
 }
 
 /// A vault that is ready to be stored.
@@ -154,7 +156,7 @@ impl Prepared {
         let policy = request.policy()?;
         must_be_free(store).await?;
         let at = store.server_time().await?;
-        let InitRequest { mut owners, drillers, writer, .. } = request;
+        let InitRequest { mut owners, drillers, writer, sources, .. } = request;
         let recovery = owners.is_empty().then(seal::generate_identity).map(|(identity, recipient)| {
             owners.push(recipient);
             identity
@@ -177,7 +179,7 @@ impl Prepared {
         let epoch = Envelope::sign(&epoch, &root)?;
 
         let authority = Authority { vault, root: &root, descriptor: &envelope, at };
-        let Enrolled { certificate, key_file } = authority.writer(&writer, &master, &epoch)?;
+        let Enrolled { certificate, key_file } = authority.writer(&writer, sources, &master, &epoch)?;
 
         let (epoch_doc, certificate_doc) = (epoch.encode()?, certificate.encode()?);
         let objects = vec![

@@ -17,7 +17,7 @@ use crate::{
         layout, member_key,
         writer_key::{self, Embedded, NewWriter},
     },
-    model::{Finding, Name, Time, VaultId},
+    model::{Finding, Name, NamePattern, Time, VaultId},
     store::Payload,
     vault::{Vault, keys, members::Members},
 };
@@ -50,15 +50,22 @@ impl Authority<'_> {
             catalog_recipient: catalog,
             valid_from: self.at,
             revoked_from: None,
+            sources: Vec::new(),
         }
     }
 
-    /// Makes the keys of a writer, with a dedup domain of its own.
-    pub(super) fn writer(&self, name: &Name, master: &ChunkIdKey, epoch: &Envelope) -> Result<Enrolled> {
+    /// Makes the keys of a writer of these sources (any where there is none), with a dedup domain of its own.
+    pub(super) fn writer(
+        &self,
+        name: &Name,
+        sources: Vec<NamePattern>,
+        master: &ChunkIdKey,
+        epoch: &Envelope,
+    ) -> Result<Enrolled> {
         let signing_key = SigningKey::generate()?;
         let (catalog_identity, catalog_recipient) = seal::generate_identity();
         let certificate = self.certificate(name, Role::Writer, &signing_key, Some(catalog_recipient.to_string()));
-        let certificate = Envelope::sign(&certificate, self.root)?;
+        let certificate = Envelope::sign(&Certificate { sources, ..certificate }, self.root)?;
         let chunk_id_key = master.for_writer(name);
         let new =
             NewWriter { signing_key: &signing_key, catalog_identity: &catalog_identity, chunk_id_key: &chunk_id_key };
@@ -85,6 +92,7 @@ pub struct NewMember<'a> {
     at: Time,
     name: Name,
     role: Role,
+    sources: Vec<NamePattern>,
     enrolled: Enrolled,
     /// What was found among the certificates that are there.
     pub findings: Vec<Finding>,
@@ -99,6 +107,8 @@ pub struct MemberReport {
     pub name: Name,
     /// What it may sign.
     pub role: Role,
+    /// The sources that a writer may make snapshots of; any where there is none.
+    pub sources: Vec<NamePattern>,
     /// The certificate's place in the vault.
     pub certificate: String,
     /// Until when the certificate can't be deleted.
@@ -106,11 +116,23 @@ pub struct MemberReport {
 }
 
 impl<'a> NewMember<'a> {
-    /// Makes the keys and the certificate of a new member. Writes nothing.
+    /// Makes the keys and the certificate of a new member, for a writer of these sources alone. Writes nothing.
     ///
     /// # Errors
     /// If there is or was a member of that name, or `owner` does not open the root key.
-    pub async fn new(vault: &'a Vault, owner: &Opener, name: Name, role: Role) -> Result<Self> {
+    pub async fn new(
+        vault: &'a Vault,
+        owner: &Opener,
+        name: Name,
+        role: Role,
+        sources: Vec<NamePattern>,
+    ) -> Result<Self> {
+        if role != Role::Writer && !sources.is_empty() {
+            return Err(OpsError::Request {
+                what: format!("a {role} makes no snapshots, so it has no sources"),
+                next: "leave --sources out, or add a writer".to_owned(),
+            });
+        }
         if name.as_str() == OWNER {
             return Err(OpsError::Request {
                 what: format!("{OWNER:?} is the name under which the root signs"),
@@ -135,11 +157,11 @@ impl<'a> NewMember<'a> {
             Role::Writer => {
                 let (epoch, envelope) = keys::newest_epoch(vault).await?;
                 let master = epoch.open(owner)?.chunk_id_key;
-                authority.writer(&name, &master, &envelope)?
+                authority.writer(&name, sources.clone(), &master, &envelope)?
             }
             Role::Driller | Role::Auditor | Role::Pruner => authority.witness(&name, role)?,
         };
-        Ok(Self { vault, at, name, role, enrolled, findings: members.findings })
+        Ok(Self { vault, at, name, role, sources, enrolled, findings: members.findings })
     }
 
     /// The member's name.
@@ -171,6 +193,7 @@ impl<'a> NewMember<'a> {
             vault_id: self.vault.descriptor.vault,
             name: self.name.clone(),
             role: self.role,
+            sources: self.sources.clone(),
             certificate,
             locked_until,
         })

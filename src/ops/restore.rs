@@ -215,9 +215,6 @@ fn describe(chosen: &Chosen, now: Time) -> String {
             let earlier = ago(line.created_at.since(previous.created_at));
             let change = size::human(change);
             let _ = write!(text, "; the one before ({}) is {earlier} older: {sign}{change}", previous.id.short());
-            if previous.writer != line.writer {
-                let _ = write!(text, " and by another writer, {}", previous.writer);
-            }
         }
     }
     text

@@ -4,8 +4,13 @@ use serde::Serialize;
 
 use super::{OpsError, Result};
 use crate::{
+    format::header::Claim,
     model::{Finding, Name, SnapshotId, SourceKind, Time},
-    vault::{self, Vault, snapshots::Summary},
+    vault::{
+        self, Vault,
+        snapshots::Summary,
+        standing::{must_be_known, owners},
+    },
 };
 
 /// The shortest prefix of an id that is accepted, in hex digits.
@@ -28,8 +33,15 @@ pub struct SnapshotLine {
     pub created_at: Time,
     /// When the store first had it whole, where the store is a witness.
     pub stored_at: Option<Time>,
-    /// Whether its writer was revoked from a time before it. Then it is never `latest`.
+    /// Whether its writer was revoked from a time before it, or may not write its source. Then it is never `latest`.
     pub suspect: bool,
+    /// Whether its writer's certificate names other sources than its own.
+    pub outside: bool,
+    /// Whether it claims to be of a time that is not yet. Then it is never `latest`.
+    pub future: bool,
+    /// What its writer has to do with its source.
+    #[serde(skip)]
+    pub claim: Claim,
     /// Until when it was locked when it was written, at least.
     pub floor_until: Time,
     /// Until when it is to be kept.
@@ -50,6 +62,9 @@ impl From<&Summary> for SnapshotLine {
             created_at: header.started_at,
             stored_at: found.standing.stored_at,
             suspect: found.standing.suspect,
+            outside: found.standing.outside,
+            future: found.standing.future,
+            claim: found.standing.claim,
             floor_until: header.floor_until,
             expires_at: header.expires_at,
             bytes: header.totals.bytes,
@@ -58,16 +73,24 @@ impl From<&Summary> for SnapshotLine {
 }
 
 /// The snapshots of `source` and `writer` (all of them where none is given), oldest first, and what was found on the
-/// way.
+/// way. Sources in `configured` may have none yet.
 ///
 /// # Errors
-/// If the vault can't be read.
+/// If the vault can't be read, or knows no such name.
 pub async fn list(
     vault: &Vault,
     source: Option<&Name>,
     writer: Option<&Name>,
+    configured: &[Name],
 ) -> Result<(Vec<SnapshotLine>, Vec<Finding>)> {
     let listing = vault::snapshots::list(vault).await?;
+    let headers = || listing.snapshots.iter().map(|found| &found.header);
+    if let Some(source) = source.filter(|source| !configured.contains(source)) {
+        must_be_known("source", source, headers().map(|header| &header.source))?;
+    }
+    if let Some(writer) = writer {
+        must_be_known("writer", writer, headers().map(|header| &header.writer))?;
+    }
     let fits = |line: &SnapshotLine| {
         source.is_none_or(|name| line.source == *name) && writer.is_none_or(|name| line.writer == *name)
     };
@@ -95,6 +118,8 @@ pub enum Wanted {
     Latest {
         /// The source.
         source: Name,
+        /// Whose, if that is said.
+        writer: Option<Name>,
         /// The instant, if not now.
         at: Option<Time>,
     },
@@ -120,7 +145,7 @@ impl Wanted {
     }
 }
 
-/// A chosen snapshot, and the newest one of its source before it.
+/// A chosen snapshot, and the newest one of its writer and source before it.
 #[derive(Debug)]
 pub struct Chosen {
     /// The snapshot.
@@ -137,10 +162,11 @@ pub fn choose(all: Vec<Summary>, wanted: &Wanted) -> Result<Chosen> {
     let lines: Vec<SnapshotLine> = all.iter().map(SnapshotLine::from).collect();
     let at = match wanted {
         Wanted::Id(prefix) => by_prefix(&lines, prefix)?,
-        Wanted::Latest { source, at } => latest(&lines, source, *at)?,
+        Wanted::Latest { source, writer, at } => latest(&lines, source, writer.as_ref(), *at)?,
     };
-    let source = lines.get(at).map(|line| line.source.clone());
-    let previous = lines.iter().take(at).rev().find(|line| Some(&line.source) == source.as_ref()).cloned();
+    let whose = |line: &SnapshotLine| (line.source.clone(), line.writer.clone());
+    let chosen = lines.get(at).map(whose);
+    let previous = lines.iter().take(at).rev().find(|line| Some(whose(line)) == chosen).cloned();
     let snapshot = all.into_iter().nth(at).ok_or(OpsError::Defect("the list of snapshots"))?;
     Ok(Chosen { snapshot, previous })
 }
@@ -158,26 +184,61 @@ fn by_prefix(lines: &[SnapshotLine], prefix: &str) -> Result<usize> {
     Err(OpsError::Ambiguous { prefix: prefix.to_owned(), matches: fits.take(10).collect() })
 }
 
-fn latest(lines: &[SnapshotLine], source: &Name, at: Option<Time>) -> Result<usize> {
+fn latest(lines: &[SnapshotLine], source: &Name, writer: Option<&Name>, at: Option<Time>) -> Result<usize> {
+    if lines.is_empty() {
+        return Err(OpsError::NoSnapshot { what: "the vault holds no snapshot".to_owned() });
+    }
+    must_be_known("source", source, lines.iter().map(|line| &line.source))?;
+    let of_source = || lines.iter().filter(|line| line.source == *source);
+    if let Some(writer) = writer {
+        must_be_known(&format!("source {source} by a writer"), writer, of_source().map(|line| &line.writer))?;
+    }
     // A writer can claim any start. Where the store saw the snapshot come, that is when it was there.
     let there = |line: &SnapshotLine, at: Time| line.created_at.max(line.stored_at.unwrap_or(line.created_at)) <= at;
-    let fits = |line: &SnapshotLine| line.source == *source && at.is_none_or(|at| there(line, at));
-    if let Some(found) = lines.iter().rposition(|line| fits(line) && !line.suspect) {
+    let fits = |line: &SnapshotLine| {
+        line.source == *source
+            && writer.is_none_or(|writer| line.writer == *writer)
+            && at.is_none_or(|at| there(line, at))
+    };
+    let whose = owners(lines.iter().filter(|line| fits(line) && !line.suspect).map(|line| (&line.writer, line.claim)));
+    if whose.len() > 1 {
+        return Err(not_alone(source, &whose));
+    }
+    let is_theirs = |line: &SnapshotLine| whose.contains(&&line.writer);
+    if let Some(found) = lines.iter().rposition(|line| fits(line) && is_theirs(line) && !line.suspect && !line.future) {
         return Ok(found);
     }
-    let mut sources: Vec<&str> = lines.iter().map(|line| line.source.as_str()).collect();
-    sources.sort_unstable();
-    sources.dedup();
-    let oldest = lines.iter().find(|line| line.source == *source).map(|line| line.created_at);
+    let oldest = of_source().map(|line| line.created_at).min();
     let what = match (at, oldest) {
+        _ if lines.iter().any(|line| fits(line) && line.future && !line.suspect) => {
+            format!(
+                "every snapshot of {source} that fits claims to be of a time that is not yet: a clock was wrong, there \
+                 or here. Name one by its id"
+            )
+        }
         _ if lines.iter().any(fits) => {
-            format!("every snapshot of {source} that fits is suspect, since its writer was revoked: name one by its id")
+            format!(
+                "every snapshot of {source} that fits is suspect, since its writer was revoked or may not write \
+                 {source}: name one by its id"
+            )
         }
         (Some(at), Some(oldest)) => format!("{source} has no snapshot of {at} or before; the oldest is of {oldest}"),
-        _ if sources.is_empty() => "the vault holds no snapshot".to_owned(),
-        _ => format!("no snapshot is of a source {source}; the sources are {}", sources.join(", ")),
+        _ => format!("{source} has no snapshot"),
     };
     Err(OpsError::NoSnapshot { what })
+}
+
+/// The error of a source that several writers have, where nothing says whose is meant.
+pub(super) fn not_alone(source: &Name, writers: &[&Name]) -> OpsError {
+    let names: Vec<&str> = writers.iter().map(|name| name.as_str()).collect();
+    let options: Vec<String> = writers.iter().map(|name| format!("--writer {name}")).collect();
+    OpsError::Request {
+        what: format!("{source} is a source of {} writers, {}: each has its own", names.len(), names.join(" and ")),
+        next: format!(
+            "say whose is meant: {}. A writer that is made with `--sources` goes before those without",
+            options.join(" or ")
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -195,6 +256,9 @@ mod tests {
             created_at: time,
             stored_at: None,
             suspect: false,
+            outside: false,
+            future: false,
+            claim: Claim::Open,
             floor_until: time,
             expires_at: time,
             bytes: 0,
@@ -205,25 +269,54 @@ mod tests {
     fn latest_is_the_newest_of_its_source_at_that_time() {
         let lines = [line("a", "x", 10), line("b", "y", 20), line("c", "x", 30), line("d", "y", 40)];
         let x: Name = "x".parse().unwrap();
-        assert_eq!(latest(&lines, &x, None).unwrap(), 2);
-        assert_eq!(latest(&lines, &x, Some(Time::from_unix(30))).unwrap(), 2);
-        assert_eq!(latest(&lines, &x, Some(Time::from_unix(29))).unwrap(), 0);
+        assert_eq!(latest(&lines, &x, None, None).unwrap(), 2);
+        assert_eq!(latest(&lines, &x, None, Some(Time::from_unix(30))).unwrap(), 2);
+        assert_eq!(latest(&lines, &x, None, Some(Time::from_unix(29))).unwrap(), 0);
         let told = |source: &str, at: Option<i64>| {
-            latest(&lines, &source.parse().unwrap(), at.map(Time::from_unix)).unwrap_err().to_string()
+            latest(&lines, &source.parse().unwrap(), None, at.map(Time::from_unix)).unwrap_err().to_string()
         };
         assert!(told("x", Some(9)).contains("1970-01-01T00:00:10Z"));
         assert!(told("z", None).contains("x, y"));
     }
 
     #[test]
-    fn latest_is_never_suspect_and_never_backdated() {
+    fn latest_is_never_suspect_never_backdated_and_never_of_a_time_that_is_not_yet() {
         let x: Name = "x".parse().unwrap();
+        let of = |lines: &[SnapshotLine], at: Option<i64>| latest(lines, &x, None, at.map(Time::from_unix));
         let suspect = SnapshotLine { suspect: true, ..line("b", "x", 20) };
-        assert_eq!(latest(&[line("a", "x", 10), suspect.clone()], &x, None).unwrap(), 0);
-        assert!(latest(&[suspect], &x, None).unwrap_err().to_string().contains("suspect"));
+        assert_eq!(of(&[line("a", "x", 10), suspect.clone()], None).unwrap(), 0);
+        assert!(of(&[suspect], None).unwrap_err().to_string().contains("suspect"));
         let backdated = SnapshotLine { stored_at: Some(Time::from_unix(99)), ..line("b", "x", 20) };
-        assert_eq!(latest(&[line("a", "x", 10), backdated.clone()], &x, Some(Time::from_unix(30))).unwrap(), 0);
-        assert_eq!(latest(&[line("a", "x", 10), backdated], &x, Some(Time::from_unix(99))).unwrap(), 1);
+        assert_eq!(of(&[line("a", "x", 10), backdated.clone()], Some(30)).unwrap(), 0);
+        assert_eq!(of(&[line("a", "x", 10), backdated], Some(99)).unwrap(), 1);
+        let future = SnapshotLine { future: true, ..line("b", "x", 99) };
+        assert_eq!(of(&[line("a", "x", 10), future.clone()], None).unwrap(), 0);
+        assert!(of(&[future], None).unwrap_err().to_string().contains("not yet"));
+    }
+
+    #[test]
+    fn latest_of_two_writers_is_nobodys_unless_it_is_said_whose() {
+        let (x, w, v): (Name, Name, Name) = ("x".parse().unwrap(), "w".parse().unwrap(), "v".parse().unwrap());
+        let other = SnapshotLine { writer: v.clone(), ..line("b", "x", 20) };
+        let both = [line("a", "x", 10), other.clone()];
+        let told = latest(&both, &x, None, None).unwrap_err();
+        assert!(
+            matches!(&told, OpsError::Request { what, next }
+            if what.contains("v and w") && next.contains("--writer v or --writer w")),
+            "{told:?}"
+        );
+        assert_eq!(latest(&both, &x, Some(&w), None).unwrap(), 0);
+        assert_eq!(latest(&both, &x, Some(&v), None).unwrap(), 1);
+        assert_eq!(latest(&both, &x, None, Some(Time::from_unix(15))).unwrap(), 0, "the other was not there");
+        let named = SnapshotLine { claim: Claim::Named, ..line("a", "x", 10) };
+        assert_eq!(latest(&[named, other.clone()], &x, None, None).unwrap(), 0, "the root gave it to one");
+        let revoked = SnapshotLine { claim: Claim::Revoked, ..other.clone() };
+        assert_eq!(latest(&[line("a", "x", 10), revoked], &x, None, None).unwrap(), 0);
+        let future = SnapshotLine { future: true, ..other };
+        assert!(latest(&[line("a", "x", 10), future], &x, None, None).is_err(), "whoever else has one has a claim");
+        assert!(
+            latest(&both, &x, Some(&"u".parse().unwrap()), None).unwrap_err().to_string().contains("there is v, w")
+        );
     }
 
     #[test]

@@ -67,6 +67,10 @@ pub struct VerifyRequest {
     pub sample: Option<Sample>,
     /// How often each source is expected to have a new snapshot.
     pub schedule: BTreeMap<Name, Span>,
+    /// Whose sources that is about, if not everybody's.
+    pub writer: Option<Name>,
+    /// Names of sources that somebody typed: one of which there is no snapshot is a mistake.
+    pub typed: Vec<Name>,
     /// What was seen last time.
     pub checkpoint: Option<Checkpoint>,
     /// Whether forks and revocations are known from now on.
@@ -151,7 +155,8 @@ pub async fn verify(
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
 ) -> Result<(VerifyReport, Vec<Finding>)> {
-    let VerifyRequest { depth, opener, wanted, sample, schedule, checkpoint, acknowledge, evidence, member } = request;
+    let VerifyRequest { depth, opener, wanted, sample, schedule, writer, typed, .. } = request;
+    let VerifyRequest { checkpoint, acknowledge, evidence, member, .. } = request;
     if let Some(Err(why)) = checkpoint.as_ref().map(|checkpoint| checkpoint.belongs_to(vault.descriptor.vault)) {
         return Err(OpsError::Request {
             what: format!("the checkpoint does not belong here: {why}"),
@@ -173,7 +178,7 @@ pub async fn verify(
     let asked_for = sample;
     let key = |of: u32| format!("{}/{of}", depth.as_str());
     let sample = asked_for.map(|asked| asked.part(&key(asked.of()), checkpoint.as_ref()));
-    let asked = audit::VerifyRequest { depth, opener, snapshot, sample, schedule, checkpoint };
+    let asked = audit::VerifyRequest { depth, opener, snapshot, sample, schedule, writer, typed, checkpoint };
     let found = audit::verify(&seen, &asked, Arc::clone(progress), cancel).await;
     let found = found.map_err(|error| match error.kind {
         VaultErrorKind::Cancelled => OpsError::Interrupted,

@@ -30,6 +30,8 @@ pub enum VaultErrorKind {
     NoIdentity,
     /// Nothing in the vault fits what was asked for.
     NoSnapshot,
+    /// A name that nothing in the vault has: mistyped, most likely.
+    Unknown,
     /// The source failed.
     Source,
     /// This host's clock and the store's are too far apart.

@@ -12,6 +12,7 @@ mod open;
 pub mod reader;
 pub mod rebuild;
 pub mod snapshots;
+pub mod standing;
 pub mod upkeep;
 pub mod writer;
 

@@ -12,6 +12,7 @@ use super::{
     Result, Vault, VaultError, VaultErrorKind,
     fetch::{self, Stored},
     members::Members,
+    standing,
 };
 use crate::{
     format::{
@@ -116,6 +117,8 @@ async fn of(vault: &Vault, wanted: impl Fn(&SnapshotId) -> bool, alone: bool) ->
         return Err(error);
     }
     judge::judge(members.as_ref(), &mut snapshots, &mut unread, alone, &mut findings);
+    let now = vault.store.server_time().await?;
+    standing::settle(members.as_ref(), &mut snapshots, now, &mut findings);
     let places = order::places(&snapshots);
     snapshots.sort_by(|a, b| order::order(a, &places).cmp(&order::order(b, &places)));
     Ok(Listing { snapshots, findings: findings.into_vec(), unread, left_out })

@@ -133,3 +133,99 @@ fn a_certificate_that_the_root_did_not_sign_changes_nothing() {
     assert_eq!(sandbox.reader(&LATEST).ok().stdout, b"good");
     sandbox.backup("orders", b"more");
 }
+
+/// Adds a writer of these sources.
+fn add_writer(sandbox: &Sandbox, name: &str, sources: &str) -> Run {
+    let mut command = sandbox.command();
+    command.args(["--vault", &sandbox.url(), "--json", "member", "add", name, "--role", "writer", "--out"]);
+    command.arg(sandbox.path(name)).args(["--sources", sources, "-i"]).arg(sandbox.identity());
+    sandbox.finish(&mut command)
+}
+
+/// How each source stands, by its writer.
+fn stale(document: &Value) -> Vec<(String, bool)> {
+    let text = |line: &Value| (line["writer"].as_str().unwrap_or("nobody").to_owned(), line["stale"] == true);
+    document["result"]["sources"].as_array().unwrap().iter().map(text).collect()
+}
+
+#[test]
+fn a_source_of_two_writers_is_nobodys_unless_it_is_said_whose() {
+    let sandbox = Sandbox::with_vault();
+    add(&sandbox, "db2", "writer").ok();
+    let first = sandbox.backup("orders", b"of the first");
+    let other = run_as(&sandbox, "db2", &["backup", "--name", "orders", "--stdin", "--json"], b"of the second").ok();
+    let other = other.json()["result"]["snapshots"][0]["id"].as_str().unwrap().to_owned();
+
+    sandbox.reader(&LATEST).code(2).says("db2 and writer").says("--writer db2 or --writer writer");
+    let of = |writer: &str| sandbox.reader(&[&LATEST[..], &["--writer", writer]].concat());
+    assert_eq!(of("writer").ok().stdout, b"of the first");
+    assert_eq!(of("db2").ok().says("first of this source").stdout, b"of the second", "another's is no predecessor");
+    of("db3").code(2).says("there is db2, writer");
+    let listed = |args: &[&str]| sandbox.reader(&[&["snapshots", "--json"], args].concat()).ok().json();
+    assert_eq!(listed(&["--writer", "db2"])["result"][0]["id"], other.as_str());
+    assert_eq!(listed(&["--source", "orders"])["result"].as_array().unwrap().len(), 2);
+
+    // Each is judged by itself, and each is drilled.
+    let verify = |args: &[&str]| sandbox.reader(&[&["verify", "--json", "--expect", "orders=24h"], args].concat());
+    assert_eq!(stale(&verify(&[]).ok().json()), [("db2".into(), false), ("writer".into(), false)]);
+    assert_eq!(stale(&verify(&["--writer", "db2"]).ok().json()), [("db2".into(), false)]);
+    sandbox.reader(&["drill", "orders"]).code(2).says("db2 and writer");
+    let drilled = |args: &[&str]| {
+        let document = sandbox.reader(&[&["drill", "--json"], args].concat()).ok().json();
+        let drills = document["result"]["drills"].as_array().unwrap().clone();
+        drills.iter().map(|drill| drill["snapshot"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(drilled(&[]), [other.clone(), first.clone()]);
+    assert_eq!(drilled(&["orders", "--writer", "writer"]), [first]);
+    let history = sandbox.reader(&["drill", "--history", "--json", "--writer", "db2"]).ok().json();
+    assert_eq!(history["result"]["history"].as_array().unwrap().len(), 1, "{history}");
+
+    // Whoever was revoked has no claim any more, and what it wrote is still there by its id.
+    revoke(&sandbox, "db2", "2020-01-01T00:00:00Z");
+    assert_eq!(sandbox.reader(&LATEST).ok().stdout, b"of the first");
+    assert_eq!(sandbox.reader(&["restore", &other, "--to", "-"]).ok().stdout, b"of the second");
+}
+
+#[test]
+fn a_writer_writes_what_its_certificate_names() {
+    let sandbox = Sandbox::with_vault();
+    sandbox.backup("crm", b"of the first");
+    let document = add_writer(&sandbox, "crm1", "crm,code.*").ok().json();
+    assert_eq!(document["result"]["sources"], serde_json::json!(["crm", "code.*"]));
+    let backup = |source: &str| run_as(&sandbox, "crm1", &["backup", "--name", source, "--stdin"], b"of the second");
+    backup("orders").code(2).says("may not make snapshots of orders").says("crm, code.*");
+    assert!(!sandbox.path("vault/snapshots/crm1").exists() && !sandbox.path("vault/packs/crm1").exists());
+    backup("code.a").ok();
+    // Whom the root gave it to goes before who happened to write it.
+    backup("crm").ok();
+    let latest = ["restore", "latest", "--source", "crm", "--to", "-"];
+    assert_eq!(sandbox.reader(&latest).ok().stdout, b"of the second");
+    add_writer(&sandbox, "bad", "Not A Name").code(2);
+    let mut driller = sandbox.command();
+    driller.args(["--vault", &sandbox.url(), "member", "add", "ci", "--role", "driller", "--sources", "crm", "-i"]);
+    sandbox.finish(driller.arg(sandbox.identity()).arg("--out").arg(sandbox.path("ci"))).code(2).says("--sources");
+}
+
+#[test]
+fn a_source_that_never_was_is_a_mistake_and_no_failed_drill() {
+    let sandbox = Sandbox::with_vault();
+    sandbox.reader(&["snapshots", "--source", "orders"]).ok();
+    sandbox.backup("orders", b"x");
+    let evidence = || fs::read_dir(sandbox.path("vault/evidence/owner")).map_or(0, Iterator::count);
+    let before = evidence();
+    for args in [
+        &["drill", "ordres"][..],
+        &["snapshots", "--source", "ordres"],
+        &["restore", "latest", "--source", "ordres", "--to", "-"],
+        &["verify", "--expect", "ordres=1h"],
+        &["verify", "--writer", "ordres"],
+        &["drill", "--writer", "ordres"],
+    ] {
+        sandbox.reader(args).code(2).says("ordres").says("there is ");
+    }
+    assert_eq!(evidence(), before);
+    // What is configured may have no snapshot yet: then it is missed, and not mistyped.
+    sandbox.configure("[[source]]\nname = \"wiki\"\nkind = \"path\"\npath = \"/nowhere\"\n");
+    sandbox.writer(&["snapshots", "--source", "wiki"]).ok();
+    sandbox.writer(&["verify", "--expect", "wiki=1h"]).code(5);
+}

@@ -10,12 +10,14 @@ use strongroom::{
         layout,
     },
     model::{Severity, Span},
+    ops::snapshots::{Wanted, choose},
     store::{ObjectStore, memory::MemoryStore},
     vault::{Vault, snapshots},
 };
 
 use crate::{
     faults::{Fault, FaultyStore, When},
+    house::House,
     store_support::{self, HandClock},
     vault_support::{Made, dump, make, policy, streams},
 };
@@ -191,4 +193,25 @@ async fn g4_a_thousand_forged_headers_make_no_run_slow_and_hide_no_honest_one() 
     let vault = Vault::open(Arc::clone(&made.store), Some(made.id)).await.unwrap();
     let newest = snapshots::list(&vault).await.unwrap().snapshots.pop().unwrap();
     assert_eq!(newest.id, rebuilt.id, "without its memory, too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g4_a_writer_speaks_for_no_source_that_the_root_did_not_give_it() {
+    let house = House::new(policy(), false).await;
+    let state = tempfile::tempdir().unwrap();
+    let first = house.backup(state.path(), b"true").await;
+    let bound = house.writer_of(&["crm", "code.*"]).await;
+    let own = bound.backup(state.path(), "code.a", streams([("a", vec![1; 9])])).await.unwrap();
+    house.clock.pass(Span::days(1));
+    // Its key was stolen: it signs what nobody let it sign.
+    let header = Header { seq: 2, prev: vec![own.id], source: "orders".parse().unwrap(), ..own.header.clone() };
+    let (id, public) = header.seal(&bound.writer.signing_key).unwrap();
+    house.bucket.overwrite(layout::header(&bound.writer.name, 2, &id).as_str(), public.bytes().clone());
+    let listing = snapshots::list(&house.vault().await).await.unwrap();
+    let doubted: Vec<_> = listing.snapshots.iter().filter(|s| s.standing.suspect).map(|s| s.id).collect();
+    assert_eq!(doubted, [id]);
+    let told: Vec<_> = listing.findings.iter().filter(|f| f.code == "writer.outside").collect();
+    assert!(matches!(told[..], [one] if one.object.as_deref() == Some("w2/orders")), "{:?}", listing.findings);
+    let latest = Wanted::Latest { source: "orders".parse().unwrap(), writer: None, at: None };
+    assert_eq!(choose(listing.snapshots, &latest).unwrap().snapshot.id, first.id);
 }

@@ -7,7 +7,12 @@ use strongroom::{
     model::{Cancel, Clock, Silent, SnapshotId, Span, Time},
     ops::snapshots::{Wanted, choose},
     store::{ObjectStore, Payload, local::LocalStore, memory::MemoryStore},
-    vault::{Vault, snapshots, upkeep::renew::renew},
+    vault::{
+        Vault,
+        audit::{Depth, VerifyRequest, verify},
+        snapshots,
+        upkeep::renew::renew,
+    },
 };
 
 use crate::{
@@ -103,7 +108,7 @@ async fn g5_a_header_is_as_old_as_the_store_says() {
         assert!(matches!(told[..], [one] if one.snapshot == Some(id.to_string())), "{code}: {told:?}");
     }
     // Neither is taken for what was there at a time at which it was not.
-    let at = |at| Wanted::Latest { source: "orders".parse().unwrap(), at };
+    let at = |at| Wanted::Latest { source: "orders".parse().unwrap(), writer: None, at };
     let chosen = |wanted| choose(listing.snapshots.clone(), &wanted).unwrap().snapshot.id;
     assert_eq!(chosen(at(None)), third.id);
     assert_eq!(chosen(at(Some(second.header.started_at))), second.id);
@@ -179,5 +184,41 @@ async fn g5_no_header_is_older_than_its_writer_even_where_the_store_is_no_witnes
         let refused: Vec<_> = renewed.findings.iter().filter(|f| f.code == "header.refused").collect();
         assert!(matches!(refused[..], [one] if one.snapshot == Some(early.to_string())), "{:?}", renewed.findings);
         assert!(listing.snapshots.iter().any(|s| s.id == off), "{off}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g5_a_snapshot_of_a_time_that_is_not_yet_is_neither_latest_nor_fresh() {
+    let clock = HandClock::new();
+    let (bucket, folder) = (MemoryStore::new(clock.clone()), tempfile::tempdir().unwrap());
+    let local = LocalStore::create(folder.path().join("vault"), clock.clone()).unwrap();
+    for store in [Arc::new(bucket) as Arc<dyn ObjectStore>, Arc::new(local)] {
+        let made = make(store, clock.clone(), policy()).await;
+        let state = tempfile::tempdir().unwrap();
+        let honest = made.backup(state.path(), "orders", streams([("a", vec![1; 9])])).await.unwrap();
+        let (near, far) = (clock.now() + Span::seconds(290), clock.now() + Span::days(3650));
+        let off = forge(&made, &honest.header, near, near).await;
+        clock.pass(Span::seconds(1));
+        let future = forge(&made, &honest.header, far, far).await;
+        let vault = Vault::open(made.store.clone(), Some(made.id)).await.unwrap();
+        let latest = || async {
+            let listing = snapshots::list(&vault).await.unwrap();
+            let told: Vec<_> = listing.findings.iter().filter(|f| f.code == "header.future").cloned().collect();
+            let wanted = Wanted::Latest { source: "orders".parse().unwrap(), writer: None, at: None };
+            (choose(listing.snapshots, &wanted).unwrap().snapshot.id, told)
+        };
+        let (id, told) = latest().await;
+        assert_eq!(id, off, "clocks may be off by a little");
+        assert!(matches!(&told[..], [one] if one.snapshot == Some(future.to_string())), "{told:?}");
+        // Nothing was backed up since, and no header makes it look otherwise.
+        clock.pass(Span::days(2));
+        let schedule = || [("orders".parse().unwrap(), Span::days(1))].into();
+        let request = VerifyRequest { schedule: schedule(), ..VerifyRequest::new(Depth::Locks) };
+        let report = verify(&vault, &request, Arc::new(Silent), &Cancel::default()).await.unwrap();
+        assert!(report.findings.iter().any(|f| f.code == "source.stale"), "{:?}", report.findings);
+        assert!(report.sources.iter().all(|source| source.stale), "{:?}", report.sources);
+        // Once its time has come, it is a snapshot as any other.
+        clock.pass(Span::days(3650));
+        assert_eq!(latest().await, (future, Vec::new()));
     }
 }

@@ -78,8 +78,14 @@ impl House {
 
     /// A second writer, that an owner added.
     pub async fn second_writer(&self) -> Made {
+        self.writer_of(&[]).await
+    }
+
+    /// The same, of these sources alone.
+    pub async fn writer_of(&self, sources: &[&str]) -> Made {
+        let sources = sources.iter().map(|source| source.parse().unwrap()).collect();
         let vault = Vault::open(Arc::clone(&self.made.store), Some(self.made.id)).await.unwrap();
-        let new = NewMember::new(&vault, &self.made.owner, "w2".parse().unwrap(), Role::Writer).await.unwrap();
+        let new = NewMember::new(&vault, &self.made.owner, "w2".parse().unwrap(), Role::Writer, sources).await.unwrap();
         let writer = Arc::new(writer_key::open(new.key_file()).unwrap());
         new.store().await.unwrap();
         Made { writer, ..self.made.through(Arc::clone(&self.made.store)) }

@@ -86,6 +86,7 @@ impl<'a> Place<'a> {
             by: LockBy::Explicit,
             window,
             writer: "w1".parse().unwrap(),
+            sources: Vec::new(),
         };
         let prepared = Prepared::new(&store, request).await.unwrap();
         write_private(&place.sandbox.path("etc/writer.key"), std::str::from_utf8(&prepared.writer_key).unwrap());

@@ -76,6 +76,7 @@ impl House {
             catalog_recipient: None,
             valid_from: now(),
             revoked_from: None,
+            sources: Vec::new(),
         }
     }
 

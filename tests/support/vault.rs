@@ -115,6 +115,7 @@ fn make_writer(
         catalog_recipient: Some(catalog_recipient.to_string()),
         valid_from: now,
         revoked_from: None,
+        sources: Vec::new(),
     };
     let embedded = Embedded {
         descriptor: descriptor.clone(),

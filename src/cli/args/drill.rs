@@ -10,7 +10,7 @@ use crate::model::{Name, Span};
 /// `drill`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  strongroom drill -i drill.key                            the newest snapshot of every source
+  strongroom drill -i drill.key                            the newest snapshot of every source of every writer
   strongroom drill orders -i drill.key --max-rto 30m --max-rpo 26h --report drill.md --report drill.xml
   strongroom drill orders -i drill.key --postgres 'host=scratch user=drill dbname=postgres'
   strongroom drill --history
@@ -20,6 +20,9 @@ pub struct DrillArgs {
     /// Sources [default: all that have a snapshot]
     #[arg(value_name = "SOURCE", conflicts_with = "snapshot")]
     pub sources: Vec<Name>,
+    /// Whose, where two writers have a source of one name
+    #[arg(long, value_name = "NAME", conflicts_with = "snapshot")]
+    pub writer: Option<Name>,
     /// The identities.
     #[command(flatten)]
     pub identity: IdentityArgs,

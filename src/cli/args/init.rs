@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::model::{Name, Span};
+use crate::model::{Name, NamePattern, Span};
 
 /// How strongly locks are held.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -56,6 +56,9 @@ pub struct InitArgs {
     /// The name of the first writer
     #[arg(long, value_name = "NAME", default_value = "writer")]
     pub writer: Name,
+    /// The sources that the first writer may make snapshots of, such as 'crm,code.*', where * is anything [default: any]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub sources: Vec<NamePattern>,
     /// Make the bucket, with versions, object lock and a default retention of keep and a window of 30 days
     #[arg(long)]
     pub create_bucket: bool,

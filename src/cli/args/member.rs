@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::IdentityArgs;
 use crate::{
     format::certificate::Role,
-    model::{Name, Time},
+    model::{Name, NamePattern, Time},
 };
 
 /// What a member may sign.
@@ -57,6 +57,7 @@ pub enum WriterCommand {
 #[command(after_help = "Examples:
   strongroom member add ci --role driller -i owner.key --out ci --member-credentials file:ci-s3.toml
   strongroom member add vault-host --role pruner -i owner.key --out pruner
+  strongroom member add crm1 --role writer --sources 'crm,code.*' -i owner.key --out crm1
 
 It writes strongroom.toml and NAME.key. The store's own credentials and rights are given in the store.")]
 pub struct MemberAddArgs {
@@ -74,6 +75,10 @@ pub struct AddArgs {
     /// Its name, which nobody in this vault has or had: also the prefix of what it may write
     #[arg(value_name = "NAME")]
     pub name: Name,
+    /// The sources that a writer may make snapshots of, such as 'crm,code.*', where * is anything [default: any]. What it
+    /// signs of others is suspect
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub sources: Vec<NamePattern>,
     /// Where it will get its credentials from, for its configuration. The owner's are never written down
     #[arg(long, alias = "writer-credentials", value_name = "SPEC")]
     pub member_credentials: Option<String>,

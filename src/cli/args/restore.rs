@@ -21,6 +21,9 @@ pub struct RestoreArgs {
     /// With latest: of which source
     #[arg(long, value_name = "NAME")]
     pub source: Option<Name>,
+    /// With latest: whose, where two writers have a source of this name
+    #[arg(long, value_name = "NAME")]
+    pub writer: Option<Name>,
     /// With latest: the newest that is not younger than this, such as 2026-11-22T06:00:00Z
     #[arg(long, value_name = "TIME")]
     pub at: Option<Time>,

@@ -52,9 +52,12 @@ pub struct VerifyArgs {
     #[arg(long, requires = "checkpoint")]
     pub acknowledge: bool,
     /// How often a source must have a new snapshot, such as orders=24h. Otherwise `every` of its [[source]] says, or its
-    /// own past. May be given more than once
+    /// own past. Each writer of a source of this name is judged by itself. May be given more than once
     #[arg(long, value_name = "SOURCE=SPAN", value_parser = expected)]
     pub expect: Vec<(Name, Span)>,
+    /// Judge the age of this writer's snapshots alone
+    #[arg(long, value_name = "NAME", conflicts_with = "snapshot")]
+    pub writer: Option<Name>,
     /// Write a report: .html, .md, .xml (`JUnit`) or .json. May be given more than once
     #[arg(long, value_name = "FILE")]
     pub report: Vec<PathBuf>,

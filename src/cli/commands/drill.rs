@@ -37,7 +37,7 @@ pub(super) async fn run(context: &Context, args: DrillArgs) -> Result<Done, CliE
     if args.history {
         let identities = identity::load(&args.identity.identity, &real_env)?;
         let vault = open(&settings, identities.as_ref()).await?;
-        let (lines, findings) = ops::drill::history(&vault, &args.sources).await?;
+        let (lines, findings) = ops::drill::history(&vault, &args.sources, args.writer.as_ref()).await?;
         context.found(findings);
         return Ok((Output::Drills(lines), None));
     }
@@ -52,6 +52,8 @@ pub(super) async fn run(context: &Context, args: DrillArgs) -> Result<Done, CliE
     let configured = settings.config.iter().flat_map(|config| &config.sources);
     let request = DrillRequest {
         sources: args.sources,
+        writer: args.writer,
+        configured: settings.sources(),
         snapshot: wanted,
         checks: configured.map(|source| (source.name.clone(), source.checks.clone())).collect(),
         servers,

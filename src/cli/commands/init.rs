@@ -64,6 +64,7 @@ pub(super) async fn run(context: &Context, args: InitArgs) -> Result<Done, CliEr
         },
         window: LockPolicy::DEFAULT_WINDOW,
         writer: args.writer,
+        sources: args.sources,
     };
     // Before there is a bucket that nobody wants.
     request.policy()?;

@@ -40,7 +40,7 @@ async fn add(context: &Context, args: MemberAddArgs) -> Result<Done, CliError> {
     let identities = identities(&add.identity)?;
     let vault = open(&settings, Some(&identities)).await?;
     context.found(vault.findings.clone());
-    let new = NewMember::new(&vault, &identities.opener, add.name, role.into()).await?;
+    let new = NewMember::new(&vault, &identities.opener, add.name, role.into(), add.sources).await?;
     context.found(new.findings.clone());
     let files = outdir::member_files(&vault, &new, access.as_ref());
     let mut staged = Staged::write(&out, &files)?;

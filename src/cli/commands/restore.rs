@@ -51,11 +51,11 @@ fn wanted(args: &RestoreArgs) -> Result<Wanted, CliError> {
         let source = args.source.clone().ok_or_else(|| {
             CliError::usage("`latest` needs --source NAME", "`strongroom snapshots` lists the sources")
         })?;
-        return Ok(Wanted::Latest { source, at: args.at });
+        return Ok(Wanted::Latest { source, writer: args.writer.clone(), at: args.at });
     }
-    if args.source.is_some() || args.at.is_some() {
+    if args.source.is_some() || args.writer.is_some() || args.at.is_some() {
         let hint = "give `latest --source NAME`, or an id alone: it names one snapshot already";
-        return Err(CliError::usage("--source and --at go with `latest`", hint));
+        return Err(CliError::usage("--source, --writer and --at go with `latest`", hint));
     }
     Ok(Wanted::id(&args.snapshot)?)
 }

@@ -16,7 +16,8 @@ pub(super) async fn run(context: &Context, args: SnapshotsArgs) -> Result<Done, 
     let settings = Settings::new(&context.global, &real_env)?;
     let vault = open(&settings, None).await?;
     context.found(vault.findings.clone());
-    let (lines, findings) = ops::snapshots::list(&vault, args.source.as_ref(), args.writer.as_ref()).await?;
+    let (source, writer) = (args.source.as_ref(), args.writer.as_ref());
+    let (lines, findings) = ops::snapshots::list(&vault, source, writer, &settings.sources()).await?;
     context.found(findings);
     Ok((Output::Snapshots(lines), None))
 }

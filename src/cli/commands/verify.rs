@@ -54,6 +54,8 @@ pub(super) async fn run(context: &Context, args: VerifyArgs) -> Result<Done, Cli
         wanted,
         sample: args.sample,
         schedule: schedule(&settings, &args),
+        writer: args.writer.clone(),
+        typed: typed(&settings, &args),
         checkpoint: before,
         acknowledge: args.acknowledge,
         evidence: args.evidence,
@@ -101,6 +103,12 @@ fn checkpoint(path: &Path) -> Result<Option<Checkpoint>, CliError> {
         let what = format!("{} is no checkpoint: {error}", path.display());
         CliError::usage(what, "give --checkpoint a file that `verify` wrote, or one that is not there yet")
     })
+}
+
+/// Names that were typed and that no configuration has.
+fn typed(settings: &Settings, args: &VerifyArgs) -> Vec<Name> {
+    let configured = settings.sources();
+    args.expect.iter().map(|(name, _)| name.clone()).filter(|name| !configured.contains(name)).collect()
 }
 
 /// How often sources are expected, as options say, else the configuration.

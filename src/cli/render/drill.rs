@@ -20,7 +20,8 @@ pub(super) fn text(report: &DrillReport) -> String {
 fn one(drill: &Drill) -> String {
     let mut text = format!("{}: {}", drill.source, if drill.passed { "passed" } else { "FAILED" });
     if let Some(id) = &drill.snapshot {
-        let _ = write!(text, ", snapshot {}, {}", id.short(), size::human(drill.bytes));
+        let by = drill.writer.as_ref().map(|writer| format!(" by {writer}")).unwrap_or_default();
+        let _ = write!(text, ", snapshot {}{by}, {}", id.short(), size::human(drill.bytes));
     }
     if !drill.engine.is_empty() {
         let _ = write!(text, " into {}", drill.engine);
@@ -64,7 +65,17 @@ fn line(check: &Check) -> String {
 pub(super) fn history(lines: &[HistoryLine]) -> String {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(["when", "source", "result", "recovery", "age of data", "checks", "engine", "signed by"]);
+    table.set_header([
+        "when",
+        "source",
+        "writer",
+        "result",
+        "recovery",
+        "age of data",
+        "checks",
+        "engine",
+        "signed by",
+    ]);
     for line in lines {
         let seconds = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |s| format!("{s:.1} s"));
         let result = match (line.passed, line.suspect) {
@@ -76,6 +87,7 @@ pub(super) fn history(lines: &[HistoryLine]) -> String {
         table.add_row([
             line.at.to_string(),
             line.source.clone(),
+            line.writer.clone().unwrap_or_default(),
             result.to_owned(),
             seconds(line.rto_s),
             seconds(line.rpo_s),

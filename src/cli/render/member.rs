@@ -7,6 +7,7 @@ use crate::{
     cli::outdir,
     format::certificate::Role,
     ops::member::{MemberReport, RevokeReport},
+    vault::standing::names,
 };
 
 /// `member add`, for people.
@@ -15,6 +16,9 @@ pub(super) fn added(report: &MemberReport, files: &[PathBuf]) -> String {
         "{} {} belongs to vault {}; its certificate can't be deleted before {}\nwrote\n",
         report.role, report.name, report.vault_id, report.locked_until
     );
+    if report.role == Role::Writer {
+        let _ = writeln!(text, "it may make snapshots of {}", names(&report.sources));
+    }
     for file in files {
         let what = match (file.file_name().and_then(|name| name.to_str()), report.role) {
             (Some(outdir::CONFIG), _) => "its configuration",

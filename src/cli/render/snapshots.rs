@@ -7,6 +7,16 @@ use crate::{model::size, ops::snapshots::SnapshotLine};
 /// The column of sizes.
 const SIZE: usize = 4;
 
+/// Why it is never the latest.
+fn doubt(line: &SnapshotLine) -> &'static str {
+    match (line.outside, line.suspect, line.future) {
+        (true, ..) => " (not its source: suspect)",
+        (_, true, _) => " (revoked: suspect)",
+        (.., true) => " (not yet: a clock was wrong)",
+        _ => "",
+    }
+}
+
 /// For people.
 pub(super) fn text(lines: &[SnapshotLine]) -> String {
     if lines.is_empty() {
@@ -23,7 +33,7 @@ pub(super) fn text(lines: &[SnapshotLine]) -> String {
             line.created_at.to_string(),
             size::human(line.bytes),
             line.floor_until.to_string(),
-            format!("{}{}", line.writer, if line.suspect { " (revoked: suspect)" } else { "" }),
+            format!("{}{}", line.writer, doubt(line)),
         ]);
     }
     for (at, column) in table.column_iter_mut().enumerate() {

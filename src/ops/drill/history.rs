@@ -17,6 +17,8 @@ pub struct HistoryLine {
     pub at: Time,
     /// Of which source.
     pub source: String,
+    /// Whose snapshot it was.
+    pub writer: Option<String>,
     /// Of which snapshot.
     pub snapshot: Option<String>,
     /// What it was loaded into.
@@ -37,11 +39,15 @@ pub struct HistoryLine {
     pub evidence: String,
 }
 
-/// The drills of `sources` (of all where none is given), oldest first, and what was found on the way.
+/// The drills of `sources` and `writer` (of all where none is given), oldest first, and what was found on the way.
 ///
 /// # Errors
 /// If the evidence can't be read.
-pub async fn history(vault: &Vault, sources: &[Name]) -> Result<(Vec<HistoryLine>, Vec<Finding>)> {
+pub async fn history(
+    vault: &Vault,
+    sources: &[Name],
+    writer: Option<&Name>,
+) -> Result<(Vec<HistoryLine>, Vec<Finding>)> {
     let (signed, findings) = evidence::list(vault, None).await?;
     let drills = signed.into_iter().filter(|signed| signed.evidence.kind == EvidenceKind::Drill);
     let lines = drills.map(|signed| {
@@ -52,6 +58,7 @@ pub async fn history(vault: &Vault, sources: &[Name]) -> Result<(Vec<HistoryLine
         HistoryLine {
             at: signed.evidence.at,
             source: text("source").unwrap_or_default(),
+            writer: text("writer"),
             snapshot: text("snapshot"),
             engine: text("engine"),
             passed: result.get("passed").and_then(Value::as_bool) == Some(true),
@@ -63,6 +70,9 @@ pub async fn history(vault: &Vault, sources: &[Name]) -> Result<(Vec<HistoryLine
             evidence: signed.key.to_string(),
         }
     });
-    let wanted = |line: &HistoryLine| sources.is_empty() || sources.iter().any(|name| name.as_str() == line.source);
+    let wanted = |line: &HistoryLine| {
+        (sources.is_empty() || sources.iter().any(|name| name.as_str() == line.source))
+            && writer.is_none_or(|name| line.writer.as_deref() == Some(name.as_str()))
+    };
     Ok((lines.filter(wanted).collect(), findings))
 }

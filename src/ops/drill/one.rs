@@ -19,7 +19,7 @@ use crate::{
         restore::{self, Plan},
     },
     source::scratch::Scratch,
-    vault::{Vault, reader::Snapshot},
+    vault::{Vault, reader::Snapshot, standing::AHEAD},
 };
 
 /// How often an engine that works is asked to stop.
@@ -49,7 +49,8 @@ pub(super) async fn run(place: &Place<'_>, header: VerifiedHeader, now: Time, dr
     drill.kind = Some(known.kind);
     drill.writer = Some(known.writer.clone());
     drill.created_at = Some(known.started_at);
-    drill.rpo_s = Some(now.since(known.started_at).as_seconds());
+    // What is of a time that is not yet has no age.
+    drill.rpo_s = (known.started_at <= now + AHEAD).then(|| now.since(known.started_at).as_seconds());
     // What is in it is gone when this ends, and after a kill with the next.
     let scratch = match Scratch::new() {
         Ok(scratch) => scratch,

@@ -32,6 +32,7 @@ async fn made() -> (Vault, Opener, Vec<u8>) {
         by: LockBy::Explicit,
         window: LockPolicy::DEFAULT_WINDOW,
         writer: "db1".parse().unwrap(),
+        sources: Vec::new(),
     };
     let prepared = Prepared::new(&store, request).await.unwrap();
     let key = prepared.writer_key.to_vec();
@@ -44,7 +45,7 @@ async fn made() -> (Vault, Opener, Vec<u8>) {
 }
 
 async fn add(vault: &Vault, owner: &Opener, name: &str, role: Role) -> Vec<u8> {
-    let member = NewMember::new(vault, owner, name.parse().unwrap(), role).await.unwrap();
+    let member = NewMember::new(vault, owner, name.parse().unwrap(), role, Vec::new()).await.unwrap();
     member.store().await.unwrap();
     member.key_file().to_vec()
 }

@@ -17,7 +17,7 @@ use crate::{
 /// The version of the file.
 const FORMAT: &str = "1";
 /// Findings that stay warnings until somebody says that he knows.
-const TO_ACKNOWLEDGE: [&str; 4] = ["chain.fork", "chain.order", "suspect.hollow", "writer.revoked"];
+const TO_ACKNOWLEDGE: [&str; 5] = ["chain.fork", "chain.order", "suspect.hollow", "writer.outside", "writer.revoked"];
 
 /// The end of a writer's chain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -3,13 +3,14 @@
 //! What is expected is told, or learned from the source's own past: the middle one of its last intervals. What was learned
 //! is a warning only, since a schedule may have been changed; what was told and is not kept is a weakness.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::{
+    format::header::Claim,
     model::{Finding, Name, Severity, Span, Time},
-    vault::snapshots::Summary,
+    vault::{snapshots::Summary, standing::owners},
 };
 
 /// How many intervals are looked at.
@@ -22,7 +23,9 @@ const ENOUGH: usize = 3;
 pub struct Freshness {
     /// The source.
     pub source: Name,
-    /// When its newest snapshot was taken that is not suspect.
+    /// Whose it is; nobody's if there is no snapshot of it.
+    pub writer: Option<Name>,
+    /// When its newest snapshot was taken that is neither suspect nor of a time that is not yet.
     pub newest: Option<Time>,
     /// How often a snapshot is expected.
     pub every: Option<Span>,
@@ -32,20 +35,40 @@ pub struct Freshness {
     pub stale: bool,
 }
 
-/// Holds the newest snapshot of each source against what is expected; `told` may name sources that have none.
-pub(super) fn check(all: &[Summary], told: &BTreeMap<Name, Span>, now: Time) -> (Vec<Freshness>, Vec<Finding>) {
-    let mut times: BTreeMap<&Name, Vec<Time>> = told.keys().map(|name| (name, Vec::new())).collect();
-    for snapshot in all.iter().filter(|s| !s.standing.suspect) {
+/// Holds the newest snapshot of each source against what is expected, for each writer to whom it belongs, or for `writer`
+/// alone; `told` may name sources that have none.
+pub(super) fn check(
+    all: &[Summary],
+    told: &BTreeMap<Name, Span>,
+    writer: Option<&Name>,
+    now: Time,
+) -> (Vec<Freshness>, Vec<Finding>) {
+    let mut claims: BTreeMap<&Name, Vec<(&Name, Claim)>> = told.keys().map(|source| (source, Vec::new())).collect();
+    let mut times: BTreeMap<(&Name, &Name), Vec<Time>> = BTreeMap::new();
+    let meant = |s: &&Summary| !s.standing.suspect && writer.is_none_or(|name| s.header.writer == *name);
+    for snapshot in all.iter().filter(meant) {
+        let (header, standing) = (&snapshot.header, snapshot.standing);
+        claims.entry(&header.source).or_default().push((&header.writer, standing.claim));
         // The store's time cannot be backdated, and the run's start is the instant of the data.
-        let at = snapshot.header.started_at.min(snapshot.standing.since.unwrap_or(snapshot.header.started_at));
-        times.entry(&snapshot.header.source).or_default().push(at);
+        let at = header.started_at.min(standing.since.unwrap_or(header.started_at));
+        times.entry((&header.source, &header.writer)).or_default().extend((!standing.future).then_some(at));
     }
     let (mut sources, mut findings) = (Vec::new(), Vec::new());
-    for (source, mut times) in times {
-        times.sort_unstable();
-        let one = judge(source, &times, told.get(source).copied(), now);
+    let mut add = |source: &Name, writer: Option<&Name>, times: &[Time]| {
+        let one = Freshness { writer: writer.cloned(), ..judge(source, times, told.get(source).copied(), now) };
         findings.extend(finding(&one, now));
         sources.push(one);
+    };
+    for (source, claims) in claims {
+        let owners: BTreeSet<&Name> = owners(claims.into_iter()).into_iter().collect();
+        if owners.is_empty() {
+            add(source, None, &[]);
+        }
+        for owner in owners {
+            let times = times.entry((source, owner)).or_default();
+            times.sort_unstable();
+            add(source, Some(owner), times);
+        }
     }
     (sources, findings)
 }
@@ -55,7 +78,7 @@ fn judge(source: &Name, times: &[Time], told: Option<Span>, now: Time) -> Freshn
     let every = told.or_else(|| learned(times));
     let age = newest.map(|at| now.since(at).as_seconds());
     let stale = match (age, every) {
-        (None, _) => true,
+        (None, _) => told.is_some(),
         (Some(_), None) => false,
         // Half an interval of grace where it was told, and one and a half where it was only learned.
         (Some(age), Some(every)) => {
@@ -63,7 +86,7 @@ fn judge(source: &Name, times: &[Time], told: Option<Span>, now: Time) -> Freshn
             age > if told.is_some() { every + every / 2 } else { every * 5 / 2 }
         }
     };
-    Freshness { source: source.clone(), newest, every, told: told.is_some(), stale }
+    Freshness { source: source.clone(), writer: None, newest, every, told: told.is_some(), stale }
 }
 
 /// The middle one of the last intervals.
@@ -80,15 +103,18 @@ fn finding(one: &Freshness, now: Time) -> Option<Finding> {
         return None;
     }
     let source = &one.source;
+    let by = one.writer.as_ref().map(|writer| format!(" by writer {writer}")).unwrap_or_default();
     let Some(newest) = one.newest else {
-        let what = format!("source {source} is expected here, and has no snapshot that is not suspect");
+        let what = format!(
+            "source {source} is expected here, and has no snapshot{by} that is neither suspect nor of a time that is not yet"
+        );
         return Some(Finding::new(Severity::Weak, "source.absent", what).on(source));
     };
     let (age, every) = (now.since(newest), one.every.unwrap_or(Span::ZERO));
     let hours = |span: Span| format!("{} h", span.as_seconds() / 3600);
     let expected = if one.told { "every" } else { "so far about every" };
     let what = format!(
-        "the newest snapshot of {source} is {} old, and one is expected {expected} {}",
+        "the newest snapshot of {source}{by} is {} old, and one is expected {expected} {}",
         hours(age),
         if every.as_seconds() % 3600 == 0 { every.to_string() } else { hours(every) }
     );

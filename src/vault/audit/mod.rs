@@ -21,6 +21,7 @@ use super::{
     evidence::Signed,
     reader::PagesAhead,
     snapshots::{self, Summary},
+    standing,
 };
 use crate::{
     codec::seal::Opener,
@@ -71,6 +72,10 @@ pub struct VerifyRequest {
     pub sample: Option<(u32, u32)>,
     /// How often each source is expected to have a new snapshot; of others it is learned.
     pub schedule: BTreeMap<Name, Span>,
+    /// Whose sources the schedule is about, if not everybody's.
+    pub writer: Option<Name>,
+    /// Names of sources that somebody typed: one of which there is no snapshot is a mistake.
+    pub typed: Vec<Name>,
     /// What was seen last time. It must belong to this vault.
     pub checkpoint: Option<Checkpoint>,
 }
@@ -79,8 +84,8 @@ impl VerifyRequest {
     /// Everything, so deep, without an identity and without memory.
     #[must_use]
     pub fn new(depth: Depth) -> Self {
-        let schedule = BTreeMap::new();
-        Self { depth, opener: None, snapshot: None, sample: None, schedule, checkpoint: None }
+        let (schedule, typed) = (BTreeMap::new(), Vec::new());
+        Self { depth, opener: None, snapshot: None, sample: None, schedule, writer: None, typed, checkpoint: None }
     }
 }
 
@@ -166,6 +171,7 @@ pub async fn verify(
     findings.extend(vault.findings.iter().cloned().chain(listing.findings));
     let all = listing.snapshots;
     let whole = request.snapshot.is_none();
+    known(&all, request)?;
     // Asked for one snapshot, what others say of themselves is not its fault. Asked for all, suspect ones say nothing.
     let meant = |finding: &Finding| request.snapshot.is_none_or(|id| finding.snapshot == Some(id.to_string()));
     let heard = all.iter().filter(|s| !(whole && s.standing.suspect));
@@ -189,7 +195,7 @@ pub async fn verify(
     }
     progress.phase("reading locks", None);
     let weakest = objects::locks(vault, &mut inventory, now, cancel, &mut findings).await?;
-    let (sources, stale) = freshness::check(&all, &request.schedule, now);
+    let (sources, stale) = freshness::check(&all, &request.schedule, request.writer.as_ref(), now);
     findings.extend(stale.into_iter().filter(|_| whole));
     if let Some(before) = &request.checkpoint {
         findings.extend(before.compare(&all, &inventory, now).into_iter().filter(|_| whole));
@@ -244,6 +250,18 @@ async fn needed(
             }
         }
     }
+}
+
+/// Fails if a name that was typed is none that the vault knows.
+fn known(all: &[Summary], request: &VerifyRequest) -> Result<()> {
+    for source in &request.typed {
+        standing::must_be_known("source", source, all.iter().map(|s| &s.header.source))?;
+    }
+    let writer = request
+        .writer
+        .iter()
+        .try_for_each(|writer| standing::must_be_known("writer", writer, all.iter().map(|s| &s.header.writer)));
+    writer
 }
 
 /// The snapshots that are to be verified, oldest first: the one that is asked for, or all that are not suspect.

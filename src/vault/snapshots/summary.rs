@@ -12,7 +12,7 @@ use crate::{
         layout,
     },
     model::{Hash, Key, Name, SnapshotId, SourceKind, Time},
-    vault::{Result, Vault, VaultError, VaultErrorKind, fetch},
+    vault::{Result, Vault, VaultError, VaultErrorKind, fetch, standing},
 };
 
 /// Headers of at most so many stored bytes may be kept whole. Those of an ordinary run have less.
@@ -93,7 +93,7 @@ impl Summary {
             },
             certified_from: found.certificate.valid_from,
             epoch: hash::hash(found.epoch.sealed.as_bytes()),
-            standing: found.standing,
+            standing: standing::certified(&found.certificate, &header.source, found.standing),
             bytes,
             whole: None,
         }

@@ -172,7 +172,7 @@ impl Work<'_> {
         let mut over = Vec::new();
         for snapshot in snapshots.iter().rev() {
             let header = &snapshot.header;
-            let honest = !snapshot.standing.suspect;
+            let honest = !snapshot.standing.suspect && !snapshot.standing.future;
             // Headers that no honest run makes are counted apart, so that they take no place of those that one did.
             let sound = wrong(snapshot, &by_id).is_none();
             let place = newest.entry((&header.writer, &header.source, sound)).or_default();

@@ -21,6 +21,12 @@ pub(super) fn longest(vault: &Vault, snapshot: &Summary) -> Time {
 /// What is wrong with a header that the writer's key did sign.
 pub(super) fn wrong(snapshot: &Summary, by_id: &ById<'_>) -> Option<String> {
     let header = &snapshot.header;
+    if snapshot.standing.outside {
+        return Some(format!("its writer's certificate does not let it write source {}", header.source));
+    }
+    if snapshot.standing.future {
+        return Some(format!("it claims to be of {}, which is not yet", header.started_at));
+    }
     if snapshot.standing.suspect {
         return Some("its writer was revoked from a time before it".to_owned());
     }
