@@ -4,6 +4,8 @@ pub mod chunker;
 pub mod compress;
 mod error;
 mod gear;
+pub mod git_object;
+pub mod git_pack;
 pub mod hash;
 pub mod seal;
 mod secret;
