@@ -116,7 +116,7 @@ fn ad_hoc(name: Name, args: BackupArgs, state: &Path) -> Result<Job, CliError> {
     } else if let Some(path) = path {
         Box::new(PathSource::new(path))
     } else if let Some(place) = args_git {
-        git::one(&name, &place, false, state)
+        git::one(&name, place.as_ref(), false, allow_empty, state)
     } else if let Some(dsn) = postgres {
         let hint = "it is `service=NAME`, `host=… user=… dbname=…` or a postgresql:// URL, as psql takes it";
         let info = dsn.parse().map_err(|e| CliError::usage(format!("--postgres: {e}"), hint))?;

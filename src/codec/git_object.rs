@@ -1,8 +1,8 @@
 //! Git's objects: their names, which are hashes of what they hold, and the zlib streams that they are kept in.
 
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Read};
 
-use flate2::{Compression, FlushDecompress, write::ZlibEncoder};
+use flate2::FlushDecompress;
 use sha1::Digest as _;
 
 /// How a repository names its objects.
@@ -31,15 +31,6 @@ impl GitHash {
             Self::Sha1 => GitHasher::Sha1(sha1::Sha1::new()),
             Self::Sha256 => GitHasher::Sha256(ring::digest::Context::new(&ring::digest::SHA256)),
         }
-    }
-
-    /// The name of an object of this type (`blob`, `tree`, …) with this content.
-    #[must_use]
-    pub fn name_of(self, kind: &str, content: &[u8]) -> Vec<u8> {
-        let mut hasher = self.begin();
-        hasher.update(format!("{kind} {}\0", content.len()).as_bytes());
-        hasher.update(content);
-        hasher.finish()
     }
 }
 
@@ -93,11 +84,11 @@ impl Inflater {
         Self { zlib: flate2::Decompress::new(true), left: size }
     }
 
-    /// Takes what it can of `input`, and hands on what comes out.
+    /// Takes what it can of `input`. What comes out is only counted.
     ///
     /// # Errors
     /// If that is no zlib stream, its checksum does not match, or it is longer or shorter than was told.
-    pub fn feed(&mut self, input: &[u8], out: &mut impl FnMut(&[u8])) -> Result<Inflated, String> {
+    pub fn feed(&mut self, input: &[u8]) -> Result<Inflated, String> {
         let mut buffer = [0; 16 << 10];
         let mut taken = 0;
         loop {
@@ -108,7 +99,6 @@ impl Inflater {
             let moved = usize::try_from(self.zlib.total_in() - had_in).unwrap_or(usize::MAX);
             let made = self.zlib.total_out() - had_out;
             taken = taken.saturating_add(moved);
-            out(buffer.get(..usize::try_from(made).unwrap_or_default()).unwrap_or_default());
             self.left = self.left.checked_sub(made).ok_or("it is longer than it says")?;
             match status {
                 flate2::Status::StreamEnd if self.left > 0 => return Err("it is shorter than it says".to_owned()),
@@ -179,35 +169,34 @@ pub fn loose_name(hash: GitHash, file: impl Read) -> io::Result<Vec<u8>> {
     Ok(hasher.finish())
 }
 
-/// A loose object, as git keeps it in a file.
-///
-/// # Errors
-/// None that memory does not give.
-pub fn deflate_loose(kind: &str, content: &[u8]) -> io::Result<Vec<u8>> {
-    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
-    zlib.write_all(format!("{kind} {}\0", content.len()).as_bytes())?;
-    zlib.write_all(content)?;
-    zlib.finish()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, write::ZlibEncoder};
+
     use super::*;
+
+    fn loose(kind: &str, content: &[u8]) -> Vec<u8> {
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+        zlib.write_all(format!("{kind} {}\0", content.len()).as_bytes()).unwrap();
+        zlib.write_all(content).unwrap();
+        zlib.finish().unwrap()
+    }
 
     #[test]
     fn a_loose_object_has_the_name_that_git_gives_it() {
         // What `printf hello | git hash-object --stdin` gives.
         let name = "b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0";
-        let file = deflate_loose("blob", b"hello").unwrap();
+        let file = loose("blob", b"hello");
         assert_eq!(hex::encode(loose_name(GitHash::Sha1, &file[..]).unwrap()), name);
-        assert_eq!(hex::encode(GitHash::Sha1.name_of("blob", b"hello")), name);
-        let long = deflate_loose("blob", &vec![7; 1 << 20]).unwrap();
+        let long = loose("blob", &vec![7; 1 << 20]);
         assert_eq!(loose_name(GitHash::Sha256, &long[..]).unwrap().len(), 32);
     }
 
     #[test]
     fn no_flipped_byte_of_a_loose_object_goes_unseen() {
-        let good = deflate_loose("tree", b"100644 a\0abcdefghijklmnopqrst").unwrap();
+        let good = loose("tree", b"100644 a\0abcdefghijklmnopqrst");
         let name = loose_name(GitHash::Sha1, &good[..]).unwrap();
         for at in 0..good.len() {
             let mut bad = good.clone();

@@ -13,6 +13,7 @@ mod left_out;
 mod lfs;
 mod mirror;
 mod packs;
+mod prove;
 mod reading;
 mod refs;
 mod repo;
@@ -57,6 +58,7 @@ const TRIES: usize = 3;
 pub struct GitSource {
     place: Place,
     reflogs: bool,
+    empty: bool,
 }
 
 enum Place {
@@ -70,19 +72,25 @@ impl GitSource {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path: PathBuf = path.into();
         let plain = path.to_str().and_then(|p| p.strip_prefix("file://")).map(PathBuf::from);
-        Self { place: Place::Here(plain.unwrap_or(path)), reflogs: false }
+        Self { place: Place::Here(plain.unwrap_or(path)), reflogs: false, empty: false }
     }
 
     /// Reads the repository behind a URL.
     #[must_use]
     pub fn remote(remote: Remote) -> Self {
-        Self { place: Place::There(remote), reflogs: false }
+        Self { place: Place::There(remote), reflogs: false, empty: false }
     }
 
     /// The same, with the logs of all refs and what only they name.
     #[must_use]
     pub fn with_reflogs(self, reflogs: bool) -> Self {
         Self { reflogs, ..self }
+    }
+
+    /// The same; with `empty`, that all refs are gone which the last snapshot had is no reason to fail.
+    #[must_use]
+    pub fn with_empty(self, empty: bool) -> Self {
+        Self { empty, ..self }
     }
 }
 
@@ -153,7 +161,7 @@ impl GitSource {
             return Err(repo.error("has refs that name objects in another format than the repository's"));
         }
         let anchoring = Anchoring::start(scratch.path(), &repo.objects(), details.oids())?;
-        let (note, rest) = plan(repo, scratch.path(), before, &mut details, &mut warnings)?;
+        let (note, rest) = plan((repo, self.empty), scratch.path(), before, &mut details, &mut warnings)?;
         let speaks_of_lfs = left_out::warn(repo, scratch.path(), &details, &settings, &mut warnings)?;
         let known = before.zip(note.as_ref()).map(|(before, note)| (before, &note.lfs));
         let lfs = Lfs::of(repo, scratch.path(), speaks_of_lfs, known)?;
@@ -164,7 +172,7 @@ impl GitSource {
 
 /// Decides what this run has to read, and writes down what became of the refs since the last one.
 fn plan(
-    repo: &Repo,
+    (repo, empty): (&Repo, bool),
     scratch: &Path,
     before: Option<&Before>,
     details: &mut GitDetails,
@@ -176,6 +184,14 @@ fn plan(
         return Ok((None, whole(repo, scratch, details)?));
     };
     let changes = changes::between(scratch, &objects, &note.details.refs, &details.refs)?;
+    if !empty && details.refs.is_empty() && !note.details.refs.is_empty() {
+        return Err(repo.error(format!(
+            "has no ref any more, and had {} in the last snapshot, which looks like a repository that was emptied or made \
+             anew. If that is meant, run the backup once with `--allow-empty`; the earlier snapshots hold what it had",
+            note.details.refs.len()
+        )));
+    }
+    changes::warn(repo, &changes, warnings);
     details.since = Some(Since { snapshot: before.snapshot, changes });
     let covered: HashSet<Oid> = note.covered().into_iter().cloned().collect();
     let there: HashSet<Oid> = segments::existing(scratch, &objects, covered.iter())?.into_iter().cloned().collect();
@@ -204,7 +220,7 @@ fn plan(
     let packing = if wanted.is_empty() {
         None
     } else {
-        segments::start_packing(scratch, &objects).map_err(|e| walk::incomplete(repo, &e))?
+        segments::start_packing(scratch, &objects, details.format).map_err(|e| walk::incomplete(repo, &e))?
     };
     Ok((Some(note), packing.map_or(Rest::Lfs, Rest::New)))
 }
@@ -214,7 +230,8 @@ fn whole(repo: &Repo, scratch: &Path, details: &GitDetails) -> Result<Rest> {
     let (packs, loose) = packs::hold(repo, details.format)?.split();
     segments::write_revisions(scratch, &details.oids().collect::<Vec<_>>(), &[])?;
     let walking = Walking::start(repo, scratch, details, loose)?;
-    Ok(Rest::Whole { packs: packs.into_iter(), walking })
+    let inflate = packs.iter().map(|pack| pack.size).sum::<u64>() <= prove::INFLATED;
+    Ok(Rest::Whole { packs: packs.into_iter(), walking, inflate })
 }
 
 /// A scratch repository, gone when dropped.

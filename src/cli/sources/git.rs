@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
@@ -21,14 +23,14 @@ use crate::{
 const HASH: usize = 8;
 
 /// One repository, at a path or behind a URL whose mirror is kept in `state`.
-pub(super) fn one(name: &Name, place: &str, reflogs: bool, state: &Path) -> Box<dyn Source> {
-    if !is_url(place) {
-        return Box::new(GitSource::new(place).with_reflogs(reflogs));
-    }
+pub(super) fn one(name: &Name, place: &OsStr, reflogs: bool, allow_empty: bool, state: &Path) -> Box<dyn Source> {
+    let Some(place) = place.to_str().filter(|place| is_url(place)) else {
+        return Box::new(GitSource::new(place).with_reflogs(reflogs).with_empty(allow_empty));
+    };
     let digits = hash(place.as_bytes()).to_string();
     let mirror = state.join("git").join(format!("{name}-{}.git", digits.get(..16).unwrap_or_default()));
     match Remote::new(place, mirror) {
-        Ok(remote) => Box::new(GitSource::remote(remote).with_reflogs(reflogs)),
+        Ok(remote) => Box::new(GitSource::remote(remote).with_reflogs(reflogs).with_empty(allow_empty)),
         Err(error) => Box::new(Refused(Some(error))),
     }
 }
@@ -37,9 +39,13 @@ pub(super) fn one(name: &Name, place: &str, reflogs: bool, state: &Path) -> Box<
 /// source called `name` that fails and says so.
 pub(super) fn jobs(name: &Name, input: &GitInput, allow_empty: bool, state: &Path) -> Vec<Job> {
     if let ([place], false) = (input.repos.as_slice(), input.many) {
-        return vec![Job { name: name.clone(), source: one(name, place, input.reflogs, state), allow_empty }];
+        return vec![Job {
+            name: name.clone(),
+            source: one(name, place.as_ref(), input.reflogs, allow_empty, state),
+            allow_empty,
+        }];
     }
-    let mut found: BTreeMap<Name, String> = BTreeMap::new();
+    let mut found: BTreeMap<Name, OsString> = BTreeMap::new();
     let mut failed = Vec::new();
     for wanted in &input.repos {
         let (places, trouble) = places(wanted);
@@ -48,16 +54,18 @@ pub(super) fn jobs(name: &Name, input: &GitInput, allow_empty: bool, state: &Pat
             let called = called(name, &path);
             match found.get(&called) {
                 Some(other) if *other != place => {
-                    let what =
-                        format!("would be called {called} like {other}; give one of them as a source of its own");
-                    failed.push(SourceError::new(what, place));
+                    let what = format!(
+                        "would be called {called} like {}; give one of them as a source of its own",
+                        Path::new(other).display()
+                    );
+                    failed.push(SourceError::new(what, place.to_string_lossy()));
                 }
                 _ => drop(found.insert(called, place)),
             }
         }
     }
-    let job = |(called, place): (Name, String)| {
-        let source = one(&called, &place, input.reflogs, state);
+    let job = |(called, place): (Name, OsString)| {
+        let source = one(&called, &place, input.reflogs, allow_empty, state);
         Job { name: called, source, allow_empty }
     };
     let mut jobs: Vec<Job> = found.into_iter().map(job).collect();
@@ -76,13 +84,13 @@ fn all_of(errors: Vec<SourceError>) -> Option<SourceError> {
 }
 
 /// What a path, pattern or URL stands for: each with the part of it that names it.
-fn places(wanted: &str) -> (Vec<(String, String)>, Vec<SourceError>) {
+fn places(wanted: &str) -> (Vec<(Vec<u8>, OsString)>, Vec<SourceError>) {
     if is_url(wanted) {
         let path = wanted.split_once("://").map_or_else(
             || wanted.split_once(':').map_or(wanted, |(_, path)| path),
             |(_, rest)| rest.split_once('/').map_or(rest, |(_, path)| path),
         );
-        return (vec![(path.trim_matches('/').to_owned(), wanted.to_owned())], Vec::new());
+        return (vec![(path.trim_matches('/').into(), wanted.into())], Vec::new());
     }
     let found = glob::expand(Path::new(wanted));
     let mut trouble: Vec<SourceError> = found
@@ -94,8 +102,8 @@ fn places(wanted: &str) -> (Vec<(String, String)>, Vec<SourceError>) {
         trouble.push(SourceError::new("fits no directory", wanted));
     }
     let named = |path: PathBuf| {
-        let below = path.strip_prefix(&found.base).unwrap_or(&path).to_string_lossy().into_owned();
-        (below, path.to_string_lossy().into_owned())
+        let below = path.strip_prefix(&found.base).unwrap_or(&path).as_os_str().as_bytes().to_vec();
+        (below, path.into_os_string())
     };
     (found.paths.into_iter().map(named).collect(), trouble)
 }
@@ -103,7 +111,8 @@ fn places(wanted: &str) -> (Vec<(String, String)>, Vec<SourceError>) {
 /// The name of the repository at `path` in the group `name`: `name.path`, with dots between its parts. Where that is no
 /// name, or could be another path's too, a hash of the path comes behind what can be kept of it. It depends on the path
 /// alone, so that another repository coming or going renames nothing.
-fn called(name: &Name, path: &str) -> Name {
+fn called(name: &Name, bytes: &[u8]) -> Name {
+    let path = &*String::from_utf8_lossy(bytes);
     let plain = path.strip_suffix(".git").unwrap_or(path);
     let text = format!("{name}.{}", plain.replace('/', "."));
     if let Ok(called) = text.parse()
@@ -113,7 +122,7 @@ fn called(name: &Name, path: &str) -> Name {
     {
         return called;
     }
-    let digits = hash(path.as_bytes()).to_string();
+    let digits = hash(bytes).to_string();
     let digits = digits.get(..HASH).unwrap_or_default();
     let kept: String = text
         .chars()
@@ -152,16 +161,16 @@ mod tests {
         let group = "code".parse().unwrap();
         let plain = [("app.git", "code.app"), ("team/app.git", "code.team.app"), ("a_b-c", "code.a_b-c")];
         for (path, name) in plain {
-            assert_eq!(called(&group, path).as_str(), name);
+            assert_eq!(called(&group, path.as_bytes()).as_str(), name);
         }
         let odd = ["Team/App.git", "team/App.git", "a.b/c.git", "a/b.c.git", "a b.git", "é.git", &"x/".repeat(60), ""];
-        let names: Vec<Name> = odd.iter().map(|path| called(&group, path)).collect();
+        let names: Vec<Name> = odd.iter().map(|path| called(&group, path.as_bytes())).collect();
         for (at, name) in names.iter().enumerate() {
             assert!(name.as_str().starts_with("code."), "{name}");
             assert!(names.iter().skip(at + 1).all(|other| other != name), "{name} twice");
             // A path that looks like a made-up name does not take it.
             let plain = name.as_str().trim_start_matches("code.").replace('.', "/");
-            assert_ne!(called(&group, &plain), *name);
+            assert_ne!(called(&group, plain.as_bytes()), *name);
         }
     }
 
@@ -172,7 +181,7 @@ mod tests {
             ("ssh://git@h/app", "app"),
             ("git@h:team/app.git", "team/app.git"),
         ] {
-            assert_eq!(places(url).0, [(path.to_owned(), url.to_owned())]);
+            assert_eq!(places(url).0, [(path.as_bytes().to_vec(), OsString::from(url))]);
         }
     }
 }

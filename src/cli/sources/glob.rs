@@ -1,9 +1,11 @@
-//! Patterns of paths: `*` and `?` within a part, `**` for any directories. As shells have it, `*` fits no name that
-//! begins with a dot. Links to directories are looked at where they are named and not followed by `**`, which could lead
+//! Patterns of paths: `*` and `?` within a part, `**` for any directories. They fit names that begin with a dot and
+//! names that are not UTF-8: what a backup leaves out is not seen until it is needed. Only `.git` is fitted by none of
+//! them, which is what a worktree keeps its repository in. Links to directories are looked at where they are named and not followed by `**`, which could lead
 //! in a circle.
 
 use std::{
     fs, io,
+    os::unix::ffi::OsStrExt,
     path::{Component, Path, PathBuf},
 };
 
@@ -51,7 +53,9 @@ fn walk(dir: &Path, parts: &[String], found: &mut Found) {
     };
     for entry in entries {
         let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|name| !name.starts_with('.') || part.starts_with('.')) else { continue };
+        if name.as_bytes() == b".git" {
+            continue;
+        }
         let path = entry.path();
         if part == "**" {
             // What is a repository holds none that are meant.
@@ -81,7 +85,16 @@ mod tests {
     #[test]
     fn patterns_fit_as_in_shells() {
         let dir = tempfile::tempdir().unwrap();
-        for repo in ["a.git", "team/b.git", "team/deep/c.git", "team/d", ".hidden/e.git", "a.git/modules/f.git"] {
+        for repo in [
+            "a.git",
+            "team/b.git",
+            "team/deep/c.git",
+            "team/d",
+            ".hidden/e.git",
+            ".github.git",
+            "work/.git",
+            "a.git/modules/f.git",
+        ] {
             fs::create_dir_all(dir.path().join(repo)).unwrap();
         }
         fs::write(dir.path().join("a.git/HEAD"), "").unwrap();
@@ -93,12 +106,15 @@ mod tests {
             let name = |path: &PathBuf| path.strip_prefix(dir.path()).unwrap().to_str().unwrap().to_owned();
             found.paths.iter().map(name).collect::<Vec<_>>()
         };
-        assert_eq!(found("**/*.git"), ["a.git", "team/b.git", "team/deep/c.git"]);
-        assert_eq!(found("*.git"), ["a.git"]);
+        assert_eq!(found("**/*.git"), [".github.git", ".hidden/e.git", "a.git", "team/b.git", "team/deep/c.git"]);
+        assert_eq!(found("*.git"), [".github.git", "a.git"]);
         assert_eq!(found("team/?.git"), ["team/b.git"]);
         assert_eq!(found("t*m/*/c.git"), ["team/deep/c.git"]);
         assert_eq!(found("team/d"), ["team/d"]);
         assert_eq!(found("nothing/**/*.git"), [""; 0]);
+        let latin = dir.path().join(std::ffi::OsStr::from_bytes(b"latin/caf\xe9.git"));
+        fs::create_dir_all(&latin).unwrap();
+        assert_eq!(expand(&dir.path().join("latin/*.git")).paths, [latin]);
         assert_eq!(expand(&dir.path().join("team/**/*.git")).base, dir.path().join("team"));
         assert_eq!(expand(&dir.path().join("team/d")).base, dir.path().join("team"));
     }

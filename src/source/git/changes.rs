@@ -5,8 +5,13 @@ use std::{collections::BTreeMap, path::Path};
 use super::{
     Oid, RefName, Result,
     details::{Change, ChangeKind},
+    repo::Repo,
     run,
 };
+use crate::source::read::Warnings;
+
+/// How many refs a warning names.
+const NAMED: usize = 10;
 
 /// How many refs are looked up one by one; each takes a process and some milliseconds.
 const LOOKED_UP: usize = 200;
@@ -38,6 +43,30 @@ pub(super) fn between(
     }
     changes.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(changes)
+}
+
+/// Warns of what is not plain growth: refs that are gone, and refs whose history was replaced.
+pub(super) fn warn(repo: &Repo, changes: &[Change], warnings: &mut Warnings) {
+    for (kind, what) in [
+        (ChangeKind::Deleted, "are gone since the last snapshot, which has them"),
+        (
+            ChangeKind::Rewritten,
+            "were rewritten (force-pushed, or reset) since the last snapshot, which has what they were",
+        ),
+        (
+            ChangeKind::Moved,
+            "name something else than in the last snapshot; with so many, which way they went was not looked up",
+        ),
+    ] {
+        let those: Vec<&Change> = changes.iter().filter(|change| change.what == kind).collect();
+        if those.is_empty() {
+            continue;
+        }
+        let names: Vec<String> = those.iter().take(NAMED).map(|change| change.name.to_string()).collect();
+        let more = those.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        warnings.push(format!("{}: {} refs {what}: {}{more}", repo.shown, those.len(), names.join(", ")));
+    }
 }
 
 fn direction(scratch: &Path, objects: &Path, from: &Oid, to: &Oid) -> Result<ChangeKind> {

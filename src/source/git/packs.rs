@@ -6,7 +6,7 @@ use std::{
     fs::{self, File},
     io,
     os::unix::{ffi::OsStrExt, fs::FileExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -35,6 +35,7 @@ pub(super) struct Loose {
 /// A pack, open: it stays readable when git removes it.
 pub(super) struct Pack {
     pub(super) name: Name,
+    pub(super) path: PathBuf,
     pub(super) file: File,
     pub(super) size: u64,
 }
@@ -159,7 +160,7 @@ fn open_pack(dir: &Path, stem: &OsStr, format: ObjectFormat) -> Result<(Pack, In
         return Err(SourceError::new(what, path.display().to_string()));
     }
     let name = stream_name(stem).map_err(|e| SourceError::new(e.to_string(), path.display().to_string()))?;
-    Ok((Pack { name, file, size }, Index(index)))
+    Ok((Pack { name, path, file, size }, Index(index)))
 }
 
 /// A pack's stream is called as its file is, but 64 hex digits are too long for a name and cut to 40, and where a file

@@ -9,6 +9,7 @@ use super::{
     lfs::{Lfs, LfsObject},
     open_own,
     packs::Pack,
+    prove::{self, Proving, Trailed},
     run,
     segments::{Anchoring, Note, Packing},
     walk::{self, Walking},
@@ -28,7 +29,7 @@ pub(super) const LOOSE: &str = "loose.pack";
 /// What is still to come.
 pub(super) enum Rest {
     /// All of it: packs as they are, then the loose objects that a walk finds.
-    Whole { packs: std::vec::IntoIter<Pack>, walking: Walking },
+    Whole { packs: std::vec::IntoIter<Pack>, walking: Walking, inflate: bool },
     /// What is new.
     New(Packing),
     /// LFS objects.
@@ -56,12 +57,22 @@ pub(super) struct Current {
     seen: Arc<Seen>,
     size: Option<u64>,
     packing: Option<Running>,
+    /// What proves it meanwhile.
+    proof: Option<Proof>,
+}
+
+/// The proof of a stream, on its way.
+enum Proof {
+    /// Every object of a pack is inflated.
+    Inflating(Running, PathBuf),
+    /// A pack that git makes is indexed.
+    Indexing(Proving),
 }
 
 impl GitReading {
     fn incoming(&mut self, name: Name, from: impl Read + Send + 'static, known: Option<u64>) -> Incoming {
         let (reader, seen) = Watched::new(from, name.as_str(), 0);
-        self.current = Some(Current { name: name.clone(), seen, size: known, packing: None });
+        self.current = Some(Current { name: name.clone(), seen, size: known, packing: None, proof: None });
         Incoming { name, path: None, meta: FileMeta::default(), expected: known, reader: Box::new(reader) }
     }
 
@@ -84,7 +95,18 @@ impl GitReading {
             return Err(SourceError::new(what, name));
         }
         let finished = current.packing.map_or(Ok(()), Running::finish);
-        finished.map_err(|e| walk::incomplete(&self.repo, &e))
+        finished.map_err(|e| walk::incomplete(&self.repo, &e))?;
+        match current.proof {
+            None => Ok(()),
+            Some(Proof::Indexing(proving)) => proving.finish(&self.repo),
+            Some(Proof::Inflating(running, path)) => match running.finish() {
+                // A pack that housekeeping took away can't be held against its index.
+                Err(e) if path.exists() => {
+                    Err(prove::rotten(&self.repo, &format!("its pack {} is damaged ({e})", path.display())))
+                }
+                _ => Ok(()),
+            },
+        }
     }
 
     /// The loose objects as a pack.
@@ -120,22 +142,32 @@ impl Reading for GitReading {
     fn next_stream(&mut self) -> Result<Option<Incoming>> {
         self.settle()?;
         match std::mem::replace(&mut self.rest, Rest::Lfs) {
-            Rest::Whole { mut packs, walking } => {
+            Rest::Whole { mut packs, walking, inflate } => {
                 if let Some(pack) = packs.next() {
-                    self.rest = Rest::Whole { packs, walking };
+                    self.rest = Rest::Whole { packs, walking, inflate };
                     #[cfg(target_os = "linux")]
                     let _ = rustix::fs::fadvise(&pack.file, 0, None, rustix::fs::Advice::Sequential);
                     self.given.push(pack.name.clone());
                     // Reading at offsets: checks before did not move the file's position, and none after will.
-                    return Ok(Some(self.incoming(pack.name, pack.file, Some(pack.size))));
+                    let from = Trailed::new(pack.file, self.details.format.hash());
+                    let incoming = self.incoming(pack.name, from, Some(pack.size));
+                    if let Some(current) = self.current.as_mut().filter(|_| inflate) {
+                        let running = prove::inflate(self.scratch.path(), &pack.path)?;
+                        current.proof = Some(Proof::Inflating(running, pack.path));
+                    }
+                    return Ok(Some(incoming));
                 }
                 if walking.finish()? { self.loose().map(Some) } else { self.next_lfs() }
             }
-            Rest::New(Packing { running, from }) => {
+            Rest::New(Packing { running, from, proving }) => {
                 let name = self.note.as_ref().map(Note::next_name).transpose()?;
                 let name =
                     name.ok_or_else(|| self.repo.error("has nothing to lean on; this is a defect in strongroom"))?;
-                Ok(Some(self.packed(name, from, running)))
+                let incoming = self.packed(name, from, running);
+                if let Some(current) = &mut self.current {
+                    current.proof = Some(Proof::Indexing(proving));
+                }
+                Ok(Some(incoming))
             }
             Rest::Lfs => self.next_lfs(),
         }

@@ -7,14 +7,20 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    io::{self, BufRead, BufReader, BufWriter, Cursor, Read, Write},
+    io::{BufRead, BufReader, BufWriter, Write},
     path::Path,
     process::{ChildStdout, Stdio},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{GitDetails, ObjectFormat, Oid, Result, SourceError, lfs::LfsNote, open_own, run};
+use super::{
+    GitDetails, ObjectFormat, Oid, Result, SourceError,
+    lfs::LfsNote,
+    open_own,
+    prove::{self, Proving, Tee},
+    run,
+};
 use crate::{
     model::Name,
     source::{
@@ -66,7 +72,8 @@ const DEAD_RATIO: u64 = 2;
 const DEAD_SLACK: u64 = 64 << 20;
 
 impl Note {
-    const VERSION: u32 = 1;
+    /// Segments of version 1 were stored without a proof, so they are not leaned on.
+    const VERSION: u32 = 2;
 
     /// The note of a set that begins with these streams.
     pub(super) fn begin(details: &GitDetails, streams: Vec<Name>, anchors: Vec<Oid>, lfs: LfsNote) -> Self {
@@ -252,29 +259,26 @@ pub(super) fn revisions(scratch: &Path) -> Result<Stdio> {
 /// A pack on its way, of which it is known that it holds something.
 pub(super) struct Packing {
     pub(super) running: Running,
-    pub(super) from: std::io::Chain<Cursor<[u8; 12]>, Stream>,
+    pub(super) from: Tee<Stream>,
+    pub(super) proving: Proving,
 }
 
 /// Begins to pack the revisions that were written down; nothing if there is nothing to pack. By then git has found all
 /// that it will pack. Deltas may build on what is held.
-pub(super) fn start_packing(scratch: &Path, objects: &Path) -> Result<Option<Packing>> {
-    let arguments = ["pack-objects", "--revs", "--thin", "--stdout", "--delta-base-offset", "-q"];
-    let mut command = run::git(scratch, Some(objects), &arguments);
-    let mut running = run::start(command.stdin(revisions(scratch)?), "git pack-objects")?;
-    let mut from = running.stream()?;
-    // Signature, version, and how many objects follow.
-    let mut start = [0; 12];
-    if let Err(error) = from.read_exact(&mut start) {
-        let ended = running.finish().err();
-        return Err(ended.unwrap_or_else(|| SourceError::new("gave no pack", "git pack-objects").because(error)));
-    }
-    if start.ends_with(&[0; 4]) {
-        let drained = io::copy(&mut from, &mut io::sink());
-        drained.map_err(|e| SourceError::new("can't read an empty pack", "git pack-objects").because(e))?;
-        running.finish()?;
+pub(super) fn start_packing(scratch: &Path, objects: &Path, format: ObjectFormat) -> Result<Option<Packing>> {
+    let path = scratch.join("listed");
+    let list = std::fs::File::create(&path).map_err(|e| SourceError::at("can't write a temporary file", &path, e))?;
+    let mut command = run::git(scratch, Some(objects), &["rev-list", "--objects-edge", "--stdin"]);
+    run::start(command.stdin(revisions(scratch)?).stdout(list), "git rev-list")?.finish()?;
+    let wanted = prove::names(&path, format.hex_len())?;
+    if wanted.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Packing { running, from: Cursor::new(start).chain(from) }))
+    let arguments = ["pack-objects", "--thin", "--stdout", "--delta-base-offset", "-q"];
+    let mut command = run::git(scratch, Some(objects), &arguments);
+    let mut running = run::start(command.stdin(Stdio::from(open_own(&path)?)), "git pack-objects")?;
+    let (proving, from) = Proving::start(scratch, objects, format, wanted, running.stream()?)?;
+    Ok(Some(Packing { running, from, proving }))
 }
 
 fn write_lines<'a>(path: &Path, lines: impl Iterator<Item = (&'a str, &'a Oid)>) -> Result<()> {

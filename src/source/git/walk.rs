@@ -9,8 +9,9 @@ use std::{
 };
 
 use super::{
-    GitDetails, Result, SourceError, details, open_own,
+    GitDetails, ObjectFormat, Result, SourceError, details, open_own,
     packs::{self, Loose},
+    prove,
     repo::Repo,
     run,
 };
@@ -32,8 +33,8 @@ impl Walking {
         let started = start_walk(scratch, Some(&repo.objects()), details, loose.is_empty())?;
         let Some(running) = started else { return Ok(Self { thread: None, alive: None }) };
         let alive = Some(running.alive());
-        let (repo, path, hex_len) = (repo.clone(), scratch.join("wanted"), details.format.hex_len());
-        let thread = thread::spawn(move || list(&repo, running, &path, hex_len, &loose));
+        let (repo, path, format) = (repo.clone(), scratch.join("wanted"), details.format);
+        let thread = thread::spawn(move || list(&repo, running, &path, format, &loose));
         Ok(Self { thread: Some(thread), alive })
     }
 
@@ -54,7 +55,8 @@ impl Drop for Walking {
     }
 }
 
-fn list(repo: &Repo, mut walking: Running, path: &Path, hex_len: usize, loose: &Loose) -> Result<bool> {
+fn list(repo: &Repo, mut walking: Running, path: &Path, format: ObjectFormat, loose: &Loose) -> Result<bool> {
+    let (hex_len, hash) = (format.hex_len(), format.hash());
     let failed = |e| SourceError::at("can't list the objects to pack", path, e);
     let mut list = BufWriter::new(File::create(path).map_err(failed)?);
     let mut lines = BufReader::with_capacity(1 << 16, walking.stdout()?);
@@ -63,6 +65,7 @@ fn list(repo: &Repo, mut walking: Running, path: &Path, hex_len: usize, loose: &
         let oid = line.get(..hex_len).and_then(details::unhex).and_then(|oid| packs::padded(&oid));
         let oid = oid.ok_or_else(|| repo.error("git listed something that is no object"))?;
         if loose.wants(&oid, hex_len / 2) {
+            prove::loose(repo, hash, oid.get(..hash.len()).unwrap_or_default())?;
             any = true;
             list.write_all(&line).and_then(|()| list.write_all(b"\n")).map_err(failed)?;
         }
@@ -106,7 +109,7 @@ pub(super) fn start_walk(
 }
 
 /// Reads a line without its end into `line`, but not more of it than is needed: names in a tree have no limit.
-fn next_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+pub(super) fn next_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
     line.clear();
     if from.by_ref().take(HINT).read_until(b'\n', line)? == 0 {
         return Ok(false);

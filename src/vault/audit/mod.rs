@@ -10,6 +10,7 @@ mod freshness;
 mod inventory;
 mod listing;
 mod objects;
+mod packs;
 mod streams;
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -9,6 +9,7 @@ use std::{
 use super::{
     inventory::{Inventory, Kind},
     objects::{Openers, ReadBack, in_sample, stop_if_asked},
+    packs,
 };
 use crate::{
     codec::{hash, seal::Opener},
@@ -189,10 +190,14 @@ impl<'a> Deep<'a> {
             return Ok(known.clone());
         }
         let (progress, cancel) = (Arc::clone(self.progress), self.cancel.clone());
-        let read = snapshot.restore_chunks(stream, chunks, Box::new(std::io::sink()), progress, cancel).await;
+        let pack = packs::Checked::of(snapshot, stream);
+        let out = pack
+            .as_ref()
+            .map_or_else(|| Box::new(std::io::sink()) as Box<dyn std::io::Write + Send>, packs::Checked::writer);
+        let read = snapshot.restore_chunks(stream, chunks, out, progress, cancel).await;
         self.plain += stream.bytes;
         let outcome = match read {
-            Ok(_) => Ok(()),
+            Ok(_) => pack.map_or(Ok(()), packs::Checked::finish),
             Err(error) if is_damage(&error) => Err(error.to_string()),
             Err(error) => return Err(error),
         };
