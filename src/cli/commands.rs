@@ -35,6 +35,7 @@ use crate::{
     format::writer_key::Writer,
     model::{Cancel, Finding, Progress, Severity},
     ops::{self, OpsError, Pin},
+    source::redact::without_given,
     store::{VaultUrl, credentials::CredentialsSpec, s3::S3Settings},
     vault::{Vault, writer::Workplace},
 };
@@ -57,6 +58,8 @@ pub struct Context {
 impl Context {
     /// Keeps what was found for the document, and tells people now: a warning that comes after the restore is late.
     pub fn found(&self, findings: Vec<Finding>) {
+        let hide = |finding: Finding| Finding { message: without_given(&finding.message), ..finding };
+        let findings: Vec<Finding> = findings.into_iter().map(hide).collect();
         for finding in &findings {
             let told = finding.severity > Severity::Info || !self.global.quiet;
             if told && !self.global.json {

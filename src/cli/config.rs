@@ -20,6 +20,7 @@ use source::RawSource;
 use crate::{
     engine::Servers,
     model::{Name, Span, Tiers, VaultId},
+    source::redact::{given, given_as, without_given},
     store::{VaultUrl, credentials::CredentialsSpec, s3::Checksum},
 };
 
@@ -212,10 +213,12 @@ impl Config {
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let wrong = |Fault(at, message): Fault| {
             let (line, column) = place(text, at.start);
+            let message = without_given(&message);
             ConfigError::Wrong { path: path.to_owned(), line, column, message }
         };
+        note_secrets(text);
         let raw: Raw = toml::from_str(text)
-            .map_err(|error| wrong(Fault(error.span().unwrap_or_default(), error.message().replace('\n', " "))))?;
+            .map_err(|error| wrong(Fault(error.span().unwrap_or_default(), plain(error.message()))))?;
         Self::understand(raw, path).map_err(wrong)
     }
 
@@ -266,6 +269,42 @@ impl Config {
     pub fn dir(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)
     }
+}
+
+/// Notes what may be secret in a configuration, whatever key it stands under, and also if it is no TOML.
+fn note_secrets(text: &str) {
+    fn walk(name: &str, value: &toml::Value) {
+        match value {
+            toml::Value::String(text) => given_as(name, text),
+            toml::Value::Array(all) => all.iter().for_each(|value| walk(name, value)),
+            toml::Value::Table(all) => all.iter().for_each(|(name, value)| walk(name, value)),
+            _ => {}
+        }
+    }
+    match text.parse::<toml::Table>() {
+        // Files and paths are called by what they hold, and are no secrets.
+        Ok(table) => table.iter().filter(|(name, _)| *name != "vault").for_each(|(name, value)| walk(name, value)),
+        Err(_) => text.lines().for_each(given),
+    }
+}
+
+/// What the parser says, without values that are more than a word: such may be a secret under a wrong key.
+fn plain(message: &str) -> String {
+    let word = |text: &str| text.len() <= 40 && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-*".contains(c));
+    let quoted =
+        |text: String, quote: char| match (text.find(quote), text.rfind(quote)) {
+            (Some(from), Some(to))
+                if from < to
+                    && !text.get(from..to).unwrap_or_default().split(quote).all(|part| {
+                        word(part) || part.chars().all(|c| c.is_ascii_alphabetic() || " ,'".contains(c))
+                    }) =>
+            {
+                let (before, after) = (text.get(..from).unwrap_or_default(), text.get(to + 1..).unwrap_or_default());
+                format!("{before}{quote}…{quote}{after}")
+            }
+            _ => text,
+        };
+    quoted(quoted(message.replace('\n', " "), '"'), '`')
 }
 
 /// A text that must mean something.

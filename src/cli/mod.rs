@@ -23,6 +23,7 @@ pub mod wiring;
 
 use std::{
     ffi::OsString,
+    io::Write,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -37,7 +38,11 @@ use self::{
     failure::{Exit, Failure},
     render::{Console, Ended, Output},
 };
-use crate::{model::Cancel, ops::OpsError, source::redact::redact};
+use crate::{
+    model::Cancel,
+    ops::OpsError,
+    source::redact::{self, redact},
+};
 
 /// Threads for the store's calls; the heavy work has threads of its own.
 const RUNTIME_THREADS: usize = 2;
@@ -56,6 +61,18 @@ pub fn main() -> ExitCode {
     // buffer rounds up to them is never used. A kernel that can't turn them off only costs memory.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let typed: Vec<OsString> = std::env::args_os().collect();
+    note_secrets(&typed);
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // What was at hand when it happened may be in it.
+        let told = panic.to_string();
+        if redact(&told) == told {
+            usual(panic);
+        } else {
+            // Nobody may be listening.
+            let _ = writeln!(std::io::stderr(), "{}", redact(&told));
+        }
+    }));
     let exit = match Cli::try_parse_from(&typed) {
         Ok(cli) => run(cli),
         Err(error) => unparsed(&error, &typed),
@@ -112,9 +129,31 @@ fn log(verbose: u8) {
         _ => "strongroom=debug",
     };
     let filter = EnvFilter::new(level);
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Hiding);
     // Only a second call fails.
     let _ = subscriber.with_target(false).try_init();
+}
+
+/// Notes what is secret among what was typed and in the environment, before anything can go wrong.
+fn note_secrets(typed: &[OsString]) {
+    typed.iter().skip(1).for_each(|word| redact::given(&word.to_string_lossy()));
+    for (name, value) in std::env::vars_os() {
+        redact::given_as(&name.to_string_lossy(), &value.to_string_lossy());
+    }
+}
+
+/// Standard error for the log, a line at a time, without what was handed in as a secret.
+struct Hiding;
+
+impl Write for Hiding {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let shown = redact::without_given(&String::from_utf8_lossy(line));
+        std::io::stderr().write_all(shown.as_bytes()).map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }
 
 /// Shows help, the version, or what is wrong with the command line.
@@ -128,11 +167,19 @@ fn unparsed(error: &clap::Error, typed: &[OsString]) -> Exit {
         return Exit::Done;
     }
     let text = error.render().to_string();
-    let message = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+    let mut message = text.trim().strip_prefix("error: ").unwrap_or(text.trim()).to_owned();
+    // A connection string that the shell cut at a space, or that stands where none belongs.
+    for word in typed.iter().skip(1).map(|word| word.to_string_lossy()) {
+        for part in [Some(&*word), word.split_once('=').map(|(_, value)| value)].into_iter().flatten() {
+            if part.len() > 3 && (part.contains('@') || part.contains("://")) {
+                message = message.replace(part, redact::MASK);
+            }
+        }
+    }
     let commands = Cli::command();
     let command = words().find_map(|word| commands.find_subcommand(word)).map(|command| command.get_name().to_owned());
     let command = command.and_then(|name| args::COMMANDS.iter().copied().find(|known| *known == name));
-    let failure = Failure::usage(message);
+    let failure = Failure::usage(&message);
     let console = Console { json, quiet: false };
     console.show(&Ended { command, output: Output::Nothing, findings: Vec::new(), failure: Some(failure) });
     Exit::Usage

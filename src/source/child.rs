@@ -146,9 +146,13 @@ impl Running {
         let _ = self.drained.recv_timeout(Duration::from_secs(2));
         let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let text = String::from_utf8_lossy(&tail);
-        // A first word that was cut may be the end of a secret that nothing would recognise any more.
-        let whole =
-            if tail.len() < STDERR_KEPT { &*text } else { text.split_once(char::is_whitespace).map_or("", |t| t.1) };
+        // What was cut at its beginning may be the end of a secret that nothing would recognise any more.
+        let whole = match text.split_once('\n') {
+            _ if tail.len() < STDERR_KEPT => &*text,
+            Some((_, whole)) => whole,
+            None if self.known.has_words() => "",
+            None => text.split_once(char::is_whitespace).map_or("", |t| t.1),
+        };
         let shown: String = whole.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
         self.known.redact(shown.trim())
     }

@@ -3,7 +3,9 @@
 //! It guesses, and would rather hide too much: what stands before the `@` of a URL, what is assigned to anything called
 //! password, secret, token or the like, age identities, and values that are known to be secret.
 
-use std::ffi::OsStr;
+mod known;
+
+pub use known::{Known, given, given_as, without_given};
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "***";
@@ -29,8 +31,49 @@ const SECRET_NAMES: &[&str] = &[
     "extraheader",
 ];
 
-/// Shorter values are not looked for: masking every `1` would leave nothing to read.
-const SHORTEST: usize = 5;
+/// What a sentence goes on with after "password:" or "credentials:", and no secret begins with.
+const PROSE: &[&str] = &[
+    "a",
+    "an",
+    "and",
+    "another",
+    "can't",
+    "cannot",
+    "could",
+    "expired",
+    "for",
+    "from",
+    "give",
+    "in",
+    "invalid",
+    "is",
+    "it",
+    "missing",
+    "must",
+    "neither",
+    "no",
+    "nobody",
+    "none",
+    "not",
+    "of",
+    "only",
+    "permission",
+    "put",
+    "that",
+    "the",
+    "there",
+    "this",
+    "to",
+    "use",
+    "was",
+    "where",
+    "which",
+    "who",
+    "with",
+    "without",
+    "wrong",
+    "yes",
+];
 
 /// Whether something called `name` is likely a secret.
 #[must_use]
@@ -43,76 +86,25 @@ pub fn is_secret_name(name: &str) -> bool {
     SECRET_NAMES.iter().any(|s| name.contains(s)) || name.contains("authorization")
 }
 
-/// `text` without what looks like a secret.
+/// `text` without what was handed to this process as a secret, and without what looks like one.
 #[must_use]
 pub fn redact(text: &str) -> String {
-    mask_identities(&mask_assignments(&mask_urls(text)))
+    mask_identities(&mask_assignments(&mask_urls(&without_given(text))))
 }
 
-/// Secrets that are known beforehand: those in a command's arguments and environment. Shows nothing of itself.
-#[derive(Default, Clone)]
-pub struct Known(Vec<String>);
-
-impl Known {
-    /// Takes note of the value of the variable `name` if that is likely a secret.
-    pub fn add_variable(&mut self, name: &OsStr, value: &OsStr) {
-        if is_secret_name(&name.to_string_lossy()) {
-            self.add(&value.to_string_lossy());
-        }
-        self.add_url(&value.to_string_lossy());
-    }
-
-    /// Takes note of the secret that an argument holds, if it looks as if it did: `--password=X`, `-pX`, a URL.
-    pub fn add_argument(&mut self, argument: &OsStr) {
-        let argument = argument.to_string_lossy();
-        match argument.split_once('=') {
-            Some((name, value)) if is_secret_name(name) => self.add(value),
-            _ => {}
-        }
-        if let Some(value) = argument.strip_prefix("-p") {
-            self.add(value);
-        }
-        self.add_url(&argument);
-    }
-
-    /// Takes note of a secret.
-    pub fn add(&mut self, value: &str) {
-        if value.len() >= SHORTEST && !self.0.iter().any(|v| v == value) {
-            self.0.push(value.to_owned());
-            // The longest first, or a part of it would be left when one holds another.
-            self.0.sort_by_key(|v| std::cmp::Reverse(v.len()));
-        }
-    }
-
-    fn add_url(&mut self, text: &str) {
-        let Some((_, rest)) = text.split_once("://") else { return };
-        let Some((user, _)) = rest.rsplit_once('@') else { return };
-        if let Some((_, password)) = user.split_once(':') {
-            self.add(password);
-        }
-    }
-
-    /// `text` without these and without what looks like a secret.
-    #[must_use]
-    pub fn redact(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for value in &self.0 {
-            text = text.replace(value.as_str(), MASK);
-        }
-        redact(&text)
-    }
-}
-
-/// Masks what stands between `://` and the last `@` of the same word.
+/// Masks what stands between `://` and the last `@` of the same word; of the same line, if the word begins with what is
+/// no host and port: then a password holds a space or a quote.
 fn mask_urls(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         out.push_str(before);
-        let end = after.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>'));
-        let (word, _) = after.split_at(end.unwrap_or(after.len()));
-        rest = match word.rfind('@') {
+        let line = after.split('\n').next().unwrap_or_default();
+        let end = line.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>'));
+        let (word, _) = line.split_at(end.unwrap_or(line.len()));
+        let found = word.rfind('@').or_else(|| if is_place(word) { None } else { line.rfind('@') });
+        rest = match found {
             Some(at) => {
                 out.push_str(MASK);
                 after.split_at(at).1
@@ -121,6 +113,17 @@ fn mask_urls(text: &str) -> String {
         };
     }
     out + rest
+}
+
+/// Whether a URL that goes on like this can begin with a host, and a port if anything follows a `:`.
+fn is_place(word: &str) -> bool {
+    let authority = word.split(['/', '?', '#']).next().unwrap_or_default();
+    let after = match authority.strip_prefix('[') {
+        Some(inner) => inner.split_once(']').map_or("x", |(_, after)| after),
+        None => authority.find(':').and_then(|at| authority.get(at..)).unwrap_or_default(),
+    };
+    let port = after.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()).strip_prefix(':').unwrap_or_default();
+    port.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Masks the value in `name = value` and `name: value` where the name sounds secret.
@@ -149,7 +152,13 @@ fn mask_assignments(text: &str) -> String {
 fn value_after(after: &str, line_long: bool) -> Option<(usize, usize)> {
     let rest = after.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
     let rest = rest.strip_prefix(['"', '\'']).unwrap_or(rest).trim_start_matches([' ', '\t']);
+    let spoken = rest.starts_with(": ");
     let rest = rest.strip_prefix(['=', ':'])?.trim_start_matches([' ', '\t']);
+    // "credentials: the session ended", "(using password: NO)": a sentence goes on and nothing is assigned.
+    let word = rest.split(|c: char| !c.is_ascii_alphabetic() && c != '\'').next().unwrap_or_default();
+    if spoken && !word.is_empty() && PROSE.contains(&word.to_ascii_lowercase().as_str()) {
+        return None;
+    }
     let (rest, end): (_, Option<usize>) = match rest.chars().next()? {
         quote @ ('"' | '\'') => {
             let inner = rest.get(1..)?;
@@ -203,23 +212,15 @@ mod tests {
             ("identity AGE-SECRET-KEY-1QQQQ.", "identity AGE-SECRET-KEY-***."),
             ("password authentication failed for user \"app\"", "password authentication failed for user \"app\""),
             ("password=", "password="),
+            ("Access denied (using password: NO)", "Access denied (using password: NO)"),
+            ("gave no credentials: the session in file", "gave no credentials: the session in file"),
+            ("can't read the password: Permission denied", "can't read the password: Permission denied"),
+            ("at x://u:my pass@h, y", "at x://***@h, y"),
+            ("http://127.0.0.1:9000/b told a@b", "http://127.0.0.1:9000/b told a@b"),
+            ("at http://h:80, ask a@b", "at http://h:80, ask a@b"),
             ("pässword: ünï secret: ünï", "pässword: ünï secret: ***"),
         ] {
             assert_eq!(redact(text), want);
         }
-    }
-
-    #[test]
-    fn known_values_are_masked_wherever_they_stand() {
-        let mut known = Known::default();
-        for argument in
-            ["--password=correct horse", "-phunter22", "postgres://app:s3cr/et@db/x", "--verbose=very", "-p1"]
-        {
-            known.add_argument(OsStr::new(argument));
-        }
-        known.add_variable(OsStr::new("MY_TOKEN"), OsStr::new("tok-12345"));
-        known.add_variable(OsStr::new("HOME"), OsStr::new("/home/app"));
-        let text = known.redact("correct horse, hunter22, s3cr/et, tok-12345, very, /home/app, -p1");
-        assert_eq!(text, "***, ***, ***, ***, very, /home/app, -p1");
     }
 }

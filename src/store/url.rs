@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 
 /// Why a text is not a vault URL, with what was probably meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a vault URL: {reason}")]
+#[error("{text} is not a vault URL: {reason}")]
 pub struct UrlError {
     text: String,
     reason: String,
@@ -28,14 +28,16 @@ impl FromStr for VaultUrl {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        let error = |reason: String| UrlError { text: text.to_owned(), reason };
+        // A login in it is no part of such a URL, and is not repeated.
+        let shown = || if text.contains('@') { "what was given".to_owned() } else { format!("{text:?}") };
+        let error = |reason: String| UrlError { text: shown(), reason };
         if let Some(path) = text.strip_prefix("file://") {
             if path.starts_with('/') {
                 return Ok(Self::Local(PathBuf::from(path)));
             }
             return Err(error(format!(
                 "the path must be absolute, with three slashes: file:///{}",
-                path.trim_start_matches("./")
+                if path.contains('@') { "path" } else { path.trim_start_matches("./") }
             )));
         }
         if let Some(rest) = text.strip_prefix("s3://") {
@@ -51,8 +53,11 @@ impl FromStr for VaultUrl {
             return Ok(Self::S3 { bucket: bucket.to_owned(), prefix });
         }
         Err(error(match text.split_once("://") {
+            Some(_) if text.contains('@') => {
+                "use s3://bucket/prefix or file:///absolute/path, without a login".to_owned()
+            }
             Some((scheme, _)) => format!("{scheme:?} is not a known scheme; use s3://bucket/prefix or file:///path"),
-            None if text.starts_with('/') => format!("did you mean file://{text}?"),
+            None if text.starts_with('/') && !text.contains('@') => format!("did you mean file://{text}?"),
             None => "use s3://bucket/prefix or file:///absolute/path".to_owned(),
         }))
     }
@@ -87,5 +92,10 @@ mod tests {
         assert!(told("s4://x/y").contains("s4"));
         assert!(told("s3://UPPER/x").contains("bucket"));
         assert!(told("s3://bucket/../x").contains("prefix"));
+        for text in
+            ["s3://AK:s3cr/et@bucket/x", "https://AK:s3cr\"et@b", "file://AK:s3cr et@b", "/AK:s3cret@b", "AK:s3cret@b"]
+        {
+            assert!(!told(text).contains("s3cr"), "{}", told(text));
+        }
     }
 }

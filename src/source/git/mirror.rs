@@ -12,8 +12,13 @@ use std::{
 use super::{Head, ObjectFormat, Oid, RefName, Result, SourceError, run};
 use crate::source::{
     child::Running,
-    redact::{Known, redact},
+    redact::{Known, given, redact},
 };
+
+/// Why a URL of http is not taken.
+const TOKEN: &str = "holds a user or a token, which every user of this machine could see; leave it out, and let git's own \
+                     credential helper know it (`git config --global credential.helper store`); an @, ? or # that belongs \
+                     to the path is written as %40, %3F or %23";
 
 /// Where a repository is and where its mirror.
 #[derive(Debug, Clone)]
@@ -36,25 +41,37 @@ impl Remote {
     /// If the URL holds a password or token, or is of a kind that is not known: `https`, `http`, `ssh` and `git` are,
     /// and `host:path`.
     pub fn new(url: &str, mirror: PathBuf) -> Result<Self> {
-        let refuse = |what: &str| Err(SourceError::new(what, redact(url)));
+        given(url);
+        // Nothing of it is repeated but its kind: what is wrong with it may be a secret in the wrong place.
+        let kind = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        let kind = if matches!(kind, "http" | "https" | "ssh" | "git" | "ftp") { kind } else { "a" };
+        let refuse = |what: &str| Err(SourceError::new(what, format!("{kind} URL of a repository")));
         if url.starts_with('-') || url.contains(char::is_control) {
             return refuse("is no URL of a repository");
         }
-        if let Some((scheme, rest)) = url.split_once("://") {
-            let user = rest.split('/').next().unwrap_or_default().rsplit_once('@').map(|(user, _)| user);
-            match scheme {
-                "http" | "https" if user.is_some() => {
-                    return refuse(
-                        "holds a user or a token, which every user of this machine could see; leave it out, and let git's \
-                         own credential helper know it (`git config --global credential.helper store`)",
-                    );
-                }
-                "ssh" if user.is_some_and(|user| user.contains(':')) => {
-                    return refuse("holds a password; leave it out and use a key");
-                }
-                "http" | "https" | "ssh" | "git" => {}
-                _ => return refuse("is of a kind that is not read; give an https, http, ssh or git URL, or a path"),
+        let Some((scheme, rest)) = url.split_once("://") else {
+            // `host:path`, of which git takes all before the first colon for the host, whatever was meant.
+            if url.split_once(':').is_some_and(|(_, path)| path.contains('@')) {
+                return refuse("holds a password, or a path with an @; leave the password out and use a key");
             }
+            return Ok(Self { url: url.to_owned(), mirror });
+        };
+        // A token with a `/` or another sign in it moves what would be the host.
+        match scheme {
+            "http" | "https" if rest.contains(['@', '?', '#']) => return refuse(TOKEN),
+            "ssh" | "git"
+                if rest.split_once('@').is_some_and(|(user, more)| user.contains([':', '/']) || more.contains('@')) =>
+            {
+                return refuse("holds a password; leave it out and use a key");
+            }
+            "http" | "https" | "ssh" | "git" => {}
+            _ => return refuse("is of a kind that is not read; give an https, http, ssh or git URL, or a path"),
+        }
+        let authority = rest.split('/').next().unwrap_or_default();
+        let port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let port = port.rsplit_once(']').map_or(port, |(_, after)| after);
+        if port.split_once(':').is_some_and(|(_, port)| port.bytes().any(|b| !b.is_ascii_digit())) {
+            return refuse("names a port that is no number; a user, a password or a token does not belong into it");
         }
         Ok(Self { url: url.to_owned(), mirror })
     }
@@ -170,13 +187,31 @@ mod tests {
 
     #[test]
     fn secrets_in_urls_are_refused_and_not_shown() {
-        for url in
-            ["https://me:tok123@host/r", "https://tok123@host/r", "ssh://me:tok123@host/r", "ftp://me:tok123@h/r"]
-        {
+        for url in [
+            "https://me:tok123@host/r",
+            "https://tok123@host/r",
+            "ssh://me:tok123@host/r",
+            "ftp://me:tok123@h/r",
+            "https://me:tok/123@host/r",
+            "https://me:12/tok123@host/r",
+            "https://me:t@ok123@host/r",
+            "https://host/r?t=tok123",
+            "https://host/r#tok123",
+            "https://me:tok123/host",
+            "https:/me:tok123@host/r",
+            "me:tok123@host:r",
+            "ssh://me:t/ok123@host/r",
+            "https://me:tok 123@host/r",
+            "ssh://me:tok123/r",
+            "HTTPS://me:tok123@host/r",
+            "ext::sh -c tok123@x",
+        ] {
             let error = Remote::new(url, PathBuf::new()).unwrap_err().to_string();
-            assert!(!error.contains("tok123"), "{error}");
+            assert!(!error.contains("tok") && !error.contains("ok123"), "{error}");
         }
-        for url in ["https://host/r", "ssh://git@host/r", "git@host:r.git", "http://h:80/r"] {
+        for url in
+            ["https://host/r", "ssh://git@host/r", "git@host:r.git", "http://h:80/r", "ssh://git@[::1]:22/r", "host:r"]
+        {
             assert!(Remote::new(url, PathBuf::new()).is_ok(), "{url}");
         }
         assert!(Remote::new("--upload-pack=x:y", PathBuf::new()).is_err());

@@ -1,8 +1,10 @@
 //! Where a server is: libpq's connection strings, taken apart so that a password never becomes an argument.
 
+mod read;
+
 use std::{fmt, os::unix::process::CommandExt, path::PathBuf, process::Command};
 
-use super::super::redact::{Known, MASK};
+use super::super::redact::{Known, MASK, given};
 
 /// What is wrong with a connection string. Never shows any of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,25 +64,9 @@ impl std::str::FromStr for Conninfo {
     type Err = ConninfoError;
 
     fn from_str(text: &str) -> Result<Self, ConninfoError> {
-        if text.contains('\0') {
-            return Err(ConninfoError::Malformed("it holds a zero byte"));
-        }
-        let url = ["postgresql://", "postgres://"].iter().find_map(|scheme| text.strip_prefix(scheme));
-        let all = match url {
-            Some(rest) => from_url(rest)?,
-            None if text.contains('=') => from_pairs(text)?,
-            None if text.trim().is_empty() => Vec::new(),
-            None => vec![("dbname".to_owned(), text.trim().to_owned())],
-        };
-        if all.iter().any(|(key, _)| key == "sslpassword") {
-            return Err(ConninfoError::Refused(
-                "sslpassword can't be passed on without showing it; use a key without a password that only this user \
-                 may read",
-            ));
-        }
-        if all.iter().any(|(_, value)| value.contains("://") && value.contains('@')) {
-            return Err(ConninfoError::Malformed("a value holds another URL"));
-        }
+        // Also when it can't be understood: then nobody knows which part of it is the password.
+        given(text);
+        let all = read::pairs(text)?;
         let (secret, params): (Vec<_>, Vec<_>) = all.into_iter().partition(|(key, _)| key == "password");
         let password = secret.into_iter().next_back().map(|(_, value)| value).filter(|value| !value.is_empty());
         Ok(Self { params, password, guest: None })
@@ -141,8 +127,10 @@ impl Conninfo {
                 command.env_remove(&key);
             }
         }
-        // A dump is written in the database's own encoding, whatever this environment likes.
-        command.env_remove("PGCLIENTENCODING").env("LC_MESSAGES", "C").env("PGAPPNAME", "strongroom");
+        // A dump is written in the database's own encoding and with the server's own settings, whatever this environment
+        // likes; what the tools say is read, so it has no colours.
+        command.env_remove("PGCLIENTENCODING").env_remove("PGOPTIONS").env("PG_COLOR", "never");
+        command.env("LC_MESSAGES", "C").env("PGAPPNAME", "strongroom");
         if let Some(password) = &self.password {
             command.env("PGPASSWORD", password);
         }
@@ -190,98 +178,6 @@ impl Conninfo {
 
 fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
-/// `key = value` pairs; values may stand in single quotes, and a backslash takes the next character as it is.
-fn from_pairs(text: &str) -> Result<Vec<(String, String)>, ConninfoError> {
-    let mut pairs = Vec::new();
-    let mut chars = text.chars().peekable();
-    loop {
-        while chars.next_if(|c| c.is_whitespace()).is_some() {}
-        if chars.peek().is_none() {
-            return Ok(pairs);
-        }
-        let mut key = String::new();
-        while let Some(c) = chars.next_if(|c| *c != '=' && !c.is_whitespace()) {
-            key.push(c);
-        }
-        while chars.next_if(|c| c.is_whitespace()).is_some() {}
-        if chars.next() != Some('=') || key.is_empty() {
-            return Err(ConninfoError::Malformed("a name has no \"=\" after it"));
-        }
-        while chars.next_if(|c| c.is_whitespace()).is_some() {}
-        let quoted = chars.next_if_eq(&'\'').is_some();
-        let mut value = String::new();
-        loop {
-            match chars.next() {
-                Some('\\') => value.extend(chars.next()),
-                Some('\'') if quoted => break,
-                None if quoted => return Err(ConninfoError::Malformed("a quote is not closed")),
-                None => break,
-                Some(c) if !quoted && c.is_whitespace() => break,
-                Some(c) => value.push(c),
-            }
-        }
-        pairs.push((key, value));
-    }
-}
-
-/// What follows the scheme: `user:password@host:port,host/dbname?key=value`.
-fn from_url(rest: &str) -> Result<Vec<(String, String)>, ConninfoError> {
-    let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
-    let (authority, database) = rest.split_once('/').map_or((rest, None), |(a, d)| (a, Some(d)));
-    let (user, hosts) = authority.rsplit_once('@').map_or((None, authority), |(user, hosts)| (Some(user), hosts));
-    let mut pairs = Vec::new();
-    let mut add = |key: &str, value: &str| -> Result<(), ConninfoError> {
-        if !value.is_empty() {
-            pairs.push((key.to_owned(), decoded(value)?));
-        }
-        Ok(())
-    };
-    if let Some(user) = user {
-        let (user, password) = user.split_once(':').unwrap_or((user, ""));
-        add("user", user)?;
-        add("password", password)?;
-    }
-    let (mut names, mut ports) = (Vec::new(), Vec::new());
-    for host in hosts.split(',') {
-        let (name, after) = match host.strip_prefix('[') {
-            Some(inner) => inner.split_once(']').ok_or(ConninfoError::Malformed("a \"[\" is not closed"))?,
-            None => host.split_at(host.find(':').unwrap_or(host.len())),
-        };
-        names.push(name);
-        ports.push(after.strip_prefix(':').unwrap_or(after));
-    }
-    add("host", &names.join(","))?;
-    if ports.iter().any(|port| !port.is_empty()) {
-        add("port", &ports.join(","))?;
-    }
-    add("dbname", database.unwrap_or_default())?;
-    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').ok_or(ConninfoError::Malformed("a parameter has no \"=\""))?;
-        match (decoded(key)?.as_str(), value) {
-            // What other drivers write.
-            ("ssl", "true") => add("sslmode", "require")?,
-            (key, value) => add(key, value)?,
-        }
-    }
-    Ok(pairs)
-}
-
-fn decoded(text: &str) -> Result<String, ConninfoError> {
-    let wrong = ConninfoError::Malformed("a \"%\" is not followed by two hex digits of a character");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16));
-        let (Some(high), Some(low)) = (digit(), digit()) else { return Err(wrong) };
-        bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
-    }
-    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or(wrong)
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use super::{
     Fault,
     postgres::{RawDatabases, RawDepth},
 };
-use crate::source::mariadb::{Databases, Depth, Flavour, Login};
+use crate::source::{
+    mariadb::{Databases, Depth, Flavour, Login},
+    redact::given,
+};
 
 /// A server and what is wanted of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,15 +87,19 @@ pub fn dsn_input(flavour: Flavour, text: &str) -> Result<MariadbInput, String> {
     let form = "a DSN is mysql://USER@HOST:PORT/DATABASE?socket=PATH&password-file=PATH&defaults-file=PATH; every part \
                 but mysql:// may be left out";
     let rest = text.strip_prefix("mysql://").or_else(|| text.strip_prefix("mariadb://")).ok_or(form)?;
+    // Nothing of a DSN that is not understood is repeated: the part that is not may be a part of a password.
+    given(text);
+    if rest.split_once('@').is_some_and(|(user, rest)| user.contains(['/', '?', ':']) || rest.contains('@')) {
+        return Err(
+            "a DSN must not hold a password: put it into a file and name that with password-file; a user with a \
+                    sign in it is written with %40 for @, %3A for : and %2F for /"
+                .to_owned(),
+        );
+    }
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (server, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut input = empty(flavour);
     let server = match server.rsplit_once('@') {
-        Some((user, _)) if user.contains(':') => {
-            return Err(
-                "a DSN must not hold a password: put it into a file and name that with password-file".to_owned()
-            );
-        }
         Some((user, server)) => {
             input.login.user = Some(decoded(user)?);
             server
@@ -101,7 +108,7 @@ pub fn dsn_input(flavour: Flavour, text: &str) -> Result<MariadbInput, String> {
     };
     let (host, port) = match server.rsplit_once(':') {
         Some((host, port)) if !server.ends_with(']') => {
-            (host, Some(port.parse().map_err(|_| format!("{port:?} is no port; {form}"))?))
+            (host, Some(port.parse().map_err(|_| format!("its port is no number; {form}"))?))
         }
         _ => (server, None),
     };
@@ -119,7 +126,12 @@ pub fn dsn_input(flavour: Flavour, text: &str) -> Result<MariadbInput, String> {
             "socket" => input.login.socket = Some(value),
             "password-file" => input.login.password_file = Some(value),
             "defaults-file" => input.login.defaults_file = Some(value),
-            _ => return Err(format!("{key:?} is unknown in it; {form}")),
+            "password" | "passwd" | "pwd" => {
+                return Err(
+                    "a DSN must not hold a password: put it into a file and name that with password-file".to_owned()
+                );
+            }
+            _ => return Err(format!("a parameter in it is unknown; {form}")),
         }
     }
     Ok(input)
@@ -169,6 +181,18 @@ mod tests {
         assert!(error.contains("password-file") && !error.contains("hunter2"), "{error}");
         for bad in ["postgres://x", "mysql://h:port/", "mysql://h/?pager=sh", "mysql://%zz/"] {
             assert!(dsn_input(Flavour::Mysql, bad).is_err(), "{bad}");
+        }
+        for sign in ["", "/", "?", "@", ":", "#", "&", "%", "=", " ", "'", "\"", "\\", "[", ","] {
+            for text in [
+                format!("mysql://app:hun{sign}ter2@db/shop"),
+                format!("mysql://app:33{sign}ter2@db:3306/shop"),
+                format!("mysql://db/shop?password=hun{sign}ter2"),
+                format!("mysql://db/shop?hun{sign}ter2"),
+                format!("mysql://db:hun{sign}ter2/shop"),
+            ] {
+                let error = dsn_input(Flavour::Mysql, &text).expect_err(&text);
+                assert!(!error.contains("hun") && !error.contains("ter2"), "{text}: {error}");
+            }
         }
     }
 }
