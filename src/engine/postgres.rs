@@ -14,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -29,8 +30,11 @@ use crate::{
     },
 };
 
-/// The superuser of a new cluster: no dump makes a role of this name.
+/// The superuser of a new cluster, where the backup tells no other: no dump makes a role of this name.
 const SUPERUSER: &str = "strongroom-drill";
+
+/// How long a query of a check may take.
+const QUERY: Duration = Duration::from_hours(1);
 
 /// The engine. Dropped, it stops its server, or drops its databases; its directory is somebody else's to remove.
 pub struct Postgres {
@@ -74,6 +78,9 @@ struct Details {
     databases: Vec<DatabaseStreams>,
     #[serde(default)]
     pg_dump: Option<String>,
+    /// The roles that there were, where no stream makes them.
+    #[serde(default)]
+    roles: Vec<String>,
 }
 
 impl Details {
@@ -86,6 +93,15 @@ impl Details {
 
     fn get(&self, key: &str) -> &str {
         self.server.get(key).map(String::as_str).unwrap_or_default()
+    }
+
+    /// The superuser that made the cluster: what others were granted, it was that granted it.
+    fn superuser(&self) -> &str {
+        match self.get("superuser") {
+            "" => SUPERUSER,
+            name if name.starts_with("pg_") => SUPERUSER,
+            name => name,
+        }
     }
 
     /// What the server told of this database, or of itself.
@@ -143,20 +159,28 @@ impl Postgres {
         let psql = Tools::new(Some(bin.clone())).any("psql")?;
         let restore = details.restore()?;
         let data = jail.make("data")?;
-        Server::init(&jail, &bin, &data, SUPERUSER)?;
-        let server = Server::start(&jail, &bin, &data, SUPERUSER)?;
+        let superuser = details.superuser();
+        Server::init(&jail, &bin, &data, superuser)?;
+        let server = Server::start(&jail, &bin, &data, superuser)?;
         let info = server.info.clone();
         let up = self.up.insert(Up { at: At::Own { server, jail }, info, psql, databases: Vec::new() });
         let globals = restored.streams.iter().find(|stream| stream.name.as_str() == GLOBALS);
         if let Some(globals) = globals {
             let text = fs::read(&globals.file).map_err(|e| EngineError::at("can't read", &globals.file, e))?;
             let mut session = Session::open(&up.psql, &up.info, None)?;
-            let done = roles::load(&mut session, &String::from_utf8_lossy(&text))?;
+            let done = roles::load(&mut session, &String::from_utf8_lossy(&text), superuser)?;
             let told = format!("{} statements, {} of tablespaces and the like left out", done.run, done.left_out);
             self.loaded.push(Check::done("roles", Ok(told)));
+        } else if !details.roles.is_empty() {
+            // Policies and user mappings name them.
+            let mut session = Session::open(&up.psql, &up.info, None)?;
+            for role in details.roles.iter().filter(|role| *role != superuser) {
+                session.run("make the roles", &format!("create role {}", load::identifier(role)))?;
+            }
         }
         for database in &details.databases {
             let name = &database.name;
+            load::make_room(up, name)?;
             self.loaded.extend(load::create(up, name, name, details.server_of(restored, name))?);
             up.databases.push(Database { name: name.clone(), real: name.clone() });
             load::fill(up, &restore, database, name, restored, globals.is_some())?;
@@ -260,8 +284,11 @@ impl Engine for Postgres {
         let up = self.up.as_ref().ok_or_else(|| EngineError::new("the server is not up", "postgres"))?;
         let database = up.meant(database)?;
         let mut command = up.client(&up.psql.path, database);
-        // Records end with a zero byte, which no value holds.
-        command.args(["-X", "-A", "-t", "-q", "-w", "-0", "-v", "ON_ERROR_STOP=1", "-c", sql]).stdout(Stdio::piped());
+        // Records and fields end with a zero byte, which no value holds.
+        command
+            .args(["-X", "-A", "-t", "-q", "-w", "-0", "-z", "-v", "ON_ERROR_STOP=1", "-c", sql])
+            .stdout(Stdio::piped());
+        command.env("PGOPTIONS", format!("-c statement_timeout={}", QUERY.as_millis()));
         let mut running = up.start(&mut command, "psql")?;
         let mut output = Vec::new();
         let read = std::io::Read::read_to_end(&mut running.stdout()?, &mut output);
@@ -272,7 +299,6 @@ impl Engine for Postgres {
             source: Some(e),
         })?;
         let first = output.split(|byte| *byte == 0).next().unwrap_or_default();
-        let first = first.split(|byte| *byte == b'|').next().unwrap_or_default();
         Ok(String::from_utf8_lossy(first).trim_end_matches('\n').to_owned())
     }
 

@@ -28,6 +28,22 @@ pub(super) fn literal(value: &str) -> String {
     format!("E'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
+/// Drops a database that every new cluster has, so that the one that was backed up can be made in its place.
+pub(super) fn make_room(up: &Up, name: &str) -> Result<()> {
+    let from = match name {
+        "postgres" => "template1",
+        "template1" => "postgres",
+        _ => return Ok(()),
+    };
+    let mut session = Session::open(&up.psql, &up.info, Some(from))?;
+    let quoted = identifier(name);
+    // A session that has just ended is waited for by the server.
+    for sql in [format!("alter database {quoted} is_template false"), format!("drop database {quoted}")] {
+        session.run(&format!("make room for database {name}"), &sql)?;
+    }
+    Ok(())
+}
+
 /// Creates the empty database `real` like `name` that was backed up; tells if its locale is not to be had here.
 pub(super) fn create(up: &Up, name: &str, real: &str, server: &BTreeMap<String, String>) -> Result<Option<Check>> {
     let get = |key: &str| server.get(key).map(String::as_str).unwrap_or_default();
@@ -38,8 +54,10 @@ pub(super) fn create(up: &Up, name: &str, real: &str, server: &BTreeMap<String, 
         _ => String::new(),
     };
     let wanted = format!("{plain} lc_collate {} lc_ctype {}{icu}", literal(get("collate")), literal(get("ctype")));
+    // The one that a session is in without more words may be the one that is to be made.
+    let from = (real == "postgres").then_some("template1");
     let run = |sql: &str| -> Result<()> {
-        let mut session = Session::open(&up.psql, &up.info, None)?;
+        let mut session = Session::open(&up.psql, &up.info, from)?;
         Ok(session.run(&format!("create database {name}"), sql)?)
     };
     if run(&wanted).is_ok() {

@@ -21,10 +21,19 @@ pub(super) struct Loaded {
     pub(super) left_out: usize,
 }
 
-/// Makes the roles of `globals`.
-pub(super) fn load(session: &mut Session, globals: &str) -> Result<Loaded> {
+/// Makes the roles of `globals`, but for `superuser`, who is there and works here: nothing is set for him.
+pub(super) fn load(session: &mut Session, globals: &str, superuser: &str) -> Result<Loaded> {
     let mut loaded = Loaded::default();
+    let names = [superuser.to_owned(), super::load::identifier(superuser)];
+    let own = |statement: &str| {
+        let rest = statement.strip_prefix("CREATE ROLE ").or_else(|| statement.strip_prefix("ALTER ROLE "));
+        let after = |name: &String| rest?.strip_prefix(name.as_str());
+        names.iter().filter_map(after).any(|after| after.is_empty() || after.starts_with(' '))
+    };
     for statement in statements(globals) {
+        if own(&statement) {
+            continue;
+        }
         if statement.starts_with("SET ") || statement.starts_with("SELECT pg_catalog.set_config") {
             continue;
         }
