@@ -3,10 +3,16 @@
 
 #[path = "postgres/broken.rs"]
 mod broken;
+#[path = "postgres/damaged.rs"]
+mod damaged;
 #[path = "postgres/drill.rs"]
 mod drill;
 #[path = "postgres/killed.rs"]
 mod killed;
+#[path = "postgres/left_out.rs"]
+mod left_out;
+#[path = "postgres/locks.rs"]
+mod locks;
 #[path = "postgres/place.rs"]
 mod place;
 #[allow(dead_code)]
@@ -17,6 +23,8 @@ mod secrets;
 #[allow(dead_code)]
 #[path = "support/postgres.rs"]
 mod server;
+#[path = "postgres/stock.rs"]
+mod stock;
 #[path = "postgres/story.rs"]
 mod story;
 #[path = "postgres/tls.rs"]

@@ -5,6 +5,7 @@
 
 mod ahead;
 mod archive;
+mod choice;
 mod conninfo;
 mod dump;
 mod fingerprint;
@@ -13,11 +14,14 @@ mod physical;
 mod rows;
 mod session;
 mod tools;
+mod waits;
+mod whole;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +39,9 @@ pub(crate) use physical::STREAM as BASE;
 pub(crate) use session::Session;
 pub(crate) use tools::{Tool, Tools, Version};
 
+/// How long locks of others are waited for in all, if nothing else is said.
+pub const LOCK_TIMEOUT: Duration = Duration::from_mins(5);
+
 /// The most jobs. Each holds 32 MiB and two connections.
 pub const MOST_JOBS: usize = 16;
 
@@ -46,7 +53,7 @@ pub enum Databases {
     Connected,
     /// These.
     Named(Vec<String>),
-    /// All that are no templates and allow connections.
+    /// All that allow connections, templates too; `template1` if anything was made in it.
     All,
 }
 
@@ -65,6 +72,8 @@ pub struct PostgresOptions {
     pub globals: bool,
     /// Whether it is the files of the whole cluster instead.
     pub physical: bool,
+    /// How long locks of others are waited for in all, before there is no backup.
+    pub lock_timeout: Duration,
     /// Where the client programs are, if not in `PATH` or where packages put them.
     pub bin: Option<PathBuf>,
 }
@@ -74,7 +83,8 @@ impl PostgresOptions {
     #[must_use]
     pub fn new(info: Conninfo) -> Self {
         let (databases, fingerprint) = (Databases::Connected, Depth::Hash);
-        Self { info, databases, fingerprint, jobs: 1, globals: true, physical: false, bin: None }
+        let lock_timeout = LOCK_TIMEOUT;
+        Self { info, databases, fingerprint, jobs: 1, globals: true, physical: false, lock_timeout, bin: None }
     }
 }
 
@@ -145,19 +155,9 @@ struct Place {
     dump: Tool,
     depth: Depth,
     jobs: usize,
+    lock_timeout: Duration,
     stops: Stops,
 }
-
-#[derive(Deserialize)]
-struct Database {
-    name: String,
-    connects: bool,
-    current: bool,
-}
-
-const DATABASES: &str = "select json_build_object('name', datname, 'connects', datallowconn and datconnlimit <> -2, \
-    'current', datname = current_database()) from pg_database where not datistemplate or datname = current_database() \
-    order by datname";
 
 impl Source for PostgresSource {
     fn kind(&self) -> SourceKind {
@@ -168,6 +168,9 @@ impl Source for PostgresSource {
         let options = &self.options;
         let tools = Tools::new(options.bin.clone());
         let psql = tools.any("psql")?;
+        if !options.physical {
+            choice::must_be_direct(&psql, &options.info)?;
+        }
         let mut session = Session::open(&psql, &options.info, None)?;
         let server = fingerprint::server(&mut session)?;
         let version = version(&server, &options.info)?;
@@ -176,24 +179,30 @@ impl Source for PostgresSource {
             return physical::open(&options.info, &tools, &version, &server);
         }
         let dump = tools.for_server("pg_dump", &version)?;
-        let all = session.ask::<Database>("list the databases", DATABASES)?;
-        let databases = chosen(&options.databases, all, &options.info, &mut warnings)?;
+        let databases = choice::databases(&mut session, &psql, &options.info, &options.databases, &mut warnings)?;
+        if std::env::var_os("PGOPTIONS").is_some_and(|set| !set.is_empty()) {
+            warnings.push(
+                "PGOPTIONS is set here and was not used: settings of a session can change what a dump holds".to_owned(),
+            );
+        }
         if options.fingerprint == Depth::Hash && version.major.0 < 11 {
             warnings
                 .push(format!("a server of version {version} can't hash rows for the fingerprint; they are counted"));
         }
-        let globals = if options.globals {
-            let globals = Globals::prepare(&mut session, &tools, &version, &mut warnings)?;
-            Some(globals)
-        } else {
-            None
-        };
+        let globals =
+            if options.globals { Some(Globals::prepare(&mut session, &tools, &version, &mut warnings)?) } else { None };
         let jobs = options.jobs.clamp(1, MOST_JOBS);
-        let (info, depth) = (options.info.clone(), options.fingerprint);
+        let (info, depth, lock_timeout) = (options.info.clone(), options.fingerprint, options.lock_timeout);
         let passwords = globals.as_ref().map(|globals| globals.passwords);
-        let details = json!({ "server": server, "pg_dump": dump.version.text, "passwords": passwords });
+        let mut details = json!({ "server": server, "pg_dump": dump.version.text, "passwords": passwords });
+        if let (None, Some(details)) = (&globals, details.as_object_mut()) {
+            // Dumps name roles that no stream makes.
+            let roles = session
+                .ask::<String>("list the roles", "select to_json(rolname) from pg_roles where rolname !~ '^pg_'")?;
+            details.insert("roles".to_owned(), json!(roles));
+        }
         Ok(Box::new(PostgresReading {
-            place: Arc::new(Place { info, psql, dump, depth, jobs, stops: Stops::default() }),
+            place: Arc::new(Place { info, psql, dump, depth, jobs, lock_timeout, stops: Stops::default() }),
             globals,
             reading_globals: None,
             waiting: databases.into(),
@@ -210,27 +219,6 @@ fn version(server: &BTreeMap<String, String>, info: &Conninfo) -> Result<Version
     let get = |key: &str| server.get(key).map(String::as_str).unwrap_or_default();
     let number = get("server_version_num").parse().map_err(|_| SourceError::new("tells no version", info.place()))?;
     Ok(Version::of_server(number, get("server_version")))
-}
-
-fn chosen(wanted: &Databases, all: Vec<Database>, info: &Conninfo, warnings: &mut Warnings) -> Result<Vec<String>> {
-    match wanted {
-        Databases::Connected => Ok(all.into_iter().filter(|d| d.current).map(|d| d.name).collect()),
-        Databases::All => {
-            let (open, closed): (Vec<_>, Vec<_>) = all.into_iter().partition(|d| d.connects);
-            for Database { name, .. } in closed {
-                warnings.push(format!("database {name} allows no connections and is not in the backup"));
-            }
-            Ok(open.into_iter().map(|d| d.name).collect())
-        }
-        Databases::Named(names) => {
-            if let Some(missing) = names.iter().find(|name| !all.iter().any(|d| d.name == **name)) {
-                let there: Vec<&str> = all.iter().map(|d| d.name.as_str()).take(20).collect();
-                let what = format!("has no database {missing:?}; it has {}", there.join(", "));
-                return Err(SourceError::new(what, info.place()));
-            }
-            Ok(names.clone())
-        }
-    }
 }
 
 struct PostgresReading {
@@ -276,7 +264,7 @@ impl Reading for PostgresReading {
             }
             self.end_database()?;
             let Some(database) = self.waiting.pop_front() else { return Ok(None) };
-            self.current = Some(Dump::begin(Arc::clone(&self.place), database)?);
+            self.current = Some(Dump::begin(&self.place, &database)?);
         }
     }
 

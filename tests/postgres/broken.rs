@@ -23,7 +23,7 @@ fn large() -> Postgres {
 }
 
 /// A configuration for the database `shop` of a server, with the programs in `bin`.
-fn configured(server: &Postgres, programs: Option<&Path>, more: &str) -> Sandbox {
+pub(crate) fn configured(server: &Postgres, programs: Option<&Path>, more: &str) -> Sandbox {
     let sandbox = Sandbox::with_vault();
     let programs = programs.map(|dir| format!("bin = \"{}\"\n", dir.display())).unwrap_or_default();
     let dsn = server.dsn("shop");
@@ -32,7 +32,7 @@ fn configured(server: &Postgres, programs: Option<&Path>, more: &str) -> Sandbox
 }
 
 /// The installed programs, but for `program`, which is the script; `REAL` in it is the installed one.
-fn replaced(program: &str, script: &str) -> tempfile::TempDir {
+pub(crate) fn replaced(program: &str, script: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for name in ["psql", "pg_dump", "pg_dumpall", "pg_basebackup"] {
         let real = bin(name).display().to_string();
@@ -48,7 +48,7 @@ fn replaced(program: &str, script: &str) -> tempfile::TempDir {
     dir
 }
 
-fn no_snapshot(sandbox: &Sandbox, run: Run) -> Run {
+pub(crate) fn no_snapshot(sandbox: &Sandbox, run: Run) -> Run {
     let run = run.code(1);
     let listed = sandbox.reader(&["snapshots", "--json"]).ok().json();
     assert_eq!(listed["result"].as_array().unwrap().len(), 0, "{listed}");

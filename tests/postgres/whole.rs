@@ -105,7 +105,7 @@ fn every_database_is_taken_and_each_has_its_fingerprint() {
     all.databases = Databases::All;
     let facts = read_into(all.clone(), dir.path()).unwrap();
     let names: Vec<&str> = facts.fingerprints.iter().map(|print| print.database.as_str()).collect();
-    assert_eq!(names, ["B/c", "a", "postgres"]);
+    assert_eq!(names, ["B/c", "a", "postgres"], "template1 is as every server makes it");
     assert!(facts.warnings.iter().any(|warning| warning.contains("closed")), "{:?}", facts.warnings);
     let back = load(dir.path(), &["a.dump", "B%2Fc.dump"]);
     for print in facts.fingerprints.iter().take(2) {
@@ -203,7 +203,7 @@ fn a_physical_backup_is_a_cluster_that_verifies_and_starts() {
     let facts = read_into(physical, dir.path()).unwrap();
     drop(writers);
     assert_eq!(facts.details["physical"], true);
-    assert!(facts.warnings.is_empty(), "{:?}", facts.warnings);
+    assert!(facts.warnings.iter().all(|warning| warning.contains("data checksums are off")), "{:?}", facts.warnings);
     let data = dir.path().join("data");
     fs::create_dir(&data).unwrap();
     run(std::process::Command::new("tar").arg("-xf").arg(dir.path().join("base.tar")).arg("-C").arg(&data));

@@ -38,6 +38,8 @@ pub struct Postgres {
     dir: PathBuf,
     port: u16,
     keeper: Option<Child>,
+    /// The server is no longer the keeper's child.
+    detached: bool,
 }
 
 impl Postgres {
@@ -59,7 +61,7 @@ impl Postgres {
         let rules = "local all postgres trust\nlocal replication postgres trust\nlocal all all scram-sha-256\n\
                      host all,replication all 127.0.0.1/32 scram-sha-256\n";
         fs::write(dir.join("data/pg_hba.conf"), rules).unwrap();
-        let mut server = Self { dir, port: 0, keeper: None };
+        let mut server = Self { dir, port: 0, keeper: None, detached: false };
         // Another process may take a port between the look and the start.
         let started = (0..3).any(|_| {
             server.port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
@@ -120,6 +122,26 @@ impl Postgres {
         writeln!(keeper.stdin.as_mut().unwrap(), "{name}").unwrap();
     }
 
+    /// Stops the server; its directory stays.
+    pub fn stop(&mut self) {
+        run(as_server(bin("pg_ctl")).args(["-w", "-m", "fast", "stop", "-D"]).arg(self.data()));
+    }
+
+    /// Starts it again, after stopping it if it runs.
+    pub fn restart(&mut self) {
+        if self.tool("pg_isready", "postgres").stdout(Stdio::null()).status().unwrap().success() {
+            self.stop();
+        }
+        // The keeper would remove the directory; what it kept is gone, so it is left to end by itself.
+        let mut command = as_server(bin("pg_ctl"));
+        command.args(["-w", "-D"]).arg(self.data()).arg("-l").arg(self.data().join("again.log")).arg("-o");
+        let options =
+            format!("-h 127.0.0.1 -c fsync=off -c max_wal_senders=4 -p {} -k {}", self.port, self.dir.display());
+        command.arg(options).arg("start").stdout(Stdio::null());
+        run(&mut command);
+        self.detached = true;
+    }
+
     /// The end of what the server said.
     pub fn log(&self) -> String {
         let text = fs::read(self.dir.join("server.log")).unwrap_or_default();
@@ -152,6 +174,10 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
+        if self.detached {
+            let mut stop = as_server(bin("pg_ctl"));
+            let _ = stop.args(["-w", "-m", "immediate", "stop", "-D"]).arg(self.data()).output();
+        }
         if let Some(mut keeper) = self.keeper.take() {
             drop(keeper.stdin.take());
             let _ = keeper.wait();

@@ -156,7 +156,7 @@ impl RawSource {
             ("min_bytes", at(self.min_bytes.as_ref()), &[Kind::Command]),
             ("trailer", at(self.trailer.as_ref()), &[Kind::Command]),
             ("stream", at(self.stream.as_ref()), &[Kind::Command]),
-            ("lock_timeout", at(self.lock_timeout.as_ref()), &[Kind::Sqlite]),
+            ("lock_timeout", at(self.lock_timeout.as_ref()), &[Kind::Sqlite, Kind::Postgres]),
             ("dsn", at(self.dsn.as_ref()), SERVERS),
             ("databases", at(self.databases.as_ref()), SERVERS),
             ("fingerprint", at(self.fingerprint.as_ref()), SERVERS),
@@ -219,6 +219,7 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
                 jobs: raw.jobs.as_ref(),
                 globals: raw.globals.as_ref(),
                 physical: raw.physical.as_ref(),
+                lock_timeout: raw.lock_timeout.as_ref(),
                 bin: raw.bin.as_ref().map(|bin| dir.join(bin.get_ref())),
             };
             Input::Postgres(Box::new(given.understand()?))

@@ -4,11 +4,15 @@
 //! entry that promises data has a block, and the last block is closed. The layout is that of the archive versions 1.12
 //! to 1.16, which PostgreSQL 9 to 18 write.
 
+mod contents;
+
 use std::{
     collections::BTreeSet,
     io::{self, Read},
     sync::{Arc, Mutex, PoisonError},
 };
+
+pub(super) use contents::{Contents, Rows};
 
 /// The newest archive version whose layout is known: 1.16.
 const NEWEST: u8 = 16;
@@ -88,6 +92,7 @@ pub(super) struct Walker {
     found: BTreeSet<i64>,
     texts: [String; 4],
     pub(super) sequences: Vec<SequenceSet>,
+    pub(super) contents: Contents,
     /// Why it is no archive, or none that can be judged.
     wrong: Option<String>,
     unknown: bool,
@@ -113,6 +118,7 @@ impl Walker {
             found: BTreeSet::new(),
             texts: Default::default(),
             sequences: Vec::new(),
+            contents: Contents::default(),
             wrong: None,
             unknown: false,
         }
@@ -123,6 +129,9 @@ impl Walker {
         while !bytes.is_empty() && self.wrong.is_none() && !self.unknown {
             let n = usize::try_from(self.need).unwrap_or(usize::MAX).min(bytes.len());
             let (now, rest) = bytes.split_at(n);
+            if self.in_text && self.data == Some(Data::Part { large: false }) {
+                self.contents.data(now);
+            }
             if self.keep {
                 let room = KEPT.saturating_sub(self.held.len()).min(n);
                 self.held.extend_from_slice(now.get(..room).unwrap_or_default());
@@ -234,6 +243,7 @@ impl Walker {
 
     fn entry(&mut self) {
         let [name, kind, definition, schema] = std::mem::take(&mut self.texts);
+        self.contents.entry(self.id, &kind, &schema, &name);
         if kind == "SEQUENCE SET" {
             self.sequences.push(SequenceSet { schema, name, definition });
         }
@@ -263,18 +273,26 @@ impl Walker {
                 }
             },
             Data::Id { large } => {
-                self.found.insert(self.number(held));
+                let id = self.number(held);
+                self.found.insert(id);
+                self.contents.block(id);
                 (if large { Data::LargeObject } else { Data::Part { large } }, self.int_size())
             }
             Data::LargeObject if self.number(held) == 0 => (Data::Block, 1),
-            Data::LargeObject => (Data::Part { large: true }, self.int_size()),
+            Data::LargeObject => {
+                self.contents.large_object();
+                (Data::Part { large: true }, self.int_size())
+            }
             Data::Part { .. } if self.in_text => {
                 self.in_text = false;
                 (data, self.int_size())
             }
             Data::Part { large } => match self.number(held) {
                 0 if large => (Data::LargeObject, self.int_size()),
-                0 => (Data::Block, 1),
+                0 => {
+                    self.contents.end_block();
+                    (Data::Block, 1)
+                }
                 length if length > 0 => {
                     self.in_text = true;
                     return self.want(length.unsigned_abs(), false);

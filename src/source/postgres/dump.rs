@@ -20,14 +20,17 @@ use super::{
         FileMeta, Incoming, Result, SourceError,
         child::Running,
         files::slug,
+        pipe::LargeSteps,
         read::{Seen, Watched},
     },
     DatabaseStreams, Place,
     ahead::Ahead,
-    archive::{SequenceSet, Walked, Walker},
+    archive::{Contents, SequenceSet, Walked, Walker},
     fingerprint::{self, Depth, Table, Taken},
     rows::Helpers,
     session::Session,
+    waits::{self, Blocker, LATER, ONCE, Patience},
+    whole,
 };
 use crate::model::{Fingerprint, Name};
 
@@ -51,18 +54,26 @@ struct Producer {
     path: String,
 }
 
+/// Counts and hashes; gives the session back, and what it found if that was wanted.
+type Taking = JoinHandle<Option<(Session, Option<Taken>)>>;
+
 /// A database on its way out.
 pub(super) struct Dump {
     place: Arc<Place>,
     database: String,
     snapshot: String,
+    mark: String,
+    /// What the archives must hold, by the catalog.
+    expected: whole::Expected,
+    written: Contents,
     waiting: VecDeque<Part>,
     started: VecDeque<(Producer, Incoming)>,
     current: Option<Producer>,
     streams: Vec<Name>,
     sequences: Vec<SequenceSet>,
     warnings: Vec<String>,
-    taking: JoinHandle<Option<(Session, Option<Taken>)>>,
+    /// From the moment on at which the first archive has all its locks.
+    taking: Option<Taking>,
     /// Why there is no fingerprint.
     failed: Arc<Mutex<Option<SourceError>>>,
 }
@@ -81,14 +92,55 @@ const EXPORT: &str = "select json_build_object('snapshot', pg_export_snapshot(),
     'foreign', (select count(*) from pg_class where relkind = 'f'))";
 
 impl Dump {
-    /// Opens the snapshot and starts to write and to count within it.
-    pub(super) fn begin(place: Arc<Place>, database: String) -> Result<Self> {
-        let mut session = Session::open(&place.psql, &place.info, Some(&database))?;
-        place.stops.add(session.alive());
+    /// Opens the snapshot and starts to write and to count within it, once nobody holds that up.
+    pub(super) fn begin(place: &Arc<Place>, database: &str) -> Result<Self> {
+        let mut patience = Patience::new(place.lock_timeout);
+        loop {
+            let mut session = Session::open(&place.psql, &place.info, Some(database))?;
+            place.stops.add(session.alive());
+            let (exported, tables) = match Self::lock(&mut session) {
+                Ok(locked) => locked,
+                Err(failed) => {
+                    let state = session.state().map(str::to_owned);
+                    drop(session);
+                    patience.after(failed, state.as_deref(), place, database)?;
+                    continue;
+                }
+            };
+            let mut dump = Self::locked(place, database, &mut session, exported, &tables)?;
+            match dump.first(&mut session)? {
+                None => {
+                    dump.warnings.extend(patience.told(database));
+                    waits::limit(&mut session, LATER)?;
+                    dump.taking = Some(take(session, place, database, tables, &dump.snapshot, &dump.failed));
+                    dump.fill()?;
+                    return Ok(dump);
+                }
+                Some(blocker) => {
+                    drop((dump, session));
+                    patience.wait(Some(blocker), place, database)?;
+                }
+            }
+        }
+    }
+
+    /// The snapshot and its tables, locked.
+    fn lock(session: &mut Session) -> Result<(Exported, Vec<Table>)> {
+        waits::limit(session, ONCE)?;
         session.run("begin", BEGIN)?;
         let exported: Exported = session.one("export a snapshot", EXPORT)?;
-        let tables = fingerprint::tables(&mut session)?;
-        fingerprint::lock(&mut session, &tables)?;
+        let tables = fingerprint::tables(session)?;
+        fingerprint::lock(session, &tables)?;
+        Ok((exported, tables))
+    }
+
+    fn locked(
+        place: &Arc<Place>,
+        database: &str,
+        session: &mut Session,
+        exported: Exported,
+        tables: &[Table],
+    ) -> Result<Self> {
         let mut warnings = Vec::new();
         if exported.unlogged > 0 {
             let n = exported.unlogged;
@@ -98,23 +150,33 @@ impl Dump {
             let n = exported.foreign;
             warnings.push(format!("{database}: the rows of {n} foreign tables live elsewhere and are not in the dump"));
         }
-        let waiting = parts(&database, &tables, place.jobs)?;
-        let failed = Arc::new(Mutex::new(None));
-        let mut dump = Self {
+        let expected = whole::Expected::ask(session, tables)?;
+        warnings.extend(expected.left_out(database));
+        let waiting = parts(database, tables, place.jobs)?;
+        Ok(Self {
             streams: waiting.iter().map(|part| part.name.clone()).collect(),
-            taking: take(session, &place, &database, tables, &exported.snapshot, &failed),
+            taking: None,
             snapshot: exported.snapshot,
-            place,
-            database,
+            mark: waits::mark(session)?,
+            expected,
+            written: Contents::default(),
+            place: Arc::clone(place),
+            database: database.to_owned(),
             waiting,
             started: VecDeque::new(),
             current: None,
             sequences: Vec::new(),
             warnings,
-            failed,
-        };
-        dump.fill()?;
-        Ok(dump)
+            failed: Arc::new(Mutex::new(None)),
+        })
+    }
+
+    /// Starts the first archive and waits until it has its locks, or somebody holds it up.
+    fn first(&mut self, session: &mut Session) -> Result<Option<Blocker>> {
+        let Some(part) = self.waiting.pop_front() else { return Ok(None) };
+        let (producer, stream, blocker) = self.start(part, Some(session))?;
+        self.started.push_back((producer, stream));
+        Ok(blocker)
     }
 
     /// The next stream.
@@ -133,7 +195,7 @@ impl Dump {
 
     /// Checks that all went well, after the last stream; gives the fingerprint, if one was wanted, and warnings.
     pub(super) fn end(self) -> Result<(Option<Fingerprint>, Vec<String>)> {
-        let taken = self.taking.join().ok().flatten();
+        let taken = self.taking.and_then(|taking| taking.join().ok().flatten());
         if let Some(error) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }
@@ -141,11 +203,14 @@ impl Dump {
             taken.ok_or_else(|| SourceError::new("its fingerprint was not finished", &self.database))?;
         // The server is still there, and so was the snapshot until now.
         session.run("end the snapshot", "commit")?;
+        let tables = taken.as_ref().map(|taken| &taken.fingerprint.tables);
+        let mut warnings = self.warnings;
+        warnings.extend(self.expected.held_against(&self.written, tables, &self.database)?);
         let taken = taken.map(|mut taken| {
             fingerprint::settle_sequences(&mut taken, &self.sequences);
             Fingerprint { streams: self.streams, ..taken.fingerprint }
         });
-        Ok((taken, self.warnings))
+        Ok((taken, warnings))
     }
 
     fn settle(&mut self) -> Result<()> {
@@ -162,12 +227,18 @@ impl Dump {
         let mut walker = walker.lock().unwrap_or_else(PoisonError::into_inner);
         match walker.finish() {
             Ok(true) => {}
-            Ok(false) => self.warnings.push(format!(
-                "{path} is an archive of a newer version than is known here; that pg_dump succeeded is all that was checked"
-            )),
-            Err(why) => return Err(SourceError::new(format!("pg_dump succeeded, but its archive is not whole: {why}"), path)),
+            Ok(false) => {
+                self.expected = whole::Expected::default();
+                self.warnings.push(format!(
+                    "{path} is an archive of a newer version than is known here; that pg_dump succeeded is all that was checked"
+                ));
+            }
+            Err(why) => {
+                return Err(SourceError::new(format!("pg_dump succeeded, but its archive is not whole: {why}"), path));
+            }
         }
         self.sequences.append(&mut walker.sequences);
+        self.written.append(&mut walker.contents);
         Ok(())
     }
 
@@ -175,23 +246,34 @@ impl Dump {
     fn fill(&mut self) -> Result<()> {
         while self.started.len() < self.place.jobs {
             let Some(part) = self.waiting.pop_front() else { break };
-            let producer = self.start(part)?;
-            self.started.push_back(producer);
+            let (producer, stream, _) = self.start(part, None)?;
+            self.started.push_back((producer, stream));
         }
         Ok(())
     }
 
-    fn start(&self, part: Part) -> Result<(Producer, Incoming)> {
+    /// Starts an archive. With `session`, which knows who waits for whom, it waits for its first byte.
+    fn start(&self, part: Part, session: Option<&mut Session>) -> Result<(Producer, Incoming, Option<Blocker>)> {
         let Part { name, path, arguments } = part;
         let place = &self.place;
         let mut command = Command::new(&place.dump.path);
         command.args(["-Fc", "-Z0", "-w", "--snapshot", &self.snapshot]).args(arguments);
         command.arg("-d").arg(place.info.argument(Some(&self.database)));
         place.info.equip(&mut command);
+        command.env("PGAPPNAME", &self.mark);
+        if session.is_none() {
+            // Who wants the table for itself waits for the first archive, and would be waited for by this one for ever.
+            command.arg(format!("--lock-wait-timeout={}", LATER.as_millis()));
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut running = Running::start(&mut command, &place.dump.path.to_string_lossy(), place.info.secrets())?;
         place.stops.add(running.alive());
-        let output = running.stream()?;
+        let output = running.stdout()?;
+        let blocker = match session {
+            Some(session) => waits::first_byte(session, &self.mark, &running, &output)?,
+            None => None,
+        };
+        let output = LargeSteps::new(output);
         let output: Box<dyn Read + Send> =
             if place.jobs > 1 { Box::new(Ahead::start(output)) } else { Box::new(output) };
         let (archive, walker) = Walked::new(output);
@@ -199,7 +281,7 @@ impl Dump {
         let shown = (path != name.as_str()).then(|| path.clone());
         let stream =
             Incoming { name, path: shown, meta: FileMeta::default(), expected: None, reader: Box::new(reader) };
-        Ok((Producer { running, seen, walker, path }, stream))
+        Ok((Producer { running, seen, walker, path }, stream, blocker))
     }
 }
 
@@ -212,7 +294,7 @@ fn take(
     tables: Vec<Table>,
     snapshot: &str,
     failed: &Arc<Mutex<Option<SourceError>>>,
-) -> JoinHandle<Option<(Session, Option<Taken>)>> {
+) -> Taking {
     let (place, failed, database) = (Arc::clone(place), Arc::clone(failed), database.to_owned());
     let import = format!("set transaction snapshot '{}'", snapshot.replace('\'', "''"));
     thread::spawn(move || {
@@ -224,6 +306,7 @@ fn take(
             place.stops.add(session.alive());
             session.run("begin", BEGIN)?;
             session.run("take up the snapshot", &import)?;
+            waits::limit(&mut session, ONCE)?;
             Ok(session)
         };
         // The first is why the others stopped.

@@ -13,7 +13,7 @@ use super::{
     rows::{self, Helpers},
     session::Session,
 };
-use crate::model::Fingerprint;
+use crate::model::{Fingerprint, TableFingerprint};
 
 /// How much of a database is read for its fingerprint, besides what the dump reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,9 +37,9 @@ const RANGES: u32 = 140_000;
 /// calls configuration, of which it says which rows count. Unlogged ones can't be read on a standby. Columns stand in the
 /// order of their names, since a restore may put those that were inherited elsewhere.
 const TABLES: &str = r#"
-select json_build_object('name', format('%I.%I', n.nspname, c.relname), 'place', json_build_array(n.nspname, c.relname), 'bytes', pg_table_size(c.oid),
+select json_build_object('name', format('%I.%I', n.nspname, c.relname), 'place', json_build_array(n.nspname, c.relname), 'bytes', coalesce(pg_table_size(c.oid), 0),
   'blocks', case when (select a.amname from pg_am a where a.oid = c.relam) = 'heap'
-     then pg_relation_size(c.oid) / current_setting('block_size')::bigint else 0 end,
+     then coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::bigint else 0 end,
   'from', format('only %I.%I x %s', n.nspname, c.relname, k.condition),
   'columns', coalesce((select string_agg(format('x.%I', a.attname), ', ' order by a.attname collate "C")
      from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), ''),
@@ -52,6 +52,13 @@ where c.relkind = 'r' and n.nspname !~ '^pg_' and n.nspname <> 'information_sche
   and (d.objid is null or k.condition is not null)
   and not (c.relpersistence = 'u' and pg_is_in_recovery())
 order by c.oid"#;
+
+/// Tables that a standby has no rows of: they come back empty.
+const UNLOGGED: &str = r"
+select to_json(format('%I.%I', n.nspname, c.relname)) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where pg_is_in_recovery() and c.relkind = 'r' and c.relpersistence = 'u' and n.nspname !~ '^pg_'
+  and n.nspname <> 'information_schema'
+  and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')";
 
 /// What else must be there again, as `name` and `value`. What a new database has anyway is left out, and so are indexes
 /// that are not valid: a dump leaves them out too.
@@ -128,7 +135,7 @@ select json_build_object('server_version', current_setting('server_version'), 's
   current_setting('server_version_num'), 'encoding', pg_encoding_to_char(d.encoding), 'collate', d.datcollate,
   'ctype', d.datctype, 'locale_provider', coalesce(to_json(d)->>'datlocprovider', 'c'),
   'icu_locale', coalesce(to_json(d)->>'daticulocale', to_json(d)->>'datlocale', ''),
-  'superuser', (select rolname from pg_roles where oid = 10), 'size_bytes', pg_database_size(d.oid)::text,
+  'data_checksums', current_setting('data_checksums'), 'superuser', (select rolname from pg_roles where oid = 10), 'size_bytes', pg_database_size(d.oid)::text,
   'instant', to_char(transaction_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
 from pg_database d where d.datname = current_database()"#;
 
@@ -174,6 +181,11 @@ pub(super) fn tables(session: &mut Session) -> Result<Vec<Table>> {
     session.ask("list the tables", TABLES)
 }
 
+/// Whether there is anything besides tables that a new database does not have.
+pub(super) fn has_objects(session: &mut Session) -> Result<bool> {
+    Ok(!session.ask::<Named>("list the objects", OBJECTS)?.is_empty())
+}
+
 /// What the server and the session's database are.
 pub(super) fn server(session: &mut Session) -> Result<BTreeMap<String, String>> {
     session.one("ask what the database is", SERVER)
@@ -207,6 +219,9 @@ pub(super) fn take(
         sequences.insert(place, name);
     }
     taken.tables = rows::count(session, tables, hashed, number >= RANGES, helpers)?;
+    for name in session.ask::<String>("list the unlogged tables", UNLOGGED)? {
+        taken.tables.insert(name, TableFingerprint { rows: 0, hash: None });
+    }
     let sql = if hashed { LARGE_OBJECTS } else { LARGE_OBJECTS_COUNTED };
     let large = rows::ask(session, "large objects", sql)?.told();
     let hash = large.hash.filter(|_| large.rows > 0).map(|hash| format!(", {hash}")).unwrap_or_default();

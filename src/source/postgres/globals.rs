@@ -29,6 +29,8 @@ pub(super) struct Globals {
     tool: Tool,
     /// Whether the role may read passwords.
     pub(super) passwords: bool,
+    /// The database that is known to let us in.
+    database: String,
 }
 
 /// The globals on their way out.
@@ -40,6 +42,7 @@ pub(super) struct Dumping {
 #[derive(Deserialize)]
 struct Allowed {
     allowed: bool,
+    database: String,
 }
 
 impl Globals {
@@ -51,8 +54,9 @@ impl Globals {
         warnings: &mut Warnings,
     ) -> Result<Self> {
         let tool = tools.for_server("pg_dumpall", version)?;
-        let sql = "select json_build_object('allowed', has_table_privilege('pg_authid', 'select'))";
-        let Allowed { allowed } = session.one("ask for the role's rights", sql)?;
+        let sql = "select json_build_object('allowed', has_table_privilege('pg_authid', 'select'), \
+                   'database', current_database())";
+        let Allowed { allowed, database } = session.one("ask for the role's rights", sql)?;
         if !allowed {
             warnings.push(
                 "this role may not read the passwords of roles, so globals.sql has the roles without them; set them anew \
@@ -60,13 +64,14 @@ impl Globals {
                     .to_owned(),
             );
         }
-        Ok(Self { tool, passwords: allowed })
+        Ok(Self { tool, passwords: allowed, database })
     }
 
     /// Starts `pg_dumpall`.
     pub(super) fn start(self, place: &Place) -> Result<(Dumping, Incoming)> {
         let mut command = Command::new(&self.tool.path);
-        command.args(["--globals-only", "-w", "-d"]).arg(place.info.argument(None));
+        // Left to itself it would try `postgres` and `template1`, which may let nobody in.
+        command.args(["--globals-only", "-w", "-l", &self.database, "-d"]).arg(place.info.argument(None));
         if !self.passwords {
             command.arg("--no-role-passwords");
         }

@@ -50,6 +50,10 @@ pub(super) fn open(
     Ok(Box::new(PhysicalReading { running, stream: Some(stream), seen, tar, details }))
 }
 
+fn server_of<'a>(details: &'a serde_json::Value, key: &str) -> Option<&'a str> {
+    details.get("server")?.get(key)?.as_str()
+}
+
 struct PhysicalReading {
     running: Running,
     stream: Option<Incoming>,
@@ -74,7 +78,14 @@ impl Reading for PhysicalReading {
         let heard = running.finish_heard()?;
         let tar = tar.lock().unwrap_or_else(PoisonError::into_inner);
         tar.check().map_err(|why| SourceError::new(format!("pg_basebackup succeeded, but {why}"), STREAM))?;
-        let warnings = if heard.is_empty() { Vec::new() } else { vec![format!("pg_basebackup said: {heard}")] };
+        let mut warnings = if heard.is_empty() { Vec::new() } else { vec![format!("pg_basebackup said: {heard}")] };
+        if server_of(&details, "data_checksums") == Some("off") {
+            warnings.push(
+                "data checksums are off on this server, so nothing proves that the pages that were copied are sound; \
+                 `pg_checksums --enable`, with the server stopped, turns them on"
+                    .to_owned(),
+            );
+        }
         Ok(Facts { details, warnings, ..Facts::default() })
     }
 }

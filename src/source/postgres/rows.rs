@@ -15,6 +15,7 @@ use super::{
     super::{Result, SourceError},
     fingerprint::Table,
     session::Session,
+    waits,
 };
 use crate::model::TableFingerprint;
 
@@ -81,26 +82,37 @@ pub(super) fn count(
     // No more sessions than there is work for.
     let count = helpers.count.min(pieces.len().saturating_sub(1));
     let (pieces, sums) = (Mutex::new(pieces), Mutex::new(BTreeMap::new()));
-    let work = |session: &mut Session| -> Result<()> {
+    let work = |session: &mut Session, helps: bool| -> Result<()> {
         loop {
             let Some(piece) = lock(&pieces).pop_front() else { return Ok(()) };
-            let sum = ask(session, &piece.table.name, &counting(&piece, hashed))?;
+            let sum = match ask(session, &piece.table.name, &counting(&piece, hashed)) {
+                Ok(sum) => sum,
+                // Somebody wants the table for himself. The first session has its locks, and waits for nobody.
+                Err(_) if helps && waits::in_vain(session) => {
+                    lock(&pieces).push_front(piece);
+                    return Ok(());
+                }
+                Err(e) => return Err(e),
+            };
             lock(&sums).entry(piece.table.name.clone()).and_modify(|all: &mut Sum| all.add(sum)).or_insert(sum);
         }
     };
     if count == 0 {
-        work(session)?;
+        work(session, false)?;
     } else {
         // It is told at once: what others say after they were stopped is not the reason.
         let done = |done: Result<()>| done.map_err(|error| (helpers.fail)(error)).is_ok();
         let all = thread::scope(|scope| {
-            let help = || done((helpers.open)().and_then(|mut own| work(&mut own)));
+            let help = || done((helpers.open)().and_then(|mut own| work(&mut own, true)));
             let hands: Vec<_> = (0..count).map(|_| scope.spawn(help)).collect();
-            let own = done(work(session));
+            let own = done(work(session, false));
             // All are waited for.
             hands.into_iter().map(|hand| hand.join().unwrap_or(false)).fold(own, |all, one| all && one)
         });
-        if !all {
+        // What helpers gave back at last.
+        if all {
+            work(session, false)?;
+        } else {
             return Err(SourceError::new("was stopped before it was finished", "the fingerprint"));
         }
     }

@@ -36,21 +36,35 @@ pub(crate) struct Session {
     place: String,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
+    /// SQLSTATE of what ended it.
+    state: Option<String>,
 }
 
 impl Session {
     /// Connects to `database`, or to the one that the connection string means.
     pub(crate) fn open(psql: &Tool, info: &Conninfo, database: Option<&str>) -> Result<Self> {
+        let mut session = Self::untouched(psql, info, database)?;
+        let _: Vec<serde_json::Value> = session.ask("connect", SETTINGS)?;
+        Ok(session)
+    }
+
+    /// The same with whatever settings the server gives it. Nothing is sent before the first question.
+    pub(super) fn untouched(psql: &Tool, info: &Conninfo, database: Option<&str>) -> Result<Self> {
         let place = database.map_or_else(|| info.place(), |name| format!("database {name} at {}", info.place()));
         let mut command = Command::new(&psql.path);
-        command.args(["-X", "-A", "-t", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-d"]).arg(info.argument(database));
+        command
+            .args(["-X", "-A", "-t", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-d"])
+            .arg(info.argument(database));
         info.equip(&mut command);
         command.env("PGCLIENTENCODING", "UTF8").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut running = Running::start(&mut command, &psql.path.to_string_lossy(), info.secrets())?;
         let (input, output) = (running.stdin()?, BufReader::new(running.stdout()?));
-        let mut session = Self { running, place, input, output };
-        let _: Vec<serde_json::Value> = session.ask("connect", SETTINGS)?;
-        Ok(session)
+        Ok(Self { running, place, input, output, state: None })
+    }
+
+    /// The SQLSTATE of the statement that failed.
+    pub(super) fn state(&self) -> Option<&str> {
+        self.state.as_deref()
     }
 
     /// What stops it from another thread.
@@ -101,7 +115,8 @@ impl Session {
 
     fn ended(&mut self, doing: &str, because: Option<std::io::Error>) -> SourceError {
         let ended = self.running.reap().map_or_else(|e| e.what, super::super::child::ended);
-        let said = self.running.said();
+        let (said, state) = without_state(&self.running.said());
+        self.state = state;
         let error = if said.is_empty() {
             self.error(doing, &format!("psql {ended}"))
         } else {
@@ -111,5 +126,45 @@ impl Session {
             Some(e) => error.because(e),
             None => error,
         }
+    }
+}
+
+/// What `psql` said, without the code that an error has and the line of the server's own source; and the code.
+fn without_state(said: &str) -> (String, Option<String>) {
+    let (mut lines, mut state) = (Vec::new(), None);
+    for line in said.split('\n').filter(|line| !line.starts_with("LOCATION:  ")) {
+        let coded = line.split_once(":  ").and_then(|(level, rest)| {
+            let (code, text) = rest.split_once(": ")?;
+            let is_code = code.len() == 5 && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+            // The level itself may be in any language; these are notices and warnings.
+            is_code.then(|| (format!("{level}:  {text}"), code, code.starts_with("00") || code.starts_with("01")))
+        });
+        match coded {
+            Some((line, code, harmless)) => {
+                if !harmless {
+                    state = Some(code.to_owned());
+                }
+                lines.push(line);
+            }
+            None => lines.push(line.to_owned()),
+        }
+    }
+    (lines.join("\n"), state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_an_error_is_known_and_not_shown() {
+        let said =
+            "; it said: psql:<stdin>:3: ERROR:  55P03: canceling statement due to lock timeout\nLOCATION:  X, y.c:1";
+        let (told, state) = without_state(said);
+        assert_eq!(told, "; it said: psql:<stdin>:3: ERROR:  canceling statement due to lock timeout");
+        assert_eq!(state.as_deref(), Some("55P03"));
+        let said =
+            "; it said: psql: error: connection to server at \"h\" failed: FATAL:  password authentication failed";
+        assert_eq!(without_state(said), (said.to_owned(), None));
     }
 }

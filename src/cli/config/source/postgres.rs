@@ -6,7 +6,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::super::Fault;
-use crate::source::postgres::{Conninfo, Databases, Depth, MOST_JOBS, PostgresOptions};
+use crate::{
+    model::Span,
+    source::postgres::{Conninfo, Databases, Depth, MOST_JOBS, PostgresOptions},
+};
 
 /// `"*"`, or names.
 #[derive(Deserialize)]
@@ -38,6 +41,7 @@ pub(super) struct Given<'a> {
     pub(super) jobs: Option<&'a Spanned<usize>>,
     pub(super) globals: Option<&'a Spanned<bool>>,
     pub(super) physical: Option<&'a Spanned<bool>>,
+    pub(super) lock_timeout: Option<&'a Spanned<Span>>,
     pub(super) bin: Option<PathBuf>,
 }
 
@@ -76,6 +80,9 @@ impl Given<'_> {
             }
             options.jobs = *jobs.get_ref();
         }
+        if let Some(most) = self.lock_timeout {
+            options.lock_timeout = most.get_ref().as_duration();
+        }
         options.globals = self.globals.is_none_or(|globals| *globals.get_ref());
         options.bin = self.bin;
         Ok(options)
@@ -88,6 +95,7 @@ impl Given<'_> {
             ("fingerprint", self.fingerprint.map(Spanned::span)),
             ("jobs", self.jobs.map(Spanned::span)),
             ("globals", self.globals.map(Spanned::span)),
+            ("lock_timeout", self.lock_timeout.map(Spanned::span)),
         ];
         match given.into_iter().find_map(|(key, span)| span.map(|span| (key, span))) {
             Some((key, span)) => {

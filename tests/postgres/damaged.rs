@@ -1,0 +1,76 @@
+//! What a backup says of a cluster that is damaged, with checksums of pages and without.
+
+use std::{
+    fs,
+    io::{Read, Seek, SeekFrom, Write},
+    path::Path,
+};
+
+use crate::{
+    broken::{configured, no_snapshot},
+    server::{Postgres, as_server, bin, run},
+};
+
+/// Overwrites `bytes` of a file while the server is down: nothing of it is in memory then.
+fn plant(server: &mut Postgres, file: &Path, at: u64, bytes: &[u8]) {
+    server.stop();
+    let mut file = fs::OpenOptions::new().read(true).write(true).open(file).unwrap();
+    file.seek(SeekFrom::Start(at)).unwrap();
+    let mut was = vec![0; bytes.len()];
+    file.read_exact(&mut was).unwrap();
+    assert_ne!(was, bytes);
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.write_all(bytes).unwrap();
+    drop(file);
+    server.restart();
+}
+
+fn shop() -> (Postgres, String) {
+    let server = Postgres::start();
+    server.create("shop");
+    server.sql(
+        "shop",
+        "create table t as select i, repeat(md5(i::text), 30) t from generate_series(1, 1000) i; checkpoint",
+    );
+    let path = server.sql("shop", "select pg_relation_filepath('t')");
+    (server, path)
+}
+
+#[test]
+fn g7_a_damaged_page_or_a_missing_file_makes_no_snapshot() {
+    // The page's own header: told without checksums too.
+    let (mut server, path) = shop();
+    let file = server.data().join(&path);
+    plant(&mut server, &file, 8192 * 3 + 12, &[0xff; 8]);
+    let sandbox = configured(&server, None, "");
+    no_snapshot(&sandbox, sandbox.writer(&["backup"])).says("invalid page in block 3");
+
+    // A file that is gone.
+    let (mut server, path) = shop();
+    fs::rename(server.data().join(&path), server.data().join("gone")).unwrap();
+    server.restart();
+    let sandbox = configured(&server, None, "");
+    no_snapshot(&sandbox, sandbox.writer(&["backup"])).says(&path);
+
+    // A byte of a row: with checksums, a dump and a copy of the files both tell.
+    let (mut server, path) = shop();
+    let file = server.data().join(&path);
+    server.stop();
+    run(as_server(bin("pg_checksums")).args(["--enable", "--no-sync", "-D"]).arg(server.data()));
+    server.restart();
+    plant(&mut server, &file, 8192 * 4 - 10, &[0xff]);
+    for more in ["", "physical = true\n"] {
+        let sandbox = configured(&server, None, more);
+        no_snapshot(&sandbox, sandbox.writer(&["backup"])).says("checksum");
+    }
+}
+
+/// Without checksums nobody can tell that a byte of a row is another: a copy of the files says so.
+#[test]
+fn a_copy_of_a_cluster_without_checksums_says_that_nothing_proves_its_pages() {
+    let (server, _) = shop();
+    let sandbox = configured(&server, None, "physical = true\n");
+    let made = sandbox.writer(&["backup", "--json"]).ok().json();
+    let warnings = made["result"]["snapshots"][0]["warnings"].to_string();
+    assert!(warnings.contains("data checksums are off"), "{warnings}");
+}

@@ -1,0 +1,118 @@
+//! Locks of others: they are waited for, nobody is held up meanwhile, and whose they are is told.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    broken::{configured, no_snapshot, replaced},
+    place::{options, read_into},
+    server::Postgres,
+};
+
+/// A session that holds what it was told to take, until this is dropped.
+struct Holder(Child);
+
+impl Holder {
+    fn start(server: &Postgres, sql: &str) -> Self {
+        let mut psql = server.tool("psql", "shop");
+        psql.args(["-X", "-q", "-A", "-t"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = psql.spawn().unwrap();
+        writeln!(child.stdin.as_mut().unwrap(), "begin; {sql}; select 'taken';").unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), "taken");
+        Self(child)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+fn shop() -> Postgres {
+    let server = Postgres::start();
+    server.create("shop");
+    server.sql(
+        "shop",
+        "create table accounts as select generate_series(1, 100) n; create view seen as select n from accounts",
+    );
+    server
+}
+
+#[test]
+fn a_lock_of_another_session_is_waited_for_and_told() {
+    let server = shop();
+    for (taken, on) in [("lock table accounts", "accounts"), ("alter view seen set (security_barrier)", "seen")] {
+        let holder = Holder::start(&server, taken);
+        let sandbox = configured(&server, None, "lock_timeout = \"3s\"\n");
+        let began = Instant::now();
+        let run = no_snapshot(&sandbox, sandbox.writer(&["backup"]));
+        run.says("waited").says(on).says("user postgres").says("lock_timeout");
+        assert!(began.elapsed() < Duration::from_secs(60));
+        // Nothing of ours goes on waiting.
+        let waiting = "select count(*) from pg_stat_activity where application_name like 'strongroom%' and wait_event_type = 'Lock'";
+        while server.sql("shop", waiting) != "0" {
+            assert!(began.elapsed() < Duration::from_secs(60), "something of ours waits on");
+        }
+        drop(holder);
+    }
+    let holder = Holder::start(&server, "lock table accounts");
+    let end = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(3)); // as long as somebody's work takes
+        drop(holder);
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let facts = read_into(options(&server, "shop"), dir.path()).unwrap();
+    end.join().unwrap();
+    assert!(facts.warnings.iter().any(|w| w.contains("late") && w.contains("accounts")), "{:?}", facts.warnings);
+    assert_eq!(facts.fingerprints[0].tables["public.accounts"].rows, 100);
+}
+
+/// A change that is asked for between our lock and `pg_dump`'s waits for us; `pg_dump` waits for it. Whoever reads the
+/// table then waits too, so it must be over at once.
+#[test]
+fn a_change_of_a_table_in_the_middle_holds_nobody_up() {
+    let server = shop();
+    let place = tempfile::tempdir().unwrap();
+    let once = place.path().join("once");
+    let alter = format!(
+        "'{}' -X -q -h '{}' -p {} -U postgres -d shop -c \"alter table accounts add c int\"",
+        crate::server::bin("psql").display(),
+        server.dir().display(),
+        server.port()
+    );
+    // The first dump finds somebody waiting for the table; `pg_dump` itself is then in the way of nobody.
+    let script = format!(
+        "if mkdir '{0}' 2>/dev/null; then {{ {alter}; touch '{0}/done'; }} >/dev/null 2>&1 & sleep 1; fi; exec REAL \"$@\"",
+        once.display()
+    );
+    let programs = replaced("pg_dump", &script);
+    let sandbox = configured(&server, Some(programs.path()), "");
+    let began = Instant::now();
+    let made = sandbox.writer(&["backup", "--json"]).ok().json();
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    assert!(once.join("done").exists(), "the change was made");
+    let warnings = made["result"]["snapshots"][0]["warnings"].to_string();
+    assert!(warnings.contains("ALTER TABLE") && warnings.contains("accounts"), "{warnings}");
+    assert_eq!(server.sql("shop", "select count(c) from accounts"), "0");
+}
+
+#[test]
+fn a_pooler_that_shares_sessions_is_refused_before_anything_is_set() {
+    let server = shop();
+    let place = tempfile::tempdir().unwrap();
+    let log = place.path().join("log");
+    // What two clients of such a pooler see: one and the same process of the server.
+    let script = format!("sed -u 's/pg_catalog.pg_backend_pid()/4711/' | tee -a '{}' | REAL \"$@\"", log.display());
+    let programs = replaced("psql", &script);
+    let sandbox = configured(&server, Some(programs.path()), "");
+    no_snapshot(&sandbox, sandbox.writer(&["backup"])).says("pooler").says("session");
+    let asked = std::fs::read_to_string(log).unwrap();
+    assert!(asked.contains("4711") && !asked.contains("set_config"), "{asked}");
+}
