@@ -76,6 +76,42 @@ fn g8_a_password_is_in_no_argument_and_no_output() {
 /// Signs at which some program takes a password to end, within one that has pieces on both sides.
 const SIGNS: [&str; 16] = ["/", "?", "@", ":", "#", "&", "=", "%", " ", "'", "\"", "\\", "[", ",", ";", "$"];
 
+/// Every place in a configuration where a secret may stand, in the spellings that there are; connection strings first.
+fn spellings(secret: &str) -> (Vec<String>, [String; 2]) {
+    let encoded = secret.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02X}"));
+    let quoted = secret.replace('\\', "\\\\").replace('\'', "\\'");
+    let source = |kind: &str, key: &str, value: &str| {
+        format!("[[source]]\nname = \"x\"\nkind = \"{kind}\"\n{key} = {}\n", toml::Value::String(value.to_owned()))
+    };
+    let postgres = [
+        format!("postgres://app:{secret}@127.0.0.1:1/orders"),
+        format!("postgres://app:{encoded}@127.0.0.1:1/orders"),
+        format!("postgresql://127.0.0.1:1/orders?user=app&password={secret}"),
+        format!("host=127.0.0.1 port=1 password={secret} user=app"),
+        format!("host=127.0.0.1 port=1 password='{quoted}' user=app"),
+        format!("app:{secret}@127.0.0.1/orders"),
+    ];
+    let mariadb =
+        [format!("mysql://app:{secret}@127.0.0.1:1/shop"), format!("mariadb://127.0.0.1:1/shop?password={secret}")];
+    let git = [
+        format!("https://app:{secret}@127.0.0.1:1/r.git"),
+        format!("https://{secret}@127.0.0.1:1/r.git"),
+        format!("https://127.0.0.1:1/r.git?token={secret}"),
+        format!("app:{secret}@127.0.0.1:r.git"),
+    ];
+    let mut texts: Vec<String> = postgres.iter().map(|dsn| source("postgres", "dsn", dsn)).collect();
+    texts.extend(mariadb.iter().map(|dsn| source("mariadb", "dsn", dsn)));
+    texts.extend(git.iter().map(|url| source("git", "repo", url)));
+    texts.push(source("command", "command", &format!("pg_dump {}", postgres[0])));
+    texts.push(source("command", "password", secret));
+    texts.push(format!("[drill]\npostgres = {}\n", toml::Value::String(postgres[0].clone())));
+    // What a command of somebody's own says of its arguments, in pieces.
+    let script = "echo \"can't connect to $1\" >&2; echo \"$1\" | tr '/?@:#&=%' '\\n' >&2; exit 1";
+    let command = ["sh", "-c", script, "sh", &postgres[0]].map(|word| toml::Value::String(word.to_owned()).to_string());
+    texts.push(format!("[[source]]\nname = \"x\"\nkind = \"command\"\ncommand = [{}]\n", command.join(", ")));
+    (texts, [postgres[0].clone(), mariadb[0].clone()])
+}
+
 /// However a password is spelled, for whichever source or store, and whoever reads it in another way: no piece of it is in
 /// what is said or in the arguments of a child. Nothing answers there, so each of them fails.
 #[test]
@@ -102,47 +138,17 @@ fn g8_no_piece_of_a_secret_is_shown_however_it_is_spelled() {
     for (n, sign) in SIGNS.iter().enumerate() {
         let secret = format!("Hvnt{sign}Tw0o{sign}Zyxw");
         let encoded = secret.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02X}"));
-        let quoted = secret.replace('\\', "\\\\").replace('\'', "\\'");
-        let source = |kind: &str, key: &str, value: &str| {
-            format!("[[source]]\nname = \"x\"\nkind = \"{kind}\"\n{key} = {}\n", toml::Value::String(value.to_owned()))
-        };
-        let postgres = [
-            format!("postgres://app:{secret}@127.0.0.1:1/orders"),
-            format!("postgres://app:{encoded}@127.0.0.1:1/orders"),
-            format!("postgresql://127.0.0.1:1/orders?user=app&password={secret}"),
-            format!("host=127.0.0.1 port=1 password={secret} user=app"),
-            format!("host=127.0.0.1 port=1 password='{quoted}' user=app"),
-            format!("app:{secret}@127.0.0.1/orders"),
-        ];
-        let mariadb =
-            [format!("mysql://app:{secret}@127.0.0.1:1/shop"), format!("mariadb://127.0.0.1:1/shop?password={secret}")];
-        let git = [
-            format!("https://app:{secret}@127.0.0.1:1/r.git"),
-            format!("https://{secret}@127.0.0.1:1/r.git"),
-            format!("https://127.0.0.1:1/r.git?token={secret}"),
-            format!("app:{secret}@127.0.0.1:r.git"),
-        ];
-        let mut texts: Vec<String> = postgres.iter().map(|dsn| source("postgres", "dsn", dsn)).collect();
-        texts.extend(mariadb.iter().map(|dsn| source("mariadb", "dsn", dsn)));
-        texts.extend(git.iter().map(|url| source("git", "repo", url)));
-        texts.push(source("command", "command", &format!("pg_dump {}", postgres[0])));
-        texts.push(source("command", "password", &secret));
-        texts.push(format!("[drill]\npostgres = {}\n", toml::Value::String(postgres[0].clone())));
-        // What a command of somebody's own says of its arguments, in pieces.
-        let script = "echo \"can't connect to $1\" >&2; echo \"$1\" | tr '/?@:#&=%' '\\n' >&2; exit 1";
-        let command =
-            ["sh", "-c", script, "sh", &postgres[0]].map(|word| toml::Value::String(word.to_owned()).to_string());
-        texts.push(format!("[[source]]\nname = \"x\"\nkind = \"command\"\ncommand = [{}]\n", command.join(", ")));
+        let (texts, [postgres, mariadb]) = spellings(&secret);
         let mut all: Vec<(Vec<String>, Option<String>)> =
             texts.into_iter().map(|text| (vec!["backup".to_owned()], Some(text))).collect();
         let typed = |words: &[&str]| (words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), None);
         // A few of the signs are enough for what is read before any source.
         if n < 10 {
-            all.push(typed(&["backup", "--name", "x", "--postgres", &postgres[0]]));
-            all.push(typed(&["backup", "--name", "x", "--mariadb", &mariadb[0]]));
+            all.push(typed(&["backup", "--name", "x", "--postgres", &postgres]));
+            all.push(typed(&["backup", "--name", "x", "--mariadb", &mariadb]));
             all.push(typed(&["snapshots", "--vault", &format!("s3://app:{secret}@bucket/x")]));
-            all.push(typed(&["backup", &postgres[0]]));
-            all.push(typed(&["snapshots", &format!("--nothing={}", postgres[0])]));
+            all.push(typed(&["backup", &postgres]));
+            all.push(typed(&["snapshots", &format!("--nothing={postgres}")]));
         }
         for (args, text) in all {
             fs::write(sandbox.config(), format!("{config}{}", text.as_deref().unwrap_or_default())).unwrap();
