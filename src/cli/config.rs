@@ -288,23 +288,24 @@ fn note_secrets(text: &str) {
     }
 }
 
-/// What the parser says, without values that are more than a word: such may be a secret under a wrong key.
+/// What the parser says, without a value that is more than a word: such may be a secret under a wrong key.
 fn plain(message: &str) -> String {
-    let word = |text: &str| text.len() <= 40 && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-*".contains(c));
-    let quoted =
-        |text: String, quote: char| match (text.find(quote), text.rfind(quote)) {
-            (Some(from), Some(to))
-                if from < to
-                    && !text.get(from..to).unwrap_or_default().split(quote).all(|part| {
-                        word(part) || part.chars().all(|c| c.is_ascii_alphabetic() || " ,'".contains(c))
-                    }) =>
-            {
-                let (before, after) = (text.get(..from).unwrap_or_default(), text.get(to + 1..).unwrap_or_default());
-                format!("{before}{quote}…{quote}{after}")
-            }
-            _ => text,
-        };
-    quoted(quoted(message.replace('\n', " "), '"'), '`')
+    let message = message.replace('\n', " ");
+    let word = |text: &str| text.len() <= 40 && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    for (open, close) in [
+        ("string \"", "\", expected"),
+        ("unknown variant `", "`, expected"),
+        ("unknown field `", "`, expected"),
+        ("\"", "\" is not a valid"),
+    ] {
+        let Some(from) = message.find(open).map(|at| at + open.len()) else { continue };
+        let Some(to) = message.rfind(close).filter(|to| *to >= from) else { continue };
+        if !message.get(from..to).is_some_and(word) {
+            let (before, after) = (message.get(..from).unwrap_or_default(), message.get(to..).unwrap_or_default());
+            return format!("{before}…{after}");
+        }
+    }
+    message
 }
 
 /// A text that must mean something.

@@ -207,7 +207,7 @@ mod tests {
             "ext::sh -c tok123@x",
         ] {
             let error = Remote::new(url, PathBuf::new()).unwrap_err().to_string();
-            assert!(!error.contains("tok") && !error.contains("ok123"), "{error}");
+            assert!(!error.contains("123"), "{error}");
         }
         for url in
             ["https://host/r", "ssh://git@host/r", "git@host:r.git", "http://h:80/r", "ssh://git@[::1]:22/r", "host:r"]

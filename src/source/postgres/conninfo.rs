@@ -66,6 +66,10 @@ impl std::str::FromStr for Conninfo {
     fn from_str(text: &str) -> Result<Self, ConninfoError> {
         // Also when it can't be understood: then nobody knows which part of it is the password.
         given(text);
+        if !text.contains("://") {
+            // One whose beginning was left out.
+            given(&format!("://{text}"));
+        }
         let all = read::pairs(text)?;
         let (secret, params): (Vec<_>, Vec<_>) = all.into_iter().partition(|(key, _)| key == "password");
         let password = secret.into_iter().next_back().map(|(_, value)| value).filter(|value| !value.is_empty());
