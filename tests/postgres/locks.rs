@@ -82,7 +82,7 @@ fn a_change_of_a_table_in_the_middle_holds_nobody_up() {
     let place = tempfile::tempdir().unwrap();
     let once = place.path().join("once");
     let alter = format!(
-        "'{}' -X -q -h '{}' -p {} -U postgres -d shop -c \"alter table accounts add c int\"",
+        "env -u PGAPPNAME '{}' -X -q -h '{}' -p {} -U postgres -d shop -c \"alter table accounts add c int\"",
         crate::server::bin("psql").display(),
         server.dir().display(),
         server.port()
