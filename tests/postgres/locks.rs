@@ -35,6 +35,10 @@ impl Drop for Holder {
     }
 }
 
+/// How many sessions of ours wait for a lock.
+const WAITING: &str = "select count(*) from pg_stat_activity \
+                       where application_name like 'strongroom%' and wait_event_type = 'Lock'";
+
 fn shop() -> Postgres {
     let server = Postgres::start();
     server.create("shop");
@@ -56,20 +60,20 @@ fn a_lock_of_another_session_is_waited_for_and_told() {
         run.says("waited").says(on).says("user postgres").says("lock_timeout");
         assert!(began.elapsed() < Duration::from_secs(60));
         // Nothing of ours goes on waiting.
-        let waiting = "select count(*) from pg_stat_activity where application_name like 'strongroom%' and wait_event_type = 'Lock'";
-        while server.sql("shop", waiting) != "0" {
+        while server.sql("shop", WAITING) != "0" {
             assert!(began.elapsed() < Duration::from_secs(60), "something of ours waits on");
         }
         drop(holder);
     }
     let holder = Holder::start(&server, "lock table accounts");
-    let end = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_secs(3)); // as long as somebody's work takes
-        drop(holder);
-    });
     let dir = tempfile::tempdir().unwrap();
-    let facts = read_into(options(&server, "shop"), dir.path()).unwrap();
-    end.join().unwrap();
+    let facts = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| read_into(options(&server, "shop"), dir.path()).unwrap());
+        while server.sql("shop", WAITING) == "0" {}
+        std::thread::sleep(Duration::from_secs(3)); // more than it waits for one lock at once
+        drop(holder);
+        reading.join().unwrap()
+    });
     assert!(facts.warnings.iter().any(|w| w.contains("late") && w.contains("accounts")), "{:?}", facts.warnings);
     assert_eq!(facts.fingerprints[0].tables["public.accounts"].rows, 100);
 }
