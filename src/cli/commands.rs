@@ -27,7 +27,7 @@ use super::{
     help,
     identity::{self, Identities},
     outdir::Access,
-    render::{Output, finding_line},
+    render::{Output, finding_lines},
     settings::{Settings, real_env},
     wiring::{self, SystemClock},
 };
@@ -42,6 +42,9 @@ use crate::{
 
 #[cfg(not(feature = "full"))]
 pub use writer::run;
+
+/// So many findings of each kind are told.
+const SHOWN: usize = 5;
 
 /// What every command works with.
 pub struct Context {
@@ -60,10 +63,10 @@ impl Context {
     pub fn found(&self, findings: Vec<Finding>) {
         let hide = |finding: Finding| Finding { message: without_given(&finding.message), ..finding };
         let findings: Vec<Finding> = findings.into_iter().map(hide).collect();
-        for finding in &findings {
-            let told = finding.severity > Severity::Info || !self.global.quiet;
-            if told && !self.global.json {
-                self.bars.say(&finding_line(finding));
+        let told = findings.iter().filter(|finding| finding.severity > Severity::Info || !self.global.quiet);
+        if !self.global.json {
+            for line in finding_lines(told, SHOWN) {
+                self.bars.say(&line);
             }
         }
         self.keep(findings);

@@ -109,11 +109,12 @@ fn execute(context: &Context, command: Command) -> Result<(Output, Option<Failur
         .enable_all()
         .build()
         .map_err(failed("can't start the threads of"))?;
+    let looks = matches!(command, Command::Snapshots(_) | Command::Verify(_) | Command::Renew(_) | Command::Prune(_));
     let done = runtime.block_on(async {
         interrupt::watch(context.cancel.clone()).map_err(failed("can't watch the signals of"))?;
         tokio::select! {
             done = commands::run(context, command) => done,
-            () = interrupt::overdue(&context.cancel) => Err(OpsError::Interrupted.into()),
+            () = interrupt::overdue(&context.cancel, looks) => Err(OpsError::Interrupted.into()),
         }
     });
     // Not dropped: that would wait for what still blocks.

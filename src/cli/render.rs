@@ -11,6 +11,7 @@ mod upkeep;
 mod verify;
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     io::{self, Write},
     path::PathBuf,
@@ -200,6 +201,23 @@ pub fn finding_line(finding: &Finding) -> String {
     }
     let _ = write!(line, " [{}]", finding.code);
     clean(&line)
+}
+
+/// Findings for people, in their order: of each kind the first `most`, and how many more there are.
+#[must_use]
+pub fn finding_lines<'a>(findings: impl IntoIterator<Item = &'a Finding>, most: usize) -> Vec<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for finding in findings {
+        let count = counts.entry(&finding.code).or_default();
+        *count += 1;
+        if *count <= most {
+            lines.push(finding_line(finding));
+        }
+    }
+    let more = counts.into_iter().filter(|(_, count)| *count > most);
+    lines.extend(more.map(|(code, count)| format!("and {} more [{code}]; --json has them", count - most)));
+    lines
 }
 
 /// Control characters out of file names or other people's messages could rewrite what a terminal shows.

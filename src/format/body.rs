@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT, FormatError, Result, list::ChunkRef, text};
+use super::{FORMAT, FormatError, Result, bounded, list::ChunkRef, text};
 use crate::model::{ChunkerParams, FileMeta, Fingerprint, Hash, Name};
 
 const WHAT: &str = "snapshot body";
@@ -13,6 +13,7 @@ pub const INLINE_CHUNKS: usize = 32;
 
 /// One stream of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stored")]
 pub struct StreamRecord {
     /// Its name, unique within the snapshot.
     pub name: Name,
@@ -34,21 +35,46 @@ pub struct StreamRecord {
     pub list: Vec<ChunkRef>,
 }
 
+/// A stream as it is read. What is flattened would be read through a copy in memory of all fields that nobody knows.
+#[derive(Deserialize)]
+struct Stored {
+    name: Name,
+    path: Option<String>,
+    mode: Option<u32>,
+    mtime_ns: Option<i64>,
+    link: Option<String>,
+    #[serde(default)]
+    dir: bool,
+    bytes: u64,
+    blake3: Hash,
+    chunks: u64,
+    depth: u8,
+    list: Vec<ChunkRef>,
+}
+
+impl From<Stored> for StreamRecord {
+    fn from(stored: Stored) -> Self {
+        let Stored { name, path, mode, mtime_ns, link, dir, bytes, blake3, chunks, depth, list } = stored;
+        Self { name, path, meta: FileMeta { mode, mtime_ns, link, dir }, bytes, blake3, chunks, depth, list }
+    }
+}
+
 /// A snapshot's body.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Body {
     /// The format version of this document.
     pub format: String,
     /// The streams in the order in which they were read.
+    #[serde(deserialize_with = "bounded::streams")]
     pub streams: Vec<StreamRecord>,
     /// Facts of the source, such as a repository's refs.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::value")]
     pub details: serde_json::Value,
     /// What databases held at the instant of their dumps.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounded::facts")]
     pub fingerprints: Vec<Fingerprint>,
-    /// What the source warned of.
-    #[serde(default)]
+    /// What the source warned of; of very much, the beginning.
+    #[serde(default, deserialize_with = "bounded::warnings")]
     pub warnings: Vec<String>,
 }
 
@@ -102,7 +128,7 @@ fn check_stream(stream: &StreamRecord) -> Result<()> {
     if stream.list.iter().any(|c| c.len == 0 || c.len > ChunkerParams::LIMIT) {
         return bad("a chunk's length is out of bounds");
     }
-    let listed: u64 = stream.list.iter().map(|c| u64::from(c.len)).sum();
+    let listed = stream.list.iter().map(|c| u64::from(c.len)).fold(0, u64::saturating_add);
     let expected =
         if stream.depth == 0 { stream.bytes } else { stream.chunks.saturating_mul(super::list::ENTRY as u64) };
     if listed != expected {

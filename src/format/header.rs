@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FORMAT, FormatError, Public, Result,
+    FORMAT, FormatError, Public, Result, bounded,
     certificate::{Certificate, Role},
     descriptor::Descriptor,
     dsse::{Document, Envelope},
@@ -94,10 +94,10 @@ pub struct Header {
     /// What it amounts to.
     pub totals: Totals,
     /// What the writer warned of. Never anything out of the data.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::warnings")]
     pub warnings: Vec<String>,
     /// What a reader must understand to read this snapshot.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::features")]
     pub features: Vec<String>,
     /// The vault's descriptor.
     pub descriptor: Envelope,

@@ -3,6 +3,7 @@
 //! `docs/format.md` describes the same in tables, for readers without this code.
 
 pub mod body;
+mod bounded;
 pub mod certificate;
 pub mod cursor;
 pub mod descriptor;

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{DRAFT, FEATURES, FORMAT, FormatError, Result};
+use super::{DRAFT, FEATURES, FORMAT, FormatError, Result, bounded};
 
 #[derive(Deserialize)]
 struct Versioned {
     format: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::features")]
     features: Vec<String>,
 }
 

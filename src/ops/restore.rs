@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     codec::seal::Opener,
+    format::body::Body,
     model::{Cancel, Finding, Name, Progress, SnapshotId, SourceKind, Span, Time, size},
     source::git,
     vault::{Vault, VaultErrorKind, reader::Snapshot},
@@ -114,13 +115,14 @@ pub async fn restore(
         progress.note(&describe(&chosen, now));
     }
     progress.phase("opening the snapshot", None);
-    let snapshot = Snapshot::open(vault, vault.whole(&chosen.snapshot).await?, opener).await?;
+    let header = vault.whole(&chosen.snapshot).await?;
+    let named = |error: OpsError| named(error, chosen.snapshot.id, &chosen.snapshot.header.writer);
+    let mut snapshot = Snapshot::open(vault, header, opener).await.map_err(|error| named(error.into()))?;
+    let warnings = std::mem::take(&mut snapshot.body.warnings);
+    let mut plan = planned(&mut snapshot, request.stream.clone()).await.map_err(named)?;
     let header = &snapshot.header.header;
-    let only = request.stream.as_deref();
-    let warnings = snapshot.body.warnings.clone();
-    let mut plan = Plan::new(header.source.clone(), header.kind, snapshot.body.clone(), only)?;
     let reference = request.reference.as_deref().map(|name| narrow(&mut plan, name)).transpose()?;
-    let streams = carry_out(&snapshot, &plan, target, progress, cancel).await?;
+    let streams = carry_out(&snapshot, &plan, target, progress, cancel).await.map_err(named)?;
     let report = RestoreReport {
         id: snapshot.header.id,
         source: plan.source,
@@ -133,6 +135,31 @@ pub async fn restore(
         reference,
     };
     Ok((report, listing.findings))
+}
+
+/// The plan of a snapshot's streams, whose records it takes. Judging what somebody signed is work for a core of its own.
+///
+/// # Errors
+/// As for [`Plan::new`].
+pub(super) async fn planned(snapshot: &mut Snapshot, only: Option<String>) -> Result<Plan> {
+    let (source, kind) = (snapshot.header.header.source.clone(), snapshot.header.header.kind);
+    let empty = Body::new(Vec::new(), serde_json::Value::Null, Vec::new());
+    let body = std::mem::replace(&mut snapshot.body, empty);
+    let planning = tokio::task::spawn_blocking(move || Plan::new(source, kind, body, only.as_deref()));
+    planning.await.map_err(|_| OpsError::Defect("planning the restore"))?
+}
+
+/// An error about what a snapshot holds, with who signed it.
+fn named(error: OpsError, id: SnapshotId, writer: &Name) -> OpsError {
+    match error {
+        OpsError::Vault(mut error)
+            if matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted | VaultErrorKind::Newer) =>
+        {
+            error.what = format!("snapshot {} of writer {writer}: {}", id.short(), error.what);
+            OpsError::Vault(error)
+        }
+        other => other,
+    }
 }
 
 /// Carries a plan out. What `target` had finished before an error stays.

@@ -64,7 +64,8 @@ pub(super) async fn run(context: &Context, args: DrillArgs) -> Result<Done, CliE
         elapsed: Arc::new(move || start.elapsed()),
     };
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
-    let (drills, findings) = ops::drill::drill(&vault, &identities.opener, request, &progress, &context.cancel).await?;
+    let (drills, findings) =
+        Box::pin(ops::drill::drill(&vault, &identities.opener, request, &progress, &context.cancel)).await?;
     if !reports.is_empty() {
         // The report is of this run; that the past can't be read keeps nobody from it.
         let past =

@@ -2,12 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::{finding_line, plural};
+use super::{finding_lines, plural};
 use crate::{
     model::{Finding, Severity, codes, size},
     ops::verify::VerifyReport,
     vault::audit::Depth,
 };
+
+/// So many findings of each kind are shown.
+const SHOWN: usize = 20;
 
 /// For people.
 pub(super) fn text(report: &VerifyReport, findings: &[Finding]) -> String {
@@ -17,7 +20,8 @@ pub(super) fn text(report: &VerifyReport, findings: &[Finding]) -> String {
         Depth::Decrypt => "signatures, presence, locks, every stored byte and every stream",
     };
     let many = |n: u64, what| plural(usize::try_from(n).unwrap_or(usize::MAX), what);
-    let mut text: String = findings.iter().flat_map(|finding| [finding_line(finding), "\n".to_owned()]).collect();
+    let mut text: String =
+        finding_lines(findings, SHOWN).into_iter().flat_map(|line| [line, "\n".to_owned()]).collect();
     text.push_str(&next(findings));
     let (snapshots, objects) = (many(report.snapshots, "snapshot"), many(report.objects, "object"));
     let part = report.sample.map(|(a, b)| format!(", part {a} of {b}")).unwrap_or_default();

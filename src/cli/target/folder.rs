@@ -59,12 +59,13 @@ impl Folder {
     }
 
     fn full(&self, entry: &Entry) -> PathBuf {
-        self.path.join(entry.path.join("/"))
+        self.path.join(&entry.path)
     }
 
     /// Looks without making anything.
     fn must_be_free(&mut self, entry: &Entry) -> Result<()> {
-        let Some((name, above)) = entry.path.split_last() else { return Err(OpsError::Defect("a path")) };
+        let parts = entry.parts();
+        let Some((name, above)) = parts.split_last() else { return Err(OpsError::Defect("a path")) };
         let mut dir = self.root.try_clone().map_err(|e| failed("can't open", &self.path, e))?;
         for part in above {
             dir = match open_dir(&dir, part) {
@@ -74,7 +75,7 @@ impl Folder {
                 Err(e) => return Err(failed("can't open", &self.full(entry), e.into())),
             };
         }
-        match rustix::fs::statat(&dir, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+        match rustix::fs::statat(&dir, *name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => Ok(()),
             Ok(_) => Err(OpsError::TargetExists { path: self.full(entry) }),
             Err(e) => Err(failed("can't look at", &self.full(entry), e.into())),
@@ -83,7 +84,8 @@ impl Folder {
 
     /// The directory of an entry, made if need be, and the entry's name in it.
     fn place<'a>(&mut self, entry: &'a Entry) -> Result<(OwnedFd, &'a str)> {
-        let Some((name, above)) = entry.path.split_last() else { return Err(OpsError::Defect("a path")) };
+        let parts = entry.parts();
+        let Some((name, above)) = parts.split_last() else { return Err(OpsError::Defect("a path")) };
         let full = self.full(entry);
         let copy = |dir: &OwnedFd| dir.try_clone().map_err(|e| failed("can't open", &full, e));
         if let Some((path, dir)) = &self.last
@@ -95,7 +97,8 @@ impl Folder {
         for part in above {
             dir = enter(&dir, part).map_err(|e| failed("can't make or enter a directory of", &full, e.into()))?;
         }
-        if let Some((_, left)) = self.last.replace((above.to_vec(), copy(&dir)?)) {
+        if let Some((_, left)) = self.last.replace((above.iter().map(|part| (*part).to_owned()).collect(), copy(&dir)?))
+        {
             rustix::fs::fsync(&left).map_err(|e| failed("can't finish the directory before", &full, e.into()))?;
         }
         Ok((dir, name))
@@ -139,7 +142,7 @@ impl Folder {
             return Ok(());
         }
         let Some(current) = self.current.take() else { return Err(OpsError::Defect("the file of the restore")) };
-        let Some(name) = entry.path.last() else { return Err(OpsError::Defect("a path")) };
+        let Some(name) = entry.parts().pop() else { return Err(OpsError::Defect("a path")) };
         // Whose it will be is not whose it was, so it must not run with the rights of its owner.
         let mode = meta.mode.unwrap_or(0o600) & 0o777;
         let finish = || {

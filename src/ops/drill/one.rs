@@ -14,10 +14,7 @@ use crate::{
     engine::{self, Check, Engine, EngineError, Restored, RestoredStream, Status},
     format::header::VerifiedHeader,
     model::{Cancel, Progress, SourceKind, Time},
-    ops::{
-        OpsError, Result,
-        restore::{self, Plan},
-    },
+    ops::{OpsError, Result, restore},
     source::scratch::Scratch,
     vault::{Vault, reader::Snapshot, standing::AHEAD},
 };
@@ -74,17 +71,17 @@ pub(super) async fn run(place: &Place<'_>, header: VerifiedHeader, now: Time, dr
 
 /// Restores it below the scratch directory.
 async fn fetch(place: &Place<'_>, header: VerifiedHeader, scratch: &Scratch, drill: &mut Drill) -> Result<Restored> {
-    let snapshot = Snapshot::open(place.vault, header, place.opener).await?;
+    let mut snapshot = Snapshot::open(place.vault, header, place.opener).await?;
+    let fingerprints = std::mem::take(&mut snapshot.body.fingerprints);
+    let plan = restore::planned(&mut snapshot, None).await?;
     let known = &snapshot.header.header;
-    let plan = Plan::new(known.source.clone(), known.kind, snapshot.body.clone(), None)?;
     let dir = scratch.path().join("restored");
     let mut target = (place.request.target)(dir.clone());
     let told = restore::carry_out(&snapshot, &plan, &mut *target, place.progress, place.cancel).await?;
     drill.bytes = plan.bytes;
     drill.streams = told.iter().map(|s| json!({ "name": s.name, "bytes": s.bytes, "blake3": s.blake3 })).collect();
     let git = known.kind == SourceKind::Git;
-    let file =
-        |entry: &restore::Entry| entry.path.iter().fold(dir.join(known.source.as_str()), |at, part| at.join(part));
+    let file = |entry: &restore::Entry| dir.join(known.source.as_str()).join(&entry.path);
     let streams = plan.entries.iter().filter(|_| !git).map(|entry| RestoredStream {
         name: entry.stream.name.clone(),
         file: file(entry),
@@ -98,7 +95,7 @@ async fn fetch(place: &Place<'_>, header: VerifiedHeader, scratch: &Scratch, dri
         streams: streams.collect(),
         repository: git.then(|| dir.join(format!("{}.git", known.source))),
         details: plan.details.clone(),
-        fingerprints: snapshot.body.fingerprints.clone(),
+        fingerprints,
     })
 }
 

@@ -1,8 +1,6 @@
 //! What a restore is going to write where. Everything here comes from a writer that may have been taken over, so every
 //! path is judged before anything is written.
 
-use std::collections::BTreeMap;
-
 use super::{OpsError, Result};
 use crate::{
     format::body::{Body, StreamRecord},
@@ -18,11 +16,17 @@ const PATH: usize = 4095;
 pub struct Entry {
     /// The stream.
     pub stream: StreamRecord,
-    /// The parts of the relative path it goes to. Never empty; none is empty, `.` or `..`, or holds `/` or NUL.
-    pub path: Vec<String>,
+    /// The relative path it goes to. Never empty; no part of it is empty, `.` or `..`, or holds NUL.
+    pub path: String,
 }
 
 impl Entry {
+    /// The parts of its path.
+    #[must_use]
+    pub fn parts(&self) -> Vec<&str> {
+        self.path.split('/').collect()
+    }
+
     /// What was known of its file.
     #[must_use]
     pub fn meta(&self) -> &FileMeta {
@@ -63,7 +67,8 @@ impl Plan {
         };
         let mut entries = Vec::new();
         for stream in body.streams.into_iter().filter(wanted) {
-            let path = parts(stream.path.as_deref().unwrap_or(stream.name.as_str()))?;
+            let path = stream.path.clone().unwrap_or_else(|| stream.name.to_string());
+            judge(&path)?;
             entries.push(Entry { stream, path });
         }
         if let Some(only) = only.filter(|_| entries.is_empty()) {
@@ -78,7 +83,7 @@ impl Plan {
     }
 }
 
-fn parts(path: &str) -> Result<Vec<String>> {
+fn judge(path: &str) -> Result<()> {
     let refuse = |why| Err(OpsError::UnsafePath { path: path.chars().take(200).collect(), why });
     if path.len() > PATH {
         return refuse("is longer than a path may be");
@@ -86,9 +91,8 @@ fn parts(path: &str) -> Result<Vec<String>> {
     if path.starts_with('/') {
         return refuse("is absolute");
     }
-    let parts: Vec<String> = path.split('/').map(str::to_owned).collect();
-    for part in &parts {
-        match part.as_str() {
+    for part in path.split('/') {
+        match part {
             "" => return refuse("has an empty part"),
             "." | ".." => return refuse("would lead out of its directory"),
             part if part.contains('\0') => return refuse("holds a zero byte"),
@@ -96,22 +100,33 @@ fn parts(path: &str) -> Result<Vec<String>> {
             _ => {}
         }
     }
-    Ok(parts)
+    Ok(())
 }
 
-/// No two entries may meet in one place, and none may lie below one that is not a directory.
+/// The bytes of a path, with the slash before all else.
+fn spelled(entry: &Entry) -> impl Iterator<Item = u8> {
+    entry.path.bytes().map(|byte| if byte == b'/' { 0 } else { byte })
+}
+
+/// No two entries may meet in one place, and none may lie below one that is not a directory. In the order of their
+/// paths, with the slash before all else, whatever lies below an entry follows it directly.
 fn must_not_collide(entries: &[Entry]) -> Result<()> {
-    let refuse = |entry: &Entry, why| Err(OpsError::UnsafePath { path: entry.path.join("/"), why });
-    let mut places = BTreeMap::new();
-    for entry in entries {
-        if places.insert(entry.path.as_slice(), entry.meta().dir).is_some() {
+    let refuse = |entry: &Entry, why| Err(OpsError::UnsafePath { path: entry.path.chars().take(200).collect(), why });
+    let mut sorted: Vec<&Entry> = entries.iter().collect();
+    sorted.sort_unstable_by(|a, b| spelled(a).cmp(spelled(b)));
+    let mut before: Option<&Entry> = None;
+    let mut file: Option<&Entry> = None;
+    for entry in sorted {
+        if before.is_some_and(|before| before.path == entry.path) {
             return refuse(entry, "is there twice");
         }
-    }
-    for entry in entries {
-        let above = (1..entry.path.len()).filter_map(|n| entry.path.get(..n));
-        if above.into_iter().any(|path| places.get(path) == Some(&false)) {
+        let below = |file: &Entry| entry.path.strip_prefix(&file.path).is_some_and(|rest| rest.starts_with('/'));
+        if file.is_some_and(below) {
             return refuse(entry, "lies below something that is no directory");
+        }
+        before = Some(entry);
+        if !entry.meta().dir {
+            file = Some(entry);
         }
     }
     Ok(())
@@ -147,7 +162,7 @@ mod tests {
             assert!(matches!(error, OpsError::UnsafePath { .. }), "{bad:?}: {error}");
         }
         let good = plan(vec![stream("a", Some("A dir/.hidden"), FileMeta::default())], None).unwrap();
-        assert_eq!(good.entries[0].path, ["A dir", ".hidden"]);
+        assert_eq!(good.entries[0].parts(), ["A dir", ".hidden"]);
     }
 
     #[test]
@@ -159,6 +174,22 @@ mod tests {
         assert!(matches!(plan(twice, None), Err(OpsError::UnsafePath { .. })));
         let apart = vec![stream("l", Some("l"), link), stream("m", Some("m/f"), FileMeta::default())];
         assert!(plan(apart, None).unwrap().entries[1].meta().link.is_some(), "links come last");
+    }
+
+    #[test]
+    fn deep_paths_cost_what_they_are_long() {
+        let deep = |no: usize| stream("x", Some(&format!("{}{no}", "a/".repeat(2040))), FileMeta::default());
+        let numbered = |no: usize| StreamRecord { name: format!("s{no}").parse().unwrap(), ..deep(no) };
+        assert_eq!(plan((0..5_000).map(numbered).collect(), None).unwrap().entries.len(), 5_000);
+        let mut below: Vec<_> = (0..5_000).map(numbered).collect();
+        below.push(stream("file", Some(&"a/".repeat(1000)[..1999]), FileMeta::default()));
+        assert!(matches!(
+            plan(below, None),
+            Err(OpsError::UnsafePath { why: "lies below something that is no directory", .. })
+        ));
+        let neighbours =
+            ["a", "a.b", "a-b/c", "ab/c"].map(|path| stream(&path.replace('/', "-"), Some(path), FileMeta::default()));
+        assert_eq!(plan(neighbours.to_vec(), None).unwrap().entries.len(), 4);
     }
 
     #[test]

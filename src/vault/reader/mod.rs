@@ -6,6 +6,7 @@ mod desk;
 mod locate;
 mod plan;
 mod stream;
+mod walk;
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::{
         body::{BODY_LIMIT, Body, StreamRecord},
         epoch::EpochKeys,
         header::VerifiedHeader,
-        list::{self, ChunkRef},
+        list::ChunkRef,
     },
     model::{Cancel, ChunkId, Hash, Progress, Silent},
     store::ObjectStore,
@@ -28,6 +29,7 @@ pub(crate) use ahead::PagesAhead;
 pub(crate) use decode::directory_of_sealed;
 use locate::Places;
 pub(crate) use locate::sections;
+use stream::Tally;
 
 /// A snapshot that was opened.
 pub struct Snapshot {
@@ -68,7 +70,9 @@ impl Snapshot {
         let source = PackSource { store: Arc::clone(&vault.store), opener: keys.opener.clone(), key };
         let places = Arc::new(Places::of(&source, &header).await?);
         let bytes = read_small(&source, &places, &header.header.body, BODY_LIMIT).await?;
-        let body = Body::decode(&bytes)?;
+        // Decoding is work for a core of its own.
+        let decoded = tokio::task::spawn_blocking(move || Body::decode(&bytes)).await;
+        let body = decoded.map_err(|_| VaultError::stage_gone("decoding the body"))??;
         Ok(Self { header, body, places, source })
     }
 
@@ -84,29 +88,25 @@ impl Snapshot {
         progress: Arc<dyn Progress>,
         cancel: Cancel,
     ) -> Result<Box<dyn std::io::Write + Send>> {
-        let chunks = self.chunks_of(stream).await?;
-        self.restore_chunks(stream, chunks, out, progress, cancel).await
-    }
-
-    /// As [`restore_stream`](Self::restore_stream), with the stream's chunks from [`chunks_of`](Self::chunks_of).
-    ///
-    /// # Errors
-    /// As for that.
-    pub(crate) async fn restore_chunks(
-        &self,
-        stream: &StreamRecord,
-        chunks: Vec<ChunkRef>,
-        out: Box<dyn std::io::Write + Send>,
-        progress: Arc<dyn Progress>,
-        cancel: Cancel,
-    ) -> Result<Box<dyn std::io::Write + Send>> {
-        let job = stream::Job { places: Arc::clone(&self.places), source: self.source.clone(), progress, cancel };
-        job.write(chunks, out, Some((stream.blake3, stream.bytes))).await
+        let mut walk = walk::Walk::new(self, stream, cancel.clone());
+        let (mut out, mut tally) = (out, Some(Tally::new()));
+        while let Some(chunks) = walk.next().await? {
+            let (places, source) = (Arc::clone(&self.places), self.source.clone());
+            let job = stream::Job { places, source, progress: Arc::clone(&progress), cancel: cancel.clone() };
+            (out, tally) = job.write(chunks, out, tally).await?;
+        }
+        match tally {
+            Some(tally) => tally.check(stream.blake3, stream.bytes).map(|()| out),
+            None => Err(VaultError::stage_gone("reading")),
+        }
     }
 
     /// What a stream is and where its chunks are: equal for two snapshots whose restores would read the same bytes of
     /// the same packs, and come to the same.
-    pub(crate) fn likeness(&self, stream: &StreamRecord, chunks: &[ChunkRef]) -> Hash {
+    ///
+    /// # Errors
+    /// If its list can't be read or does not add up.
+    pub(crate) async fn likeness(&self, stream: &StreamRecord, cancel: &Cancel) -> Result<Hash> {
         let mut hasher = Hasher::new();
         hasher.update(self.header.header.writer.as_str().as_bytes());
         hasher.update(stream.blake3.as_bytes());
@@ -117,36 +117,43 @@ impl Snapshot {
             hasher.update(found.map_or(&[0; 32], |(pack, _)| pack.id.as_bytes()));
             found.and_then(|(_, block)| block.base)
         };
-        for chunk in stream.list.iter().chain(chunks) {
-            // A base is never a delta, so this ends there.
-            place(&chunk.id).map(|base| place(&base));
+        let mut add = |chunks: &[ChunkRef]| {
+            for chunk in chunks {
+                // A base is never a delta, so this ends there.
+                place(&chunk.id).map(|base| place(&base));
+            }
+        };
+        add(&stream.list);
+        let mut walk = walk::Walk::new(self, stream, cancel.clone());
+        while let Some(chunks) = walk.next().await? {
+            add(&chunks);
         }
-        hasher.finish()
+        Ok(hasher.finish())
     }
 
-    /// The chunks of a stream, read from its list.
+    /// Bytes of all blocks that the snapshot's packs hold, decoded.
+    pub(crate) fn held(&self) -> u64 {
+        let blocks = self.places.packs.iter().flat_map(|pack| &pack.blocks);
+        blocks.map(|block| u64::from(block.plain)).fold(0, u64::saturating_add)
+    }
+
+    /// The chunks of a stream, read from its list, all of them in memory: for streams of a known size.
     ///
     /// # Errors
     /// If the list can't be read or does not add up.
     pub async fn chunks_of(&self, stream: &StreamRecord) -> Result<Vec<ChunkRef>> {
-        if stream.depth == 0 {
-            return Ok(stream.list.clone());
+        let mut walk = walk::Walk::new(self, stream, Cancel::default());
+        let mut all = Vec::new();
+        while let Some(chunks) = walk.next().await? {
+            all.extend(chunks);
         }
-        let limit = usize::try_from(stream.chunks).unwrap_or(usize::MAX).saturating_mul(list::ENTRY);
-        let bytes = read_small(&self.source, &self.places, &stream.list, limit).await?;
-        let chunks = list::decode(&bytes)?;
-        let total: u64 = chunks.iter().map(|c| u64::from(c.len)).sum();
-        if chunks.len() as u64 != stream.chunks || total != stream.bytes {
-            let what = format!("the list of stream {} does not add up to its length", stream.name);
-            return Err(VaultError::new(VaultErrorKind::Damaged, what));
-        }
-        Ok(chunks)
+        Ok(all)
     }
 }
 
 /// Reads chunks into memory: bodies and lists.
 async fn read_small(source: &PackSource, places: &Arc<Places>, chunks: &[ChunkRef], limit: usize) -> Result<Vec<u8>> {
-    let total: u64 = chunks.iter().map(|c| u64::from(c.len)).sum();
+    let total = chunks.iter().map(|c| u64::from(c.len)).fold(0, u64::saturating_add);
     if total > limit as u64 {
         return Err(VaultError::new(VaultErrorKind::Damaged, "a body or a list is larger than it may be"));
     }
@@ -156,7 +163,7 @@ async fn read_small(source: &PackSource, places: &Arc<Places>, chunks: &[ChunkRe
         progress: Arc::new(Silent),
         cancel: Cancel::default(),
     };
-    let (sink, bytes) = stream::collect();
+    let (sink, bytes) = stream::collect(usize::try_from(total).unwrap_or(0));
     drop(job.write(chunks.to_vec(), sink, None).await?);
     Ok(bytes.take())
 }

@@ -33,16 +33,37 @@ pub(super) struct Job {
     pub(super) cancel: Cancel,
 }
 
+/// What was written of a stream so far.
+pub(super) struct Tally {
+    hasher: Hasher,
+    written: u64,
+}
+
+impl Tally {
+    pub(super) fn new() -> Self {
+        Self { hasher: Hasher::new(), written: 0 }
+    }
+
+    /// Holds the whole of it against what was signed.
+    pub(super) fn check(self, hash: Hash, bytes: u64) -> Result<()> {
+        if self.hasher.finish() == hash && self.written == bytes {
+            return Ok(());
+        }
+        let what = "every chunk is right, but the whole stream is not what was signed";
+        Err(VaultError::new(VaultErrorKind::Damaged, what))
+    }
+}
+
 impl Job {
-    /// Writes `chunks` to `out` in order; checks the whole stream against `expected` (hash and length) if given.
+    /// Writes `chunks` to `out` in order, and adds them to the tally if there is one.
     pub(super) async fn write(
         self,
         chunks: Vec<ChunkRef>,
         out: Box<dyn Write + Send>,
-        expected: Option<(Hash, u64)>,
-    ) -> Result<Box<dyn Write + Send>> {
+        tally: Option<Tally>,
+    ) -> Result<(Box<dyn Write + Send>, Option<Tally>)> {
         let runtime = Handle::current();
-        tokio::task::spawn_blocking(move || self.run(&runtime, &chunks, out, expected))
+        tokio::task::spawn_blocking(move || self.run(&runtime, &chunks, out, tally))
             .await
             .map_err(|_| VaultError::stage_gone("reading"))?
     }
@@ -52,8 +73,8 @@ impl Job {
         runtime: &Handle,
         chunks: &[ChunkRef],
         mut out: Box<dyn Write + Send>,
-        expected: Option<(Hash, u64)>,
-    ) -> Result<Box<dyn Write + Send>> {
+        mut tally: Option<Tally>,
+    ) -> Result<(Box<dyn Write + Send>, Option<Tally>)> {
         let plan = plan(&self.places, chunks)?;
         let desk = Desk::new(&plan);
         thread::scope(|scope| {
@@ -63,11 +84,11 @@ impl Job {
             for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
                 scope.spawn(|| self.work(runtime, &plan, chunks, &desk));
             }
-            let result = self.deliver(&plan, chunks, &desk, &mut *out, expected);
+            let result = self.deliver(&plan, chunks, &desk, &mut *out, tally.as_mut());
             desk.close();
             result
         })?;
-        Ok(out)
+        Ok((out, tally))
     }
 
     /// Fetches the parts of packs in the order of the plan, as far ahead as the budget allows.
@@ -167,10 +188,8 @@ impl Job {
         chunks: &[ChunkRef],
         desk: &Desk,
         out: &mut dyn Write,
-        expected: Option<(Hash, u64)>,
+        mut tally: Option<&mut Tally>,
     ) -> Result<()> {
-        let mut hasher = Hasher::new();
-        let mut written = 0;
         let failed = |e: std::io::Error| VaultError::new(VaultErrorKind::Failed, "cannot write the stream").because(e);
         for (no, run) in plan.runs.iter().enumerate() {
             let block = loop {
@@ -183,24 +202,17 @@ impl Job {
             };
             for span in spans(plan, chunks, run.chunks.clone()) {
                 let bytes = block.get(span).ok_or_else(|| VaultError::stage_gone("decoding"))?;
-                if expected.is_some() {
-                    hasher.update(bytes);
+                if let Some(tally) = &mut tally {
+                    tally.hasher.update(bytes);
+                    tally.written += bytes.len() as u64;
                 }
                 out.write_all(bytes).map_err(failed)?;
-                written += bytes.len() as u64;
                 self.progress.advance(bytes.len() as u64);
             }
             drop(block);
             desk.done(plan, no, run.decoding, |decoding| self.size(decoding));
         }
-        out.flush().map_err(failed)?;
-        match expected {
-            Some((hash, bytes)) if hasher.finish() != hash || written != bytes => {
-                let what = "every chunk is right, but the whole stream is not what was signed";
-                Err(VaultError::new(VaultErrorKind::Damaged, what))
-            }
-            _ => Ok(()),
-        }
+        out.flush().map_err(failed)
     }
 }
 
@@ -282,9 +294,9 @@ fn spans(plan: &Plan, chunks: &[ChunkRef], run: Range<usize>) -> Vec<Range<usize
     spans
 }
 
-/// A sink that collects into memory, and where to find what it collected.
-pub(super) fn collect() -> (Box<dyn Write + Send>, Collected) {
-    let collected = Collected(Arc::default());
+/// A sink that collects `size` bytes into memory, and where to find what it collected.
+pub(super) fn collect(size: usize) -> (Box<dyn Write + Send>, Collected) {
+    let collected = Collected(Arc::new(Mutex::new(Vec::with_capacity(size))));
     (Box::new(Collected(Arc::clone(&collected.0))), collected)
 }
 

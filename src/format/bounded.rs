@@ -1,0 +1,176 @@
+//! Decoding JSON within bounds: two bytes of text can become a hundred of memory, and a few kilobytes of a sealed chunk
+//! become gigabytes of text.
+
+use std::{cell::Cell, fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Number, Value};
+
+/// So many values may stand within free facts, such as the refs of a repository.
+const VALUES: usize = 1_000_000;
+/// So many streams may stand in a body. The shortest record of one that was read from a file fills a body with fewer.
+const STREAMS: usize = 500_000;
+/// So many warnings are kept, and so many bytes of them.
+const WARNINGS: usize = 1000;
+const WARNED: usize = 256 << 10;
+/// So many features may be named.
+const FEATURES: usize = 64;
+
+/// Free facts, as far as they stay within bounds.
+pub(super) fn value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    let left = Cell::new(VALUES);
+    Free(&left).deserialize(deserializer)
+}
+
+/// Documents within a document, such as fingerprints, as far as they stay within the bounds of free facts.
+pub(super) fn facts<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
+    serde_json::from_value(value(deserializer)?).map_err(D::Error::custom)
+}
+
+/// Streams, no more than a body can hold of any that were read.
+pub(super) fn streams<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_seq(Few { most: STREAMS, what: PhantomData })
+}
+
+/// Features. More than a few are none that any build knows.
+pub(super) fn features<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    deserializer.deserialize_seq(Few { most: FEATURES, what: PhantomData })
+}
+
+/// Warnings: the first ones, and how many more there are.
+pub(super) fn warnings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    deserializer.deserialize_seq(Warnings)
+}
+
+struct Few<T> {
+    most: usize,
+    what: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Few<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {}", self.most)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+        let mut all = Vec::new();
+        while let Some(one) = seq.next_element()? {
+            if all.len() == self.most {
+                return Err(A::Error::custom(format!("a list has more than {} entries", self.most)));
+            }
+            all.push(one);
+        }
+        Ok(all)
+    }
+}
+
+struct Warnings;
+
+impl<'de> Visitor<'de> for Warnings {
+    type Value = Vec<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of warnings")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<String>, A::Error> {
+        let (mut kept, mut room, mut more) = (Vec::new(), WARNED, 0_u64);
+        while let Some(one) = seq.next_element::<String>()? {
+            match room.checked_sub(one.len()) {
+                Some(left) if kept.len() < WARNINGS => {
+                    room = left;
+                    kept.push(one);
+                }
+                _ => more += 1,
+            }
+        }
+        if more > 0 {
+            kept.push(format!("and {more} more warnings"));
+        }
+        Ok(kept)
+    }
+}
+
+/// Counts every value that it makes.
+#[derive(Clone, Copy)]
+struct Free<'a>(&'a Cell<usize>);
+
+impl Free<'_> {
+    fn take<E: Error>(self) -> Result<(), E> {
+        let left =
+            self.0.get().checked_sub(1).ok_or_else(|| {
+                E::custom(format!("its facts hold more than {VALUES} values, which no source writes"))
+            })?;
+        self.0.set(left);
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Free<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Free<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any facts")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        self.take()?;
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        self.take()?;
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        self.take()?;
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        self.take()?;
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        self.take()?;
+        Ok(value.into())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        self.take()?;
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        self.take()?;
+        let mut all = Vec::new();
+        while let Some(one) = seq.next_element_seed(self)? {
+            all.push(one);
+        }
+        Ok(Value::Array(all))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        self.take()?;
+        let mut all = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            all.insert(key, map.next_value_seed(self)?);
+        }
+        Ok(Value::Object(all))
+    }
+}
