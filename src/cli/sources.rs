@@ -74,7 +74,7 @@ fn holds(source: &SourceConfig, name: &Name) -> bool {
 /// A `[[source]]` as sources.
 fn jobs_of(config: &SourceConfig, allow_empty: bool, state: &Path) -> Vec<Job> {
     let source: Box<dyn Source> = match &config.input {
-        Input::Path(path) => Box::new(PathSource::new(path)),
+        Input::Path { path, exclude } => Box::new(PathSource::new(path).excluding(exclude.clone())),
         Input::Git(input) => return git::jobs(&config.name, input, allow_empty || config.allow_empty, state),
         Input::Mariadb(input) => Box::new(server(input.clone())),
         Input::Postgres(options) => Box::new(PostgresSource::new((**options).clone())),
@@ -106,6 +106,7 @@ fn ad_hoc(name: Name, args: BackupArgs, state: &Path) -> Result<Job, CliError> {
         mysql,
         command,
         stream,
+        exclude,
         allow_empty,
         ..
     } = args;
@@ -114,7 +115,7 @@ fn ad_hoc(name: Name, args: BackupArgs, state: &Path) -> Result<Job, CliError> {
         let default = || "stdin".parse().map_err(|_| OpsError::Defect("the name of the stream"));
         Box::new(StdinSource::new(Box::new(LargeSteps::new(io::stdin())), stream.map_or_else(default, Ok)?))
     } else if let Some(path) = path {
-        Box::new(PathSource::new(path))
+        Box::new(PathSource::new(path).excluding(exclude))
     } else if let Some(place) = args_git {
         git::one(&name, place.as_ref(), false, allow_empty, state)
     } else if let Some(dsn) = postgres {
@@ -124,7 +125,8 @@ fn ad_hoc(name: Name, args: BackupArgs, state: &Path) -> Result<Job, CliError> {
     } else if let Some(path) = database {
         Box::new(SqliteSource::new(path, sqlite::LOCK_TIMEOUT))
     } else if let Some((flavour, dsn)) = dsn {
-        let input = dsn_input(flavour, &dsn).map_err(|why| CliError::usage("this DSN can't be used", why))?;
+        let mut input = dsn_input(flavour, &dsn).map_err(|why| CliError::usage("this DSN can't be used", why))?;
+        input.exclude = exclude;
         Box::new(server(input))
     } else {
         Box::new(CommandSource::new(command, CommandOptions { stream, ..CommandOptions::default() }))
@@ -134,6 +136,6 @@ fn ad_hoc(name: Name, args: BackupArgs, state: &Path) -> Result<Job, CliError> {
 
 /// The source for a server. Its password is read when it is opened, so that a wrong one fails this source alone.
 fn server(input: MariadbInput) -> MariadbSource {
-    let MariadbInput { flavour, login, databases, depth } = input;
-    MariadbSource::new(flavour, login, databases, depth)
+    let MariadbInput { flavour, login, databases, exclude, depth } = input;
+    MariadbSource::new(flavour, login, databases, depth).excluding(exclude)
 }

@@ -17,22 +17,18 @@ use super::{Check, Engine, EngineError, Place, Restored, RestoredStream, Result,
 use crate::{
     model::Fingerprint,
     source::mariadb::{
-        Client, Depth, GLOBALS,
-        print::{self, LEFT_OUT, OWN},
+        Client, Depth, GLOBALS, packet,
+        print::{self, FLOATS, Floats, LEFT_OUT, OWN},
         session::{Session, identifier, literal},
     },
 };
 use server::Server;
 
 /// How the client loads a dump: it may touch no file and start nothing.
-const LOADING: [&str; 6] = [
-    "--batch",
-    "--loose-sandbox",
-    "--binary-mode",
-    "--local-infile=0",
-    "--max-allowed-packet=1G",
-    "--default-character-set=utf8mb4",
-];
+const LOADING: [&str; 5] =
+    ["--batch", "--loose-sandbox", "--binary-mode", "--local-infile=0", "--default-character-set=utf8mb4"];
+/// What servers and clients take as one statement by default.
+const PACKET: u64 = 16 << 20;
 
 /// A server, once there is one.
 pub struct Mariadb {
@@ -42,6 +38,10 @@ pub struct Mariadb {
     version: String,
     /// Tables whose storage engine has nothing to check them with.
     unchecked: Vec<String>,
+    /// Beyond the default, what one packet must hold. The settings of a new server are what a drill is to prove.
+    packet: Option<u64>,
+    /// How loading users and grants went.
+    globals: Option<Check>,
 }
 
 /// Whose server it is.
@@ -55,7 +55,15 @@ impl Mariadb {
     #[must_use]
     pub fn new(place: &Place) -> Self {
         let lender = place.servers.mariadb.clone().map(Lender::new);
-        Self { place: place.clone(), lender, at: None, version: "mariadb".to_owned(), unchecked: Vec::new() }
+        Self {
+            place: place.clone(),
+            lender,
+            at: None,
+            version: "mariadb".to_owned(),
+            unchecked: Vec::new(),
+            packet: None,
+            globals: None,
+        }
     }
 
     fn client(&self) -> Result<&Client> {
@@ -98,18 +106,33 @@ impl Mariadb {
     /// Loads one file of SQL.
     fn load_file(&mut self, stream: &RestoredStream) -> Result<()> {
         if let Some(At::Lent(lent)) = &mut self.at {
-            return lent.load(stream);
+            return lent.load(stream, self.packet);
         }
         let client = self.client()?;
         let file =
             File::open(&stream.file).map_err(|e| EngineError::at("can't read a restored stream", &stream.file, e))?;
         let mut command = client.command("mariadb");
-        command.args(LOADING).stdin(file).stdout(Stdio::null());
+        command.args(LOADING).args(packet_option(self.packet)).stdin(file).stdout(Stdio::null());
         let running = client.start(&mut command, "mariadb")?;
         running.finish().map_err(|e| {
             let what = format!("the server does not take it: {}", e.what);
             EngineError::new(what, stream.name.as_str())
         })
+    }
+
+    /// Loads users, roles and grants, as somebody would who recovers. Without them, views have definers that can't be used.
+    fn load_globals(&mut self, restored: &Restored) -> Result<()> {
+        if matches!(self.at, Some(At::Lent(_))) {
+            // There, everything belongs to whoever loaded it.
+            return Ok(());
+        }
+        let globals = restored.streams.iter().find(|stream| stream.name.as_str() == GLOBALS);
+        let Some(globals) = globals else { return self.make_definers() };
+        let loaded = self.load_file(globals);
+        let well = loaded.is_ok();
+        let told = loaded.map_or_else(|e| e.to_string(), |()| "loads".to_owned());
+        self.globals = Some(Check::compare(GLOBALS, "loads", told));
+        if well { Ok(()) } else { self.make_definers() }
     }
 
     /// Views and routines run as those who defined them, who are not here. They become accounts that nobody can use.
@@ -175,10 +198,12 @@ impl Mariadb {
         let mut session = self.connect()?;
         let told = restored.fingerprints.iter().map(|print| print.database.as_str());
         let databases: Vec<String> = told.map(|name| self.real(name).to_owned()).collect();
-        let contents = match &self.at {
-            Some(At::Lent(lent)) => print::contents_as(&mut session, &databases, lent.names())?,
-            _ => print::contents(&mut session, &databases)?,
-        };
+        let by_value = |print: &Fingerprint| print.server.get(FLOATS.0).is_some_and(|how| how == FLOATS.1);
+        let by_value = restored.fingerprints.iter().any(by_value);
+        let floats = if by_value { Floats::ByValue } else { Floats::Rounded };
+        let none = BTreeMap::new();
+        let names = if let Some(At::Lent(lent)) = &self.at { lent.names() } else { &none };
+        let contents = print::contents_as(&mut session, &databases, names, floats)?;
         let hashed = restored.fingerprints.iter().flat_map(|print| print.tables.values()).any(|t| t.hash.is_some());
         let depth = if hashed { Depth::Hash } else { Depth::Rows };
         let mut without = BTreeSet::new();
@@ -221,21 +246,19 @@ impl Engine for Mariadb {
         if streams.is_empty() {
             return Err(EngineError::new("the snapshot holds no dump", restored.source.as_str()));
         }
+        self.packet = packet_for(&restored.details);
         self.at = Some(match &self.lender {
             Some(lender) => At::Lent(Box::new(Lent::open(lender, &self.place.dir)?)),
-            None => At::Own(Box::new(Server::start(&self.place.dir)?)),
+            None => At::Own(Box::new(Server::start(&self.place.dir, self.packet)?)),
         });
         self.version = self.connect()?.value("SELECT VERSION()")?;
         streams.into_iter().try_for_each(|stream| self.load_file(stream))?;
-        match self.at {
-            // There, everything belongs to whoever loaded it.
-            Some(At::Lent(_)) => Ok(()),
-            _ => self.make_definers(),
-        }
+        self.load_globals(restored)
     }
 
     fn check(&mut self, restored: &Restored) -> Vec<Check> {
         let mut checks = self.check_tables();
+        checks.extend(self.globals.clone());
         if restored.fingerprints.is_empty() {
             checks.push(Check::error("fingerprint", "the backup told of no table, so there is nothing to compare"));
             return checks;
@@ -291,7 +314,18 @@ impl Engine for Mariadb {
 
     fn not_tested(&self, restored: &Restored) -> Vec<String> {
         let mut not = Vec::new();
-        if restored.streams.iter().any(|stream| stream.name.as_str() == GLOBALS) {
+        if let Some(bytes) = self.packet {
+            not.push(format!(
+                "loading with the settings of a new server: the longest statement needs max_allowed_packet = {}M there \
+                 and in the client",
+                bytes >> 20
+            ));
+        }
+        if let Some(left) = restored.details.get("left_out").and_then(serde_json::Value::as_array) {
+            let left: Vec<&str> = left.iter().filter_map(serde_json::Value::as_str).collect();
+            not.push(format!("what `exclude` left out of the backup: {}", left.join(", ")));
+        }
+        if self.lender.is_some() && restored.streams.iter().any(|stream| stream.name.as_str() == GLOBALS) {
             not.push(format!("{GLOBALS} (users and grants) was restored and hashed, and not loaded"));
         }
         if !self.unchecked.is_empty() {
@@ -301,7 +335,10 @@ impl Engine for Mariadb {
         for print in &restored.fingerprints {
             if let Some(left) = print.server.get(LEFT_OUT) {
                 let left = left.lines().collect::<Vec<_>>().join(", ");
-                not.push(format!("tables of {} that were written to as the dump began: {left}", print.database));
+                not.push(format!(
+                    "tables of {} that were written to as the dump began, or whose rows lie elsewhere: {left}",
+                    print.database
+                ));
             }
         }
         if self.lender.is_some() {
@@ -316,6 +353,19 @@ impl Engine for Mariadb {
         }
         not
     }
+}
+
+/// What one packet must hold to load the dump of a snapshot, if that is more than the default.
+fn packet_for(details: &serde_json::Value) -> Option<u64> {
+    match details.get("longest_statement").and_then(serde_json::Value::as_u64) {
+        Some(longest) => Some(packet(longest)).filter(|bytes| *bytes > PACKET),
+        // Backups did not always tell: the most that there is.
+        None => Some(1 << 30),
+    }
+}
+
+fn packet_option(packet: Option<u64>) -> Option<String> {
+    packet.map(|bytes| format!("--max-allowed-packet={bytes}"))
 }
 
 impl Drop for Mariadb {

@@ -167,6 +167,28 @@ impl Drop for Running {
     }
 }
 
+/// A warning of what a program said on its standard error though it succeeded. On one line, since it is shown among others.
+pub(crate) fn warning(program: &str, heard: &str) -> Option<String> {
+    const MOST: usize = 2000;
+    let lines: Vec<&str> = heard.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let said = lines.join("\\n");
+    // The end tells more than the beginning.
+    let cut = said.char_indices().rev().nth(MOST).map_or(0, |(at, _)| at);
+    let (begin, said) = if cut > 0 { ("…", said.get(cut..).unwrap_or_default()) } else { ("", said.as_str()) };
+    // Characters that turn the direction of a line, or are seen as none, are shown by their number.
+    let plain = |c: char| -> String {
+        match c {
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {
+                format!("\\u{{{:x}}}", u32::from(c))
+            }
+            c if c.is_control() => format!("\\u{{{:x}}}", u32::from(c)),
+            c => c.to_string(),
+        }
+    };
+    let said: String = said.chars().map(plain).collect();
+    (!said.is_empty()).then(|| format!("{program} succeeded; it said: {begin}{said}"))
+}
+
 /// Stops a process group at once. Only for a group whose leader was not reaped yet.
 pub(crate) fn stop(group: Pid) {
     // It fails only if all of it has ended already.

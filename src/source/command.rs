@@ -1,7 +1,10 @@
 //! The standard output of a command.
 
+mod patient;
+
 use std::{
     ffi::OsString,
+    io::Read,
     process::{Command, Stdio},
     sync::{
         Arc,
@@ -43,7 +46,7 @@ pub struct CommandOptions {
 /// Its standard input is empty. It inherits the environment without strongroom's own variables, which may hold an
 /// identity. Reading goes on until the output is closed, so something that the command left running with its output in
 /// hand keeps the backup waiting, until the timeout if there is one. Dropped, it stops with all that it started, except
-/// what left its process group.
+/// what left its process group; that is waited for no longer than the timeout.
 pub struct CommandSource {
     argv: Vec<OsString>,
     options: CommandOptions,
@@ -89,7 +92,12 @@ impl Source for CommandSource {
         }
         let mut running = Running::start(&mut command, &shown, known)?;
         let kept = self.options.trailer.as_ref().map_or(0, |t| t.len().max(TRAILER_WITHIN));
-        let (reader, seen) = Watched::new(running.stream()?, &shown, kept);
+        let output = running.stream()?;
+        let output: Box<dyn Read + Send> = match self.options.timeout {
+            Some(after) => Box::new(patient::Patient::new(output, after)),
+            None => Box::new(output),
+        };
+        let (reader, seen) = Watched::new(output, &shown, kept);
         let watchdog = self.options.timeout.map(|t| Watchdog::start(&running, t));
         let stream = Incoming { name, path: None, meta: FileMeta::default(), expected: None, reader: Box::new(reader) };
         let options = self.options.clone();
@@ -125,7 +133,7 @@ impl Reading for CommandReading {
             let limit = options.timeout.unwrap_or_default().as_secs_f64();
             return Err(SourceError::new(format!("was stopped: it had not ended after {limit} s"), program));
         }
-        running.finish()?;
+        let heard = running.finish_heard()?;
         if let Some(min) = options.min_bytes.filter(|min| seen.bytes() < *min) {
             let what = format!("wrote {} bytes only; at least {min} were asked for", seen.bytes());
             return Err(SourceError::new(what, program));
@@ -135,7 +143,7 @@ impl Reading for CommandReading {
                 let trailer = String::from_utf8_lossy(trailer);
                 Err(SourceError::new(format!("its output does not end with {trailer:?}: it is cut short"), program))
             }
-            _ => Ok(Facts::default()),
+            _ => Ok(Facts { warnings: child::warning(&program, &heard).into_iter().collect(), ..Facts::default() }),
         }
     }
 }

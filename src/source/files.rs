@@ -1,8 +1,10 @@
 //! A file, or a directory tree of dumps.
 
+mod live;
 pub(super) mod slug;
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs::{self, File, Metadata},
     io,
@@ -14,7 +16,7 @@ use std::{
 use rustix::fs::{Advice, Mode, OFlags};
 
 use super::{
-    Facts, FileMeta, Incoming, Reading, Result, Source, SourceError,
+    Facts, FileMeta, Incoming, Reading, Result, Source, SourceError, pattern,
     read::{Seen, Warnings, Watched},
 };
 use crate::model::{Name, SourceKind};
@@ -26,13 +28,21 @@ use crate::model::{Name, SourceKind};
 /// itself be a link. Only the names of the directories on the way down are held in memory.
 pub struct PathSource {
     path: PathBuf,
+    exclude: Vec<String>,
 }
 
 impl PathSource {
     /// Reads the file or the tree at `path`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), exclude: Vec::new() }
+    }
+
+    /// Without what fits one of `patterns`: a name at any depth, or with `/` in the pattern a path from the root.
+    #[must_use]
+    pub fn excluding(mut self, patterns: Vec<String>) -> Self {
+        self.exclude = patterns;
+        self
     }
 }
 
@@ -44,13 +54,18 @@ impl Source for PathSource {
     fn open(&mut self) -> Result<Box<dyn Reading>> {
         let path = &self.path;
         let meta = fs::metadata(path).map_err(|e| SourceError::at("can't find what is to be backed up", path, e))?;
-        let mut reading = PathReading::new(path.clone());
+        let mut reading = PathReading::new(path.clone(), self.exclude.clone());
         if meta.is_dir() {
             let level = reading.list(String::new())?;
             reading.stack.push(level);
         } else if meta.is_file() {
             // What the link leads to is the file; its name is the one that was given.
-            reading.single = Some(utf8(path.file_name().unwrap_or(path.as_os_str()), path)?);
+            let name = utf8(path.file_name().unwrap_or(path.as_os_str()), path)?;
+            let dir = path.parent().unwrap_or(path);
+            if let Some(warning) = live::one_file(dir, &name) {
+                reading.live.push(warning);
+            }
+            reading.single = Some(name);
         } else {
             return Err(SourceError::new(
                 "is neither a file nor a directory. Let strongroom run the command that writes it (`-- COMMAND`), \
@@ -68,6 +83,19 @@ struct PathReading {
     stack: Vec<Level>,
     current: Option<Current>,
     warnings: Warnings,
+    /// Files of databases that may be running.
+    live: Warnings,
+    exclude: Vec<String>,
+    /// The patterns that something fitted.
+    used: BTreeSet<String>,
+    left_out: LeftOut,
+}
+
+/// What was left out as asked: the first names, and how many.
+#[derive(Default)]
+struct LeftOut {
+    names: Vec<String>,
+    count: u64,
 }
 
 /// A directory on the way down, with what is left of it.
@@ -111,18 +139,45 @@ impl Stamp {
 }
 
 impl PathReading {
-    fn new(root: PathBuf) -> Self {
-        Self { root, single: None, stack: Vec::new(), current: None, warnings: Warnings::default() }
+    fn new(root: PathBuf, exclude: Vec<String>) -> Self {
+        Self {
+            root,
+            single: None,
+            stack: Vec::new(),
+            current: None,
+            warnings: Warnings::default(),
+            live: Warnings::default(),
+            exclude,
+            used: BTreeSet::new(),
+            left_out: LeftOut::default(),
+        }
+    }
+
+    /// Whether what lies at `path` is to be left out, which is noted.
+    fn excluded(&mut self, path: &str) -> bool {
+        const NAMED: usize = 100;
+        let Some(pattern) = self.exclude.iter().find(|pattern| pattern::fits_path(pattern, path)) else { return false };
+        self.used.insert(pattern.clone());
+        self.left_out.count += 1;
+        if self.left_out.names.len() < NAMED {
+            self.left_out.names.push(path.to_owned());
+        }
+        true
     }
 
     /// What is in the directory at `path`, in the order in which whole paths would sort.
     fn list(&mut self, path: String) -> Result<Level> {
         let dir = self.root.join(&path);
         let failed = |e| SourceError::at("can't list a directory", &dir, e);
-        let mut entries = Vec::new();
+        let (mut entries, mut names) = (Vec::new(), BTreeSet::new());
         for entry in fs::read_dir(&dir).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let at = entry.path();
+            if let (false, Some(name)) = (self.exclude.is_empty(), entry.file_name().to_str())
+                && self.excluded(&join(&path, name))
+            {
+                continue;
+            }
             let kind = entry.file_type().map_err(|e| SourceError::at("can't look at a file", &at, e))?;
             let what = match () {
                 () if kind.is_file() => What::File,
@@ -134,7 +189,12 @@ impl PathReading {
                     continue;
                 }
             };
-            entries.push(Entry { name: utf8(&entry.file_name(), &at)?, what });
+            let name = utf8(&entry.file_name(), &at)?;
+            names.insert(name.clone());
+            entries.push(Entry { name, what });
+        }
+        for warning in live::in_directory(&dir, &names) {
+            self.live.push(warning);
         }
         entries.sort_by(|a, b| a.sort_key().cmp(b.sort_key()));
         Ok(Level { path, entries: entries.into_iter() })
@@ -148,7 +208,7 @@ impl PathReading {
                 self.stack.pop();
                 continue;
             };
-            let path = if level.path.is_empty() { entry.name } else { format!("{}/{}", level.path, entry.name) };
+            let path = join(&level.path, &entry.name);
             let at = self.root.join(&path);
             let name = slug::in_tree(&path).map_err(|e| SourceError::new(e.to_string(), at.display().to_string()))?;
             match entry.what {
@@ -235,8 +295,27 @@ impl Reading for PathReading {
 
     fn finish(mut self: Box<Self>) -> Result<Facts> {
         self.settle()?;
-        Ok(Facts { warnings: self.warnings.into_vec(), ..Facts::default() })
+        let mut warnings = self.live.into_vec();
+        warnings.extend(self.warnings.into_vec());
+        let mut details = serde_json::Value::Null;
+        let LeftOut { names, count } = self.left_out;
+        if count > 0 {
+            let shown = names.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let more = if count > 5 { format!(" and {} more", count - 5) } else { String::new() };
+            warnings.push(format!("left out, as `exclude` asks: {shown}{more}"));
+            details = serde_json::json!({ "left_out": names, "left_out_count": count });
+        }
+        let unused: Vec<&str> = self.exclude.iter().filter(|p| !self.used.contains(*p)).map(String::as_str).collect();
+        if !unused.is_empty() {
+            warnings.push(format!("nothing fits these of `exclude`: {}", unused.join(", ")));
+        }
+        Ok(Facts { details, warnings, ..Facts::default() })
     }
+}
+
+/// A path within the tree.
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 
 /// The name of the stream of the one file `at`.

@@ -1,16 +1,24 @@
 //! MariaDB and MySQL: a dump by the server's own tool, and what the tables held at the instant of the dump.
 
 mod account;
+mod complete;
 mod dump;
+mod exact;
 mod globals;
+mod lock;
+mod options;
 pub mod print;
+mod scope;
 pub mod session;
+mod words;
+mod written;
 
 use std::path::{Path, PathBuf};
 
 use super::{Facts, FileMeta, Incoming, Reading, Result, Source, SourceError, scratch::Scratch};
 use crate::model::{Name, SourceKind};
 
+pub(crate) use dump::packet;
 pub use print::Depth;
 pub use session::Client;
 
@@ -75,6 +83,7 @@ pub struct MariadbSource {
     flavour: Flavour,
     login: Login,
     databases: Databases,
+    exclude: Vec<String>,
     depth: Depth,
 }
 
@@ -82,7 +91,14 @@ impl MariadbSource {
     /// The databases of the server that `login` reaches.
     #[must_use]
     pub fn new(flavour: Flavour, login: Login, databases: Databases, depth: Depth) -> Self {
-        Self { flavour, login, databases, depth }
+        Self { flavour, login, databases, exclude: Vec::new(), depth }
+    }
+
+    /// Without databases whose names fit one of `patterns`, and without tables and views of which `database.name` does.
+    #[must_use]
+    pub fn excluding(mut self, patterns: Vec<String>) -> Self {
+        self.exclude = patterns;
+        self
     }
 }
 
@@ -97,7 +113,7 @@ impl Source for MariadbSource {
     fn open(&mut self) -> Result<Box<dyn Reading>> {
         let scratch = Scratch::new()?;
         let client = Client::new(self.flavour, &self.login, &scratch)?;
-        let dump = dump::Dump::begin(&client, &self.databases, self.depth)?;
+        let dump = dump::Dump::begin(&client, &self.databases, &self.exclude, self.depth)?;
         Ok(Box::new(MariadbReading { dump, client, scratch, next: Next::Dump, warnings: Vec::new() }))
     }
 }
@@ -129,8 +145,9 @@ impl Reading for MariadbReading {
                 self.next = Next::Nothing;
                 // Whatever is wrong with the dump is told before anything else is begun.
                 self.dump.settle()?;
-                match globals::take(&self.client) {
-                    Ok(sql) => {
+                match globals::take(&self.client, self.dump.contents()) {
+                    Ok(globals::Globals { sql, warnings }) => {
+                        self.warnings.extend(warnings);
                         let name = name(GLOBALS)?;
                         let reader = Box::new(std::io::Cursor::new(sql));
                         let meta = FileMeta::default();
@@ -159,9 +176,9 @@ impl Reading for MariadbReading {
         if !matches!(next, Next::Nothing) {
             return Err(SourceError::new("was given up before all of it was read", client.dump_program()));
         }
-        let (fingerprints, more) = dump.finish(&client)?;
+        let dump::Finished { fingerprints, warnings: more, details } = dump.finish(&client)?;
         warnings.extend(more);
-        Ok(Facts { fingerprints, warnings, ..Facts::default() })
+        Ok(Facts { details, fingerprints, warnings, ..Facts::default() })
     }
 }
 

@@ -5,6 +5,7 @@ pub mod command;
 pub mod files;
 pub mod git;
 pub mod mariadb;
+pub mod pattern;
 pub mod pipe;
 pub mod postgres;
 mod read;

@@ -81,7 +81,7 @@ fn vault(server: &Server, more: &str) -> Sandbox {
     sandbox
 }
 
-fn backup(sandbox: &Sandbox) -> Run {
+pub fn backup(sandbox: &Sandbox) -> Run {
     let tmp = sandbox.path("tmp");
     let _ = fs::create_dir(&tmp);
     let mut command = sandbox.command();
@@ -93,7 +93,7 @@ fn backup(sandbox: &Sandbox) -> Run {
 }
 
 /// Asserts that no snapshot was made, for a reason that holds `why`.
-fn fails(run: &Run, why: &str) {
+pub fn fails(run: &Run, why: &str) {
     let document = run.json();
     assert_eq!(run.code, 1, "{document}");
     assert_eq!(document["result"]["snapshots"], serde_json::json!([]));
@@ -102,7 +102,7 @@ fn fails(run: &Run, why: &str) {
 }
 
 /// The id and the warnings of the snapshot that a run made.
-fn made(run: &Run) -> (String, Vec<String>) {
+pub fn made(run: &Run) -> (String, Vec<String>) {
     let snapshot = &run.json()["result"]["snapshots"][0];
     let warnings = snapshot["warnings"].as_array().unwrap().iter().map(|w| w.as_str().unwrap().to_owned());
     (snapshot["id"].as_str().unwrap().to_owned(), warnings.collect())

@@ -36,20 +36,32 @@ impl Server {
         install.arg(format!("--datadir={}", data.display())).stdout(log.try_clone().unwrap());
         let made = install.stderr(log.try_clone().unwrap()).status().unwrap();
         assert!(made.success(), "{}", fs::read_to_string(dir.path().join("log")).unwrap());
-        let mut server = as_server("mariadbd");
-        server.args(["--no-defaults", "--skip-networking", "--innodb-flush-log-at-trx-commit=0"]);
-        server.arg(format!("--tmpdir={}", tmp.display()));
-        server.arg(format!("--datadir={}", data.display())).arg(format!("--socket={}", data.join("s").display()));
-        let child = server.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        let mut server = Self { child, dir };
+        let mut server = Self { child: launch(dir.path(), log), dir };
+        server.wait();
+        server
+    }
+
+    fn wait(&mut self) {
         let began = Instant::now();
-        while !server.client().args(["-e", "SELECT 1"]).output().unwrap().status.success() {
-            let log = fs::read_to_string(server.dir.path().join("log")).unwrap();
-            assert!(server.child.try_wait().unwrap().is_none(), "{log}");
+        while !self.client().args(["-e", "SELECT 1"]).output().unwrap().status.success() {
+            let log = fs::read_to_string(self.dir.path().join("log")).unwrap();
+            assert!(self.child.try_wait().unwrap().is_none(), "{log}");
             assert!(began.elapsed() < Duration::from_mins(2), "{log}");
             std::thread::sleep(Duration::from_millis(50));
         }
-        server
+    }
+
+    /// Lets it end in good order.
+    pub fn stop(&mut self) {
+        self.sql("SHUTDOWN");
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again.
+    pub fn again(&mut self) {
+        let log = File::options().append(true).open(self.dir.path().join("log")).unwrap();
+        self.child = launch(self.dir.path(), log);
+        self.wait();
     }
 
     /// Where it listens.
@@ -91,6 +103,15 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn launch(dir: &Path, log: File) -> Child {
+    let mut server = as_server("mariadbd");
+    server.args(["--no-defaults", "--skip-networking", "--innodb-flush-log-at-trx-commit=0"]);
+    let data = dir.join("data");
+    server.arg(format!("--tmpdir={}", dir.join("tmp").display()));
+    server.arg(format!("--datadir={}", data.display())).arg(format!("--socket={}", data.join("s").display()));
+    server.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
 /// A program as a user who is not root: the server refuses to run as root.

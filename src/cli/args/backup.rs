@@ -56,6 +56,11 @@ pub struct BackupArgs {
     #[arg(long, value_name = "NAME", requires = "name",
         conflicts_with_all = ["path", "git", "postgres", "sqlite", "mariadb", "mysql"])]
     pub stream: Option<Name>,
+    /// Leave out what fits: a path below --path, a DATABASE or DATABASE.TABLE of --mariadb or --mysql. `*` and `?` stand
+    /// for anything
+    #[arg(long, value_name = "PATTERN", requires = "name",
+        conflicts_with_all = ["stdin", "git", "postgres", "sqlite", "command"])]
+    pub exclude: Vec<String>,
     /// Accept a source that gives nothing
     #[arg(long)]
     pub allow_empty: bool,
@@ -73,7 +78,13 @@ mod tests {
     #[test]
     fn a_source_comes_from_one_place() {
         let parse = |line: &str| Cli::try_parse_from(line.split(' '));
-        for good in ["s backup", "s backup a b", "s backup --name a --stdin", "s backup --name a -- dump -x"] {
+        for good in [
+            "s backup",
+            "s backup a b",
+            "s backup --name a --stdin",
+            "s backup --name a -- dump -x",
+            "s backup --name a --path /x --exclude y",
+        ] {
             assert!(parse(good).is_ok(), "{good}");
         }
         for bad in [
@@ -84,6 +95,8 @@ mod tests {
             "s backup --name a --path /x -- dump",
             "s backup -- dump",
             "s backup --name a --path /x --stream y",
+            "s backup --name a --exclude x --stdin",
+            "s backup --exclude x",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -42,7 +42,12 @@ pub struct SourceConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// A file or a directory.
-    Path(PathBuf),
+    Path {
+        /// Where it is.
+        path: PathBuf,
+        /// Patterns of what is left out.
+        exclude: Vec<String>,
+    },
     /// Git repositories.
     Git(GitInput),
     /// Databases of MariaDB or MySQL.
@@ -82,6 +87,7 @@ pub(super) struct RawSource {
     #[serde(default)]
     check: Vec<check::RawCheck>,
     path: Option<Spanned<PathBuf>>,
+    exclude: Option<Spanned<Vec<String>>>,
     repo: Option<Spanned<String>>,
     repos: Option<Spanned<git::OneOrMore>>,
     reflogs: Option<Spanned<bool>>,
@@ -120,6 +126,8 @@ enum Kind {
 
 /// The kinds that are servers of MariaDB or MySQL.
 const MARIADB: &[Kind] = &[Kind::Mariadb, Kind::Mysql];
+/// The kinds of which something can be left out.
+const PARTIAL: &[Kind] = &[Kind::Path, Kind::Mariadb, Kind::Mysql];
 /// The kinds that are servers.
 const SERVERS: &[Kind] = &[Kind::Postgres, Kind::Mariadb, Kind::Mysql];
 
@@ -148,6 +156,7 @@ impl RawSource {
         }
         vec![
             ("path", at(self.path.as_ref()), &[Kind::Path, Kind::Sqlite]),
+            ("exclude", at(self.exclude.as_ref()), PARTIAL),
             ("repo", at(self.repo.as_ref()), &[Kind::Git]),
             ("repos", at(self.repos.as_ref()), &[Kind::Git]),
             ("reflogs", at(self.reflogs.as_ref()), &[Kind::Git]),
@@ -189,8 +198,13 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
         }
     }
     let missing = |key: &str| Fault(whole.clone(), format!("source {name} of kind {:?} needs {key:?}", kind.as_str()));
+    if let Some(empty) = raw.exclude.as_ref().filter(|all| all.get_ref().iter().any(|p| p.trim_matches('/').is_empty()))
+    {
+        return Err(Fault::new(empty, "a pattern of `exclude` is empty"));
+    }
+    let exclude = raw.exclude.map(Spanned::into_inner).unwrap_or_default();
     let input = match kind {
-        Kind::Path => Input::Path(dir.join(raw.path.ok_or_else(|| missing("path"))?.into_inner())),
+        Kind::Path => Input::Path { path: dir.join(raw.path.ok_or_else(|| missing("path"))?.into_inner()), exclude },
         Kind::Git => {
             let reflogs = raw.reflogs.is_some_and(Spanned::into_inner);
             Input::Git(git::understand(raw.repo, raw.repos, reflogs, dir)?.ok_or_else(|| missing("repo"))?)
@@ -207,6 +221,7 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
                 defaults_file: raw.defaults_file,
                 databases: raw.databases,
                 fingerprint: raw.fingerprint,
+                exclude,
             };
             Input::Mariadb(mariadb::understand(flavour, keys, dir)?)
         }

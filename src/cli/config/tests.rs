@@ -24,6 +24,7 @@ fn paths_are_relative_to_the_file() {
         name = "files"
         kind = "path"
         path = "dumps"
+        exclude = ["*.tmp"]
         [[source]]
         name = "code"
         kind = "git"
@@ -45,7 +46,10 @@ fn paths_are_relative_to_the_file() {
     assert_eq!(writer.state, Path::new("/var/lib/strongroom"));
     assert_eq!(config.lock.keep, Some(Span::days(35)));
     let inputs: Vec<_> = config.sources.iter().map(|s| (s.name.as_str(), &s.input, s.allow_empty)).collect();
-    assert_eq!(inputs[0], ("files", &Input::Path("/etc/strongroom/dumps".into()), false));
+    assert_eq!(
+        inputs[0],
+        ("files", &Input::Path { path: "/etc/strongroom/dumps".into(), exclude: vec!["*.tmp".into()] }, false)
+    );
     assert_eq!(
         inputs[1],
         ("code", &Input::Git(GitInput { repos: vec!["/srv/code.git".into()], many: false, reflogs: false }), true)
@@ -95,6 +99,8 @@ fn what_is_wrong_is_told_with_its_place() {
             ":6:8: ",
             "two sources",
         ),
+        ("[[source]]\nname = \"a\"\nkind = \"sqlite\"\npath = \"x\"\nexclude = [\"t\"]\n", ":5:11: ", "\"path\""),
+        ("[[source]]\nname = \"a\"\nkind = \"path\"\npath = \"x\"\nexclude = [\"\"]\n", ":5:11: ", "empty"),
         ("x = é", ":1:5: ", ""),
         ("[writer]\nkey = \"k\"\n", ":1:1: ", "state"),
     ];

@@ -9,6 +9,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use crate::source::pattern::fits;
+
 /// What a pattern stands for.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -62,19 +64,9 @@ fn walk(dir: &Path, parts: &[String], found: &mut Found) {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !path.join("HEAD").exists() {
                 walk(&path, parts, found);
             }
-        } else if fits(part.as_bytes(), name.as_bytes()) && path.is_dir() {
+        } else if fits(part, name) && path.is_dir() {
             walk(&path, rest, found);
         }
-    }
-}
-
-/// Whether `name` fits a part of a pattern.
-fn fits(pattern: &[u8], name: &[u8]) -> bool {
-    match pattern.split_first() {
-        None => name.is_empty(),
-        Some((b'*', rest)) => (0..=name.len()).any(|at| name.get(at..).is_some_and(|name| fits(rest, name))),
-        Some((b'?', rest)) => name.split_first().is_some_and(|(_, name)| fits(rest, name)),
-        Some((byte, rest)) => name.split_first().is_some_and(|(first, name)| first == byte && fits(rest, name)),
     }
 }
 

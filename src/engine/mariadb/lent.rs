@@ -98,11 +98,11 @@ impl Lent {
     }
 
     /// Loads one file of SQL under other names.
-    pub(super) fn load(&mut self, stream: &RestoredStream) -> Result<()> {
+    pub(super) fn load(&mut self, stream: &RestoredStream, packet: Option<u64>) -> Result<()> {
         let file =
             File::open(&stream.file).map_err(|e| EngineError::at("can't read a restored stream", &stream.file, e))?;
         let mut command = self.client.command("mariadb");
-        command.args(LOADING).stdin(Stdio::piped()).stdout(Stdio::null());
+        command.args(LOADING).args(super::packet_option(packet)).stdin(Stdio::piped()).stdout(Stdio::null());
         let mut running = self.client.start(&mut command, "mariadb")?;
         self.debris.works(running.alive());
         let mut input = running.stdin()?;

@@ -28,8 +28,8 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Makes system tables in `dir` and starts a server there.
-    pub(super) fn start(dir: &Path) -> Result<Self> {
+    /// Makes system tables in `dir` and starts a server there, which takes packets of the default size or of `packet`.
+    pub(super) fn start(dir: &Path, packet: Option<u64>) -> Result<Self> {
         let user = who()?;
         let data = prepare(dir, user.as_ref())?;
         let place = |name: &str| data.join(name);
@@ -50,7 +50,8 @@ impl Server {
             "--event-scheduler=OFF",
             "--local-infile=0",
         ]);
-        command.args(["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--max-allowed-packet=1G", &own]);
+        command.args(["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", &own]);
+        command.args(super::packet_option(packet));
         // No plugin can be loaded, and no file be read or written by SQL.
         for (option, at) in [
             ("datadir", place("data")),

@@ -23,6 +23,20 @@ fn fails(argv: Vec<OsString>, options: CommandOptions) -> String {
 }
 
 #[test]
+fn what_left_the_group_and_holds_the_output_is_not_waited_for() {
+    let argv = ["sh", "-c", "echo a; setsid sleep 30 & exit 0"].map(Into::into).to_vec();
+    let options = CommandOptions { timeout: Some(Duration::from_millis(200)), ..CommandOptions::default() };
+    let began = std::time::Instant::now();
+    let mut reading = CommandSource::new(argv, options).open().unwrap();
+    let mut stream = reading.next_stream().unwrap().unwrap();
+    let mut out = Vec::new();
+    let error = std::io::Read::read_to_end(&mut stream.reader, &mut out).unwrap_err();
+    assert!(error.to_string().contains("holds its output"), "{error}");
+    drop(reading);
+    assert!(began.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
 fn the_output_comes_without_a_shell_and_without_our_variables() {
     let argv = ["printf", "%s", "$HOME;'"].map(OsString::from).to_vec();
     assert_eq!(run(argv, CommandOptions::default()).unwrap(), b"$HOME;'");

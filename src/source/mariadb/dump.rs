@@ -4,22 +4,24 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{Cursor, Read},
     process::Stdio,
-    sync::Arc,
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 use super::{
     super::{
         FileMeta, Incoming, Result, SourceError,
-        child::{Alive, Running, Stream},
+        child::{Alive, Running, Stream, warning},
         read::{Seen, Watched},
     },
-    ALL, Client, Databases, Depth, Flavour, account, name,
-    print::{self, Contents, OWN, Table},
+    ALL, Client, Databases, Depth, Flavour, account, complete, exact,
+    lock::Lock,
+    name,
+    print::{self, Contents, Table},
+    scope::Scope,
     session::Session,
     stream_of,
+    written::{Fill, Scan, Scanned, Written},
 };
 use crate::model::{Fingerprint, Name, TableFingerprint};
 
@@ -29,10 +31,12 @@ const TRAILER: &[u8] = b"-- Dump completed";
 const BEGUN: &[u8] = b"-- Current Database: ";
 /// More than this does not come before that.
 const HEAD: usize = 1 << 20;
-/// How long the lock of all tables is waited for, in seconds; while it is waited for, writers wait too.
-const LOCK_WAIT: u32 = 5;
-/// How long it is held at most.
-const LOCK_HELD: Duration = Duration::from_secs(10);
+/// What a server takes in one packet by default, 16 MiB, less what comes around a statement.
+const PACKET: u64 = (16 << 20) - (1 << 10);
+/// What is kept of a table's locks until it was read, so that nobody who changes its structure waits for longer.
+pub(super) const SAVEPOINT: &str = "SAVEPOINT strongroom";
+/// What gives them back.
+pub(super) const ROLLBACK: &str = "ROLLBACK TO SAVEPOINT strongroom";
 
 type Held = BTreeMap<Table, TableFingerprint>;
 /// What tables hold, and tables that were written to meanwhile.
@@ -46,37 +50,53 @@ pub(super) struct Dump {
     program: &'static str,
     out: Option<Output>,
     seen: Option<Arc<Seen>>,
+    scan: Option<Scan>,
     stream: Name,
-    databases: Vec<String>,
+    scope: Scope,
     contents: Arc<Contents>,
     depth: Depth,
+    /// The session that reads what the tool would round.
+    whole: Option<Session>,
     taking: Option<JoinHandle<Result<Taken>>>,
+    /// Whether the fingerprint's transaction and the dump's began at one instant.
+    certain: bool,
     alive: Vec<Alive>,
     warnings: Vec<String>,
 }
 
+/// What a dump turned out to be.
+pub(super) struct Finished {
+    pub(super) fingerprints: Vec<Fingerprint>,
+    pub(super) warnings: Vec<String>,
+    pub(super) details: serde_json::Value,
+}
+
 impl Dump {
     /// Begins the dump, and beside it a transaction of the same instant.
-    pub(super) fn begin(client: &Client, wanted: &Databases, depth: Depth) -> Result<Self> {
+    pub(super) fn begin(client: &Client, wanted: &Databases, exclude: &[String], depth: Depth) -> Result<Self> {
         let mut seer = client.connect()?;
-        let databases = databases(&mut seer, wanted)?;
-        let contents = Arc::new(print::contents(&mut seer, &databases)?);
-        let mut warnings = account::warnings(client, &databases);
+        let mut scope = Scope::find(&mut seer, wanted, exclude)?;
+        let mut contents = print::contents(&mut seer, &scope.databases)?;
+        scope.narrow(&mut seer, &mut contents)?;
+        let contents = Arc::new(contents);
+        let mut warnings = std::mem::take(&mut scope.warnings);
+        match client.connect().and_then(|mut session| account::warnings(&mut session, wanted, &scope.databases)) {
+            Ok(more) => warnings.extend(more),
+            Err(why) => warnings.push(format!("what the account may not see can't be told: {why}")),
+        }
         warnings.extend(without_transactions(&contents));
-        let stream = match databases.as_slice() {
+        let stream = match scope.databases.as_slice() {
             [one] => stream_of(one)?,
             _ => name(ALL)?,
         };
-        let lock = if depth == Depth::Off { Err("no fingerprint was wanted".to_owned()) } else { Lock::take(client) };
-        snapshot(&mut seer)?;
-        let (running, out) = start(client, &databases)?;
+        let Begun { seer, whole, running, out, apart } = Begun::at_once(client, seer, &scope, &contents, depth)?;
+        if whole.is_none() && !contents.floats.is_empty() {
+            warnings.push(rounded(&contents));
+        }
         let mut alive = vec![running.alive()];
         alive.extend(seer.alive());
-        // Only if nobody could write from the one transaction's begin to the other's are they of one instant.
-        let apart = match lock {
-            Ok(lock) => (!lock.released_in_time()).then(|| "it took too long".to_owned()),
-            Err(why) => Some(why),
-        };
+        alive.extend(whole.as_ref().and_then(Session::alive));
+        let certain = apart.is_none();
         let mut after = None;
         if let Some(why) = apart.filter(|_| depth != Depth::Off) {
             let mut session = client.connect()?;
@@ -98,11 +118,14 @@ impl Dump {
             program,
             out: Some(out),
             seen: None,
+            scan: None,
             stream,
-            databases,
+            scope,
             contents,
             depth,
+            whole,
             taking,
+            certain,
             alive,
             warnings,
         })
@@ -113,13 +136,37 @@ impl Dump {
         self.alive.clone()
     }
 
+    /// What is dumped.
+    pub(super) fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
     /// The stream, once.
     pub(super) fn stream(&mut self) -> Result<Incoming> {
         let (head, rest) = self.out.take().ok_or_else(|| SourceError::new("was read already", self.program))?;
-        let (reader, seen) = Watched::new(head.chain(rest), self.program, 4 << 10);
-        self.seen = Some(seen);
+        let tables =
+            if self.whole.is_some() { self.contents.floats.keys().cloned().collect() } else { BTreeSet::new() };
+        let (scanned, scan) = Scanned::new(head.chain(rest), tables, self.fill());
+        let (reader, seen) = Watched::new(scanned, self.program, 4 << 10);
+        (self.seen, self.scan) = (Some(seen), Some(scan));
         let meta = FileMeta::default();
         Ok(Incoming { name: self.stream.clone(), path: None, meta, expected: None, reader: Box::new(reader) })
+    }
+
+    /// What makes the rows that the tool would round. One session makes them all, one table after the other.
+    fn fill(&mut self) -> Fill {
+        let (back, free) = mpsc::channel();
+        if let Some(session) = self.whole.take() {
+            // The other end is here.
+            let _ = back.send(session);
+        }
+        let contents = Arc::clone(&self.contents);
+        Box::new(move |table| {
+            let columns = contents.floats.get(table).map(Vec::as_slice).unwrap_or_default();
+            let session = free.try_recv().map_err(std::io::Error::other)?;
+            let rows = exact::Rows::of(session, table, columns, back.clone()).map_err(std::io::Error::other)?;
+            Ok(Box::new(rows))
+        })
     }
 
     /// Fails unless the dump ended well. Called when its stream was read.
@@ -137,23 +184,48 @@ impl Dump {
                 format!("its output does not end with {:?}: it is cut short{said}", String::from_utf8_lossy(TRAILER));
             return Err(SourceError::new(what, self.program));
         }
-        if !said.is_empty() {
-            self.warnings.push(format!("{} succeeded{said}", self.program));
-        }
+        self.warnings.extend(warning(self.program, &running.heard()));
         Ok(())
     }
 
-    /// The fingerprints, and warnings.
-    pub(super) fn finish(mut self, client: &Client) -> Result<(Vec<Fingerprint>, Vec<String>)> {
+    /// What was dumped. Fails if that is less than the server has.
+    pub(super) fn finish(mut self, client: &Client) -> Result<Finished> {
         self.settle()?;
         let mut warnings = std::mem::take(&mut self.warnings);
-        let Some(taking) = self.taking.take() else { return Ok((Vec::new(), warnings)) };
+        let written = self.scan.as_ref().map(Scan::written).unwrap_or_default();
+        let now = print::contents(&mut client.connect()?, &self.scope.databases)?;
+        complete::objects(&written, &self.contents, &now, self.program)?;
+        if written.longest > PACKET {
+            warnings.push(format!(
+                "its longest statement has {} bytes, more than servers and clients take by default (16 MiB): to load it, \
+                 set max_allowed_packet to {} on both",
+                written.longest,
+                packet(written.longest)
+            ));
+        }
+        let left_out = self.scope.left_out();
+        let mut details = serde_json::json!({ "longest_statement": written.longest });
+        if let (false, Some(object)) = (left_out.is_empty(), details.as_object_mut()) {
+            object.insert("left_out".to_owned(), serde_json::json!(left_out));
+            warnings.push(format!("left out, as `exclude` asks: {}", complete::list(&left_out)));
+        }
+        let fingerprints = self.fingerprints(client, &written, &mut warnings)?;
+        Ok(Finished { fingerprints, warnings, details })
+    }
+
+    fn fingerprints(
+        &mut self,
+        client: &Client,
+        written: &Written,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<Fingerprint>> {
+        let Some(taking) = self.taking.take() else { return Ok(Vec::new()) };
         let taken = taking.join().map_err(|_| SourceError::new("ended early; this is a defect", "the fingerprint"))?;
         let (mut held, changed) = match taken {
             Ok(taken) => taken,
             Err(e) => {
                 warnings.push(format!("there is no fingerprint, so a drill has nothing to compare: {e}"));
-                return Ok((Vec::new(), warnings));
+                return Ok(Vec::new());
             }
         };
         let mut left_out: BTreeSet<Table> = changed;
@@ -172,7 +244,18 @@ impl Dump {
         if !left_out.is_empty() {
             warnings.push(format!("written to meanwhile, and so without a fingerprint: {}", names(left_out.iter())));
         }
-        let mut prints = print::fingerprints(&self.databases, &self.contents, &held);
+        let rows = complete::rows(written, &self.contents, &held, self.certain, self.program)?;
+        if !rows.elsewhere.is_empty() {
+            let tables = names(rows.elsewhere.iter());
+            warnings.push(format!("the rows of these tables lie elsewhere and are not in the backup: {tables}"));
+        }
+        if !rows.doubtful.is_empty() {
+            let tables = complete::list(&rows.doubtful);
+            warnings.push(format!("the dump holds another number of rows than was counted beside it: {tables}"));
+        }
+        held.retain(|table, _| !rows.elsewhere.contains(table));
+        left_out.extend(rows.elsewhere);
+        let mut prints = print::fingerprints(&self.scope.databases, &self.contents, &held);
         for print in &mut prints {
             print.streams.push(self.stream.clone());
             let of =
@@ -183,7 +266,7 @@ impl Dump {
                 print.server.insert(print::LEFT_OUT.to_owned(), of.join("\n"));
             }
         }
-        Ok((prints, warnings))
+        Ok(prints)
     }
 }
 
@@ -218,24 +301,62 @@ fn without_transactions(contents: &Contents) -> Option<String> {
     })
 }
 
-/// The databases that are there and wanted.
-fn databases(session: &mut Session, wanted: &Databases) -> Result<Vec<String>> {
-    let there: Vec<String> = session.rows("SHOW DATABASES")?.into_iter().flatten().collect();
-    match wanted {
-        Databases::All => {
-            let found: Vec<String> = there.into_iter().filter(|name| !OWN.contains(&name.as_str())).collect();
-            if found.is_empty() {
-                return Err(SourceError::new("there is no database that this account can see", "databases = \"*\""));
-            }
-            Ok(found)
+/// What the tool rounds, where it can't be helped.
+fn rounded(contents: &Contents) -> String {
+    let mut columns = Vec::new();
+    for ((database, table), all) in &contents.floats {
+        let rounded = all.iter().filter(|column| column.rounded);
+        columns.extend(rounded.map(|column| format!("{database}.{table}.{}", column.name)));
+    }
+    format!(
+        "FLOAT values are dumped with six digits, so these columns come back rounded, and drills will say so: {}. GRANT \
+         RELOAD lets strongroom dump them whole (with MariaDB's tools); ALTER TABLE … DOUBLE keeps them whole in any dump",
+        complete::list(&columns)
+    )
+}
+
+/// What `max_allowed_packet` must be for a statement of this length, in bytes.
+pub(crate) fn packet(statement: u64) -> u64 {
+    const MIB: u64 = 1 << 20;
+    (statement + (1 << 10)).div_ceil(MIB) * MIB
+}
+
+/// Transactions that began at one instant, unless it is told that they did not.
+struct Begun {
+    seer: Session,
+    whole: Option<Session>,
+    running: Running,
+    out: Output,
+    apart: Option<String>,
+}
+
+impl Begun {
+    fn at_once(client: &Client, mut seer: Session, scope: &Scope, contents: &Contents, depth: Depth) -> Result<Self> {
+        let floats = !contents.floats.is_empty() && tool_says(client, "--help", "--ignore-table-data");
+        let lock = if depth == Depth::Off && !floats {
+            Err("no fingerprint was wanted".to_owned())
+        } else {
+            Lock::take(client)
+        };
+        snapshot(&mut seer)?;
+        let mut whole = if lock.is_ok() && floats { Some(client.connect()?) } else { None };
+        whole.as_mut().map(snapshot).transpose()?;
+        let apart_from_us = |whole: &Option<Session>| match whole {
+            Some(_) => contents.floats.keys().collect(),
+            None => Vec::new(),
+        };
+        let (running, out) = start(client, scope, &apart_from_us(&whole))?;
+        let apart = match lock {
+            Ok(lock) => (!lock.released_in_time()).then(|| "it took too long".to_owned()),
+            Err(why) => Some(why),
+        };
+        if whole.is_none() || apart.is_none() {
+            return Ok(Self { seer, whole, running, out, apart });
         }
-        Databases::Named(names) => {
-            if let Some(missing) = names.iter().find(|name| !there.contains(name)) {
-                let what = "there is no such database, or this account may not see it";
-                return Err(SourceError::new(what, missing.clone()));
-            }
-            Ok(names.clone())
-        }
+        // Rows of another instant don't belong into this dump.
+        drop((running, out));
+        let (running, out) = start(client, scope, &[])?;
+        Ok(Self { seer, whole: None, running, out, apart })
     }
 }
 
@@ -245,7 +366,8 @@ fn snapshot(session: &mut Session) -> Result<()> {
 }
 
 /// Starts the dump and reads until its transaction has begun.
-fn start(client: &Client, databases: &[String]) -> Result<(Running, Output)> {
+/// Tables of `apart` come without their rows.
+fn start(client: &Client, scope: &Scope, apart: &[&Table]) -> Result<(Running, Output)> {
     let program = client.dump_program();
     let mut command = client.command(program);
     command.args(["--single-transaction", "--quick", "--routines", "--triggers", "--events", "--hex-blob"]);
@@ -254,12 +376,20 @@ fn start(client: &Client, databases: &[String]) -> Result<(Running, Output)> {
         "--max-allowed-packet=1G",
         "--no-tablespaces",
         "--skip-dump-date",
+        // With locks in it, a dump with a default of NEXTVAL() loads nowhere, and any stops a cluster (Galera).
+        "--skip-add-locks",
     ]);
-    if client.flavour() == Flavour::Mysql && !speaks_mariadb(client) {
+    for (option, tables) in
+        [("ignore-table", scope.without.iter().collect::<Vec<_>>().as_slice()), ("ignore-table-data", apart)]
+    {
+        command.args(tables.iter().map(|(database, table)| format!("--{option}={database}.{table}")));
+    }
+    // The tool called `mysqldump` may be MariaDB's, which lacks this.
+    if client.flavour() == Flavour::Mysql && !tool_says(client, "--version", "MariaDB") {
         // Without it a dump could be loaded into an empty server alone.
         command.arg("--set-gtid-purged=OFF");
     }
-    command.arg("--databases").arg("--").args(databases).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.arg("--databases").arg("--").args(&scope.databases).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut running = client.start(&mut command, program)?;
     let mut out = running.stream()?;
     let (mut head, mut buf) = (Vec::new(), vec![0; 64 << 10]);
@@ -273,59 +403,30 @@ fn start(client: &Client, databases: &[String]) -> Result<(Running, Output)> {
     Ok((running, (Cursor::new(head), out)))
 }
 
-/// Whether the tool called `mysqldump` is MariaDB's, which lacks some of the options of the other.
-fn speaks_mariadb(client: &Client) -> bool {
-    let output = client.command(client.dump_program()).arg("--version").output();
-    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("MariaDB"))
-}
-
-/// All tables locked, for a moment.
-struct Lock {
-    session: Session,
-    off: mpsc::Sender<()>,
-    thread: JoinHandle<bool>,
-}
-
-impl Lock {
-    fn take(client: &Client) -> std::result::Result<Self, String> {
-        let take = || {
-            let mut session = client.connect()?;
-            session.run(&format!("SET SESSION lock_wait_timeout = {LOCK_WAIT}"))?;
-            session.run("FLUSH TABLES WITH READ LOCK")?;
-            Ok::<_, SourceError>(session)
-        };
-        let session = take().map_err(|e| e.to_string())?;
-        let (off, called_off) = mpsc::channel::<()>();
-        let alive = session.alive();
-        // Nobody may keep a server's writers waiting for long. The server lets go when the connection ends.
-        let thread = thread::spawn(move || {
-            let late = called_off.recv_timeout(LOCK_HELD) == Err(mpsc::RecvTimeoutError::Timeout);
-            if late {
-                alive.iter().for_each(Alive::stop);
-            }
-            late
-        });
-        Ok(Self { session, off, thread })
-    }
-
-    /// Lets go of it, and tells whether it was held until now.
-    fn released_in_time(self) -> bool {
-        let Self { mut session, off, thread } = self;
-        let released = session.run("UNLOCK TABLES");
-        drop(off);
-        thread.join().is_ok_and(|late| !late) && released.is_ok()
-    }
+/// Whether the dump's tool, asked so, says this.
+fn tool_says(client: &Client, asked: &str, word: &str) -> bool {
+    let output = client.command(client.dump_program()).arg(asked).stdin(Stdio::null()).output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(word))
 }
 
 /// What the tables hold in the transaction of `seer`. With a later transaction, only of tables that hold the same in both;
 /// the others are told.
-fn take(mut seer: Session, after: Option<Session>, contents: &Contents, depth: Depth) -> Result<Taken> {
-    let mut held = print::tables(&mut seer, contents, depth, &BTreeSet::new())?;
-    drop(seer);
-    let Some(mut after) = after else { return Ok((held, BTreeSet::new())) };
-    let later = print::tables(&mut after, contents, depth, &BTreeSet::new())?;
+fn take(seer: Session, after: Option<Session>, contents: &Contents, depth: Depth) -> Result<Taken> {
+    let mut held = tables(seer, contents, depth)?;
+    let Some(after) = after else { return Ok((held, BTreeSet::new())) };
+    let later = tables(after, contents, depth)?;
     let changed: BTreeSet<Table> =
         held.iter().filter(|(name, was)| later.get(*name) != Some(was)).map(|(name, _)| name.clone()).collect();
     held.retain(|name, _| !changed.contains(name));
     Ok((held, changed))
+}
+
+fn tables(mut session: Session, contents: &Contents, depth: Depth) -> Result<Held> {
+    let mut held = Held::new();
+    for (table, columns) in &contents.tables {
+        session.run(SAVEPOINT)?;
+        held.insert(table.clone(), print::table(&mut session, table, columns, depth)?);
+        session.run(ROLLBACK)?;
+    }
+    Ok(held)
 }

@@ -28,8 +28,31 @@ pub const OWN: [&str; 4] = ["information_schema", "performance_schema", "mysql",
 /// The entry of a fingerprint's `server` that names the tables without one, one a line.
 pub const LEFT_OUT: &str = "without a fingerprint";
 
+/// The entry of a fingerprint's `server` that says how `FLOAT` values were hashed, and what it says now.
+pub const FLOATS: (&str, &str) = ("float", "by value");
+
 /// A table: its database and its name.
 pub type Table = (String, String);
+
+/// A column that is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// The server's word for its type, such as `varchar`.
+    pub kind: String,
+    /// Whether a dump's tool may write its values with fewer digits than they have.
+    pub rounded: bool,
+}
+
+/// How values of `FLOAT` columns are hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Floats {
+    /// As they are.
+    ByValue,
+    /// With six digits, as backups did once.
+    Rounded,
+}
 
 /// What is in some databases.
 pub struct Contents {
@@ -37,6 +60,8 @@ pub struct Contents {
     pub tables: BTreeMap<Table, Vec<String>>,
     /// Of these, tables whose engine knows no transactions, with the engine.
     pub unsafe_tables: BTreeMap<Table, String>,
+    /// Of these, tables of which a dump's tool rounds a column, with all columns that are stored.
+    pub floats: BTreeMap<Table, Vec<Column>>,
     /// Views, routines, triggers and events by database, with a hash of what defines them.
     pub objects: BTreeMap<String, BTreeMap<String, String>>,
     /// The server's version.
@@ -48,7 +73,7 @@ pub struct Contents {
 /// # Errors
 /// If the server fails, or hides the definition of something that the dump would then lack.
 pub fn contents(session: &mut Session, databases: &[String]) -> Result<Contents> {
-    contents_as(session, databases, &BTreeMap::new())
+    contents_as(session, databases, &BTreeMap::new(), Floats::ByValue)
 }
 
 /// The same of databases that were loaded under other names: definitions are told as if they had those that they had.
@@ -56,7 +81,12 @@ pub fn contents(session: &mut Session, databases: &[String]) -> Result<Contents>
 ///
 /// # Errors
 /// As [`contents`].
-pub fn contents_as(session: &mut Session, databases: &[String], names: &BTreeMap<String, String>) -> Result<Contents> {
+pub fn contents_as(
+    session: &mut Session,
+    databases: &[String],
+    names: &BTreeMap<String, String>,
+    floats: Floats,
+) -> Result<Contents> {
     let list: Vec<String> = databases.iter().map(|name| literal(name)).collect();
     let within = format!("IN ({})", list.join(", "));
     let version = session.value("SELECT VERSION()")?;
@@ -74,19 +104,24 @@ pub fn contents_as(session: &mut Session, databases: &[String], names: &BTreeMap
         }
         tables.insert((database, table), Vec::new());
     }
+    let mut stored: BTreeMap<Table, Vec<Column>> = BTreeMap::new();
     let sql = format!(
-        "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns \
+        "SELECT table_schema, table_name, column_name, data_type, data_type = 'float' AND numeric_scale IS NULL \
+         FROM information_schema.columns \
          WHERE COALESCE(generation_expression, '') = '' AND table_schema {within} \
          ORDER BY table_schema, table_name, ordinal_position"
     );
     for row in session.rows(&sql)? {
-        let [database, table, column, kind] = fields(row)?;
-        if let Some(columns) = tables.get_mut(&(database, table)) {
-            columns.push(expression(&column, &kind));
+        let [database, table, name, kind, rounded] = fields(row)?;
+        let table = (database, table);
+        if let Some(columns) = tables.get_mut(&table) {
+            columns.push(expression(&name, &kind, floats));
+            stored.entry(table).or_default().push(Column { name, kind, rounded: rounded == "1" });
         }
     }
+    stored.retain(|_, columns| columns.iter().any(|column| column.rounded));
     let objects = objects(session, &within, names)?;
-    Ok(Contents { tables, unsafe_tables, objects, version })
+    Ok(Contents { tables, unsafe_tables, floats: stored, objects, version })
 }
 
 fn fields<const N: usize>(row: Vec<String>) -> Result<[String; N]> {
@@ -94,9 +129,12 @@ fn fields<const N: usize>(row: Vec<String>) -> Result<[String; N]> {
 }
 
 /// A column as text that can be told from every other: long ones by their hash, so that no row becomes too long.
-/// Numbers count as the server writes them, which is also how they come into a dump.
-fn expression(column: &str, kind: &str) -> String {
-    let name = identifier(column);
+/// Numbers count as the server writes them; for `FLOAT` that has six digits, and as `DOUBLE` the whole value.
+fn expression(column: &str, kind: &str, floats: Floats) -> String {
+    let mut name = identifier(column);
+    if kind == "float" && floats == Floats::ByValue {
+        name = format!("({name} * 1e0)");
+    }
     let long = ["text", "blob", "json", "vector"].iter().any(|word| kind.ends_with(word));
     if long {
         return format!("IFNULL(SHA1({name}), 'N')");
@@ -209,7 +247,10 @@ pub fn fingerprints(
         Fingerprint {
             database: database.clone(),
             streams: Vec::new(),
-            server: BTreeMap::from([("version".to_owned(), contents.version.clone())]),
+            server: BTreeMap::from([
+                ("version".to_owned(), contents.version.clone()),
+                (FLOATS.0.to_owned(), FLOATS.1.to_owned()),
+            ]),
             tables: own.map(|((_, name), held)| (name.clone(), held.clone())).collect(),
             objects: contents.objects.get(database).cloned().unwrap_or_default(),
         }

@@ -19,8 +19,11 @@ use super::{
         scratch::{self, Scratch},
     },
     Flavour, Login,
+    options::{self, Settings},
 };
 
+/// The client's option of that name.
+const PATIENCE: &str = "connect-timeout";
 /// What ends the answer to a statement.
 const MARK: &str = "strongroom-end-of-answer";
 /// Rows of one answer; none that is asked for here is as long.
@@ -36,6 +39,8 @@ pub struct Client {
     options: PathBuf,
     home: PathBuf,
     known: Known,
+    /// How long a server that takes the connection may say nothing, in seconds. An option of the client alone.
+    patience: String,
 }
 
 impl Client {
@@ -52,13 +57,16 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn within(flavour: Flavour, login: &Login, dir: &Path) -> Result<Self> {
-        let password = login.password_file.as_deref().map(secret).transpose()?;
-        let options = scratch::write(dir, "client.cnf", options(login, password.as_ref())?.as_bytes())?;
+        let mut settings = settings(login, login.password_file.as_deref().map(secret).transpose()?)?;
+        let patience = settings.remove(PATIENCE).flatten().map_or_else(|| "60".to_owned(), |value| value.to_string());
+        let options = scratch::write(dir, "client.cnf", text(&settings)?.as_bytes())?;
         let mut known = Known::default();
-        if let Some(password) = &password {
-            known.add(password);
+        for key in ["password", "ssl-passphrase"] {
+            if let Some(Some(secret)) = settings.get(key) {
+                known.add(secret);
+            }
         }
-        Ok(Self { flavour, options, home: dir.to_owned(), known })
+        Ok(Self { flavour, options, home: dir.to_owned(), known, patience })
     }
 
     /// Which server's tools are used.
@@ -109,11 +117,12 @@ impl Client {
     pub fn connect(&self) -> Result<Session> {
         let program = self.flavour.client();
         let mut command = self.command(program);
-        command.args(["--batch", "--skip-column-names", "--unbuffered", "--default-character-set=utf8mb4"]);
+        command.args(["--batch", "--skip-column-names", "--unbuffered", "--quick", "--default-character-set=utf8mb4"]);
+        command.arg("--max-allowed-packet=1G").arg(format!("--{PATIENCE}={}", self.patience));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut running = self.start(&mut command, program)?;
         let (input, output) = (running.stdin()?, BufReader::new(running.stdout()?));
-        let mut session = Session { running: Some(running), input, output, program };
+        let mut session = Session { running: Some(running), input, output, program, asked: String::new() };
         // Times and texts have one form, whatever the server is set to.
         session.run("SET SESSION time_zone = '+00:00', sql_mode = ''")?;
         Ok(session)
@@ -126,6 +135,8 @@ pub struct Session {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     program: &'static str,
+    /// The statement that was asked last, for messages.
+    asked: String,
 }
 
 impl Session {
@@ -148,31 +159,57 @@ impl Session {
     /// # Errors
     /// If it fails. Then nothing more can be asked.
     pub fn rows(&mut self, sql: &str) -> Result<Vec<Row>> {
-        let asked = writeln!(self.input, "{sql};\nSELECT '{MARK}';").and_then(|()| self.input.flush());
+        self.ask(sql)?;
         let mut rows = Vec::new();
-        let mut line = Vec::new();
-        while asked.is_ok() {
-            line.clear();
-            let read = self.output.read_until(b'\n', &mut line);
-            if read.is_err() || line.pop() != Some(b'\n') {
-                break;
-            }
-            if line == MARK.as_bytes() {
-                return Ok(rows);
-            }
+        while let Some(row) = self.answer()? {
             if rows.len() >= ROWS {
                 return Err(SourceError::new("gives more rows than can be handled", shortened(sql)));
             }
-            rows.push(line.split(|b| *b == b'\t').map(unescaped).collect());
+            rows.push(row.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect());
         }
-        // Gone. What it said at last tells why.
+        Ok(rows)
+    }
+
+    /// Asks, and leaves the answer to [`Session::answer`], which is to be called until there is no more.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub(crate) fn ask(&mut self, sql: &str) -> Result<()> {
+        self.asked = shortened(sql);
+        let asked = writeln!(self.input, "{sql};\nSELECT '{MARK}';").and_then(|()| self.input.flush());
+        if asked.is_ok() { Ok(()) } else { Err(self.gone()) }
+    }
+
+    /// The next row of the answer.
+    ///
+    /// # Errors
+    /// If the statement failed. Then nothing more can be asked.
+    pub(crate) fn answer(&mut self) -> Result<Option<Vec<Vec<u8>>>> {
+        let mut line = Vec::new();
+        let read = self.output.read_until(b'\n', &mut line);
+        if read.is_err() || line.pop() != Some(b'\n') {
+            return Err(self.gone());
+        }
+        if line == MARK.as_bytes() {
+            return Ok(None);
+        }
+        Ok(Some(line.split(|b| *b == b'\t').map(unescaped).collect()))
+    }
+
+    /// The connection is gone. What the client said at last tells why.
+    fn gone(&mut self) -> SourceError {
         let Some(mut running) = self.running.take() else {
-            return Err(SourceError::new("the connection has ended", self.program));
+            return SourceError::new("the connection has ended", self.program);
         };
-        let said = running.reap().map(|_| running.said())?;
+        let said = match running.reap() {
+            Ok(_) => running.said(),
+            Err(error) => return error,
+        };
+        // Before the error, the client repeats the statement.
         let said = said.trim_start_matches("; it said: ");
+        let said = said.rfind("\nERROR ").and_then(|at| said.get(at + 1..)).unwrap_or(said);
         let what = if said.is_empty() { "the connection to the server was lost" } else { said };
-        Err(SourceError::new(what, shortened(sql)))
+        SourceError::new(what, &self.asked)
     }
 
     /// The one value that a statement gives.
@@ -192,20 +229,19 @@ fn shortened(sql: &str) -> String {
 }
 
 /// What the client wrote as `\t`, `\n`, `\0` and `\\`.
-fn unescaped(field: &[u8]) -> String {
-    let text = String::from_utf8_lossy(field);
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        out.push(match c {
-            '\\' => match chars.next() {
-                Some('t') => '\t',
-                Some('n') => '\n',
-                Some('0') => '\0',
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(field.len());
+    let mut bytes = field.iter().copied();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'\\' => match bytes.next() {
+                Some(b't') => b'\t',
+                Some(b'n') => b'\n',
+                Some(b'0') => 0,
                 Some(other) => other,
-                None => '\\',
+                None => b'\\',
             },
-            c => c,
+            byte => byte,
         });
     }
     out
@@ -246,39 +282,50 @@ fn secret(path: &Path) -> Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// The text of an option file.
-fn options(login: &Login, password: Option<&Zeroizing<String>>) -> Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::new());
-    let quoted = |value: &str| -> Result<Zeroizing<String>> {
-        if value.chars().any(char::is_control) {
-            let what = "holds a control character, such as the end of a line, which an option file can't";
-            return Err(SourceError::new(what, "host, socket, user or password"));
-        }
-        Ok(Zeroizing::new(format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))))
-    };
+/// What says how to connect: what a file that was named says, and before it what was given.
+fn settings(login: &Login, password: Option<Zeroizing<String>>) -> Result<Settings> {
     let path = |path: &Path| {
         let told = path.to_str().ok_or_else(|| SourceError::new("is not UTF-8", path.display().to_string()))?;
         Ok::<_, SourceError>(told.to_owned())
     };
+    let mut all = Settings::new();
     if let Some(file) = &login.defaults_file {
-        let file = path(&std::path::absolute(file).unwrap_or_else(|_| file.clone()))?;
-        // The client ignores an include that it can't read.
-        drop(private(Path::new(&file))?);
-        let _ = writeln!(text, "!include {file}");
+        drop(private(file)?);
+        all.extend(options::connection(file)?);
     }
-    text.push_str("[client]\n");
     let socket = login.socket.as_deref().map(path).transpose()?;
-    let port = login.port.map(|port| port.to_string());
     for (key, value) in [
-        ("host", login.host.as_deref()),
-        ("port", port.as_deref()),
-        ("socket", socket.as_deref()),
-        ("user", login.user.as_deref()),
-        ("password", password.map(|p| p.as_str())),
+        ("host", login.host.clone()),
+        ("port", login.port.map(|port| port.to_string())),
+        ("socket", socket),
+        ("user", login.user.clone()),
     ] {
         if let Some(value) = value {
-            let _ = writeln!(text, "{key}={}", quoted(value)?.as_str());
+            all.insert(key.to_owned(), Some(Zeroizing::new(value)));
         }
+    }
+    if let Some(password) = password {
+        all.insert("password".to_owned(), Some(password));
+    }
+    // Without a value the client would ask somebody.
+    all.retain(|key, value| key != "password" || value.is_some());
+    Ok(all)
+}
+
+/// The text of an option file.
+fn text(settings: &Settings) -> Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new("[client]\n".to_owned());
+    for (key, value) in settings {
+        let Some(value) = value else {
+            let _ = writeln!(text, "{key}");
+            continue;
+        };
+        if value.chars().any(char::is_control) {
+            let what = "holds a control character, such as the end of a line, which an option file can't";
+            return Err(SourceError::new(what, key));
+        }
+        let quoted = Zeroizing::new(value.replace('\\', "\\\\").replace('"', "\\\""));
+        let _ = writeln!(text, "{key}=\"{}\"", quoted.as_str());
     }
     Ok(text)
 }
@@ -291,18 +338,21 @@ mod tests {
     fn names_and_texts_are_quoted() {
         assert_eq!(identifier("a`b"), "`a``b`");
         assert_eq!(literal("it's \\ so"), "'it''s \\\\ so'");
-        assert_eq!(unescaped(b"a\\tb\\\\n\\n\\0c"), "a\tb\\n\n\0c");
+        assert_eq!(unescaped(b"a\\tb\\\\n\\n\\0c"), b"a\tb\\n\n\0c");
         assert_eq!(shortened(&"select  1,\n".repeat(60)).chars().count(), 120);
     }
 
     #[test]
     fn an_option_file_holds_what_is_given_and_nothing_else() {
         let login = Login { host: Some("db".into()), port: Some(3307), user: Some("app".into()), ..Login::default() };
-        let text = options(&login, Some(&Zeroizing::new("a\"b\\c#d".into()))).unwrap();
-        assert_eq!(text.as_str(), "[client]\nhost=\"db\"\nport=\"3307\"\nuser=\"app\"\npassword=\"a\\\"b\\\\c#d\"\n");
+        let all = settings(&login, Some(Zeroizing::new("a\"b\\c#d".into()))).unwrap();
+        assert_eq!(
+            text(&all).unwrap().as_str(),
+            "[client]\nhost=\"db\"\npassword=\"a\\\"b\\\\c#d\"\nport=\"3307\"\nuser=\"app\"\n"
+        );
         let evil = Login { user: Some("x\npager=sh".into()), ..Login::default() };
-        assert!(options(&evil, None).is_err());
+        assert!(text(&settings(&evil, None).unwrap()).is_err());
         let missing = Login { defaults_file: Some("/no/such/file".into()), ..Login::default() };
-        assert!(options(&missing, None).unwrap_err().to_string().contains("/no/such/file"));
+        assert!(settings(&missing, None).unwrap_err().to_string().contains("/no/such/file"));
     }
 }

@@ -22,6 +22,8 @@ pub struct MariadbInput {
     pub login: Login,
     /// The databases.
     pub databases: Databases,
+    /// Patterns of what is left out.
+    pub exclude: Vec<String>,
     /// How much is looked at besides the dump.
     pub depth: Depth,
 }
@@ -38,6 +40,7 @@ pub(super) struct Keys {
     pub(super) defaults_file: Option<Spanned<PathBuf>>,
     pub(super) databases: Option<Spanned<RawDatabases>>,
     pub(super) fingerprint: Option<Spanned<RawDepth>>,
+    pub(super) exclude: Vec<String>,
 }
 
 /// What the keys mean; relative paths start from `dir`.
@@ -64,6 +67,7 @@ pub(super) fn understand(flavour: Flavour, keys: Keys, dir: &Path) -> Result<Mar
             return Err(Fault(span, "give the names of the databases, or \"*\" for all".to_owned()));
         }
     }
+    input.exclude = keys.exclude;
     if let Some(depth) = keys.fingerprint {
         input.depth = match depth.into_inner() {
             RawDepth::Hash => Depth::Hash,
@@ -75,7 +79,13 @@ pub(super) fn understand(flavour: Flavour, keys: Keys, dir: &Path) -> Result<Mar
 }
 
 fn empty(flavour: Flavour) -> MariadbInput {
-    MariadbInput { flavour, login: Login::default(), databases: Databases::All, depth: Depth::Hash }
+    MariadbInput {
+        flavour,
+        login: Login::default(),
+        databases: Databases::All,
+        exclude: Vec::new(),
+        depth: Depth::Hash,
+    }
 }
 
 /// What `mysql://user@host:port/db1,db2?socket=/path&password-file=/path&defaults-file=/path` means. A part that is not
