@@ -17,7 +17,7 @@ pub enum GitHash {
 impl GitHash {
     /// The length of a name in bytes.
     #[must_use]
-    pub const fn len(self) -> usize {
+    pub const fn size(self) -> usize {
         match self {
             Self::Sha1 => 20,
             Self::Sha256 => 32,
@@ -138,7 +138,7 @@ pub fn loose_name(hash: GitHash, file: impl Read) -> io::Result<Vec<u8>> {
         let mut got = buffer.get(..n).unwrap_or_default();
         hasher.update(got);
         if left.is_none() {
-            let had = head.len();
+            let before = head.len();
             head.extend(got.iter().take(LOOSE_HEADER));
             let Some(end) = head.iter().position(|b| *b == 0) else {
                 if head.len() >= LOOSE_HEADER {
@@ -152,7 +152,7 @@ pub fn loose_name(hash: GitHash, file: impl Read) -> io::Result<Vec<u8>> {
             if left.is_none() {
                 return Err(damaged("it begins like no object"));
             }
-            got = got.get((end + 1).saturating_sub(had)..).unwrap_or_default();
+            got = got.get((end + 1).saturating_sub(before)..).unwrap_or_default();
         }
         let n = u64::try_from(got.len()).unwrap_or(u64::MAX);
         left = left.map(|left| left.checked_sub(n)).ok_or_else(|| damaged("it begins like no object"))?;

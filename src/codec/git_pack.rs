@@ -53,12 +53,10 @@ fn header(hash: GitHash, bytes: &[u8]) -> Result<Option<u64>, String> {
         (size, shift, last) = (size | part << shift, shift + 7, *byte);
     }
     match (first >> 4) & 7 {
-        1..=4 => {}
         // What it builds on: a place before, or a name.
         6 if rest.next_back().is_none_or(|last| last & 0x80 != 0) => return Ok(None),
-        6 => {}
-        7 if rest.len() < hash.len() => return Ok(None),
-        7 => {}
+        7 if rest.len() < hash.size() => return Ok(None),
+        1..=4 | 6 | 7 => {}
         other => return Err(format!("it is of the type {other}, which there is not")),
     }
     Ok(Some(size))
@@ -96,7 +94,7 @@ impl PackCheck {
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.tail.extend_from_slice(bytes);
-        let sure = self.tail.len().saturating_sub(self.hash.len());
+        let sure = self.tail.len().saturating_sub(self.hash.size());
         self.hasher.update(self.tail.get(..sure).unwrap_or_default());
         self.tail.drain(..sure);
         let mut rest = bytes;
@@ -149,7 +147,7 @@ impl PackCheck {
         if self.start.len() < START || self.left > 0 {
             return Err(format!("it ends {} objects too early", self.left));
         }
-        if self.after != u64::try_from(self.hash.len()).unwrap_or(u64::MAX) {
+        if self.after != u64::try_from(self.hash.size()).unwrap_or(u64::MAX) {
             return Err(format!("{} bytes follow its last object", self.after));
         }
         if self.hasher.finish() != self.tail {

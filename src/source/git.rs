@@ -222,7 +222,7 @@ fn plan(
     } else {
         segments::start_packing(scratch, &objects, details.format).map_err(|e| walk::incomplete(repo, &e))?
     };
-    Ok((Some(note), packing.map_or(Rest::Lfs, Rest::New)))
+    Ok((Some(note), packing.map_or(Rest::Lfs, |packing| Rest::New(Box::new(packing)))))
 }
 
 /// All of the repository.

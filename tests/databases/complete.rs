@@ -46,7 +46,7 @@ fn shop() -> Server {
          INSERT INTO t(id, f, g, n, s, b, bits, p, u, j, e, ts, tm, y, d, dc) VALUES
            (1, 3.14159274, 16777215, 0.1, 'é''\\\\\\n\\t', x'00270a5c09', b'101', POINT(1, 2), UUID(), '{}', 'é', NOW(6),
             '12:01:02.5', 2020, 1e308, -0.001),
-           (2, 16777215, 1.1, 1e-30, '', '', b'0', NULL, NULL, NULL, '', NULL, NULL, NULL, NULL, NULL), (3, -1e30, NULL,
+           (2, 16777215, 1.1, 1e-30, '', '', b'0', NULL, NULL, NULL, 'x', NULL, NULL, NULL, NULL, NULL), (3, -1e30, NULL,
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, -0.1, NULL);
          CREATE TABLE marks(n INT); CREATE TRIGGER tg AFTER INSERT ON t FOR EACH ROW INSERT INTO marks VALUES (1);
          CREATE SEQUENCE seq; CREATE TABLE numbered(id INT DEFAULT NEXTVAL(seq), x INT); INSERT INTO numbered(x) VALUES (1);
@@ -203,7 +203,7 @@ fn damage_of_the_source_is_told_by_its_name() {
     let mut server = Server::start();
     server.sql(
         "CREATE DATABASE shop; CREATE TABLE shop.whole(a INT); CREATE TABLE shop.pages(id INT PRIMARY KEY, s CHAR(200));
-         INSERT INTO shop.pages SELECT seq, REPEAT('x', 200) FROM seq_1_to_2000; CREATE TABLE shop.old(a INT, KEY(a)) \
+         INSERT INTO shop.pages SELECT seq, REPEAT('x', 200) FROM shop.seq_1_to_2000; CREATE TABLE shop.old(a INT, KEY(a)) \
          ENGINE=MyISAM; INSERT INTO shop.old VALUES (1), (2); FLUSH TABLES; SET GLOBAL innodb_fast_shutdown = 0",
     );
     let sandbox = vault(&server, "", "databases = [\"shop\"]");

@@ -42,7 +42,7 @@ fn server() -> Server {
            latin VARCHAR(20) CHARACTER SET latin1, dt DATETIME(6), big LONGTEXT, bin VARBINARY(9),
            twice INT AS (id * 2) VIRTUAL, thrice INT AS (id * 3) STORED, `odd ``\"' col` INT) ENGINE=InnoDB;
          INSERT INTO kinds(id, f, d, n, b, g, bits, ts, tm, y, e, s, j, u, i6, latin, dt, big, bin, `odd ``\"' col`) VALUES
-           (1, 1.23456789, 1.1234567890123456, 1.5, x'00ff0a5c', POINT(1, 2), b'101010101', NOW(6), '12:01:02.5', 2020,
+           (1, 1.25, 1.1234567890123456, 1.5, x'00ff0a5c', POINT(1, 2), b'101010101', NOW(6), '12:01:02.5', 2020,
             '\u{e9}', 'a,b', '{\"a\": 1}', UUID(), '::1', '\u{e9}', NOW(6), REPEAT('x', 3000000), x'ff00', 7),
            (2, -1e-30, 1e308, -0.001, '', NULL, b'0', NULL, '-12:00:00', NULL, NULL, '', NULL, NULL, NULL, '', NULL, '',
             '', NULL);
@@ -302,12 +302,12 @@ fn a_dump_that_did_not_end_well_makes_no_snapshot() {
         run
     };
     // Cut short, though the tool says that all is well.
-    fails(&wrapped("mariadb-dump \"$@\" | head -c 2000000"), "cut short");
+    fails(&wrapped("mariadb-dump \"$@\" | head -c 2000"), "cut short");
     fails(&wrapped("mariadb-dump \"$@\"; exit 2"), "exit status 2");
-    fails(&wrapped("mariadb-dump \"$@\" | head -c 2000000; kill -9 $$"), "signal 9");
+    fails(&wrapped("mariadb-dump \"$@\" | head -c 2000; kill -9 $$"), "signal 9");
     fails(&wrapped("echo the password is 'secret-words' >&2; exit 1"), "exit status 1");
     // The server dies in the middle.
-    let kill = format!("mariadb-dump \"$@\" | {{ head -c 100000; kill -9 {}; cat; }}", server_pid(&server));
+    let kill = format!("mariadb-dump \"$@\" | {{ head -c 1000; kill -9 {}; cat; }}", server_pid(&server));
     let message = wrapped(&kill).json()["error"]["message"].as_str().unwrap().to_owned();
     // Who notices first, the dump or the session that counts rows, is chance.
     assert!(message.contains("mariadb-dump") || message.contains("Can't connect"), "{message}");

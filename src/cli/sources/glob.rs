@@ -1,7 +1,7 @@
 //! Patterns of paths: `*` and `?` within a part, `**` for any directories. They fit names that begin with a dot and
 //! names that are not UTF-8: what a backup leaves out is not seen until it is needed. Only `.git` is fitted by none of
-//! them, which is what a worktree keeps its repository in. Links to directories are looked at where they are named and not followed by `**`, which could lead
-//! in a circle.
+//! them, which is what a worktree keeps its repository in. Links to directories are looked at where they are named and
+//! not followed by `**`, which could lead in a circle.
 
 use std::{
     fs, io,
@@ -64,7 +64,7 @@ fn walk(dir: &Path, parts: &[String], found: &mut Found) {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !path.join("HEAD").exists() {
                 walk(&path, parts, found);
             }
-        } else if fits(part, name) && path.is_dir() {
+        } else if fits(part, &name.to_string_lossy()) && path.is_dir() {
             walk(&path, rest, found);
         }
     }

@@ -51,7 +51,7 @@ pub(super) struct Trailed<R> {
 
 impl<R> Trailed<R> {
     pub(super) fn new(inner: R, hash: GitHash) -> Self {
-        Self { inner, hasher: Some(hash.begin()), tail: Vec::new(), len: hash.len() }
+        Self { inner, hasher: Some(hash.begin()), tail: Vec::new(), len: hash.size() }
     }
 
     fn add(&mut self, new: &[u8]) {
@@ -164,7 +164,7 @@ impl Proving {
         // It is there twice now, and may be large.
         let _ = std::fs::remove_file(path.with_extension("pack"));
         let Some(oid) = missing else { return Ok(()) };
-        let name = hex(oid.get(..self.hash.len()).unwrap_or_default());
+        let name = hex(oid.get(..self.hash.size()).unwrap_or_default());
         Err(rotten(repo, &format!("its object {name} is damaged (it holds something else than its name says)")))
     }
 }
@@ -177,9 +177,9 @@ fn lacks(index: &Path, hash: GitHash, wanted: &[[u8; 32]]) -> io::Result<Option<
     from.seek(SeekFrom::Start(8 + 255 * 4))?;
     from.read_exact(&mut count)?;
     let mut left = u32::from_be_bytes(count);
-    let mut name = vec![0; hash.len()];
+    let mut name = vec![0; hash.size()];
     for oid in wanted {
-        let sought = oid.get(..hash.len()).unwrap_or_default();
+        let sought = oid.get(..hash.size()).unwrap_or_default();
         while name.as_slice() < sought && left > 0 {
             from.read_exact(&mut name)?;
             left -= 1;

@@ -31,7 +31,7 @@ pub(super) enum Rest {
     /// All of it: packs as they are, then the loose objects that a walk finds.
     Whole { packs: std::vec::IntoIter<Pack>, walking: Walking, inflate: bool },
     /// What is new.
-    New(Packing),
+    New(Box<Packing>),
     /// LFS objects.
     Lfs,
 }
@@ -159,7 +159,8 @@ impl Reading for GitReading {
                 }
                 if walking.finish()? { self.loose().map(Some) } else { self.next_lfs() }
             }
-            Rest::New(Packing { running, from, proving }) => {
+            Rest::New(packing) => {
+                let Packing { running, from, proving } = *packing;
                 let name = self.note.as_ref().map(Note::next_name).transpose()?;
                 let name =
                     name.ok_or_else(|| self.repo.error("has nothing to lean on; this is a defect in strongroom"))?;

@@ -65,7 +65,7 @@ fn list(repo: &Repo, mut walking: Running, path: &Path, format: ObjectFormat, lo
         let oid = line.get(..hex_len).and_then(details::unhex).and_then(|oid| packs::padded(&oid));
         let oid = oid.ok_or_else(|| repo.error("git listed something that is no object"))?;
         if loose.wants(&oid, hex_len / 2) {
-            prove::loose(repo, hash, oid.get(..hash.len()).unwrap_or_default())?;
+            prove::loose(repo, hash, oid.get(..hash.size()).unwrap_or_default())?;
             any = true;
             list.write_all(&line).and_then(|()| list.write_all(b"\n")).map_err(failed)?;
         }

@@ -258,11 +258,10 @@ fn known(all: &[Summary], request: &VerifyRequest) -> Result<()> {
     for source in &request.typed {
         standing::must_be_known("source", source, all.iter().map(|s| &s.header.source))?;
     }
-    let writer = request
+    request
         .writer
         .iter()
-        .try_for_each(|writer| standing::must_be_known("writer", writer, all.iter().map(|s| &s.header.writer)));
-    writer
+        .try_for_each(|writer| standing::must_be_known("writer", writer, all.iter().map(|s| &s.header.writer)))
 }
 
 /// The snapshots that are to be verified, oldest first: the one that is asked for, or all that are not suspect.
