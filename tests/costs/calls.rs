@@ -162,7 +162,7 @@ async fn whoever_looks_after_a_vault_asks_for_each_object_once() {
         })
         .await;
         println!("verify {depth:?}: {calls:?} for {} objects", report.objects);
-        assert_eq!(calls.head, report.objects + 1, "each lock, and the time");
+        assert_eq!(calls.head, report.objects + 2, "each lock, and the time twice");
         assert!(calls.list <= 8 && calls.put == 0, "{calls:?}");
         // Headers, pages and documents; then every object; then of each snapshot its pages, indexes, body and packs.
         let most = match depth {

@@ -214,7 +214,7 @@ fn damage_of_the_source_is_told_by_its_name() {
     let bytes = fs::read(&index).unwrap();
     server.sql("FLUSH TABLES");
     fs::write(&index, &bytes[..bytes.len() / 2]).unwrap();
-    fails(&backup(&sandbox), "shop.old");
+    fails(&backup(&sandbox), "shop/old");
     fs::write(&index, &bytes).unwrap();
     // A page in the middle of a table that holds other bytes than its checksum says.
     server.stop();

@@ -266,6 +266,10 @@ pub(super) struct Packing {
 /// Begins to pack the revisions that were written down; nothing if there is nothing to pack. By then git has found all
 /// that it will pack. Deltas may build on what is held.
 pub(super) fn start_packing(scratch: &Path, objects: &Path, format: ObjectFormat) -> Result<Option<Packing>> {
+    let arguments = ["pack-objects", "--revs", "--thin", "--stdout", "--delta-base-offset", "-q"];
+    let mut command = run::git(scratch, Some(objects), &arguments);
+    let mut running = run::start(command.stdin(revisions(scratch)?), "git pack-objects")?;
+    // Lists the same meanwhile, by the same walk: what must be in the pack.
     let path = scratch.join("listed");
     let list = std::fs::File::create(&path).map_err(|e| SourceError::at("can't write a temporary file", &path, e))?;
     let mut command = run::git(scratch, Some(objects), &["rev-list", "--objects-edge", "--stdin"]);
@@ -274,9 +278,6 @@ pub(super) fn start_packing(scratch: &Path, objects: &Path, format: ObjectFormat
     if wanted.is_empty() {
         return Ok(None);
     }
-    let arguments = ["pack-objects", "--thin", "--stdout", "--delta-base-offset", "-q"];
-    let mut command = run::git(scratch, Some(objects), &arguments);
-    let mut running = run::start(command.stdin(Stdio::from(open_own(&path)?)), "git pack-objects")?;
     let (proving, from) = Proving::start(scratch, objects, format, wanted, running.stream()?)?;
     Ok(Some(Packing { running, from, proving }))
 }
