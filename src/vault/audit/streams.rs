@@ -184,7 +184,7 @@ impl<'a> Deep<'a> {
                     stream.bytes,
                     snapshot.held()
                 );
-                self.findings.push(Finding::new(Severity::Warning, "stream.repeats", what).of(id));
+                self.findings.push(Finding::new(Severity::Weak, "stream.repeats", what).of(id));
                 continue;
             };
             left = rest;

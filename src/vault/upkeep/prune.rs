@@ -174,7 +174,7 @@ impl Work<'_> {
             let header = &snapshot.header;
             let honest = !snapshot.standing.suspect && !snapshot.standing.future;
             // Headers that no honest run makes are counted apart, so that they take no place of those that one did.
-            let sound = wrong(snapshot, &by_id).is_none();
+            let sound = wrong(snapshot, &by_id).is_none() && !snapshot.standing.future;
             let place = newest.entry((&header.writer, &header.source, sound)).or_default();
             *place += usize::from(honest);
             let kept = honest && *place <= KEEP_NEWEST;

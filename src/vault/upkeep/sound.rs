@@ -24,9 +24,6 @@ pub(super) fn wrong(snapshot: &Summary, by_id: &ById<'_>) -> Option<String> {
     if snapshot.standing.outside {
         return Some(format!("its writer's certificate does not let it write source {}", header.source));
     }
-    if snapshot.standing.future {
-        return Some(format!("it claims to be of {}, which is not yet", header.started_at));
-    }
     if snapshot.standing.suspect {
         return Some("its writer was revoked from a time before it".to_owned());
     }
