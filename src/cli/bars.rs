@@ -8,8 +8,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use super::render::clean;
-use crate::model::{Progress, size};
+use crate::model::{Progress, size, visible};
 
 /// How often a bar is drawn at most, in hertz.
 const RATE: u8 = 8;
@@ -33,7 +32,7 @@ impl Bars {
     /// Writes a line to standard error, above what is drawn.
     pub fn say(&self, line: &str) {
         let say = || {
-            let _ = writeln!(std::io::stderr(), "{}", clean(line));
+            let _ = writeln!(std::io::stderr(), "{}", visible(line));
         };
         match self.current().as_ref() {
             Some(bar) => bar.suspend(say),
@@ -65,7 +64,7 @@ impl Progress for Bars {
         }
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(RATE));
         bar.set_style(style(total.is_some()));
-        bar.set_message(what.to_owned());
+        bar.set_message(visible(what));
         bar.enable_steady_tick(TICK);
         *current = Some(bar);
     }

@@ -93,6 +93,14 @@ pub enum CliError {
     /// An identity that is none.
     #[error(transparent)]
     Identity(CodecError),
+    /// A result can't be written to where it was to go.
+    #[error("can't write {}: {source}", .path.display())]
+    Unwritten {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A file can't be read or written.
     #[error("{what} {}: {source}", .path.display())]
     Io {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{config::ConfigError, error::CliError};
+use super::{config::ConfigError, error::CliError, shell};
 use crate::{
     catalog::{CatalogError, CatalogErrorKind, RunLockError},
     codec::CodecError,
@@ -114,6 +114,16 @@ impl Failure {
     pub fn of_source(error: &OpsError) -> Self {
         let (exit, kind, hint) = ops(error);
         Self { exit, kind, message: redact(&error.to_string()), hint }
+    }
+
+    /// The result could not be written to standard output.
+    #[must_use]
+    pub fn unwritten(error: &std::io::Error) -> Self {
+        let message = format!("the result could not be written to standard output: {error}");
+        let hint =
+            "look where it goes. What the command did is done: `strongroom snapshots` shows what is in the vault";
+        let hint = hint.to_owned();
+        Self { exit: Exit::Failed, kind: "unwritten", message, hint: Some(hint) }
     }
 
     /// A command line that can't be understood.
@@ -277,12 +287,13 @@ fn judge(error: &CliError) -> Verdict {
         E::Identity(_) => {
             (Exit::Usage, "identity", hint("give the path of an age identity file or an ssh private key with -i"))
         }
+        E::Unwritten { .. } => (Exit::Failed, "unwritten", hint("what the command did is done; give another file")),
         E::Io { .. } => (Exit::Usage, "file", None),
     }
 }
 
 fn quoted(path: &std::path::Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+    shell::quoted(&path.display().to_string())
 }
 
 fn ops(error: &OpsError) -> Verdict {

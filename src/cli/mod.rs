@@ -17,6 +17,7 @@ pub mod prompt;
 pub mod render;
 pub mod secrets;
 pub mod settings;
+pub mod shell;
 pub mod sources;
 pub mod target;
 pub mod wiring;
@@ -36,10 +37,10 @@ use self::{
     bars::Bars,
     commands::Context,
     failure::{Exit, Failure},
-    render::{Console, Ended, Output},
+    render::{Console, Ended, Output, Visible},
 };
 use crate::{
-    model::Cancel,
+    model::{Cancel, visible},
     ops::OpsError,
     source::redact::{self, redact},
 };
@@ -98,8 +99,7 @@ fn run(cli: Cli) -> Exit {
     bars.clear();
     let findings = context.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
     let ended = Ended { command: Some(name), output, findings, failure };
-    console.show(&ended);
-    ended.failure.map_or(Exit::Done, |failure| failure.exit)
+    console.show(&ended)
 }
 
 fn execute(context: &Context, command: Command) -> Result<(Output, Option<Failure>), error::CliError> {
@@ -130,7 +130,7 @@ fn log(verbose: u8) {
         _ => "strongroom=debug",
     };
     let filter = EnvFilter::new(level);
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Hiding);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Visible(Hiding));
     // Only a second call fails.
     let _ = subscriber.with_target(false).try_init();
 }
@@ -163,14 +163,12 @@ fn unparsed(error: &clap::Error, typed: &[OsString]) -> Exit {
     let words = || typed.iter().skip(1).take_while(|word| *word != "--");
     let json = words().any(|word| word == "--json");
     if is_help {
-        // Nobody may be listening.
-        let _ = error.print();
-        return Exit::Done;
+        return render::written(error.print()).map_or(Exit::Done, |failure| failure.exit);
     }
-    let text = error.render().to_string();
+    let text = in_words(error, typed);
     let mut message = text.trim().strip_prefix("error: ").unwrap_or(text.trim()).to_owned();
     // A connection string that the shell cut at a space, or that stands where none belongs.
-    for word in typed.iter().skip(1).map(|word| word.to_string_lossy()) {
+    for word in typed.iter().skip(1).map(|word| visible(&word.to_string_lossy())) {
         for part in [Some(&*word), word.split_once('=').map(|(_, value)| value)].into_iter().flatten() {
             if part.len() > 3 && (part.contains('@') || part.contains("://")) {
                 message = message.replace(part, redact::MASK);
@@ -182,6 +180,12 @@ fn unparsed(error: &clap::Error, typed: &[OsString]) -> Exit {
     let command = command.and_then(|name| args::COMMANDS.iter().copied().find(|known| *known == name));
     let failure = Failure::usage(&message);
     let console = Console { json, quiet: false };
-    console.show(&Ended { command, output: Output::Nothing, findings: Vec::new(), failure: Some(failure) });
-    Exit::Usage
+    console.show(&Ended { command, output: Output::Unparsed, findings: Vec::new(), failure: Some(failure) })
+}
+
+/// What is wrong with the command line, in lines. What was typed stands in them, and may hold anything.
+fn in_words(error: &clap::Error, typed: &[OsString]) -> String {
+    let shown = |word: &OsString| OsString::from(visible(&word.to_string_lossy()));
+    let same = Cli::try_parse_from(typed.iter().map(shown)).err().filter(|same| same.kind() == error.kind());
+    same.map_or_else(|| visible(&error.render().to_string()), |same| same.render().to_string())
 }

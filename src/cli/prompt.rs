@@ -8,7 +8,7 @@ use std::{
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-use crate::codec::seal::Prompt;
+use crate::{codec::seal::Prompt, model::visible};
 
 /// The longest answer, in bytes.
 const LONGEST: usize = 1024;
@@ -25,13 +25,13 @@ impl Prompt for Terminal {
 
     fn note(&self, text: &str) {
         if let Ok(mut tty) = File::options().write(true).open("/dev/tty") {
-            let _ = writeln!(tty, "{text}");
+            let _ = writeln!(tty, "{}", visible(text));
         }
     }
 }
 
 fn ask(tty: &mut File, what: &str) -> io::Result<Zeroizing<String>> {
-    write!(tty, "{what}: ")?;
+    write!(tty, "{}: ", visible(what))?;
     tty.flush()?;
     let before = tcgetattr(&*tty)?;
     let mut hidden = before.clone();

@@ -1,7 +1,11 @@
 //! What people and scripts get to see. The only place that writes to standard output.
+//!
+//! Text for people is made of [`Lines`], so that what comes out of data never steers a terminal and never begins a line;
+//! documents hold it as it is, escaped as JSON escapes.
 
 mod backup;
 mod doctor;
+mod document;
 mod drill;
 mod init;
 mod member;
@@ -20,9 +24,10 @@ use std::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::failure::Failure;
+pub use self::document::Visible;
+use super::failure::{Exit, Failure};
 use crate::{
-    model::{Finding, Severity},
+    model::{Finding, Severity, visible, visible_lines},
     ops::{
         backup::BackupReport,
         catalog::RebuildReport,
@@ -44,6 +49,8 @@ use crate::{
 pub enum Output {
     /// Nothing, since it failed before.
     Nothing,
+    /// Nothing, since the command line says nothing that can be done. Why takes several lines.
+    Unparsed,
     /// `init`, and the files that it left.
     Init(Box<InitReport>, Vec<PathBuf>),
     /// `renew`.
@@ -88,13 +95,23 @@ pub struct Ended {
     pub failure: Option<Failure>,
 }
 
-#[derive(Serialize)]
-struct Told<'a> {
-    command: Option<&'static str>,
-    ok: bool,
-    result: Value,
-    findings: &'a [Finding],
-    error: Option<&'a Failure>,
+/// Text for people: whole lines, none of which can begin another.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    /// Some lines.
+    fn of(lines: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        let mut text = Self::default();
+        lines.into_iter().for_each(|line| text.add(line));
+        text
+    }
+
+    /// One more line.
+    fn add(&mut self, line: impl AsRef<str>) {
+        self.0.push_str(&visible(line.as_ref()));
+        self.0.push('\n');
+    }
 }
 
 /// How to show it.
@@ -107,46 +124,52 @@ pub struct Console {
 }
 
 impl Console {
-    /// Shows how a command ended. Whoever does not listen any more misses it; that is no error.
-    pub fn show(self, ended: &Ended) {
+    /// Shows how a command ended, and says what it ends with: a result that could not be written is a failure.
+    #[must_use]
+    pub fn show(self, ended: &Ended) -> Exit {
         let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
-        let shown = if self.json { document(&mut out, ended) } else { self.people(&mut out, &mut err, ended) };
-        let _ = shown.and_then(|()| out.flush()).and_then(|()| err.flush());
+        let shown = if self.json { document::write(&mut out, ended) } else { self.people(&mut out, &mut err, ended) };
+        let unwritten = written(shown.and_then(|()| out.flush()));
+        if let Some(failure) = &unwritten {
+            // Nobody may be left to be told.
+            let _ = tell(&mut err, failure, visible);
+        }
+        ended.failure.as_ref().or(unwritten.as_ref()).map_or(Exit::Done, |failure| failure.exit)
     }
 
     fn people(self, out: &mut impl Write, err: &mut impl Write, ended: &Ended) -> io::Result<()> {
         let (result, asked_for) = text(&ended.output);
         if asked_for || !self.quiet {
-            let result = if matches!(ended.output, Output::Text(_)) { result } else { clean(&result) };
             let beside = matches!(ended.output, Output::Restore(_, None));
-            if beside { err.write_all(result.as_bytes())? } else { out.write_all(result.as_bytes())? }
+            // What standard error can't take is not the result.
+            if beside { drop(err.write_all(result.as_bytes())) } else { out.write_all(result.as_bytes())? }
         }
         out.flush()?;
         if let Some(failure) = &ended.failure {
-            writeln!(err, "error: {}", clean(&failure.message))?;
-            if let Some(hint) = &failure.hint {
-                writeln!(err, "hint: {}", clean(hint))?;
-            }
+            let lines = if matches!(ended.output, Output::Unparsed) { visible_lines } else { visible };
+            let _ = tell(err, failure, lines);
         }
         Ok(())
     }
 }
 
-fn document(out: &mut impl Write, ended: &Ended) -> io::Result<()> {
-    let document = Told {
-        command: ended.command,
-        ok: ended.failure.is_none(),
-        result: value(&ended.output),
-        findings: &ended.findings,
-        error: ended.failure.as_ref(),
-    };
-    serde_json::to_writer(&mut *out, &document)?;
-    writeln!(out)
+/// What it means that standard output could not be written. Whoever stopped listening has what they wanted.
+#[must_use]
+pub fn written(result: io::Result<()>) -> Option<Failure> {
+    result.err().filter(|error| error.kind() != io::ErrorKind::BrokenPipe).map(|error| Failure::unwritten(&error))
+}
+
+fn tell(err: &mut impl Write, failure: &Failure, message: fn(&str) -> String) -> io::Result<()> {
+    writeln!(err, "error: {}", message(&failure.message))?;
+    if let Some(hint) = &failure.hint {
+        writeln!(err, "hint: {}", visible_lines(hint))?;
+    }
+    err.flush()
 }
 
 fn value(output: &Output) -> Value {
     match output {
-        Output::Nothing => Value::Null,
+        Output::Nothing | Output::Unparsed => Value::Null,
         Output::Init(report, files) => with(report, "files", json!(files)),
         Output::Renew(report) => json!(report),
         Output::Prune(report) => json!(report),
@@ -180,9 +203,13 @@ fn with(report: &impl Serialize, key: &str, more: Value) -> Value {
     value
 }
 
-/// A finding for people.
+/// A finding for people, in one line.
 #[must_use]
 pub fn finding_line(finding: &Finding) -> String {
+    visible(&finding_text(finding))
+}
+
+fn finding_text(finding: &Finding) -> String {
     let word = match finding.severity {
         Severity::Info => "note",
         Severity::Warning => "warning",
@@ -200,7 +227,7 @@ pub fn finding_line(finding: &Finding) -> String {
         let _ = write!(line, " (snapshot {})", snapshot.chars().take(12).collect::<String>());
     }
     let _ = write!(line, " [{}]", finding.code);
-    clean(&line)
+    line
 }
 
 /// Findings for people, in their order: of each kind the first `most`, and how many more there are.
@@ -220,37 +247,33 @@ pub fn finding_lines<'a>(findings: impl IntoIterator<Item = &'a Finding>, most: 
     lines
 }
 
-/// Control characters out of file names or other people's messages could rewrite what a terminal shows.
-#[must_use]
-pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
-}
-
 /// The text for people, and whether it is data that was asked for.
 fn text(output: &Output) -> (String, bool) {
-    match output {
-        Output::Nothing => (String::new(), false),
+    let (lines, asked_for) = match output {
+        Output::Nothing | Output::Unparsed => (Lines::default(), false),
         Output::Init(report, files) => (init::text(report, files), false),
         Output::Renew(report) => (upkeep::renewed(report), false),
         Output::Prune(report) => (upkeep::pruned(report), false),
         Output::Member(report, files) => (member::added(report, files), false),
         Output::Revoke(report) => (member::revoked(report), false),
-        Output::Backup(report) => (report.snapshots.iter().map(backup::text).collect(), false),
+        Output::Backup(report) => (backup::text(&report.snapshots), false),
         Output::Snapshots(lines) => (snapshots::text(lines), true),
         Output::Restore(report, to) => (restore::text(report, to.as_ref()), false),
         // What verify finds is its result; elsewhere findings are remarks.
         Output::Verify(report, findings) => (verify::text(report, findings), !findings.is_empty()),
-        // Writing to memory does not fail.
-        Output::Policy(document) => (serde_json::to_string_pretty(document).unwrap_or_default() + "\n", true),
+        // Writing to memory does not fail. The lines are those of JSON.
+        Output::Policy(document) => return (serde_json::to_string_pretty(document).unwrap_or_default() + "\n", true),
         Output::Doctor(report, findings) => (doctor::text(report, findings), true),
         Output::Drill(report) => (drill::text(report), report.drills.iter().any(|drill| !drill.passed)),
         Output::Drills(lines) => (drill::history(lines), true),
         Output::Rebuild(report) => {
             let RebuildReport { indexes, packs, chunks } = report;
-            (format!("the catalog knows {chunks} chunks in {packs} packs again, from {indexes} indexes\n"), false)
+            let line = format!("the catalog knows {chunks} chunks in {packs} packs again, from {indexes} indexes");
+            (Lines::of([line]), false)
         }
-        Output::Text(text) => (text.clone(), true),
-    }
+        Output::Text(text) => return (text.clone(), true),
+    };
+    (lines.0, asked_for)
 }
 
 fn plural(n: usize, what: &str) -> String {
@@ -262,12 +285,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_message_steers_the_terminal() {
-        assert_eq!(clean("a\x1b[2Jb\r\nc"), "a\u{fffd}[2Jb\u{fffd}\nc");
-    }
-
-    #[test]
     fn a_finding_is_one_line() {
+        let hostile = Finding::new(Severity::Warning, "x", "a\x1b[2Jb\r\n::error::c\u{202e}").on("f\n::warning::g");
+        let line = "warning: f\\n::warning::g: a\\u{1b}[2Jb\\r\\n::error::c\\u{202e} [x]";
+        assert_eq!(finding_line(&hostile), line);
         let finding = Finding::new(Severity::Error, "pack.missing", "it is gone").on("packs/w/00").of("ab".repeat(32));
         assert_eq!(finding_line(&finding), "damage: packs/w/00: it is gone (snapshot abababababab) [pack.missing]");
     }
@@ -277,7 +298,7 @@ mod tests {
         let failure = Failure::usage("no such option");
         let ended = Ended { command: None, output: Output::Nothing, findings: Vec::new(), failure: Some(failure) };
         let mut out = Vec::new();
-        document(&mut out, &ended).unwrap();
+        document::write(&mut out, &ended).unwrap();
         let value: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["ok"], false);
         assert_eq!(value["result"], Value::Null);

@@ -12,6 +12,7 @@ pub mod report;
 pub mod size;
 pub mod snapshot;
 pub mod time;
+pub mod visible;
 
 pub use clock::Clock;
 pub use fingerprint::{Comparison, Fingerprint, TableFingerprint};
@@ -23,3 +24,4 @@ pub use progress::{Cancel, Progress, Silent};
 pub use report::{Finding, Findings, Severity};
 pub use snapshot::{ChunkerParams, FileMeta, SourceKind};
 pub use time::{Span, Time};
+pub use visible::{visible, visible_lines};

@@ -104,3 +104,68 @@ fn logs_show_no_secret() {
     let run = sandbox.writer(&["backup", "--name", "x", "-vv", "--", "sh", "-c", noisy]).code(1);
     assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
 }
+
+#[test]
+fn a_result_that_can_not_be_written_is_a_failure() {
+    let sandbox = Sandbox::with_vault();
+    sandbox.backup("x", b"bytes");
+    let full = |args: &[&str]| {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("strongroom"));
+        command.args(["--vault", &sandbox.url(), "--config"]).arg(sandbox.config()).args(args);
+        command.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
+        let output = command.current_dir(sandbox.path("home")).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let backup = ["backup", "--name", "y", "--allow-empty", "--", "true"];
+    for args in [
+        &["snapshots"][..],
+        &["verify"],
+        &["man"],
+        &["--help"],
+        &["completions", "bash"],
+        &["policy", "--help"],
+        &backup,
+    ] {
+        for json in [&[][..], &["--json"]] {
+            let (code, err) = full(&[json, args].concat());
+            assert_eq!(code, Some(1), "{args:?} {json:?}: {err}");
+            assert!(err.contains("could not be written") || args.contains(&"--help"), "{args:?}: {err}");
+        }
+    }
+    // What failed otherwise ends as it would.
+    assert_eq!(full(&["restore", "--json"]).0, Some(2));
+    let report = sandbox.path("safe/full.json");
+    std::os::unix::fs::symlink("/dev/full", &report).unwrap();
+    sandbox.reader(&["verify", "--report", report.to_str().unwrap()]).code(1).says("can't write");
+    assert!(std::fs::symlink_metadata(&report).unwrap().is_symlink(), "a link stays");
+}
+
+#[test]
+fn what_data_says_begins_no_line_of_its_own() {
+    let sandbox = Sandbox::with_vault();
+    let tree = sandbox.path("tree");
+    std::fs::create_dir(&tree).unwrap();
+    std::fs::write(tree.join("file"), "text").unwrap();
+    let odd = tree.join("f\n::warning::x\u{202e} ##vso[task.x]");
+    assert!(std::process::Command::new("mkfifo").arg(&odd).status().unwrap().success());
+    let path = tree.to_str().unwrap();
+    let told = |run: crate::sandbox::Run, raw: bool| {
+        let text = run.out() + &run.stderr;
+        assert!(!text.lines().any(|line| line.trim_start().starts_with("::")), "{text}");
+        assert!(!text.contains(['\u{202e}', '\u{1b}', '\r']) && !text.contains("##vso["), "{text}");
+        assert!(raw || text.contains("\\n::"), "{text}");
+        run
+    };
+    told(sandbox.writer(&["backup", "--name", "x", "--path", path]).ok(), false);
+    told(sandbox.writer(&["backup", "--name", "x", "--path", path, "-vv"]).ok(), false);
+    let run = told(sandbox.writer(&["backup", "--name", "x", "--path", path, "--json"]).ok(), true);
+    let warning = run.json()["result"]["snapshots"][0]["warnings"][0].as_str().unwrap().to_owned();
+    assert!(warning.contains(odd.to_str().unwrap()), "documents keep it: {warning:?}");
+    let out = sandbox.path("back");
+    told(sandbox.reader(&["restore", "latest", "--source", "x", "--to", out.to_str().unwrap()]).ok(), false);
+    let noisy = "printf 'one\\n::error::two\\033[2J\\n##vso[x]\\n' >&2; exit 1";
+    told(sandbox.writer(&["backup", "--name", "y", "--", "sh", "-c", noisy]).code(1), false);
+    told(sandbox.run(&["snapshots", "--vault", "nope:\n::error::x"]).code(2), false);
+    told(sandbox.run(&["snapshots", "x\n::error::\u{202e}"]).code(2), false);
+    told(sandbox.writer(&["snapshots", "--source", "x\n::error::"]).code(2), false);
+}

@@ -6,14 +6,17 @@ use std::{
     time::Instant,
 };
 
-use super::{Context, Done, identities, open, verify::form};
+use super::{
+    Context, Done, identities, open,
+    verify::{form, leave},
+};
 use crate::{
     cli::{
         args::DrillArgs,
         config,
         error::CliError,
         failure::Failure,
-        files, identity,
+        identity,
         render::Output,
         settings::{Settings, real_env},
         target::Directory,
@@ -66,6 +69,7 @@ pub(super) async fn run(context: &Context, args: DrillArgs) -> Result<Done, CliE
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
     let (drills, findings) =
         Box::pin(ops::drill::drill(&vault, &identities.opener, request, &progress, &context.cancel)).await?;
+    let mut unwritten = None;
     if !reports.is_empty() {
         // The report is of this run; that the past can't be read keeps nobody from it.
         let past =
@@ -73,11 +77,11 @@ pub(super) async fn run(context: &Context, args: DrillArgs) -> Result<Done, CliE
         let page = report::of_drills(&drills, &findings, past);
         for (path, form) in reports {
             let text = if form == Form::Json { json(&drills)? } else { page.write(form) };
-            files::replace(path, text.as_bytes())?;
+            unwritten = unwritten.or(leave(path, text.as_bytes()));
         }
     }
     context.found(findings);
-    let failure = Failure::of_drill(&drills);
+    let failure = Failure::of_drill(&drills).or(unwritten);
     Ok((Output::Drill(drills), failure))
 }
 

@@ -63,18 +63,24 @@ pub(super) async fn run(context: &Context, args: VerifyArgs) -> Result<Done, Cli
     };
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
     let (report, findings) = ops::verify::verify(&vault, request, &progress, &context.cancel).await?;
+    let mut unwritten = None;
     if let (Some(path), Some(seen)) = (&args.checkpoint, &report.checkpoint) {
         let text =
             serde_json::to_vec_pretty(seen).map_err(|_| ops::OpsError::Defect("the encoding of the checkpoint"))?;
-        files::replace(path, &text)?;
+        unwritten = leave(path, &text);
     }
     let page = report::of_verification(&report, &findings);
     for (path, form) in reports {
-        files::replace(path, page.write(form).as_bytes())?;
+        unwritten = unwritten.or(leave(path, page.write(form).as_bytes()));
     }
-    let failure = Failure::of_findings(&findings);
+    let failure = Failure::of_findings(&findings).or(unwritten);
     context.keep(findings.clone());
     Ok((Output::Verify(Box::new(report), findings), failure))
+}
+
+/// Leaves a result in a file. That it can't is no reason to keep the others back, and no success either.
+pub(super) fn leave(path: &Path, bytes: &[u8]) -> Option<Failure> {
+    files::replace(path, bytes).err().map(|error| Failure::of(&error))
 }
 
 /// The reports that are wanted, checked before any work is done.
@@ -97,7 +103,7 @@ pub(super) fn form(path: &Path) -> Result<Form, CliError> {
 
 /// Reads a checkpoint, if there is one yet.
 fn checkpoint(path: &Path) -> Result<Option<Checkpoint>, CliError> {
-    files::must_be_writable(path)?;
+    files::must_be_a_file(path)?;
     let Some(bytes) = files::read(path)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(|error| {
         let what = format!("{} is no checkpoint: {error}", path.display());

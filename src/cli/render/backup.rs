@@ -1,13 +1,20 @@
 //! `backup`, for people.
 
-use std::fmt::Write as _;
-
+use super::Lines;
 use crate::{model::size, ops::backup::SnapshotReport};
 
 /// For people.
-pub(super) fn text(snapshot: &SnapshotReport) -> String {
-    let mut text = format!(
-        "{}: snapshot {} of {} ({} new, {} stored) in {:.1} s, locked until {}\n",
+pub(super) fn text(snapshots: &[SnapshotReport]) -> Lines {
+    let mut text = Lines::default();
+    for snapshot in snapshots {
+        one(snapshot, &mut text);
+    }
+    text
+}
+
+fn one(snapshot: &SnapshotReport, text: &mut Lines) {
+    text.add(format!(
+        "{}: snapshot {} of {} ({} new, {} stored) in {:.1} s, locked until {}",
         snapshot.source,
         snapshot.id.short(),
         size::human(snapshot.bytes_read),
@@ -15,9 +22,8 @@ pub(super) fn text(snapshot: &SnapshotReport) -> String {
         size::human(snapshot.bytes_stored),
         snapshot.duration_s,
         snapshot.floor_until
-    );
+    ));
     for warning in &snapshot.warnings {
-        let _ = writeln!(text, "  warning: {warning}");
+        text.add(format!("  warning: {warning}"));
     }
-    text
 }

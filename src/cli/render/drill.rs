@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::plural;
+use super::{Lines, plural};
 use crate::{
     engine::{Check, Status},
-    model::size,
+    model::{size, visible},
     ops::drill::{Drill, DrillReport, HistoryLine, Parts},
 };
 
@@ -13,43 +13,41 @@ use crate::{
 const TOLD: usize = 20;
 
 /// For people: one paragraph for each drill, and what did not pass.
-pub(super) fn text(report: &DrillReport) -> String {
-    report.drills.iter().map(one).collect()
+pub(super) fn text(report: &DrillReport) -> Lines {
+    let mut text = Lines::default();
+    report.drills.iter().for_each(|drill| one(drill, &mut text));
+    text
 }
 
-fn one(drill: &Drill) -> String {
-    let mut text = format!("{}: {}", drill.source, if drill.passed { "passed" } else { "FAILED" });
+fn one(drill: &Drill, text: &mut Lines) {
+    let mut head = format!("{}: {}", drill.source, if drill.passed { "passed" } else { "FAILED" });
     if let Some(id) = &drill.snapshot {
         let by = drill.writer.as_ref().map(|writer| format!(" by {writer}")).unwrap_or_default();
-        let _ = write!(text, ", snapshot {}{by}, {}", id.short(), size::human(drill.bytes));
+        let _ = write!(head, ", snapshot {}{by}, {}", id.short(), size::human(drill.bytes));
     }
     if !drill.engine.is_empty() {
-        let _ = write!(text, " into {}", drill.engine);
+        let _ = write!(head, " into {}", drill.engine);
     }
     let passed = drill.checks.iter().filter(|check| check.passed()).count();
-    let _ = writeln!(text, ": {passed} of {} passed", plural(drill.checks.len(), "check"));
+    text.add(format!("{head}: {passed} of {} passed", plural(drill.checks.len(), "check")));
     let Parts { list_s, fetch_s, load_s, check_s } = drill.parts;
-    let _ = write!(
-        text,
+    let took = format!(
         "  recovery took {:.1} s (list {list_s:.1}, fetch {fetch_s:.1}, load {load_s:.1}, check {check_s:.1})",
         drill.rto_s
     );
     match drill.rpo_s {
-        Some(rpo) => {
-            let _ = writeln!(text, "; the data is {rpo} s old");
-        }
-        None => text.push('\n'),
+        Some(rpo) => text.add(format!("{took}; the data is {rpo} s old")),
+        None => text.add(took),
     }
     for check in drill.checks.iter().filter(|check| !check.passed()).take(TOLD) {
-        let _ = writeln!(text, "  {}", line(check));
+        text.add(format!("  {}", line(check)));
     }
     for not in &drill.not_tested {
-        let _ = writeln!(text, "  not tested: {not}");
+        text.add(format!("  not tested: {not}"));
     }
     if let Some(key) = &drill.evidence {
-        let _ = writeln!(text, "  evidence: {key}");
+        text.add(format!("  evidence: {key}"));
     }
-    text
 }
 
 fn line(check: &Check) -> String {
@@ -62,7 +60,10 @@ fn line(check: &Check) -> String {
 }
 
 /// The drills of the past.
-pub(super) fn history(lines: &[HistoryLine]) -> String {
+pub(super) fn history(lines: &[HistoryLine]) -> Lines {
+    if lines.is_empty() {
+        return Lines::of(["no drill has left evidence in this vault yet"]);
+    }
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
     table.set_header([
@@ -86,15 +87,15 @@ pub(super) fn history(lines: &[HistoryLine]) -> String {
         let (all, failed) = line.checks;
         table.add_row([
             line.at.to_string(),
-            line.source.clone(),
-            line.writer.clone().unwrap_or_default(),
+            visible(&line.source),
+            visible(line.writer.as_deref().unwrap_or_default()),
             result.to_owned(),
             seconds(line.rto_s),
             seconds(line.rpo_s),
             format!("{} of {all}", all - failed),
-            line.engine.clone().unwrap_or_default(),
+            visible(line.engine.as_deref().unwrap_or_default()),
             line.member.to_string(),
         ]);
     }
-    if lines.is_empty() { "no drill has left evidence in this vault yet\n".to_owned() } else { format!("{table}\n") }
+    Lines::of(table.lines())
 }

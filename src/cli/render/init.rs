@@ -1,35 +1,32 @@
 //! `init`, for people.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::path::PathBuf;
 
+use super::Lines;
 use crate::{cli::outdir, ops::init::InitReport};
 
 /// For people.
-pub(super) fn text(report: &InitReport, files: &[PathBuf]) -> String {
-    let mut text = format!(
-        "made vault {}\n  at      {}\n  keep    {} promised to each snapshot; new objects are locked for {} more\n",
-        report.vault_id, report.url, report.keep, report.window
-    );
-    let _ = if report.extends {
-        writeln!(text, "  copies  one of data that does not change: the writer extends its lock")
+pub(super) fn text(report: &InitReport, files: &[PathBuf]) -> Lines {
+    let InitReport { keep, window, .. } = report;
+    let mut text = Lines::default();
+    text.add(format!("made vault {}", report.vault_id));
+    text.add(format!("  at      {}", report.url));
+    text.add(format!("  keep    {keep} promised to each snapshot; new objects are locked for {window} more"));
+    if report.extends {
+        text.add("  copies  one of data that does not change: the writer extends its lock");
     } else {
         let copies = report.implied_copies;
-        writeln!(
-            text,
-            "  copies  about {copies:.1} of data that does not change: it is stored again every {}",
-            report.window
-        )
-    };
-    let _ = writeln!(
-        text,
-        "  locks   {}, proved: a locked canary survived its deletion, a control did not",
-        report.mode.as_str()
-    );
-    let _ = writeln!(text, "  nothing that init wrote into the vault can be deleted before {}", report.locked_until);
-    if report.url.starts_with("file://") {
-        text.push_str("  a directory is no protection from root, nor from the user that writes it\n");
+        text.add(format!(
+            "  copies  about {copies:.1} of data that does not change: it is stored again every {window}"
+        ));
     }
-    text.push_str("wrote\n");
+    let mode = report.mode.as_str();
+    text.add(format!("  locks   {mode}, proved: a locked canary survived its deletion, a control did not"));
+    text.add(format!("  nothing that init wrote into the vault can be deleted before {}", report.locked_until));
+    if report.url.starts_with("file://") {
+        text.add("  a directory is no protection from root, nor from the user that writes it");
+    }
+    text.add("wrote");
     for file in files {
         let what = match file.file_name().and_then(|name| name.to_str()) {
             Some(outdir::CONFIG) => "the writer's configuration",
@@ -38,7 +35,7 @@ pub(super) fn text(report: &InitReport, files: &[PathBuf]) -> String {
             Some(outdir::RECOVERY_KEY) => "opens every backup: move it off this machine now, backup refuses until then",
             _ => "",
         };
-        let _ = writeln!(text, "  {}  ({what})", file.display());
+        text.add(format!("  {}  ({what})", file.display()));
     }
     text
 }

@@ -1,8 +1,8 @@
 //! `member`, for people.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::path::PathBuf;
 
-use super::plural;
+use super::{Lines, plural};
 use crate::{
     cli::outdir,
     format::certificate::Role,
@@ -11,36 +11,38 @@ use crate::{
 };
 
 /// `member add`, for people.
-pub(super) fn added(report: &MemberReport, files: &[PathBuf]) -> String {
-    let mut text = format!(
-        "{} {} belongs to vault {}; its certificate can't be deleted before {}\nwrote\n",
+pub(super) fn added(report: &MemberReport, files: &[PathBuf]) -> Lines {
+    let mut text = Lines::default();
+    text.add(format!(
+        "{} {} belongs to vault {}; its certificate can't be deleted before {}",
         report.role, report.name, report.vault_id, report.locked_until
-    );
+    ));
     if report.role == Role::Writer {
-        let _ = writeln!(text, "it may make snapshots of {}", names(&report.sources));
+        text.add(format!("it may make snapshots of {}", names(&report.sources)));
     }
+    text.add("wrote");
     for file in files {
         let what = match (file.file_name().and_then(|name| name.to_str()), report.role) {
             (Some(outdir::CONFIG), _) => "its configuration",
             (_, Role::Writer) => "its key: adds backups, reads none",
             _ => "its key: signs what it finds, opens no backup",
         };
-        let _ = writeln!(text, "  {}  ({what})", file.display());
+        text.add(format!("  {}  ({what})", file.display()));
     }
     text
 }
 
 /// `member revoke`, for people.
-pub(super) fn revoked(report: &RevokeReport) -> String {
+pub(super) fn revoked(report: &RevokeReport) -> Lines {
     let suspect = match report.role {
         Role::Writer => {
             let count = plural(usize::try_from(report.suspect).unwrap_or(usize::MAX), "snapshot");
-            format!("{count} that it wrote since is suspect now: listed as such, never taken as the latest.\n")
+            format!("{count} that it wrote since is suspect now: listed as such, never taken as the latest.")
         }
-        _ => "Evidence that it signed since is suspect.\n".to_owned(),
+        _ => "Evidence that it signed since is suspect.".to_owned(),
     };
-    format!(
-        "{} {} is revoked from {} on. {suspect}Its credentials for the bucket work until you take them away there\n",
-        report.role, report.name, report.revoked_from
-    )
+    Lines::of([
+        format!("{} {} is revoked from {} on. {suspect}", report.role, report.name, report.revoked_from),
+        "Its credentials for the bucket work until you take them away there".to_owned(),
+    ])
 }

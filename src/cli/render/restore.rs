@@ -1,29 +1,32 @@
 //! `restore`, for people.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::path::PathBuf;
 
-use super::plural;
-use crate::{model::size, ops::restore::RestoreReport};
+use super::{Lines, plural};
+use crate::{cli::shell, model::size, ops::restore::RestoreReport};
 
 /// For people.
-pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> String {
+pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
     let to = to.map_or_else(|| "standard output".to_owned(), |to| to.display().to_string());
-    let mut text = format!(
-        "restored {} of {} ({}, taken {} by {}) to {to}: {}, every byte checked\n",
+    let mut text = Lines::default();
+    text.add(format!(
+        "restored {} of {} ({}, taken {} by {}) to {to}: {}, every byte checked",
         plural(report.streams.len(), "stream"),
         report.source,
         report.id.short(),
         report.created_at,
         report.writer,
         size::human(report.bytes)
-    );
+    ));
     if let Some(reference) = &report.reference {
         let (name, object) = (&reference.name, &reference.object);
-        let _ = writeln!(text, "  {name} was {object}");
-        let _ = writeln!(text, "  to have it beside what is there now: git fetch {to} {name}:refs/heads/restored");
+        text.add(format!("  {name} was {object}"));
+        // What the ref is called came with the backup, and a person is to paste this into a shell.
+        let refspec = shell::quoted(&format!("{name}:refs/heads/restored"));
+        text.add(format!("  to have it beside what is there now: git fetch {} {refspec}", shell::quoted(&to)));
     }
     for warning in &report.warnings {
-        let _ = writeln!(text, "  warned of when it was made: {warning}");
+        text.add(format!("  warned of when it was made: {warning}"));
     }
     text
 }

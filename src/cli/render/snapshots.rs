@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::Lines;
 use crate::{model::size, ops::snapshots::SnapshotLine};
 
 /// The column of sizes.
@@ -18,9 +19,9 @@ fn doubt(line: &SnapshotLine) -> &'static str {
 }
 
 /// For people.
-pub(super) fn text(lines: &[SnapshotLine]) -> String {
+pub(super) fn text(lines: &[SnapshotLine]) -> Lines {
     if lines.is_empty() {
-        return "no snapshots\n".to_owned();
+        return Lines::of(["no snapshots"]);
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
@@ -42,5 +43,5 @@ pub(super) fn text(lines: &[SnapshotLine]) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table.lines().flat_map(|line| [line.trim_end().to_owned(), "\n".to_owned()]).collect()
+    Lines::of(table.lines().map(|line| line.trim_end().to_owned()))
 }

@@ -1,8 +1,6 @@
 //! `renew` and `prune`, for people.
 
-use std::fmt::Write as _;
-
-use super::plural;
+use super::{Lines, plural};
 use crate::{
     model::size,
     ops::{prune::PruneReport, renew::RenewReport},
@@ -13,9 +11,10 @@ fn count(n: u64, what: &str) -> String {
 }
 
 /// `renew`, for people.
-pub(super) fn renewed(report: &RenewReport) -> String {
+pub(super) fn renewed(report: &RenewReport) -> Lines {
     let verb = if report.dry_run { "would extend" } else { "extended" };
-    let mut text = format!(
+    let mut text = Lines::default();
+    let head = format!(
         "{} and the vault itself need {}; {verb} the locks of {} ({})",
         count(report.snapshots, "snapshot"),
         count(report.objects, "object"),
@@ -23,53 +22,49 @@ pub(super) fn renewed(report: &RenewReport) -> String {
         size::human(report.bytes)
     );
     match report.extended_until {
-        Some(until) => {
-            let _ = writeln!(text, " until {until} at most");
-        }
-        None => text.push('\n'),
+        Some(until) => text.add(format!("{head} until {until} at most")),
+        None => text.add(head),
     }
-    let _ = writeln!(
-        text,
+    text.add(format!(
         "  calls   {} and {}: about {:.4}; keeping these bytes longer: about {:.4}",
         count(report.updates, "update"),
         count(report.reads, "read"),
         report.cost_calls,
         report.cost_storage
-    );
+    ));
     if let Some(until) = report.weakest_lock {
-        let _ = writeln!(text, "  locks   the first that is needed ends {until}");
+        text.add(format!("  locks   the first that is needed ends {until}"));
     }
     if report.refused > 0 {
-        let _ = writeln!(text, "  refused {}", count(report.refused, "header"));
+        text.add(format!("  refused {}", count(report.refused, "header")));
     }
     text
 }
 
 /// `prune`, for people.
-pub(super) fn pruned(report: &PruneReport) -> String {
+pub(super) fn pruned(report: &PruneReport) -> Lines {
     let verb = if report.dry_run { "would delete" } else { "deleted" };
-    let mut text = String::new();
+    let mut text = Lines::default();
     for (kind, deleted) in &report.deleted {
-        let _ =
-            writeln!(text, "{verb} {} of {kind} ({})", count(deleted.versions, "version"), size::human(deleted.bytes));
+        let versions = count(deleted.versions, "version");
+        text.add(format!("{verb} {versions} of {kind} ({})", size::human(deleted.bytes)));
     }
     if report.deleted.is_empty() {
-        text.push_str("nothing to delete\n");
+        text.add("nothing to delete");
     }
-    let _ = writeln!(text, "{} and what they need stay", count(report.snapshots, "snapshot"));
+    text.add(format!("{} and what they need stay", count(report.snapshots, "snapshot")));
     if let Some(next) = report.next {
         let waiting = count(report.waiting.versions, "version");
-        let _ = writeln!(
-            text,
+        text.add(format!(
             "{waiting} ({}) of what nothing needs wait for their locks and the grace, the first until {next}",
             size::human(report.waiting.bytes)
-        );
+        ));
     }
     if report.refused > 0 {
-        let _ = writeln!(text, "the store refused to delete {}", count(report.refused, "version"));
+        text.add(format!("the store refused to delete {}", count(report.refused, "version")));
     }
     if report.dry_run && !report.deleted.is_empty() {
-        text.push_str("nothing was deleted: --yes deletes\n");
+        text.add("nothing was deleted: --yes deletes");
     }
     text
 }

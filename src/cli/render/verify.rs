@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{finding_lines, plural};
+use super::{Lines, finding_lines, plural};
 use crate::{
     model::{Finding, Severity, codes, size},
     ops::verify::VerifyReport,
@@ -13,51 +13,46 @@ use crate::{
 const SHOWN: usize = 20;
 
 /// For people.
-pub(super) fn text(report: &VerifyReport, findings: &[Finding]) -> String {
+pub(super) fn text(report: &VerifyReport, findings: &[Finding]) -> Lines {
     let depth = match report.depth {
         Depth::Locks => "signatures, presence and locks",
         Depth::Read => "signatures, presence, locks and every stored byte",
         Depth::Decrypt => "signatures, presence, locks, every stored byte and every stream",
     };
     let many = |n: u64, what| plural(usize::try_from(n).unwrap_or(usize::MAX), what);
-    let mut text: String =
-        finding_lines(findings, SHOWN).into_iter().flat_map(|line| [line, "\n".to_owned()]).collect();
-    text.push_str(&next(findings));
+    let mut text = Lines::of(finding_lines(findings, SHOWN).into_iter().chain(next(findings)));
     let (snapshots, objects) = (many(report.snapshots, "snapshot"), many(report.objects, "object"));
     let part = report.sample.map(|(a, b)| format!(", part {a} of {b}")).unwrap_or_default();
-    let _ = writeln!(text, "checked {snapshots} in {objects}: {depth}; {} read{part}", size::human(report.bytes_read));
+    text.add(format!("checked {snapshots} in {objects}: {depth}; {} read{part}", size::human(report.bytes_read)));
     let calls = report.calls;
-    let _ = write!(text, "asked the store {}", many(calls.get + calls.head + calls.list + calls.put, "time"));
+    let mut asked = format!("asked the store {}", many(calls.get + calls.head + calls.list + calls.put, "time"));
     if let Some(cost) = report.cost {
         let _ = write!(
-            text,
+            asked,
             ": about ${:.4} at AWS list prices, and ${:.2} if the bytes leave the region",
             cost.requests_usd, cost.transfer_usd
         );
     }
-    text.push('\n');
+    text.add(asked);
     if let (Some(until), Some(object)) = (report.weakest_lock, &report.weakest_object) {
-        let _ = writeln!(text, "the first lock that a snapshot needs ends {until} ({object})");
+        text.add(format!("the first lock that a snapshot needs ends {until} ({object})"));
     }
     for not in &report.not_checked {
-        let _ = writeln!(text, "not checked: {not}");
+        text.add(format!("not checked: {not}"));
     }
     if let Some(left) = &report.evidence {
-        let _ = writeln!(
-            text,
-            "the result is kept as {}, signed by {}, until {}",
-            left.key, left.member, left.locked_until
-        );
+        let (key, member, until) = (&left.key, &left.member, left.locked_until);
+        text.add(format!("the result is kept as {key}, signed by {member}, until {until}"));
     }
     text
 }
 
 /// What to do about each kind of finding, told once.
-fn next(findings: &[Finding]) -> String {
+fn next(findings: &[Finding]) -> Vec<String> {
     let mut codes: Vec<&str> =
         findings.iter().filter(|f| f.severity > Severity::Info).map(|finding| finding.code.as_str()).collect();
     codes.sort_unstable();
     codes.dedup();
     let known = codes.into_iter().filter_map(codes::of);
-    known.flat_map(|known| ["what to do about ", known.code, ": ", known.next, "\n"]).collect()
+    known.map(|known| format!("what to do about {}: {}", known.code, known.next)).collect()
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Page, Suite, charts, suites, when};
-use crate::model::{Finding, Severity, codes, size};
+use crate::model::{Finding, Severity, codes, size, visible};
 
 /// How many findings are listed.
 const LISTED: usize = 2000;
@@ -171,6 +171,7 @@ pub(super) fn marked(text: &str) -> String {
 
 /// Text that can't become markup: names of objects may come from anybody.
 pub(super) fn escape(plain: &str) -> String {
+    let plain = visible(plain);
     let mut out = String::with_capacity(plain.len());
     for c in plain.chars() {
         match c {
@@ -179,7 +180,6 @@ pub(super) fn escape(plain: &str) -> String {
             '&' => out.push_str("&amp;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            c if c.is_control() && c != '\n' => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Case, Page, Status};
+use crate::model::visible;
 
 /// The page.
 pub(super) fn page(page: &Page) -> String {
@@ -38,7 +39,9 @@ fn one(suite: &str, case: &Case, out: &mut String) {
         Status::Error => "error",
     };
     let detail = case.detail.clone().unwrap_or_default();
-    let told = match (&case.expected, &case.actual) {
+    // The breaks between lines are ours, and none comes out of data.
+    let one_line = |value: &Option<String>| value.as_deref().map(visible);
+    let told = match (&one_line(&case.expected), &one_line(&case.actual)) {
         (Some(expected), Some(actual)) if case.status == Status::Fail => {
             format!("expected {expected}, found {actual}\n{detail}")
         }
@@ -53,12 +56,13 @@ fn one(suite: &str, case: &Case, out: &mut String) {
         out,
         ">\n      <{element} message=\"{}\">{}</{element}>\n    </testcase>",
         escape(first),
-        escape(told.trim_end())
+        told.trim_end().lines().map(escape).collect::<Vec<_>>().join("\n")
     );
 }
 
 /// Text that can't become markup. Characters that XML 1.0 has no way to write are replaced.
 fn escape(plain: &str) -> String {
+    let plain = visible(plain);
     let mut out = String::with_capacity(plain.len());
     for c in plain.chars() {
         match c {
@@ -66,8 +70,7 @@ fn escape(plain: &str) -> String {
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
             '"' => out.push_str("&quot;"),
-            '\n' => out.push('\n'),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Case, Page, Status, Suite, lasting, when};
-use crate::model::{Finding, Severity, codes};
+use crate::model::{Finding, Severity, codes, visible};
 
 /// How many findings, checks and drills are listed.
 const LISTED: usize = 200;
@@ -144,6 +144,7 @@ fn more(all: usize, out: &mut String) {
 
 /// Text that can't become markup: names of objects may come from anybody.
 fn text(plain: &str) -> String {
+    let plain = visible(plain);
     let mut out = String::with_capacity(plain.len());
     for c in plain.chars() {
         match c {
@@ -151,7 +152,6 @@ fn text(plain: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
-            c if c.is_control() => out.push(' '),
             c => out.push(c),
         }
     }
@@ -160,5 +160,5 @@ fn text(plain: &str) -> String {
 
 /// What stands between backticks in a table.
 fn code(plain: &str) -> String {
-    plain.chars().map(|c| if c.is_control() || matches!(c, '`' | '|' | '<') { '\u{fffd}' } else { c }).collect()
+    visible(plain).chars().map(|c| if matches!(c, '`' | '|' | '<') { '\u{fffd}' } else { c }).collect()
 }

@@ -18,7 +18,7 @@ pub use of_drills::of_drills;
 use super::{evidence::Signed, verify::VerifyReport};
 use crate::{
     format::evidence::EvidenceKind,
-    model::{Finding, Severity, Span, Time, VaultId, size},
+    model::{Finding, Severity, Span, Time, VaultId, size, visible},
     vault::audit::{Depth, Freshness, Seen},
 };
 
@@ -317,7 +317,7 @@ pub fn drills(evidence: &[Signed]) -> Vec<DrillLine> {
 /// A finding in one line of text.
 fn line(finding: &Finding) -> String {
     let object = finding.object.as_ref().map(|object| format!("{object}: ")).unwrap_or_default();
-    format!("{}: {object}{} [{}]", finding.severity.as_str(), finding.message, finding.code)
+    visible(&format!("{}: {object}{} [{}]", finding.severity.as_str(), finding.message, finding.code))
 }
 
 fn plural(n: u64, what: &str) -> String {

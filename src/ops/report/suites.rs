@@ -76,7 +76,8 @@ fn table(cases: &[&Case], out: &mut String) {
         };
         let told = |value: &Option<String>| escape(value.as_deref().unwrap_or("–"));
         let detail = case.detail.as_ref().filter(|detail| *detail != word);
-        let detail = detail.map(|d| format!("<br><small>{}</small>", escape(d))).unwrap_or_default();
+        let lines = |detail: &String| detail.lines().map(escape).collect::<Vec<_>>().join("<br>");
+        let detail = detail.map(|d| format!("<br><small>{}</small>", lines(d))).unwrap_or_default();
         let _ = write!(
             out,
             "<tr><td>{}{detail}</td><td><b class=\"{class}\">{word}</b></td><td>{}</td><td>{}</td></tr>",
