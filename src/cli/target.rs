@@ -1,5 +1,6 @@
 //! Where a restore writes: a directory, a git repository in it, or standard output.
 
+mod exposed;
 mod folder;
 mod noted;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use crate::{
     },
     source::{git::GitRestorer, pipe},
 };
+pub use exposed::exposed;
 use folder::Folder;
 use noted::{Failure, Noted};
 

@@ -197,6 +197,8 @@ pub const CODES: &[Code] = &[
         "Restore those before its revocation; `verify --snapshot ID` tells of one; --acknowledge once that is known"),
     code("suspect.unread", Severity::Warning, "More headers were stored since a writer was revoked than are read; the others are counted",
         "Nothing: they are suspect, and none is ever taken as the latest"),
+    code("target.exposed", Severity::Warning, "Others than its owner can write where a restore goes, and could swap what comes back",
+        "Restore into a directory of your own, and move what is needed afterwards"),
     code("vault.copied", Severity::Warning, "All was stored long after it was made: this is a copy, and its times are claims",
         "Nothing, if you made the copy"),
     code("vault.descriptor", Severity::Error, "`vault.json` is missing or replaced; the vault was opened by a copy in a header",

@@ -1,6 +1,7 @@
 //! A running child process that can't be forgotten: it is stopped with all it started, and reaped, when it is dropped.
 
 use std::{
+    ffi::{OsStr, OsString},
     io::Read,
     os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
@@ -53,6 +54,7 @@ impl Alive {
 impl Running {
     /// Starts `command`, which `program` names in errors; `known` are secrets that no message may show.
     pub(crate) fn start(command: &mut Command, program: &str, known: Known) -> Result<Self> {
+        without_ours(command);
         command.process_group(0).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|e| cannot_start(program, e))?;
         let stderr = Arc::new(Mutex::new(Vec::new()));
@@ -156,6 +158,22 @@ impl Running {
         let shown: String = whole.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
         self.known.redact(shown.trim())
     }
+}
+
+/// Keeps what opens and reaches the vault from a child: identities, and the credentials of the bucket. What the child was
+/// given on purpose stays.
+pub(crate) fn without_ours(command: &mut Command) {
+    let given: Vec<OsString> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+    for (name, _) in std::env::vars_os() {
+        if is_ours(&name) && !given.contains(&name) {
+            command.env_remove(name);
+        }
+    }
+}
+
+fn is_ours(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b"STRONGROOM_") || name.starts_with(b"AWS_")
 }
 
 impl Drop for Running {

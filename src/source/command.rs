@@ -81,9 +81,6 @@ impl Source for CommandSource {
             known.add_argument(argument);
         }
         for (key, value) in std::env::vars_os() {
-            if key.to_string_lossy().starts_with("STRONGROOM_") {
-                command.env_remove(&key);
-            }
             known.add_variable(&key, &value);
         }
         for (key, value) in &self.options.env {

@@ -217,3 +217,17 @@ fn quiet_runs_of_cron_say_nothing() {
     let run = sandbox.reader(&["snapshots", "-q", "--source", "x"]).ok();
     assert!(run.out().contains("stdin"), "data that was asked for is shown");
 }
+
+#[test]
+fn a_child_gets_no_identity_and_no_credentials_of_the_bucket() {
+    let sandbox = Sandbox::with_vault();
+    let mut command = sandbox.command();
+    command.arg("--config").arg(sandbox.config()).args(["backup", "--name", "env", "--", "env"]);
+    for name in ["STRONGROOM_IDENTITY", "STRONGROOM_OTHER", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "KEPT"] {
+        command.env(name, "/no/such/value");
+    }
+    sandbox.finish(&mut command).ok();
+    let seen = sandbox.reader(&["restore", "latest", "--source", "env", "--to", "-"]).ok().out();
+    assert!(seen.contains("KEPT=") && seen.contains("PATH="), "{seen}");
+    assert!(!seen.contains("STRONGROOM_") && !seen.contains("AWS_"), "{seen}");
+}

@@ -101,6 +101,10 @@ fn a_repository_comes_back_bare() {
     assert_eq!(refs(restored.to_str().unwrap()), refs(repo.to_str().unwrap()));
     let fsck = std::process::Command::new("git").arg("-C").arg(&restored).args(["fsck", "--full", "--strict"]).output();
     assert!(fsck.unwrap().status.success());
+    for own in ["", "code.git", "code.git/HEAD", "code.git/config", "code.git/objects/pack"] {
+        let mode = fs::metadata(out.join(own)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{own} has mode {mode:o}");
+    }
     let again = sandbox.reader(&args).code(2).says("already there");
     assert!(again.stdout.is_empty());
 }
@@ -235,4 +239,18 @@ fn a_full_disk_and_a_reader_that_leaves_are_told_as_such() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(bytes == noise(3_000_000, 6));
     assert_eq!(rustix::pipe::fcntl_getpipe_size(&reader).unwrap(), 1 << 20);
+}
+
+#[test]
+fn a_target_that_others_can_write_to_is_told() {
+    let sandbox = Sandbox::with_vault();
+    sandbox.backup("orders", b"rows");
+    let shared = sandbox.path("shared");
+    fs::create_dir(&shared).unwrap();
+    let to = shared.join("back");
+    let args = ["restore", "latest", "--source", "orders", "--to", to.to_str().unwrap()];
+    assert!(!sandbox.reader(&args).ok().stderr.contains("target.exposed"));
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::remove_dir_all(&to).unwrap();
+    sandbox.reader(&args).ok().says("everybody may write there");
 }

@@ -9,7 +9,7 @@ use crate::{
         error::CliError,
         render::Output,
         settings::{Settings, real_env},
-        target::{Directory, Pipe},
+        target::{Directory, Pipe, exposed},
     },
     model::{Progress, SourceKind},
     ops::{
@@ -29,6 +29,11 @@ pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, Cl
     }
     let settings = Settings::new(&context.global, &real_env)?;
     let identities = identities(&args.identity)?;
+    // What comes back is for who restores it alone, whatever makes it: git too.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    if !to_stdout {
+        context.found(exposed(&args.to));
+    }
     let vault = open(&settings, Some(&identities)).await?;
     context.found(vault.findings.clone());
     let mut target: Box<dyn Target> =

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::super::{Result, SourceError};
+use super::super::{Result, SourceError, child::without_ours};
 
 /// Where packages put the programs of one major version; `*` stands for the version.
 const PLACES: [&str; 6] = [
@@ -150,7 +150,9 @@ fn ask(path: &Path) -> Option<Tool> {
     if !path.is_file() {
         return None;
     }
-    let output = Command::new(path).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let mut command = Command::new(path);
+    without_ours(&mut command);
+    let output = command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let version = Version::read(text.split_once("(PostgreSQL) ")?.1)?;
     Some(Tool { path: path.to_owned(), version })
