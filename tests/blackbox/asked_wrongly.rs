@@ -116,11 +116,11 @@ fn keys_that_others_can_read() {
     let objects = lab.objects();
     for mode in [0o640, 0o604, 0o660, 0o777] {
         chmod(&lab.path("etc/writer.key"), mode);
-        let hint = format!("chmod 600 '{}'", lab.text("etc/writer.key"));
+        let hint = format!("chmod 600 {}", lab.text("etc/writer.key"));
         lab.feed(&mut lab.writer(["backup", "--name", "x", "--stdin"]), b"more").fails(2, &[&hint]);
         lab.run(&mut lab.writer(["catalog", "rebuild"])).fails(2, &[&hint]);
         chmod(&lab.identity(), mode);
-        let hint = format!("chmod 600 '{}'", lab.text("safe/recovery.key"));
+        let hint = format!("chmod 600 {}", lab.text("safe/recovery.key"));
         let restore = ["restore", "latest", "--source", "x", "--to", "-"];
         lab.run(&mut lab.reader(restore)).fails(2, &[&hint]);
         lab.run(&mut lab.reader(["verify", "--depth", "decrypt"])).fails(2, &[&hint]);
@@ -184,7 +184,7 @@ fn an_identity_beside_the_writer() {
     ] {
         let path = lab.path("etc").join(name);
         fs::write(&path, text).unwrap();
-        let moves = format!("mv '{}'", path.display());
+        let moves = format!("mv {}", path.display());
         lab.feed(&mut lab.writer(["backup", "--name", "x", "--stdin"]), b"bytes").fails(2, &[&moves]);
         assert!(lab.ids().is_empty());
         fs::remove_file(path).unwrap();

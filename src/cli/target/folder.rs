@@ -138,6 +138,8 @@ impl Folder {
             let (dir, name) = self.place(entry)?;
             let mode = Mode::from_raw_mode(meta.mode.unwrap_or(0o700) & 0o777);
             rustix::fs::mkdirat(&dir, name, mode).map_err(|e| self.taken("can't make a directory", entry, e))?;
+            // What is made here is private otherwise; where modes mean nothing, none is lost.
+            let _ = rustix::fs::chmodat(&dir, name, mode, AtFlags::empty());
             set_time(&dir, name, meta.mtime_ns);
             return Ok(());
         }

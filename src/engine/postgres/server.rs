@@ -21,7 +21,8 @@ use crate::source::{
 /// How long a server may take until it accepts connections; one that was copied may have much log to replay.
 const PATIENCE: Duration = Duration::from_mins(30);
 
-/// Nothing here must survive anything, and nothing must be reachable from outside. The file stands for all others that a
+/// Nothing here must survive anything, nothing must be reachable from outside, and nothing starts by itself: a copied
+/// cluster that subscribes would take rows from its publisher that then never reach the one that was copied. The file stands for all others that a
 /// copied cluster may bring along.
 const SETTINGS: &str = "listen_addresses = ''
 unix_socket_permissions = 0700
@@ -34,6 +35,7 @@ max_wal_senders = 0
 max_wal_size = 4GB
 autovacuum = off
 archive_mode = off
+max_logical_replication_workers = 0
 shared_buffers = 128MB
 maintenance_work_mem = 256MB
 max_connections = 50
