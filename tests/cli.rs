@@ -15,6 +15,8 @@ mod init;
 mod interrupt;
 #[path = "cli/member.rs"]
 mod member;
+#[path = "cli/own.rs"]
+mod own;
 #[path = "cli/restore.rs"]
 mod restore;
 #[path = "support/sandbox.rs"]

@@ -14,6 +14,7 @@ mod lock;
 mod memory;
 mod objects;
 mod open;
+mod own;
 mod packs;
 mod schema;
 mod state;
@@ -112,7 +113,8 @@ fn clear_all(conn: &mut Connection, partial: bool) -> std::result::Result<(), Fa
     let tx = conn.transaction()?;
     tx.execute_batch(
         "DELETE FROM chunks; DELETE FROM pending; DELETE FROM packs; DELETE FROM forgotten; DELETE FROM objects; \
-         DELETE FROM runs; DELETE FROM memories; DELETE FROM kept; DELETE FROM features;",
+         DELETE FROM runs; DELETE FROM memories; DELETE FROM kept; DELETE FROM features; \
+         DELETE FROM meta WHERE key = 'own';",
     )?;
     schema::set_partial(&tx, partial)?;
     tx.commit()?;

@@ -87,7 +87,7 @@ impl Catalog {
     }
 }
 
-fn remember(conn: &Connection, object: &ObjectRow) -> std::result::Result<(), Fault> {
+pub(super) fn remember(conn: &Connection, object: &ObjectRow) -> std::result::Result<(), Fault> {
     let (mode, until) = lock_columns(object.lock);
     conn.prepare_cached(
         "INSERT OR REPLACE INTO objects(key, bytes, version, lock_mode, lock_until) VALUES(?1, ?2, ?3, ?4, ?5)",

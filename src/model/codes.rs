@@ -91,7 +91,7 @@ pub const CODES: &[Code] = &[
         "Nothing. Commits that were dropped from it meanwhile are in earlier snapshots only"),
     code("header.backdated", Severity::Warning, "A header claims to be older than the store knows it; the store's time counts",
         "Check the writer's clock; if it is right, treat the writer as taken over"),
-    code("header.damaged", Severity::Error, "A header changed while it was being read",
+    code("header.damaged", Severity::Error, "A header is not what was put: it changed while it was read, or in a directory, whose record of its lock remains",
         "Run it again; if it stays, treat it as `header.missing`"),
     code("header.early", Severity::Warning, "A header claims to be older than its writer's certificate",
         "Treat its writer as taken over"),
@@ -213,10 +213,16 @@ pub const CODES: &[Code] = &[
         "Nothing, if you made the copy"),
     code("versions.unlisted", Severity::Warning, "Versions can't be listed, so overwrites and markers were not looked for",
         "Give these credentials the right to list versions"),
+    code("writer.adopted", Severity::Info, "The catalog is new, and headers are in the vault that it takes for the writer's own",
+        "Nothing, if the state directory is new or was lost"),
     code("writer.outside", Severity::Warning, "A writer signed snapshots of a source that its certificate does not name; they are suspect",
         "Treat the writer as taken over, unless an owner knows of it. Then --acknowledge"),
     code("writer.revoked", Severity::Warning, "A writer was revoked, and its later snapshots are suspect",
         "Restore those before; --acknowledge once that is known"),
+    code("writer.stranger", Severity::Weak, "Headers lie under the writer's name that it did not make: its key or its credentials are elsewhere, or its host was set back",
+        "Revoke the writer and make another, unless you know the cause. Then backup --acknowledge"),
+    code("writer.vanished", Severity::Weak, "Snapshots or packs that the writer made are gone before their time",
+        "Find out who could delete them, and run verify. Then backup --acknowledge"),
 ];
 
 /// What a code means.

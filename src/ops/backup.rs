@@ -23,7 +23,7 @@ use crate::{
     vault::{
         Vault, VaultErrorKind,
         members::Members,
-        standing,
+        own, past, standing,
         writer::{self, Committed, Request, Workplace},
     },
 };
@@ -65,6 +65,10 @@ pub struct BackupRequest {
     pub delta_cache: Option<u64>,
     /// Who else says which vault is meant, besides the writer's key.
     pub pins: Vec<Pin>,
+    /// Whether somebody says that the clock of a vault's directory is right, whatever its past tells.
+    pub clock_is_right: bool,
+    /// Whether what is told of the writer's own headers is known from now on.
+    pub acknowledge: bool,
     /// How long ago the command began, by a clock that only goes forward.
     pub elapsed: Box<dyn Fn() -> Duration + Send>,
 }
@@ -149,6 +153,10 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
     findings.extend(opened.findings);
     let _lock = RunLock::acquire(&request.state, vault, &writer.name)?;
     let mut catalog = open_catalog(place, runtime, &request.state, vault, &mut findings)?;
+    if !request.clock_is_right {
+        past::refuse(place, runtime, &mut catalog)?;
+    }
+    findings.extend(own::compare(place, runtime, &mut catalog, request.acknowledge)?);
     let bases =
         request.delta_cache.and_then(|limit| open_cache(&request.state, vault, &writer.name, limit, &mut findings));
     let mut report = BackupReport { snapshots: Vec::new(), failed: Vec::new(), findings, interrupted: false };
@@ -164,7 +172,8 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
             return Ok(report);
         }
         match made {
-            Ok(made) => {
+            Ok(mut made) => {
+                report.findings.extend(made.lost.take());
                 if forgotten && !made.header.prev.is_empty() {
                     let what = "the catalog knows no earlier run of this repository, so all of it was read, and a new set \
                                 of segments begins";

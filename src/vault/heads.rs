@@ -57,11 +57,16 @@ impl Heads {
         let mut heads = Self { next_seq: 1, ..Self::default() };
         let mut followed = HashSet::new();
         let mut others = usize::MAX;
-        if let Some((seq, id)) = last
-            && let Some(own) = read(store, writer, seq, id, &mut refused).await?
-        {
-            heads.take(own, &mut followed, usize::MAX);
-            others = MAX_OTHERS;
+        let mut gone = None;
+        if let Some((seq, id)) = last {
+            match read(store, writer, seq, id, &mut refused).await? {
+                Some(own) => {
+                    heads.take(own, &mut followed, usize::MAX);
+                    others = MAX_OTHERS;
+                }
+                None if refused.is_none() => gone = Some((seq, id)),
+                None => {}
+            }
         }
         let most = if others == MAX_OTHERS { 2 * MAX_INDEXES } else { usize::MAX };
         let rest = names.into_iter().filter(|name| Some(*name) != last).take(others);
@@ -87,6 +92,11 @@ impl Heads {
         }
         // Some follow others: those that share the last number, and what came after the writer's own.
         heads.ids.retain(|id| !followed.contains(id));
+        // The newest is never pruned. Named all the same, it is missed by whoever verifies.
+        if let Some((seq, id)) = gone {
+            heads.next_seq = heads.next_seq.max(seq.saturating_add(1));
+            heads.ids.insert(0, id);
+        }
         heads.ids.truncate(MAX_PREV);
         Ok(heads)
     }

@@ -9,6 +9,8 @@ pub mod input;
 pub mod keys;
 pub mod members;
 mod open;
+pub mod own;
+pub mod past;
 pub mod reader;
 pub mod rebuild;
 pub mod snapshots;

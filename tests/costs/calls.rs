@@ -70,6 +70,8 @@ async fn run(made: &Made, state: &Path, data: Vec<u8>) -> Run {
         state: state.to_owned(),
         delta_cache: Some(made.delta_cache),
         pins: Vec::new(),
+        clock_is_right: false,
+        acknowledge: false,
         elapsed: Box::new(|| Duration::ZERO),
     };
     let runtime = tokio::runtime::Handle::current();
@@ -118,8 +120,8 @@ fn must_be_few(what: &str, run: &Run) {
     // The time; the lock of each object when it was put, and of all that the snapshot needs before the header.
     let locks = new + pages + indexes + 1 + (old + new + pages + indexes);
     assert!(calls.head <= 3 + locks, "{what}: {calls:?}");
-    // The packs, the headers, and where somebody looks for what is older, by pages of a thousand.
-    assert!(calls.list <= 6, "{what}: {calls:?}");
+    // The packs, the headers, the headers that the catalog knows, and where somebody looks for what is older, by pages of a thousand.
+    assert!(calls.list <= 7, "{what}: {calls:?}");
     // The descriptor and the writer's certificate, the last header or two, and indexes that are merged.
     assert!(calls.get <= 4 + indexes, "{what}: {calls:?}");
     assert!(calls.bytes < MIB as u64, "{what}: no pack is read: {calls:?}");
@@ -183,7 +185,7 @@ async fn whoever_looks_after_a_vault_asks_for_each_object_once() {
     let (calls, renewed) =
         counted(&made, async |vault| renew::renew(&vault, false, &Silent, &Cancel::default()).await.unwrap()).await;
     println!("renew: {calls:?} for {} objects", renewed.objects);
-    assert_eq!((calls.head, calls.put), (renewed.objects + 1, renewed.updates));
+    assert_eq!((calls.head, calls.put), (renewed.objects + 2, renewed.updates));
     assert!(calls.get <= renewed.objects && calls.list <= 4 && calls.bytes < MIB as u64, "{calls:?}");
     let (calls, pruned) = counted(&made, async |vault| {
         let request = prune::PruneRequest { grace: Span::days(1) };
@@ -191,7 +193,7 @@ async fn whoever_looks_after_a_vault_asks_for_each_object_once() {
     })
     .await;
     println!("prune: {calls:?} for {} snapshots", pruned.snapshots);
-    assert!(calls.head <= 1 && calls.list <= 4, "no lock is read of what is needed: {calls:?}");
+    assert!(calls.head <= 2 && calls.list <= 4, "no lock is read of what is needed: {calls:?}");
     // The vault's own, and of each snapshot its header and its pages.
     assert!(calls.get <= 4 + 2 * pruned.snapshots && calls.bytes < MIB as u64, "{calls:?}");
 }

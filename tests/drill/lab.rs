@@ -129,6 +129,8 @@ pub fn back_up(sandbox: &Sandbox, name: &str, source: Made) {
         delta_cache: None,
         state: sandbox.path("etc/state"),
         pins: Vec::new(),
+        clock_is_right: false,
+        acknowledge: false,
         elapsed: Box::new(|| Duration::ZERO),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

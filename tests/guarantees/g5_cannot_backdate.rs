@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use strongroom::{
     format::{header::Header, layout},
-    model::{Cancel, Clock, Silent, SnapshotId, Span, Time},
-    ops::snapshots::{Wanted, choose},
+    model::{Cancel, Clock, Silent, SnapshotId, SourceKind, Span, Time},
+    ops::{
+        backup::{BackupRequest, Job, backup},
+        snapshots::{Wanted, choose},
+    },
+    source::{Reading, Source},
     store::{ObjectStore, Payload, local::LocalStore, memory::MemoryStore},
     vault::{
         Vault,
         audit::{Depth, VerifyRequest, verify},
         snapshots,
         upkeep::renew::renew,
+        writer::Workplace,
     },
 };
 
@@ -221,4 +226,79 @@ async fn g5_a_snapshot_of_a_time_that_is_not_yet_is_neither_latest_nor_fresh() {
         clock.pass(Span::days(3650));
         assert_eq!(latest().await, (future, Vec::new()));
     }
+}
+
+const YEAR: i64 = 365 * 86_400;
+
+/// A source in memory.
+struct Given;
+
+impl Source for Given {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Stdin
+    }
+
+    fn open(&mut self) -> strongroom::source::Result<Box<dyn Reading>> {
+        Ok(Box::new(streams([("a", vec![1; 9])])))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g5_the_clock_of_a_directory_is_held_against_its_past() {
+    let clock = HandClock::new();
+    let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let local = |clock| LocalStore::create(folder.path().join("vault"), clock).unwrap();
+    let made = make(Arc::new(local(clock.clone())), clock.clone(), policy()).await;
+    let run = |seconds: i64, clock_is_right: bool, state: &std::path::Path| {
+        let off: Arc<dyn Clock> = Arc::new(Off(clock.clone(), seconds));
+        let place = Workplace {
+            store: Arc::new(local(Arc::clone(&off))),
+            writer: Arc::clone(&made.writer),
+            clock: off,
+            progress: Arc::new(Silent),
+            cancel: Cancel::default(),
+        };
+        let request = BackupRequest {
+            jobs: vec![Job { name: "orders".parse().unwrap(), source: Box::new(Given), allow_empty: false }],
+            keep: None,
+            tiers: made.tiers,
+            full_every: None,
+            state: state.to_owned(),
+            delta_cache: None,
+            pins: Vec::new(),
+            clock_is_right,
+            acknowledge: false,
+            elapsed: Box::new(|| std::time::Duration::ZERO),
+        };
+        let runtime = tokio::runtime::Handle::current();
+        async { tokio::task::spawn_blocking(move || backup(&place, &runtime, request)).await.unwrap() }
+    };
+    let refused = async |seconds, state: &std::path::Path| {
+        let error = run(seconds, false, state).await.unwrap_err();
+        assert!(error.to_string().contains("--clock-is-right"), "{seconds}: {error}");
+    };
+    // Before there is any snapshot the vault's own making is its past; later, its last snapshot is.
+    for seconds in [-6 * YEAR, -301, 10 * YEAR] {
+        refused(seconds, state.path()).await;
+    }
+    run(-299, false, state.path()).await.unwrap();
+    clock.pass(Span::days(80));
+    run(0, false, state.path()).await.unwrap();
+    let other = tempfile::tempdir().unwrap();
+    for seconds in [-86_400, 10 * YEAR] {
+        refused(seconds, state.path()).await;
+        refused(seconds, other.path()).await;
+    }
+    assert_eq!(made.restore_all().await.unwrap().len(), 2, "nothing was written");
+    // Somebody insists, and was wrong: afterwards somebody has to say so once, and not again.
+    run(10 * YEAR, true, state.path()).await.unwrap();
+    clock.pass(Span::days(1));
+    refused(0, state.path()).await;
+    run(0, true, state.path()).await.unwrap();
+    clock.pass(Span::days(1));
+    let last = run(0, false, state.path()).await.unwrap().snapshots.remove(0);
+    let vault = Vault::open(made.store.clone(), Some(made.id)).await.unwrap();
+    let wanted = Wanted::Latest { source: "orders".parse().unwrap(), writer: None, at: None };
+    let listing = snapshots::list(&vault).await.unwrap();
+    assert_eq!(choose(listing.snapshots, &wanted).unwrap().snapshot.id, last.id);
 }

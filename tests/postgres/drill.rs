@@ -214,6 +214,9 @@ fn a_copied_cluster_is_verified_and_started_and_a_damaged_one_fails() {
     }
     let kinds = engine.query(Some("shop"), "select count(*) > 403 from shop.kinds").unwrap();
     assert_eq!(kinds, "t");
+    // What would take rows from the publisher of a cluster that subscribes.
+    let appliers = "select count(*) from pg_stat_activity where backend_type like 'logical replication%'";
+    assert_eq!(engine.query(Some("shop"), appliers).unwrap(), "0");
     drop(engine);
     fs::remove_dir_all(backup.scratch.path().join("engine")).unwrap();
 

@@ -20,6 +20,7 @@ use crate::model::Name;
 
 A command is better than a pipe: its exit status decides whether there is a snapshot, and nobody sees how the program \
 before a pipe ended.")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct BackupArgs {
     /// Configured sources [default: all of them]
     #[arg(value_name = "SOURCE", conflicts_with_all = ["name", "input"])]
@@ -64,6 +65,13 @@ pub struct BackupArgs {
     /// Accept a source that gives nothing
     #[arg(long)]
     pub allow_empty: bool,
+    /// Go on though the clock contradicts what is in the vault, which is in a directory and has no clock of its own
+    #[arg(long)]
+    pub clock_is_right: bool,
+    /// Take it for known that snapshots of this writer vanished, or that it did not make some. Otherwise every run ends
+    /// with 5
+    #[arg(long)]
+    pub acknowledge: bool,
     /// Go on though an identity that opens the backups lies beside the configuration: for demos only
     #[arg(long)]
     pub allow_identity_here: bool,

@@ -7,15 +7,17 @@ use crate::{
     cli::{
         args::BackupArgs,
         error::CliError,
-        failure::Failure,
+        failure::{Exit, Failure},
         render::Output,
         settings::{Settings, real_env},
         sources, wiring,
     },
+    model::{Finding, Severity},
     ops::{
         self,
         backup::{BackupRequest, SOURCE_FAILED},
     },
+    source::redact::redact,
 };
 
 /// Runs it.
@@ -24,6 +26,7 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
     let (config, writer_config) = settings.writer()?;
     context.found(wiring::no_identity_beside(config.dir(), args.allow_identity_here)?);
     let writer = wiring::writer(writer_config)?;
+    let (clock_is_right, acknowledge) = (args.clock_is_right, args.acknowledge);
     let request = BackupRequest {
         jobs: sources::jobs(args, &config.sources, &writer_config.state)?,
         keep: config.lock.keep,
@@ -32,12 +35,15 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
         state: writer_config.state.clone(),
         delta_cache: writer_config.delta_cache,
         pins: settings.pins.clone(),
+        clock_is_right,
+        acknowledge,
         elapsed: stopwatch(),
     };
     let place = workplace(context, &settings, writer).await?;
     let mut report = blocking(move |runtime| ops::backup::backup(&place, runtime, request)).await?;
     let findings = std::mem::take(&mut report.findings);
-    let (failed, others) = findings.into_iter().partition(|finding| finding.code == SOURCE_FAILED);
+    let (failed, others): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.code == SOURCE_FAILED);
+    let tampered = not_as_left(&others);
     context.found(others);
     // Where there is one source only, the error says it.
     if report.failed.len() + report.snapshots.len() > 1 {
@@ -45,8 +51,17 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
     } else {
         context.keep(failed);
     }
-    let failure = Failure::of_backup(&report);
+    let failure = Failure::of_backup(&report).or(tampered);
     Ok((Output::Backup(report), failure))
+}
+
+/// What it means that the vault is not as its writer left it.
+fn not_as_left(findings: &[Finding]) -> Option<Failure> {
+    let first = findings.iter().find(|finding| finding.severity == Severity::Weak)?;
+    let message = redact(&format!("the vault is not as this writer left it: {}", first.message));
+    let hint = "there is a new snapshot all the same. Look who has this writer's key or its credentials, and run \
+                verify; `writer revoke` makes suspect what another signed. If you know the cause: backup --acknowledge";
+    Some(Failure { exit: Exit::Weak, kind: "tampered", message, hint: Some(hint.to_owned()) })
 }
 
 fn stopwatch() -> Box<dyn Fn() -> Duration + Send> {

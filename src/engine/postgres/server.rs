@@ -35,7 +35,6 @@ max_wal_senders = 0
 max_wal_size = 4GB
 autovacuum = off
 archive_mode = off
-max_logical_replication_workers = 0
 shared_buffers = 128MB
 maintenance_work_mem = 256MB
 max_connections = 50
@@ -46,6 +45,8 @@ logging_collector = off
 log_destination = stderr
 lc_messages = 'C'
 ";
+/// What servers before 10 don't know.
+const NO_SUBSCRIPTIONS: &str = "max_logical_replication_workers = 0\n";
 /// Files in a copied cluster that would tell the server to follow another or to run something.
 const UNWANTED: [&str; 5] =
     ["postgresql.auto.conf", "recovery.signal", "standby.signal", "recovery.conf", "postmaster.pid"];
@@ -93,7 +94,9 @@ impl Server {
             jail.lend(&path)?;
             Ok(path)
         };
-        let config = write("postgresql.conf", SETTINGS)?;
+        let version = fs::read_to_string(data.join("PG_VERSION")).unwrap_or_default();
+        let quiet = if version.starts_with("9.") { "" } else { NO_SUBSCRIPTIONS };
+        let config = write("postgresql.conf", &format!("{SETTINGS}{quiet}"))?;
         let rules = write("pg_hba.conf", "local all all trust\n")?;
         let idents = write("pg_ident.conf", "")?;
         let mut command = jail.apart(&bin.join("postgres"));

@@ -1,11 +1,13 @@
 //! What is needed, held against what the store lists.
 
+use std::collections::BTreeSet;
+
 use super::inventory::{Candidate, Inventory, Kind, Needed};
 use crate::{
     format::layout::{self, ObjectName},
     model::{Finding, Findings, Lock, Severity, Time},
     store::{Entry, StoreErrorKind, Version, VersionEntry},
-    vault::{Result, Vault, fetch},
+    vault::{Result, Vault, fetch, snapshots::Unread},
 };
 
 /// How many foreign objects are named one by one.
@@ -185,6 +187,30 @@ pub(super) async fn lost(vault: &Vault, now: Time, findings: &mut Findings) -> R
             }
         };
         findings.push(finding.on(key));
+    }
+    Ok(())
+}
+
+/// Headers that are not what was put. In a directory the record of a lock says that one was: what is in its place is no
+/// junk, but damage. A bucket has no such record, and anybody who may write puts junk under such a name.
+pub(super) async fn damaged(vault: &Vault, unread: &[Unread], now: Time, findings: &mut Findings) -> Result<()> {
+    if vault.store.traits().trusted_time {
+        return Ok(());
+    }
+    let other = |finding: &&Finding| matches!(finding.code.as_str(), "header.newer" | "header.unread");
+    let others: BTreeSet<String> = findings.iter().filter(other).filter_map(|finding| finding.object.clone()).collect();
+    for one in unread.iter().filter(|one| !others.contains(one.key.as_str())) {
+        let locked = match vault.store.lock_of(&one.key, None).await {
+            Ok(lock) => lock.is_some_and(|lock| lock.until > now),
+            Err(error) if error.kind == StoreErrorKind::Corrupt => true,
+            Err(error) if error.is_not_found() => false,
+            Err(error) => return Err(error.into()),
+        };
+        if locked {
+            let what = "the record of its lock proves that a header was put here, and what is here is not what was put: \
+                        its snapshot can't be restored";
+            findings.push(Finding::new(Severity::Error, "header.damaged", what).on(&one.key));
+        }
     }
     Ok(())
 }

@@ -192,6 +192,7 @@ pub async fn verify(
     let listed = inventory.compare(vault, whole, &mut findings).await?;
     if whole {
         listing::lost(vault, now, &mut findings).await?;
+        listing::damaged(vault, &listing.unread, now, &mut findings).await?;
         findings.extend(hollow(&inventory, &suspects));
     }
     progress.phase("reading locks", None);

@@ -45,16 +45,31 @@ pub(super) struct Stored {
     pub(super) lock: Option<Lock>,
 }
 
+/// Notes the header that is to be put: stopped between the put and the end, the next run knows it for its own.
+fn expect(catalog: &mut Catalog, key: &Key, bytes: u64, warnings: &mut Vec<String>) -> ObjectRow {
+    let noted = ObjectRow { key: key.to_string(), bytes, version: None, lock: None };
+    if let Err(error) = catalog.expect_object(&noted) {
+        let what = "the catalog could not note the snapshot, which the next run may take for another's";
+        warnings.push(format!("{what}: {error}"));
+    }
+    noted
+}
+
 /// Remembers a snapshot that was made.
 fn update(
     catalog: &mut Catalog,
     indexed: &[PackNo],
-    run: &RunRow,
+    lost: &[PackNo],
+    (run, header): (&RunRow, &ObjectRow),
     left: Option<(serde_json::Value, Vec<Kept>)>,
     floor: Time,
 ) -> Result<(), CatalogError> {
     catalog.mark_indexed(indexed)?;
     catalog.record_run(run)?;
+    catalog.remember_object(header)?;
+    for no in lost {
+        catalog.forget_pack(*no)?;
+    }
     let Some((note, streams)) = left else { return Ok(()) };
     let memory = Memory { snapshot: run.snapshot, floor, note: note.to_string(), streams };
     catalog.remember(&run.source, &memory)
@@ -106,6 +121,8 @@ impl Run<'_> {
         // A header that readers would refuse must not be taken for a backup.
         VerifiedHeader::open(public.bytes(), writer.descriptor.vault)?;
         let key = layout::header(&writer.name, header.seq, &id);
+        let mut warnings = outcome.warnings;
+        let mut noted = expect(catalog, &key, public.bytes().len() as u64, &mut warnings);
         let put = self.put_named(&key, &Payload::Public(public), &mut closure)?;
         if !self.locking.suffices(put.lock) {
             return Err(self.unprotected(&key, put.lock));
@@ -120,8 +137,11 @@ impl Run<'_> {
             bytes_read: outcome.counts.bytes_read,
             bytes_stored,
         };
-        let mut warnings = outcome.warnings;
-        if let Err(error) = update(catalog, &indexed.packs, &run, outcome.left, header.floor_until) {
+        let until = put.lock.map_or(header.expires_at, |lock| lock.until.max(header.expires_at));
+        noted.lock = Some(Lock { mode: self.locking.mode, until });
+        noted.version = put.version;
+        let lost = &self.lost.packs;
+        if let Err(error) = update(catalog, &indexed.packs, lost, (&run, &noted), outcome.left, header.floor_until) {
             warnings.push(format!("the catalog could not be brought up to date: {error}"));
         }
         warnings.extend(self.tidy_cache(catalog));
@@ -130,6 +150,7 @@ impl Run<'_> {
             header,
             streams: outcome.streams,
             warnings,
+            lost: self.lost.finding(&writer.name),
             bytes_new: outcome.counts.bytes_new,
             bytes_stored,
             chunks_new: outcome.counts.chunks_new,

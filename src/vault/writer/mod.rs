@@ -17,6 +17,7 @@ mod intake;
 mod known;
 mod lists;
 mod locks;
+mod lost;
 mod memory;
 mod packer;
 mod pages;
@@ -46,13 +47,14 @@ use crate::{
         layout::{self, ObjectName},
         writer_key::Writer,
     },
-    model::{Cancel, Clock, LockBy, Name, PackId, Progress, SnapshotId, SourceKind, Span, Tiers, Time},
+    model::{Cancel, Clock, Finding, LockBy, Name, PackId, Progress, SnapshotId, SourceKind, Span, Tiers, Time},
     store::{Entry, ObjectStore},
 };
 use bases::{BaseCache, Sketching};
 use blocks::{BlockMaker, BlockNumbers};
 use buffers::Pool;
 use dedup::{Dedup, Outcome, Ports};
+use lost::Lost;
 use retention::Retention;
 use shared::Shared;
 use similar::Similar;
@@ -118,6 +120,8 @@ pub struct Committed {
     pub streams: Vec<StreamRecord>,
     /// What the source warned of.
     pub warnings: Vec<String>,
+    /// Told where packs are gone that are locked.
+    pub lost: Option<Finding>,
     /// Bytes of chunks that were not known.
     pub bytes_new: u64,
     /// All bytes that the run put into the vault.
@@ -169,6 +173,7 @@ struct Run<'a> {
     started_at: Time,
     locking: Locking,
     listed: HashMap<PackId, u64>,
+    lost: Lost,
     retention: Retention,
     cache: Option<Arc<BaseCache>>,
 }
@@ -208,6 +213,7 @@ impl<'a> Run<'a> {
         let lock = explicit.then(|| policy.lock_from(started_at));
         let locking = Locking { on_put: lock, floor: started_at + keep, mode: policy.mode, extend_to: lock };
         let retention = Retention::decide(place, runtime, catalog, &request, (started_at, locking.floor))?;
+        let gone = Lost::of(catalog, &listed, started_at)?;
         if retention.full {
             // What is not listed is not built upon.
             listed.clear();
@@ -215,7 +221,7 @@ impl<'a> Run<'a> {
         let key = &place.writer.chunk_id_key;
         let cache = request.bases.as_ref().map(|files| BaseCache::new(Arc::clone(files), key)).transpose()?;
         let cache = cache.map(Arc::new);
-        Ok(Self { place, runtime, request, heads, started_at, locking, listed, retention, cache })
+        Ok(Self { place, runtime, request, heads, started_at, locking, listed, lost: gone, retention, cache })
     }
 
     /// Reads the source, of whose last snapshot the streams in `kept` may be carried, and commits.
