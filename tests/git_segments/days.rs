@@ -63,8 +63,16 @@ fn a_day_costs_what_is_new_and_every_state_comes_back() {
     for (no, day) in days.iter().enumerate().skip(1) {
         let cost = stored(&day.snapshot);
         assert!(cost < 24 << 10, "day {no} stored {cost} bytes, the first {whole}");
-        assert_eq!(day.snapshot["warnings"], serde_json::json!([]));
     }
+    // Refs that went or were rewritten are told, and nothing else is.
+    let told = |no: usize| {
+        let warnings = days[no].snapshot["warnings"].as_array().unwrap().iter();
+        let refs = warnings.map(|text| text.as_str().unwrap().rsplit(": ").next().unwrap().to_owned());
+        refs.collect::<Vec<_>>()
+    };
+    assert_eq!((told(1), told(2)), (vec![], vec![]));
+    assert_eq!(told(3), ["refs/heads/topic, refs/tags/v1", "refs/heads/main"]);
+    assert_eq!(told(4), ["refs/heads/main"]);
     // Newest first: what a later day left out would be missing here.
     for day in days.iter().rev() {
         let back = lab.restore(&day.id);

@@ -48,14 +48,14 @@ pub(super) fn between(
 /// Warns of what is not plain growth: refs that are gone, and refs whose history was replaced.
 pub(super) fn warn(repo: &Repo, changes: &[Change], warnings: &mut Warnings) {
     for (kind, what) in [
-        (ChangeKind::Deleted, "are gone since the last snapshot, which has them"),
+        (ChangeKind::Deleted, "refs that are gone since the last snapshot, which has them"),
         (
             ChangeKind::Rewritten,
-            "were rewritten (force-pushed, or reset) since the last snapshot, which has what they were",
+            "refs that were rewritten (force-pushed, or reset) since the last snapshot, which has what they were",
         ),
         (
             ChangeKind::Moved,
-            "name something else than in the last snapshot; with so many, which way they went was not looked up",
+            "refs that name something else than in the last snapshot; with so many, which way they went was not looked up",
         ),
     ] {
         let those: Vec<&Change> = changes.iter().filter(|change| change.what == kind).collect();
@@ -65,7 +65,7 @@ pub(super) fn warn(repo: &Repo, changes: &[Change], warnings: &mut Warnings) {
         let names: Vec<String> = those.iter().take(NAMED).map(|change| change.name.to_string()).collect();
         let more = those.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        warnings.push(format!("{}: {} refs {what}: {}{more}", repo.shown, those.len(), names.join(", ")));
+        warnings.push(format!("{}: {what}: {}{more}", repo.shown, names.join(", ")));
     }
 }
 
