@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use proptest::{prelude::*, test_runner::Config};
 use strongroom::{
     format::{header::VerifiedHeader, layout},
-    model::{Cancel, Clock, Key, Name, Silent, Span, Tiers, Time},
+    model::{Cancel, Clock, Finding, Key, Name, Silent, Span, Tiers, Time},
     store::{Deleter, ObjectStore, Result, StoreError, StoreErrorKind, Version},
     vault::{
         Vault,
@@ -82,6 +82,11 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(event, 12..28)
 }
 
+/// After a clock was set back by more than clocks may be apart, snapshots are of a time that is not yet, and that is told.
+fn of_the_clock(finding: &Finding) -> bool {
+    finding.code == "header.future"
+}
+
 async fn live(events: Vec<Event>, by_default: bool) {
     let mut house = House::new(short(), by_default).await;
     let host = Arc::new(HostClock { store: Arc::clone(&house.clock), off: AtomicI64::new(0) });
@@ -109,14 +114,17 @@ async fn live(events: Vec<Event>, by_default: bool) {
             Event::Pass { hours } => house.clock.pass(Span::seconds(hours * 3600)),
             Event::Renew => {
                 let first = house.renew().await;
-                assert!(first.findings.is_empty(), "{:?}", first.findings);
+                assert!(first.findings.iter().all(of_the_clock), "{:?}", first.findings);
                 house.assert_renewed().await;
                 assert_eq!(house.renew().await.updates, 0, "twice is once");
             }
             Event::Prune { grace } => {
                 let before = house.headers().await;
                 let done = house.prune(Span::days(grace)).await;
-                assert!(done.findings.is_empty() && done.blocked.is_empty() && done.refused == 0, "{done:?}");
+                assert!(
+                    done.findings.iter().all(of_the_clock) && done.blocked.is_empty() && done.refused == 0,
+                    "{done:?}"
+                );
                 let now = house.clock.now();
                 let left: Vec<_> = house.headers().await.iter().map(|s| s.id).collect();
                 for gone in before.iter().filter(|s| !left.contains(&s.id)) {
