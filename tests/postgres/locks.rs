@@ -91,10 +91,14 @@ fn a_change_of_a_table_in_the_middle_holds_nobody_up() {
         server.dir().display(),
         server.port()
     );
-    // The first dump finds somebody waiting for the table; `pg_dump` itself is then in the way of nobody.
+    // The first dump finds somebody waiting for the table; `pg_dump` itself is then in the way of nobody. Who waits is not of
+    // its process group, which is ended with it.
+    let change = place.path().join("change");
+    std::fs::write(&change, format!("{alter} >/dev/null 2>&1; touch '{}/done'\n", once.display())).unwrap();
     let script = format!(
-        "if mkdir '{0}' 2>/dev/null; then {{ {alter}; touch '{0}/done'; }} >/dev/null 2>&1 & sleep 1; fi; exec REAL \"$@\"",
-        once.display()
+        "if mkdir '{}' 2>/dev/null; then setsid sh '{}' >/dev/null 2>&1 </dev/null & sleep 1; fi; exec REAL \"$@\"",
+        once.display(),
+        change.display()
     );
     let programs = replaced("pg_dump", &script);
     let sandbox = configured(&server, Some(programs.path()), "");
