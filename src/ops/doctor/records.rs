@@ -22,7 +22,8 @@ pub(super) async fn examine(patient: &Patient<'_>, report: &mut DoctorReport, fi
             return;
         }
     };
-    findings.extend(foreign);
+    // That a writer may not list versions is as it should be, and no warning.
+    findings.extend(foreign.into_iter().filter(|finding| finding.code != "versions.unlisted"));
     // What a revoked member signed proves nothing.
     let good = records.iter().filter(|signed| !signed.suspect).map(|signed| &signed.evidence);
     let newest = |kind| good.clone().filter(|record| record.kind == kind).max_by_key(|record| record.at);
