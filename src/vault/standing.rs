@@ -36,7 +36,9 @@ pub(super) fn settle(members: Option<&Members>, snapshots: &mut [Summary], now: 
             }
         }
         standing.suspect |= standing.outside;
-        standing.future = header.started_at > now + AHEAD;
+        // What the store has since then was there, whatever its clock or ours says now.
+        let since = standing.stored_at.map_or(now, |stored| now.max(stored));
+        standing.future = header.started_at > since + AHEAD;
         let whose = || (header.writer.clone(), header.source.clone());
         if standing.outside {
             *outside.entry(whose()).or_default() += 1;
