@@ -96,6 +96,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn nothing_hidden_comes_through(
             parts in prop::collection::vec(prop_oneof![

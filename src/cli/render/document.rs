@@ -90,6 +90,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn whatever_data_says_it_begins_no_line_and_documents_keep_it(text in hostile()) {
             let finding = Finding::new(Severity::Warning, "x.y", text.clone()).on(&text);

@@ -292,6 +292,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn no_piece_of_a_secret_is_shown_however_it_is_spelled(secret in secret(), form in 0..14_usize) {
             let encoded = secret.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02x}"));
