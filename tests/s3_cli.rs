@@ -21,6 +21,8 @@ mod init;
 mod network;
 #[path = "s3_cli/place.rs"]
 mod place;
+#[path = "s3_cli/rights.rs"]
+mod rights;
 #[allow(dead_code)]
 #[path = "support/sandbox.rs"]
 mod sandbox;

@@ -117,7 +117,7 @@ pub struct Global {
     /// Where credentials come from: `file:PATH`, `profile:NAME`, `process:CMD`, `systemd:NAME`, `ambient` and more
     #[arg(long, global = true, help_heading = "S3 options", value_name = "SPEC")]
     pub credentials: Option<String>,
-    /// What a put sends along for the server to verify: `crc32c` [default], `crc64nvme` or `sha256`
+    /// What a put sends along for the server to verify: `crc32c` [default], `crc64nvme`, `sha256`, `md5` or `signed`
     #[arg(long, global = true, help_heading = "S3 options", value_name = "ALGORITHM")]
     pub checksum: Option<Checksum>,
     /// The server has no conditional puts: look before each put. Then no two writers may share a name

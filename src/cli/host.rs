@@ -8,11 +8,12 @@ use std::{
 
 use super::{
     error::CliError,
-    identity,
+    hunt, identity,
     settings::{Settings, real_env},
+    wiring,
 };
 use crate::{
-    ops::doctor::{Check, Role},
+    ops::doctor::{Check, Role, hunt::Judge},
     store::credentials::CredentialsSpec,
 };
 
@@ -94,6 +95,14 @@ pub fn directory_as_agent(path: &Path) -> Vec<Check> {
     tries.into_iter().map(|tried| check(tried).must()).collect()
 }
 
+/// The record of the epoch that the configured writer seals to, as its key file has it.
+#[must_use]
+pub fn sealed_epoch(settings: &Settings) -> Vec<Vec<u8>> {
+    let config = settings.config.as_ref().and_then(|config| config.writer.as_ref());
+    let writer = config.and_then(|config| wiring::writer(config).ok());
+    writer.and_then(|writer| writer.epoch.sealed().ok()).into_iter().collect()
+}
+
 /// A writer's host is to hold nothing that opens the backups.
 fn identities(settings: &Settings) -> Result<Check, CliError> {
     const NAME: &str = "no-identity-here";
@@ -117,7 +126,26 @@ fn identities(settings: &Settings) -> Result<Check, CliError> {
             return Ok(Check::failed(NAME, detail));
         }
     }
+    // What a person's ssh key is for, only the vault's records tell.
+    let judge = Judge::new(sealed_epoch(settings));
+    let home = real_env("HOME").map(PathBuf::from);
+    for folder in folders.iter().cloned().chain(home.into_iter().flat_map(|home| [home.join(".ssh"), home])) {
+        if let Some(path) = hunt::opening_in(&folder, &judge) {
+            let writers = config.and_then(|config| config.writer.as_ref()).is_some_and(|writer| writer.key == path);
+            if !writers {
+                let detail = format!(
+                    "{} opens the backups: whoever takes this host can read them all. Move it away, or make a vault for \
+                     another recipient",
+                    path.display()
+                );
+                return Ok(Check::failed(NAME, detail));
+            }
+        }
+    }
     let looked: Vec<String> =
         folders.iter().filter(|f| f.is_dir()).map(|folder| folder.display().to_string()).collect();
-    Ok(Check::ok(NAME, format!("no identity in {}", looked.join(", "))))
+    Ok(Check::ok(
+        NAME,
+        format!("no identity in {}, nor an ssh key that opens the backups in ~/.ssh", looked.join(", ")),
+    ))
 }

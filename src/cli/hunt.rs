@@ -5,6 +5,7 @@ use std::{
     io::Read,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use zeroize::Zeroizing;
@@ -14,15 +15,17 @@ use crate::{
     model::{Cancel, Finding, Severity},
     ops::doctor::{
         Check,
-        hunt::{Hit, HuntReport, Known, scan},
+        hunt::{Hit, HuntReport, Judge, Kind, Known, search},
     },
     store::credentials::{CredentialsSpec, Keys},
 };
 
 /// The largest file that is looked through, in bytes: keys lie in small files, and in long histories and logs.
-const LARGEST: u64 = 16 << 20;
+const LARGEST: u64 = 32 << 20;
 /// How much of a file must be free of zero bytes for it to be text.
 const TEXT: usize = 8 << 10;
+/// How long a hunt may take.
+const LONGEST: Duration = Duration::from_mins(60);
 /// How many places of keys are told.
 const HITS: usize = 1000;
 /// What is no file of anybody's, wherever it is mounted.
@@ -32,7 +35,8 @@ const NOT_FILES: [&str; 3] = ["/proc", "/sys", "/dev"];
 ///
 /// # Errors
 /// If one of `dirs` can't be read at all.
-pub fn hunt(dirs: &[PathBuf], settings: &Settings, cancel: &Cancel) -> Result<HuntReport, CliError> {
+pub fn hunt(dirs: &[PathBuf], settings: &Settings, judge: &Judge, cancel: &Cancel) -> Result<HuntReport, CliError> {
+    let end = Instant::now() + LONGEST;
     let known = known(settings);
     let expected = expected(settings);
     let mut report = HuntReport::default();
@@ -44,6 +48,10 @@ pub fn hunt(dirs: &[PathBuf], settings: &Settings, cancel: &Cancel) -> Result<Hu
     while let Some(path) = waiting.pop() {
         if cancel.is_cancelled() {
             return Err(crate::ops::OpsError::Interrupted.into());
+        }
+        if Instant::now() > end {
+            report.unopened += u64::try_from(waiting.len()).unwrap_or(u64::MAX).saturating_add(1);
+            break;
         }
         let Ok(meta) = fs::symlink_metadata(&path) else {
             report.unreadable += 1;
@@ -58,14 +66,14 @@ pub fn hunt(dirs: &[PathBuf], settings: &Settings, cancel: &Cancel) -> Result<Hu
                 Err(_) => report.unreadable += 1,
             }
         } else if meta.is_file() {
-            look(&path, &meta, &known, &expected, &mut report);
+            look(&path, &meta, (&known, judge), &expected, &mut report);
         }
     }
     report.hits.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
     Ok(report)
 }
 
-fn look(path: &Path, meta: &Metadata, known: &Known, expected: &[PathBuf], report: &mut HuntReport) {
+fn look(path: &Path, meta: &Metadata, (known, judge): (&Known, &Judge), expected: &[PathBuf], report: &mut HuntReport) {
     if meta.len() > LARGEST {
         report.too_large += 1;
         return;
@@ -76,11 +84,13 @@ fn look(path: &Path, meta: &Metadata, known: &Known, expected: &[PathBuf], repor
     };
     if text.iter().take(TEXT).any(|byte| *byte == 0) {
         report.binary += 1;
-        return;
     }
     report.files += 1;
+    let searched = search(&text, known, judge);
+    report.unopened += u64::from(searched.cut);
+    report.ssh_unjudged += searched.ssh_unjudged;
     let private = meta.mode().trailing_zeros() >= 6;
-    for (line, kind) in scan(&text, known) {
+    for (line, kind) in searched.hits {
         if report.hits.len() < HITS {
             report.hits.push(Hit {
                 path: path.display().to_string(),
@@ -139,6 +149,19 @@ fn expected(settings: &Settings) -> Vec<PathBuf> {
     paths.into_iter().filter_map(|path| fs::canonicalize(path).ok()).collect()
 }
 
+/// The first file right in `dir` that opens the vault, by the vault's own records.
+#[must_use]
+pub fn opening_in(dir: &Path, judge: &Judge) -> Option<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(dir).ok()?.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    paths.sort();
+    let small = |path: &&PathBuf| fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= 1 << 20);
+    let opens = |path: &&PathBuf| {
+        let text = fs::read(path).map(Zeroizing::new).unwrap_or_default();
+        search(&text, &Known::default(), judge).hits.iter().any(|(_, kind)| kind.opens())
+    };
+    paths.iter().filter(small).find(opens).cloned()
+}
+
 /// What a hunt means.
 #[must_use]
 pub fn checks(report: &HuntReport) -> (Vec<Check>, Vec<Finding>) {
@@ -151,15 +174,30 @@ pub fn checks(report: &HuntReport) -> (Vec<Check>, Vec<Finding>) {
         } else if kind.is_certain() {
             checks.push(Check::failed("hunt", format!("{detail}. Move it away, and take it for known")));
         } else {
-            let what = format!("{detail}; it may be the vault's: `doctor --as agent` tries what AWS tools would find");
-            findings.push(Finding::new(Severity::Warning, "hunt.secret", what).on(path));
+            let more = match kind {
+                Kind::EncryptedIdentity => {
+                    "a passphrase opens it, so nobody can tell here; if it is an identity of the vault, move it away"
+                }
+                Kind::OtherIdentity => "it opens no record of this vault that can be read here",
+                _ => "it may be the vault's: `doctor --as agent` tries what AWS tools would find",
+            };
+            findings.push(Finding::new(Severity::Warning, "hunt.secret", format!("{detail}; {more}")).on(path));
         }
     }
-    let HuntReport { files, too_large, binary, unreadable, .. } = report;
-    let detail = format!(
-        "{files} files were looked through; {too_large} too large, {binary} without text, {unreadable} not to be read by \
-         this user"
+    let HuntReport { files, too_large, binary, unopened, ssh_unjudged, unreadable, .. } = report;
+    let mut detail = format!(
+        "{files} files were looked through, {binary} of them without text; not looked through were {too_large} too large, \
+         {unreadable} not to be read by this user, and parts of {unopened} that are packed too deeply, too large or in \
+         another way"
     );
+    if *ssh_unjudged > 0 {
+        let what = format!(
+            "{ssh_unjudged} ssh private keys, and nothing here says whether they open the vault: give --config, or --vault \
+             with credentials that may read its keys"
+        );
+        findings.push(Finding::new(Severity::Warning, "hunt.secret", what));
+        detail.push_str("; ssh keys could not be judged");
+    }
     checks.push(Check::ok("hunted", detail));
     (checks, findings)
 }
@@ -174,7 +212,7 @@ mod tests {
     use crate::codec::seal::generate_identity;
 
     #[test]
-    fn links_pipes_and_binaries_are_left_alone() {
+    fn links_and_pipes_are_left_alone() {
         let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (identity, _) = generate_identity();
         let text = format!("x\n{}\n", identity.expose());
@@ -197,12 +235,14 @@ mod tests {
         fs::set_permissions(dir.path().join("a/b/notes.md"), fs::Permissions::from_mode(0o640)).unwrap();
         let typed = crate::cli::args::Cli::try_parse_from(["strongroom", "doctor"]).unwrap();
         let settings = Settings::without_config(&typed.global, &|_| None).unwrap();
-        let report = hunt(&[dir.path().to_owned()], &settings, &Cancel::default()).unwrap();
-        assert_eq!((report.files, report.binary, report.too_large), (1, 1, 1));
-        let [hit] = report.hits.as_slice() else { panic!("{:?}", report.hits) };
+        let judge = Judge::default();
+        let report = hunt(&[dir.path().to_owned()], &settings, &judge, &Cancel::default()).unwrap();
+        assert_eq!((report.files, report.binary, report.too_large), (2, 1, 1));
+        let [hit, binary] = report.hits.as_slice() else { panic!("{:?}", report.hits) };
+        assert!(binary.path.ends_with("binary"), "{binary:?}");
         assert!(hit.path.ends_with("a/b/notes.md") && hit.line == 2 && hit.readers.contains("group"), "{hit:?}");
         let (checks, _) = checks(&report);
         assert!(checks.iter().all(|check| !check.detail.contains("AGE-SECRET")), "{checks:?}");
-        assert!(hunt(&[dir.path().join("none")], &settings, &Cancel::default()).is_err());
+        assert!(hunt(&[dir.path().join("none")], &settings, &judge, &Cancel::default()).is_err());
     }
 }

@@ -122,6 +122,18 @@ impl Settings {
         self.s3.endpoint.as_deref()
     }
 
+    /// Whether the server has conditional puts.
+    #[must_use]
+    pub fn conditional_put(&self) -> bool {
+        self.s3.conditional_put.unwrap_or(true)
+    }
+
+    /// Whether it was said what the server is to verify.
+    #[must_use]
+    pub fn chose_checksum(&self) -> bool {
+        self.s3.checksum.is_some()
+    }
+
     /// The bucket's region, if one was named.
     #[must_use]
     pub fn region(&self) -> Option<&str> {
@@ -298,7 +310,9 @@ mod tests {
         assert_eq!(puts(&NOTHING, &|_| None), ("sha256".into(), false));
         assert_eq!(puts(&NOTHING, &other), ("crc64nvme".into(), true));
         assert_eq!(puts(&both, &other), ("crc32c".into(), false));
-        assert!(Settings::with(&NOTHING, &|name| (name == "STRONGROOM_CHECKSUM").then(|| "md5".into()), None).is_err());
+        assert!(
+            Settings::with(&NOTHING, &|name| (name == "STRONGROOM_CHECKSUM").then(|| "sha1".into()), None).is_err()
+        );
         let told = |global: &Global, env: Env<'_>, config: &Option<Config>| {
             let made = Settings::with(global, env, config.clone()).unwrap().bucket("b", "p").unwrap();
             let spec = made.credentials.unwrap().to_string();

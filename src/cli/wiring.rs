@@ -15,7 +15,11 @@ use crate::{
     },
     model::{Clock, Finding, LockPolicy, Severity, Span, Time},
     ops::{self, OpsError, bucket::BucketRequest},
-    store::{Deleter, ObjectStore, VaultUrl, local::LocalStore, s3::S3Store},
+    store::{
+        Checksum, Deleter, ObjectStore, VaultUrl,
+        local::LocalStore,
+        s3::{S3Settings, S3Store},
+    },
 };
 
 /// What may lie in the directory of a vault that is not there yet: what an interrupted `init` leaves.
@@ -60,6 +64,8 @@ pub struct NewStore {
     pub deleter: Arc<dyn Deleter>,
     /// How much longer than they are promised new objects are locked in it.
     pub window: Span,
+    /// By what the server verifies what it is sent; `None` where it verifies nothing, or there is no server.
+    pub verified_by: Option<Checksum>,
 }
 
 /// A store that is examined, with everything that may be tried in it.
@@ -100,12 +106,17 @@ pub async fn create_store(settings: &Settings, request: &BucketRequest) -> Resul
             must_hold_nothing_else(path)?;
             let store = LocalStore::create(path, Arc::new(SystemClock)).map_err(OpsError::from)?;
             let window = LockPolicy::DEFAULT_WINDOW;
-            Ok(NewStore { store: Arc::new(store.clone()), deleter: Arc::new(store), window })
+            Ok(NewStore { store: Arc::new(store.clone()), deleter: Arc::new(store), window, verified_by: None })
         }
         VaultUrl::S3 { bucket, prefix } => {
-            let store = S3Store::connect(settings.bucket(bucket, prefix)?).await.map_err(OpsError::from)?;
+            let reach = settings.bucket(bucket, prefix)?;
+            let mut store = S3Store::connect(reach.clone()).await.map_err(OpsError::from)?;
             let window = ops::bucket::prepare(&store, request).await?;
-            Ok(NewStore { store: Arc::new(store.clone()), deleter: Arc::new(store), window })
+            let verified_by = ops::bucket::verified_by(&store, settings.chose_checksum()).await?;
+            if let Some(checksum) = verified_by.filter(|checksum| *checksum != reach.checksum) {
+                store = S3Store::connect(S3Settings { checksum, ..reach }).await.map_err(OpsError::from)?;
+            }
+            Ok(NewStore { store: Arc::new(store.clone()), deleter: Arc::new(store), window, verified_by })
         }
     }
 }

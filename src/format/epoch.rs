@@ -100,13 +100,20 @@ impl EpochRecord {
         Ok(self.recipient.parse()?)
     }
 
+    /// The age file with its keys.
+    ///
+    /// # Errors
+    /// If it is no base64.
+    pub fn sealed(&self) -> Result<Vec<u8>> {
+        STANDARD.decode(&self.sealed).map_err(|e| FormatError::damaged(WHAT, e.to_string()))
+    }
+
     /// Opens the epoch's keys.
     ///
     /// # Errors
     /// If no identity opens them, or what is inside does not belong to this record.
     pub fn open(&self, people: &Opener) -> Result<EpochKeys> {
-        let sealed = STANDARD.decode(&self.sealed).map_err(|e| FormatError::damaged(WHAT, e.to_string()))?;
-        let plain = people.open(&sealed, SECRETS_LIMIT)?;
+        let plain = people.open(&self.sealed()?, SECRETS_LIMIT)?;
         let secrets: Secrets = text::decode(WHAT, &plain, SECRETS_LIMIT)?;
         let recipient = seal::recipient_of(&secrets.identity)?.to_string();
         if secrets.vault != self.vault || secrets.epoch != self.epoch || recipient != self.recipient {

@@ -27,6 +27,8 @@ const COPY: &str = "Look for it in a copy of the vault. Find out who could delet
 pub const CODES: &[Code] = &[
     code("body.damaged", Severity::Error, "What lists a snapshot's streams can't be read: none of it restores",
         "Restore an earlier snapshot, or the streams that are whole; take a new backup"),
+    code("bucket.lifecycle", Severity::Weak, "The bucket hides, deletes or moves objects by their age",
+        "Remove the rule; `prune` deletes what nothing needs. `doctor` names who may set such rules"),
     code("cap.unenforced", Severity::Weak, "The store does not hold the writer to the longest lock that the policy allows",
         "Let the bucket set locks by default, or cap them by the bucket policy"),
     code("catalog.lost", Severity::Warning, "The writer has snapshots and no local memory, so everything is stored again",
@@ -189,6 +191,8 @@ pub const CODES: &[Code] = &[
         "Look at the writer's host: did backups stop?"),
     code("store.no-conditional-put", Severity::Warning, "The store does not honour conditional puts",
         "Give no name to two writers, and no key to two hosts"),
+    code("store.unverified", Severity::Warning, "The server notices no damage to what it is sent, by whatever checksum",
+        "Run `verify --depth read` after backups; use another server, or TLS"),
     code("stream.damaged", Severity::Error, "A stream can't be read as a restore would read it",
         "Restore an earlier snapshot, or the streams that are whole; take a new backup"),
     code("stream.repeats", Severity::Weak, "Streams repeat so much that they are many times what their packs hold, and were not read",

@@ -3,9 +3,10 @@
 
 use super::{OpsError, Result};
 use crate::{
+    format::layout,
     model::{LockBy, LockMode, LockPolicy, Span},
     store::{
-        ObjectStore,
+        Checksum, ObjectStore,
         s3::{S3Store, Versioning},
     },
 };
@@ -30,7 +31,15 @@ pub struct BucketRequest {
 pub async fn prepare(store: &S3Store, request: &BucketRequest) -> Result<Span> {
     let admin = store.admin();
     if request.create {
+        // Some servers make a bucket that is there once more, and say that it went well.
+        if admin.is_there().await? {
+            return Err(admin.taken().into());
+        }
         admin.create_bucket().await?;
+        // Somebody may have been faster, who meant something by it.
+        if admin.lock().await?.is_some_and(|lock| lock.default.is_some()) {
+            return Err(admin.taken().into());
+        }
         if admin.versioning().await? != Versioning::Enabled {
             admin.enable_versioning().await?;
         }
@@ -72,6 +81,25 @@ pub async fn prepare(store: &S3Store, request: &BucketRequest) -> Result<Span> {
             Ok(Span::seconds(span.as_seconds().saturating_sub(request.keep.as_seconds())))
         }
     }
+}
+
+/// By which of the ways that the server knows it notices damage to what it is sent: the one of `store`'s settings, or
+/// unless that was `chosen` the first that works. `None` if it notices none.
+///
+/// # Errors
+/// The store's.
+pub async fn verified_by(store: &S3Store, chosen: bool) -> Result<Option<Checksum>> {
+    let member = super::evidence::owner()?;
+    let now = store.server_time().await?;
+    let own = store.settings().checksum;
+    let others = Checksum::ALL.into_iter().filter(|way| *way != own && !chosen);
+    for way in std::iter::once(own).chain(others) {
+        let scratch = layout::canary(&member, now, &format!("damaged-{way}"));
+        if let Some(way) = store.verifies(&scratch, &[way]).await? {
+            return Ok(Some(way));
+        }
+    }
+    Ok(None)
 }
 
 /// What has to be mended.

@@ -1,10 +1,10 @@
 //! `doctor`: what the credentials at hand can do to a vault, found out by trying (G1, G2), and whether the bucket is
 //! what the vault's promises rest on.
 //!
-//! Everything is tried in its most harmless form: on a canary of one's own, on objects that are not there, with puts
-//! that no store can accept, and on a bucket's settings only by setting them to what they are. A refusal by the role and
-//! one by a lock look alike. So that a store enforces its locks is proved apart, by who may delete: a locked canary must
-//! stay where a control goes.
+//! Everything is tried in its most harmless form: on a canary of one's own, on versions that are not there, by documents
+//! that are none, and with puts that this store was just seen to refuse for what is wrong with them, on a canary. Without
+//! that control nothing is put anywhere else. A refusal by the role and one by a lock look alike. So that a store enforces
+//! its locks is proved apart, by who may delete: a locked canary must stay where a control goes.
 
 mod agent;
 mod bucket;
@@ -13,6 +13,7 @@ mod check;
 pub mod hunt;
 mod reach;
 mod records;
+mod rights;
 mod role;
 
 use std::sync::Arc;
@@ -137,8 +138,10 @@ pub async fn examine(request: &DoctorRequest<'_>, report: &mut DoctorReport) -> 
     let patient =
         Patient { vault, store, intruder: &intruder, role: request.role, member: &request.member, now, explicit };
     let default = bucket::examine(&patient, bucket, request.keep, report).await;
-    canary::examine(&patient, default, report, &mut findings).await;
-    reach::examine(&patient, report).await;
+    let version = canary::examine(&patient, default, report).await;
+    let others = rights::others(&patient, report).await;
+    rights::examine(&patient, version.as_ref(), &others, report).await;
+    reach::examine(&patient, &others, report, &mut findings).await;
     if request.role.may_delete() {
         let member = &request.member;
         let default =

@@ -18,6 +18,8 @@ pub enum Provider {
     Aws,
     /// `SeaweedFS`: AWS's language. Of a request it knows the names alone, in the policies of identities.
     SeaweedFs,
+    /// Ceph's object gateway: AWS's language with fewer actions; conditions on what is not there mislead it.
+    Ceph,
     /// `MinIO`: AWS's language with fewer actions and conditions, and bucket policies for anonymous requests only.
     Minio,
 }
@@ -97,6 +99,21 @@ pub fn policy(request: &PolicyRequest) -> Result<Policy> {
     })
 }
 
+impl Policy {
+    /// The same for a server without conditional puts, where a policy that wants them would refuse every put.
+    #[must_use]
+    pub fn without_conditional_puts(mut self) -> Self {
+        let before = self.document.statement.len();
+        self.document.statement.retain(|statement| statement.sid != roles::ONLY_NEW);
+        if self.document.statement.len() < before {
+            self.gaps.push(
+                "conditional puts are switched off, so the policy does not want them: let no two writers share a name",
+            );
+        }
+        self
+    }
+}
+
 impl PolicyRequest {
     fn check(&self) -> Result<()> {
         let refuse = |what: &str, next: &str| Err(OpsError::Request { what: what.to_owned(), next: next.to_owned() });
@@ -138,7 +155,7 @@ impl PolicyRequest {
 
     /// What the provider knows of a put's headers, in the policies of identities.
     fn sees_locks(&self) -> bool {
-        self.provider != Provider::SeaweedFs
+        !matches!(self.provider, Provider::SeaweedFs | Provider::Ceph)
     }
 
     /// The lock mode that nobody may set.

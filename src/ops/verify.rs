@@ -13,7 +13,10 @@ use crate::{
     codec::seal::Opener,
     format::{evidence::EvidenceKind, member_key::Member},
     model::{Cancel, Finding, Name, Progress, Severity, Span, Time, VaultId},
-    store::counted::{Calls, Counted},
+    store::{
+        ObjectStore,
+        counted::{Calls, Counted},
+    },
     vault::{
         Vault, VaultErrorKind,
         audit::{self, Freshness, Seen},
@@ -185,6 +188,7 @@ pub async fn verify(
         _ => error.into(),
     })?;
     let mut findings = found.findings.clone();
+    findings.extend(rules(&*vault.store).await);
     let mut report = report(&seen, sample, found, counted.calls());
     if let (Some(Sample::Next(of)), Some((part, _)), Some(seen)) = (asked_for, sample, &mut report.checkpoint) {
         seen.sampled.insert(key(of), part);
@@ -251,6 +255,16 @@ fn cost(calls: Calls) -> Cost {
 }
 
 /// Leaves the result in the vault.
+/// What the bucket does by itself, as far as this role may know it.
+async fn rules(store: &dyn ObjectStore) -> Option<Finding> {
+    let rules = store.harmful_rules().await.ok().filter(|rules| !rules.is_empty())?;
+    let message = format!(
+        "the bucket has rules of its own: {}. Remove them: `prune` deletes what nothing needs, and knows what is",
+        rules.join("; ")
+    );
+    Some(Finding::new(Severity::Weak, "bucket.lifecycle", message))
+}
+
 async fn leave(vault: &Vault, signer: &Signer, report: &VerifyReport, findings: &[Finding]) -> Result<Left> {
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     // The worst first: what does not fit is counted.

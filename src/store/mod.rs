@@ -27,7 +27,8 @@ use crate::{
 };
 
 pub use error::{StoreError, StoreErrorKind};
-pub use intruder::{Encryption, Intruder, Setting};
+pub use intruder::{Encryption, Intruder, Setting, Target, Through};
+pub use s3::Checksum;
 pub use url::{UrlError, VaultUrl};
 
 /// The result of a store call.
@@ -225,6 +226,14 @@ pub trait ObjectStore: Send + Sync {
     /// # Errors
     /// `Unreachable`.
     async fn server_time(&self) -> Result<Time>;
+
+    /// What the store deletes, hides or moves by its age, in words, one for each rule. A directory has no such rules.
+    ///
+    /// # Errors
+    /// `Denied`, `Unsupported`, `Unreachable`.
+    async fn harmful_rules(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 }
 
 /// The power to delete. Held by `prune` and by the proof of the lock, and by nothing else.

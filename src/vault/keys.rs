@@ -95,6 +95,25 @@ pub async fn epoch_keys(vault: &Vault, embedded: &EpochRecord, people: &Opener) 
     Err(refused.into())
 }
 
+/// Everything of the vault that is sealed to people, as far as it can be read: root records and the records of all epochs.
+pub async fn sealed_to_people(vault: &Vault) -> Vec<Vec<u8>> {
+    let mut sealed = Vec::new();
+    for hash in &vault.descriptor.root_records {
+        sealed.extend(
+            fetch::by_hash(&*vault.store, &layout::root_record(hash), None, hash).await.map(|bytes| bytes.to_vec()),
+        );
+    }
+    for name in epoch_names(vault).await.unwrap_or_default().into_iter().take(RECORDS) {
+        if let Ok(Some((record, _))) = epoch_record(vault, name).await {
+            sealed.extend(record.sealed());
+        }
+    }
+    sealed
+}
+
+/// How many records of epochs are looked at to tell what opens the vault.
+const RECORDS: usize = 100;
+
 /// What the names of epoch records say: epoch, revision, hash. Newest first.
 type EpochName = (u32, u32, Hash);
 

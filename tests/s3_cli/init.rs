@@ -45,6 +45,14 @@ async fn it_makes_the_bucket_and_proves_its_locks() {
     let kit = fs::read_to_string(place.sandbox.path("etc/recovery-kit.txt")).unwrap();
     assert!(kit.contains(&server().endpoint()) && kit.contains("--path-style"), "{kit}");
 
+    // A bucket that is there is not made again, whatever its owner meant by it.
+    let admin = place.store("admin").await;
+    admin.admin().set_default_lock(LockMode::Compliance, Span::days(400)).await.unwrap();
+    let late = place.sandbox.path("late");
+    let args = ["init", "--create-bucket", "--keep", "1d", "--out", late.to_str().unwrap()];
+    place.run_as("admin", &args).code(2).says("leave --create-bucket out");
+    assert_eq!(admin.admin().lock().await.unwrap().unwrap().default, Some((LockMode::Compliance, Span::days(400))));
+
     // Hidden is not gone: a second vault would be taken for the first.
     place.raw("admin").hide("vault.json").await;
     let again = place.sandbox.path("again");

@@ -57,12 +57,18 @@ pub struct Seaweed {
 impl Seaweed {
     /// Starts an empty server whose roles reach every bucket named `vault…` and every prefix in it.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more identities: each has the policy of the writer `w1`, and one right more on what is below it in
+    /// every vault, or on the bucket.
+    pub fn start_with(more: &[(String, &str, &str)]) -> Self {
         let dir = tempfile::Builder::new().prefix("strongroom-weed-").tempdir().unwrap().keep();
         fs::create_dir(dir.join("data")).unwrap();
         let mut secrets = BTreeMap::new();
         let mut fill = |text: &str| fill(text, &mut secrets);
         let identities = fill(IDENTITIES).replace("@BUCKET@", "vault*").replace("@PREFIX@", "*");
-        fs::write(dir.join("s3.json"), identities).unwrap();
+        fs::write(dir.join("s3.json"), granted(&identities, more, &mut secrets)).unwrap();
         fs::write(dir.join("iam.json"), fill(IAM)).unwrap();
         fs::write(dir.join("security.toml"), fill(SECURITY)).unwrap();
         let mut server = Self { dir, port: 0, secrets, keeper: None };
@@ -220,6 +226,33 @@ pub fn write_private(path: &Path, text: &str) {
     let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap()).unwrap();
     file.write_all(text.as_bytes()).unwrap();
     file.persist(path).unwrap();
+}
+
+/// The identities, and those of `more`.
+fn granted(identities: &str, more: &[(String, &str, &str)], secrets: &mut BTreeMap<String, String>) -> String {
+    let mut all: serde_json::Value = serde_json::from_str(identities).unwrap();
+    let writer = all["policies"].as_array().unwrap().iter().find(|policy| policy["name"] == "writer-w1").unwrap();
+    let writer: serde_json::Value = serde_json::from_str(writer["content"].as_str().unwrap()).unwrap();
+    for (name, right, below) in more {
+        let mut policy = writer.clone();
+        let statements = policy["Statement"].as_array_mut().unwrap();
+        // A denial beats every permission.
+        for statement in statements.iter_mut().filter(|statement| statement["Effect"] == "Deny") {
+            statement["Action"].as_array_mut().unwrap().retain(|action| *action != format!("s3:{right}"));
+        }
+        let resource =
+            if below.is_empty() { "arn:aws:s3:::vault*".to_owned() } else { format!("arn:aws:s3:::vault*/*{below}") };
+        statements.push(serde_json::json!({
+            "Sid": "More", "Effect": "Allow", "Action": [format!("s3:{right}")], "Resource": [resource]
+        }));
+        let secret = random_key();
+        all["policies"].as_array_mut().unwrap().push(serde_json::json!({"name": name, "content": policy.to_string()}));
+        all["identities"].as_array_mut().unwrap().push(serde_json::json!({
+            "name": name, "credentials": [{"accessKey": name, "secretKey": &secret}], "policyNames": [name]
+        }));
+        secrets.insert(name.clone(), secret);
+    }
+    all.to_string()
 }
 
 /// Puts a fresh secret in each place marked `@SECRET:name@` (kept by name) or `@KEY:name@`.

@@ -31,6 +31,8 @@ pub enum ProviderArg {
     Aws,
     /// `SeaweedFS`
     Seaweedfs,
+    /// Ceph's object gateway
+    Ceph,
     /// `MinIO`
     Minio,
 }

@@ -17,7 +17,7 @@ use crate::{
     model::{Finding, Name, Progress},
     ops::{
         self, OpsError,
-        doctor::{Check, DoctorReport, DoctorRequest, Role},
+        doctor::{Check, DoctorReport, DoctorRequest, Role, hunt::Judge},
     },
     store::VaultUrl,
 };
@@ -67,13 +67,27 @@ async fn hunted(
     settings: &Settings,
     report: &mut DoctorReport,
 ) -> Result<Vec<Finding>, CliError> {
+    let judge = judge(settings).await;
     let (dirs, settings, cancel) = (args.hunt.clone(), settings.clone(), context.cancel.clone());
-    let joined = tokio::task::spawn_blocking(move || hunt::hunt(&dirs, &settings, &cancel)).await;
+    let joined = tokio::task::spawn_blocking(move || hunt::hunt(&dirs, &settings, &judge, &cancel)).await;
     let found = joined.map_err(|_| OpsError::Defect("the thread of the hunt"))??;
     let (checks, findings) = hunt::checks(&found);
     report.checks.extend(checks);
     report.hunt = Some(found);
     Ok(findings)
+}
+
+/// What tells whether a key opens the vault: its own records, from the writer's key and from the vault, as far as these
+/// can be read. A hunt without them is one all the same.
+async fn judge(settings: &Settings) -> Judge {
+    let mut sealed = host::sealed_epoch(settings);
+    if settings.vault().is_ok()
+        && let Ok(store) = wiring::open_store(settings).await
+        && let Ok(vault) = ops::open_vault(&store, &settings.pins).await
+    {
+        sealed.extend(crate::vault::keys::sealed_to_people(&vault).await);
+    }
+    Judge::new(sealed)
 }
 
 /// Tries whatever credentials lie about here.

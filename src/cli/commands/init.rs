@@ -16,7 +16,7 @@ use crate::{
         bucket::BucketRequest,
         init::{InitRequest, Prepared},
     },
-    store::VaultUrl,
+    store::{Checksum, VaultUrl},
 };
 
 /// Runs it.
@@ -43,7 +43,7 @@ pub(super) async fn run(context: &Context, args: InitArgs) -> Result<Done, CliEr
     if args.create_bucket && matches!(settings.vault()?, VaultUrl::Local(_)) {
         return Err(super::no_bucket("--create-bucket"));
     }
-    let access = access(&settings, args.writer_credentials.as_deref(), "--writer-credentials")?;
+    let mut access = access(&settings, args.writer_credentials.as_deref(), "--writer-credentials")?;
     if access.as_ref().is_some_and(|access| !access.conditional_put) {
         let message = "puts will look before they write, which no other put respects: give no name to two writers, \
                        and no writer's key to two hosts";
@@ -71,6 +71,12 @@ pub(super) async fn run(context: &Context, args: InitArgs) -> Result<Done, CliEr
     let InitRequest { keep, mode, by, .. } = request;
     let new = wiring::create_store(&settings, &BucketRequest { create: args.create_bucket, keep, mode, by }).await?;
     request.window = new.window;
+    if let Some(access) = &mut access {
+        match new.verified_by {
+            Some(checksum) => access.checksum = checksum,
+            None => context.found(vec![unverified(settings.chose_checksum().then_some(access.checksum))]),
+        }
+    }
     let prepared = Prepared::new(&*new.store, request).await?;
     let files = outdir::files(&prepared, &new.store.url(), keep, access.as_ref());
     let mut staged = Staged::write(&out, &files)?;
@@ -80,6 +86,19 @@ pub(super) async fn run(context: &Context, args: InitArgs) -> Result<Done, CliEr
     staged.place()?;
     let report = prepared.found(&*new.store, proof).await?;
     Ok((Output::Init(Box::new(report), staged.keep()), None))
+}
+
+/// What damages an object on its way stays unnoticed until somebody reads it.
+fn unverified(chosen: Option<Checksum>) -> Finding {
+    let what = match chosen {
+        Some(way) => format!("the server does not verify {way}: leave --checksum out, and init finds what it verifies"),
+        None => "the server took bytes that were damaged, whatever checksum they came with".to_owned(),
+    };
+    let message = format!(
+        "{what}; damage on the way is found only when it is read, so run `verify --depth read` after backups, and doctor \
+         can't try what would do harm here"
+    );
+    Finding::new(Severity::Warning, "store.unverified", message)
 }
 
 fn recipients(option: &str, texts: &[String]) -> Result<Vec<Recipient>, CliError> {

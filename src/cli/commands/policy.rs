@@ -30,6 +30,7 @@ pub(super) fn run(context: &Context, args: PolicyArgs) -> Result<Done, CliError>
         provider: match args.provider {
             ProviderArg::Aws => Provider::Aws,
             ProviderArg::Seaweedfs => Provider::SeaweedFs,
+            ProviderArg::Ceph => Provider::Ceph,
             ProviderArg::Minio => Provider::Minio,
         },
         partition: match region.split('-').next() {
@@ -56,7 +57,10 @@ pub(super) fn run(context: &Context, args: PolicyArgs) -> Result<Done, CliError>
         pruners: args.pruner,
         account: args.account,
     };
-    let made = policy(&request)?;
+    let mut made = policy(&request)?;
+    if !settings.conditional_put() {
+        made = made.without_conditional_puts();
+    }
     let told = |gap: &&'static str| Finding::new(Severity::Info, "policy.gap", *gap);
     context.found(made.gaps.iter().map(told).collect());
     Ok((Output::Policy(made.document), None))

@@ -10,6 +10,7 @@ mod opener;
 mod part;
 mod payload;
 mod recipient;
+mod stanza;
 #[cfg(test)]
 #[allow(clippy::cast_possible_truncation, clippy::similar_names, reason = "small sizes; sealer and sealed")]
 mod tests;
@@ -20,6 +21,7 @@ pub use local::{LOCAL_OVERHEAD, LocalSealer};
 pub use opener::Opener;
 pub use part::{PartReader, header_len, plain_len, sealed_range};
 pub use recipient::Recipient;
+pub use stanza::{sha256, ssh_tags};
 pub use writer::{SealStream, Sealed, SealedFile, Sealer};
 
 use super::CodecError;

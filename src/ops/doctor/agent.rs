@@ -3,9 +3,9 @@
 use super::{Check, DoctorReport, Result};
 use crate::{
     format::layout,
-    model::{Hash, Key, PackId},
+    model::{Hash, Key, PackId, Time},
     store::{
-        Intruder, StoreError, StoreErrorKind as Kind,
+        Intruder, StoreError, StoreErrorKind as Kind, Target, Through,
         credentials::CredentialsSpec,
         s3::{Found, S3Settings, Stray, strays},
     },
@@ -47,19 +47,38 @@ async fn attempts(place: &str, intruder: &dyn Intruder, report: &mut DoctorRepor
     let mut told = |verb: &str, permission: &str, result: std::result::Result<(), StoreError>| {
         let mut check = Check::attempt(format!("{place}-{verb}"), permission, result).must();
         if check.status == super::Status::Allowed {
-            check.detail = format!(
-                "the credentials of {place} reach the vault: {permission} is let through. Whatever runs here can use them: \
-                 take the permission away, or the credentials"
-            );
+            check.detail = reaches(place, permission);
         }
         report.checks.push(check);
     };
-    told("list", "s3:ListBucket", intruder.peek_list("").await);
+    told("list", "s3:ListBucket", intruder.peek_list("").await.map(drop));
     told("list-versions", "s3:ListBucketVersions", intruder.peek_versions("").await);
-    told("get", "s3:GetObject", intruder.peek(&layout::descriptor()).await);
-    told("get-pack", "s3:GetObject", intruder.peek(&pack).await);
-    told("get-key", "s3:GetObject", intruder.peek(&key).await);
-    told("put", "s3:PutObject", intruder.put_broken(&layout::descriptor(), None).await);
-    told("put-pack", "s3:PutObject", intruder.put_broken(&pack, None).await);
+    told("get", "s3:GetObject", intruder.peek(&layout::descriptor(), None).await);
+    told("get-pack", "s3:GetObject", intruder.peek(&pack, None).await);
+    told("get-key", "s3:GetObject", intruder.peek(&key, None).await);
     told("delete", "s3:DeleteObjectVersion", intruder.destroy(&pack, &version, false).await);
+    // A part of an upload that nobody began is stored nowhere, on servers that know uploads: that is seen first where
+    // nothing could be harmed.
+    let scratch = layout::canary(&nobody, Time::from_unix(0), "never");
+    let control = intruder.spoil(Target::Part(&scratch)).await;
+    for (verb, key) in [("put", layout::descriptor()), ("put-pack", pack)] {
+        let mut check = match &control {
+            Ok(Through::Taken) => Check::could_not_run(
+                format!("{place}-{verb}"),
+                "the server stores parts of uploads that are not there, so nothing was tried where it could do harm",
+            ),
+            _ => Check::through(format!("{place}-{verb}"), "s3:PutObject", intruder.spoil(Target::Part(&key)).await),
+        };
+        if check.status == super::Status::Allowed {
+            check.detail = reaches(place, "s3:PutObject");
+        }
+        report.checks.push(check.must());
+    }
+}
+
+fn reaches(place: &str, permission: &str) -> String {
+    format!(
+        "the credentials of {place} reach the vault: {permission} is let through. Whatever runs here can use them: take the \
+         permission away, or the credentials"
+    )
 }

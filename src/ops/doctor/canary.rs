@@ -1,4 +1,4 @@
-//! What is tried on a canary of one's own, and where the role has none, on one that is not there.
+//! What is tried on a canary of one's own.
 
 use super::{Check, DoctorReport, Patient, Role, bucket::Default};
 use crate::{
@@ -7,14 +7,12 @@ use crate::{
         seal::{Sealer, generate_identity},
     },
     format::layout,
-    model::{Finding, Hash, Key, Lock, LockMode, PackId, Severity, Span, Time},
-    store::{Payload, Put, StoreErrorKind as Kind, Version},
+    model::{Key, Lock, LockMode, Span},
+    store::{Payload, Put, StoreErrorKind as Kind, Target, Version},
 };
 
 /// How long a canary is locked, where that can be chosen.
 const CANARY: Span = Span::days(1);
-/// How far beyond the policy's longest lock is tried.
-const BEYOND: Span = Span::days(2);
 
 /// A canary that was put, locked, and is watched.
 struct Canary {
@@ -23,21 +21,19 @@ struct Canary {
     lock: Lock,
 }
 
-/// Tries everything that needs an object.
+/// Tries everything that needs an object; returns the version of the canary, which no other object has.
 pub(super) async fn examine(
     patient: &Patient<'_>,
     default: Option<Default>,
     report: &mut DoctorReport,
-    findings: &mut Vec<Finding>,
-) {
+) -> Option<Version> {
     let canary = if patient.role.has_canaries() { put(patient, default, report).await } else { None };
     if let Some(canary) = &canary {
         locks(patient, canary, report).await;
         destroy(patient, canary, report).await;
         survives(patient, canary, report).await;
     }
-    absent(patient, canary.as_ref(), report).await;
-    beyond_cap(patient, report, findings).await;
+    canary.map(|canary| canary.version)
 }
 
 async fn put(patient: &Patient<'_>, default: Option<Default>, report: &mut DoctorReport) -> Option<Canary> {
@@ -133,8 +129,8 @@ async fn locks(patient: &Patient<'_>, canary: &Canary, report: &mut DoctorReport
         report.checks.push(check.must());
     }
     if !patient.role.may_everything() {
-        let answer = patient.intruder.lift_hold(key, version).await;
-        report.checks.push(Check::attempt("legal-hold", "s3:PutObjectLegalHold", answer).must());
+        let answer = patient.intruder.spoil(Target::Hold(key, Some(version))).await;
+        report.checks.push(Check::through("legal-hold", "s3:PutObjectLegalHold", answer).must());
     }
 }
 
@@ -198,65 +194,5 @@ async fn survives(patient: &Patient<'_>, canary: &Canary, report: &mut DoctorRep
         Err(error) if error.is_not_found() => Check::failed(NAME, format!("{} is gone", canary.key)),
         Err(error) => Check::could_not_run(NAME, error.to_string()).must(),
     };
-    report.checks.push(check);
-}
-
-/// The same on objects that are not there, where no lock can be what refuses: it tells what the role itself may.
-async fn absent(patient: &Patient<'_>, canary: Option<&Canary>, report: &mut DoctorReport) {
-    let version = canary.map_or_else(|| Version::new("null"), |canary| canary.version.clone());
-    let role = patient.role;
-    for (kind, key) in names(patient) {
-        if !role.may_delete() {
-            let answer = patient.intruder.destroy(&key, &version, false).await;
-            report.checks.push(Check::attempt(format!("delete-{kind}"), "s3:DeleteObjectVersion", answer).must());
-        }
-        // Where nothing is locked by default, whoever leaves evidence locks it.
-        let own = kind == "evidence" && patient.explicit && role.leaves_evidence();
-        if !role.may_lock(patient.explicit) && !own {
-            let soon = Lock { mode: patient.vault.descriptor.lock.mode, until: patient.now + Span::seconds(60) };
-            let answer = patient.intruder.set_lock(&key, &version, soon, false).await;
-            report.checks.push(Check::attempt(format!("lock-{kind}"), "s3:PutObjectRetention", answer).must());
-        }
-        if !role.may_everything() {
-            let answer = patient.intruder.lift_hold(&key, &version).await;
-            report.checks.push(Check::attempt(format!("hold-{kind}"), "s3:PutObjectLegalHold", answer).must());
-        }
-    }
-}
-
-/// Names under which nothing is stored.
-fn names(patient: &Patient<'_>) -> [(&'static str, Key); 3] {
-    let nothing = Hash::from_bytes([0; 32]);
-    let pack = PackId::from_bytes([0; 32]);
-    [
-        ("pack", layout::pack(patient.member, &pack)),
-        ("key", layout::root_record(&nothing)),
-        ("evidence", layout::evidence(patient.member, Time::from_unix(0), &nothing)),
-    ]
-}
-
-/// Whether a lock can be longer than the policy allows: nobody could take it back.
-async fn beyond_cap(patient: &Patient<'_>, report: &mut DoctorReport, findings: &mut Vec<Finding>) {
-    const NAME: &str = "lock-beyond-cap";
-    if patient.role != Role::Writer {
-        return;
-    }
-    let policy = patient.vault.descriptor.lock;
-    let lock = Lock { mode: policy.mode, until: patient.now + policy.max_lock + BEYOND };
-    let key = layout::pack(patient.member, &PackId::from_bytes([0; 32]));
-    let answer = patient.intruder.put_broken(&key, Some(lock)).await;
-    let mut check = Check::attempt(NAME, "s3:PutObjectRetention", answer).must();
-    if check.status == super::Status::Allowed {
-        let what = if patient.explicit {
-            "the store lets the writer lock longer than the vault's policy allows: whoever has its credentials can store \
-             what nobody can delete for decades, and what it costs. Where the store knows the condition \
-             s3:object-lock-remaining-retention-days, cap it; else let the bucket's default retention lock (init \
-             --lock-by bucket-default)"
-        } else {
-            "the writer may set locks, and in this vault it does not need to: take s3:PutObjectRetention away from it"
-        };
-        what.clone_into(&mut check.detail);
-        findings.push(Finding::new(Severity::Weak, "cap.unenforced", what));
-    }
     report.checks.push(check);
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::store::{StoreError, StoreErrorKind as Kind};
+use crate::store::{StoreError, StoreErrorKind as Kind, Through};
 
 /// How a check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -102,6 +102,29 @@ impl Check {
                 ),
                 _ => Self::could_not_run(name, error.to_string()),
             },
+        }
+    }
+
+    /// How an attempt went that nothing could come of.
+    pub fn through(name: impl Into<Cow<'static, str>>, permission: &str, result: Result<Through, StoreError>) -> Self {
+        match result {
+            Ok(Through::Taken) => Self::allowed(
+                name,
+                format!(
+                    "the store took what no store should take, so look at what it is now; take {permission} away from \
+                     this role"
+                ),
+            ),
+            Ok(Through::Stopped(error)) => Self::allowed(
+                name,
+                format!(
+                    "the role was let through, and only what was wrong with the request was refused; take {permission} \
+                     away from it ({error})"
+                ),
+            ),
+            // What the server does not have, nobody can set.
+            Err(error) if error.kind == Kind::Unsupported => Self::refused(name, error.what),
+            Err(error) => Self::attempt::<()>(name, permission, Err(error)),
         }
     }
 }

@@ -34,6 +34,10 @@ pub(super) fn policy(request: &PolicyRequest) -> Policy {
             let policy = Statement::deny("OnlyAdminsChangeThis", roles::POLICY, request.bucket());
             statements.push(policy.unless(&request.admins));
         }
+    } else if request.provider == Provider::Ceph {
+        gaps.push(
+            "Ceph is asked for no exemption by principal: who may delete is decided by the policies of its users alone",
+        );
     } else {
         gaps.push(
             "SeaweedFS knows no exemption by principal: who may delete is decided by the policies of identities alone",
@@ -41,6 +45,11 @@ pub(super) fn policy(request: &PolicyRequest) -> Policy {
     }
     let configure = Statement::deny("NobodyReconfigures", roles::CONFIGURE, request.bucket());
     statements.push(configure.unless(&request.admins));
-    let statements = statements.into_iter().map(Statement::for_everybody).collect();
+    let mut statements: Vec<Statement> = statements.into_iter().map(Statement::for_everybody).collect();
+    if request.provider == Provider::Ceph {
+        for statement in &mut statements {
+            statement.action.retain(|action| !roles::NOT_ON_CEPH.contains(action));
+        }
+    }
     Policy { document: Document::new(statements), gaps }
 }

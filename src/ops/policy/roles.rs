@@ -29,6 +29,10 @@ pub(super) const CONFIGURE: &[&str] = &[
     "s3:PutEncryptionConfiguration",
     "s3:DeleteBucket",
 ];
+/// The statement by which puts replace nothing.
+pub(super) const ONLY_NEW: &str = "OnlyNewNames";
+/// What Ceph knows no action for, and refuses the whole document over.
+pub(super) const NOT_ON_CEPH: [&str; 2] = ["s3:GetEncryptionConfiguration", "s3:PutEncryptionConfiguration"];
 /// What would undo a bucket's policy.
 pub(super) const POLICY: &[&str] = &["s3:PutBucketPolicy", "s3:DeleteBucketPolicy"];
 
@@ -42,7 +46,13 @@ pub(super) fn policy(request: &PolicyRequest) -> Policy {
             [read_all(request), vec![never(request, "NeverWrite", &[&[PUT, LOCK], DELETE, LIFT].concat())]].concat()
         }
     };
-    let document = Document::new([statements, common(request)].concat());
+    let mut statements = [statements, common(request)].concat();
+    if request.provider == Provider::Ceph {
+        for statement in &mut statements {
+            statement.action.retain(|action| !NOT_ON_CEPH.contains(action));
+        }
+    }
+    let document = Document::new(statements);
     Policy { document, gaps: gaps(request) }
 }
 
@@ -142,7 +152,7 @@ pub(super) fn lockers(request: &PolicyRequest) -> &'static [&'static str] {
     match request.provider {
         // MinIO holds a put with a lock against the permission to lock, and knows the days there only.
         Provider::Minio => &[LOCK],
-        Provider::Aws | Provider::SeaweedFs => &[PUT, LOCK],
+        Provider::Aws | Provider::SeaweedFs | Provider::Ceph => &[PUT, LOCK],
     }
 }
 
@@ -171,7 +181,11 @@ pub(super) fn put_rules(request: &PolicyRequest) -> Vec<Statement> {
     let rule = |sid, key, null: &str| never(request, sid, &[PUT]).when("Null", key, null);
     let mut statements = Vec::new();
     if request.provider == Provider::Aws {
-        statements.push(rule("OnlyNewNames", "s3:if-none-match", "true"));
+        statements.push(rule(ONLY_NEW, "s3:if-none-match", "true"));
+    }
+    // Where a condition's key is not there, Ceph takes the condition for met.
+    if request.provider == Provider::Ceph {
+        return statements;
     }
     if request.provider != Provider::SeaweedFs || request.role == PolicyRole::Bucket {
         statements.push(rule("NoCustomerKeys", "s3:x-amz-server-side-encryption-customer-algorithm", "false"));
@@ -210,6 +224,15 @@ fn gaps(request: &PolicyRequest) -> Vec<&'static str> {
                 gaps.push(
                     "SeaweedFS can't bound locks by policy: whoever holds these credentials can lock for centuries",
                 );
+            }
+        }
+        Provider::Ceph => {
+            gaps.push(
+                "Ceph can't tell a put's headers to conditions: conditional puts can't be required, nor what encrypts by a \
+                 customer's key refused",
+            );
+            if explicit {
+                gaps.push("Ceph can't bound locks by policy: whoever holds these credentials can lock for centuries");
             }
         }
         Provider::Minio => gaps.push("MinIO has no condition on If-None-Match: conditional puts can't be required"),

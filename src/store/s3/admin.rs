@@ -69,10 +69,33 @@ impl S3Admin {
         let Err(error) = request.send().await else { return Ok(()) };
         let facts = self.store.facts(&error);
         if matches!(facts.code.as_str(), "BucketAlreadyExists" | "BucketAlreadyOwnedByYou") {
-            let what = "create bucket: there is a bucket of this name already, here or in somebody's account";
-            return Err(StoreError::new(Kind::Invalid, what).on(self.store.bucket()));
+            return Err(self.taken());
         }
         Err(self.store.told(&call, &facts))
+    }
+
+    /// A bucket that is there is nobody's to make.
+    #[must_use]
+    pub fn taken(&self) -> StoreError {
+        let what = "create bucket: there is a bucket of this name already, here or in somebody's account, and nothing of it \
+                    was changed; leave --create-bucket out to use it as it is, or choose another name";
+        StoreError::new(Kind::Invalid, what).on(self.store.bucket())
+    }
+
+    /// Whether there is a bucket of this name, whosever it is.
+    ///
+    /// # Errors
+    /// `Unreachable`, or settings that are wrong.
+    pub async fn is_there(&self) -> Result<bool> {
+        let call = self.call("look for the bucket", "s3:ListBucket");
+        let request = self.store.client().head_bucket().bucket(self.store.bucket());
+        match request.send().await.map_err(|error| self.store.failed(&call, &error)) {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.kind, Kind::NotFound | Kind::NoVault) => Ok(false),
+            // Whoever may not look at it is told that it is there.
+            Err(error) if error.kind == Kind::Denied => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether the bucket keeps versions.

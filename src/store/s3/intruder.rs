@@ -3,31 +3,30 @@
 use async_trait::async_trait;
 use aws_sdk_s3::{
     primitives::ByteStream,
-    types::{
-        BucketVersioningStatus, ObjectLockLegalHold, ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention,
-        ObjectLockRetentionMode, VersioningConfiguration,
-    },
+    types::{BucketVersioningStatus, ObjectLockRetention, ObjectLockRetentionMode, VersioningConfiguration},
 };
 use bytes::Bytes;
 
-use super::{Call, Checksum, S3Store, stamp, version_of};
+use super::{Call, Checksum, S3Store, spoil::once, stamp, version_of};
 use crate::{
     model::{Key, Lock, LockMode},
-    store::{Intruder, Result, Setting, StoreError, StoreErrorKind as Kind, Version},
+    store::{Intruder, Result, Setting, StoreError, StoreErrorKind as Kind, Target, Through, Version},
 };
 
-/// What is put where nothing is to be stored.
-const BROKEN: &[u8] = b"strongroom doctor: nothing of this is ever stored\n";
+/// What no object's bytes are called.
+const NEVER: &str = "\"00000000000000000000000000000000\"";
 
 /// Hostile calls with a store's credentials.
 #[derive(Debug, Clone)]
 pub struct S3Intruder {
     store: S3Store,
+    /// The same bucket, and no credentials.
+    nobody: Option<S3Store>,
 }
 
 impl S3Intruder {
-    pub(super) fn new(store: S3Store) -> Self {
-        Self { store }
+    pub(super) fn new(store: S3Store, nobody: Option<S3Store>) -> Self {
+        Self { store, nobody }
     }
 
     async fn rewrite_versioning(&self) -> Result<()> {
@@ -112,10 +111,7 @@ impl Intruder for S3Intruder {
     }
 
     async fn hide(&self, key: &Key) -> Result<Version> {
-        let call = Call { what: "hide", needs: "s3:DeleteObject", object: key.as_str() };
-        let request = self.store.client().delete_object().bucket(self.store.bucket()).key(self.store.full(key));
-        let answer = request.send().await.map_err(|error| self.store.failed(&call, &error))?;
-        named(version_of(answer.version_id()), &call)
+        self.store.put_marker(key).await
     }
 
     async fn overwrite(&self, key: &Key, bytes: Bytes) -> Result<Version> {
@@ -153,24 +149,28 @@ impl Intruder for S3Intruder {
         request.send().await.map(|_| ()).map_err(|error| self.store.failed(&call, &error))
     }
 
-    async fn lift_hold(&self, key: &Key, version: &Version) -> Result<()> {
-        let call = Call { what: "legal hold", needs: "s3:PutObjectLegalHold", object: key.as_str() };
-        let off = ObjectLockLegalHold::builder().status(ObjectLockLegalHoldStatus::Off).build();
-        let request = self
-            .store
-            .client()
-            .put_object_legal_hold()
-            .bucket(self.store.bucket())
-            .key(self.store.full(key))
-            .version_id(version.as_str())
-            .checksum_algorithm(self.store.settings().checksum.algorithm())
-            .legal_hold(off);
-        request.send().await.map(|_| ()).map_err(|error| self.store.failed(&call, &error))
+    async fn spoil(&self, target: Target<'_>) -> Result<Through> {
+        self.store.spoil(target, self.nobody.as_ref()).await
     }
 
-    async fn peek(&self, key: &Key) -> Result<()> {
-        let call = Call { what: "get", needs: "s3:GetObject", object: key.as_str() };
+    async fn hide_never(&self, key: &Key) -> Result<Option<Version>> {
+        let call = Call { what: "hide", needs: "s3:DeleteObject", object: key.as_str() };
+        let request = self.store.client().delete_object().bucket(self.store.bucket()).key(self.store.full(key));
+        let answer = request.if_match(NEVER).customize().config_override(once()).send().await;
+        match answer {
+            Ok(answer) => Ok(version_of(answer.version_id())),
+            Err(error) => {
+                let facts = self.store.facts(&error);
+                if facts.is_taken() { Ok(None) } else { Err(self.store.told(&call, &facts)) }
+            }
+        }
+    }
+
+    async fn peek(&self, key: &Key, version: Option<&Version>) -> Result<()> {
+        let needs = if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
+        let call = Call { what: "get", needs, object: key.as_str() };
         let request = self.store.client().get_object().bucket(self.store.bucket()).key(self.store.full(key));
+        let request = request.set_version_id(version.map(ToString::to_string));
         // Where the role may read, the object may be empty.
         match request.range("bytes=0-0").send().await.map_err(|error| self.store.failed(&call, &error)) {
             Err(error) if error.kind == Kind::BadRange => Ok(()),
@@ -178,11 +178,13 @@ impl Intruder for S3Intruder {
         }
     }
 
-    async fn peek_list(&self, prefix: &str) -> Result<()> {
+    async fn peek_list(&self, prefix: &str) -> Result<Option<String>> {
         let call = Call { what: "list", needs: "s3:ListBucket", object: prefix };
         let prefix = self.store.settings().full(prefix);
-        let answer = self.store.client().list_objects_v2().bucket(self.store.bucket()).prefix(prefix).max_keys(1);
-        answer.send().await.map(|_| ()).map_err(|error| self.store.failed(&call, &error))
+        let request = self.store.client().list_objects_v2().bucket(self.store.bucket()).prefix(prefix).max_keys(1);
+        let answer = request.send().await.map_err(|error| self.store.failed(&call, &error))?;
+        let first = answer.contents().first().and_then(|object| object.key());
+        Ok(first.and_then(|key| self.store.settings().relative(key)).map(str::to_owned))
     }
 
     async fn peek_versions(&self, prefix: &str) -> Result<()> {
@@ -193,33 +195,12 @@ impl Intruder for S3Intruder {
         answer.map(|_| ()).map_err(|error| self.store.failed(&call, &error))
     }
 
-    async fn put_broken(&self, key: &Key, lock: Option<Lock>) -> Result<()> {
-        let needs = if lock.is_some() { "s3:PutObjectRetention" } else { "s3:PutObject" };
-        let call = Call { what: "put", needs, object: key.as_str() };
-        let settings = self.store.settings();
-        let mut request = self
-            .store
-            .client()
-            .put_object()
-            .bucket(self.store.bucket())
-            .key(self.store.full(key))
-            .set_if_none_match(settings.conditional_put.then(|| "*".to_owned()))
-            .set_object_lock_mode(lock.map(|lock| match lock.mode {
-                LockMode::Compliance => ObjectLockMode::Compliance,
-                LockMode::Governance => ObjectLockMode::Governance,
-            }))
-            .set_object_lock_retain_until_date(lock.map(|lock| stamp(lock.until)))
-            .body(ByteStream::from_static(BROKEN));
-        // All of zero bits, which the checksum of these bytes is not.
-        request = match settings.checksum {
-            Checksum::Crc32c => request.checksum_crc32_c("AAAAAA=="),
-            Checksum::Crc64Nvme => request.checksum_crc64_nvme("AAAAAAAAAAA="),
-            Checksum::Sha256 => request.checksum_sha256("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
-        };
-        let Err(error) = request.send().await else { return Ok(()) };
-        let facts = self.store.facts(&error);
-        let told = self.store.told(&call, &facts);
-        if facts.is_taken() || told.kind == Kind::Corrupt { Ok(()) } else { Err(told) }
+    async fn put_broken(&self, key: &Key, lock: Option<Lock>, way: Checksum) -> Result<Through> {
+        self.store.put_damaged(key, lock, way).await
+    }
+
+    fn verified_by(&self) -> Checksum {
+        self.store.settings().checksum
     }
 
     async fn rewrite(&self, setting: Setting) -> Result<()> {
@@ -228,7 +209,18 @@ impl Intruder for S3Intruder {
             Setting::ObjectLock => self.rewrite_lock().await,
             Setting::Policy => self.rewrite_policy().await,
             Setting::Lifecycle => self.rewrite_lifecycle().await,
+            other => Err(nothing_there(other.permission())),
         }
+    }
+}
+
+impl S3Store {
+    /// Deletes `key` without naming a version.
+    pub(super) async fn put_marker(&self, key: &Key) -> Result<Version> {
+        let call = Call { what: "hide", needs: "s3:DeleteObject", object: key.as_str() };
+        let request = self.client().delete_object().bucket(self.bucket()).key(self.full(key));
+        let answer = request.send().await.map_err(|error| self.failed(&call, &error))?;
+        named(version_of(answer.version_id()), &call)
     }
 }
 

@@ -15,6 +15,7 @@ mod objects;
 mod page;
 mod probe;
 mod settings;
+mod spoil;
 mod stray;
 mod watch;
 
@@ -37,8 +38,7 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use super::{
-    Deleter, Entry, Head, Intruder, ObjectStore, Payload, Put, Result, StoreError, Traits, Version, VersionEntry,
-    pace::Pace,
+    Deleter, Entry, Head, ObjectStore, Payload, Put, Result, StoreError, Traits, Version, VersionEntry, pace::Pace,
 };
 use crate::model::{Key, Lock, Time};
 use fail::{Call, Facts, Place};
@@ -105,7 +105,7 @@ impl S3Store {
     /// What an intruder who holds these credentials would try. Only `doctor` tries it.
     #[must_use]
     pub fn intruder(&self) -> S3Intruder {
-        S3Intruder::new(self.clone())
+        S3Intruder::new(self.clone(), Self::connect_as(self.settings().clone(), None).ok())
     }
 
     /// The settings that it was made with.
@@ -224,6 +224,10 @@ impl ObjectStore for S3Store {
     async fn server_time(&self) -> Result<Time> {
         self.inner.pace.of(self.time()).await
     }
+
+    async fn harmful_rules(&self) -> Result<Vec<String>> {
+        self.admin().lifecycle().await
+    }
 }
 
 #[async_trait]
@@ -233,6 +237,6 @@ impl Deleter for S3Store {
     }
 
     async fn hide(&self, key: &Key) -> Result<Version> {
-        Intruder::hide(&self.intruder(), key).await
+        self.put_marker(key).await
     }
 }

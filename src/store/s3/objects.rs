@@ -6,9 +6,11 @@ use std::{
 };
 
 use aws_sdk_s3::{operation::get_object::GetObjectOutput, primitives::ByteStream, types::ObjectLockMode};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
+use md5::{Digest, Md5};
 
-use super::{Call, Facts, S3Store, connect, stamp, time, version_of, watch::ServerClock};
+use super::{Call, Checksum, Facts, S3Store, connect, stamp, time, version_of, watch::ServerClock};
 use crate::{
     model::{Key, Lock, LockMode, Time},
     store::{
@@ -44,9 +46,10 @@ impl S3Store {
                 LockMode::Governance => ObjectLockMode::Governance,
             }))
             .set_object_lock_retain_until_date(lock.map(|lock| stamp(lock.until)))
+            .set_content_md5((settings.checksum == Checksum::Md5).then(|| STANDARD.encode(Md5::digest(&bytes))))
             .body(ByteStream::from(bytes));
         let mut request = request.customize().config_override(connect::for_transfer(settings));
-        if settings.is_tls() {
+        if settings.is_tls() && settings.checksum != Checksum::Signed {
             request = request.disable_payload_signing();
         }
         let version = match request.send().await {

@@ -11,6 +11,7 @@ use super::super::credentials::CredentialsSpec;
 /// It goes into a header that is signed. Over plain HTTP the SDK signs the SHA-256 of every body besides, which servers
 /// verify too; over TLS, which keeps strangers from the body, that would only cost time. So the cheapest one that servers
 /// commonly know is the default: it finds what went wrong by accident, and the rest is for BLAKE3 when it is read.
+/// Servers that ignore it may still hold a body against its `Content-MD5`, or against the hash that is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Checksum {
     /// CRC-32C, known wherever `x-amz-checksum-…` is.
@@ -20,12 +21,20 @@ pub enum Checksum {
     Crc64Nvme,
     /// SHA-256, for whoever wants the store to keep a cryptographic hash.
     Sha256,
+    /// `Content-MD5`, for servers that know no newer one.
+    Md5,
+    /// The SHA-256 that the signature covers, over TLS too, for servers that verify nothing else.
+    Signed,
 }
 
 impl Checksum {
+    /// All of them, as `init` tries them.
+    pub const ALL: [Self; 5] = [Self::Crc32c, Self::Md5, Self::Signed, Self::Crc64Nvme, Self::Sha256];
+
     pub(super) fn algorithm(self) -> ChecksumAlgorithm {
         match self {
-            Self::Crc32c => ChecksumAlgorithm::Crc32C,
+            // Beside the other two it does no harm.
+            Self::Crc32c | Self::Md5 | Self::Signed => ChecksumAlgorithm::Crc32C,
             Self::Crc64Nvme => ChecksumAlgorithm::Crc64Nvme,
             Self::Sha256 => ChecksumAlgorithm::Sha256,
         }
@@ -40,7 +49,9 @@ impl FromStr for Checksum {
             "crc32c" => Ok(Self::Crc32c),
             "crc64nvme" => Ok(Self::Crc64Nvme),
             "sha256" => Ok(Self::Sha256),
-            _ => Err("choose one of crc32c, crc64nvme and sha256".to_owned()),
+            "md5" => Ok(Self::Md5),
+            "signed" => Ok(Self::Signed),
+            _ => Err("choose one of crc32c, crc64nvme, sha256, md5 and signed".to_owned()),
         }
     }
 }
@@ -51,6 +62,8 @@ impl fmt::Display for Checksum {
             Self::Crc32c => "crc32c",
             Self::Crc64Nvme => "crc64nvme",
             Self::Sha256 => "sha256",
+            Self::Md5 => "md5",
+            Self::Signed => "signed",
         })
     }
 }
@@ -164,9 +177,9 @@ mod tests {
 
     #[test]
     fn checksums_read_what_they_write() {
-        for name in ["crc32c", "crc64nvme", "sha256"] {
+        for name in ["crc32c", "crc64nvme", "sha256", "md5", "signed"] {
             assert_eq!(name.parse::<Checksum>().unwrap().to_string(), name);
         }
-        assert!("md5".parse::<Checksum>().unwrap_err().contains("sha256"));
+        assert!("sha1".parse::<Checksum>().unwrap_err().contains("sha256"));
     }
 }

@@ -55,6 +55,11 @@ impl FakeS3 {
         self.state.lock().unwrap().lies = lies;
     }
 
+    /// The keys that there really are.
+    pub fn keys(&self) -> Vec<String> {
+        self.state.lock().unwrap().keys.keys().cloned().collect()
+    }
+
     /// How many versions of a key there really are.
     pub fn versions(&self, key: &str) -> usize {
         self.state.lock().unwrap().keys.get(key).map_or(0, Vec::len)

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+use md5::{Digest, Md5};
 use strongroom::model::{Lock, Time};
 
 use super::{state::State, xml};
@@ -86,6 +88,8 @@ fn object(state: &mut State, request: &Request, key: &str, query: &Query) -> Res
         return Response::error(501, "NotImplemented");
     }
     match request.method.as_str() {
+        "PUT" if query.contains_key("uploadId") => Response::error(404, "NoSuchUpload"),
+        "PUT" if query.contains_key("acl") => Response::error(501, "NotImplemented"),
         "PUT" if retention => set_lock(state, request, key, version),
         "PUT" => put(state, request, key),
         "GET" if retention => match state.find(key, version) {
@@ -120,6 +124,16 @@ fn put(state: &mut State, request: &Request, key: &str) -> Response {
     let wrong = request.header("x-amz-checksum-crc32c") == Some("AAAAAA==") && !request.body.is_empty();
     if wrong && !lies.checksums_ignored {
         return Response::error(400, "BadDigest");
+    }
+    let md5 =
+        request.header("content-md5").is_some_and(|md5| BASE64_STANDARD.encode(Md5::digest(&request.body)) != md5);
+    if md5 && !lies.md5_ignored {
+        return Response::error(400, "BadDigest");
+    }
+    let signed = request.header("x-amz-content-sha256").filter(|hash| hash.len() == 64);
+    let digest = ring::digest::digest(&ring::digest::SHA256, &request.body);
+    if signed.is_some_and(|hash| hash != hex::encode(digest)) && !lies.signed_ignored {
+        return Response::error(400, "XAmzContentSHA256Mismatch");
     }
     let lock = request.header("x-amz-object-lock-mode").and_then(xml::read_mode).map(|mode| {
         let until: Time = request.header("x-amz-object-lock-retain-until-date").unwrap().parse().unwrap();

@@ -16,8 +16,12 @@ pub struct Lies {
     pub no_lock_api: bool,
     /// Keeps one version of each key.
     pub no_versions: bool,
-    /// Takes bytes whose checksum is wrong.
+    /// Takes bytes whose `x-amz-checksum-…` is wrong.
     pub checksums_ignored: bool,
+    /// Takes bytes whose `Content-MD5` is wrong.
+    pub md5_ignored: bool,
+    /// Takes bytes that are not those of the signature.
+    pub signed_ignored: bool,
     /// Ignores `If-None-Match`.
     pub condition_ignored: bool,
     /// Answers that conditions are something it does not know.
