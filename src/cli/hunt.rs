@@ -25,7 +25,7 @@ const LARGEST: u64 = 32 << 20;
 /// How much of a file must be free of zero bytes for it to be text.
 const TEXT: usize = 8 << 10;
 /// How long a hunt may take.
-const LONGEST: Duration = Duration::from_mins(60);
+const LONGEST: Duration = Duration::from_hours(1);
 /// How many places of keys are told.
 const HITS: usize = 1000;
 /// What is no file of anybody's, wherever it is mounted.

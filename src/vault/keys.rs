@@ -100,7 +100,9 @@ pub async fn sealed_to_people(vault: &Vault) -> Vec<Vec<u8>> {
     let mut sealed = Vec::new();
     for hash in &vault.descriptor.root_records {
         sealed.extend(
-            fetch::by_hash(&*vault.store, &layout::root_record(hash), None, hash).await.map(|bytes| bytes.to_vec()),
+            fetch::by_hash(&*vault.store, &layout::root_record(hash), None, hash, LARGEST)
+                .await
+                .map(|bytes| bytes.to_vec()),
         );
     }
     for name in epoch_names(vault).await.unwrap_or_default().into_iter().take(RECORDS) {

@@ -185,14 +185,11 @@ impl S3Store {
             },
             None => false,
         };
-        match refused {
-            true => Ok(Through::Stopped(told)),
-            false => {
-                let what =
-                    format!("the server answers so whoever asks, so it tells nothing of this role: {}", told.what);
-                Err(StoreError::new(Kind::Invalid, what))
-            }
+        if refused {
+            return Ok(Through::Stopped(told));
         }
+        let what = format!("the server answers so whoever asks, so it tells nothing of this role: {}", told.what);
+        Err(StoreError::new(Kind::Invalid, what))
     }
 
     fn named<'a>(&'a self, target: Target<'a>) -> &'a str {

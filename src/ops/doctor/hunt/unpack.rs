@@ -86,7 +86,7 @@ fn bounded(mut from: impl Read) -> (Vec<u8>, bool) {
 /// Text of two bytes a character, in one.
 fn narrowed(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let head = bytes.get(..bytes.len().min(4096))?;
-    let zeros = head.iter().filter(|byte| **byte == 0).count();
+    let zeros = memchr::memchr_iter(0, head).count();
     let wide = zeros * 4 > head.len() && head.len() > 16;
     wide.then(|| Zeroizing::new(bytes.iter().copied().filter(|byte| *byte != 0).collect()))
 }
