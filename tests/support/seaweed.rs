@@ -66,11 +66,10 @@ impl Seaweed {
         let dir = tempfile::Builder::new().prefix("strongroom-weed-").tempdir().unwrap().keep();
         fs::create_dir(dir.join("data")).unwrap();
         let mut secrets = BTreeMap::new();
-        let mut fill = |text: &str| fill(text, &mut secrets);
-        let identities = fill(IDENTITIES).replace("@BUCKET@", "vault*").replace("@PREFIX@", "*");
+        let identities = fill(IDENTITIES, &mut secrets).replace("@BUCKET@", "vault*").replace("@PREFIX@", "*");
         fs::write(dir.join("s3.json"), granted(&identities, more, &mut secrets)).unwrap();
-        fs::write(dir.join("iam.json"), fill(IAM)).unwrap();
-        fs::write(dir.join("security.toml"), fill(SECURITY)).unwrap();
+        fs::write(dir.join("iam.json"), fill(IAM, &mut secrets)).unwrap();
+        fs::write(dir.join("security.toml"), fill(SECURITY, &mut secrets)).unwrap();
         let mut server = Self { dir, port: 0, secrets, keeper: None };
         // Another process may take a port between the look and the start.
         let started = (0..3).any(|_| {
