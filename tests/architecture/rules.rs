@@ -30,7 +30,7 @@ pub const OWNERS: [(&str, &[&str]); 40] = [
     ("getrandom", &["codec"]),
     ("hex", &["codec", "model"]),
     ("indicatif", &["cli"]),
-    ("md-5", &["store"]),
+    ("md5", &["store"]),
     ("memchr", &["ops"]),
     ("mimalloc", &["cli"]),
     ("jiff", &["model"]),

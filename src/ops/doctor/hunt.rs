@@ -282,11 +282,13 @@ fn squeezed(text: &[u8]) -> (Zeroizing<Vec<u8>>, Vec<u32>) {
 /// The lines of `text` that give a key away by a name or because it is known, and what of.
 #[must_use]
 pub fn scan(text: &[u8], known: &Known) -> Vec<(usize, Kind)> {
-    // A key file of ours is one thing, whatever its lines hold.
+    // A key file of ours is one thing, whatever its lines hold. A certificate has a key of that name as well, which is
+    // public.
     let small = Zeroizing::new(text.to_ascii_lowercase());
     let holds = |word: &[u8]| memchr::memmem::find(&small, word).is_some();
-    let ours =
-        holds(b"\"signing_key\"").then(|| if holds(b"\"chunk_id_key\"") { Kind::WriterKey } else { Kind::MemberKey });
+    let certificate = holds(b"\"valid_from\"") && holds(b"\"rev\"");
+    let ours = (holds(b"\"signing_key\"") && !certificate)
+        .then(|| if holds(b"\"chunk_id_key\"") { Kind::WriterKey } else { Kind::MemberKey });
     let mut found = Vec::new();
     if let Some(ours) = ours {
         let word = b"\"signing_key\"";
@@ -337,12 +339,16 @@ fn beside_ids(text: &[u8], found: &mut Vec<(usize, Kind)>) {
                 continue;
             }
             // Within a screen of text, in either direction.
-            let window = text.get(at.saturating_sub(600)..(at + 600).min(text.len())).unwrap_or_default();
-            let words = window.split(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')));
-            let mut secrets = words.map(|word| word.rsplit(|b| *b == b'=').next().unwrap_or(word));
-            let line = line_of(text, at);
-            if secrets.any(looks_random) && !found.iter().any(|(other, _)| *other == line) {
-                found.push((line, Kind::SecretAccessKey));
+            let from = at.saturating_sub(600);
+            let window = text.get(from..(at + 600).min(text.len())).unwrap_or_default();
+            let mut place = from;
+            for word in window.split(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))) {
+                let line = line_of(text, place);
+                place += word.len() + 1;
+                let known = |found: &[(usize, Kind)]| found.iter().any(|(other, _)| *other == line);
+                if looks_random(word.rsplit(|b| *b == b'=').next().unwrap_or(word)) && !known(found) {
+                    found.push((line, Kind::SecretAccessKey));
+                }
             }
         }
     }

@@ -26,7 +26,7 @@ use crate::{
 /// What is put where nothing is to be stored.
 const BROKEN: &[u8] = b"strongroom doctor: nothing of this is ever stored\n";
 /// The same length, and other bytes.
-const OTHER: &[u8] = b"strongroom doctor: something that was never sent .\n";
+const OTHER: &[u8] = b"strongroom doctor: something that was never sent.\n";
 /// A document that no parser reads to its end.
 const NO_XML: &str = "<strongroom-doctor";
 /// A policy that is none.

@@ -154,6 +154,12 @@ fn key_files_are_one_thing() {
     assert_eq!(kinds(writer.as_bytes(), &[]), [(2, Kind::WriterKey)]);
     let member = format!("{{\"signing_key\":\"{}\"}}", "ab".repeat(32));
     assert_eq!(kinds(member.as_bytes(), &[]), [(1, Kind::MemberKey)]);
+    // A certificate is public, and key files carry theirs.
+    let certificate =
+        format!("{{\"rev\":1,\"signing_key\":\"{}\",\"valid_from\":\"2026-01-01T00:00:00Z\"}}", "ab".repeat(32));
+    assert_eq!(kinds(certificate.as_bytes(), &[]), []);
+    let both = format!("{writer}\n\"payload\": \"{}\"", BASE64_STANDARD.encode(&certificate));
+    assert_eq!(kinds(both.as_bytes(), &[]), [(2, Kind::WriterKey)]);
 }
 
 #[test]
