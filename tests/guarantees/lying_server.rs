@@ -40,6 +40,18 @@ fn g3_a_server_that_shows_other_bytes_or_versions_hides_nothing_and_passes_nothi
 }
 
 #[test]
+fn g3_a_listing_that_is_cut_after_an_entry_hides_no_snapshot() {
+    let place = FakePlace::new();
+    place.backup(b"older").ok();
+    place.backup(&dump()).ok();
+    // Every other listing ends after its first entry, as one that a proxy cut.
+    place.fake.server().plan(|n, request| {
+        (n % 2 == 0 && request.method == "GET" && request.target.contains("prefix=")).then_some(Fault::Shortened)
+    });
+    assert!(place.restore().ok().stdout == dump());
+}
+
+#[test]
 fn g4_a_server_that_says_names_are_taken_makes_no_false_snapshot() {
     let place = FakePlace::new();
     place.backup(&dump()).ok();

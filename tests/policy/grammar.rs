@@ -50,6 +50,7 @@ fn keys(provider: Provider, action: &str) -> &'static [&'static str] {
         "s3:PutObject" if aws => &[
             "s3:if-none-match",
             "s3:x-amz-server-side-encryption-customer-algorithm",
+            "s3:x-amz-storage-class",
             "s3:x-amz-server-side-encryption-aws-kms-key-id",
             "s3:object-lock-mode",
             "s3:object-lock-remaining-retention-days",
@@ -57,6 +58,7 @@ fn keys(provider: Provider, action: &str) -> &'static [&'static str] {
         // MinIO refuses a policy with a key that the action lacks: the days of a lock are one.
         "s3:PutObject" => &[
             "s3:x-amz-server-side-encryption-customer-algorithm",
+            "s3:x-amz-storage-class",
             "s3:x-amz-server-side-encryption-aws-kms-key-id",
             "s3:object-lock-mode",
         ],

@@ -75,6 +75,7 @@ fn may(document: &Value, action: &str, path: &str, more: &[(&'static str, &'stat
 const DAYS: &str = "s3:object-lock-remaining-retention-days";
 const MODE: &str = "s3:object-lock-mode";
 const CUSTOMER_KEY: &str = "s3:x-amz-server-side-encryption-customer-algorithm";
+const STORAGE: &str = "s3:x-amz-storage-class";
 const KMS_KEY: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
 const KINDS: [&str; 9] =
     ["vault.json", "keys/", "members/", "packs/", "indexes/", "lists/", "snapshots/", "evidence/", "canaries/"];
@@ -173,7 +174,9 @@ fn a_put_is_of_a_new_name_under_no_strange_key_and_over_tls() {
     for provider in [Provider::Aws, Provider::Minio] {
         let document = document(&request(role, provider, by));
         assert!(may(&document, "s3:PutObject", pack, &[]));
-        for strange in [(CUSTOMER_KEY, "AES256"), (KMS_KEY, "arn:aws:kms:eu-west-1:999988887777:key/x")] {
+        assert!(may(&document, "s3:PutObject", pack, &[(STORAGE, "STANDARD")]));
+        let foreign = (KMS_KEY, "arn:aws:kms:eu-west-1:999988887777:key/x");
+        for strange in [(CUSTOMER_KEY, "AES256"), foreign, (STORAGE, "DEEP_ARCHIVE"), (STORAGE, "GLACIER")] {
             assert!(!may(&document, "s3:PutObject", pack, &[strange]), "{provider:?} {strange:?}");
         }
         for action in ["s3:PutObject", "s3:GetObjectRetention"] {
@@ -241,6 +244,7 @@ fn the_bucket_refuses_what_no_role_needs_whoever_asks() {
     for who in ["writer", "admin"] {
         assert!(denied(who, "s3:PutObject", pack, &[(CUSTOMER_KEY, "AES256")]));
         assert!(denied(who, "s3:PutObject", pack, &[(KMS_KEY, "x")]));
+        assert!(denied(who, "s3:PutObject", pack, &[(STORAGE, "DEEP_ARCHIVE")]));
         assert!(denied(who, "s3:BypassGovernanceRetention", pack, &[]));
         assert!(denied(who, "s3:PutObjectLegalHold", pack, &[]));
         assert!(denied(who, "s3:PutObjectRetention", pack, &[(MODE, "COMPLIANCE"), (DAYS, "401")]));

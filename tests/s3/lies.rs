@@ -12,7 +12,9 @@ use tempfile::TempDir;
 
 use crate::{
     fakes3::{FakeS3, Lies},
-    hasty, lock,
+    hasty,
+    http::{Fault, Request},
+    lock,
     seaweed::write_private,
     support::{key, keys, sealed, versions},
 };
@@ -169,6 +171,38 @@ async fn a_listing_that_never_ends_is_an_error() {
     put(&store, "a").await;
     let error = store.list("", &mut |_| {}).await.unwrap_err();
     assert!(matches!(error.kind, Kind::Corrupt | Kind::Unsupported), "{error}");
+}
+
+/// The SDK takes an answer whose end is missing for a shorter one.
+#[tokio::test]
+async fn an_answer_that_is_cut_or_not_understood_is_never_taken_for_a_shorter_one() {
+    let (fake, store, _dir) = lying(Lies::default()).await;
+    for n in 0..8 {
+        put(&store, &format!("a/{n}")).await;
+    }
+    let listing = |request: &Request| request.method == "GET" && request.target.contains("prefix=");
+    // Now and then: asked for again.
+    fake.server().plan(move |n, request| (n % 2 == 0 && listing(request)).then_some(Fault::Shortened));
+    assert_eq!(keys(&store, "").await.len(), 8);
+    assert_eq!(versions(&store, "").await.len(), 8);
+    // Always.
+    fake.server().plan(move |_, request| listing(request).then_some(Fault::Shortened));
+    let error = store.list("", &mut |_| {}).await.unwrap_err();
+    assert!(error.kind == Kind::Unreachable && error.to_string().contains("</ListBucketResult> is missing"), "{error}");
+    let error = store.list_versions("", &mut |_| {}).await.unwrap_err();
+    assert!(error.kind == Kind::Unreachable && error.to_string().contains("</ListVersionsResult> is mis"), "{error}");
+    // What is no answer of S3 is not asked for again, and shown.
+    for (body, words) in [
+        ("<html><body>Welcome to nginx!</body></html>", "Welcome to nginx"),
+        ("{\"status\":\"ok\"}", "status"),
+        ("", "\"\""),
+        ("<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>", "goes on"),
+        ("<ListBucketResult><Contents><Size>1</Size></Contents></ListBucketResult>", "lacks its key"),
+    ] {
+        fake.server().plan(move |_, request| listing(request).then_some(Fault::Instead(body)));
+        let error = store.list("", &mut |_| {}).await.unwrap_err();
+        assert!(matches!(error.kind, Kind::Invalid | Kind::Corrupt) && error.to_string().contains(words), "{error}");
+    }
 }
 
 /// What the store can't know is passed on as it is: the vault checks every byte against its hash.

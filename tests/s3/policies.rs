@@ -8,7 +8,7 @@ use aws_sdk_s3::{
     types::{
         BucketLifecycleConfiguration, BucketVersioningStatus, ExpirationStatus, LifecycleExpiration, LifecycleRule,
         LifecycleRuleFilter, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockLegalHold,
-        ObjectLockLegalHoldStatus, VersioningConfiguration,
+        ObjectLockLegalHoldStatus, StorageClass, VersioningConfiguration,
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -130,12 +130,18 @@ async fn the_buckets_policy_holds_for_its_owner_too() {
         let put = put.sse_customer_algorithm("AES256").sse_customer_key(BASE64_STANDARD.encode(secret));
         put.sse_customer_key_md5(digest).send()
     };
+    let archived = |raw: &Raw, key: &str| {
+        let put = raw.client().put_object().bucket(name).key(key).body(vec![1; 100].into());
+        put.storage_class(StorageClass::DeepArchive).send()
+    };
     let w1 = Raw::new(bucket.server, "w1", name, "");
+    assert_eq!(code(archived(&w1, "packs/w1/aa/a").await), None, "without the policy, it is taken");
     assert_eq!(code(encrypted(&w1, "packs/w1/aa/1").await), None, "without the policy, it is taken");
     let put_policy = admin.client().put_bucket_policy().bucket(name).policy(bucket_policy(name));
     assert_eq!(code(put_policy.send().await), None);
     for (raw, key) in [(&w1, "packs/w1/aa/2"), (&admin, "packs/w1/aa/3")] {
         assert_eq!(code(encrypted(raw, key).await).as_deref(), Some("AccessDenied"), "{key}");
+        assert_eq!(code(archived(raw, key).await).as_deref(), Some("AccessDenied"), "{key} into an archive");
     }
     for (what, refused) in reconfigure(admin.client(), name).await {
         assert_eq!(refused.as_deref(), Some("AccessDenied"), "{what}");

@@ -41,6 +41,10 @@ pub enum Fault {
     CutAfter,
     /// It was done; the connection breaks off in the middle of the answer.
     CutWithin,
+    /// It was done; the answer ends after its first entry, or in its middle, and its length says so too.
+    Shortened,
+    /// It was done; this is the answer, with 200.
+    Instead(&'static str),
     /// This S3 error instead of an answer; nothing was done.
     Error(u16, &'static str),
     /// It was done, and answered with this S3 error.
@@ -171,6 +175,22 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
                     *byte ^= 1;
                 }
                 send(stream, &request, &shared.backend.answer(&request)?)?;
+            }
+            Some(Fault::Shortened) => {
+                let mut response = shared.backend.answer(&request)?;
+                let end = ["</Contents>", "</Version>", "</DeleteMarker>"].map(|tag| {
+                    response
+                        .body
+                        .windows(tag.len())
+                        .position(|window| window == tag.as_bytes())
+                        .map(|at| at + tag.len())
+                });
+                response.body.truncate(end.into_iter().flatten().min().unwrap_or(response.body.len() / 2));
+                send(stream, &request, &response)?;
+            }
+            Some(Fault::Instead(body)) => {
+                shared.backend.answer(&request)?;
+                send(stream, &request, &Response::new(200, body))?;
             }
             Some(Fault::Date(seconds)) => {
                 let mut response = shared.backend.answer(&request)?;

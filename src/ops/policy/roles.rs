@@ -144,6 +144,7 @@ fn lock_own(request: &PolicyRequest, own: Vec<String>) -> Vec<Statement> {
     statements
 }
 
+const STORAGE: &str = "s3:x-amz-storage-class";
 pub(super) const REMAINING: &str = "s3:object-lock-remaining-retention-days";
 pub(super) const MODE: &str = "s3:object-lock-mode";
 
@@ -189,6 +190,9 @@ pub(super) fn put_rules(request: &PolicyRequest) -> Vec<Statement> {
     }
     if request.provider != Provider::SeaweedFs || request.role == PolicyRole::Bucket {
         statements.push(rule("NoCustomerKeys", "s3:x-amz-server-side-encryption-customer-algorithm", "false"));
+        // What lies in an archive can't be read by anybody for hours. Where a put names no class, there is no key.
+        let archived = rule("OnlyStandardStorage", STORAGE, "false");
+        statements.push(archived.when("StringNotEquals", STORAGE, "STANDARD"));
     }
     if request.provider != Provider::SeaweedFs {
         statements.push(rule("NoOtherKmsKeys", "s3:x-amz-server-side-encryption-aws-kms-key-id", "false"));
@@ -218,7 +222,7 @@ fn gaps(request: &PolicyRequest) -> Vec<&'static str> {
         Provider::SeaweedFs => {
             gaps.push(
                 "SeaweedFS shows the policies of identities no header of a put: conditional puts can't be required, \
-                 and what encrypts by a customer's key is refused by `policy bucket` alone",
+                 and what encrypts by a customer's key or goes into an archive is refused by `policy bucket` alone",
             );
             if explicit {
                 gaps.push(
@@ -229,7 +233,7 @@ fn gaps(request: &PolicyRequest) -> Vec<&'static str> {
         Provider::Ceph => {
             gaps.push(
                 "Ceph can't tell a put's headers to conditions: conditional puts can't be required, nor what encrypts by a \
-                 customer's key refused",
+                 customer's key or goes into an archive refused",
             );
             if explicit {
                 gaps.push("Ceph can't bound locks by policy: whoever holds these credentials can lock for centuries");

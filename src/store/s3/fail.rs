@@ -8,6 +8,7 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 
+use super::answer;
 use crate::store::{StoreError, StoreErrorKind as Kind};
 
 /// A call, as far as its failure needs it.
@@ -46,6 +47,10 @@ pub(super) struct Facts {
     pub(super) unmade: bool,
     /// There were no credentials to sign it with.
     pub(super) unsigned: bool,
+    /// Only a part of the answer came.
+    pub(super) cut: bool,
+    /// How an answer begins that says all is well and can't be understood.
+    pub(super) odd: Option<String>,
 }
 
 impl Facts {
@@ -54,7 +59,9 @@ impl Facts {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let mut facts = Self { reason: innermost(error), unsigned: lacks_credentials(error), ..Self::default() };
+        let mut facts =
+            Self { reason: innermost(error), unsigned: lies_in::<CredentialsError>(error), ..Self::default() };
+        facts.cut = lies_in::<answer::Cut>(error);
         match error {
             SdkError::ConstructionFailure(_) => facts.unmade = true,
             SdkError::TimeoutError(_) => facts.timed_out = true,
@@ -64,6 +71,8 @@ impl Facts {
         if let Some(response) = error.raw_response() {
             facts.status = Some(response.status().as_u16());
             facts.region = response.headers().get("x-amz-bucket-region").map(str::to_owned);
+            let odd = response.status().is_success() && error.as_service_error().is_none_or(|e| e.code().is_none());
+            facts.odd = response.body().bytes().filter(|_| odd).map(answer::beginning);
         }
         if let Some(service) = error.as_service_error() {
             service.code().unwrap_or_default().clone_into(&mut facts.code);
@@ -104,6 +113,9 @@ impl Facts {
         let Some(status) = self.status else { return self.unanswered(place) };
         if let Some(known) = self.by_code(call, place) {
             return known;
+        }
+        if let Some(beginning) = &self.odd {
+            return self.misunderstood(place, beginning);
         }
         // Where a request is signed for another region, the answer to HEAD has no words.
         if status == 400 && self.region.as_deref().is_some_and(|region| region != place.region) {
@@ -176,6 +188,16 @@ impl Facts {
         format!("the credentials lack {}{said}", call.needs)
     }
 
+    /// What breaks off may come whole another time; what is no answer of S3 at all will not.
+    fn misunderstood(&self, place: &Place<'_>, beginning: &str) -> (Kind, String) {
+        let server = place.server;
+        if self.cut {
+            return (Kind::Unreachable, format!("{server} gives a part of its answer alone: {}", self.reason));
+        }
+        let words = "gave an answer that is not the XML of S3; is this the URL of an S3 server? The answer begins with";
+        (Kind::Invalid, format!("{server} {words} {beginning}"))
+    }
+
     fn wrong_region(&self, place: &Place<'_>) -> String {
         let asked = format!("the bucket {:?} is not in region {}", place.bucket, place.region);
         match &self.region {
@@ -201,11 +223,11 @@ impl Facts {
     }
 }
 
-/// Whether the source of the credentials failed, somewhere beneath.
-fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
+/// Whether an error of this type lies somewhere beneath: that the source of the credentials failed, for one.
+fn lies_in<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.is::<CredentialsError>() {
+        if error.is::<E>() {
             return true;
         }
         next = error.source();

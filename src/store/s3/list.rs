@@ -256,6 +256,7 @@ fn stuck(call: &Call<'_>) -> StoreError {
 }
 
 fn unreadable(call: &Call<'_>) -> StoreError {
-    let what = format!("{}: an entry of the listing lacks its key, size, version or time", call.what);
+    let what =
+        format!("{}: the listing lacks where it goes on, or an entry lacks its key, size, version or time", call.what);
     StoreError::new(Kind::Corrupt, what).on(call.object)
 }

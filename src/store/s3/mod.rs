@@ -4,6 +4,7 @@
 //! says in words what is missing.
 
 mod admin;
+mod answer;
 mod connect;
 mod fail;
 mod identity;

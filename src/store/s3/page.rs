@@ -37,14 +37,14 @@ pub(super) struct Page<T, M> {
     pub(super) next: Option<M>,
 }
 
-/// A page of current objects; `None` if an entry lacks what it must have.
+/// A page of current objects; `None` if it or an entry lacks what it must have.
 pub(super) fn current(answer: &ListObjectsV2Output) -> Option<Page<Entry, String>> {
     let spelled = Spelling::of(answer.encoding_type());
     let entry = |object: &Object| {
         let bytes = u64::try_from(object.size()?).ok()?;
         Some(Entry { key: spelled.read(object.key()?), bytes, modified: time(object.last_modified()?) })
     };
-    let next = answer.next_continuation_token().filter(|_| answer.is_truncated() == Some(true));
+    let next = going_on(answer.is_truncated(), answer.next_continuation_token())?;
     Some(Page {
         items: answer.contents().iter().map(entry).collect::<Option<_>>()?,
         directories: spelled.directories(answer.common_prefixes()),
@@ -52,19 +52,27 @@ pub(super) fn current(answer: &ListObjectsV2Output) -> Option<Page<Entry, String
     })
 }
 
-/// A page of versions, of each key newest first; `None` if an entry lacks what it must have. `markers` tells for each
+/// A page of versions, of each key newest first; `None` if it or an entry lacks what it must have. `markers` tells for each
 /// entry in the order in which the server wrote them whether it is a delete marker.
 pub(super) fn versions(
     answer: &ListObjectVersionsOutput,
     markers: &[bool],
 ) -> Option<Page<VersionEntry, (String, Option<String>)>> {
     let spelled = Spelling::of(answer.encoding_type());
-    let next = answer.next_key_marker().filter(|_| answer.is_truncated() == Some(true));
+    let next = going_on(answer.is_truncated(), answer.next_key_marker())?;
     Some(Page {
         items: in_order(answer.versions(), answer.delete_markers(), markers, spelled)?,
         directories: spelled.directories(answer.common_prefixes()),
         next: next.map(|key| (spelled.read(key), answer.next_version_id_marker().map(str::to_owned))),
     })
+}
+
+/// Where the next page begins, if there is one; `None` if the page says that there is, and not where.
+fn going_on(truncated: Option<bool>, next: Option<&str>) -> Option<Option<&str>> {
+    if truncated != Some(true) {
+        return Some(None);
+    }
+    next.map(Some)
 }
 
 /// Both lists in one: as the server wrote them, or by time where that is not known.

@@ -18,7 +18,7 @@ use aws_sdk_s3::{
     primitives::{DateTime, DateTimeFormat},
 };
 
-use super::fail;
+use super::{answer, fail};
 use crate::model::Time;
 
 /// Tries again what the SDK does not, and leaves what no repetition mends.
@@ -36,10 +36,14 @@ impl ClassifyRetry for Again {
             }
         }
         let Some(response) = ctx.response() else { return RetryAction::NoActionIndicated };
+        let body = response.body().bytes();
+        if response.status().is_success() && body.is_some_and(|body| answer::whole(body).is_err()) {
+            return RetryAction::transient_error();
+        }
         match response.status().as_u16() {
             429 => RetryAction::throttling_error(),
             408 => RetryAction::transient_error(),
-            409 if response.body().bytes().is_some_and(is_passing_conflict) => RetryAction::transient_error(),
+            409 if body.is_some_and(is_passing_conflict) => RetryAction::transient_error(),
             _ => RetryAction::NoActionIndicated,
         }
     }
@@ -102,6 +106,18 @@ impl Intercept for Witness {
         Ok(())
     }
 
+    /// Fails what came in part, so that it is asked for again. The body of a get is read elsewhere, by its length.
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let response = context.response();
+        let body = response.body().bytes().filter(|_| response.status().is_success());
+        body.map_or(Ok(()), |body| answer::whole(body).map_err(Into::into))
+    }
+
     fn read_after_attempt(
         &self,
         context: &FinalizerInterceptorContextRef<'_>,
@@ -109,8 +125,11 @@ impl Intercept for Witness {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let trouble = match context.output_or_error() {
-            Some(Err(error)) => match context.response().map(|response| response.status().as_u16()) {
-                Some(status) => Some(format!("HTTP {status}")),
+            Some(Err(error)) => match context.response() {
+                Some(response) => Some(match response.body().bytes().map(answer::whole) {
+                    Some(Err(cut)) => cut.to_string(),
+                    _ => format!("HTTP {}", response.status().as_u16()),
+                }),
                 None => error.as_connector_error().map(|error| fail::innermost(error)),
             },
             _ => None,
