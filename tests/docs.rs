@@ -247,3 +247,70 @@ fn every_finding_is_explained() {
     }
     assert!(used > 40, "{used} findings were seen");
 }
+
+/// What a page on CI says, run word for word where its scratch files lie elsewhere: the owner's command, and the jobs of both
+/// services with their secrets.
+#[test]
+fn the_workflows_of_docs_ci_drill() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    fs::create_dir(at("temp")).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_strongroom"));
+    let path = format!("{}:{}", program.parent().unwrap().display(), env!("PATH"));
+    let run = |script: &str, variables: &[(&str, String)]| {
+        let mut sh = std::process::Command::new("sh");
+        sh.args(["-euc", script]).current_dir(dir.path()).env_clear().env("PATH", &path).env("HOME", at("home"));
+        let output = sh.env("RUNNER_TEMP", at("temp")).envs(variables.iter().cloned()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{script}\n{}{said}", String::from_utf8_lossy(&output.stdout));
+    };
+    let vault = format!("file://{}", at("vault"));
+    run(
+        &format!(
+            "strongroom init --vault {vault} --out . && mkdir safe && mv recovery.key safe && echo of today >notes"
+        ),
+        &[],
+    );
+    run("strongroom --config strongroom.toml backup --name notes --path notes", &[]);
+    let owner = blocks(&text("docs/ci/README.md"), "sh").concat();
+    run(&owner.replace("recovery.key", "safe/recovery.key"), &[("STRONGROOM_VAULT", vault)]);
+    // The owner hands these over.
+    let secret = |name: &str, from: &str| {
+        fs::rename(at(from), at(name)).unwrap();
+        (at(name), fs::read_to_string(at(name)).unwrap().trim_end().to_owned())
+    };
+    let (member, identity) = (secret("secret.member", "ci/ci.key"), secret("secret.identity", "safe/recovery.key"));
+    let store = "access_key_id = \"a\"\nsecret_access_key = \"b\"\n".to_owned();
+    fs::write(at("secret.store"), &store).unwrap();
+
+    let hub = text("docs/ci/github-actions.yml");
+    let steps: Vec<String> = hub.split("run: |\n").skip(1).map(unindented).collect();
+    let given = [("IDENTITY", identity.1), ("MEMBER", member.1), ("STORE", store)];
+    let [keys, drill] = steps.as_slice() else { panic!("{steps:?}") };
+    run(keys, &given);
+    run(drill, &[]);
+    assert!(fs::read_to_string(at("drill.md")).unwrap().contains("notes"));
+    fs::remove_file(at("ci/ci.key")).unwrap();
+
+    let lab = text("docs/ci/gitlab-ci.yml").replace("/tmp/", &at("temp/"));
+    let keys: Vec<&str> = lab.lines().filter_map(|line| line.trim().strip_prefix("- install ")).collect();
+    assert_eq!(keys.len(), 3, "{lab}");
+    let keys: Vec<String> = keys.iter().map(|line| format!("install {line}\n")).collect();
+    let drill = lab.split("script:\n    - strongroom").nth(1).unwrap().split("artifacts:").next().unwrap();
+    let files = [
+        ("STRONGROOM_MEMBER_KEY", member.0),
+        ("STRONGROOM_DRILL_IDENTITY", identity.0),
+        ("STRONGROOM_STORE_CREDENTIALS", at("secret.store")),
+    ];
+    run(&format!("{}strongroom{}", keys.concat(), drill.replace('\n', " ")), &files);
+    assert!(fs::read_to_string(at("drill.xml")).unwrap().contains("testsuite"));
+}
+
+/// The lines of a block, up to the first that stands further left than its first.
+fn unindented(block: &str) -> String {
+    let margin = block.len() - block.trim_start().len();
+    let lines =
+        block.lines().take_while(|line| line.trim().is_empty() || line.len() - line.trim_start().len() >= margin);
+    lines.map(|line| line.get(margin..).unwrap_or_default().to_owned() + "\n").collect()
+}
