@@ -1,6 +1,8 @@
 //! Drills, through the program: what is as it was passes, what is not is found and named, and nothing is left behind.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "drill/confined.rs"]
+mod confined;
 #[path = "drill/hostile.rs"]
 mod hostile;
 #[path = "drill/lab.rs"]
@@ -14,6 +16,8 @@ mod lent_postgres;
 mod pg;
 #[path = "drill/plain.rs"]
 mod plain;
+#[path = "drill/reach.rs"]
+mod reach;
 #[path = "support/sandbox.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod sandbox;

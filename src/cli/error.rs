@@ -38,6 +38,10 @@ pub enum CliError {
     /// The store's credentials were not named, or what names them is wrong.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// What a drill starts can't be confined here.
+    #[cfg(feature = "full")]
+    #[error("{0}")]
+    Unconfined(String),
     /// A secret that others can read.
     #[error("{} can be read by others (its mode is {mode:04o})", .path.display())]
     Exposed {

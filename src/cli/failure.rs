@@ -281,13 +281,13 @@ fn judge(error: &CliError) -> Verdict {
         E::NotEmpty { .. } => (Exit::Usage, "not-empty", hint("give the path of a new or an empty directory")),
         E::WriterKey { source, .. } | E::MemberKey { source, .. } if source.is_of_another_version() => format(source),
         E::WriterKey { .. } => (Exit::Usage, "writer-key", hint("it is the writer.key that `strongroom init` wrote")),
-        E::MemberKey { .. } => {
-            (Exit::Usage, "member-key", hint("it is the key file that `strongroom member add` wrote"))
-        }
+        E::MemberKey { .. } => (Exit::Usage, "member-key", hint("it is the key file that `member add` wrote")),
         E::Identity(_) => {
             (Exit::Usage, "identity", hint("give the path of an age identity file or an ssh private key with -i"))
         }
         E::Unwritten { .. } => (Exit::Failed, "unwritten", hint("what the command did is done; give another file")),
+        #[cfg(feature = "full")]
+        E::Unconfined(_) => (Exit::Failed, "unconfined", hint("or say --unconfined where nothing else is on the host")),
         E::Io { .. } => (Exit::Usage, "file", None),
     }
 }

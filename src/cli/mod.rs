@@ -47,6 +47,9 @@ use crate::{
 
 /// Threads for the store's calls; the heavy work has threads of its own.
 const RUNTIME_THREADS: usize = 2;
+/// How the step that confines a program ends if it can't.
+#[cfg(feature = "full")]
+const NOT_CONFINED: u8 = 125;
 
 /// Buffers of megabytes go from thread to thread here. The C library's allocator keeps what each thread freed for that
 /// thread alone, and so a run of many threads ends with several times the memory that it uses at once.
@@ -62,6 +65,15 @@ pub fn main() -> ExitCode {
     // buffer rounds up to them is never used. A kernel that can't turn them off only costs memory.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let typed: Vec<OsString> = std::env::args_os().collect();
+    #[cfg(feature = "full")]
+    if let Some((_, [word, rest @ ..])) = typed.split_first() {
+        if word == crate::engine::jail::WORD {
+            return confine(rest);
+        }
+        if word == crate::engine::sqlite::WORD {
+            return crate::engine::sqlite::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+        }
+    }
     note_secrets(&typed);
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -79,6 +91,17 @@ pub fn main() -> ExitCode {
         Err(error) => unparsed(&error, &typed),
     };
     ExitCode::from(exit.code())
+}
+
+/// The step before a program that handles what is not trusted.
+#[cfg(feature = "full")]
+fn confine(words: &[OsString]) -> ExitCode {
+    use std::io::Write as _;
+    let (told, code) = match crate::engine::jail::step(words) {
+        Ok(told) => (std::io::stdout().write_all(told.as_bytes()), ExitCode::SUCCESS),
+        Err(why) => (writeln!(std::io::stderr(), "strongroom jail: {why}"), ExitCode::from(NOT_CONFINED)),
+    };
+    told.map_or(ExitCode::FAILURE, |()| code)
 }
 
 fn run(cli: Cli) -> Exit {

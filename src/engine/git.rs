@@ -3,13 +3,15 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     io::Read,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
-use super::{Check, Engine, EngineError, Place, Restored, Result};
+use super::{
+    Check, Engine, EngineError, Place, Restored, Result,
+    jail::{Jail, Warden},
+};
 use crate::source::{child::Running, git::check_lfs, redact::Known};
 
 /// The most that is read of what a git command writes.
@@ -18,6 +20,7 @@ const OUTPUT: u64 = 256 << 20;
 /// A repository and its clone.
 pub struct Git {
     dir: PathBuf,
+    warden: Warden,
     version: String,
     repository: Option<PathBuf>,
 }
@@ -26,7 +29,7 @@ impl Git {
     /// Works in `place`.
     #[must_use]
     pub fn new(place: &Place) -> Self {
-        Self { dir: place.dir.clone(), version: "git".to_owned(), repository: None }
+        Self { dir: place.dir.clone(), warden: place.warden.clone(), version: "git".to_owned(), repository: None }
     }
 
     fn clone(&self) -> PathBuf {
@@ -36,13 +39,9 @@ impl Git {
     /// Runs git and gives what it writes; fails with what it said if it fails.
     fn git(&self, at: &Path, arguments: &[&str]) -> Result<String> {
         let what = format!("git {}", arguments.first().copied().unwrap_or_default());
-        let mut command = Command::new("git");
-        command.env_clear().current_dir(at).stdin(Stdio::null()).stdout(Stdio::piped());
-        for keep in ["PATH", "TMPDIR", "LD_LIBRARY_PATH"] {
-            if let Some(value) = std::env::var_os(keep) {
-                command.env(keep, value);
-            }
-        }
+        let reads: Vec<PathBuf> = self.repository.iter().cloned().collect();
+        let mut command = Jail::new(&self.warden, &self.dir)?.tools(&reads)?.command(Path::new("git"));
+        command.current_dir(at).stdout(Stdio::piped());
         for (name, value) in [
             ("LC_ALL", "C"),
             ("GIT_CONFIG_NOSYSTEM", "1"),
@@ -135,7 +134,9 @@ impl Engine for Git {
 
     fn load(&mut self, restored: &Restored) -> Result<()> {
         self.repository.clone_from(&restored.repository);
-        fs::create_dir_all(&self.dir).map_err(|e| EngineError::at("can't make a directory", &self.dir, e))?;
+        let jail = Jail::new(&self.warden, &self.dir)?;
+        jail.give_all(&self.dir)?;
+        self.repository.as_deref().map_or(Ok(()), |repository| jail.give_all(repository))?;
         self.version = self.git(&self.dir, &["version"])?.trim().replace("git version ", "git ");
         let repository = self.repository()?.to_str().map(str::to_owned);
         let repository = repository.ok_or_else(|| EngineError::new("is not UTF-8", "the scratch directory"))?;

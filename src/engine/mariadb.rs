@@ -1,19 +1,20 @@
 //! MariaDB: a server of its own in a private directory, on a socket alone, as a user who is not root; or databases of
 //! their own on a server that somebody lends.
 
+mod globals;
 mod lent;
 mod rename;
 mod server;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
+    fs::{self, File},
     process::Stdio,
     sync::Arc,
 };
 
 use self::lent::{Lender, Lent};
-use super::{Check, Engine, EngineError, Place, Restored, RestoredStream, Result, compare};
+use super::{Check, Engine, EngineError, Place, Reach, Restored, RestoredStream, Result, compare};
 use crate::{
     model::Fingerprint,
     source::mariadb::{
@@ -29,6 +30,10 @@ const LOADING: [&str; 5] =
     ["--batch", "--loose-sandbox", "--binary-mode", "--local-infile=0", "--default-character-set=utf8mb4"];
 /// What servers and clients take as one statement by default.
 const PACKET: u64 = 16 << 20;
+
+/// What a definer may do, so that what is defined can be used: nothing beyond databases.
+const DEFINER: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, CREATE TEMPORARY TABLES, \
+                       LOCK TABLES, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE, EXECUTE, EVENT, TRIGGER";
 
 /// A server, once there is one.
 pub struct Mariadb {
@@ -108,16 +113,7 @@ impl Mariadb {
         if let Some(At::Lent(lent)) = &mut self.at {
             return lent.load(stream, self.packet);
         }
-        let client = self.client()?;
-        let file =
-            File::open(&stream.file).map_err(|e| EngineError::at("can't read a restored stream", &stream.file, e))?;
-        let mut command = client.command("mariadb");
-        command.args(LOADING).args(packet_option(self.packet)).stdin(file).stdout(Stdio::null());
-        let running = client.start(&mut command, "mariadb")?;
-        running.finish().map_err(|e| {
-            let what = format!("the server does not take it: {}", e.what);
-            EngineError::new(what, stream.name.as_str())
-        })
+        load(self.client()?, stream, self.packet)
     }
 
     /// Loads users, roles and grants, as somebody would who recovers. Without them, views have definers that can't be used.
@@ -128,7 +124,15 @@ impl Mariadb {
         }
         let globals = restored.streams.iter().find(|stream| stream.name.as_str() == GLOBALS);
         let Some(globals) = globals else { return self.make_definers() };
-        let loaded = self.load_file(globals);
+        let text = fs::read(&globals.file).map_err(|e| EngineError::at("can't read", &globals.file, e))?;
+        let loaded = match (globals::stranger(&String::from_utf8_lossy(&text)), &mut self.at) {
+            (Some(found), _) => Err(EngineError::new(format!("holds what makes no account: {found}"), GLOBALS)),
+            (None, Some(At::Own(server))) => {
+                let client = server.client().clone();
+                server.armed(|| load(&client, globals, self.packet))
+            }
+            (None, _) => Err(EngineError::new("was not started", "mariadbd")),
+        };
         let well = loaded.is_ok();
         let told = loaded.map_or_else(|e| e.to_string(), |()| "loads".to_owned());
         self.globals = Some(Check::compare(GLOBALS, "loads", told));
@@ -147,7 +151,7 @@ impl Mariadb {
                 continue;
             }
             session.run(&format!("CREATE USER IF NOT EXISTS {account} ACCOUNT LOCK"))?;
-            session.run(&format!("GRANT ALL ON *.* TO {account}"))?;
+            session.run(&format!("GRANT {DEFINER} ON *.* TO {account}"))?;
         }
         Ok(())
     }
@@ -171,11 +175,20 @@ impl Mariadb {
             Err(e) => return vec![Check::error("CHECK TABLE", e.to_string())],
         };
         let mut checks = Vec::new();
+        let mut open: Option<Session> = None;
         for row in tables {
             let [database, table] = row.as_slice() else { continue };
             let name = format!("CHECK TABLE {}.{table}", self.told(database));
             let sql = format!("CHECK TABLE {}.{}", identifier(database), identifier(table));
-            let answer = self.connect().and_then(|mut session| Ok(session.rows(&sql)?));
+            // A session ends with the first statement that fails.
+            let answer = match open.take().map_or_else(|| self.connect(), Ok) {
+                Ok(mut session) => {
+                    let rows = session.rows(&sql).map_err(EngineError::from);
+                    open = rows.is_ok().then_some(session);
+                    rows
+                }
+                Err(e) => Err(e),
+            };
             checks.push(match answer {
                 // Table, operation, kind of message, message; the last row is the verdict.
                 Ok(rows) => {
@@ -248,8 +261,11 @@ impl Engine for Mariadb {
         }
         self.packet = packet_for(&restored.details);
         self.at = Some(match &self.lender {
-            Some(lender) => At::Lent(Box::new(Lent::open(lender, &self.place.dir)?)),
-            None => At::Own(Box::new(Server::start(&self.place.dir, self.packet)?)),
+            Some(lender) => {
+                self.place.warden.note("mariadb", lent::HOW);
+                At::Lent(Box::new(Lent::open(lender, &self.place.dir)?))
+            }
+            None => At::Own(Box::new(Server::start(&self.place.warden, &self.place.dir, self.packet)?)),
         });
         self.version = self.connect()?.value("SELECT VERSION()")?;
         streams.into_iter().try_for_each(|stream| self.load_file(stream))?;
@@ -303,6 +319,10 @@ impl Engine for Mariadb {
         all
     }
 
+    fn reach(&self) -> Reach {
+        if self.lender.is_some() { Reach::Lent } else { Reach::Socket }
+    }
+
     fn stopper(&self) -> Option<Box<dyn FnOnce() + Send>> {
         let debris = Arc::clone(&self.lender.as_ref()?.debris);
         Some(Box::new(move || drop(debris.clear())))
@@ -346,13 +366,21 @@ impl Engine for Mariadb {
                 "who defined views, routines, triggers and events: there, all belonged to who loaded them".to_owned(),
             );
         }
-        if matches!(&self.at, Some(At::Own(server)) if !server.is_cut_off()) {
-            not.push(
-                "the engine listened on a socket alone, but its process was not cut off from the network".to_owned(),
-            );
-        }
         not
     }
+}
+
+/// Loads one file of SQL into a server of our own.
+fn load(client: &Client, stream: &RestoredStream, packet: Option<u64>) -> Result<()> {
+    let file =
+        File::open(&stream.file).map_err(|e| EngineError::at("can't read a restored stream", &stream.file, e))?;
+    let mut command = client.command("mariadb");
+    command.args(LOADING).args(packet_option(packet)).stdin(file).stdout(Stdio::null());
+    let running = client.start(&mut command, "mariadb")?;
+    running.finish().map_err(|e| {
+        let what = format!("the server does not take it: {}", e.what);
+        EngineError::new(what, stream.name.as_str())
+    })
 }
 
 /// What one packet must hold to load the dump of a snapshot, if that is more than the default.

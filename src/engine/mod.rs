@@ -1,12 +1,12 @@
 //! Throwaway engines for drills: what was restored is loaded into a server or a repository of its own, in a private
 //! directory, and asked whether it is what was backed up. Everything here blocks.
 //!
-//! What is loaded may be hostile. Nothing of it is run but by the engine, which has a user of its own where strongroom
-//! runs as root, no network, and nothing of this host's settings.
+//! What is loaded may be hostile. Nothing of it is run but by the engine, and that is confined: see [`jail`].
 
 pub mod command;
 mod error;
 pub mod git;
+pub mod jail;
 mod lent;
 pub mod mariadb;
 pub mod postgres;
@@ -15,7 +15,7 @@ pub mod streams;
 
 use std::{fs, path::PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use error::EngineError;
 
@@ -68,7 +68,7 @@ impl Restored {
 }
 
 /// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// It is as it should be.
@@ -80,7 +80,7 @@ pub enum Status {
 }
 
 /// One check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// What was checked; a fingerprint's names its table.
     pub name: String,
@@ -140,7 +140,7 @@ pub fn compare(expected: &Fingerprint, actual: &Fingerprint) -> Vec<Check> {
     told.collect()
 }
 
-/// Where an engine works: a private directory that somebody else removes, and who it runs as.
+/// Where an engine works: a private directory that somebody else removes, and what confines it there.
 #[derive(Debug, Clone, Default)]
 pub struct Place {
     /// An empty directory. Its path is in the command line of every process that an engine leaves running, so that
@@ -148,6 +148,21 @@ pub struct Place {
     pub dir: PathBuf,
     /// Servers that are lent for drills.
     pub servers: Servers,
+    /// What confines programs there.
+    pub warden: jail::Warden,
+    /// What commands of checks may be shown.
+    pub allowed: jail::Allowed,
+}
+
+/// What a command must reach to ask an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Nothing: files are all.
+    Nothing,
+    /// The socket of a server that the drill started.
+    Socket,
+    /// A server that somebody lends.
+    Lent,
 }
 
 /// Servers that somebody lends for drills: dumps are loaded into databases of their own there, which are dropped
@@ -186,6 +201,11 @@ pub trait Engine: Send {
     /// Variables that tell a command how to reach it, such as a socket's path.
     fn access(&self) -> Vec<(String, String)>;
 
+    /// What a command must reach for that.
+    fn reach(&self) -> Reach {
+        Reach::Nothing
+    }
+
     /// What ends it, and whatever it waits for, from another thread. `None` where removing its directory, which ends every
     /// process whose command line names that, is enough.
     fn stopper(&self) -> Option<Box<dyn FnOnce() + Send>> {
@@ -211,9 +231,9 @@ pub trait Engine: Send {
 pub fn for_kind(kind: SourceKind, place: &Place) -> Result<Box<dyn Engine>> {
     fs::create_dir_all(&place.dir).map_err(|e| EngineError::at("can't make a directory", &place.dir, e))?;
     Ok(match kind {
-        SourceKind::Postgres => Box::new(postgres::Postgres::new(place.dir.clone(), place.servers.postgres.clone())),
+        SourceKind::Postgres => Box::new(postgres::Postgres::new(place)),
         SourceKind::Stdin | SourceKind::Path | SourceKind::Command => Box::new(streams::Streams),
-        SourceKind::Sqlite => Box::new(sqlite::Sqlite::default()),
+        SourceKind::Sqlite => Box::new(sqlite::Sqlite::new(place)),
         SourceKind::Git => Box::new(git::Git::new(place)),
         SourceKind::Mariadb | SourceKind::Mysql => Box::new(mariadb::Mariadb::new(place)),
     })

@@ -2,7 +2,6 @@
 //! somebody lends, a copied cluster is started, and all are asked whether they hold what was backed up.
 
 mod checks;
-mod jail;
 mod lent;
 mod load;
 mod roles;
@@ -19,8 +18,12 @@ use std::{
 
 use serde::Deserialize;
 
-use self::{jail::Jail, lent::Lent, server::Server};
-use super::{Check, Engine, EngineError, Restored, Result, lent::Debris};
+use self::{lent::Lent, server::Server};
+use super::{
+    Check, Engine, EngineError, Place, Reach, Restored, Result,
+    jail::{Jail, Warden},
+    lent::Debris,
+};
 use crate::{
     model::Name,
     source::{
@@ -39,6 +42,7 @@ const QUERY: Duration = Duration::from_hours(1);
 /// The engine. Dropped, it stops its server, or drops its databases; its directory is somebody else's to remove.
 pub struct Postgres {
     home: PathBuf,
+    warden: Warden,
     /// The server that is lent, and what is made there.
     lender: Option<(Conninfo, Arc<Debris>)>,
     told: String,
@@ -46,6 +50,8 @@ pub struct Postgres {
     newer: bool,
     up: Option<Up>,
     loaded: Vec<Check>,
+    /// Libraries that the origin's server loads when it starts, and this one does not.
+    left_out: Vec<String>,
 }
 
 /// A server that is up.
@@ -121,18 +127,27 @@ impl Details {
 }
 
 impl Postgres {
-    /// An engine that works in `home`, which it makes if it is not there. Dumps go to the server `lent`, if there is one.
+    /// An engine that works in `place`, which it makes if it is not there. Dumps go to the server that is lent, if there is one.
     #[must_use]
-    pub fn new(home: PathBuf, lent: Option<Conninfo>) -> Self {
-        let lender = lent.map(|info| {
+    pub fn new(place: &Place) -> Self {
+        let lender = place.servers.postgres.clone().map(|info| {
             let drop = info.clone();
             (info, Arc::new(Debris::new(move |name: &str| lent::drop_database(&drop, name))))
         });
-        Self { home, lender, told: "postgres".to_owned(), newer: false, up: None, loaded: Vec::new() }
+        Self {
+            home: place.dir.clone(),
+            warden: place.warden.clone(),
+            lender,
+            told: "postgres".to_owned(),
+            newer: false,
+            up: None,
+            loaded: Vec::new(),
+            left_out: Vec::new(),
+        }
     }
 
     /// The programs: of the version that was backed up, or the nearest newer one.
-    fn programs(&mut self, details: &Details, jail: &Jail) -> Result<PathBuf> {
+    fn programs(&mut self, details: &Details) -> Result<(PathBuf, Version)> {
         let was = details.version()?;
         let found = Tools::default().nearest("initdb", &was).filter(|tool| {
             let same = tool.version.major == was.major;
@@ -148,20 +163,17 @@ impl Postgres {
         if self.newer {
             self.told = format!("{} (the backup is of {was})", self.told);
         }
-        if !jail.is_apart() {
-            self.told.push_str(", with this host's network, since namespaces are not allowed here");
-        }
-        server::home_of(&tool)
+        Ok((server::home_of(&tool)?, tool.version))
     }
 
     fn load_dumps(&mut self, restored: &Restored, details: &Details, jail: Jail) -> Result<()> {
-        let bin = self.programs(details, &jail)?;
+        let (bin, version) = self.programs(details)?;
         let psql = Tools::new(Some(bin.clone())).any("psql")?;
         let restore = details.restore()?;
         let data = jail.make("data")?;
         let superuser = details.superuser();
         Server::init(&jail, &bin, &data, superuser)?;
-        let server = Server::start(&jail, &bin, &data, superuser)?;
+        let server = Server::start(&jail, (&bin, &version), &data, superuser)?;
         let info = server.info.clone();
         let up = self.up.insert(Up { at: At::Own { server, jail }, info, psql, databases: Vec::new() });
         let globals = restored.streams.iter().find(|stream| stream.name.as_str() == GLOBALS);
@@ -192,6 +204,7 @@ impl Postgres {
     fn load_lent(&mut self, restored: &Restored, details: &Details) -> Result<()> {
         let Some((info, debris)) = &self.lender else { return Err(EngineError::new("was not lent", "postgres")) };
         let (psql, was) = (Tools::default().any("psql")?, details.version()?);
+        self.warden.note("psql, pg_restore", lent::HOW);
         let lent = Lent::open(&psql, info, debris, &self.home)?;
         self.told = format!("postgres {} at {}", lent.version, info.place());
         if lent.version.major < was.major {
@@ -216,13 +229,13 @@ impl Postgres {
     }
 
     fn load_cluster(&mut self, restored: &Restored, details: &Details, jail: Jail) -> Result<()> {
-        let bin = self.programs(details, &jail)?;
+        let (bin, version) = self.programs(details)?;
         let psql = Tools::new(Some(bin.clone())).any("psql")?;
         let data = jail.make("data")?;
         let base = BASE.parse::<Name>().ok().and_then(|name| restored.stream(&name));
         let base = base.ok_or_else(|| EngineError::new("the snapshot has no base backup", BASE))?;
         Server::unpack(&jail, &base.file, &data)?;
-        let mut verify = jail.apart(&bin.join("pg_verifybackup"));
+        let mut verify = jail.tools(&[])?.command(&bin.join("pg_verifybackup"));
         verify.arg(&data).stdout(Stdio::null());
         let verified = Running::start(&mut verify, "pg_verifybackup", Known::default())?.finish();
         self.loaded.push(Check::done(
@@ -230,7 +243,8 @@ impl Postgres {
             verified.map(|()| "as its manifest says".to_owned()).map_err(Into::into),
         ));
         let superuser = details.get("superuser");
-        let server = Server::start(&jail, &bin, &data, superuser)?;
+        self.left_out = server::preloaded(&data);
+        let server = Server::start(&jail, (&bin, &version), &data, superuser)?;
         let info = server.info.clone();
         let mut session = Session::open(&psql, &info, None)?;
         let sql = "select to_json(datname) from pg_database where datallowconn and not datistemplate order by datname";
@@ -253,7 +267,7 @@ impl Engine for Postgres {
         if self.lender.is_some() && !details.physical {
             return self.load_lent(restored, &details);
         }
-        let jail = Jail::new(&self.home)?;
+        let jail = Jail::new(&self.warden, &self.home)?;
         if details.physical {
             self.load_cluster(restored, &details, jail)
         } else {
@@ -283,12 +297,10 @@ impl Engine for Postgres {
     fn query(&mut self, database: Option<&str>, sql: &str) -> Result<String> {
         let up = self.up.as_ref().ok_or_else(|| EngineError::new("the server is not up", "postgres"))?;
         let database = up.meant(database)?;
-        let mut command = up.client(&up.psql.path, database);
+        let mut command = up.client(&up.psql.path, database, &[])?;
         // Records and fields end with a zero byte, which no value holds.
-        command
-            .args(["-X", "-A", "-t", "-q", "-w", "-0", "-z", "-v", "ON_ERROR_STOP=1", "-c", sql])
-            .stdout(Stdio::piped());
-        command.env("PGOPTIONS", format!("-c statement_timeout={}", QUERY.as_millis()));
+        command.args(["-X", "-A", "-t", "-q", "-w", "-0", "-z", "-v", "ON_ERROR_STOP=1"]).stdout(Stdio::piped());
+        command.args(["-c", &format!("set statement_timeout = {}", QUERY.as_millis()), "-c", sql]);
         let mut running = up.start(&mut command, "psql")?;
         let mut output = Vec::new();
         let read = std::io::Read::read_to_end(&mut running.stdout()?, &mut output);
@@ -306,6 +318,11 @@ impl Engine for Postgres {
         self.up.as_ref().map(Up::access).unwrap_or_default()
     }
 
+    fn reach(&self) -> Reach {
+        let lent = self.up.as_ref().is_some_and(|up| matches!(up.at, At::Lent(_)));
+        if lent { Reach::Lent } else { Reach::Socket }
+    }
+
     fn stopper(&self) -> Option<Box<dyn FnOnce() + Send>> {
         let (_, debris) = self.lender.as_ref()?;
         let debris = Arc::clone(debris);
@@ -317,7 +334,11 @@ impl Engine for Postgres {
     }
 
     fn not_tested(&self, restored: &Restored) -> Vec<String> {
-        let Some(up) = self.up.as_ref().filter(|up| matches!(up.at, At::Lent(_))) else { return Vec::new() };
+        let Some(up) = self.up.as_ref().filter(|up| matches!(up.at, At::Lent(_))) else {
+            let told =
+                |lines: &String| format!("what the cluster loads or runs by itself, which a drill leaves out: {lines}");
+            return self.left_out.iter().map(told).collect();
+        };
         let mut not = vec!["owners and privileges, which a server that is lent has no roles for".to_owned()];
         if restored.streams.iter().any(|stream| stream.name.as_str() == GLOBALS) {
             not.push(format!("{GLOBALS} (roles) was restored and hashed, and not loaded into a server that is lent"));
@@ -339,10 +360,10 @@ impl Drop for Postgres {
 }
 
 impl Up {
-    /// A client program, for a database here.
-    fn client(&self, program: &Path, real: &str) -> Command {
+    /// A client program, for a database here, that reads these files.
+    fn client(&self, program: &Path, real: &str, reads: &[PathBuf]) -> Result<Command> {
         let mut command = match &self.at {
-            At::Own { jail, .. } => jail.tool(program),
+            At::Own { jail, .. } => jail.client(reads)?.command(program),
             At::Lent(_) => {
                 let mut command = Command::new(program);
                 self.info.equip(&mut command);
@@ -351,7 +372,7 @@ impl Up {
             }
         };
         command.arg("-d").arg(self.info.argument(Some(real)));
-        command
+        Ok(command)
     }
 
     /// Starts it. On a server that is lent it ends before its database is dropped.
@@ -406,6 +427,7 @@ impl Up {
                 ("PGHOST".to_owned(), server.socket.to_string_lossy().into_owned()),
                 ("PGPORT".to_owned(), "5432".to_owned()),
                 ("PGUSER".to_owned(), self.info.user().to_owned()),
+                ("PGOPTIONS".to_owned(), self.info.options().to_owned()),
             ],
             At::Lent(lent) => {
                 let mut all = self.info.for_commands();

@@ -1,14 +1,41 @@
-//! SQLite: the restored file is opened in this process, for reading, with a schema that is not trusted.
+//! SQLite: the restored files are opened for reading, with a schema that is not trusted, by a process that is confined.
+
+mod apart;
+
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, types::ValueRef};
 
-use super::{Check, Engine, EngineError, Restored, RestoredStream, Result, compare};
-use crate::source::sqlite::print::{self, Integrity};
+use self::apart::{Answer, Ask, Request};
+pub use self::apart::{WORD, serve};
+use super::{Check, Engine, EngineError, Place, Restored, Result, compare};
+use crate::{
+    model::Fingerprint,
+    source::sqlite::print::{self, Integrity},
+};
 
-/// The files of a snapshot, opened.
-#[derive(Default)]
+/// The files of a snapshot.
 pub struct Sqlite {
-    open: Vec<(String, Connection)>,
+    place: Place,
+    files: Vec<(String, PathBuf)>,
+}
+
+impl Sqlite {
+    /// Works in `place`.
+    #[must_use]
+    pub fn new(place: &Place) -> Self {
+        Self { place: place.clone(), files: Vec::new() }
+    }
+
+    fn ask(&self, ask: Ask) -> Result<Answer> {
+        let request = Request { files: self.files.clone(), ask };
+        let warden = &self.place.warden;
+        if let Some(program) = warden.own_program() {
+            return apart::ask(warden, program, &self.place.dir, &request);
+        }
+        warden.note("", "none: --unconfined");
+        apart::answer(&request)
+    }
 }
 
 impl Engine for Sqlite {
@@ -17,21 +44,53 @@ impl Engine for Sqlite {
     }
 
     fn load(&mut self, restored: &Restored) -> Result<()> {
-        for stream in &restored.streams {
-            let name = stream.name.to_string();
-            let failed = |e: rusqlite::Error| EngineError::new(format!("can't be opened: {e}"), &name);
-            let database = open(stream).map_err(failed)?;
-            self.open.push((name, database));
-        }
-        if self.open.is_empty() {
+        self.files = restored.streams.iter().map(|stream| (stream.name.to_string(), stream.file.clone())).collect();
+        if self.files.is_empty() {
             return Err(EngineError::new("the snapshot holds no database", restored.source.as_str()));
         }
-        Ok(())
+        self.ask(Ask::Open).map(drop)
     }
 
     fn check(&mut self, restored: &Restored) -> Vec<Check> {
+        let mut checks = match self.ask(Ask::Check(restored.fingerprints.clone())) {
+            Ok(Answer::Checks(checks)) => checks,
+            Ok(_) => vec![Check::error("integrity_check", "the answer is not understood")],
+            Err(e) => vec![Check::error("integrity_check", e.to_string())],
+        };
+        if restored.fingerprints.is_empty() {
+            checks.push(Check::error("fingerprint", "the backup told of no table, so there is nothing to compare"));
+        }
+        checks
+    }
+
+    fn query(&mut self, database: Option<&str>, sql: &str) -> Result<String> {
+        match self.ask(Ask::Query(database.map(str::to_owned), sql.to_owned()))? {
+            Answer::Value(value) => Ok(value),
+            _ => Err(EngineError::new("the answer is not understood", sql)),
+        }
+    }
+
+    fn access(&self) -> Vec<(String, String)> {
+        let path = self.files.first().map(|(_, file)| file.display().to_string());
+        path.map(|path| ("STRONGROOM_DRILL_DATABASE".to_owned(), path)).into_iter().collect()
+    }
+}
+
+/// Databases that are open.
+struct Opened(Vec<(String, Connection)>);
+
+impl Opened {
+    fn open(files: &[(String, PathBuf)]) -> Result<Self> {
+        let one = |(name, file): &(String, PathBuf)| {
+            let failed = |e: rusqlite::Error| EngineError::new(format!("can't be opened: {e}"), name);
+            open(file).map(|database| (name.clone(), database)).map_err(failed)
+        };
+        files.iter().map(one).collect::<Result<_>>().map(Self)
+    }
+
+    fn check(&self, fingerprints: &[Fingerprint]) -> Vec<Check> {
         let mut checks = Vec::new();
-        for (name, database) in &self.open {
+        for (name, database) in &self.0 {
             let what = format!("integrity_check {name}");
             checks.push(match print::integrity(database) {
                 Integrity::Whole => Check::compare(what, "ok", "ok"),
@@ -39,11 +98,8 @@ impl Engine for Sqlite {
                 Integrity::Unknown(why) => Check::error(what, why),
             });
         }
-        if restored.fingerprints.is_empty() {
-            checks.push(Check::error("fingerprint", "the backup told of no table, so there is nothing to compare"));
-        }
-        for expected in &restored.fingerprints {
-            let database = self.open.iter().find(|(name, _)| expected.streams.iter().any(|s| s.as_str() == name));
+        for expected in fingerprints {
+            let database = self.0.iter().find(|(name, _)| expected.streams.iter().any(|s| s.as_str() == name));
             let actual = database.map(|(_, database)| print::fingerprint(database));
             match actual {
                 Some(Ok(actual)) => checks.extend(compare(expected, &actual)),
@@ -57,9 +113,9 @@ impl Engine for Sqlite {
         checks
     }
 
-    fn query(&mut self, database: Option<&str>, sql: &str) -> Result<String> {
+    fn query(&self, database: Option<&str>, sql: &str) -> Result<String> {
         let named = |(name, _): &&(String, Connection)| database.is_none_or(|database| database == name);
-        let Some((name, database)) = self.open.iter().find(named) else {
+        let Some((name, database)) = self.0.iter().find(named) else {
             return Err(EngineError::new("there is no such database", database.unwrap_or_default()));
         };
         let answer = || -> rusqlite::Result<String> {
@@ -76,15 +132,10 @@ impl Engine for Sqlite {
         };
         answer().map_err(|e| EngineError::new(e.to_string(), name))
     }
-
-    fn access(&self) -> Vec<(String, String)> {
-        let path = self.open.first().and_then(|(_, database)| database.path().map(str::to_owned));
-        path.map(|path| ("STRONGROOM_DRILL_DATABASE".to_owned(), path)).into_iter().collect()
-    }
 }
 
-fn open(stream: &RestoredStream) -> rusqlite::Result<Connection> {
-    let database = print::open(&stream.file)?;
+fn open(file: &Path) -> rusqlite::Result<Connection> {
+    let database = print::open(file)?;
     // What is no database is told when it is first read.
     database.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     Ok(database)
@@ -96,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        engine::Status,
+        engine::{RestoredStream, Status},
         model::{Fingerprint, Hash, SourceKind},
     };
 
@@ -130,7 +181,7 @@ mod tests {
     fn a_changed_row_is_found_and_its_table_named() {
         let dir = tempfile::tempdir().unwrap();
         let whole = restored(dir.path(), "");
-        let mut engine = Sqlite::default();
+        let mut engine = Sqlite::new(&Place::default());
         engine.load(&whole).unwrap();
         let checks = engine.check(&whole);
         assert!(checks.len() > 3 && checks.iter().all(Check::passed), "{checks:?}");
@@ -140,7 +191,7 @@ mod tests {
 
         let dir = tempfile::tempdir().unwrap();
         let changed = restored(dir.path(), "UPDATE t SET a = 3 WHERE a = 2");
-        let mut engine = Sqlite::default();
+        let mut engine = Sqlite::new(&Place::default());
         engine.load(&changed).unwrap();
         let failed: Vec<Check> = engine.check(&changed).into_iter().filter(|check| !check.passed()).collect();
         assert!(

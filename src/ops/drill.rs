@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{
     codec::seal::Opener,
-    engine::{Check, Servers, Status},
+    engine::{
+        Check, Servers, Status,
+        jail::{Allowed, Warden},
+    },
     format::{evidence::EvidenceKind, member_key::Member},
     model::{Cancel, Finding, Name, Progress, SnapshotId, SourceKind, Span, Time},
     vault::{
@@ -81,6 +84,10 @@ pub struct DrillRequest {
     pub checks: BTreeMap<Name, Vec<Asked>>,
     /// Servers that are lent for it.
     pub servers: Servers,
+    /// What confines what is loaded.
+    pub warden: Warden,
+    /// What commands of checks may be shown.
+    pub allowed: Allowed,
     /// A recovery that takes longer fails.
     pub max_rto: Option<Span>,
     /// Data that is older fails.
@@ -121,6 +128,8 @@ pub struct Drill {
     pub created_at: Option<Time>,
     /// What it was loaded into.
     pub engine: String,
+    /// How what handled it was confined.
+    pub confinement: String,
     /// How long the recovery took, in seconds.
     pub rto_s: f64,
     /// The parts of that.
@@ -172,6 +181,7 @@ impl Drill {
             writer: None,
             created_at: None,
             engine: String::new(),
+            confinement: "nothing was started".to_owned(),
             rto_s: 0.0,
             parts: Parts::default(),
             rpo_s: None,

@@ -1,5 +1,6 @@
 //! What a backup reads: bytes and facts in. A source never writes to what it reads.
 
+pub(crate) mod cell;
 pub(crate) mod child;
 pub mod command;
 pub mod files;

@@ -31,7 +31,6 @@ use self::{dump::Dump, globals::Globals};
 use super::{Facts, Incoming, Reading, Result, Source, SourceError, child::Alive, read::Warnings};
 use crate::model::{Fingerprint, Name, SourceKind};
 
-pub(crate) use conninfo::Guest;
 pub use conninfo::{Conninfo, ConninfoError};
 pub use fingerprint::Depth;
 pub(crate) use globals::STREAM as GLOBALS;

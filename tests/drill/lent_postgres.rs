@@ -246,13 +246,14 @@ fn stopped_or_killed_in_the_middle_of_loading_it_leaves_nothing() {
 
 /// Gives the drills of a sandbox a check that waits for a file, and then does what follows; says which file.
 fn waiting(sandbox: &Sandbox, then: &str) -> PathBuf {
-    let marker = sandbox.path("go on");
+    // It sees what it is given by name, below the configuration's directory.
+    let gate = sandbox.path("etc/gate");
+    fs::create_dir(&gate).unwrap();
     sandbox.configure(&format!(
         "[[source.check]]\nname = \"waits\"\n\
-         command = [\"sh\", \"-c\", \"while [ ! -e '{}' ]; do sleep 0.05; done{then}\"]\n",
-        marker.display()
+         command = [\"sh\", \"-c\", \"while [ ! -e \\\"$1/go on\\\" ]; do sleep 0.05; done{then}\", \"sh\", {gate:?}]\n"
     ));
-    marker
+    gate.join("go on")
 }
 
 #[test]

@@ -234,13 +234,12 @@ fn nothing_is_left_after_ctrl_c_nor_after_the_run_that_follows_a_kill() {
     let sandbox = vault();
     let tmp = sandbox.path("tmp");
     fs::create_dir(&tmp).unwrap();
-    let marker = sandbox.path("running");
-    sandbox.configure(&format!(
-        "[[source.check]]\nname = \"slow\"\ncommand = [\"sh\", \"-c\", \"touch {} && sleep 1000\"]\n",
-        marker.display()
-    ));
+    sandbox.configure(
+        "[[source.check]]\nname = \"slow\"\n\
+         command = [\"sh\", \"-c\", \"touch \\\"$STRONGROOM_DRILL_DIR/running\\\" && sleep 1000\"]\n",
+    );
+    let running = || left(&tmp).iter().filter(|name| tmp.join(name).join("restored/running").exists()).count();
     let start = || {
-        let _ = fs::remove_file(&marker);
         let child = Command::new(assert_cmd::cargo::cargo_bin("strongroom"))
             .arg("--config")
             .arg(sandbox.config())
@@ -252,7 +251,7 @@ fn nothing_is_left_after_ctrl_c_nor_after_the_run_that_follows_a_kill() {
             .spawn()
             .unwrap();
         let began = Instant::now();
-        while !marker.exists() {
+        while running() == 0 {
             assert!(began.elapsed() < Duration::from_mins(2), "it never began");
             std::thread::sleep(Duration::from_millis(10)); // nothing tells when another process has begun
         }

@@ -41,7 +41,11 @@ fn blake3_of(bytes: &[u8]) -> [u8; 32] {
 
 /// Loads it, lets somebody change it, and gives the checks that did not pass.
 fn checked(restored: &Restored, dir: &Path, change: impl FnOnce()) -> Vec<(String, Status)> {
-    let place = Place { dir: dir.join("engine"), ..Place::default() };
+    let place = Place {
+        dir: dir.join("engine"),
+        warden: engine::jail::Warden::find(std::path::Path::new(env!("CARGO_BIN_EXE_strongroom"))).unwrap(),
+        ..Place::default()
+    };
     let mut engine: Box<dyn Engine> = engine::for_kind(restored.kind, &place).unwrap();
     engine.load(restored).unwrap();
     change();

@@ -45,7 +45,10 @@ pub struct DrillArgs {
     /// Write a report: .html, .md, .xml (`JUnit`) or .json. May be given more than once
     #[arg(long, value_name = "FILE")]
     pub report: Vec<PathBuf>,
+    /// Run a drill though what loads the data, which may be hostile, can't be confined here, and confine nothing
+    #[arg(long)]
+    pub unconfined: bool,
     /// List the drills of the past, whose evidence is in the vault
-    #[arg(long, conflicts_with_all = ["snapshot", "max_rto", "max_rpo", "report", "postgres", "mariadb"])]
+    #[arg(long, conflicts_with_all = ["snapshot", "max_rto", "max_rpo", "report", "postgres", "mariadb", "unconfined"])]
     pub history: bool,
 }

@@ -1,6 +1,7 @@
 //! `drill`.
 
 use std::{
+    ffi::OsString,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -22,7 +23,10 @@ use crate::{
         target::Directory,
         wiring,
     },
-    engine::Servers,
+    engine::{
+        EngineError, Servers,
+        jail::{Allowed, Warden},
+    },
     model::Progress,
     ops::{
         self,
@@ -31,6 +35,7 @@ use crate::{
         restore::Target,
         snapshots::Wanted,
     },
+    store::{VaultUrl, credentials::CredentialsSpec},
 };
 
 /// Runs it.
@@ -47,11 +52,16 @@ pub(super) async fn run(context: &Context, args: DrillArgs) -> Result<Done, CliE
     let reports: Vec<(&Path, Form)> =
         args.report.iter().map(|path| Ok((path.as_path(), form(path)?))).collect::<Result<_, CliError>>()?;
     let servers = servers(&args, &settings)?;
+    let warden = if args.unconfined { Warden::unconfined() } else { confined() };
+    let warden = warden.map_err(|e| CliError::Unconfined(e.what))?;
+    // What this process holds is nobody's to read, whoever runs beside it under the same user.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let wanted = args.snapshot.as_deref().map(Wanted::id).transpose()?;
     let identities = identities(&args.identity)?;
     let member = wiring::member(&settings)?;
     let vault = open(&settings, Some(&identities)).await?;
     context.found(vault.findings.clone());
+    let allowed = allowed(&args.identity.identity, &settings);
     let configured = settings.config.iter().flat_map(|config| &config.sources);
     let request = DrillRequest {
         sources: args.sources,
@@ -60,6 +70,8 @@ pub(super) async fn run(context: &Context, args: DrillArgs) -> Result<Done, CliE
         snapshot: wanted,
         checks: configured.map(|source| (source.name.clone(), source.checks.clone())).collect(),
         servers,
+        warden,
+        allowed,
         max_rto: args.max_rto,
         max_rpo: args.max_rpo,
         member,
@@ -83,6 +95,37 @@ pub(super) async fn run(context: &Context, args: DrillArgs) -> Result<Done, CliE
     context.found(findings);
     let failure = Failure::of_drill(&drills).or(unwritten);
     Ok((Output::Drill(drills), failure))
+}
+
+/// What confines what is loaded, by this program itself.
+fn confined() -> Result<Warden, EngineError> {
+    let failed = |e| EngineError::at("can't find strongroom's own program", Path::new("/proc/self/exe"), e);
+    Warden::find(&std::env::current_exe().map_err(failed)?)
+}
+
+/// What commands of checks may be shown: files below the configuration's directory, and nothing that opens the vault.
+fn allowed(identities: &[OsString], settings: &Settings) -> Allowed {
+    let config = settings.config.as_ref();
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let within_home =
+        |home: &PathBuf| [".ssh", ".aws/credentials", ".aws/config", ".pgpass"].map(|name| home.join(name));
+    let members = config.into_iter().flat_map(|config| {
+        let (member, writer) = (config.member.as_ref().map(|m| &m.key), config.writer.as_ref().map(|w| &w.key));
+        member.into_iter().chain(writer).cloned().chain([config.path.clone()])
+    });
+    let credentials = config.and_then(|config| config.s3.credentials.as_ref()).and_then(|spec| match spec {
+        CredentialsSpec::File(path) => Some(path.clone()),
+        _ => None,
+    });
+    let from_variable = std::env::var_os("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from);
+    let never = identities.iter().map(PathBuf::from).chain(members).chain(credentials).chain(from_variable);
+    let never = never.chain(home.iter().flat_map(within_home)).chain(home.clone()).collect();
+    let vault = match settings.vault() {
+        Ok(VaultUrl::Local(path)) => Some(path.clone()),
+        _ => None,
+    };
+    let below = config.and_then(|config| std::path::absolute(&config.path).ok()?.parent().map(Path::to_owned));
+    Allowed { below, never, vault }
 }
 
 /// The servers that are lent: those of the command line come before those of the configuration.

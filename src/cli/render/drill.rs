@@ -39,6 +39,9 @@ fn one(drill: &Drill, text: &mut Lines) {
         Some(rpo) => text.add(format!("{took}; the data is {rpo} s old")),
         None => text.add(took),
     }
+    if !drill.confinement.is_empty() {
+        text.add(format!("  confined by: {}", drill.confinement));
+    }
     for check in drill.checks.iter().filter(|check| !check.passed()).take(TOLD) {
         text.add(format!("  {}", line(check)));
     }

@@ -20,6 +20,8 @@ use crate::source::mariadb::{
     session::{Session, identifier, literal},
 };
 
+/// How what loads is confined there, for the report.
+pub(super) const HOW: &str = "none, as it works with the server that is lent, where code of a dump runs";
 /// How long a database waits to be dropped for what still works in it, in seconds.
 const LOCK_WAIT: u32 = 20;
 

@@ -13,6 +13,8 @@ use super::{
 };
 use crate::source::postgres::{Conninfo, Session, Tool, Tools, Version};
 
+/// How what loads is confined there, for the report.
+pub(super) const HOW: &str = "none, as they work with the server that is lent, where code of a dump runs";
 /// What the server and the role are.
 const WHAT: &str = r#"select json_build_object('creates', rolcreatedb or rolsuper, 'superuser', rolsuper,
     'number', current_setting('server_version_num'), 'version', current_setting('server_version'),

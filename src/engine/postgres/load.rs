@@ -82,7 +82,7 @@ pub(super) fn fill(
     let one = |stream: &Name, more: &[&str]| -> Result<()> {
         let found = restored.stream(stream);
         let file = &found.ok_or_else(|| EngineError::new("the snapshot lacks a stream", stream.as_str()))?.file;
-        let mut command = up.client(&restore.path, real);
+        let mut command = up.client(&restore.path, real, std::slice::from_ref(file))?;
         command.args(["-w", "-e", "-j", &jobs]).args(more);
         match &up.at {
             At::Lent(_) => drop(command.args(ALONE)),

@@ -8,21 +8,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    super::{EngineError, Result},
-    jail::Jail,
-};
+use super::super::{EngineError, Result, jail::Jail};
 use crate::source::{
     child::Running,
-    postgres::{Conninfo, Tool},
+    postgres::{Conninfo, Tool, Version},
     redact::Known,
 };
 
 /// How long a server may take until it accepts connections; one that was copied may have much log to replay.
 const PATIENCE: Duration = Duration::from_mins(30);
 
-/// Nothing here must survive anything, nothing must be reachable from outside, and nothing starts by itself: a copied
-/// cluster that subscribes would take rows from its publisher that then never reach the one that was copied. The file stands for all others that a
+/// Nothing here must survive anything, nothing must be reachable from outside, and nothing must begin by itself: no
+/// subscription goes on, which would take rows from its publisher that then never reach the cluster that was copied, no
+/// segment is archived or fetched, no library of somebody's works in the background. The file stands for all others that a
 /// copied cluster may bring along.
 const SETTINGS: &str = "listen_addresses = ''
 unix_socket_permissions = 0700
@@ -35,6 +33,9 @@ max_wal_senders = 0
 max_wal_size = 4GB
 autovacuum = off
 archive_mode = off
+archive_command = ''
+shared_preload_libraries = ''
+max_worker_processes = 4
 shared_buffers = 128MB
 maintenance_work_mem = 256MB
 max_connections = 50
@@ -45,8 +46,31 @@ logging_collector = off
 log_destination = stderr
 lc_messages = 'C'
 ";
-/// What servers before 10 don't know.
-const NO_SUBSCRIPTIONS: &str = "max_logical_replication_workers = 0\n";
+/// The same, by the version that knows them first.
+const LATER: [(u32, &str); 4] = [
+    (10, "max_logical_replication_workers = 0\nmax_sync_workers_per_subscription = 0\n"),
+    (12, "restore_command = ''\nprimary_conninfo = ''\nprimary_slot_name = ''\n"),
+    (15, "archive_library = ''\n"),
+    (17, "sync_replication_slots = off\nsummarize_wal = off\n"),
+];
+/// What a session of ours must not begin with, whatever a role or a database of the cluster sets.
+const SESSION: &str = "-c session_preload_libraries= -c local_preload_libraries=";
+/// The same where it is known: triggers that fire when somebody logs in.
+const NO_TRIGGERS: &str = " -c event_triggers=off";
+/// The version that knows these first.
+const HAS_TRIGGERS: u32 = 17;
+/// Settings of a cluster that make it load or do something by itself.
+const BY_ITSELF: [&str; 7] = [
+    "shared_preload_libraries",
+    "session_preload_libraries",
+    "local_preload_libraries",
+    "archive_command",
+    "archive_library",
+    "restore_command",
+    "primary_conninfo",
+];
+/// The longest configuration that is looked through.
+const CONFIGURATION: u64 = 1 << 20;
 /// Files in a copied cluster that would tell the server to follow another or to run something.
 const UNWANTED: [&str; 5] =
     ["postgresql.auto.conf", "recovery.signal", "standby.signal", "recovery.conf", "postmaster.pid"];
@@ -54,7 +78,6 @@ const UNWANTED: [&str; 5] =
 /// A running server. Ends when dropped.
 pub(super) struct Server {
     running: Running,
-    apart: bool,
     /// How to reach it.
     pub(super) info: Conninfo,
     /// The directory of its socket.
@@ -64,7 +87,7 @@ pub(super) struct Server {
 impl Server {
     /// Makes the files of a new cluster in `data`, whose superuser is `superuser`.
     pub(super) fn init(jail: &Jail, bin: &Path, data: &Path, superuser: &str) -> Result<()> {
-        let mut command = jail.apart(&bin.join("initdb"));
+        let mut command = jail.tools(&[])?.command(&bin.join("initdb"));
         command.args(["--no-sync", "-A", "trust", "-E", "UTF8", "--locale=C", "-U", superuser, "-D"]).arg(data);
         command.stdout(Stdio::null());
         Ok(Running::start(&mut command, "initdb", Known::default())?.finish()?)
@@ -73,13 +96,13 @@ impl Server {
     /// Unpacks the files of a copied cluster into `data`.
     pub(super) fn unpack(jail: &Jail, tar: &Path, data: &Path) -> Result<()> {
         let file = File::open(tar).map_err(|e| EngineError::at("can't open the restored stream", tar, e))?;
-        let mut command = jail.apart(Path::new("tar"));
+        let mut command = jail.server(&[])?.command(Path::new("tar"));
         command.args(["-x", "-f", "-", "-C"]).arg(data).stdin(Stdio::from(file)).stdout(Stdio::null());
         Ok(Running::start(&mut command, "tar", Known::default())?.finish()?)
     }
 
     /// Starts the cluster in `data`.
-    pub(super) fn start(jail: &Jail, bin: &Path, data: &Path, superuser: &str) -> Result<Self> {
+    pub(super) fn start(jail: &Jail, (bin, version): (&Path, &Version), data: &Path, superuser: &str) -> Result<Self> {
         for name in UNWANTED {
             let path = data.join(name);
             if fs::symlink_metadata(&path).is_ok() {
@@ -94,20 +117,21 @@ impl Server {
             jail.lend(&path)?;
             Ok(path)
         };
-        let version = fs::read_to_string(data.join("PG_VERSION")).unwrap_or_default();
-        let quiet = if version.starts_with("9.") { "" } else { NO_SUBSCRIPTIONS };
-        let config = write("postgresql.conf", &format!("{SETTINGS}{quiet}"))?;
+        let known = |(since, _): &&(u32, &str)| version.major.0 >= *since;
+        let later: String = LATER.iter().filter(known).map(|(_, lines)| *lines).collect();
+        let config = write("postgresql.conf", &format!("{SETTINGS}{later}"))?;
         let rules = write("pg_hba.conf", "local all all trust\n")?;
         let idents = write("pg_ident.conf", "")?;
-        let mut command = jail.apart(&bin.join("postgres"));
+        let mut command = jail.server(&[])?.command(&bin.join("postgres"));
         command.arg("-D").arg(data).arg("-k").arg(&socket);
         for (name, path) in [("config_file", &config), ("hba_file", &rules), ("ident_file", &idents)] {
             command.arg("-c").arg(format!("{name}={}", path.display()));
         }
         command.stdout(Stdio::null());
         let running = Running::start(&mut command, "postgres", Known::default())?;
-        let info = Conninfo::of_engine(&socket, superuser, jail.guest());
-        let mut server = Self { running, apart: jail.is_apart(), info, socket };
+        let triggers = if version.major.0 >= HAS_TRIGGERS { NO_TRIGGERS } else { "" };
+        let info = Conninfo::of_engine(&socket, superuser, &format!("{SESSION}{triggers}"), jail.client(&[])?);
+        let mut server = Self { running, info, socket };
         server.wait(data)?;
         Ok(server)
     }
@@ -134,17 +158,33 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if self.apart {
-            // All that is in its namespace ends with it.
-            return;
-        }
-        // Its children have groups of their own and would outlive a kill for a while.
+        // In a namespace all ends with it. Else its children have groups of their own, and would outlive a kill for a while.
         let _ = rustix::process::kill_process(self.running.group(), rustix::process::Signal::QUIT);
         let end = Instant::now() + Duration::from_secs(10);
         while !self.running.has_ended() && Instant::now() < end {
             thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// What the files of a cluster let it load or run by itself, setting by setting.
+pub(super) fn preloaded(data: &Path) -> Vec<String> {
+    // What was unpacked may be a pipe or a link to anywhere.
+    let read = |name: &&str| {
+        let path = data.join(name);
+        fs::symlink_metadata(&path).ok().filter(|meta| meta.is_file() && meta.len() <= CONFIGURATION)?;
+        fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let texts: Vec<String> = ["postgresql.conf", "postgresql.auto.conf"].iter().filter_map(read).collect();
+    let value = |line: &str| -> Option<String> {
+        let (name, value) = line.trim().split_once([' ', '='])?;
+        let name = BY_ITSELF.iter().find(|known| known.eq_ignore_ascii_case(name.trim()))?;
+        let value = value.trim_start_matches(['=', ' ', '\t']).split(" #").next().unwrap_or_default().trim();
+        // A value may hold a password.
+        let told = if name.ends_with("_libraries") { format!(" = {value}") } else { String::new() };
+        (!matches!(value, "" | "''")).then(|| format!("{name}{told}"))
+    };
+    texts.iter().flat_map(|text| text.lines()).filter_map(value).collect()
 }
 
 /// The directory in which a tool and its like really are: what `PATH` holds may be a link to one of them alone.

@@ -113,7 +113,19 @@ async fn work(place: &Place<'_>, scratch: &Scratch, restored: Restored, drill: &
     place.progress.phase(&format!("loading and checking {}", restored.source), None);
     let asked = place.request.checks.get(&restored.source).cloned().unwrap_or_default();
     let (elapsed, dir) = (Arc::clone(&place.request.elapsed), scratch.path().join("restored"));
-    let of_engine = engine::Place { dir: scratch.path().join("engine"), servers: place.request.servers.clone() };
+    let warden = match place.request.warden.logged(scratch.path().join("confined")) {
+        Ok(warden) => warden,
+        Err(error) => {
+            drill.checks = unloaded(&error, &asked);
+            return Ok(());
+        }
+    };
+    let of_engine = engine::Place {
+        dir: scratch.path().join("engine"),
+        servers: place.request.servers.clone(),
+        warden: warden.clone(),
+        allowed: place.request.allowed.clone(),
+    };
     let stopper: Stopper = Arc::default();
     let given = Arc::clone(&stopper);
     let mut working =
@@ -128,12 +140,14 @@ async fn work(place: &Place<'_>, scratch: &Scratch, restored: Restored, drill: &
                     }
                     // Ends what runs in it, too: nobody waits for that.
                     scratch.remover().remove();
+                    warden.end_strays();
                     return Err(OpsError::Interrupted);
                 }
             }
         }
     };
     let worked = worked.map_err(|_| OpsError::Defect("the thread of the engine"))?;
+    drill.confinement = warden.told();
     drill.engine = worked.engine;
     drill.parts.load_s = worked.load_s;
     drill.parts.check_s = worked.check_s;
@@ -170,7 +184,7 @@ fn engine_work(
     } else {
         worked.checks = engine.check(restored);
         for asked in asked {
-            worked.checks.push(configured(&mut *engine, asked, dir, restored));
+            worked.checks.push(configured(&mut *engine, asked, (place, dir), restored));
         }
         worked.not_tested = engine.not_tested(restored);
     }
@@ -179,6 +193,8 @@ fn engine_work(
     for (what, error) in engine.leave() {
         worked.checks.push(Check::error(format!("{what} is dropped"), error.to_string()));
     }
+    drop(engine);
+    place.warden.end_strays();
     worked
 }
 
@@ -190,14 +206,19 @@ fn unloaded(error: &EngineError, asked: &[Asked]) -> Vec<Check> {
 }
 
 /// Runs a check that the configuration asks for.
-fn configured(engine: &mut dyn Engine, asked: &Asked, dir: &Path, restored: &Restored) -> Check {
+fn configured(
+    engine: &mut dyn Engine,
+    asked: &Asked,
+    (place, dir): (&engine::Place, &Path),
+    restored: &Restored,
+) -> Check {
     let answer = match &asked.what {
         What::Sql { database, sql } => engine.query(database.as_deref(), sql),
         What::Command { argv, timeout } => {
             let mut access = engine.access();
             access.push(("STRONGROOM_DRILL_DIR".to_owned(), dir.display().to_string()));
             access.push(("STRONGROOM_DRILL_SOURCE".to_owned(), restored.source.to_string()));
-            engine::command::run(argv, dir, &access, *timeout)
+            engine::command::run(place, argv, dir, (engine.reach(), &access), *timeout)
         }
     };
     let actual = match answer {

@@ -77,6 +77,7 @@ fn suite(drill: &Drill) -> Suite {
     let mut facts = Vec::new();
     let mut add = |name: &str, value: String| facts.push((name.to_owned(), value));
     add("Engine", if drill.engine.is_empty() { "none was started".to_owned() } else { drill.engine.clone() });
+    add("Confined by", drill.confinement.clone());
     if let Some(id) = &drill.snapshot {
         add("Snapshot", format!("{} · {}", id.short(), size::human(drill.bytes)));
     }

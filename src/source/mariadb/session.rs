@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::{
     super::{
         Result, SourceError,
+        cell::Cell,
         child::{Alive, Running},
         redact::Known,
         scratch::{self, Scratch},
@@ -41,6 +42,7 @@ pub struct Client {
     known: Known,
     /// How long a server that takes the connection may say nothing, in seconds. An option of the client alone.
     patience: String,
+    cell: Option<Cell>,
 }
 
 impl Client {
@@ -66,7 +68,13 @@ impl Client {
                 known.add(secret);
             }
         }
-        Ok(Self { flavour, options, home: dir.to_owned(), known, patience })
+        Ok(Self { flavour, options, home: dir.to_owned(), known, patience, cell: None })
+    }
+
+    /// The same, whose commands run in `cell`.
+    #[must_use]
+    pub(crate) fn in_cell(self, cell: Cell) -> Self {
+        Self { cell: Some(cell), ..self }
     }
 
     /// Which server's tools are used.
@@ -92,9 +100,16 @@ impl Client {
     pub fn command(&self, program: &str) -> Command {
         let mut file = std::ffi::OsString::from("--defaults-file=");
         file.push(&self.options);
-        let mut command = Command::new(program);
-        command.arg(file).env_clear().current_dir(&self.home).env("HOME", &self.home).env("LC_ALL", "C.UTF-8");
-        for keep in ["PATH", "TMPDIR", "LD_LIBRARY_PATH"] {
+        let program = Path::new(program);
+        let mut command = self.cell.as_ref().map_or_else(|| Command::new(program), |cell| cell.command(program));
+        command
+            .arg(file)
+            .env_clear()
+            .current_dir(&self.home)
+            .env("HOME", &self.home)
+            .env("TMPDIR", &self.home)
+            .env("LC_ALL", "C.UTF-8");
+        for keep in ["PATH", "LD_LIBRARY_PATH"] {
             if let Some(value) = std::env::var_os(keep) {
                 command.env(keep, value);
             }

@@ -2,9 +2,16 @@
 
 mod read;
 
-use std::{fmt, os::unix::process::CommandExt, path::PathBuf, process::Command};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use super::super::redact::{Known, MASK, given};
+use super::super::{
+    cell::Cell,
+    redact::{Known, MASK, given},
+};
 
 /// What is wrong with a connection string. Never shows any of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,32 +32,7 @@ pub enum ConninfoError {
 pub struct Conninfo {
     params: Vec<(String, String)>,
     password: Option<String>,
-    guest: Option<Guest>,
-}
-
-/// What the tools may have when what they talk to is not trusted: nothing of this environment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Guest {
-    /// The user and the group to run as, if not as this one.
-    pub(crate) user: Option<(u32, u32)>,
-    /// The only directory that they get.
-    pub(crate) home: PathBuf,
-}
-
-impl Guest {
-    /// Takes everything from a command that it must not have.
-    pub(crate) fn confine(&self, command: &mut Command) {
-        command.env_clear().env("HOME", &self.home).env("TMPDIR", &self.home).env("LC_ALL", "C");
-        for keep in ["PATH", "LD_LIBRARY_PATH"] {
-            if let Some(value) = std::env::var_os(keep) {
-                command.env(keep, value);
-            }
-        }
-        command.current_dir(&self.home);
-        if let Some((user, group)) = self.user {
-            command.uid(user).gid(group);
-        }
-    }
+    cell: Option<Cell>,
 }
 
 impl fmt::Debug for Conninfo {
@@ -73,23 +55,30 @@ impl std::str::FromStr for Conninfo {
         let all = read::pairs(text)?;
         let (secret, params): (Vec<_>, Vec<_>) = all.into_iter().partition(|(key, _)| key == "password");
         let password = secret.into_iter().next_back().map(|(_, value)| value).filter(|value| !value.is_empty());
-        Ok(Self { params, password, guest: None })
+        Ok(Self { params, password, cell: None })
     }
 }
 
 impl Conninfo {
-    /// A server of ours, whose socket is in `dir`, as `user`.
-    pub(crate) fn of_engine(dir: &std::path::Path, user: &str, guest: Guest) -> Self {
+    /// A server of ours, whose socket is in `dir`, as `user` with these options; tools that talk to it run in `cell`.
+    pub(crate) fn of_engine(dir: &Path, user: &str, options: &str, cell: Cell) -> Self {
         let pairs = [("host", dir.to_string_lossy().into_owned()), ("user", user.to_owned())];
-        let pairs = pairs.into_iter().chain([("port", "5432".to_owned()), ("dbname", "postgres".to_owned())]);
+        let pairs = pairs.into_iter().chain([("options", options.to_owned())]);
+        let pairs = pairs.chain([("port", "5432".to_owned()), ("dbname", "postgres".to_owned())]);
         let params = pairs.map(|(key, value)| (key.to_owned(), value)).collect();
-        Self { params, password: None, guest: Some(guest) }
+        Self { params, password: None, cell: Some(cell) }
     }
 
     /// The user in it; empty if none is.
     #[must_use]
     pub fn user(&self) -> &str {
         self.get("user").unwrap_or_default()
+    }
+
+    /// The options of a session in it; empty if there are none.
+    #[must_use]
+    pub fn options(&self) -> &str {
+        self.get("options").unwrap_or_default()
     }
 
     /// Whether a password stands in it.
@@ -121,11 +110,15 @@ impl Conninfo {
         pairs.join(" ")
     }
 
+    /// A tool that is to talk to it, ready for its arguments.
+    pub fn tool(&self, program: &Path) -> Command {
+        let mut command = self.cell.as_ref().map_or_else(|| Command::new(program), |cell| cell.command(program));
+        self.equip(&mut command);
+        command
+    }
+
     /// Sets what a tool needs in its environment, and takes out what it must not have.
     pub fn equip(&self, command: &mut Command) {
-        if let Some(guest) = &self.guest {
-            guest.confine(command);
-        }
         for (key, _) in std::env::vars_os() {
             if key.to_string_lossy().starts_with("STRONGROOM_") {
                 command.env_remove(&key);

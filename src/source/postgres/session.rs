@@ -3,7 +3,7 @@
 
 use std::{
     io::{BufRead, BufReader, ErrorKind, Write},
-    process::{ChildStdin, ChildStdout, Command, Stdio},
+    process::{ChildStdin, ChildStdout, Stdio},
 };
 
 use serde::de::DeserializeOwned;
@@ -51,11 +51,10 @@ impl Session {
     /// The same with whatever settings the server gives it. Nothing is sent before the first question.
     pub(super) fn untouched(psql: &Tool, info: &Conninfo, database: Option<&str>) -> Result<Self> {
         let place = database.map_or_else(|| info.place(), |name| format!("database {name} at {}", info.place()));
-        let mut command = Command::new(&psql.path);
+        let mut command = info.tool(&psql.path);
         command
             .args(["-X", "-A", "-t", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-d"])
             .arg(info.argument(database));
-        info.equip(&mut command);
         command.env("PGCLIENTENCODING", "UTF8").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut running = Running::start(&mut command, &psql.path.to_string_lossy(), info.secrets())?;
         let (input, output) = (running.stdin()?, BufReader::new(running.stdout()?));
