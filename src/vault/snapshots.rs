@@ -22,6 +22,7 @@ use crate::{
     model::{Finding, Findings, Hash, Key, Name, Severity, SnapshotId, Time},
 };
 
+use summary::Digest;
 pub use summary::{Brief, Summary};
 
 /// How many headers are fetched at once.
@@ -104,7 +105,7 @@ async fn of(vault: &Vault, wanted: impl Fn(&SnapshotId) -> bool, alone: bool) ->
     let mut found = stream::iter(names).map(|named| one(vault, named)).buffered(AT_ONCE);
     while let Some((unread, found)) = found.next().await {
         match found {
-            Ok((header, bytes)) => reading.snapshots.push(budget.keep(header, bytes)),
+            Ok(digest) => reading.snapshots.push(budget.keep(digest)),
             Err(error) => reading.failed(unread, error)?,
         }
     }
@@ -239,8 +240,8 @@ fn leave_out(vault: &Vault, members: &Members, names: &mut Vec<Named>, findings:
     left_out
 }
 
-/// A header, with its stored bytes.
-async fn one(vault: &Vault, named: Named) -> (Unread, Result<(VerifiedHeader, usize)>) {
+/// A header, as much of it as is kept.
+async fn one(vault: &Vault, named: Named) -> (Unread, Result<Digest>) {
     let Named { writer, seq, id, stored } = named;
     let since = stored.first().map(|first| first.modified).filter(|_| vault.store.traits().trusted_time);
     let key = layout::header(&writer, seq, &id);
@@ -253,16 +254,22 @@ async fn read(
     (writer, seq, id): (&Name, u64, SnapshotId),
     key: &Key,
     stored: &[Stored],
-) -> Result<(VerifiedHeader, usize)> {
+) -> Result<Digest> {
     let wanted = Hash::from_bytes(*id.as_bytes());
     let (bytes, modified) = fetch::oldest(&*vault.store, key, stored, &wanted, HEADER_LIMIT).await?;
-    let (length, vault_id) = (bytes.len(), vault.descriptor.vault);
+    let vault_id = vault.descriptor.vault;
+    let stored_at = vault.store.traits().trusted_time.then_some(modified);
     // Verifying is work for a core of its own.
-    let opened = tokio::task::spawn_blocking(move || VerifiedHeader::open(&bytes, vault_id)).await;
-    let mut found = opened.map_err(|_| VaultError::stage_gone("verifying a header"))??;
-    if found.header.writer != *writer || found.header.seq != seq {
+    let opened = tokio::task::spawn_blocking(move || {
+        let mut found = VerifiedHeader::open(&bytes, vault_id)?;
+        found.standing.stored_at = stored_at;
+        Ok(Digest::of(found, bytes.len()))
+    });
+    let digest: Result<Digest> = opened.await.map_err(|_| VaultError::stage_gone("verifying a header"))?;
+    let digest = digest?;
+    let header = &digest.summary.header;
+    if header.writer != *writer || header.seq != seq {
         return Err(VaultError::new(VaultErrorKind::Untrusted, "its name is not what it says of itself").on(key));
     }
-    found.standing.stored_at = vault.store.traits().trusted_time.then_some(modified);
-    Ok((found, length))
+    Ok(digest)
 }

@@ -35,6 +35,7 @@ mod g11_forged;
 mod g11_locked;
 mod g11_real_server;
 mod g11_upkeep;
+mod g12_flood;
 mod g1_cannot_destroy;
 mod g2_cannot_read;
 mod g3_cannot_hide;

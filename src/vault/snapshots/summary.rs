@@ -124,8 +124,8 @@ impl Budget {
     }
 
     /// The summary of a header, and all of it while there is room: of an ordinary vault nothing is read twice.
-    pub(super) fn keep(&mut self, found: VerifiedHeader, bytes: usize) -> Summary {
-        let mut summary = Summary::of(&found, bytes);
+    pub(super) fn keep(&mut self, digest: Digest) -> Summary {
+        let Digest { mut summary, whole } = digest;
         if summary.header.prev.len() > FEW_PREV {
             match self.prev.checked_sub(summary.header.prev.len()) {
                 Some(left) => self.prev = left,
@@ -133,13 +133,28 @@ impl Budget {
             }
         }
         summary.header.prev.shrink_to_fit();
-        if bytes <= SMALL
-            && let Some(left) = self.whole.checked_sub(bytes)
+        if let Some(whole) = whole
+            && let Some(left) = self.whole.checked_sub(summary.bytes)
         {
             self.whole = left;
-            summary.whole = Some(Arc::new(found));
+            summary.whole = Some(Arc::new(whole));
         }
         summary
+    }
+}
+
+/// What is passed on of a header that was read. The rest of a large one is let go by the thread that read it, so that
+/// many of them take the memory of one.
+pub(super) struct Digest {
+    pub(super) summary: Summary,
+    whole: Option<VerifiedHeader>,
+}
+
+impl Digest {
+    /// Of a header that has `bytes` stored bytes.
+    pub(super) fn of(found: VerifiedHeader, bytes: usize) -> Self {
+        let summary = Summary::of(&found, bytes);
+        Self { summary, whole: (bytes <= SMALL).then_some(found) }
     }
 }
 
