@@ -6,13 +6,15 @@ use serde::Serialize;
 
 use super::Result;
 use crate::{
-    model::{Cancel, Finding, Progress, Span, Time},
+    model::{Cancel, Finding, Progress, Time},
     store::Deleter,
     vault::{
         Vault,
-        upkeep::prune::{self, Count, PruneRequest},
+        upkeep::prune::{self, Count},
     },
 };
+
+pub use crate::vault::upkeep::prune::PruneRequest;
 
 /// What `prune` did, or would do.
 #[derive(Debug, Serialize)]
@@ -40,11 +42,11 @@ pub struct PruneReport {
 pub async fn prune(
     vault: &Vault,
     deleter: Option<&dyn Deleter>,
-    grace: Span,
+    request: PruneRequest,
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<(PruneReport, Vec<Finding>)> {
-    let done = prune::prune(vault, deleter, PruneRequest { grace }, progress, cancel).await?;
+    let done = prune::prune(vault, deleter, request, progress, cancel).await?;
     let report = PruneReport {
         dry_run: deleter.is_none(),
         blocked: done.blocked,

@@ -2,7 +2,7 @@
 
 use tokio::runtime::Handle;
 
-use super::{Result, VaultError, VaultErrorKind, fetch, standing::AHEAD, writer::Workplace};
+use super::{Result, Vault, VaultError, VaultErrorKind, fetch, snapshots::Summary, standing::AHEAD, writer::Workplace};
 use crate::{
     catalog::Catalog,
     format::{
@@ -59,6 +59,25 @@ async fn newest(place: &Workplace) -> Result<Option<Time>> {
         }
     }
     Ok(None)
+}
+
+/// Why nothing should be deleted by the clock of a vault's directory, if so: its last snapshot is longer ago than anybody
+/// pauses. A clock that is behind deletes less.
+#[must_use]
+pub(super) fn runs_ahead(vault: &Vault, now: Time, snapshots: &[Summary]) -> Option<String> {
+    if vault.store.traits().trusted_time {
+        return None;
+    }
+    let descriptor = &vault.descriptor;
+    let times = snapshots.iter().map(|s| s.header.started_at).filter(|started| *started <= now);
+    let last = times.fold(descriptor.created_at, Time::max);
+    (now > last + PAUSE.max(descriptor.lock.keep)).then(|| {
+        format!(
+            "this host's clock says {now}, and the last snapshot was made at {last}: a vault in a directory has no other \
+             clock, and by a false one everything but the newest has ended. If the clock is right, say so with \
+             --clock-is-right"
+        )
+    })
 }
 
 fn judge(now: Time, since: Time, what: &str, pause: Span) -> Result<()> {

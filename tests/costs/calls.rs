@@ -188,7 +188,7 @@ async fn whoever_looks_after_a_vault_asks_for_each_object_once() {
     assert_eq!((calls.head, calls.put), (renewed.objects + 2, renewed.updates));
     assert!(calls.get <= renewed.objects && calls.list <= 4 && calls.bytes < MIB as u64, "{calls:?}");
     let (calls, pruned) = counted(&made, async |vault| {
-        let request = prune::PruneRequest { grace: Span::days(1) };
+        let request = prune::PruneRequest { grace: Span::days(1), clock_is_right: false };
         prune::prune(&vault, None, request, &Silent, &Cancel::default()).await.unwrap()
     })
     .await;

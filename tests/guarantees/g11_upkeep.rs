@@ -187,7 +187,7 @@ async fn forty_days(by_default: bool, keeper: bool) -> Figures {
             house.assert_renewed().await;
         }
         let vault = Vault::open(pruned.clone(), Some(house.made.id)).await.unwrap();
-        let request = PruneRequest { grace: Span::ZERO };
+        let request = PruneRequest { grace: Span::ZERO, clock_is_right: false };
         let done = prune(&vault, Some(&house.bucket), request, &Silent, &Cancel::default()).await.unwrap();
         assert!(done.findings.is_empty() && done.refused == 0, "{done:?}");
         figures.left = versions(&house.bucket, "").await.iter().map(|entry| entry.bytes).sum();
@@ -314,7 +314,10 @@ async fn g11_the_newest_three_of_each_source_stay_for_ever() {
     house.clock.pass(Span::days(1000));
     let all = versions(&house.bucket, "").await.len();
     let vault = house.vault().await;
-    let dry = prune(&vault, None, PruneRequest { grace: Span::days(7) }, &Silent, &Cancel::default()).await.unwrap();
+    let dry =
+        prune(&vault, None, PruneRequest { grace: Span::days(7), clock_is_right: false }, &Silent, &Cancel::default())
+            .await
+            .unwrap();
     assert_eq!(versions(&house.bucket, "").await.len(), all, "without --yes nothing goes");
     let refused = house.prune_by(&Refusing, Span::days(7)).await;
     assert!(refused.refused > 0 && refused.deleted.is_empty(), "{refused:?}");

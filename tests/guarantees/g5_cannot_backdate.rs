@@ -15,7 +15,10 @@ use strongroom::{
         Vault,
         audit::{Depth, VerifyRequest, verify},
         snapshots,
-        upkeep::renew::renew,
+        upkeep::{
+            prune::{PruneRequest, prune},
+            renew::renew,
+        },
         writer::Workplace,
     },
 };
@@ -290,6 +293,14 @@ async fn g5_the_clock_of_a_directory_is_held_against_its_past() {
         refused(seconds, other.path()).await;
     }
     assert_eq!(made.restore_all().await.unwrap().len(), 2, "nothing was written");
+    // By a clock that is years ahead every lock has ended.
+    for (seconds, clock_is_right, blocked) in [(0, false, false), (10 * YEAR, false, true), (10 * YEAR, true, false)] {
+        let off = local(Arc::new(Off(clock.clone(), seconds)) as Arc<dyn Clock>);
+        let vault = Vault::open(Arc::new(off), Some(made.id)).await.unwrap();
+        let request = PruneRequest { grace: Span::ZERO, clock_is_right };
+        let done = prune(&vault, None, request, &Silent, &Cancel::default()).await.unwrap();
+        assert_eq!(done.blocked.iter().any(|why| why.contains("--clock-is-right")), blocked, "{:?}", done.blocked);
+    }
     // Somebody insists, and was wrong: afterwards somebody has to say so once, and not again.
     run(10 * YEAR, true, state.path()).await.unwrap();
     clock.pass(Span::days(1));

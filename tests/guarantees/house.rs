@@ -59,7 +59,9 @@ impl House {
 
     pub async fn prune_by(&self, deleter: &dyn Deleter, grace: Span) -> Pruned {
         let vault = self.vault().await;
-        prune(&vault, Some(deleter), PruneRequest { grace }, &Silent, &Cancel::default()).await.unwrap()
+        prune(&vault, Some(deleter), PruneRequest { grace, clock_is_right: false }, &Silent, &Cancel::default())
+            .await
+            .unwrap()
     }
 
     pub async fn headers(&self) -> Vec<VerifiedHeader> {

@@ -48,6 +48,9 @@ pub struct PruneArgs {
     /// How long after its lock has ended something is still kept
     #[arg(long, value_name = "SPAN", default_value = "7d")]
     pub grace: Span,
+    /// This host's clock is right although the vault in a directory has had no snapshot for months
+    #[arg(long)]
+    pub clock_is_right: bool,
     /// Says which vault is meant. Opens nothing here.
     #[command(flatten)]
     pub identity: IdentityArgs,

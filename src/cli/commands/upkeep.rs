@@ -11,7 +11,7 @@ use crate::{
         settings::{Settings, real_env},
         wiring,
     },
-    ops::{self, Pin, renew::Prices},
+    ops::{self, Pin, prune::PruneRequest, renew::Prices},
 };
 
 /// `renew`.
@@ -36,7 +36,8 @@ pub(super) async fn prune(context: &Context, args: PruneArgs) -> Result<Done, Cl
     let examined = wiring::examined_store(&settings).await?;
     let vault = ops::open_vault(&examined.store, &pins).await?;
     let deleter = (args.yes && !args.dry_run).then_some(&*examined.deleter);
-    let done = ops::prune::prune(&vault, deleter, args.grace, &*context.bars, &context.cancel).await;
+    let request = PruneRequest { grace: args.grace, clock_is_right: args.clock_is_right };
+    let done = ops::prune::prune(&vault, deleter, request, &*context.bars, &context.cancel).await;
     let (report, findings) = done?;
     let failure = Failure::of_prune(&report).or_else(|| Failure::of_findings(&findings));
     context.found(findings);

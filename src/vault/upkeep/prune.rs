@@ -16,7 +16,7 @@ use crate::{
     format::layout::{self, ObjectName},
     model::{Cancel, Finding, Findings, Key, Name, Progress, Severity, SnapshotId, Span, Time},
     store::{Deleter, StoreError, StoreErrorKind, Version},
-    vault::{Result, Vault, VaultError, fetch, snapshots, snapshots::Summary},
+    vault::{Result, Vault, VaultError, fetch, past, snapshots, snapshots::Summary},
 };
 
 /// How many of the newest snapshots of each source always stay, and of each member's evidence.
@@ -61,6 +61,8 @@ pub struct Pruned {
 pub struct PruneRequest {
     /// How long after its lock something is still kept.
     pub grace: Span,
+    /// Believe the clock of a directory's host although no snapshot was made for long.
+    pub clock_is_right: bool,
 }
 
 /// A version that may go.
@@ -95,6 +97,9 @@ pub async fn prune(
     }
     if let Some(more) = listing.unread.len().checked_sub(BLOCKED).filter(|more| *more > 0) {
         work.done.blocked.push(format!("and {more} more headers can't be read"));
+    }
+    if !request.clock_is_right {
+        work.done.blocked.extend(past::runs_ahead(vault, now, &listing.snapshots));
     }
     if !work.done.blocked.is_empty() {
         return Ok(work.done);
