@@ -14,6 +14,10 @@ mod tls;
 mod around;
 #[path = "git_segments/days.rs"]
 mod days;
+#[path = "git_segments/drilled.rs"]
+mod drilled;
+#[path = "git_segments/groups.rs"]
+mod groups;
 #[path = "git_segments/lab.rs"]
 mod lab;
 #[path = "git_segments/month.rs"]

@@ -10,6 +10,7 @@ mod chunks;
 mod error;
 mod features;
 mod fill;
+mod groups;
 mod lock;
 mod memory;
 mod objects;

@@ -217,7 +217,11 @@ fn finding_text(finding: &Finding) -> String {
         Severity::Error => "damage",
     };
     // A source's failure is no damage to the vault.
-    let word = if finding.code == "source.failed" { "failed" } else { word };
+    let word = match finding.code.as_str() {
+        "source.failed" => "failed",
+        "source.vanished" if finding.severity == Severity::Error => "gone",
+        _ => word,
+    };
     let mut line = format!("{word}: ");
     if let Some(object) = &finding.object {
         let _ = write!(line, "{object}: ");

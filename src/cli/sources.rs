@@ -41,8 +41,13 @@ pub fn jobs(args: BackupArgs, configured: &[SourceConfig], state: &Path) -> Resu
     for source in configured {
         let whole = all || args.sources.contains(&source.name);
         if whole || args.sources.iter().any(|name| holds(source, name)) {
-            let jobs = jobs_of(source, args.allow_empty, state);
-            chosen.extend(jobs.into_iter().filter(|job| whole || args.sources.contains(&job.name)));
+            let mut jobs = jobs_of(source, args.allow_empty, state);
+            if !whole {
+                jobs.retain(|job| args.sources.contains(&job.name));
+                // Some of a group tell nothing of the others.
+                jobs.iter_mut().for_each(|job| job.group = None);
+            }
+            chosen.extend(jobs);
         }
     }
     let missing =
@@ -92,7 +97,7 @@ fn jobs_of(config: &SourceConfig, allow_empty: bool, state: &Path) -> Vec<Job> {
             Box::new(CommandSource::new(argv.iter().map(Into::into).collect(), options))
         }
     };
-    vec![Job { name: config.name.clone(), source, allow_empty: allow_empty || config.allow_empty }]
+    vec![Job { name: config.name.clone(), source, allow_empty: allow_empty || config.allow_empty, group: None }]
 }
 
 fn ad_hoc(name: Name, args: BackupArgs, state: &Path) -> Result<Job, CliError> {
@@ -131,7 +136,7 @@ fn ad_hoc(name: Name, args: BackupArgs, state: &Path) -> Result<Job, CliError> {
     } else {
         Box::new(CommandSource::new(command, CommandOptions { stream, ..CommandOptions::default() }))
     };
-    Ok(Job { name, source, allow_empty })
+    Ok(Job { name, source, allow_empty, group: None })
 }
 
 /// The source for a server. Its password is read when it is opened, so that a wrong one fails this source alone.

@@ -1,21 +1,24 @@
 //! Git: the restored repository is checked, cloned and checked out, on no settings but ours. Nothing of it is run: a
 //! clone has no hooks and no settings of the repository, so no filter or driver of its attributes is defined.
 
+mod checks;
+
 use std::{
-    collections::BTreeMap,
-    io::Read,
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, ExitStatus, Stdio},
 };
 
 use super::{
     Check, Engine, EngineError, Place, Restored, Result,
     jail::{Jail, Warden},
 };
-use crate::source::{child::Running, git::check_lfs, redact::Known};
+use crate::source::{child::Running, redact::Known};
 
 /// The most that is read of what a git command writes.
 const OUTPUT: u64 = 256 << 20;
+/// The most of a line that is looked at.
+const LINE: u64 = 1 << 16;
 
 /// A repository and its clone.
 pub struct Git {
@@ -23,22 +26,24 @@ pub struct Git {
     warden: Warden,
     version: String,
     repository: Option<PathBuf>,
+    /// What could not be tested of this one.
+    untested: Vec<String>,
 }
 
 impl Git {
     /// Works in `place`.
     #[must_use]
     pub fn new(place: &Place) -> Self {
-        Self { dir: place.dir.clone(), warden: place.warden.clone(), version: "git".to_owned(), repository: None }
+        let (dir, warden) = (place.dir.clone(), place.warden.clone());
+        Self { dir, warden, version: "git".to_owned(), repository: None, untested: Vec::new() }
     }
 
     fn clone(&self) -> PathBuf {
         self.dir.join("clone")
     }
 
-    /// Runs git and gives what it writes; fails with what it said if it fails.
-    fn git(&self, at: &Path, arguments: &[&str]) -> Result<String> {
-        let what = format!("git {}", arguments.first().copied().unwrap_or_default());
+    /// A git command, confined, on no settings but ours.
+    fn command(&self, at: &Path, arguments: &[&str]) -> Result<Command> {
         let reads: Vec<PathBuf> = self.repository.iter().cloned().collect();
         let mut command = Jail::new(&self.warden, &self.dir)?.tools(&reads)?.command(Path::new("git"));
         command.current_dir(at).stdout(Stdio::piped());
@@ -67,7 +72,14 @@ impl Git {
         for setting in settings {
             command.args(["-c", setting]);
         }
-        let mut running = Running::start(command.args(arguments), &what, Known::default())?;
+        command.args(arguments);
+        Ok(command)
+    }
+
+    /// Runs git and gives what it writes; fails with what it said if it fails.
+    fn git(&self, at: &Path, arguments: &[&str]) -> Result<String> {
+        let what = format!("git {}", arguments.first().copied().unwrap_or_default());
+        let mut running = Running::start(&mut self.command(at, arguments)?, &what, Known::default())?;
         let mut out = Vec::new();
         let read = running.stdout()?.take(OUTPUT).read_to_end(&mut out);
         read.map_err(|e| EngineError::at("can't read what git writes", at, e))?;
@@ -79,51 +91,21 @@ impl Git {
         self.repository.as_deref().ok_or_else(|| EngineError::new("the snapshot holds no repository", "git"))
     }
 
-    /// Every ref and what it names, against what the backup told.
-    fn refs(&self, restored: &Restored) -> Vec<Check> {
-        let names = |value: Option<&serde_json::Value>| -> BTreeMap<String, String> {
-            let entries = value.and_then(serde_json::Value::as_object).into_iter().flatten();
-            entries.filter_map(|(name, oid)| Some((name.clone(), oid.as_str()?.to_owned()))).collect()
-        };
-        let expected = names(restored.details.get("refs"));
-        let listed = self
-            .repository()
-            .and_then(|at| self.git(at, &["for-each-ref", "--format=%(objectname) %(refname) %(symref)"]));
-        let listed = match listed {
-            Ok(listed) => listed,
-            Err(e) => return vec![Check::error("refs", e.to_string())],
-        };
-        let line = |line: &str| {
-            let (oid, rest) = line.split_once(' ')?;
-            let (name, symref) = rest.split_once(' ').unwrap_or((rest, ""));
-            symref.is_empty().then(|| (name.to_owned(), oid.to_owned()))
-        };
-        let actual: BTreeMap<String, String> = listed.lines().filter_map(line).collect();
-        let mut checks =
-            vec![Check::compare("refs", format!("{} refs", expected.len()), format!("{} refs", actual.len()))];
-        for (name, oid) in &expected {
-            // A name that is not UTF-8 is told in another spelling here than there, and is counted above.
-            let escaped = name.contains(['%', '\\', '\u{fffd}']);
-            let now = actual.get(name).cloned().unwrap_or_else(|| "not there".to_owned());
-            if now != *oid && !escaped {
-                checks.push(Check::compare(format!("ref {name}"), oid.as_str(), now));
+    /// Each line that git writes or says, of very long ones the beginning; and its exit status.
+    fn lines(&self, at: &Path, arguments: &[&str], mut each: impl FnMut(&str)) -> Result<ExitStatus> {
+        let what = format!("git {}", arguments.first().copied().unwrap_or_default());
+        let mut command = self.command(at, arguments)?;
+        let (mut running, said) = Running::start_together(&mut command, &what, Known::default())?;
+        let mut said = BufReader::new(said);
+        let (mut line, failed) = (Vec::new(), |e| EngineError::at("can't read what git says", at, e));
+        while said.by_ref().take(LINE).read_until(b'\n', &mut line).map_err(failed)? > 0 {
+            each(String::from_utf8_lossy(&line).trim_end());
+            if !line.ends_with(b"\n") {
+                said.skip_until(b'\n').map_err(failed)?;
             }
+            line.clear();
         }
-        checks
-    }
-
-    /// Whether every LFS object is what its name says; nothing if there is none.
-    fn lfs(&self) -> Option<Check> {
-        const NAME: &str = "LFS objects";
-        let told = |all: usize, damaged: &[String]| match damaged {
-            [] => format!("{all} whole"),
-            [first, ..] => format!("{} of {all} damaged, such as {first}", damaged.len()),
-        };
-        match self.repository().and_then(|at| Ok(check_lfs(at)?)) {
-            Ok((0, _)) => None,
-            Ok((all, damaged)) => Some(Check::compare(NAME, told(all, &[]), told(all, &damaged))),
-            Err(e) => Some(Check::error(NAME, e.to_string())),
-        }
+        Ok(running.reap()?)
     }
 }
 
@@ -150,34 +132,10 @@ impl Engine for Git {
     }
 
     fn check(&mut self, restored: &Restored) -> Vec<Check> {
-        let fsck = self
-            .repository()
-            .and_then(|at| self.git(at, &["fsck", "--full", "--strict", "--no-dangling", "--no-progress"]));
-        let mut checks = vec![match fsck {
-            Ok(_) => Check::compare("fsck --full --strict", "no fault", "no fault"),
-            Err(e) => Check {
-                expected: Some("no fault".to_owned()),
-                status: super::Status::Fail,
-                ..Check::error("fsck --full --strict", e.to_string())
-            },
-        }];
-        checks.extend(self.refs(restored));
-        checks.extend(self.lfs());
-        let clone = self.clone();
-        match self.git(&clone, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]) {
-            Ok(commit) => {
-                let checkout = self
-                    .git(&clone, &["checkout", "--quiet", "--force", "--detach", commit.trim()])
-                    .and_then(|_| self.git(&clone, &["ls-files", "-z"]));
-                checks.push(Check::done(
-                    "checkout of the default branch",
-                    checkout.map(|files| format!("{} files of {}", files.matches('\0').count(), commit.trim())),
-                ));
-            }
-            // A repository without a commit on its default branch has nothing to check out, and its source had neither.
-            Err(_) => checks.push(Check::done("checkout of the default branch", Ok("it has no commit yet".to_owned()))),
+        match self.repository().map(Path::to_owned) {
+            Ok(repository) => self.checks(&repository, restored),
+            Err(e) => vec![Check::error("repository", e.to_string())],
         }
-        checks
     }
 
     fn query(&mut self, _database: Option<&str>, _sql: &str) -> Result<String> {
@@ -193,6 +151,7 @@ impl Engine for Git {
     }
 
     fn not_tested(&self, _restored: &Restored) -> Vec<String> {
-        vec!["submodules and what is kept outside git's objects".to_owned()]
+        let always = "submodules and what is kept outside git's objects".to_owned();
+        std::iter::once(always).chain(self.untested.iter().cloned()).collect()
     }
 }

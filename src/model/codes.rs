@@ -189,6 +189,8 @@ pub const CODES: &[Code] = &[
         "Read its message, mend the source, and back up again"),
     code("source.stale", Severity::Weak, "A source's newest snapshot is older than expected; a warning if that was only learned from its past",
         "Look at the writer's host: did backups stop?"),
+    code("source.vanished", Severity::Error, "A repository or database that an earlier run of its group had is gone; the vault has it still",
+        "Find out who removed it; restore it from the snapshot that is named, or backup --acknowledge, once, if it was meant"),
     code("store.no-conditional-put", Severity::Warning, "The store does not honour conditional puts",
         "Give no name to two writers, and no key to two hosts"),
     code("store.unverified", Severity::Warning, "The server notices no damage to what it is sent, by whatever checksum",

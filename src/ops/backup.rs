@@ -1,29 +1,22 @@
 //! `backup`: each source becomes one snapshot, or none.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use super::{OpsError, Pin, Result, open_vault, watching::Watching};
+use super::{
+    OpsError, Pin, Result, groups, open_vault,
+    watching::{Noticed, Watching},
+};
 use crate::{
     catalog::{Bases, Catalog, Opened, RunLock},
     format::{certificate::Certificate, layout, writer_key::Writer},
     model::{Cancel, Finding, Hash, Name, Severity, SnapshotId, SourceKind, Span, Tiers, Time, VaultId},
-    source::{Before, Reading, Source},
+    source::{Before, Members, Reading, Source},
     vault::{
-        Vault, VaultErrorKind,
-        members::Members,
-        own, past, standing,
+        Vault, VaultErrorKind, members, own, past, standing,
         writer::{self, Committed, Request, Workplace},
     },
 };
@@ -47,6 +40,8 @@ pub struct Job {
     pub source: Box<dyn Source>,
     /// Whether it is right that it gives nothing.
     pub allow_empty: bool,
+    /// The group that it is of, where all of that is backed up.
+    pub group: Option<Name>,
 }
 
 /// What to back up.
@@ -67,7 +62,7 @@ pub struct BackupRequest {
     pub pins: Vec<Pin>,
     /// Whether somebody says that the clock of a vault's directory is right, whatever its past tells.
     pub clock_is_right: bool,
-    /// Whether what is told of the writer's own headers is known from now on.
+    /// Whether what is told of the writer's own headers, and of members of groups that are gone, is known from now on.
     pub acknowledge: bool,
     /// How long ago the command began, by a clock that only goes forward.
     pub elapsed: Box<dyn Fn() -> Duration + Send>,
@@ -162,17 +157,28 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
     let mut report = BackupReport { snapshots: Vec::new(), failed: Vec::new(), findings, interrupted: false };
     let wishes =
         Wishes { keep: request.keep, tiers: request.tiers, full_every: Some(request.full_every.unwrap_or(FULL_EVERY)) };
+    let mut groups = groups::before(place, runtime, &mut catalog, &request.jobs)?;
+    let mut grouped: BTreeMap<Name, BTreeMap<Name, Option<SnapshotId>>> = BTreeMap::new();
     for job in request.jobs {
         let began = (request.elapsed)();
         let name = job.name.clone();
+        let group = job.group.clone();
         let forgotten = job.source.kind() == SourceKind::Git && catalog.runs(Some(&name), 1)?.is_empty();
         let made = one(place, runtime, &mut catalog, job, wishes, bases.clone());
+        if let Some(group) = group {
+            let snapshot = made.as_ref().ok().map(|(made, _)| made.id);
+            grouped.entry(group).or_default().insert(name.clone(), snapshot);
+        }
         if place.cancel.is_cancelled() && made.is_err() {
             report.interrupted = true;
             return Ok(report);
         }
         match made {
-            Ok(mut made) => {
+            Ok((mut made, members)) => {
+                if let Some(members) = members {
+                    let told = groups::of_source(&mut catalog, &name, &members, made.id, request.acknowledge)?;
+                    report.findings.extend(told);
+                }
                 report.findings.extend(made.lost.take());
                 if forgotten && !made.header.prev.is_empty() {
                     let what = "the catalog knows no earlier run of this repository, so all of it was read, and a new set \
@@ -187,13 +193,17 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
             }
         }
     }
+    for (group, now) in grouped {
+        let held = groups.remove(&group).unwrap_or_default();
+        report.findings.extend(groups::of_repositories(&mut catalog, (&group, held), &now, request.acknowledge)?);
+    }
     Ok(report)
 }
 
 /// Fails if the writer was revoked, or may not write one of the sources: its snapshots would be suspect, and nobody would
 /// take them for backups.
 async fn may_write(vault: &Vault, writer: &Writer, jobs: &[Job]) -> Result<Vec<Finding>> {
-    let members = match Members::of(vault).await {
+    let members = match members::Members::of(vault).await {
         Ok(members) => members,
         Err(error) if error.kind == VaultErrorKind::Denied => {
             let what = "these credentials may not read members/, so nobody knows whether this writer was revoked";
@@ -301,29 +311,29 @@ fn one(
     job: Job,
     wishes: Wishes,
     bases: Option<Arc<Bases>>,
-) -> Result<Committed> {
-    let Job { name, source, allow_empty } = job;
+) -> Result<(Committed, Option<Members>)> {
+    let Job { name, source, allow_empty, .. } = job;
     let kind = source.kind();
-    let mut empty = Arc::new(AtomicBool::new(false));
+    let mut noticed = Noticed::default();
+    let known: Vec<String> = groups::known(catalog, &name)?.into_keys().collect();
     let Wishes { keep, tiers, full_every } = wishes;
     let (level, warnings) = (DEFAULT_LEVEL, Vec::new());
     let request = Request { source: name.clone(), kind, keep, tiers, full_every, allow_empty, level, bases, warnings };
     let made = writer::backup_from(place, runtime, catalog, request, |before| {
         place.progress.phase(&format!("opening {name}"), None);
         let reading = open(source, before, &place.cancel)?;
-        let (reading, flag) = Watching::over(reading, &name, Arc::clone(&place.progress));
-        empty = flag;
+        let (reading, watched) = Watching::over(reading, &name, known, Arc::clone(&place.progress));
+        noticed = watched;
         Ok(reading)
     });
-    made.map_err(|error| match error {
+    let made = made.map_err(|error| match error {
         OpsError::Vault(error) if error.kind == VaultErrorKind::Cancelled => OpsError::Interrupted,
-        OpsError::Vault(error)
-            if error.kind == VaultErrorKind::Source && !allow_empty && empty.load(Ordering::Acquire) =>
-        {
+        OpsError::Vault(error) if error.kind == VaultErrorKind::Source && !allow_empty && noticed.empty() => {
             OpsError::Empty
         }
         other => other,
-    })
+    });
+    Ok((made?, noticed.members()))
 }
 
 /// Opens the source on a thread of its own, so that one that hangs can be left behind.

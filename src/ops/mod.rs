@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod drill;
 mod error;
 pub mod evidence;
+pub mod groups;
 pub mod init;
 pub mod lock_proof;
 pub mod member;

@@ -2,6 +2,7 @@
 //! input can be neither deduplicated nor compressed, and the fix is one option of the program that made it.
 
 use std::{
+    collections::BTreeSet,
     io::{self, Read},
     sync::{
         Arc, Mutex, PoisonError,
@@ -11,7 +12,7 @@ use std::{
 
 use crate::{
     model::{Name, Progress, size::human},
-    source::{Facts, Incoming, Reading, Result},
+    source::{Facts, Incoming, Members, Reading, Result},
 };
 
 /// How many bytes at a stream's beginning tell what it is.
@@ -64,6 +65,8 @@ impl Found {
 /// A reading that warns of compressed streams when it ends.
 pub(super) struct Watching {
     inner: Box<dyn Reading>,
+    /// What the source is known to have had.
+    known: Vec<String>,
     phase: String,
     /// Whether the progress is told of one large stream.
     large: bool,
@@ -71,22 +74,43 @@ pub(super) struct Watching {
     found: Arc<Mutex<Found>>,
     /// Whether any stream gave any byte.
     some: Arc<AtomicBool>,
+    noticed: Noticed,
+}
+
+/// What is noticed of a reading.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Noticed {
+    /// Whether it ended well without having given a byte.
     empty: Arc<AtomicBool>,
+    members: Arc<Mutex<Option<Members>>>,
+}
+
+impl Noticed {
+    /// Whether it ended well without having given a byte.
+    pub(super) fn empty(&self) -> bool {
+        self.empty.load(Ordering::Acquire)
+    }
+
+    /// What it consists of, if it told.
+    pub(super) fn members(&self) -> Option<Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl Watching {
-    /// Watches the reading of the source `name`. The flag is set when it ends well without having given a byte.
+    /// Watches the reading of the source `name`, which is known to have had `known`.
     pub(super) fn over(
         inner: Box<dyn Reading>,
         name: &Name,
+        known: Vec<String>,
         progress: Arc<dyn Progress>,
-    ) -> (Box<dyn Reading>, Arc<AtomicBool>) {
+    ) -> (Box<dyn Reading>, Noticed) {
         let phase = format!("backing up {name}");
         progress.phase(&phase, None);
-        let (some, empty) = (Arc::default(), Arc::<AtomicBool>::default());
+        let (some, noticed) = (Arc::default(), Noticed::default());
         let found = Arc::default();
-        let watching = Self { inner, phase, large: false, progress, found, some, empty: Arc::clone(&empty) };
-        (Box::new(watching), empty)
+        let watching = Self { inner, known, phase, large: false, progress, found, some, noticed: noticed.clone() };
+        (Box::new(watching), noticed)
     }
 
     fn tell(&mut self, stream: &Incoming) {
@@ -124,7 +148,13 @@ impl Reading for Watching {
 
     fn finish(self: Box<Self>) -> Result<Facts> {
         let mut facts = self.inner.finish()?;
-        self.empty.store(!self.some.load(Ordering::Acquire), Ordering::Release);
+        self.noticed.empty.store(!self.some.load(Ordering::Acquire), Ordering::Release);
+        if let Some(members) = &facts.members {
+            let there: BTreeSet<&String> = members.taken.iter().chain(&members.left_out).collect();
+            let gone = self.known.iter().filter(|name| !there.contains(name)).take(NAMED);
+            facts.warnings.extend(gone.map(|name| format!("{} {name:?}, which it had before, is gone", members.what)));
+        }
+        *self.noticed.members.lock().unwrap_or_else(PoisonError::into_inner) = facts.members.clone();
         facts.warnings.extend(self.found.lock().unwrap_or_else(PoisonError::into_inner).warnings());
         Ok(facts)
     }
@@ -216,14 +246,14 @@ mod tests {
     fn warnings(bytes: &'static [u8]) -> Vec<String> {
         let mut source = StdinSource::new(Box::new(bytes), "dump".parse().unwrap());
         let name = "orders".parse().unwrap();
-        let (mut reading, empty) = Watching::over(source.open().unwrap(), &name, Arc::new(Silent));
+        let (mut reading, noticed) = Watching::over(source.open().unwrap(), &name, Vec::new(), Arc::new(Silent));
         while let Some(mut stream) = reading.next_stream().unwrap() {
             // One byte at a time: the magic may come in pieces.
             let mut byte = [0];
             while stream.reader.read(&mut byte).unwrap() > 0 {}
         }
         let warnings = reading.finish().unwrap().warnings;
-        assert_eq!(empty.load(Ordering::Acquire), bytes.is_empty());
+        assert_eq!(noticed.empty(), bytes.is_empty());
         warnings
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    io::Read,
+    io::{PipeReader, Read},
     os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -75,6 +75,21 @@ impl Running {
         }
         let alive = Alive(Arc::new(Mutex::new(Some(Pid::from_child(&child)))));
         Ok(Self { child, program: program.to_owned(), known, stderr, drained, alive })
+    }
+
+    /// Starts it with one pipe for its standard output and error, for what has to be read whole.
+    pub(crate) fn start_together(command: &mut Command, program: &str, known: Known) -> Result<(Self, PipeReader)> {
+        let failed = |e| SourceError::new("can't make a pipe", program).because(e);
+        let (reader, writer) = std::io::pipe().map_err(failed)?;
+        without_ours(command);
+        command.process_group(0).stderr(writer.try_clone().map_err(failed)?).stdout(writer);
+        let child = command.spawn().map_err(|e| cannot_start(program, e));
+        // The pipe ends with the child, and not with the command.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = child?;
+        let alive = Alive(Arc::new(Mutex::new(Some(Pid::from_child(&child)))));
+        let (_, drained) = mpsc::channel();
+        Ok((Self { child, program: program.to_owned(), known, stderr: Arc::default(), drained, alive }, reader))
     }
 
     /// Its standard output, once.

@@ -7,6 +7,7 @@
 //! What is in no commit is not backed up: changed files, the index, untracked files, hooks, and, unless asked for, logs of
 //! refs other than the stash's. A warning names what of this is there.
 
+mod attributes;
 mod changes;
 mod details;
 mod left_out;
@@ -18,8 +19,10 @@ mod reading;
 mod refs;
 mod repo;
 mod restore;
+pub(crate) mod restored;
 mod run;
 mod segments;
+mod shape;
 mod walk;
 
 use std::{
@@ -164,7 +167,7 @@ impl GitSource {
         let (note, rest) = plan((repo, self.empty), scratch.path(), before, &mut details, &mut warnings)?;
         let speaks_of_lfs = left_out::warn(repo, scratch.path(), &details, &settings, &mut warnings)?;
         let known = before.zip(note.as_ref()).map(|(before, note)| (before, &note.lfs));
-        let lfs = Lfs::of(repo, scratch.path(), speaks_of_lfs, known)?;
+        let lfs = Lfs::of(repo, speaks_of_lfs, known)?;
         let (given, current, repo) = (Vec::new(), None, repo.clone());
         Ok(Box::new(GitReading { scratch, repo, rest, note, details, warnings, lfs, given, current, anchoring }))
     }
@@ -222,7 +225,7 @@ fn plan(
     } else {
         segments::start_packing(scratch, &objects, details.format).map_err(|e| walk::incomplete(repo, &e))?
     };
-    Ok((Some(note), packing.map_or(Rest::Lfs, |packing| Rest::New(Box::new(packing)))))
+    Ok((Some(note), packing.map_or(Rest::Pointers(Vec::new()), |packing| Rest::New(Box::new(packing)))))
 }
 
 /// All of the repository.

@@ -176,9 +176,9 @@ impl Reading for MariadbReading {
         if !matches!(next, Next::Nothing) {
             return Err(SourceError::new("was given up before all of it was read", client.dump_program()));
         }
-        let dump::Finished { fingerprints, warnings: more, details } = dump.finish(&client)?;
+        let dump::Finished { fingerprints, warnings: more, details, members } = dump.finish(&client)?;
         warnings.extend(more);
-        Ok(Facts { details, fingerprints, warnings, ..Facts::default() })
+        Ok(Facts { details, fingerprints, warnings, members, ..Facts::default() })
     }
 }
 

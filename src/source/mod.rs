@@ -19,7 +19,7 @@ use crate::model::SourceKind;
 
 pub use crate::{
     model::FileMeta,
-    vault::input::{Before, Facts, Incoming, Reading, Result, SourceError},
+    vault::input::{Before, Facts, Incoming, Members, Reading, Result, SourceError},
 };
 pub use command::{CommandOptions, CommandSource};
 pub use files::PathSource;

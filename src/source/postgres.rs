@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use self::{dump::Dump, globals::Globals};
-use super::{Facts, Incoming, Reading, Result, Source, SourceError, child::Alive, read::Warnings};
+use super::{Facts, Incoming, Members, Reading, Result, Source, SourceError, child::Alive, read::Warnings};
 use crate::model::{Fingerprint, Name, SourceKind};
 
 pub use conninfo::{Conninfo, ConninfoError};
@@ -210,6 +210,7 @@ impl Source for PostgresSource {
             taken: Vec::new(),
             warnings,
             details,
+            all: options.databases == Databases::All,
         }))
     }
 }
@@ -230,6 +231,7 @@ struct PostgresReading {
     taken: Vec<DatabaseStreams>,
     warnings: Warnings,
     details: serde_json::Value,
+    all: bool,
 }
 
 impl PostgresReading {
@@ -280,7 +282,10 @@ impl Reading for PostgresReading {
         }
         let fingerprints = std::mem::take(&mut self.fingerprints);
         let warnings = std::mem::take(&mut self.warnings).into_vec();
-        Ok(Facts { details, fingerprints, warnings, note: None })
+        // Every server has that one, and whether it is taken depends on what is in it.
+        let names = self.taken.iter().map(|taken| taken.name.clone()).filter(|name| name != "template1");
+        let members = self.all.then(|| Members { what: "database", taken: names.collect(), left_out: Vec::new() });
+        Ok(Facts { details, fingerprints, warnings, members, ..Facts::default() })
     }
 }
 

@@ -110,4 +110,17 @@ pub struct Facts {
     pub warnings: Vec<String>,
     /// What the source's next run is to know, as [`Before::note`]. Kept only where [`Reading::carried`] said something.
     pub note: Option<serde_json::Value>,
+    /// What it consists of, where it was told to take whatever is there.
+    pub members: Option<Members>,
+}
+
+/// What was found where all is wanted that is there, such as the databases of a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Members {
+    /// What each of them is.
+    pub what: &'static str,
+    /// Those that were backed up.
+    pub taken: Vec<String>,
+    /// Those that are there and were left out as asked.
+    pub left_out: Vec<String>,
 }

@@ -1,6 +1,7 @@
 //! Where codec, format, store and catalog meet.
 
 pub mod audit;
+pub mod earlier;
 mod error;
 pub mod evidence;
 mod fetch;

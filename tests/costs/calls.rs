@@ -63,7 +63,12 @@ async fn run(made: &Made, state: &Path, data: Vec<u8>) -> Run {
         cancel: Cancel::default(),
     };
     let request = BackupRequest {
-        jobs: vec![Job { name: "dump".parse().unwrap(), source: Box::new(Given(Some(data))), allow_empty: false }],
+        jobs: vec![Job {
+            name: "dump".parse().unwrap(),
+            source: Box::new(Given(Some(data))),
+            allow_empty: false,
+            group: None,
+        }],
         keep: None,
         tiers: made.tiers,
         full_every: None,

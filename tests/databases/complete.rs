@@ -160,6 +160,12 @@ fn a_new_server_takes_all_of_it_with_its_default_settings() {
         has(&warnings, part);
     }
     assert_eq!(warnings.len(), 6, "{warnings:?}");
+    // What is gone is told; what is left out now is not.
+    server.sql("CREATE DATABASE passing");
+    backup(&sandbox).ok();
+    server.sql("DROP DATABASE passing");
+    fails(&backup(&sandbox).code(3), "database \"passing\" of shop is gone");
+    sandbox.writer(&["backup", "--acknowledge"]).ok();
 
     let document = drill(&sandbox).ok().json();
     let found = &document["result"]["drills"][0];

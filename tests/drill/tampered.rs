@@ -138,5 +138,15 @@ fn a_ref_that_was_moved_and_an_object_that_was_changed_are_found_and_named() {
     assert_eq!(git_with(dropped), names.map(|(name, status)| (name.to_owned(), status.to_owned())));
     let damaged = "pack=$(ls objects/pack/*.pack | head -1); chmod u+w \"$pack\"; \
                    printf x | dd of=\"$pack\" bs=1 seek=$(($(stat -c %s \"$pack\") / 2)) conv=notrunc 2>&1";
-    assert!(git_with(damaged).contains(&("fsck --full --strict".to_owned(), "fail".to_owned())));
+    let fsck = ("fsck --full --strict".to_owned(), "fail".to_owned());
+    assert!(git_with(damaged).contains(&fsck));
+    // What git complains of in what was committed is no fault, and hides none.
+    let odd = "printf 'tree %s\nauthor A 1 +0\ncommitter A 1 +0\n\nm\n' \"$(git rev-parse 'trunk^{tree}')\" | git \
+               hash-object -t commit --literally -w --stdin >&2\n";
+    let lost = "mv objects/pack/*.pack p; rm -f objects/pack/*; git unpack-objects -q <p; tree=$(git rev-parse 'trunk^{tree}'); \
+                rm -f \"objects/$(printf %.2s \"$tree\")/${tree#??}\"";
+    assert_eq!(git_with(odd), []);
+    for change in [damaged, lost] {
+        assert!(git_with(&format!("{odd}{change}")).contains(&fsck), "{change}");
+    }
 }

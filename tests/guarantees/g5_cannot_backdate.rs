@@ -262,7 +262,12 @@ async fn g5_the_clock_of_a_directory_is_held_against_its_past() {
             cancel: Cancel::default(),
         };
         let request = BackupRequest {
-            jobs: vec![Job { name: "orders".parse().unwrap(), source: Box::new(Given), allow_empty: false }],
+            jobs: vec![Job {
+                name: "orders".parse().unwrap(),
+                source: Box::new(Given),
+                allow_empty: false,
+                group: None,
+            }],
             keep: None,
             tiers: made.tiers,
             full_every: None,

@@ -69,6 +69,24 @@ fn every_database_of_a_stock_cluster_passes_its_drill() {
         let error = read_into(all.clone(), dir.path()).unwrap_err().to_string();
         assert!(error.contains("allows no connections"), "{error}");
     }
+
+    // One that is no longer in the backup is told until somebody says that it is known.
+    server.sql("postgres", "drop database orders");
+    let dsn = server.dsn("postgres");
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    fs::write(sandbox.config(), config.replace(&server.dsn("orders"), &dsn)).unwrap();
+    for _ in 0..2 {
+        let run = sandbox.writer(&["backup", "--json"]).code(3).json();
+        let told = run["findings"].to_string();
+        for name in ["mould", "orders"] {
+            assert!(
+                told.contains("source.vanished") && told.contains(&format!("database \\\"{name}\\\" of all is gone"))
+            );
+        }
+        assert!(run["result"]["snapshots"][0]["warnings"].to_string().contains("which it had before, is gone"));
+    }
+    sandbox.writer(&["backup", "--acknowledge"]).ok();
+    sandbox.writer(&["backup"]).ok();
 }
 
 /// Without globals there is nobody whom policies and user mappings could name.

@@ -68,8 +68,8 @@ pub struct BackupArgs {
     /// Go on though the clock contradicts what is in the vault, which is in a directory and has no clock of its own
     #[arg(long)]
     pub clock_is_right: bool,
-    /// Take it for known that snapshots of this writer vanished, or that it did not make some. Otherwise every run ends
-    /// with 5
+    /// Take it for known that snapshots of this writer vanished, or that it did not make some (otherwise every run ends
+    /// with 5), and that repositories or databases of a group are gone (otherwise every run of it ends with 3)
     #[arg(long)]
     pub acknowledge: bool,
     /// Go on though an identity that opens the backups lies beside the configuration: for demos only

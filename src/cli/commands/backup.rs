@@ -16,6 +16,7 @@ use crate::{
     ops::{
         self,
         backup::{BackupRequest, SOURCE_FAILED},
+        groups::VANISHED,
     },
     source::redact::redact,
 };
@@ -44,6 +45,7 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
     let findings = std::mem::take(&mut report.findings);
     let (failed, others): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.code == SOURCE_FAILED);
     let tampered = not_as_left(&others);
+    let vanished = vanished(&others);
     context.found(others);
     // Where there is one source only, the error says it.
     if report.failed.len() + report.snapshots.len() > 1 {
@@ -51,7 +53,7 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
     } else {
         context.keep(failed);
     }
-    let failure = Failure::of_backup(&report).or(tampered);
+    let failure = Failure::of_backup(&report).or(tampered).or(vanished);
     Ok((Output::Backup(report), failure))
 }
 
@@ -62,6 +64,16 @@ fn not_as_left(findings: &[Finding]) -> Option<Failure> {
     let hint = "there is a new snapshot all the same. Look who has this writer's key or its credentials, and run \
                 verify; `writer revoke` makes suspect what another signed. If you know the cause: backup --acknowledge";
     Some(Failure { exit: Exit::Weak, kind: "tampered", message, hint: Some(hint.to_owned()) })
+}
+
+/// What it means that members of groups are gone.
+fn vanished(findings: &[Finding]) -> Option<Failure> {
+    let gone = |finding: &&Finding| finding.code == VANISHED && finding.severity == Severity::Error;
+    let first = findings.iter().find(gone)?;
+    let hint = "all that is there has new snapshots. Find out who removed what is gone; `restore` brings it back from the \
+                snapshot that is named. If it was meant: backup --acknowledge, once";
+    let message = redact(&first.message);
+    Some(Failure { exit: Exit::SomeFailed, kind: "vanished", message, hint: Some(hint.to_owned()) })
 }
 
 fn stopwatch() -> Box<dyn Fn() -> Duration + Send> {

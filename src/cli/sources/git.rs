@@ -43,6 +43,7 @@ pub(super) fn jobs(name: &Name, input: &GitInput, allow_empty: bool, state: &Pat
             name: name.clone(),
             source: one(name, place.as_ref(), input.reflogs, allow_empty, state),
             allow_empty,
+            group: None,
         }];
     }
     let mut found: BTreeMap<Name, OsString> = BTreeMap::new();
@@ -66,11 +67,12 @@ pub(super) fn jobs(name: &Name, input: &GitInput, allow_empty: bool, state: &Pat
     }
     let job = |(called, place): (Name, OsString)| {
         let source = one(&called, &place, input.reflogs, allow_empty, state);
-        Job { name: called, source, allow_empty }
+        Job { name: called, source, allow_empty, group: Some(name.clone()) }
     };
     let mut jobs: Vec<Job> = found.into_iter().map(job).collect();
     if let Some(error) = all_of(failed) {
-        jobs.push(Job { name: name.clone(), source: Box::new(Refused(Some(error))), allow_empty });
+        let group = Some(name.clone());
+        jobs.push(Job { name: name.clone(), source: Box::new(Refused(Some(error))), allow_empty, group });
     }
     jobs
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    GitDetails, Head, Result,
+    GitDetails, Head, Result, attributes,
     repo::{Repo, read_file},
     run,
 };
@@ -19,7 +19,7 @@ const NAMED: usize = 10;
 /// The largest index that is looked at.
 const INDEX: u64 = 1 << 30;
 
-/// Warns of what is there and not backed up. Tells whether the repository speaks of LFS.
+/// Warns of what is there and not backed up. Tells whether the repository's settings speak of LFS.
 pub(super) fn warn(
     repo: &Repo,
     scratch: &Path,
@@ -33,9 +33,9 @@ pub(super) fn warn(
         Head::Symbolic(name) => details.refs.get(name),
     };
     let mut lfs = settings.iter().any(|(key, _)| key.starts_with("lfs.") || key.starts_with("filter.lfs."));
+    let own = read_file(&repo.common.join("info/attributes"), 1 << 20).ok().flatten().unwrap_or_default();
+    lfs |= attributes::says_lfs(&mut own.as_slice()).unwrap_or(false);
     if let Some(head) = head {
-        let attributes = file_at(repo, scratch, head.as_str(), ".gitattributes")?.unwrap_or_default();
-        lfs |= attributes.split(|b| *b == b'\n').any(|line| line.windows(10).any(|w| w == b"filter=lfs"));
         let modules = file_at(repo, scratch, head.as_str(), ".gitmodules")?.unwrap_or_default();
         let modules = submodules(repo, scratch, &modules);
         if !modules.is_empty() {

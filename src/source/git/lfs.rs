@@ -5,13 +5,13 @@ use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Result, SourceError, open_own,
+    ObjectFormat, Oid, Result, SourceError, attributes, open_own,
     repo::{Repo, open},
     run, segments,
 };
@@ -59,6 +59,9 @@ pub(super) struct LfsNote {
     held: BTreeMap<LfsId, u64>,
     /// Objects that pointers name and the repository does not have, with their sizes.
     missing: BTreeMap<LfsId, u64>,
+    /// Whether the repository speaks of LFS, so that its history was looked through for pointers.
+    #[serde(default)]
+    used: bool,
 }
 
 /// The LFS objects of a repository on their way.
@@ -71,6 +74,10 @@ pub(super) struct Lfs {
     wanted: BTreeMap<LfsId, u64>,
     /// Those that are not what their names say, with the hash that they have.
     damaged: Vec<(LfsId, String)>,
+    /// Whether the repository speaks of LFS.
+    used: bool,
+    /// Whether it did so in the last run, which then looked through its history.
+    looked: bool,
 }
 
 /// One of them.
@@ -108,9 +115,8 @@ impl<R: Read> Read for Checked<R> {
 }
 
 impl Lfs {
-    /// Lists what is there, carries what is stored already, and looks for pointers among the revisions that were
-    /// written down. `used` says that the repository's settings or attributes speak of LFS.
-    pub(super) fn of(repo: &Repo, scratch: &Path, used: bool, before: Option<(&Before, &LfsNote)>) -> Result<Self> {
+    /// Lists what is there, and carries what is stored already. `used` says that the repository's settings speak of LFS.
+    pub(super) fn of(repo: &Repo, used: bool, before: Option<(&Before, &LfsNote)>) -> Result<Self> {
         let files = files(&repo.common.join("lfs/objects"))?;
         let (mut carried, mut held, mut wanted) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         if let Some((before, note)) = before {
@@ -125,9 +131,8 @@ impl Lfs {
                 }
             }
         }
-        if used || !files.is_empty() {
-            wanted.extend(pointers(scratch, &repo.objects())?);
-        }
+        let looked = before.is_some_and(|(_, note)| note.used);
+        let used = used || looked || !files.is_empty();
         let mut to_read = Vec::new();
         for (id, (path, size)) in files {
             if !held.contains_key(&id) {
@@ -135,7 +140,30 @@ impl Lfs {
                 to_read.push((id, path));
             }
         }
-        Ok(Self { carried, held, to_read: to_read.into_iter(), wanted, damaged: Vec::new() })
+        Ok(Self { carried, held, to_read: to_read.into_iter(), wanted, damaged: Vec::new(), used, looked })
+    }
+
+    /// Looks for pointers among the revisions that were written down, if the repository speaks of LFS; among all of `tips`,
+    /// if it did not do so before. `attributes` are the `.gitattributes`, at any level, that are new.
+    pub(super) fn seek(
+        &mut self,
+        repo: &Repo,
+        scratch: &Path,
+        tips: impl Iterator<Item = Oid>,
+        attributes: &[Oid],
+    ) -> Result<()> {
+        let objects = repo.objects();
+        let git = |arguments: &[&str]| run::git(scratch, Some(&objects), arguments);
+        self.used = self.used || attributes::speak_of_lfs(git, &scratch.join("attributes"), attributes)?;
+        let tips: Vec<Oid> = tips.collect();
+        if !self.used || tips.is_empty() {
+            return Ok(());
+        }
+        if !self.looked {
+            segments::write_revisions(scratch, &tips, &[])?;
+        }
+        self.wanted.extend(pointers(git, &scratch.join("small"), &["--stdin"], segments::revisions(scratch)?)?);
+        Ok(())
     }
 
     /// The streams of earlier snapshots.
@@ -187,7 +215,7 @@ impl Lfs {
                 repo.shown, id.0
             ));
         }
-        LfsNote { held: self.held, missing: self.wanted }
+        LfsNote { held: self.held, missing: self.wanted, used: self.used }
     }
 }
 
@@ -201,6 +229,32 @@ fn sha256(file: &mut File) -> io::Result<String> {
             n => sha.update(buffer.get(..n).unwrap_or_default()),
         }
     }
+}
+
+/// The trees of all refs and of `HEAD`, and no other.
+const TIPS: [&str; 2] = ["--no-walk=unsorted", "--all"];
+
+/// The LFS objects that the trees of the restored repository's refs name and it lacks, with their sizes; nothing if no
+/// `.gitattributes` there, at any level, speaks of LFS. `scratch` is a directory to work in.
+pub(super) fn lacking(dir: &Path, format: ObjectFormat, scratch: &Path) -> Result<Vec<String>> {
+    let git = |arguments: &[&str]| run::git(dir, None, arguments);
+    let listed = scratch.join("listed");
+    let failed = |e| SourceError::at("can't list what the refs hold", &listed, e);
+    let mut command = git(&[&["rev-list", "--objects"], &TIPS[..]].concat());
+    let mut listing = run::start(&mut command, "git rev-list")?;
+    io::copy(&mut listing.stdout()?, &mut File::create(&listed).map_err(failed)?).map_err(failed)?;
+    listing.finish()?;
+    let attributes = attributes::in_list(&listed, format.hex_len())?;
+    if !attributes::speak_of_lfs(git, &listed, &attributes)? {
+        return Ok(Vec::new());
+    }
+    let wanted = pointers(git, &listed, &TIPS, Stdio::null())?;
+    let held = files(&dir.join("lfs/objects"))?;
+    Ok(wanted
+        .into_iter()
+        .filter(|(id, _)| !held.contains_key(id))
+        .map(|(id, size)| format!("{} ({size} bytes)", id.0))
+        .collect())
 }
 
 /// How many LFS objects the repository at `dir` has, and the names of those that are not what their names say.
@@ -240,19 +294,24 @@ fn files(dir: &Path) -> Result<BTreeMap<LfsId, (PathBuf, u64)>> {
     Ok(found)
 }
 
-/// The objects that pointers among the revisions name, with their sizes.
-fn pointers(scratch: &Path, objects: &Path) -> Result<BTreeMap<LfsId, u64>> {
-    let path = scratch.join("small");
-    let failed = |e| SourceError::at("can't look for LFS pointers", &path, e);
+/// The objects that pointers among some revisions name, with their sizes: `which` they are, or come from `input`. `list` is
+/// a file to work with.
+fn pointers(
+    git: impl Fn(&[&str]) -> Command,
+    list: &Path,
+    which: &[&str],
+    input: Stdio,
+) -> Result<BTreeMap<LfsId, u64>> {
+    let failed = |e| SourceError::at("can't look for LFS pointers", list, e);
     let filter = format!("--filter=combine:object:type=blob+blob:limit={POINTER}");
-    let arguments = ["rev-list", "--objects", "--no-object-names", "--stdin", &filter];
-    let mut command = run::git(scratch, Some(objects), &arguments);
-    let mut listing = run::start(command.stdin(segments::revisions(scratch)?), "git rev-list")?;
-    let mut small = BufWriter::new(File::create(&path).map_err(failed)?);
+    let mut command = git(&[&["rev-list", "--objects", "--no-object-names", &filter], which].concat());
+    command.stdin(input);
+    let mut listing = run::start(&mut command, "git rev-list")?;
+    let mut small = BufWriter::new(File::create(list).map_err(failed)?);
     io::copy(&mut listing.stdout()?, &mut small).and_then(|_| small.flush()).map_err(failed)?;
     listing.finish()?;
-    let mut command = run::git(scratch, Some(objects), &["cat-file", "--batch", "--buffer"]);
-    let mut reading = run::start(command.stdin(Stdio::from(open_own(&path)?)), "git cat-file")?;
+    let mut command = git(&["cat-file", "--batch", "--buffer"]);
+    let mut reading = run::start(command.stdin(Stdio::from(open_own(list)?)), "git cat-file")?;
     let mut from = BufReader::with_capacity(1 << 16, reading.stdout()?);
     let (mut found, mut line, mut text) = (BTreeMap::new(), String::new(), Vec::new());
     // `<name> <type> <size>`, the object, and a line's end.

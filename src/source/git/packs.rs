@@ -181,11 +181,6 @@ impl Held {
 }
 
 impl Loose {
-    /// Whether there is nothing loose.
-    pub(super) fn is_empty(&self) -> bool {
-        self.loose.is_empty()
-    }
-
     /// Whether the object `oid` must be packed: it is loose and in none of the packs.
     pub(super) fn wants(&self, oid: &[u8; 32], hash_len: usize) -> bool {
         self.loose.contains(oid)

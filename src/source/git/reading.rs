@@ -5,7 +5,7 @@ use std::{io::Read, path::PathBuf, process::Stdio, sync::Arc};
 use tempfile::TempDir;
 
 use super::{
-    GitDetails, Repo, Result, SourceError,
+    GitDetails, Oid, Repo, Result, SourceError,
     lfs::{Lfs, LfsObject},
     open_own,
     packs::Pack,
@@ -32,6 +32,8 @@ pub(super) enum Rest {
     Whole { packs: std::vec::IntoIter<Pack>, walking: Walking, inflate: bool },
     /// What is new.
     New(Box<Packing>),
+    /// LFS objects, once pointers to them were looked for with these new `.gitattributes`.
+    Pointers(Vec<Oid>),
     /// LFS objects.
     Lfs,
 }
@@ -157,10 +159,13 @@ impl Reading for GitReading {
                     }
                     return Ok(Some(incoming));
                 }
-                if walking.finish()? { self.loose().map(Some) } else { self.next_lfs() }
+                let walked = walking.finish()?;
+                self.rest = Rest::Pointers(walked.attributes);
+                if walked.any { self.loose().map(Some) } else { self.next_stream() }
             }
             Rest::New(packing) => {
-                let Packing { running, from, proving } = *packing;
+                let Packing { running, from, proving, attributes } = *packing;
+                self.rest = Rest::Pointers(attributes);
                 let name = self.note.as_ref().map(Note::next_name).transpose()?;
                 let name =
                     name.ok_or_else(|| self.repo.error("has nothing to lean on; this is a defect in strongroom"))?;
@@ -169,6 +174,10 @@ impl Reading for GitReading {
                     current.proof = Some(Proof::Indexing(proving));
                 }
                 Ok(Some(incoming))
+            }
+            Rest::Pointers(attributes) => {
+                self.lfs.seek(&self.repo, self.scratch.path(), self.details.oids(), &attributes)?;
+                self.next_lfs()
             }
             Rest::Lfs => self.next_lfs(),
         }

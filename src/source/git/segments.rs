@@ -15,7 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    GitDetails, ObjectFormat, Oid, Result, SourceError,
+    GitDetails, ObjectFormat, Oid, Result, SourceError, attributes,
     lfs::LfsNote,
     open_own,
     prove::{self, Proving, Tee},
@@ -261,6 +261,8 @@ pub(super) struct Packing {
     pub(super) running: Running,
     pub(super) from: Tee<Stream>,
     pub(super) proving: Proving,
+    /// The `.gitattributes` in it, at any level.
+    pub(super) attributes: Vec<Oid>,
 }
 
 /// Begins to pack the revisions that were written down; nothing if there is nothing to pack. By then git has found all
@@ -278,8 +280,9 @@ pub(super) fn start_packing(scratch: &Path, objects: &Path, format: ObjectFormat
     if wanted.is_empty() {
         return Ok(None);
     }
+    let attributes = attributes::in_list(&path, format.hex_len())?;
     let (proving, from) = Proving::start(scratch, objects, format, wanted, running.stream()?)?;
-    Ok(Some(Packing { running, from, proving }))
+    Ok(Some(Packing { running, from, proving, attributes }))
 }
 
 fn write_lines<'a>(path: &Path, lines: impl Iterator<Item = (&'a str, &'a Oid)>) -> Result<()> {

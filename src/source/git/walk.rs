@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    GitDetails, ObjectFormat, Result, SourceError, details, open_own,
+    GitDetails, ObjectFormat, Oid, Result, SourceError, attributes, details, open_own,
     packs::{self, Loose},
     prove,
     repo::Repo,
@@ -23,14 +23,23 @@ const HINT: u64 = 1024;
 /// A walk through everything that can be reached, which goes on while packs are read. It fails if anything is missing,
 /// and lists in the scratch repository, as `wanted`, what has to be packed.
 pub(super) struct Walking {
-    thread: Option<JoinHandle<Result<bool>>>,
+    thread: Option<JoinHandle<Result<Walked>>>,
     alive: Option<Alive>,
+}
+
+/// What was met on a walk.
+#[derive(Default)]
+pub(super) struct Walked {
+    /// Whether anything has to be packed.
+    pub(super) any: bool,
+    /// The `.gitattributes`, at any level.
+    pub(super) attributes: Vec<Oid>,
 }
 
 impl Walking {
     /// Begins to walk.
     pub(super) fn start(repo: &Repo, scratch: &Path, details: &GitDetails, loose: Loose) -> Result<Self> {
-        let started = start_walk(scratch, Some(&repo.objects()), details, loose.is_empty())?;
+        let started = start_walk(scratch, Some(&repo.objects()), details, false)?;
         let Some(running) = started else { return Ok(Self { thread: None, alive: None }) };
         let alive = Some(running.alive());
         let (repo, path, format) = (repo.clone(), scratch.join("wanted"), details.format);
@@ -38,9 +47,9 @@ impl Walking {
         Ok(Self { thread: Some(thread), alive })
     }
 
-    /// Waits for its end, and tells whether anything has to be packed.
-    pub(super) fn finish(mut self) -> Result<bool> {
-        let Some(thread) = self.thread.take() else { return Ok(false) };
+    /// Waits for its end, and tells what was met.
+    pub(super) fn finish(mut self) -> Result<Walked> {
+        let Some(thread) = self.thread.take() else { return Ok(Walked::default()) };
         thread
             .join()
             .unwrap_or_else(|_| Err(SourceError::new("ended early; this is a defect in strongroom", "git rev-list")))
@@ -55,24 +64,25 @@ impl Drop for Walking {
     }
 }
 
-fn list(repo: &Repo, mut walking: Running, path: &Path, format: ObjectFormat, loose: &Loose) -> Result<bool> {
+fn list(repo: &Repo, mut walking: Running, path: &Path, format: ObjectFormat, loose: &Loose) -> Result<Walked> {
     let (hex_len, hash) = (format.hex_len(), format.hash());
     let failed = |e| SourceError::at("can't list the objects to pack", path, e);
     let mut list = BufWriter::new(File::create(path).map_err(failed)?);
     let mut lines = BufReader::with_capacity(1 << 16, walking.stdout()?);
-    let (mut any, mut line) = (false, Vec::new());
+    let (mut walked, mut line) = (Walked::default(), Vec::new());
     while next_line(&mut lines, &mut line).map_err(failed)? {
         let oid = line.get(..hex_len).and_then(details::unhex).and_then(|oid| packs::padded(&oid));
         let oid = oid.ok_or_else(|| repo.error("git listed something that is no object"))?;
         if loose.wants(&oid, hex_len / 2) {
             prove::loose(repo, hash, oid.get(..hash.size()).unwrap_or_default())?;
-            any = true;
+            walked.any = true;
             list.write_all(&line).and_then(|()| list.write_all(b"\n")).map_err(failed)?;
         }
+        walked.attributes.extend(attributes::listed(&line, hex_len));
     }
     list.flush().map_err(failed)?;
     walking.finish().map_err(|e| incomplete(repo, &e))?;
-    Ok(any)
+    Ok(walked)
 }
 
 /// The error of a repository that lacks objects.

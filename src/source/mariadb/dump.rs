@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     super::{
-        FileMeta, Incoming, Result, SourceError,
+        FileMeta, Incoming, Members, Result, SourceError,
         child::{Alive, Running, Stream, warning},
         read::{Seen, Watched},
     },
@@ -69,6 +69,7 @@ pub(super) struct Finished {
     pub(super) fingerprints: Vec<Fingerprint>,
     pub(super) warnings: Vec<String>,
     pub(super) details: serde_json::Value,
+    pub(super) members: Option<Members>,
 }
 
 impl Dump {
@@ -210,7 +211,7 @@ impl Dump {
             warnings.push(format!("left out, as `exclude` asks: {}", complete::list(&left_out)));
         }
         let fingerprints = self.fingerprints(client, &written, &mut warnings)?;
-        Ok(Finished { fingerprints, warnings, details })
+        Ok(Finished { fingerprints, warnings, details, members: self.scope.members() })
     }
 
     fn fingerprints(

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    super::{Result, SourceError, pattern},
+    super::{Members, Result, SourceError, pattern},
     Databases,
     print::{Contents, OWN, Table},
     session::{Session, literal},
@@ -21,6 +21,8 @@ pub(super) struct Scope {
     /// Databases that are left out as asked.
     pub(super) databases_without: Vec<String>,
     pub(super) warnings: Vec<String>,
+    /// Whether all are wanted that are there.
+    pub(super) all: bool,
 }
 
 impl Scope {
@@ -29,7 +31,7 @@ impl Scope {
     /// # Errors
     /// If something that is wanted is not there, or in a state in which no tool dumps it.
     pub(super) fn find(session: &mut Session, wanted: &Databases, exclude: &[String]) -> Result<Self> {
-        let mut scope = Self::default();
+        let mut scope = Self { all: *wanted == Databases::All, ..Self::default() };
         let mut used = BTreeSet::new();
         let (of_tables, of_databases): (Vec<&String>, Vec<&String>) = exclude.iter().partition(|p| p.contains('.'));
         let mut excluded = |patterns: &[&String], name: &str| {
@@ -123,6 +125,12 @@ impl Scope {
             objects.retain(|name, _| !gone.contains(&(database.clone(), name.clone())));
         }
         Ok(())
+    }
+
+    /// The databases, where all are wanted that are there.
+    pub(super) fn members(&self) -> Option<Members> {
+        let (taken, left_out) = (self.databases.clone(), self.databases_without.clone());
+        self.all.then_some(Members { what: "database", taken, left_out })
     }
 
     /// The names of what is left out.
