@@ -45,7 +45,9 @@ pub fn jobs(args: BackupArgs, configured: &[SourceConfig], state: &Path) -> Resu
             if !whole {
                 jobs.retain(|job| args.sources.contains(&job.name));
                 // Some of a group tell nothing of the others.
-                jobs.iter_mut().for_each(|job| job.group = None);
+                for job in &mut jobs {
+                    job.group = None;
+                }
             }
             chosen.extend(jobs);
         }

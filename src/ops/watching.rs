@@ -154,7 +154,7 @@ impl Reading for Watching {
             let gone = self.known.iter().filter(|name| !there.contains(name)).take(NAMED);
             facts.warnings.extend(gone.map(|name| format!("{} {name:?}, which it had before, is gone", members.what)));
         }
-        *self.noticed.members.lock().unwrap_or_else(PoisonError::into_inner) = facts.members.clone();
+        self.noticed.members.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&facts.members);
         facts.warnings.extend(self.found.lock().unwrap_or_else(PoisonError::into_inner).warnings());
         Ok(facts)
     }

@@ -175,19 +175,21 @@ mod tests {
     #[test]
     fn trees_are_counted_without_being_unfolded() {
         // A blob of seven bytes; ten entries of it; and ten trees above, each of ten times the one below.
-        let tree = |entries| Object { entries: Some(entries), ..Object::default() };
+        let made = |entries| Object { entries: Some(entries), ..Object::default() };
         let mut objects = vec![Object { bytes: 7, ..Object::default() }];
         let mut entries = Vec::new();
         for level in 0..30 {
             let begin = entries.len();
             entries.extend((0..10).map(|_| Entry { object: Some(level), name: 3 }));
-            objects.push(tree(begin..entries.len()));
+            objects.push(made(begin..entries.len()));
         }
         let one = unfold(&mut objects, &entries, 1);
         assert_eq!((one.files, one.bytes, one.path, one.name), (10, 70, 3, 3));
-        objects.iter_mut().for_each(|object| object.shape = None);
-        let three = unfold(&mut objects, &entries, 3);
-        assert_eq!((three.files, three.bytes, three.path), (1000 + 110, 7000, 11));
+        for object in &mut objects {
+            object.shape = None;
+        }
+        let above = unfold(&mut objects, &entries, 3);
+        assert_eq!((above.files, above.bytes, above.path), (1000 + 110, 7000, 11));
         assert_eq!(unfold(&mut objects, &entries, 30).files, u64::MAX);
     }
 }
