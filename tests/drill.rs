@@ -18,6 +18,8 @@ mod pg;
 mod plain;
 #[path = "drill/reach.rs"]
 mod reach;
+#[path = "drill/salvaged.rs"]
+mod salvaged;
 #[path = "support/sandbox.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod sandbox;

@@ -10,9 +10,9 @@ mod chunks;
 mod error;
 mod features;
 mod fill;
-mod groups;
 mod lock;
 mod memory;
+mod notes;
 mod objects;
 mod open;
 mod own;
@@ -115,7 +115,7 @@ fn clear_all(conn: &mut Connection, partial: bool) -> std::result::Result<(), Fa
     tx.execute_batch(
         "DELETE FROM chunks; DELETE FROM pending; DELETE FROM packs; DELETE FROM forgotten; DELETE FROM objects; \
          DELETE FROM runs; DELETE FROM memories; DELETE FROM kept; DELETE FROM features; \
-         DELETE FROM meta WHERE key = 'own';",
+         DELETE FROM meta WHERE key IN ('own', 'note evidence');",
     )?;
     schema::set_partial(&tx, partial)?;
     tx.commit()?;

@@ -17,7 +17,7 @@ use crate::{
     model::SourceKind,
     ops::{
         OpsError, Result,
-        restore::{Entry, Plan, Target},
+        restore::{Entry, Lost, Plan, Target},
     },
     source::{git::GitRestorer, pipe},
 };
@@ -115,6 +115,20 @@ impl Target for Directory {
         }
     }
 
+    fn give_up(&mut self, _entry: &Entry) {
+        // Of a pack, what came is salvaged.
+        if let Some(Inner::Files(folder)) = &mut self.inner {
+            folder.give_up();
+        }
+    }
+
+    fn salvage(&mut self) -> Result<Vec<Lost>> {
+        let Inner::Git(git) = self.inner()? else { return self.finish().map(|()| Vec::new()) };
+        let git = git.take().ok_or(OpsError::Defect("the restorer of the repository"))?;
+        let lost = git.finish_salvaging()?;
+        Ok(lost.into_iter().map(|(object, message)| Lost { object, message }).collect())
+    }
+
     fn failure(&mut self) -> Option<OpsError> {
         self.failure.take()
     }
@@ -164,6 +178,8 @@ impl Target for Pipe {
     fn finish(&mut self) -> Result<()> {
         Ok(())
     }
+
+    fn give_up(&mut self, _entry: &Entry) {}
 
     fn failure(&mut self) -> Option<OpsError> {
         self.failure.take()

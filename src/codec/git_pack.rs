@@ -1,5 +1,7 @@
 //! Git's packs, read as they pass by: a header, objects each in a zlib stream of its own, and a hash of all of it.
 
+pub mod salvage;
+
 use super::git_object::{GitHash, GitHasher, Inflated, Inflater};
 
 /// One object of a pack, as its bytes come.
@@ -164,7 +166,7 @@ mod tests {
     use super::*;
 
     /// A pack of two blobs and a delta.
-    fn pack() -> Vec<u8> {
+    pub(super) fn pack() -> Vec<u8> {
         let mut pack = b"PACK\0\0\0\x02\0\0\0\x03".to_vec();
         let mut add = |head: &[u8], content: &[u8]| {
             pack.extend_from_slice(head);

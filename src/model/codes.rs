@@ -185,6 +185,8 @@ pub const CODES: &[Code] = &[
         COPY),
     code("source.absent", Severity::Weak, "A source that is expected has no snapshot",
         "Look at the writer's host, and at the source's name"),
+    code("source.anew", Severity::Info, "A drill or a verification found damage, so that data is stored anew and not leaned on",
+        "Nothing here. Find out what damaged the vault, or where the data came from"),
     code("source.failed", Severity::Error, "A source gave no snapshot; the vault is not concerned",
         "Read its message, mend the source, and back up again"),
     code("source.stale", Severity::Weak, "A source's newest snapshot is older than expected; a warning if that was only learned from its past",

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::{
-    OpsError, Pin, Result, groups, open_vault,
+    OpsError, Pin, Result, distrust, groups, open_vault,
     watching::{Noticed, Watching},
 };
 use crate::{
@@ -145,7 +145,7 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
     pins.extend(request.pins);
     let opened = runtime.block_on(open_vault(&place.store, &pins))?;
     let mut findings = runtime.block_on(may_write(&opened, &writer, &request.jobs))?;
-    findings.extend(opened.findings);
+    findings.extend(opened.findings.iter().cloned());
     let _lock = RunLock::acquire(&request.state, vault, &writer.name)?;
     let mut catalog = open_catalog(place, runtime, &request.state, vault, &mut findings)?;
     if !request.clock_is_right {
@@ -157,6 +157,8 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
     let mut report = BackupReport { snapshots: Vec::new(), failed: Vec::new(), findings, interrupted: false };
     let wishes =
         Wishes { keep: request.keep, tiers: request.tiers, full_every: Some(request.full_every.unwrap_or(FULL_EVERY)) };
+    let (told, anew) = distrust::look(place, runtime, &opened, &mut catalog)?;
+    report.findings.extend(told);
     let mut groups = groups::before(place, runtime, &mut catalog, &request.jobs)?;
     let mut grouped: BTreeMap<Name, BTreeMap<Name, Option<SnapshotId>>> = BTreeMap::new();
     for job in request.jobs {
@@ -164,7 +166,8 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
         let name = job.name.clone();
         let group = job.group.clone();
         let forgotten = job.source.kind() == SourceKind::Git && catalog.runs(Some(&name), 1)?.is_empty();
-        let made = one(place, runtime, &mut catalog, job, wishes, bases.clone());
+        let full_every = if anew.contains(&name) { Some(Span::ZERO) } else { wishes.full_every };
+        let made = one(place, runtime, &mut catalog, job, Wishes { full_every, ..wishes }, bases.clone());
         if let Some(group) = group {
             let snapshot = made.as_ref().ok().map(|(made, _)| made.id);
             grouped.entry(group).or_default().insert(name.clone(), snapshot);
@@ -180,6 +183,7 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
                     report.findings.extend(told);
                 }
                 report.findings.extend(made.lost.take());
+                distrust::done(&mut catalog, &name)?;
                 if forgotten && !made.header.prev.is_empty() {
                     let what = "the catalog knows no earlier run of this repository, so all of it was read, and a new set \
                                 of segments begins";

@@ -142,6 +142,8 @@ pub struct Drill {
     pub streams: Vec<Value>,
     /// Whether every check passed.
     pub passed: bool,
+    /// Whether what was stored is not what it should be, so that nothing new must lean on it.
+    pub damaged: bool,
     /// The checks.
     pub checks: Vec<Check>,
     /// What the drill does not say anything about.
@@ -188,6 +190,7 @@ impl Drill {
             bytes: 0,
             streams: Vec::new(),
             passed: false,
+            damaged: false,
             checks: Vec::new(),
             not_tested: Vec::new(),
             evidence: None,
@@ -213,9 +216,15 @@ impl Drill {
             let fits = self.rpo_s.is_some_and(|rpo| rpo <= max.as_seconds());
             self.checks.push(within("rpo", format!("at most {} s", max.as_seconds()), told, fits));
         }
+        self.damaged |= self.checks.iter().any(|check| check.status == Status::Fail && is_of_bytes(&check.name));
         // No check at all is no proof of anything.
         self.passed = !self.checks.is_empty() && self.checks.iter().all(Check::passed);
     }
+}
+
+/// Whether a check is about the bytes that came back, and not about what they mean.
+fn is_of_bytes(name: &str) -> bool {
+    name == "LFS objects" || ["fsck ", "stream ", "integrity_check"].iter().any(|begin| name.starts_with(begin))
 }
 
 fn within(name: &str, expected: String, actual: String, fits: bool) -> Check {

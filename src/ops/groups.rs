@@ -31,12 +31,12 @@ pub(super) fn known(catalog: &mut Catalog, source: &Name) -> Result<Held> {
 
 fn noted(catalog: &mut Catalog, group: &Name) -> Result<Option<Held>> {
     // What can't be read was written by another build, or by nobody.
-    Ok(catalog.group(group)?.and_then(|text| serde_json::from_str(&text).ok()))
+    Ok(catalog.note(&format!("group {group}"))?.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
 fn note(catalog: &mut Catalog, group: &Name, held: &Held) -> Result<()> {
     let text = serde_json::to_string(held).map_err(|_| super::OpsError::Defect("noting what a group holds"))?;
-    Ok(catalog.note_group(group, &text)?)
+    Ok(catalog.set_note(&format!("group {group}"), &text)?)
 }
 
 /// The databases, or the like, of a snapshot that was made: tells of those that are gone.

@@ -4,6 +4,7 @@
 pub mod backup;
 pub mod bucket;
 pub mod catalog;
+mod distrust;
 pub mod doctor;
 pub mod drill;
 mod error;

@@ -68,8 +68,28 @@ pub trait Target: Send {
     /// If the whole can't be finished.
     fn finish(&mut self) -> Result<()>;
 
+    /// Called where an entry that was begun can't be had whole.
+    fn give_up(&mut self, entry: &Entry);
+
+    /// As [`finish`](Self::finish), where what is damaged is to be left out: tells what that is.
+    ///
+    /// # Errors
+    /// If the whole can't be finished.
+    fn salvage(&mut self) -> Result<Vec<Lost>> {
+        self.finish().map(|()| Vec::new())
+    }
+
     /// Why the last write failed, if it did: a full disk should not look like a damaged vault.
     fn failure(&mut self) -> Option<OpsError>;
+}
+
+/// Something that did not come back.
+#[derive(Debug, Clone, Serialize)]
+pub struct Lost {
+    /// The stream, file, ref or the like.
+    pub object: String,
+    /// How it is with it.
+    pub message: String,
 }
 
 /// A snapshot that was restored.
@@ -91,6 +111,9 @@ pub struct RestoreReport {
     pub streams: Vec<StreamReport>,
     /// What its source warned of when it was made.
     pub warnings: Vec<String>,
+    /// What is damaged, and did not come back. All else did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<Lost>,
     /// The ref, if only one was wanted.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub reference: Option<RefReport>,
@@ -122,16 +145,18 @@ pub async fn restore(
     let mut plan = planned(&mut snapshot, request.stream.clone()).await.map_err(named)?;
     let header = &snapshot.header.header;
     let reference = request.reference.as_deref().map(|name| narrow(&mut plan, name)).transpose()?;
-    let streams = carry_out(&snapshot, &plan, target, progress, cancel).await.map_err(named)?;
+    let mut lost = Vec::new();
+    let streams = carry_out(&snapshot, &plan, target, (progress, cancel), Some(&mut lost)).await.map_err(named)?;
     let report = RestoreReport {
         id: snapshot.header.id,
         source: plan.source,
         kind: plan.kind,
         writer: header.writer.clone(),
         created_at: header.started_at,
-        bytes: plan.bytes,
+        bytes: streams.iter().map(|stream| stream.bytes).fold(0, u64::saturating_add),
         streams,
         warnings,
+        lost,
         reference,
     };
     Ok((report, listing.findings))
@@ -162,31 +187,48 @@ fn named(error: OpsError, id: SnapshotId, writer: &Name) -> OpsError {
     }
 }
 
-/// Carries a plan out. What `target` had finished before an error stays.
+/// Carries a plan out. What `target` had finished before an error stays. With `lost`, what is damaged is told there, and all
+/// else is restored.
 ///
 /// # Errors
-/// If a stream is damaged, or `target` fails.
+/// If a stream is damaged, or `target` fails. With `lost`, if nothing is whole.
 pub(super) async fn carry_out(
     snapshot: &Snapshot,
     plan: &Plan,
     target: &mut dyn Target,
-    progress: &Arc<dyn Progress>,
-    cancel: &Cancel,
+    (progress, cancel): (&Arc<dyn Progress>, &Cancel),
+    mut lost: Option<&mut Vec<Lost>>,
 ) -> Result<Vec<StreamReport>> {
     target.prepare(plan)?;
     progress.phase(&format!("restoring {}", plan.source), Some(plan.bytes));
-    let mut streams = Vec::new();
+    let (mut streams, mut first) = (Vec::new(), None);
     for entry in &plan.entries {
         if cancel.is_cancelled() {
             return Err(OpsError::Interrupted);
         }
-        one(snapshot, entry, target, progress, cancel).await?;
+        if let Err(error) = one(snapshot, entry, target, progress, cancel).await {
+            let Some(lost) = lost.as_deref_mut().filter(|_| is_damage(&error)) else { return Err(error) };
+            target.give_up(entry);
+            lost.push(Lost { object: entry.path.clone(), message: error.to_string() });
+            first.get_or_insert(error);
+            continue;
+        }
         let stream = &entry.stream;
         streams.push(StreamReport { name: stream.name.clone(), bytes: stream.bytes, blake3: stream.blake3 });
     }
     progress.phase("finishing", None);
-    target.finish()?;
+    let Some(lost) = lost else { return target.finish().map(|()| streams) };
+    // Of a repository's streams, parts may be whole.
+    if let Some(error) = first.filter(|_| streams.is_empty() && plan.kind != SourceKind::Git) {
+        return Err(error);
+    }
+    lost.extend(target.salvage()?);
     Ok(streams)
+}
+
+/// Whether an error says that what was stored is not as it was.
+fn is_damage(error: &OpsError) -> bool {
+    matches!(error, OpsError::Vault(error) if error.kind == VaultErrorKind::Damaged)
 }
 
 /// Leaves of a repository's refs only the one called `name`.

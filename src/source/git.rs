@@ -21,6 +21,7 @@ mod repo;
 mod restore;
 pub(crate) mod restored;
 mod run;
+mod salvage;
 mod segments;
 mod shape;
 mod walk;

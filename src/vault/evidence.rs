@@ -89,6 +89,79 @@ pub async fn list(vault: &Vault, member: Option<&Name>) -> Result<(Vec<Signed>, 
     Ok((found, findings.into_vec()))
 }
 
+/// Evidence that was not looked at before.
+#[derive(Debug, Default)]
+pub struct Newer {
+    /// What is well signed of it, the newest [`MOST`] at most.
+    pub signed: Vec<Signed>,
+    /// The newest is of this time, by the store.
+    pub until: Option<Time>,
+    /// The keys of that time.
+    pub keys: Vec<String>,
+}
+
+/// So many pieces are looked at once at most.
+pub const MOST: usize = 256;
+
+/// The evidence that the store has since `since` but for `seen`; nothing if these credentials may not read it. What is none
+/// is passed over: whoever audits tells of that.
+///
+/// # Errors
+/// If the store can't be listed or read.
+pub async fn newer(vault: &Vault, since: Option<Time>, seen: &[String]) -> Result<Option<Newer>> {
+    let denied = |kind: VaultErrorKind| kind == VaultErrorKind::Denied;
+    let (mut found, mut until) = (Vec::new(), since);
+    let mut newer = Newer { until, keys: seen.to_vec(), signed: Vec::new() };
+    let mut each = |entry: crate::store::Entry| {
+        let late = since.is_none_or(|since| entry.modified >= since) && !seen.contains(&entry.key);
+        if late && matches!(layout::parse(&entry.key), Some(ObjectName::Evidence(..))) {
+            until = until.max(Some(entry.modified));
+            found.push((entry.modified, entry.key));
+        }
+    };
+    if let Err(error) = vault.store.list(layout::EVIDENCE, &mut each).await.map_err(VaultError::from) {
+        return if denied(error.kind) { Ok(None) } else { Err(error) };
+    }
+    if found.is_empty() {
+        return Ok(Some(newer));
+    }
+    if until > since {
+        newer.keys.clear();
+    }
+    newer.until = until;
+    newer.keys.extend(found.iter().filter(|(at, _)| Some(*at) == until).map(|(_, key)| key.clone()));
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    found.truncate(MOST);
+    let members = Members::of(vault).await?;
+    let names = found.into_iter().filter_map(|(at, text)| match layout::parse(&text) {
+        Some(ObjectName::Evidence(member, hash)) => Some((text.parse::<Key>().ok()?, member, hash, at)),
+        _ => None,
+    });
+    let opened: Vec<_> = stream::iter(names)
+        .map(|(key, member, hash, at)| {
+            let members = &members;
+            async move { (one(vault, members, &key, &member, &hash).await, key, at) }
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let mut refused = false;
+    for (opened, key, stored) in opened {
+        match opened {
+            Ok(evidence) => {
+                let stored_at = vault.store.traits().trusted_time.then_some(stored);
+                let since = stored_at.map_or(evidence.at, |stored| stored.max(evidence.at));
+                let suspect = members.revoked_from(&evidence.member).is_some_and(|from| since >= from);
+                newer.signed.push(Signed { key, evidence, stored_at, suspect });
+            }
+            Err(error) if denied(error.kind) => refused = true,
+            Err(error) if is_foreign(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(if refused && newer.signed.is_empty() { None } else { Some(newer) })
+}
+
 /// Whatever anybody may have put there proves nothing, and must not close the list of what does.
 fn is_foreign(error: &VaultError) -> bool {
     use VaultErrorKind as K;

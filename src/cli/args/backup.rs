@@ -65,6 +65,10 @@ pub struct BackupArgs {
     /// Accept a source that gives nothing
     #[arg(long)]
     pub allow_empty: bool,
+    /// Store all of it anew, and lean on nothing that was stored before, as every `full_every` and after a drill that found
+    /// damage
+    #[arg(long)]
+    pub full: bool,
     /// Go on though the clock contradicts what is in the vault, which is in a directory and has no clock of its own
     #[arg(long)]
     pub clock_is_right: bool,

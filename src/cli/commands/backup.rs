@@ -12,7 +12,7 @@ use crate::{
         settings::{Settings, real_env},
         sources, wiring,
     },
-    model::{Finding, Severity},
+    model::{Finding, Severity, Span},
     ops::{
         self,
         backup::{BackupRequest, SOURCE_FAILED},
@@ -27,12 +27,12 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
     let (config, writer_config) = settings.writer()?;
     context.found(wiring::no_identity_beside(config.dir(), args.allow_identity_here)?);
     let writer = wiring::writer(writer_config)?;
-    let (clock_is_right, acknowledge) = (args.clock_is_right, args.acknowledge);
+    let (clock_is_right, acknowledge, full) = (args.clock_is_right, args.acknowledge, args.full);
     let request = BackupRequest {
         jobs: sources::jobs(args, &config.sources, &writer_config.state)?,
         keep: config.lock.keep,
         tiers: config.lock.tiers,
-        full_every: config.lock.full_every,
+        full_every: if full { Some(Span::ZERO) } else { config.lock.full_every },
         state: writer_config.state.clone(),
         delta_cache: writer_config.delta_cache,
         pins: settings.pins.clone(),

@@ -7,6 +7,7 @@ use crate::{
     cli::{
         args::RestoreArgs,
         error::CliError,
+        failure::{Exit, Failure},
         render::Output,
         settings::{Settings, real_env},
         target::{Directory, Pipe, exposed},
@@ -14,9 +15,10 @@ use crate::{
     model::{Progress, SourceKind},
     ops::{
         self,
-        restore::{RestoreRequest, Target},
+        restore::{Lost, RestoreRequest, Target},
         snapshots::Wanted,
     },
+    source::redact::redact,
 };
 
 /// Runs it.
@@ -48,7 +50,18 @@ pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, Cl
         SourceKind::Git => args.to.join(format!("{}.git", report.source)),
         _ => args.to.join(report.source.as_str()),
     });
-    Ok((Output::Restore(report, to), None))
+    let failure = not_whole(&report.lost);
+    Ok((Output::Restore(report, to), failure))
+}
+
+/// What it means that something did not come back.
+fn not_whole(lost: &[Lost]) -> Option<Failure> {
+    let first = lost.first()?;
+    let more = if lost.len() > 1 { format!(", and {} more", lost.len() - 1) } else { String::new() };
+    let message = redact(&format!("this is not all of it: {}: {}{more}", first.object, first.message));
+    let hint = "all that is whole was restored, and what is not is listed. An earlier snapshot may have it: `strongroom \
+                snapshots` lists them";
+    Some(Failure { exit: Exit::Damage, kind: "damaged", message, hint: Some(hint.to_owned()) })
 }
 
 fn wanted(args: &RestoreArgs) -> Result<Wanted, CliError> {

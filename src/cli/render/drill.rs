@@ -45,6 +45,11 @@ fn one(drill: &Drill, text: &mut Lines) {
     for check in drill.checks.iter().filter(|check| !check.passed()).take(TOLD) {
         text.add(format!("  {}", line(check)));
     }
+    if drill.damaged {
+        text.add(
+            "  the next backup of it stores all of it anew, leaning on nothing; `backup --full` does so at any time",
+        );
+    }
     for not in &drill.not_tested {
         text.add(format!("  not tested: {not}"));
     }

@@ -18,6 +18,9 @@ pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
         report.writer,
         size::human(report.bytes)
     ));
+    for lost in &report.lost {
+        text.add(format!("  not whole: {}: {}", lost.object, lost.message));
+    }
     if let Some(reference) = &report.reference {
         let (name, object) = (&reference.name, &reference.object);
         text.add(format!("  {name} was {object}"));

@@ -158,6 +158,11 @@ impl Folder {
         put_in_place(&current.dir, &current.name, name).map_err(|e| self.taken("can't give its name to", entry, e))
     }
 
+    /// Forgets the file that was begun.
+    pub(super) fn give_up(&mut self) {
+        self.current = None;
+    }
+
     fn taken(&self, what: &'static str, entry: &Entry, errno: Errno) -> OpsError {
         let path = self.full(entry);
         if errno == Errno::EXIST { OpsError::TargetExists { path } } else { failed(what, &path, errno.into()) }

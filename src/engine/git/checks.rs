@@ -22,11 +22,7 @@ const CHECKOUT: &str = "checkout of the default branch";
 /// How many of a kind are named.
 const NAMED: usize = 10;
 
-/// A checkout may unfold to so many files and directories, and so many more for each entry of its trees: those of an honest
-/// repository are hardly more than that.
-const FILES: u64 = 50_000;
-const FILES_PER_ENTRY: u64 = 4;
-/// It may unfold to so many bytes, and so many more for each byte that the snapshot holds.
+/// A checkout may unfold to so many bytes, and so many more for each byte that the snapshot holds.
 const BYTES: u64 = 2 << 30;
 const BYTES_PER_BYTE: u64 = 32;
 /// The longest name and path that file systems take.
@@ -137,9 +133,8 @@ fn refused_by_git(said: &str, complaints: &BTreeMap<String, u64>) -> bool {
 
 /// Why a checkout is not made, if it is too much.
 fn too_much(shape: restored::Shape, stored: u64, to: &Path) -> Option<String> {
-    let files = FILES.saturating_add(shape.entries.saturating_mul(FILES_PER_ENTRY));
     let bytes = BYTES.saturating_add(stored.saturating_mul(BYTES_PER_BYTE));
-    if shape.files > files || shape.bytes > bytes {
+    if shape.is_endless() || shape.bytes > bytes {
         return Some(format!(
             "it would unfold to {} files and directories with {}, out of {} that are stored",
             shape.files,

@@ -16,7 +16,7 @@ use crate::{
     model::{Cancel, Progress, SourceKind, Time},
     ops::{OpsError, Result, restore},
     source::scratch::Scratch,
-    vault::{Vault, reader::Snapshot, standing::AHEAD},
+    vault::{Vault, VaultErrorKind, reader::Snapshot, standing::AHEAD},
 };
 
 /// How often an engine that works is asked to stop.
@@ -63,9 +63,19 @@ pub(super) async fn run(place: &Place<'_>, header: VerifiedHeader, now: Time, dr
         Ok(restored) => work(place, &scratch, restored, drill).await,
         Err(error) if is_everybodys(&error) => Err(error),
         Err(error) => {
+            drill.damaged = is_damage(&error);
             drill.checks.push(Check::error("restore", error.to_string()));
             Ok(())
         }
+    }
+}
+
+/// Whether it says that what was stored is not what it should be: its bytes, or the packs of a repository.
+fn is_damage(error: &OpsError) -> bool {
+    match error {
+        OpsError::Vault(error) => error.kind == VaultErrorKind::Damaged,
+        OpsError::Source(error) => error.source.is_none(),
+        _ => false,
     }
 }
 
@@ -77,7 +87,7 @@ async fn fetch(place: &Place<'_>, header: VerifiedHeader, scratch: &Scratch, dri
     let known = &snapshot.header.header;
     let dir = scratch.path().join("restored");
     let mut target = (place.request.target)(dir.clone());
-    let told = restore::carry_out(&snapshot, &plan, &mut *target, place.progress, place.cancel).await?;
+    let told = restore::carry_out(&snapshot, &plan, &mut *target, (place.progress, place.cancel), None).await?;
     drill.bytes = plan.bytes;
     drill.streams = told.iter().map(|s| json!({ "name": s.name, "bytes": s.bytes, "blake3": s.blake3 })).collect();
     let git = known.kind == SourceKind::Git;

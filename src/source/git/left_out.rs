@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::{
-    GitDetails, Head, Result, attributes,
+    GitDetails, Head, ObjectFormat, Result, attributes,
     repo::{Repo, read_file},
-    run,
+    run, shape,
 };
 use crate::source::{SourceError, read::Warnings};
 
@@ -44,7 +44,8 @@ pub(super) fn warn(
                 list(&modules)
             ));
         }
-        let changed = uncommitted(repo, scratch, head.as_str(), settings).filter(|changed| *changed > 0);
+        let changed =
+            uncommitted(repo, scratch, (head.as_str(), details.format), settings).filter(|changed| *changed > 0);
         if let (Some(worktree), Some(changed)) = (&repo.worktree, changed) {
             let worktree = worktree.display();
             warnings
@@ -101,8 +102,19 @@ fn hooks(repo: &Repo) -> Vec<String> {
 
 /// How many files differ from the commit `head` or are in none; nothing if that can't be told. Git looks at the files
 /// with a copy of the index and our settings, of which only these are the repository's that decide what a change is.
-fn uncommitted(repo: &Repo, scratch: &Path, head: &str, settings: &[(String, String)]) -> Option<usize> {
+fn uncommitted(
+    repo: &Repo,
+    scratch: &Path,
+    (head, format): (&str, ObjectFormat),
+    settings: &[(String, String)],
+) -> Option<usize> {
     let worktree = repo.worktree.as_ref()?;
+    // Git would unfold all of it.
+    let objects = repo.objects();
+    let shape = shape::of((scratch, Some(&objects)), &scratch.join("shape"), head, format).ok()?;
+    if shape.is_endless() {
+        return None;
+    }
     let index = scratch.join("index-copy");
     let copy = read_file(&repo.git_dir.join("index"), INDEX).ok()??;
     fs::write(&index, copy).ok()?;

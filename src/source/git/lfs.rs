@@ -47,6 +47,11 @@ impl LfsId {
     }
 }
 
+/// Where the LFS object of this name belongs in a repository.
+pub(super) fn path_of(id: &str) -> String {
+    LfsId(id.to_owned()).path()
+}
+
 /// Whether `path` is where an LFS object of a repository belongs.
 pub(super) fn is_object_path(path: &str) -> bool {
     path.rsplit('/').next().and_then(LfsId::parse).is_some_and(|id| id.path() == path)

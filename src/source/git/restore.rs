@@ -18,8 +18,8 @@ use crate::model::Name;
 const SETTINGS: &str = "config.from-backup";
 
 /// What stands before the name of a stream until it is a pack of the repository, and before that of a segment.
-const INCOMING: &str = "incoming-";
-const INCOMING_THIN: &str = "incoming-segment-";
+pub(super) const INCOMING: &str = "incoming-";
+pub(super) const INCOMING_THIN: &str = "incoming-segment-";
 
 /// The largest text that is written back beside the objects, in bytes.
 const TEXT: usize = 1 << 20;
@@ -30,9 +30,9 @@ const TEXT: usize = 1 << 20;
 /// before that, `TARGET.partial` stays and shows how far it came.
 pub struct GitRestorer {
     target: PathBuf,
-    partial: PathBuf,
-    details: GitDetails,
-    packs: Vec<PathBuf>,
+    pub(super) partial: PathBuf,
+    pub(super) details: GitDetails,
+    pub(super) packs: Vec<PathBuf>,
 }
 
 impl GitRestorer {
@@ -106,14 +106,19 @@ impl GitRestorer {
         }
         self.write_refs()?;
         self.write_texts()?;
-        if let Some(walking) = start_walk(&self.partial, None, &self.details, true)? {
-            walking.finish().map_err(|e| {
-                let what = format!("the restored packs do not hold all that the refs need ({e})");
-                SourceError::new(what, self.partial.display().to_string())
-            })?;
-        }
+        prove(&self.partial, &self.details)?;
+        self.give_name()
+    }
+
+    /// Renames it from what it is called until it is done.
+    pub(super) fn give_name(&self) -> Result<()> {
         let failed = |e| SourceError::at("can't give the repository its name", &self.target, e);
-        fs::remove_file(self.partial.join("tips")).map_err(failed)?;
+        for left in ["tips", "asked"] {
+            let path = self.partial.join(left);
+            if path.exists() {
+                fs::remove_file(path).map_err(failed)?;
+            }
+        }
         if fs::symlink_metadata(&self.target).is_ok() {
             return Err(failed(io::ErrorKind::AlreadyExists.into()));
         }
@@ -122,7 +127,7 @@ impl GitRestorer {
 
     /// Makes the index of a pack and names both by the pack's checksum, as git does. Whatever the stream was called,
     /// nothing else can come out, and a pack that came twice is kept once.
-    fn index(&self, pack: &Path) -> Result<()> {
+    pub(super) fn index(&self, pack: &Path) -> Result<()> {
         let failed = |e| SourceError::at("can't put a pack in its place", pack, e);
         File::open(pack).and_then(|file| file.sync_all()).map_err(failed)?;
         let mut command = run::git(&self.partial, None, &["index-pack", "--threads=0"]);
@@ -158,7 +163,7 @@ impl GitRestorer {
         Ok(())
     }
 
-    fn write_refs(&self) -> Result<()> {
+    pub(super) fn write_refs(&self) -> Result<()> {
         let mut packed = b"# pack-refs with: sorted \n".to_vec();
         for (name, oid) in &self.details.refs {
             if name.is_per_worktree() {
@@ -177,7 +182,7 @@ impl GitRestorer {
         }
     }
 
-    fn write_texts(&self) -> Result<()> {
+    pub(super) fn write_texts(&self) -> Result<()> {
         if !self.details.stash.is_empty() {
             let log = self.details.stash.join("\n") + "\n";
             self.write("logs/refs/stash".as_ref(), log.as_bytes())?;
@@ -208,7 +213,7 @@ impl GitRestorer {
     }
 
     /// Writes a file within the repository, which nobody else has put anything in: there are no links to follow.
-    fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+    pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         let path = self.partial.join(path);
         let failed = |e| SourceError::at("can't write a file of the repository", &path, e);
         if let Some(parent) = path.parent() {
@@ -216,6 +221,15 @@ impl GitRestorer {
         }
         fs::write(&path, bytes).map_err(failed)
     }
+}
+
+/// Fails unless all that the refs need is there.
+pub(super) fn prove(repository: &Path, details: &GitDetails) -> Result<()> {
+    let Some(walking) = start_walk(repository, None, details, true)? else { return Ok(()) };
+    walking.finish().map_err(|e| {
+        let what = format!("the restored packs do not hold all that the refs need ({e})");
+        SourceError::new(what, repository.display().to_string())
+    })
 }
 
 /// Restores a repository from files that hold its streams. They are copied, and stay.

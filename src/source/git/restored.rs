@@ -73,7 +73,7 @@ impl Restored {
 
     /// What a checkout of `commit` unfolds to.
     pub(crate) fn shape(&self, commit: &str) -> Result<Shape> {
-        shape::of(&self.dir, &self.scratch.join("shape"), commit, self.details.format)
+        shape::of((&self.dir, None), &self.scratch.join("shape"), commit, self.details.format)
     }
 
     /// Whether it has something that `git fsck` fails for: see [`was_so`](Self::was_so).

@@ -31,7 +31,17 @@ pub(crate) struct Shape {
     pub(crate) entries: u64,
 }
 
+/// A checkout may unfold to so many files and directories, and so many more for each entry of its trees: those of an honest
+/// repository are hardly more than that.
+const FILES: u64 = 50_000;
+const FILES_PER_ENTRY: u64 = 4;
+
 impl Shape {
+    /// Whether it is more than an honest repository would unfold to.
+    pub(crate) const fn is_endless(&self) -> bool {
+        self.files > FILES.saturating_add(self.entries.saturating_mul(FILES_PER_ENTRY))
+    }
+
     fn add(&mut self, name: u64, below: Option<Self>, bytes: u64) {
         let inner = below.unwrap_or(Self { bytes, ..Self::default() });
         let path = if below.is_some() { name + 1 + inner.path } else { name };
@@ -58,15 +68,16 @@ struct Object {
     shape: Option<Shape>,
 }
 
-/// What a checkout of `commit` in the repository `dir` unfolds to. `list` is a file to work with.
-pub(super) fn of(dir: &Path, list: &Path, commit: &str, format: ObjectFormat) -> Result<Shape> {
+/// What a checkout of `commit` in the repository `dir`, whose objects may be elsewhere, unfolds to. `list` is a file to work
+/// with.
+pub(super) fn of((dir, own): (&Path, Option<&Path>), list: &Path, commit: &str, format: ObjectFormat) -> Result<Shape> {
     let failed = |e: io::Error| SourceError::at("can't count what a checkout unfolds to", list, e);
     let arguments = ["rev-list", "--objects", "--no-object-names", "--no-walk", commit];
-    let mut listing = run::start(&mut run::git(dir, None, &arguments), "git rev-list")?;
+    let mut listing = run::start(&mut run::git(dir, own, &arguments), "git rev-list")?;
     io::copy(&mut listing.stdout()?, &mut File::create(list).map_err(failed)?).map_err(failed)?;
     listing.finish()?;
     let mut command =
-        run::git(dir, None, &["cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)", "--buffer"]);
+        run::git(dir, own, &["cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)", "--buffer"]);
     let mut asking = run::start(command.stdin(Stdio::from(open_own(list)?)), "git cat-file")?;
     let trees_list = list.with_extension("trees");
     let mut trees_file = BufWriter::new(File::create(&trees_list).map_err(failed)?);
@@ -91,7 +102,7 @@ pub(super) fn of(dir: &Path, list: &Path, commit: &str, format: ObjectFormat) ->
     }
     asking.finish()?;
     trees_file.flush().map_err(failed)?;
-    let mut command = run::git(dir, None, &["cat-file", "--batch", "--buffer"]);
+    let mut command = run::git(dir, own, &["cat-file", "--batch", "--buffer"]);
     let mut reading = run::start(command.stdin(Stdio::from(open_own(&trees_list)?)), "git cat-file")?;
     let mut from = BufReader::with_capacity(1 << 16, reading.stdout()?);
     let (mut entries, mut line, mut text) = (Vec::new(), String::new(), Vec::new());
