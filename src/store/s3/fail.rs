@@ -59,9 +59,7 @@ impl Facts {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let mut facts =
-            Self { reason: innermost(error), unsigned: lies_in::<CredentialsError>(error), ..Self::default() };
-        facts.cut = lies_in::<answer::Cut>(error);
+        let mut facts = Self { reason: innermost(error), unsigned: lacks_credentials(error), ..Self::default() };
         match error {
             SdkError::ConstructionFailure(_) => facts.unmade = true,
             SdkError::TimeoutError(_) => facts.timed_out = true,
@@ -72,7 +70,11 @@ impl Facts {
             facts.status = Some(response.status().as_u16());
             facts.region = response.headers().get("x-amz-bucket-region").map(str::to_owned);
             let odd = response.status().is_success() && error.as_service_error().is_none_or(|e| e.code().is_none());
-            facts.odd = response.body().bytes().filter(|_| odd).map(answer::beginning);
+            let body = response.body().bytes().filter(|_| odd);
+            facts.odd = body.map(answer::beginning);
+            if let Some(Err(cut)) = body.map(answer::whole) {
+                (facts.cut, facts.reason) = (true, cut.to_string());
+            }
         }
         if let Some(service) = error.as_service_error() {
             service.code().unwrap_or_default().clone_into(&mut facts.code);
@@ -223,11 +225,11 @@ impl Facts {
     }
 }
 
-/// Whether an error of this type lies somewhere beneath: that the source of the credentials failed, for one.
-fn lies_in<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+/// Whether the source of the credentials failed, somewhere beneath.
+fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.is::<E>() {
+        if error.is::<CredentialsError>() {
             return true;
         }
         next = error.source();
