@@ -2,6 +2,7 @@
 //! somebody lends, a copied cluster is started, and all are asked whether they hold what was backed up.
 
 mod checks;
+mod details;
 mod lent;
 mod load;
 mod roles;
@@ -10,15 +11,14 @@ mod server;
 use std::{
     collections::BTreeMap,
     fs,
+    io::Read,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
     time::Duration,
 };
 
-use serde::Deserialize;
-
-use self::{lent::Lent, server::Server};
+use self::{details::Details, lent::Lent, server::Server};
 use super::{
     Check, Engine, EngineError, Place, Reach, Restored, Result,
     jail::{Jail, Warden},
@@ -28,14 +28,13 @@ use crate::{
     model::Name,
     source::{
         child::Running,
-        postgres::{BASE, Conninfo, DatabaseStreams, GLOBALS, Session, Tool, Tools, Version},
+        postgres::{BASE, Conninfo, GLOBALS, Session, Tool, Tools, Version},
         redact::Known,
     },
 };
 
-/// The superuser of a new cluster, where the backup tells no other: no dump makes a role of this name.
-const SUPERUSER: &str = "strongroom-drill";
-
+/// The longest answer to a query of a check, in bytes.
+const ANSWER: u64 = 16 << 20;
 /// How long a query of a check may take.
 const QUERY: Duration = Duration::from_hours(1);
 
@@ -72,58 +71,6 @@ enum At {
 struct Database {
     name: String,
     real: String,
-}
-
-/// What the source told.
-#[derive(Deserialize)]
-struct Details {
-    server: BTreeMap<String, String>,
-    #[serde(default)]
-    physical: bool,
-    #[serde(default)]
-    databases: Vec<DatabaseStreams>,
-    #[serde(default)]
-    pg_dump: Option<String>,
-    /// The roles that there were, where no stream makes them.
-    #[serde(default)]
-    roles: Vec<String>,
-}
-
-impl Details {
-    fn version(&self) -> Result<Version> {
-        let number = self.get("server_version_num").parse();
-        let number =
-            number.map_err(|_| EngineError::new("the backup does not tell its server's version", "details"))?;
-        Ok(Version::of_server(number, self.get("server_version")))
-    }
-
-    fn get(&self, key: &str) -> &str {
-        self.server.get(key).map(String::as_str).unwrap_or_default()
-    }
-
-    /// The superuser that made the cluster: what others were granted, it was that granted it.
-    fn superuser(&self) -> &str {
-        match self.get("superuser") {
-            "" => SUPERUSER,
-            name if name.starts_with("pg_") => SUPERUSER,
-            name => name,
-        }
-    }
-
-    /// What the server told of this database, or of itself.
-    fn server_of<'a>(&'a self, restored: &'a Restored, database: &str) -> &'a BTreeMap<String, String> {
-        let print = restored.fingerprints.iter().find(|print| print.database == database);
-        print.map_or(&self.server, |print| &print.server)
-    }
-
-    /// What reads its archives: a program that is not older than the one that wrote them.
-    fn restore(&self) -> Result<Tool> {
-        let wrote = self.pg_dump.as_deref().and_then(Version::read).map_or_else(|| self.version(), Ok)?;
-        Tools::default().nearest("pg_restore", &wrote).ok_or_else(|| {
-            let what = format!("no pg_restore of version {wrote} or newer is installed here; install it");
-            EngineError::new(what, "pg_restore")
-        })
-    }
 }
 
 impl Postgres {
@@ -303,7 +250,10 @@ impl Engine for Postgres {
         command.args(["-c", &format!("set statement_timeout = {}", QUERY.as_millis()), "-c", sql]);
         let mut running = up.start(&mut command, "psql")?;
         let mut output = Vec::new();
-        let read = std::io::Read::read_to_end(&mut running.stdout()?, &mut output);
+        let read = running.stdout()?.take(ANSWER).read_to_end(&mut output);
+        if output.len() as u64 >= ANSWER {
+            return Err(EngineError::new("gives more than can be handled", sql));
+        }
         running.finish()?;
         read.map_err(|e| EngineError {
             what: "can't read the answer".to_owned(),

@@ -1,7 +1,7 @@
 //! What a drill starts reads, writes and reaches nothing but what it was given: as root, as a user, and where namespaces are
 //! refused. With `--unconfined` the same code reaches all of it, so that these tests can fail.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use strongroom::{model::SourceKind, source::Facts};
 
@@ -48,6 +48,7 @@ fn a_check_command_reaches_nothing() {
     }
     assert!(bait.untouched());
     let document = bait.drill(Who::Self_, &["notes", "--json"]);
+    assert_eq!(bait.left_running(), 0);
     let found = of(&document, "notes");
     assert!(told(found, "own").starts_with("as it should be"), "{found}");
     assert!(told(found, "elsewhere").contains("not below the configuration's directory"), "{found}");
@@ -60,10 +61,40 @@ fn a_check_command_reaches_nothing() {
     assert!(reached.contains("environ") && reached.contains("namespace"), "{reached}");
     assert_eq!(found["confinement"], "none: --unconfined");
     assert!(!bait.untouched());
+    assert_eq!(bait.left_running(), 1);
     let text = fs::read_to_string(sandbox.config()).unwrap();
     fs::write(sandbox.config(), text.split("[[source.check]]").next().unwrap()).unwrap();
     let document = bait.drill(Who::Self_, &["notes", "--json"]);
     assert_eq!(of(&document, "notes")["confinement"], "nothing was started");
+}
+
+/// The step that becomes a program starts nothing where a layer is missing that it was to have.
+#[test]
+fn without_a_layer_nothing_is_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().to_str().unwrap();
+    let step = |landlock: i32, namespaces: &[&str], report: Option<&str>| {
+        let spec = serde_json::json!({
+            "home": home, "writes": [], "reads": [], "user": null, "apart": [], "view": false, "way": "server",
+            "engine": true, "person": null, "alone": false, "outside": {"net": "another"}, "report": report,
+            "needs": {"landlock": landlock, "namespaces": namespaces},
+        });
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        command.args(["jail", &spec.to_string(), "--", "touch", "made"]).current_dir(home);
+        let output = command.output().unwrap();
+        let made = dir.path().join("made").exists();
+        let _ = fs::remove_file(dir.path().join("made"));
+        (output.status.code(), made, String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(step(1, &["net"], None), (Some(0), true, String::new()));
+    for (landlock, namespaces, report, why) in [
+        (99, &[][..], None, "too old"),
+        (1, &["net", "pid"], None, "namespaces"),
+        (1, &[], Some("/no/such/file"), "can't tell what holds it"),
+    ] {
+        let (code, made, said) = step(landlock, namespaces, report);
+        assert!(code == Some(125) && !made && said.contains(why), "{code:?} {made} {said}");
+    }
 }
 
 /// A dump whose load runs code in the server: SQL that reaches for files and programs, and a library that it writes into the

@@ -102,6 +102,15 @@ int main(void) {
   out = 1;
   got("ran");
   probe();
+  // One that is nobody's child any more.
+  if (fork() == 0) {
+    setsid();
+    if (fork() == 0) {
+      close(0), close(1), close(2);
+      sleep(1000);
+    }
+    _exit(0);
+  }
   return 0;
 }
 #endif
@@ -223,6 +232,24 @@ impl Bait {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(lab::left(&tmp), [""; 0], "{said}");
         serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{who:?}: {e}: {said}"))
+    }
+
+    /// Processes that the code left running, which are ended.
+    pub fn left_running(&self) -> usize {
+        let name = self.sandbox.path("etc/probe").display().to_string();
+        let ours = |entry: &fs::DirEntry| {
+            fs::read(entry.path().join("cmdline")).is_ok_and(|text| text.starts_with(name.as_bytes()))
+        };
+        let found: Vec<String> = fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter(ours)
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect();
+        for pid in &found {
+            let _ = Command::new("kill").args(["-KILL", pid]).status();
+        }
+        found.len()
     }
 
     /// The names in the directory where anybody may write, and whether the file there is whole.

@@ -71,9 +71,9 @@ const BY_ITSELF: [&str; 7] = [
 ];
 /// The longest configuration that is looked through.
 const CONFIGURATION: u64 = 1 << 20;
-/// Files in a copied cluster that would tell the server to follow another or to run something.
-const UNWANTED: [&str; 5] =
-    ["postgresql.auto.conf", "recovery.signal", "standby.signal", "recovery.conf", "postmaster.pid"];
+/// Files in a copied cluster that would tell the server to follow another, to run something, or to write elsewhere.
+const UNWANTED: [&str; 6] =
+    ["postgresql.auto.conf", "recovery.signal", "standby.signal", "recovery.conf", "postmaster.pid", "tablespace_map"];
 
 /// A running server. Ends when dropped.
 pub(super) struct Server {
