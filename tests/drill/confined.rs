@@ -34,7 +34,8 @@ fn a_check_command_reaches_nothing() {
     let secret = bait.open().join("key");
     let command = |name: &str, words: &[&str]| format!("[[source.check]]\nname = \"{name}\"\ncommand = {words:?}\n");
     sandbox.configure(&format!(
-        "\n[[source]]\nname = \"notes\"\nkind = \"path\"\npath = {notes:?}\n{}{}{}{}",
+        "\n[[source]]\nname = \"notes\"\nkind = \"path\"\npath = \"{}\"\n{}{}{}{}",
+        notes.display(),
         command("reached", &[probe.to_str().unwrap()]),
         command("own", &["sh", "-c", "cat \"$1\" */*", "sh", sandbox.path("etc/expected").to_str().unwrap()]),
         command("elsewhere", &["cat", secret.to_str().unwrap()]),
@@ -103,7 +104,7 @@ fn without_a_layer_nothing_is_started() {
 fn a_postgres_dump_reaches_nothing() {
     let bait = Bait::new();
     let sandbox = &bait.sandbox;
-    let library: String = bait.probe(true).iter().map(|byte| format!("{byte:02x}")).collect();
+    let library = bait.probe(true).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let open = bait.open().display().to_string();
     let attempts = [
         ("read", format!("perform pg_read_file('{open}/key')")),
@@ -118,10 +119,11 @@ fn a_postgres_dump_reaches_nothing() {
             ),
         ),
     ];
-    let tries: String = attempts
+    let tries = attempts
         .iter()
         .map(|(word, sql)| format!("begin {sql}; got := got || ' {word}'; exception when others then null; end;\n"))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let server = Postgres::start();
     server.create("shop");
     server.sql(
@@ -210,11 +212,13 @@ fn sqlite_and_git_see_nothing_else() {
     git(&["add", "."]);
     git(&["commit", "-q", "-m", "first"]);
     sandbox.configure(&format!(
-        "\n[[source]]\nname = \"app\"\nkind = \"sqlite\"\npath = {file:?}\n\
+        "\n[[source]]\nname = \"app\"\nkind = \"sqlite\"\npath = \"{}\"\n\
          [[source.check]]\nname = \"own\"\nsql = \"select a from t\"\nexpected = 7\n\
          [[source.check]]\nname = \"other\"\nsql = \"attach '{}' as o\"\nexpected = \"\"\n\
-         [[source]]\nname = \"code\"\nkind = \"git\"\nrepo = {repo:?}\n",
-        other.display()
+         [[source]]\nname = \"code\"\nkind = \"git\"\nrepo = \"{}\"\n",
+        file.display(),
+        other.display(),
+        repo.display()
     ));
     sandbox.writer(&["backup", "app", "code"]).ok();
     for (who, reached, how) in bait.drilled("app", "other") {

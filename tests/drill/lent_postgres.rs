@@ -251,7 +251,8 @@ fn waiting(sandbox: &Sandbox, then: &str) -> PathBuf {
     fs::create_dir(&gate).unwrap();
     sandbox.configure(&format!(
         "[[source.check]]\nname = \"waits\"\n\
-         command = [\"sh\", \"-c\", \"while [ ! -e \\\"$1/go on\\\" ]; do sleep 0.05; done{then}\", \"sh\", {gate:?}]\n"
+         command = [\"sh\", \"-c\", \"while [ ! -e \\\"$1/go on\\\" ]; do sleep 0.05; done{then}\", \"sh\", \"{}\"]\n",
+        gate.display()
     ));
     gate.join("go on")
 }

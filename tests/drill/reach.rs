@@ -121,7 +121,7 @@ pub struct Bait {
     pub sandbox: Sandbox,
     mark: String,
     bystander: Child,
-    _sockets: (TcpListener, UdpSocket, UnixListener, UnixListener),
+    sockets: (TcpListener, UdpSocket, UnixListener, UnixListener),
 }
 
 /// Who drills.
@@ -159,7 +159,7 @@ impl Bait {
         let mut bystander = as_nobody(Path::new("sleep"));
         bystander.arg("1000").env("PLANTED", format!("PLANTED_{mark}"));
         let bystander = bystander.spawn().unwrap();
-        Self { sandbox, mark, bystander, _sockets: (tcp, udp, unix, hidden) }
+        Self { sandbox, mark, bystander, sockets: (tcp, udp, unix, hidden) }
     }
 
     /// Where anybody may write.
@@ -177,7 +177,7 @@ impl Bait {
         }
         let open = self.open();
         let text = |name: &str, value: &str| format!("-D{name}=\"{value}\"");
-        let (tcp, udp) = (self._sockets.0.local_addr().unwrap().port(), self._sockets.1.local_addr().unwrap().port());
+        let (tcp, udp) = (self.sockets.0.local_addr().unwrap().port(), self.sockets.1.local_addr().unwrap().port());
         cc.arg(text("KEY", open.join("key").to_str().unwrap())).arg(text("CUT", open.join("cut").to_str().unwrap()));
         cc.arg(text("HOME", open.to_str().unwrap())).arg(text("MARK", &self.mark));
         cc.arg(text("SOCKET", open.join("socket").to_str().unwrap()));
@@ -307,6 +307,8 @@ fn program(sandbox: &Sandbox) -> PathBuf {
 fn give(dir: &Path, user: u32) {
     lchown(dir, Some(user), Some(user)).unwrap();
     if fs::symlink_metadata(dir).unwrap().is_dir() {
-        fs::read_dir(dir).unwrap().for_each(|entry| give(&entry.unwrap().path(), user));
+        for entry in fs::read_dir(dir).unwrap() {
+            give(&entry.unwrap().path(), user);
+        }
     }
 }
