@@ -39,7 +39,6 @@ pub enum CliError {
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// What a drill starts can't be confined here.
-    #[cfg(feature = "full")]
     #[error("{0}")]
     Unconfined(String),
     /// A secret that others can read.
