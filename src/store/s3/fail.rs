@@ -47,10 +47,17 @@ pub(super) struct Facts {
     pub(super) unmade: bool,
     /// There were no credentials to sign it with.
     pub(super) unsigned: bool,
-    /// Only a part of the answer came.
-    pub(super) cut: bool,
-    /// How an answer begins that says all is well and can't be understood.
-    pub(super) odd: Option<String>,
+    /// What is wrong with an answer that says that all is well.
+    pub(super) odd: Option<Odd>,
+}
+
+/// An answer that can't be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Odd {
+    /// Only a part of it came.
+    Cut,
+    /// It is none of S3, and begins like this.
+    Foreign(String),
 }
 
 impl Facts {
@@ -71,10 +78,13 @@ impl Facts {
             facts.region = response.headers().get("x-amz-bucket-region").map(str::to_owned);
             let odd = response.status().is_success() && error.as_service_error().is_none_or(|e| e.code().is_none());
             let body = response.body().bytes().filter(|_| odd);
-            facts.odd = body.map(answer::beginning);
-            if let Some(Err(cut)) = body.map(answer::whole) {
-                (facts.cut, facts.reason) = (true, cut.to_string());
-            }
+            facts.odd = body.map(|body| match answer::whole(body) {
+                Ok(()) => Odd::Foreign(answer::beginning(body)),
+                Err(cut) => {
+                    facts.reason = cut.to_string();
+                    Odd::Cut
+                }
+            });
         }
         if let Some(service) = error.as_service_error() {
             service.code().unwrap_or_default().clone_into(&mut facts.code);
@@ -116,8 +126,8 @@ impl Facts {
         if let Some(known) = self.by_code(call, place) {
             return known;
         }
-        if let Some(beginning) = &self.odd {
-            return self.misunderstood(place, beginning);
+        if let Some(odd) = &self.odd {
+            return self.misunderstood(place, odd);
         }
         // Where a request is signed for another region, the answer to HEAD has no words.
         if status == 400 && self.region.as_deref().is_some_and(|region| region != place.region) {
@@ -191,13 +201,16 @@ impl Facts {
     }
 
     /// What breaks off may come whole another time; what is no answer of S3 at all will not.
-    fn misunderstood(&self, place: &Place<'_>, beginning: &str) -> (Kind, String) {
+    fn misunderstood(&self, place: &Place<'_>, odd: &Odd) -> (Kind, String) {
         let server = place.server;
-        if self.cut {
-            return (Kind::Unreachable, format!("{server} gives a part of its answer alone: {}", self.reason));
+        match odd {
+            Odd::Cut => (Kind::Unreachable, format!("{server} gives a part of its answer alone: {}", self.reason)),
+            Odd::Foreign(beginning) => {
+                let words =
+                    "gave an answer that is not the XML of S3; is this the URL of an S3 server? The answer begins with";
+                (Kind::Invalid, format!("{server} {words} {beginning}"))
+            }
         }
-        let words = "gave an answer that is not the XML of S3; is this the URL of an S3 server? The answer begins with";
-        (Kind::Invalid, format!("{server} {words} {beginning}"))
     }
 
     fn wrong_region(&self, place: &Place<'_>) -> String {

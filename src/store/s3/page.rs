@@ -44,7 +44,8 @@ pub(super) fn current(answer: &ListObjectsV2Output) -> Option<Page<Entry, String
         let bytes = u64::try_from(object.size()?).ok()?;
         Some(Entry { key: spelled.read(object.key()?), bytes, modified: time(object.last_modified()?) })
     };
-    let next = going_on(answer.is_truncated(), answer.next_continuation_token())?;
+    let more = going_on(answer.is_truncated(), answer.next_continuation_token())?;
+    let next = answer.next_continuation_token().filter(|_| more);
     Some(Page {
         items: answer.contents().iter().map(entry).collect::<Option<_>>()?,
         directories: spelled.directories(answer.common_prefixes()),
@@ -59,7 +60,8 @@ pub(super) fn versions(
     markers: &[bool],
 ) -> Option<Page<VersionEntry, (String, Option<String>)>> {
     let spelled = Spelling::of(answer.encoding_type());
-    let next = going_on(answer.is_truncated(), answer.next_key_marker())?;
+    let more = going_on(answer.is_truncated(), answer.next_key_marker())?;
+    let next = answer.next_key_marker().filter(|_| more);
     Some(Page {
         items: in_order(answer.versions(), answer.delete_markers(), markers, spelled)?,
         directories: spelled.directories(answer.common_prefixes()),
@@ -67,12 +69,10 @@ pub(super) fn versions(
     })
 }
 
-/// Where the next page begins, if there is one; `None` if the page says that there is, and not where.
-fn going_on(truncated: Option<bool>, next: Option<&str>) -> Option<Option<&str>> {
-    if truncated != Some(true) {
-        return Some(None);
-    }
-    next.map(Some)
+/// Whether another page follows; `None` if this one says so, and not where it begins.
+fn going_on(truncated: Option<bool>, next: Option<&str>) -> Option<bool> {
+    let more = truncated == Some(true);
+    (!more || next.is_some()).then_some(more)
 }
 
 /// Both lists in one: as the server wrote them, or by time where that is not known.
