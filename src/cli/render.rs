@@ -10,6 +10,7 @@ mod drill;
 mod init;
 mod member;
 mod restore;
+mod since;
 mod snapshots;
 mod upkeep;
 mod verify;

@@ -108,6 +108,9 @@ pub struct SnapshotReport {
     pub duration_s: f64,
     /// What a person should know.
     pub warnings: Vec<String>,
+    /// What became of each ref of a repository since its last snapshot, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<serde_json::Value>,
     /// Its streams.
     pub streams: Vec<StreamReport>,
 }
@@ -357,7 +360,7 @@ fn open(mut source: Box<dyn Source>, before: Option<Before>, cancel: &Cancel) ->
 }
 
 fn tell(source: Name, made: Committed, took: Duration) -> SnapshotReport {
-    let Committed { id, header, streams, warnings, .. } = made;
+    let Committed { id, header, streams, warnings, since, .. } = made;
     SnapshotReport {
         id,
         source,
@@ -372,6 +375,7 @@ fn tell(source: Name, made: Committed, took: Duration) -> SnapshotReport {
         expires_at: header.expires_at,
         duration_s: took.as_secs_f64(),
         warnings,
+        since,
         streams: streams.into_iter().map(|s| StreamReport { name: s.name, bytes: s.bytes, blake3: s.blake3 }).collect(),
     }
 }

@@ -114,6 +114,9 @@ pub struct RestoreReport {
     /// What is damaged, and did not come back. All else did.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<Lost>,
+    /// What became of each ref of a repository since the snapshot before, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<serde_json::Value>,
     /// The ref, if only one was wanted.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub reference: Option<RefReport>,
@@ -144,6 +147,7 @@ pub async fn restore(
     let warnings = std::mem::take(&mut snapshot.body.warnings);
     let mut plan = planned(&mut snapshot, request.stream.clone()).await.map_err(named)?;
     let header = &snapshot.header.header;
+    let since = plan.details.get("since").cloned();
     let reference = request.reference.as_deref().map(|name| narrow(&mut plan, name)).transpose()?;
     let mut lost = Vec::new();
     let streams = carry_out(&snapshot, &plan, target, (progress, cancel), Some(&mut lost)).await.map_err(named)?;
@@ -157,6 +161,7 @@ pub async fn restore(
         streams,
         warnings,
         lost,
+        since,
         reference,
     };
     Ok((report, listing.findings))

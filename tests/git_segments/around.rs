@@ -160,6 +160,11 @@ fn one_ref_comes_back_as_it_was_before_it_was_rewritten() {
     let id = first["id"].as_str().unwrap();
     let run = lab.sandbox.reader(&["restore", id, "--ref", "main", "--to", text(&to)]).ok();
     assert!(String::from_utf8_lossy(&run.stdout).contains(&format!("refs/heads/main was {was}")));
+    // And a responder sees when that was, and what it was.
+    let run =
+        lab.sandbox.reader(&["restore", "latest", "--source", "code", "--to", text(&lab.sandbox.path("now"))]).ok();
+    let told = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert!(told.contains(&format!("rewritten refs/heads/main: {} ->", &was[..12])), "{told}");
     let back = to.join("code.git");
     assert_eq!(
         lab.git_in(&back, &["for-each-ref", "--format=%(refname) %(objectname)"]),

@@ -73,6 +73,18 @@ fn a_day_costs_what_is_new_and_every_state_comes_back() {
     assert_eq!((told(1), told(2)), (vec![], vec![]));
     assert_eq!(told(3), ["refs/heads/topic, refs/tags/v1", "refs/heads/main"]);
     assert_eq!(told(4), ["refs/heads/main"]);
+    // The log of refs, whole in the result.
+    let since = &days[3].snapshot["since"];
+    assert_eq!(since["snapshot"].as_str(), Some(days[2].id.as_str()));
+    let changes: Vec<_> = since["changes"].as_array().unwrap().iter().collect();
+    let became = |name: &str| changes.iter().find(|change| change["ref"] == name).map(|change| &change["what"]);
+    assert_eq!(became("refs/heads/main").unwrap(), "rewritten");
+    assert_eq!(
+        (became("refs/heads/topic").unwrap(), became("refs/tags/v1").unwrap()),
+        (&"deleted".into(), &"deleted".into())
+    );
+    assert!(changes.iter().any(|change| change["ref"] == "refs/heads/topic" && change["from"] == dropped.as_str()));
+    assert!(days[0].snapshot["since"].is_null());
     // Newest first: what a later day left out would be missing here.
     for day in days.iter().rev() {
         let back = lab.restore(&day.id);

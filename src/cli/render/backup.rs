@@ -1,6 +1,6 @@
 //! `backup`, for people.
 
-use super::Lines;
+use super::{Lines, since};
 use crate::{model::size, ops::backup::SnapshotReport};
 
 /// For people.
@@ -23,6 +23,7 @@ fn one(snapshot: &SnapshotReport, text: &mut Lines) {
         snapshot.duration_s,
         snapshot.floor_until
     ));
+    since::add(snapshot.since.as_ref(), text);
     for warning in &snapshot.warnings {
         text.add(format!("  warning: {warning}"));
     }

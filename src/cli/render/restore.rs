@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Lines, plural};
+use super::{Lines, plural, since};
 use crate::{cli::shell, model::size, ops::restore::RestoreReport};
 
 /// For people.
@@ -28,6 +28,7 @@ pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
         let refspec = shell::quoted(&format!("{name}:refs/heads/restored"));
         text.add(format!("  to have it beside what is there now: git fetch {} {refspec}", shell::quoted(&to)));
     }
+    since::add(report.since.as_ref(), &mut text);
     for warning in &report.warnings {
         text.add(format!("  warned of when it was made: {warning}"));
     }

@@ -150,6 +150,7 @@ impl Run<'_> {
             header,
             streams: outcome.streams,
             warnings,
+            since: outcome.since,
             lost: self.lost.finding(&writer.name),
             bytes_new: outcome.counts.bytes_new,
             bytes_stored,

@@ -40,6 +40,8 @@ pub(super) struct Outcome {
     pub(super) streams: Vec<StreamRecord>,
     pub(super) body: Vec<ChunkRef>,
     pub(super) warnings: Vec<String>,
+    /// What the source's details say of what became of its parts.
+    pub(super) since: Option<serde_json::Value>,
     /// The packs that the snapshot needs, in the order of the catalog.
     pub(super) packs: BTreeSet<PackNo>,
     pub(super) counts: Counts,
@@ -130,6 +132,7 @@ impl Dedup<'_> {
         let facts = self.take_segments(ports)?;
         self.refuse_empty()?;
         let streams = std::mem::take(&mut self.state.streams);
+        let since = facts.details.get("since").cloned();
         let mut body = Body::new(streams, facts.details, facts.warnings);
         body.fingerprints = facts.fingerprints;
         let chunks = self.store_body(&body)?;
@@ -157,6 +160,7 @@ impl Dedup<'_> {
             streams: body.streams,
             body: chunks,
             warnings: body.warnings,
+            since,
             packs: state.packs,
             counts: state.counts,
             left,

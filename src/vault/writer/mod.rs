@@ -120,6 +120,8 @@ pub struct Committed {
     pub streams: Vec<StreamRecord>,
     /// What the source warned of.
     pub warnings: Vec<String>,
+    /// What became of its parts since its last snapshot, as its details say it: of a repository, its refs.
+    pub since: Option<serde_json::Value>,
     /// Told where packs are gone that are locked.
     pub lost: Option<Finding>,
     /// Bytes of chunks that were not known.
