@@ -35,6 +35,10 @@ pub(super) fn expand(pattern: &Path) -> Found {
     found
 }
 
+fn is_link(entry: &fs::DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_symlink())
+}
+
 fn walk(dir: &Path, parts: &[String], found: &mut Found) {
     let Some((part, rest)) = parts.split_first() else {
         if dir.is_dir() {
@@ -64,8 +68,14 @@ fn walk(dir: &Path, parts: &[String], found: &mut Found) {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !path.join("HEAD").exists() {
                 walk(&path, parts, found);
             }
-        } else if fits(part, &name.to_string_lossy()) && path.is_dir() {
-            walk(&path, rest, found);
+        } else if fits(part, &name.to_string_lossy()) {
+            match fs::metadata(&path) {
+                Ok(meta) if meta.is_dir() => walk(&path, rest, found),
+                // A file is none of those that are meant. A link whose target is gone may be one.
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound && !(rest.is_empty() && is_link(&entry)) => {}
+                Err(e) => found.trouble.push((path, e)),
+            }
         }
     }
 }
@@ -107,6 +117,12 @@ mod tests {
         let latin = dir.path().join(std::ffi::OsStr::from_bytes(b"latin/caf\xe9.git"));
         fs::create_dir_all(&latin).unwrap();
         assert_eq!(expand(&dir.path().join("latin/*.git")).paths, [latin]);
+        // What fits and is not there any more is left out by no silence.
+        std::os::unix::fs::symlink(dir.path().join("unmounted"), dir.path().join("team/gone.git")).unwrap();
+        let lost = expand(&dir.path().join("team/**/*.git"));
+        assert_eq!((lost.paths.len(), lost.trouble.len()), (2, 1), "{lost:?}");
+        assert_eq!(lost.trouble[0].0, dir.path().join("team/gone.git"));
+        assert!(expand(&dir.path().join("*/*/*.git")).trouble.is_empty());
         assert_eq!(expand(&dir.path().join("team/**/*.git")).base, dir.path().join("team"));
         assert_eq!(expand(&dir.path().join("team/d")).base, dir.path().join("team"));
     }
