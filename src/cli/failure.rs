@@ -377,9 +377,8 @@ fn vault(error: &VaultError) -> Verdict {
             (Exit::NoIdentity, "no-identity", hint("give the identity of an owner or a driller of this vault with -i"))
         }
         K::NoSnapshot => (Exit::Failed, "no-snapshot", hint("`strongroom snapshots` lists what there is")),
-        K::Unknown => {
-            (Exit::Usage, "unknown-name", hint("correct the name; `strongroom snapshots` lists what there is"))
-        }
+        K::Unknown => (Exit::Usage, "unknown-name", hint("correct it; `strongroom snapshots` lists what there is")),
+        K::Full => (Exit::Failed, "disk-full", hint("free some space where the error says")),
         K::Source => (Exit::Failed, "source", None),
         K::Invalid => (Exit::Usage, "invalid", None),
         K::Clock => (Exit::Failed, "clock", hint(CLOCK)),

@@ -2,7 +2,7 @@
 
 use super::input::SourceError;
 use crate::{
-    catalog::CatalogError,
+    catalog::{CatalogError, CatalogErrorKind},
     codec::CodecError,
     format::FormatError,
     model::Finding,
@@ -38,6 +38,8 @@ pub enum VaultErrorKind {
     Clock,
     /// The request contradicts itself or the state of things.
     Invalid,
+    /// A disk has no room left: the vault's, or that of the state directory.
+    Full,
     /// The store does not answer, or another run is under way.
     TryAgain,
     /// Somebody asked to stop.
@@ -115,6 +117,7 @@ impl From<StoreError> for VaultError {
             StoreErrorKind::Invalid => VaultErrorKind::Invalid,
             StoreErrorKind::Denied => VaultErrorKind::Denied,
             StoreErrorKind::Clock => VaultErrorKind::Clock,
+            StoreErrorKind::Full => VaultErrorKind::Full,
             _ => VaultErrorKind::Failed,
         };
         Self::new(kind, error.to_string())
@@ -142,7 +145,8 @@ impl From<CodecError> for VaultError {
 
 impl From<CatalogError> for VaultError {
     fn from(error: CatalogError) -> Self {
-        Self::new(VaultErrorKind::Failed, error.to_string())
+        let full = error.kind == CatalogErrorKind::Full;
+        Self::new(if full { VaultErrorKind::Full } else { VaultErrorKind::Failed }, error.to_string())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
         header::{Header, Totals, VerifiedHeader},
         layout,
     },
-    model::{Key, Lock, Time},
+    model::{Key, Lock, SnapshotId, Time},
     store::{Payload, Put, StoreError, StoreErrorKind, Version},
     vault::{VaultError, VaultErrorKind, fetch},
 };
@@ -75,6 +75,12 @@ fn update(
     catalog.remember(&run.source, &memory)
 }
 
+/// What the catalog keeps of a run.
+fn row(header: &Header, snapshot: SnapshotId, bytes_read: u64, bytes_stored: u64) -> RunRow {
+    let (source, finished) = (header.source.clone(), header.claimed_at);
+    RunRow { seq: header.seq, snapshot, source, finished, bytes_read, bytes_stored }
+}
+
 impl Run<'_> {
     /// Writes what names and finds the packs of `outcome`, proves that all of it is locked, and commits.
     pub(super) fn commit(&self, catalog: &mut Catalog, outcome: Outcome) -> Result<Committed, VaultError> {
@@ -129,14 +135,7 @@ impl Run<'_> {
         }
         // From here on there is a snapshot. A catalog that can't be written costs space in the next run, not this one.
         let bytes_stored = outcome.counts.bytes_stored + closure.stored;
-        let run = RunRow {
-            seq: header.seq,
-            snapshot: id,
-            source: header.source.clone(),
-            finished: header.claimed_at,
-            bytes_read: outcome.counts.bytes_read,
-            bytes_stored,
-        };
+        let run = row(&header, id, outcome.counts.bytes_read, bytes_stored);
         let until = put.lock.map_or(header.expires_at, |lock| lock.until.max(header.expires_at));
         noted.lock = Some(Lock { mode: self.locking.mode, until });
         noted.version = put.version;
