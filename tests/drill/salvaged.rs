@@ -1,6 +1,7 @@
 //! What a restore brings back of a snapshot whose data is damaged: all that is whole, and a word on what is not.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -145,19 +146,22 @@ fn what_a_drill_or_a_verification_found_damaged_is_not_leaned_on_again() {
         let anew = run["findings"].as_array().unwrap().iter().filter(|f| f["code"] == "source.anew").count();
         (made["bytes_new"].as_u64().unwrap(), anew)
     };
-    let newest = || {
+    // Each pack once: the same bit twice would heal it.
+    let mut damaged = BTreeSet::new();
+    let mut damage = || {
         let dirs = fs::read_dir(sandbox.path("vault/packs/writer")).unwrap().map(|entry| entry.unwrap().path());
         let packs = dirs.flat_map(|dir| fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()));
-        let all = packs.filter(|path| fs::metadata(path).unwrap().len() > 200_000);
-        all.max_by_key(|path| fs::metadata(path).unwrap().modified().unwrap()).unwrap()
-    };
-    let damage = || {
-        let path = newest();
-        let mut bytes = fs::read(&path).unwrap();
-        let half = bytes.len() / 2;
-        bytes[half] ^= 16;
-        fs::remove_file(&path).unwrap();
-        fs::write(path, bytes).unwrap();
+        let before = damaged.len();
+        for path in packs.filter(|path| fs::metadata(path).unwrap().len() > 200_000) {
+            if damaged.insert(path.clone()) {
+                let mut bytes = fs::read(&path).unwrap();
+                let half = bytes.len() / 2;
+                bytes[half] ^= 16;
+                fs::remove_file(&path).unwrap();
+                fs::write(path, bytes).unwrap();
+            }
+        }
+        assert_eq!(damaged.len(), before + 1);
     };
     assert_eq!(backup(&[]), (300_000, 0));
     assert_eq!(backup(&[]), (0, 0));

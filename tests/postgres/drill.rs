@@ -228,7 +228,7 @@ fn a_copied_subscriber_takes_nothing_from_its_publisher() {
         let end = std::time::Instant::now() + std::time::Duration::from_mins(1);
         while server.sql("shop", sql) != wanted {
             assert!(std::time::Instant::now() < end, "{sql} is not {wanted}: {}", server.log());
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::thread::sleep(std::time::Duration::from_millis(50)); // nothing tells when a row was replicated
         }
     };
     publisher.sql("shop", "insert into orders select generate_series(1, 10)");
