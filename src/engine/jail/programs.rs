@@ -104,8 +104,17 @@ pub(super) fn installed_at(program: &Path, engine: bool, home: Option<&Path>) ->
     };
     let dirs = real.iter().map(PathBuf::as_path).chain([program]).filter_map(Path::parent);
     let bins = dirs.filter(|dir| dir.file_name().is_some_and(|name| name == "bin" || name == "sbin"));
+    let shared = bins.clone().filter(|_| engine).filter_map(shared_by_version);
     let beside = bins.filter_map(Path::parent).filter(is_prefix).flat_map(|above| PARTS.map(|part| above.join(part)));
-    beside.filter(|path| path.exists()).flat_map(|path| real_of(&path)).chain(real.clone()).collect()
+    let all = beside.chain(shared).filter(|path| path.exists()).flat_map(|path| real_of(&path));
+    all.chain(real.clone()).collect()
+}
+
+/// Debian has what a version of PostgreSQL shares beside `lib`, and not below that version's own prefix.
+fn shared_by_version(bin: &Path) -> Option<PathBuf> {
+    let version = bin.parent()?;
+    let all = version.parent().filter(|all| all.ends_with("lib/postgresql"))?;
+    Some(all.parent()?.parent()?.join("share/postgresql").join(version.file_name()?))
 }
 
 /// The files that must be run to run a program: itself and what loads it. `None` for scripts, which run others.
