@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT, FormatError, Result, bounded, list::ChunkRef, text};
+use super::{FORMAT, FormatError, Result, bounded, list::ChunkRef, pieces::Pieces, text};
 use crate::model::{ChunkerParams, FileMeta, Fingerprint, Hash, Name};
 
 const WHAT: &str = "snapshot body";
@@ -102,7 +102,22 @@ impl Body {
     /// # Errors
     /// If it can't be decoded or contradicts itself.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let body: Self = text::decode(WHAT, bytes, BODY_LIMIT)?;
+        text::decode(WHAT, bytes, BODY_LIMIT).and_then(Self::checked)
+    }
+
+    /// As [`decode`](Self::decode), of bytes that come in pieces, each of which is freed once it was read: a large body
+    /// is as large again once it is decoded.
+    ///
+    /// # Errors
+    /// If it can't be decoded or contradicts itself.
+    pub fn decode_pieces(pieces: Pieces) -> Result<Self> {
+        match pieces.single() {
+            Some(bytes) => Self::decode(bytes),
+            None => text::decode_pieces(WHAT, pieces, BODY_LIMIT).and_then(Self::checked),
+        }
+    }
+
+    fn checked(body: Self) -> Result<Self> {
         let mut names: Vec<&Name> = body.streams.iter().map(|s| &s.name).collect();
         names.sort_unstable();
         if names.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {

@@ -18,6 +18,7 @@ pub mod list;
 pub mod member_key;
 pub mod pack;
 pub mod page;
+pub mod pieces;
 pub mod root;
 mod text;
 pub mod writer_key;

