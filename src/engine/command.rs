@@ -5,14 +5,13 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::mpsc,
-    thread,
     time::Duration,
 };
 
 use super::{
     EngineError, Place, Reach, Result,
     jail::{Jail, Way},
+    watchdog::Watchdog,
 };
 use crate::source::{child::Running, redact::Known};
 
@@ -64,26 +63,12 @@ pub fn run(
     let mut running = Running::start(&mut command, program, known)?;
     let mut out = running.stdout()?;
     let alive = running.alive();
-    let (off, called_off) = mpsc::channel::<()>();
-    let watchdog = thread::spawn(move || {
-        let late = called_off.recv_timeout(timeout) == Err(mpsc::RecvTimeoutError::Timeout);
-        if late {
-            alive.stop();
-        }
-        late
-    });
+    let watchdog = Watchdog::start(timeout, move || alive.stop());
     let mut text = Vec::new();
     let read =
         out.by_ref().take(OUTPUT).read_to_end(&mut text).and_then(|_| std::io::copy(&mut out, &mut std::io::sink()));
     running.wait_for_end();
-    drop(off);
-    let late = watchdog.join().unwrap_or(true);
-    if late {
-        return Err(EngineError::new(
-            format!("was stopped: it had not ended after {} s", timeout.as_secs_f64()),
-            program,
-        ));
-    }
+    watchdog.call_off(program)?;
     read.map_err(|e| EngineError::new(format!("can't be read: {e}"), program))?;
     running.finish()?;
     Ok(String::from_utf8_lossy(&text).trim().to_owned())

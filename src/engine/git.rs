@@ -7,6 +7,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
+    time::Duration,
 };
 
 use super::{
@@ -138,7 +139,7 @@ impl Engine for Git {
         }
     }
 
-    fn query(&mut self, _database: Option<&str>, _sql: &str) -> Result<String> {
+    fn query(&mut self, _database: Option<&str>, _sql: &str, _limit: Duration) -> Result<String> {
         Err(EngineError::new("a repository knows no SQL; use a check with `command`", "git"))
     }
 

@@ -11,10 +11,11 @@ use std::{
     fs::{self, File},
     process::Stdio,
     sync::Arc,
+    time::Duration,
 };
 
 use self::lent::{Lender, Lent};
-use super::{Check, Engine, EngineError, Place, Reach, Restored, RestoredStream, Result, compare};
+use super::{Check, Engine, EngineError, Place, Reach, Restored, RestoredStream, Result, compare, watchdog::Watchdog};
 use crate::{
     model::Fingerprint,
     source::mariadb::{
@@ -286,8 +287,14 @@ impl Engine for Mariadb {
         checks
     }
 
-    fn query(&mut self, database: Option<&str>, sql: &str) -> Result<String> {
+    fn query(&mut self, database: Option<&str>, sql: &str, limit: Duration) -> Result<String> {
         let mut session = self.connect()?;
+        let alive = session.alive();
+        let watchdog = Watchdog::start(limit, move || {
+            if let Some(alive) = alive {
+                alive.stop();
+            }
+        });
         let database = match database {
             Some(database) => Some(self.real(database).to_owned()),
             None => Some(self.databases()?).filter(|all| all.len() == 1).and_then(|all| all.into_iter().next()),
@@ -296,7 +303,9 @@ impl Engine for Mariadb {
             session.run(&format!("USE {}", identifier(&database)))?;
         }
         let sql = sql.trim().trim_end_matches(';');
-        Ok(session.rows(sql)?.into_iter().next().and_then(|row| row.into_iter().next()).unwrap_or_default())
+        let rows = session.rows(sql);
+        watchdog.call_off(sql)?;
+        Ok(rows?.into_iter().next().and_then(|row| row.into_iter().next()).unwrap_or_default())
     }
 
     fn access(&self) -> Vec<(String, String)> {
@@ -412,6 +421,6 @@ mod tests {
     fn without_a_server_nothing_passes() {
         let mut engine = Mariadb::new(&Place { dir: "/no/such/place".into(), ..Place::default() });
         assert!(engine.check_tables().iter().all(|check| check.status == Status::Error));
-        assert!(engine.query(None, "SELECT 1").is_err());
+        assert!(engine.query(None, "SELECT 1", Duration::MAX).is_err());
     }
 }

@@ -12,8 +12,9 @@ pub mod mariadb;
 pub mod postgres;
 pub mod sqlite;
 pub mod streams;
+mod watchdog;
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -192,11 +193,11 @@ pub trait Engine: Send {
     fn check(&mut self, restored: &Restored) -> Vec<Check>;
 
     /// The first value of the first row that a query gives, as text; empty if there is no row. `database` names the
-    /// database if there are several.
+    /// database if there are several. After `limit` it is stopped.
     ///
     /// # Errors
-    /// If it fails, or the engine knows no SQL.
-    fn query(&mut self, database: Option<&str>, sql: &str) -> Result<String>;
+    /// If it fails, or is stopped, or the engine knows no SQL.
+    fn query(&mut self, database: Option<&str>, sql: &str, limit: Duration) -> Result<String>;
 
     /// Variables that tell a command how to reach it, such as a socket's path.
     fn access(&self) -> Vec<(String, String)>;

@@ -23,6 +23,7 @@ use super::{
     Check, Engine, EngineError, Place, Reach, Restored, Result,
     jail::{Jail, Warden},
     lent::Debris,
+    watchdog::Watchdog,
 };
 use crate::{
     model::Name,
@@ -35,8 +36,10 @@ use crate::{
 
 /// The longest answer to a query of a check, in bytes.
 const ANSWER: u64 = 16 << 20;
-/// How long a query of a check may take.
-const QUERY: Duration = Duration::from_hours(1);
+/// How much later than the server itself the client of a query is stopped.
+const GRACE: Duration = Duration::from_secs(5);
+/// The longest limit that a server takes, in milliseconds.
+const SERVERS_MOST: u128 = 2_147_483_647;
 
 /// The engine. Dropped, it stops its server, or drops its databases; its directory is somebody else's to remove.
 pub struct Postgres {
@@ -45,8 +48,6 @@ pub struct Postgres {
     /// The server that is lent, and what is made there.
     lender: Option<(Conninfo, Arc<Debris>)>,
     told: String,
-    /// The programs' version is another than that of the server that was backed up.
-    newer: bool,
     up: Option<Up>,
     loaded: Vec<Check>,
     /// Libraries that the origin's server loads when it starts, and this one does not.
@@ -86,7 +87,6 @@ impl Postgres {
             warden: place.warden.clone(),
             lender,
             told: "postgres".to_owned(),
-            newer: false,
             up: None,
             loaded: Vec::new(),
             left_out: Vec::new(),
@@ -105,9 +105,8 @@ impl Postgres {
             let what = format!("no server of version {}{newer} is installed here; install it", was.major.0);
             return Err(EngineError::new(what, "postgres"));
         };
-        self.newer = tool.version.major != was.major;
         self.told = format!("postgres {}", tool.version);
-        if self.newer {
+        if tool.version.major != was.major {
             self.told = format!("{} (the backup is of {was})", self.told);
         }
         Ok((server::home_of(&tool)?, tool.version))
@@ -158,7 +157,6 @@ impl Postgres {
             let what = format!("the server is of version {}, and the backup of {was}", lent.version);
             return Err(EngineError::new(what, info.place()));
         }
-        self.newer = lent.version.major != was.major;
         let restore = details.restore()?;
         let up = self.up.insert(Up { at: At::Lent(lent), info: info.clone(), psql, databases: Vec::new() });
         for database in &details.databases {
@@ -230,7 +228,7 @@ impl Engine for Postgres {
         };
         for database in &up.databases {
             let print = restored.fingerprints.iter().find(|print| print.database == database.name);
-            checks.extend(checks::contents(up, database, print, self.newer));
+            checks.extend(checks::contents(up, database, print));
             if up.may_check_indexes() {
                 checks.push(checks::amcheck(up, database));
             }
@@ -241,16 +239,24 @@ impl Engine for Postgres {
         checks
     }
 
-    fn query(&mut self, database: Option<&str>, sql: &str) -> Result<String> {
+    fn query(&mut self, database: Option<&str>, sql: &str, limit: Duration) -> Result<String> {
         let up = self.up.as_ref().ok_or_else(|| EngineError::new("the server is not up", "postgres"))?;
         let database = up.meant(database)?;
         let mut command = up.client(&up.psql.path, database, &[])?;
         // Records and fields end with a zero byte, which no value holds.
         command.args(["-X", "-A", "-t", "-q", "-w", "-0", "-z", "-v", "ON_ERROR_STOP=1"]).stdout(Stdio::piped());
-        command.args(["-c", &format!("set statement_timeout = {}", QUERY.as_millis()), "-c", sql]);
+        command.args([
+            "-c",
+            &format!("set statement_timeout = {}", limit.as_millis().clamp(1, SERVERS_MOST)),
+            "-c",
+            sql,
+        ]);
         let mut running = up.start(&mut command, "psql")?;
-        let mut output = Vec::new();
+        let (mut output, alive) = (Vec::new(), running.alive());
+        // What loads libraries or catches errors need not heed the server's own limit.
+        let watchdog = Watchdog::start(limit.saturating_add(GRACE), move || alive.stop());
         let read = running.stdout()?.take(ANSWER).read_to_end(&mut output);
+        watchdog.call_off(sql)?;
         if output.len() as u64 >= ANSWER {
             return Err(EngineError::new("gives more than can be handled", sql));
         }

@@ -2,13 +2,16 @@
 
 mod apart;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rusqlite::{Connection, types::ValueRef};
 
 use self::apart::{Answer, Ask, Request};
 pub use self::apart::{WORD, serve};
-use super::{Check, Engine, EngineError, Place, Restored, Result, compare};
+use super::{Check, Engine, EngineError, Place, Restored, Result, compare, watchdog::Watchdog};
 use crate::{
     model::Fingerprint,
     source::sqlite::print::{self, Integrity},
@@ -63,8 +66,8 @@ impl Engine for Sqlite {
         checks
     }
 
-    fn query(&mut self, database: Option<&str>, sql: &str) -> Result<String> {
-        match self.ask(Ask::Query(database.map(str::to_owned), sql.to_owned()))? {
+    fn query(&mut self, database: Option<&str>, sql: &str, limit: Duration) -> Result<String> {
+        match self.ask(Ask::Query(database.map(str::to_owned), sql.to_owned(), limit))? {
             Answer::Value(value) => Ok(value),
             _ => Err(EngineError::new("the answer is not understood", sql)),
         }
@@ -113,7 +116,7 @@ impl Opened {
         checks
     }
 
-    fn query(&self, database: Option<&str>, sql: &str) -> Result<String> {
+    fn query(&self, database: Option<&str>, sql: &str, limit: Duration) -> Result<String> {
         let named = |(name, _): &&(String, Connection)| database.is_none_or(|database| database == name);
         let Some((name, database)) = self.0.iter().find(named) else {
             return Err(EngineError::new("there is no such database", database.unwrap_or_default()));
@@ -130,7 +133,11 @@ impl Opened {
                 ValueRef::Blob(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat(),
             })
         };
-        answer().map_err(|e| EngineError::new(e.to_string(), name))
+        let interrupt = database.get_interrupt_handle();
+        let watchdog = Watchdog::start(limit, move || interrupt.interrupt());
+        let answer = answer();
+        watchdog.call_off(sql)?;
+        answer.map_err(|e| EngineError::new(e.to_string(), name))
     }
 }
 
@@ -185,9 +192,9 @@ mod tests {
         engine.load(&whole).unwrap();
         let checks = engine.check(&whole);
         assert!(checks.len() > 3 && checks.iter().all(Check::passed), "{checks:?}");
-        assert_eq!(engine.query(None, "SELECT sum(a) FROM t").unwrap(), "3");
-        assert!(engine.query(None, "INSERT INTO t VALUES (9)").is_err());
-        assert!(engine.query(Some("other"), "SELECT 1").is_err());
+        assert_eq!(engine.query(None, "SELECT sum(a) FROM t", Duration::from_secs(60)).unwrap(), "3");
+        assert!(engine.query(None, "INSERT INTO t VALUES (9)", Duration::from_secs(60)).is_err());
+        assert!(engine.query(Some("other"), "SELECT 1", Duration::from_secs(60)).is_err());
 
         let dir = tempfile::tempdir().unwrap();
         let changed = restored(dir.path(), "UPDATE t SET a = 3 WHERE a = 2");

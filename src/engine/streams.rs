@@ -1,6 +1,6 @@
 //! Plain streams: nobody knows what would load them, so their files are read again and hashed.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{fs::File, io::Read, path::Path, time::Duration};
 
 use super::{Check, Engine, EngineError, Restored, RestoredStream, Result};
 use crate::codec::hash::Hasher;
@@ -33,7 +33,7 @@ impl Engine for Streams {
         wrong
     }
 
-    fn query(&mut self, _database: Option<&str>, _sql: &str) -> Result<String> {
+    fn query(&mut self, _database: Option<&str>, _sql: &str, _limit: Duration) -> Result<String> {
         let what = "a source of this kind knows no SQL; use a check with `command`";
         Err(EngineError::new(what, "streams"))
     }

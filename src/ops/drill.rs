@@ -47,6 +47,8 @@ pub struct Asked {
     pub name: String,
     /// What is done.
     pub what: What,
+    /// After this time it is stopped.
+    pub timeout: Duration,
     /// What must come out; without it, the answer to a query must be true, and a command must succeed.
     pub expected: Option<String>,
 }
@@ -65,8 +67,6 @@ pub enum What {
     Command {
         /// The program and its arguments.
         argv: Vec<String>,
-        /// After this time it is stopped.
-        timeout: Duration,
     },
 }
 

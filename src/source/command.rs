@@ -18,6 +18,7 @@ use std::{
 use super::{
     Facts, FileMeta, Incoming, Reading, Result, Source, SourceError,
     child::{self, Running},
+    complete::{Judge, Judged},
     read::{Seen, Watched},
     redact::Known,
 };
@@ -95,10 +96,11 @@ impl Source for CommandSource {
             None => Box::new(output),
         };
         let (reader, seen) = Watched::new(output, &shown, kept);
+        let (reader, judge) = Judged::new(reader);
         let watchdog = self.options.timeout.map(|t| Watchdog::start(&running, t));
         let stream = Incoming { name, path: None, meta: FileMeta::default(), expected: None, reader: Box::new(reader) };
         let options = self.options.clone();
-        Ok(Box::new(CommandReading { watchdog, running, program: shown, options, stream: Some(stream), seen }))
+        Ok(Box::new(CommandReading { watchdog, running, program: shown, options, stream: Some(stream), seen, judge }))
     }
 }
 
@@ -110,6 +112,7 @@ struct CommandReading {
     options: CommandOptions,
     stream: Option<Incoming>,
     seen: Arc<Seen>,
+    judge: Arc<Judge>,
 }
 
 impl Reading for CommandReading {
@@ -123,7 +126,7 @@ impl Reading for CommandReading {
     }
 
     fn finish(self: Box<Self>) -> Result<Facts> {
-        let Self { watchdog, running, program, options, seen, .. } = *self;
+        let Self { watchdog, running, program, options, seen, judge, .. } = *self;
         seen.must_have_ended(&program)?;
         running.wait_for_end();
         if watchdog.is_some_and(Watchdog::fired) {
@@ -135,6 +138,7 @@ impl Reading for CommandReading {
             let what = format!("wrote {} bytes only; at least {min} were asked for", seen.bytes());
             return Err(SourceError::new(what, program));
         }
+        judge.must_be_complete(&program)?;
         match &options.trailer {
             Some(trailer) if !holds(&seen.tail(), trailer) => {
                 let trailer = String::from_utf8_lossy(trailer);

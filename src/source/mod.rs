@@ -3,6 +3,7 @@
 pub(crate) mod cell;
 pub(crate) mod child;
 pub mod command;
+mod complete;
 pub mod files;
 pub mod git;
 pub mod mariadb;

@@ -31,6 +31,7 @@ use self::{dump::Dump, globals::Globals};
 use super::{Facts, Incoming, Members, Reading, Result, Source, SourceError, child::Alive, read::Warnings};
 use crate::model::{Fingerprint, Name, SourceKind};
 
+pub(super) use archive::Walker;
 pub use conninfo::{Conninfo, ConninfoError};
 pub use fingerprint::Depth;
 pub(crate) use globals::STREAM as GLOBALS;

@@ -4,14 +4,16 @@ use std::{io::Read, sync::Arc};
 
 use super::{
     Facts, FileMeta, Incoming, Reading, Result, Source, SourceError,
+    complete::{Judge, Judged},
     read::{Seen, Watched},
 };
 use crate::model::{Name, SourceKind};
 
 /// One stream, read to its end.
 ///
-/// Nobody sees whether the program before the pipe failed, so a short dump looks whole here. Where that matters, which is
-/// nearly everywhere, the command source is the better choice: it knows the exit status.
+/// Nobody sees whether the program before the pipe failed. Dumps that are known by how they begin must have their end; of
+/// all else a short one looks whole here. Where that matters, which is nearly everywhere, the command source is the better
+/// choice: it knows the exit status.
 pub struct StdinSource {
     reader: Option<Box<dyn Read + Send>>,
     stream: Name,
@@ -36,7 +38,8 @@ impl Source for StdinSource {
             .take()
             .ok_or_else(|| SourceError::new("standard input can be read only once", self.stream.as_str()))?;
         let (reader, seen) = Watched::new(reader, "standard input", 0);
-        Ok(Box::new(StdinReading { reader: Some(Box::new(reader)), stream: self.stream.clone(), seen }))
+        let (reader, judge) = Judged::new(reader);
+        Ok(Box::new(StdinReading { reader: Some(Box::new(reader)), stream: self.stream.clone(), seen, judge }))
     }
 }
 
@@ -44,6 +47,7 @@ struct StdinReading {
     reader: Option<Box<dyn Read + Send>>,
     stream: Name,
     seen: Arc<Seen>,
+    judge: Arc<Judge>,
 }
 
 impl Reading for StdinReading {
@@ -59,6 +63,7 @@ impl Reading for StdinReading {
 
     fn finish(self: Box<Self>) -> Result<Facts> {
         self.seen.must_have_ended("standard input")?;
+        self.judge.must_be_complete("standard input")?;
         Ok(Facts::default())
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use crate::lab::{Lab, must_be, noise, tree};
 
 /// How often a backup is killed.
-const KILLS: u32 = 15;
+const KILLS: u32 = 10;
 /// The same moments each time, as far as machines are alike.
 const SEED: u64 = 0x5742_4e47;
 /// What a backup reads: some packs of it.

@@ -231,3 +231,22 @@ fn a_child_gets_no_identity_and_no_credentials_of_the_bucket() {
     assert!(seen.contains("KEPT=") && seen.contains("PATH="), "{seen}");
     assert!(!seen.contains("STRONGROOM_") && !seen.contains("AWS_"), "{seen}");
 }
+
+/// Nobody sees the exit status of what wrote into the pipe.
+#[test]
+fn a_dump_that_was_cut_in_the_pipe_makes_no_snapshot() {
+    let sandbox = Sandbox::with_vault();
+    let rows = "INSERT INTO t VALUES (1);\n".repeat(1000);
+    let cut = format!("--\n-- PostgreSQL database dump\n--\n\n{rows}");
+    let whole = format!("{cut}--\n-- PostgreSQL database dump complete\n--\n\n");
+    let backup = |text: &str| sandbox.writer_with(&["backup", "--name", "orders", "--stdin"], text.as_bytes());
+    backup(&whole).ok();
+    let said = backup(&cut).code(1).stderr;
+    assert!(said.contains("began as a dump of pg_dump") && said.contains("did not finish"), "{said}");
+    sandbox.configure(
+        "[[source]]\nname = \"job\"\nkind = \"command\"\ncommand = [\"sh\", \"-c\", \"printf 'PGDMP\\\\1'\"]\n",
+    );
+    let said = sandbox.writer(&["backup"]).code(1).stderr;
+    assert!(said.contains("is not whole"), "{said}");
+    assert_eq!(sandbox.reader(&["snapshots", "--json"]).ok().json()["result"].as_array().unwrap().len(), 1);
+}

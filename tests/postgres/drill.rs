@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use strongroom::{
@@ -18,6 +19,9 @@ use crate::{
     place::{Writers, everything, options},
     server::{Postgres, bin},
 };
+
+/// How long a query may take.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A backup in a private directory, as a drill restores one.
 struct Backup {
@@ -101,13 +105,16 @@ fn a_backup_taken_under_load_passes_and_one_changed_row_fails_by_its_tables_name
     assert_eq!(wrong(&checks), [""; 0]);
     let named = |name: &str| checks.iter().any(|check| check.name == name);
     assert!(named("fingerprint shop: shop.kinds") && named("roles") && named("database shop: amcheck"), "{checks:?}");
-    let told = engine
-        .query(None, "select string_agg(rolname, ',' order by rolname) from pg_roles where rolname ~* 'app|r.le'");
+    let told = engine.query(
+        None,
+        "select string_agg(rolname, ',' order by rolname) from pg_roles where rolname ~* 'app|r.le'",
+        LIMIT,
+    );
     assert_eq!(told.unwrap(), "Odd Röle,app");
-    assert_eq!(engine.query(Some("shop"), "select 'a' || chr(10) || 'b' as v, 2").unwrap(), "a\nb");
-    assert_eq!(engine.query(None, "select 1 where false").unwrap(), "");
-    assert!(engine.query(None, "select nonsense").unwrap_err().to_string().contains("nonsense"));
-    change(&*engine, "shop", "update shop.kinds set bits = B'1' where id = 5; drop extension amcheck");
+    assert_eq!(engine.query(Some("shop"), "select 'a' || chr(10) || 'b' as v, 2", LIMIT).unwrap(), "a\nb");
+    assert_eq!(engine.query(None, "select 1 where false", LIMIT).unwrap(), "");
+    assert!(engine.query(None, "select nonsense", LIMIT).unwrap_err().to_string().contains("nonsense"));
+    change(&*engine, "shop", "update shop.kinds set bits = B'1' where id = 5");
     change(&*engine, "shop", "drop schema \"strongroom-drill\"");
     let now = wrong(&engine.check(&backup.restored));
     assert_eq!(now.len(), 1, "{now:?}");
@@ -195,11 +202,11 @@ fn a_copied_cluster_is_verified_and_started_and_a_damaged_one_fails() {
     for name in ["pg_verifybackup", "database shop: answers", "database shop: amcheck"] {
         assert!(checks.iter().any(|check| check.name == name), "{name} is not in {checks:?}");
     }
-    let kinds = engine.query(Some("shop"), "select count(*) > 403 from shop.kinds").unwrap();
+    let kinds = engine.query(Some("shop"), "select count(*) > 403 from shop.kinds", LIMIT).unwrap();
     assert_eq!(kinds, "t");
     // What would take rows from the publisher of a cluster that subscribes.
     let appliers = "select count(*) from pg_stat_activity where backend_type like 'logical replication%'";
-    assert_eq!(engine.query(Some("shop"), appliers).unwrap(), "0");
+    assert_eq!(engine.query(Some("shop"), appliers, LIMIT).unwrap(), "0");
     drop(engine);
     fs::remove_dir_all(backup.scratch.path().join("engine")).unwrap();
 
@@ -248,13 +255,13 @@ fn a_copied_subscriber_takes_nothing_from_its_publisher() {
     };
     let mut engine = engine::for_kind(SourceKind::Postgres, &place).unwrap();
     engine.load(&backup.restored).unwrap();
-    assert_eq!(engine.query(Some("shop"), "select subenabled from pg_subscription").unwrap(), "t");
+    assert_eq!(engine.query(Some("shop"), "select subenabled from pg_subscription", LIMIT).unwrap(), "t");
     // A worker is started within a second of the server, if one is.
     assert_eq!(wrong(&engine.check(&backup.restored)), [""; 0]);
-    assert_eq!(engine.query(Some("shop"), "select count(*) from orders, pg_sleep(3)").unwrap(), "10");
+    assert_eq!(engine.query(Some("shop"), "select count(*) from orders, pg_sleep(3)", LIMIT).unwrap(), "10");
     let working = "select count(*) from pg_stat_activity where backend_type not in ('client backend', 'checkpointer', \
                    'background writer', 'walwriter', 'startup', 'io worker')";
-    assert_eq!(engine.query(Some("shop"), working).unwrap(), "0");
+    assert_eq!(engine.query(Some("shop"), working, LIMIT).unwrap(), "0");
     drop(engine);
     assert_eq!(publisher.sql("shop", at), before);
     subscriber.restart();

@@ -7,7 +7,7 @@ use strongroom::source::postgres::Databases;
 use crate::{
     place::{differences, options, read_into},
     sandbox::Sandbox,
-    server::{Postgres, run},
+    server::{Postgres, as_server, run},
 };
 
 #[test]
@@ -89,11 +89,23 @@ fn every_database_of_a_stock_cluster_passes_its_drill() {
     sandbox.writer(&["backup"]).ok();
 }
 
-/// Without globals there is nobody whom policies and user mappings could name.
+/// Without globals there is nobody whom policies and user mappings could name; directories of tablespaces are not there;
+/// a dump names no version of an extension; triggers that forbid changes fire when the drill makes its own. A query that does
+/// not end is stopped, by its own limit or by what is left of the recovery's.
 #[test]
-fn a_backup_without_globals_passes_its_drill_though_it_names_roles() {
+fn a_backup_passes_its_drill_whatever_its_database_names_and_forbids() {
     let server = Postgres::start();
+    let place = server.dir().join("fast");
+    run(as_server("mkdir").arg(&place));
+    server.sql("postgres", &format!("create tablespace fast location '{}'", place.display()));
     server.create("shop");
+    server.sql(
+        "shop",
+        "create table fast (n int primary key) tablespace fast; insert into fast values (1); \
+         create extension hstore version '1.4'; \
+         create function forbidden() returns event_trigger language plpgsql as \
+         $f$ begin raise 'no'; end $f$",
+    );
     server.sql(
         "shop",
         "create role app; create extension postgres_fdw; create server s foreign data wrapper postgres_fdw; \
@@ -106,8 +118,27 @@ fn a_backup_without_globals_passes_its_drill_though_it_names_roles() {
     sandbox.configure(&format!(
         "[[source]]\nname = \"shop\"\nkind = \"postgres\"\ndsn = {dsn:?}\nglobals = false\n{check}"
     ));
+    server.sql("shop", "create event trigger no on ddl_command_end execute function forbidden()");
     sandbox.writer(&["backup"]).ok();
-    let mut drill = sandbox.command();
-    drill.arg("--config").arg(sandbox.config()).args(["drill", "-i"]).arg(sandbox.identity());
-    sandbox.finish(&mut drill).ok();
+    let drill = |more: &[&str]| {
+        let mut drill = sandbox.command();
+        drill.arg("--config").arg(sandbox.config()).args(["drill", "--json", "-i"]).arg(sandbox.identity()).args(more);
+        sandbox.finish(&mut drill)
+    };
+    let told = drill(&[]).ok().json()["result"].to_string();
+    assert!(told.contains("extension hstore: version") && told.contains("was 1.4"), "{told}");
+
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    let slow = |limit: &str| {
+        let check = format!(
+            "[[source.check]]\nname = \"slow\"\nsql = \"select pg_sleep(600)::text\"\n{limit}expected = \"\"\n"
+        );
+        fs::write(sandbox.config(), format!("{config}{check}")).unwrap();
+    };
+    slow("timeout = \"1s\"\n");
+    let told = drill(&[]).code(6).json()["result"].to_string();
+    assert!(told.contains("canceling statement due to statement timeout"), "{told}");
+    slow("");
+    let told = drill(&["--max-rto", "1s"]).code(6).json()["result"].to_string();
+    assert!(told.contains("canceling statement due to statement timeout"), "{told}");
 }

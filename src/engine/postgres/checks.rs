@@ -12,29 +12,31 @@ use crate::{
 };
 
 /// One check for each table and each other object, or whether the database answers where there is no fingerprint.
-pub(super) fn contents(up: &Up, database: &Database, print: Option<&Fingerprint>, newer: bool) -> Vec<Check> {
+pub(super) fn contents(up: &Up, database: &Database, print: Option<&Fingerprint>) -> Vec<Check> {
     match print {
-        Some(print) => held_against(up, &database.real, print, newer),
+        Some(print) => held_against(up, &database.real, print),
         None => {
             vec![Check::done(format!("database {}: answers", database.name), answers(up, &database.real))]
         }
     }
 }
 
-fn held_against(up: &Up, real: &str, print: &Fingerprint, newer: bool) -> Vec<Check> {
+fn held_against(up: &Up, real: &str, print: &Fingerprint) -> Vec<Check> {
     let hashed = print.tables.values().any(|table| table.hash.is_some());
     let depth = if hashed { Depth::Hash } else { Depth::Rows };
     match fingerprint_by(&up.psql, &up.info, real, depth) {
         Ok(mut is) => {
-            if newer {
-                // A newer server brings newer versions of extensions; that they are there is what counts.
-                for (name, version) in is.objects.iter_mut().filter(|(name, _)| name.starts_with("extension ")) {
-                    if let Some(was) = print.objects.get(name) {
-                        version.clone_from(was);
-                    }
+            // A dump asks for an extension and not for its version: a server gives the one that it has. That it is there
+            // is what counts, and the other version is told.
+            let mut others = Vec::new();
+            for (name, version) in is.objects.iter_mut().filter(|(name, _)| name.starts_with("extension ")) {
+                if let Some(was) = print.objects.get(name).filter(|was| *was != version) {
+                    let told = format!("{version}, which this server has, and was {was}: a dump names no version");
+                    others.push(Check::done(format!("fingerprint {}: {name}: version", print.database), Ok(told)));
+                    version.clone_from(was);
                 }
             }
-            compare(print, &is)
+            compare(print, &is).into_iter().chain(others).collect()
         }
         Err(e) => vec![Check::error(format!("fingerprint {}", print.database), e.to_string())],
     }
@@ -52,6 +54,9 @@ pub(super) fn amcheck(up: &Up, database: &Database) -> Check {
     struct Found {
         found: u64,
     }
+    const QUIET: &str = "do $quiet$ declare fires name; begin for fires in select evtname from pg_event_trigger \
+                         where evtenabled <> 'D' loop execute format('alter event trigger %I disable', fires); \
+                         end loop; end $quiet$";
     const THERE: &str =
         "select json_build_object('found', count(*)) from pg_available_extensions where name = 'amcheck'";
     const MAKE: &str = "create schema \"strongroom-drill\"; \
@@ -64,6 +69,8 @@ pub(super) fn amcheck(up: &Up, database: &Database) -> Check {
         if there.found == 0 {
             return Ok(None);
         }
+        // In a transaction that is rolled back, in which no trigger of the database's own fires.
+        session.run("begin to check", &format!("begin; {QUIET}"))?;
         session.run("install amcheck", MAKE)?;
         let function: String = session.one("find amcheck", WHERE)?;
         let sql = format!(
@@ -72,6 +79,7 @@ pub(super) fn amcheck(up: &Up, database: &Database) -> Check {
              and c.relkind = 'i' and c.relpersistence <> 't' and i.indisvalid and i.indisready offset 0) checked"
         );
         let checked: Found = session.one("check the indexes", &sql)?;
+        session.run("leave no trace", "rollback")?;
         Ok(Some(format!("{} indexes agree with their tables", checked.found)))
     };
     let name = format!("database {}: amcheck", database.name);

@@ -86,12 +86,15 @@ pub(super) fn fill(
         command.args(["-w", "-e", "-j", &jobs]).args(more);
         match &up.at {
             At::Lent(_) => drop(command.args(ALONE)),
-            // Without the roles there is nobody to own anything.
-            At::Own { jail, .. } if !owners => {
+            At::Own { jail, .. } => {
                 jail.lend(file)?;
-                command.args(["--no-owner", "--no-privileges"]);
+                // Their directories are places of the host that was backed up.
+                command.arg("--no-tablespaces");
+                if !owners {
+                    // Without the roles there is nobody to own anything.
+                    command.args(["--no-owner", "--no-privileges"]);
+                }
             }
-            At::Own { jail, .. } => jail.lend(file)?,
         }
         command.arg(file).stdout(Stdio::null());
         let running = up.start(&mut command, "pg_restore")?;

@@ -5,6 +5,7 @@ use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -38,7 +39,7 @@ pub(super) struct Request {
 pub(super) enum Ask {
     Open,
     Check(Vec<Fingerprint>),
-    Query(Option<String>, String),
+    Query(Option<String>, String, Duration),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,7 +69,7 @@ pub(super) fn answer(request: &Request) -> Result<Answer> {
     Ok(match &request.ask {
         Ask::Open => Answer::Opened,
         Ask::Check(fingerprints) => Answer::Checks(opened.check(fingerprints)),
-        Ask::Query(database, sql) => Answer::Value(opened.query(database.as_deref(), sql)?),
+        Ask::Query(database, sql, limit) => Answer::Value(opened.query(database.as_deref(), sql, *limit)?),
     })
 }
 

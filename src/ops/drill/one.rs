@@ -21,6 +21,8 @@ use crate::{
 
 /// How often an engine that works is asked to stop.
 const POLL: Duration = Duration::from_millis(50);
+/// So long a check may take even where the recovery has already taken longer than it may.
+const LEAST: Duration = Duration::from_secs(1);
 /// What an answer may look like that counts as true.
 const TRUE: [&str; 4] = ["t", "true", "yes", "on"];
 
@@ -123,6 +125,9 @@ async fn work(place: &Place<'_>, scratch: &Scratch, restored: Restored, drill: &
     place.progress.phase(&format!("loading and checking {}", restored.source), None);
     let asked = place.request.checks.get(&restored.source).cloned().unwrap_or_default();
     let (elapsed, dir) = (Arc::clone(&place.request.elapsed), scratch.path().join("restored"));
+    // What the recovery may take still.
+    let before = Duration::try_from_secs_f64(drill.parts.list_s + drill.parts.fetch_s).unwrap_or_default();
+    let left = place.request.max_rto.map(|max| max.as_duration().saturating_sub(before));
     let warden = match place.request.warden.logged(scratch.path().join("confined")) {
         Ok(warden) => warden,
         Err(error) => {
@@ -138,8 +143,9 @@ async fn work(place: &Place<'_>, scratch: &Scratch, restored: Restored, drill: &
     };
     let stopper: Stopper = Arc::default();
     let given = Arc::clone(&stopper);
-    let mut working =
-        tokio::task::spawn_blocking(move || engine_work(&restored, &asked, &of_engine, &dir, &*elapsed, &given));
+    let mut working = tokio::task::spawn_blocking(move || {
+        engine_work(&restored, &asked, &of_engine, &dir, (&*elapsed, left), &given)
+    });
     let worked = loop {
         tokio::select! {
             worked = &mut working => break worked,
@@ -171,7 +177,7 @@ fn engine_work(
     asked: &[Asked],
     place: &engine::Place,
     dir: &Path,
-    elapsed: &dyn Fn() -> Duration,
+    (elapsed, left): (&dyn Fn() -> Duration, Option<Duration>),
     stopper: &Stopper,
 ) -> Worked {
     let mut worked =
@@ -194,6 +200,8 @@ fn engine_work(
     } else {
         worked.checks = engine.check(restored);
         for asked in asked {
+            let left = left.map(|left| left.saturating_sub(elapsed().saturating_sub(began)).max(LEAST));
+            let asked = &Asked { timeout: left.map_or(asked.timeout, |left| left.min(asked.timeout)), ..asked.clone() };
             worked.checks.push(configured(&mut *engine, asked, (place, dir), restored));
         }
         worked.not_tested = engine.not_tested(restored);
@@ -223,12 +231,12 @@ fn configured(
     restored: &Restored,
 ) -> Check {
     let answer = match &asked.what {
-        What::Sql { database, sql } => engine.query(database.as_deref(), sql),
-        What::Command { argv, timeout } => {
+        What::Sql { database, sql } => engine.query(database.as_deref(), sql, asked.timeout),
+        What::Command { argv } => {
             let mut access = engine.access();
             access.push(("STRONGROOM_DRILL_DIR".to_owned(), dir.display().to_string()));
             access.push(("STRONGROOM_DRILL_SOURCE".to_owned(), restored.source.to_string()));
-            engine::command::run(place, argv, dir, (engine.reach(), &access), *timeout)
+            engine::command::run(place, argv, dir, (engine.reach(), &access), asked.timeout)
         }
     };
     let actual = match answer {

@@ -13,6 +13,8 @@ use crate::{
 
 /// A command of a check may take this long where nothing else is said.
 const TIMEOUT: Duration = Duration::from_mins(10);
+/// The same for a query.
+const QUERY: Duration = Duration::from_hours(1);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,12 +45,7 @@ pub(super) fn understand(raw: Vec<RawCheck>) -> Result<Vec<Asked>, Fault> {
             return Err(Fault::new(&raw.name, "each check of a source needs a name of its own"));
         }
         let what = match (raw.sql, raw.command) {
-            (Some(sql), None) => {
-                if let Some(timeout) = &raw.timeout {
-                    return Err(Fault::new(timeout, "\"timeout\" belongs to a check with \"command\""));
-                }
-                What::Sql { database: raw.database.map(Spanned::into_inner), sql: sql.into_inner() }
-            }
+            (Some(sql), None) => What::Sql { database: raw.database.map(Spanned::into_inner), sql: sql.into_inner() },
             (None, Some(argv)) => {
                 if let Some(database) = &raw.database {
                     return Err(Fault::new(database, "\"database\" belongs to a check with \"sql\""));
@@ -56,8 +53,7 @@ pub(super) fn understand(raw: Vec<RawCheck>) -> Result<Vec<Asked>, Fault> {
                 if argv.get_ref().first().is_none_or(String::is_empty) {
                     return Err(Fault::new(&argv, "a command is a list of the program and its arguments"));
                 }
-                let timeout = raw.timeout.map_or(TIMEOUT, |timeout| timeout.into_inner().as_duration());
-                What::Command { argv: argv.into_inner(), timeout }
+                What::Command { argv: argv.into_inner() }
             }
             _ => return Err(Fault::new(&raw.name, "a check needs either \"sql\" or \"command\"")),
         };
@@ -66,7 +62,9 @@ pub(super) fn understand(raw: Vec<RawCheck>) -> Result<Vec<Asked>, Fault> {
             Expected::Whole(n) => n.to_string(),
             Expected::Truth(truth) => truth.to_string(),
         });
-        checks.push(Asked { name, what, expected });
+        let usual = if matches!(what, What::Sql { .. }) { QUERY } else { TIMEOUT };
+        let timeout = raw.timeout.map_or(usual, |timeout| timeout.into_inner().as_duration());
+        checks.push(Asked { name, what, timeout, expected });
     }
     Ok(checks)
 }
