@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long a query may take.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// A backup in a private directory, as a drill restores one.
 struct Backup {
@@ -115,7 +115,6 @@ fn a_backup_taken_under_load_passes_and_one_changed_row_fails_by_its_tables_name
     assert_eq!(engine.query(None, "select 1 where false", LIMIT).unwrap(), "");
     assert!(engine.query(None, "select nonsense", LIMIT).unwrap_err().to_string().contains("nonsense"));
     change(&*engine, "shop", "update shop.kinds set bits = B'1' where id = 5");
-    change(&*engine, "shop", "drop schema \"strongroom-drill\"");
     let now = wrong(&engine.check(&backup.restored));
     assert_eq!(now.len(), 1, "{now:?}");
     assert!(now[0].starts_with("fingerprint shop: shop.kinds: "), "{now:?}");
