@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{error::CliError, prompt::Terminal, secrets, settings::Env};
 use crate::{
-    codec::seal::{Opener, pin_comments},
+    codec::seal::{Opener, is_encrypted, pin_comments, unlocked},
     ops::Pin,
 };
 
@@ -73,20 +73,31 @@ fn typed_one(given: &OsStr) -> Result<Text, CliError> {
         let failed =
             |source| CliError::Io { what: "can't read an identity from", path: "standard input".into(), source };
         let bytes = secrets::bounded(io::stdin().lock()).map_err(failed)?;
-        return Ok(("the identity from standard input".to_owned(), utf8(&bytes, "standard input")?));
+        return named("the identity from standard input".to_owned(), &bytes);
     }
     from_file(Path::new(given))
 }
 
 fn from_file(path: &Path) -> Result<Text, CliError> {
     let bytes = secrets::read(path, "can't read the identity")?;
-    let shown = path.display().to_string();
-    let text = utf8(&bytes, &shown)?;
-    Ok((format!("the identity {shown}"), text))
+    named(format!("the identity {}", path.display()), &bytes)
+}
+
+/// The text of an identity; the passphrase of one that has one is asked for at the terminal.
+fn named(origin: String, bytes: &[u8]) -> Result<Text, CliError> {
+    let text = if is_encrypted(bytes) {
+        utf8(&unlocked(bytes, &origin, &Terminal).map_err(CliError::Identity)?, &origin)?
+    } else {
+        utf8(bytes, &origin)?
+    };
+    Ok((origin, text))
 }
 
 fn from_variable(value: OsString) -> Result<Text, CliError> {
     let text = Zeroizing::new(value.to_string_lossy().into_owned());
+    if is_encrypted(text.as_bytes()) {
+        return named(VARIABLE.to_owned(), text.as_bytes());
+    }
     if text.contains(AGE) || text.contains("PRIVATE KEY") || text.contains("AGE-PLUGIN-") {
         return Ok((VARIABLE.to_owned(), text));
     }

@@ -1,6 +1,6 @@
 //! Identities: the secret halves of recipients, read from the texts people keep them in.
 
-use std::sync::Arc;
+use std::{io::Read as _, sync::Arc};
 
 use age::secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
@@ -16,6 +16,15 @@ const PIN: &str = "# strongroom-vault:";
 
 /// How often a passphrase is asked for.
 const TRIES: usize = 3;
+
+/// How files begin that age wrote, in their two forms.
+const ENCRYPTED: [&[u8]; 2] = [b"age-encryption.org/", b"-----BEGIN AGE ENCRYPTED FILE"];
+
+/// The most work that a passphrase may ask for, as a power of two: what age itself takes.
+const MAX_WORK: u8 = 22;
+
+/// The longest identity file in bytes, opened.
+const LIMIT: u64 = 1 << 20;
 
 /// How a person is asked while identities are read or used.
 pub trait Prompt: Send + Sync {
@@ -90,7 +99,7 @@ pub(super) type Key = Box<dyn age::Identity + Send + Sync>;
 
 /// The keys in `text`, those that need no plugin first: the first key that fits a file decides.
 pub(super) fn parse(text: &str, origin: &str, prompt: &Arc<dyn Prompt>) -> Result<Vec<Key>> {
-    if text.starts_with("age-encryption.org/") || text.starts_with("-----BEGIN AGE ENCRYPTED FILE") {
+    if is_encrypted(text.as_bytes()) {
         return Err(bad(origin, "it is itself encrypted: decrypt it first, with 'age -d', and give the result"));
     }
     if is_ssh(text) {
@@ -111,6 +120,51 @@ pub(super) fn parse(text: &str, origin: &str, prompt: &Arc<dyn Prompt>) -> Resul
         return Err(bad(origin, "it holds no identity"));
     }
     Ok(keys)
+}
+
+/// Whether these bytes are an age file themselves, as `age -p` makes of an identity file.
+#[must_use]
+pub fn is_encrypted(bytes: &[u8]) -> bool {
+    let bytes = bytes.trim_ascii_start();
+    ENCRYPTED.iter().any(|beginning| bytes.starts_with(beginning))
+}
+
+/// What is in an identity file that a passphrase protects, which is asked for.
+///
+/// # Errors
+/// If it was encrypted to a key, nobody gives the passphrase, or it is damaged.
+pub fn unlocked(bytes: &[u8], origin: &str, prompt: &dyn Prompt) -> Result<Zeroizing<Vec<u8>>> {
+    let damaged = |e: age::DecryptError| bad(origin, &format!("it is encrypted and can't be opened: {e}"));
+    for _ in 0..TRIES {
+        let armored = age::armor::ArmoredReader::new(bytes.trim_ascii_start());
+        let decryptor = age::Decryptor::new(armored).map_err(damaged)?;
+        if !decryptor.is_scrypt() {
+            return Err(bad(
+                origin,
+                "it is encrypted to a key: decrypt it with 'age -d' and give the result as '-i -'",
+            ));
+        }
+        let Some(passphrase) = prompt.secret(&format!("passphrase of {origin}")) else {
+            let why = "it has a passphrase, and there is no terminal to ask for it at: run this where one is, or decrypt \
+                       it elsewhere with 'age -d' and give the result as '-i -'";
+            return Err(bad(origin, why));
+        };
+        let mut key = age::scrypt::Identity::new(SecretString::from(passphrase.as_str()));
+        key.set_max_work_factor(MAX_WORK);
+        match decryptor.decrypt(std::iter::once(&key as &dyn age::Identity)) {
+            Ok(opened) => {
+                // Growing would leave copies behind that nobody wipes.
+                let mut text = Zeroizing::new(Vec::with_capacity(bytes.len()));
+                let read = opened.take(LIMIT).read_to_end(&mut text);
+                return read.map(|_| text).map_err(|e| bad(origin, &format!("what is in it can't be read: {e}")));
+            }
+            Err(age::DecryptError::DecryptionFailed | age::DecryptError::KeyDecryptionFailed) => {
+                prompt.note("wrong passphrase");
+            }
+            Err(error) => return Err(damaged(error)),
+        }
+    }
+    Err(bad(origin, "the passphrase is wrong"))
 }
 
 fn bad(origin: &str, why: &str) -> CodecError {

@@ -16,7 +16,9 @@ mod stanza;
 mod tests;
 mod writer;
 
-pub use identity::{IdentityText, NoPrompt, Prompt, generate_identity, pin_comments, recipient_of};
+pub use identity::{
+    IdentityText, NoPrompt, Prompt, generate_identity, is_encrypted, pin_comments, recipient_of, unlocked,
+};
 pub use local::{LOCAL_OVERHEAD, LocalSealer};
 pub use opener::Opener;
 pub use part::{PartReader, header_len, plain_len, sealed_range};

@@ -294,6 +294,43 @@ fn an_ssh_key_opens_once_its_passphrase_is_given() {
     assert!(error.contains("id_ed25519") && error.contains("passphrase"), "{error}");
 }
 
+/// What `age -p` makes of a text, with little work; `-a` if `armored`.
+fn locked_up(text: &str, passphrase: &str, armored: bool) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut recipient = age::scrypt::Recipient::new(passphrase.into());
+    recipient.set_work_factor(2);
+    let encryptor = age::Encryptor::with_recipients(std::iter::once(&recipient as _)).unwrap();
+    let format = if armored { age::armor::Format::AsciiArmor } else { age::armor::Format::Binary };
+    let mut out = Vec::new();
+    let armor = age::armor::ArmoredWriter::wrap_output(&mut out, format).unwrap();
+    let mut writer = encryptor.wrap_output(armor).unwrap();
+    writer.write_all(text.as_bytes()).unwrap();
+    writer.finish().unwrap().finish().unwrap();
+    out
+}
+
+#[test]
+fn an_identity_file_with_a_passphrase_is_opened_with_it() {
+    let (identity, recipient) = generate_identity();
+    let text = format!("# strongroom-vault: {}\n{}\n", "44".repeat(32), identity.expose());
+    for armored in [false, true] {
+        let file = locked_up(&text, "open sesame", armored);
+        assert!(is_encrypted(&file) && !is_encrypted(text.as_bytes()));
+        let prompt = Says("open sesame", AtomicUsize::new(0));
+        assert_eq!(unlocked(&file, "owner.age", &prompt).unwrap().as_slice(), text.as_bytes());
+        assert_eq!(prompt.1.load(Ordering::Relaxed), 1);
+        let wrong = Says("wrong", AtomicUsize::new(0));
+        let error = unlocked(&file, "owner.age", &wrong).unwrap_err().to_string();
+        assert!(error.contains("the passphrase is wrong") && wrong.1.load(Ordering::Relaxed) == 3, "{error}");
+        let error = unlocked(&file, "owner.age", &NoPrompt).unwrap_err().to_string();
+        assert!(error.contains("no terminal") && error.contains("-i -"), "{error}");
+        assert!(unlocked(&file[..file.len() / 2], "owner.age", &prompt).is_err());
+    }
+    let to_a_key = Sealer::new(vec![recipient]).seal(text.as_bytes()).unwrap();
+    let error = unlocked(to_a_key.bytes(), "owner.age", &NoPrompt).unwrap_err().to_string();
+    assert!(error.contains("encrypted to a key"), "{error}");
+}
+
 #[test]
 fn identity_files_have_comments_and_several_identities() {
     let ((one, to_one), (two, to_two)) = (generate_identity(), generate_identity());
