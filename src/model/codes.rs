@@ -53,6 +53,8 @@ pub const CODES: &[Code] = &[
         COPY),
     code("checkpoint.lost", Severity::Error, "The newest snapshot of last time is gone: the vault was set back or replaced",
         COPY),
+    code("database.failed", Severity::Error, "A database of a server could not be backed up, so the snapshot has all others",
+        "Mend what the message says, and run the backup again; an earlier snapshot may have it"),
     code("delta.cache", Severity::Warning, "The cache of recent data can not be used, so nothing is stored as a delta",
         "Look at the state directory; earlier snapshots are not concerned"),
     code("delta.orphaned", Severity::Info, "Deltas of a pack lost their base and are stored again",

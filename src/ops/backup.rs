@@ -14,7 +14,7 @@ use crate::{
     catalog::{Bases, Catalog, Opened, RunLock},
     format::{certificate::Certificate, layout, writer_key::Writer},
     model::{Cancel, Finding, Hash, Name, Severity, SnapshotId, SourceKind, Span, Tiers, Time, VaultId},
-    source::{Before, Members, Reading, Source},
+    source::{Before, Reading, Source},
     vault::{
         Vault, VaultErrorKind, members, own, past, standing,
         writer::{self, Committed, Request, Workplace},
@@ -29,6 +29,8 @@ const DEFAULT_LEVEL: i32 = 3;
 pub const FULL_EVERY: Span = Span::days(90);
 /// The code of the finding that a source failed.
 pub const SOURCE_FAILED: &str = "source.failed";
+/// The codes of findings that something of a source is not in its snapshot, though all else is.
+pub const NOT_WHOLE: &[&str] = &["database.failed", "git.ref.broken", "git.ref.lacking"];
 /// How often a source that is slow to open is asked to stop.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -180,8 +182,9 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
             return Ok(report);
         }
         match made {
-            Ok((mut made, members)) => {
-                if let Some(members) = members {
+            Ok((mut made, noticed)) => {
+                report.findings.extend(noticed.findings());
+                if let Some(members) = noticed.members() {
                     let told = groups::of_source(&mut catalog, &name, &members, made.id, request.acknowledge)?;
                     report.findings.extend(told);
                 }
@@ -318,9 +321,11 @@ fn one(
     job: Job,
     wishes: Wishes,
     bases: Option<Arc<Bases>>,
-) -> Result<(Committed, Option<Members>)> {
+) -> Result<(Committed, Noticed)> {
     let Job { name, source, allow_empty, .. } = job;
     let kind = source.kind();
+    // A repository without a commit is one all the same; one that was emptied is refused where that is known.
+    let allow_empty = allow_empty || kind == SourceKind::Git;
     let mut noticed = Noticed::default();
     let known: Vec<String> = groups::known(catalog, &name)?.into_keys().collect();
     let Wishes { keep, tiers, full_every } = wishes;
@@ -340,7 +345,7 @@ fn one(
         }
         other => other,
     });
-    Ok((made?, noticed.members()))
+    Ok((made?, noticed))
 }
 
 /// Opens the source on a thread of its own, so that one that hangs can be left behind.

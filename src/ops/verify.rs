@@ -254,7 +254,6 @@ fn cost(calls: Calls) -> Cost {
     Cost { requests_usd, transfer_usd: calls.bytes as f64 * 0.09 / f64::from(1 << 30) }
 }
 
-/// Leaves the result in the vault.
 /// What the bucket does by itself, as far as this role may know it.
 async fn rules(store: &dyn ObjectStore) -> Option<Finding> {
     let rules = store.harmful_rules().await.ok().filter(|rules| !rules.is_empty())?;
@@ -265,6 +264,7 @@ async fn rules(store: &dyn ObjectStore) -> Option<Finding> {
     Some(Finding::new(Severity::Weak, "bucket.lifecycle", message))
 }
 
+/// Leaves the result in the vault.
 async fn leave(vault: &Vault, signer: &Signer, report: &VerifyReport, findings: &[Finding]) -> Result<Left> {
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     // The worst first: what does not fit is counted.

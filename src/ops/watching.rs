@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    model::{Name, Progress, size::human},
+    model::{Finding, Name, Progress, size::human},
     source::{Facts, Incoming, Members, Reading, Result},
 };
 
@@ -83,12 +83,18 @@ pub(super) struct Noticed {
     /// Whether it ended well without having given a byte.
     empty: Arc<AtomicBool>,
     members: Arc<Mutex<Option<Members>>>,
+    findings: Arc<Mutex<Vec<Finding>>>,
 }
 
 impl Noticed {
     /// Whether it ended well without having given a byte.
     pub(super) fn empty(&self) -> bool {
         self.empty.load(Ordering::Acquire)
+    }
+
+    /// What of it is not in the snapshot.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        std::mem::take(&mut *self.findings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What it consists of, if it told.
@@ -154,6 +160,7 @@ impl Reading for Watching {
             let gone = self.known.iter().filter(|name| !there.contains(name)).take(NAMED);
             facts.warnings.extend(gone.map(|name| format!("{} {name:?}, which it had before, is gone", members.what)));
         }
+        self.noticed.findings.lock().unwrap_or_else(PoisonError::into_inner).append(&mut facts.findings);
         self.noticed.members.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&facts.members);
         facts.warnings.extend(self.found.lock().unwrap_or_else(PoisonError::into_inner).warnings());
         Ok(facts)

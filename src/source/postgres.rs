@@ -29,7 +29,7 @@ use serde_json::json;
 
 use self::{dump::Dump, globals::Globals};
 use super::{Facts, Incoming, Members, Reading, Result, Source, SourceError, child::Alive, read::Warnings};
-use crate::model::{Fingerprint, Name, SourceKind};
+use crate::model::{Finding, Fingerprint, Name, Severity, SourceKind};
 
 pub(super) use archive::Walker;
 pub use conninfo::{Conninfo, ConninfoError};
@@ -146,6 +146,10 @@ impl Stops {
         all.0 = true;
         all.1.drain(..).for_each(|alive| alive.stop());
     }
+
+    fn stopped(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
 }
 
 /// What the parts of a reading share.
@@ -157,6 +161,14 @@ struct Place {
     jobs: usize,
     lock_timeout: Duration,
     stops: Stops,
+}
+
+impl Place {
+    /// A process that is stopped with `own`, and with all.
+    fn watch(&self, own: &Stops, alive: Alive) {
+        self.stops.add(alive.clone());
+        own.add(alive);
+    }
 }
 
 impl Source for PostgresSource {
@@ -205,8 +217,11 @@ impl Source for PostgresSource {
             place: Arc::new(Place { info, psql, dump, depth, jobs, lock_timeout, stops: Stops::default() }),
             globals,
             reading_globals: None,
+            several: databases.len() > 1,
             waiting: databases.into(),
             current: None,
+            failed: Vec::new(),
+            given_up: Vec::new(),
             fingerprints: Vec::new(),
             taken: Vec::new(),
             warnings,
@@ -226,8 +241,14 @@ struct PostgresReading {
     place: Arc<Place>,
     globals: Option<Globals>,
     reading_globals: Option<globals::Dumping>,
+    /// Whether there is more than one database, so that one can be left out.
+    several: bool,
     waiting: VecDeque<String>,
     current: Option<Dump>,
+    /// Databases that could not be backed up, and why; no reason for those that were dropped meanwhile.
+    failed: Vec<(String, Option<SourceError>)>,
+    /// What was read of them.
+    given_up: Vec<Name>,
     fingerprints: Vec<Fingerprint>,
     taken: Vec<DatabaseStreams>,
     warnings: Warnings,
@@ -238,12 +259,28 @@ struct PostgresReading {
 impl PostgresReading {
     fn end_database(&mut self) -> Result<()> {
         let Some(dump) = self.current.take() else { return Ok(()) };
-        self.taken.push(dump.streams());
-        let (fingerprint, warnings) = dump.end()?;
+        let streams = dump.streams();
+        let (fingerprint, warnings) = match dump.end() {
+            Ok(ended) => ended,
+            Err(error) => return self.give_up(streams, error),
+        };
+        self.taken.push(streams);
         self.fingerprints.extend(fingerprint);
         for warning in warnings {
             self.warnings.push(warning);
         }
+        Ok(())
+    }
+
+    /// A database that can't be had does not cost the others their backup. Where the server is gone, or somebody asked to
+    /// stop, nothing can be had.
+    fn give_up(&mut self, database: DatabaseStreams, error: SourceError) -> Result<()> {
+        if !self.several || self.place.stops.stopped() {
+            return Err(error);
+        }
+        let Ok(there) = choice::is_there(&self.place.psql, &self.place.info, &database.name) else { return Err(error) };
+        self.failed.push((database.name, there.then_some(error)));
+        self.given_up.extend(database.streams);
         Ok(())
     }
 }
@@ -259,14 +296,20 @@ impl Reading for PostgresReading {
             dumping.end()?;
         }
         loop {
-            if let Some(dump) = &mut self.current
-                && let Some(stream) = dump.next()?
-            {
-                return Ok(Some(stream));
+            match self.current.as_mut().map(Dump::next) {
+                Some(Ok(Some(stream))) => return Ok(Some(stream)),
+                Some(Err(error)) => {
+                    let streams = self.current.take().map(|dump| dump.streams());
+                    let streams = streams.ok_or_else(|| SourceError::new("was lost", "postgres"))?;
+                    self.give_up(streams, error)?;
+                }
+                Some(Ok(None)) | None => self.end_database()?,
             }
-            self.end_database()?;
-            let Some(database) = self.waiting.pop_front() else { return Ok(None) };
-            self.current = Some(Dump::begin(&self.place, &database)?);
+            let Some(name) = self.waiting.pop_front() else { return Ok(None) };
+            match Dump::begin(&self.place, &name) {
+                Ok(dump) => self.current = Some(dump),
+                Err(error) => self.give_up(DatabaseStreams { name, streams: Vec::new() }, error)?,
+            }
         }
     }
 
@@ -277,6 +320,23 @@ impl Reading for PostgresReading {
 
     fn finish(mut self: Box<Self>) -> Result<Facts> {
         self.end_database()?;
+        let mut findings = Vec::new();
+        let mut failed = std::mem::take(&mut self.failed);
+        if self.taken.is_empty()
+            && let Some(at) = failed.iter().position(|(_, why)| why.is_some())
+        {
+            return failed.swap_remove(at).1.map_or_else(|| Ok(Facts::default()), Err);
+        }
+        for (name, why) in &failed {
+            let what = match why {
+                Some(why) => format!("database {name} is not in this snapshot: {why}"),
+                None => format!("database {name} was dropped while the backup ran, and is not in it"),
+            };
+            if why.is_some() {
+                findings.push(Finding::new(Severity::Error, "database.failed", what.clone()).on(name));
+            }
+            self.warnings.push(what);
+        }
         let mut details = std::mem::take(&mut self.details);
         if let Some(details) = details.as_object_mut() {
             details.insert("databases".to_owned(), json!(self.taken));
@@ -285,8 +345,14 @@ impl Reading for PostgresReading {
         let warnings = std::mem::take(&mut self.warnings).into_vec();
         // Every server has that one, and whether it is taken depends on what is in it.
         let names = self.taken.iter().map(|taken| taken.name.clone()).filter(|name| name != "template1");
-        let members = self.all.then(|| Members { what: "database", taken: names.collect(), left_out: Vec::new() });
-        Ok(Facts { details, fingerprints, warnings, members, ..Facts::default() })
+        let members = self.all.then(|| Members {
+            what: "database",
+            taken: names.collect(),
+            // They are there, and are not to be missed as if they had vanished.
+            left_out: failed.into_iter().filter(|(_, why)| why.is_some()).map(|(name, _)| name).collect(),
+        });
+        let given_up = std::mem::take(&mut self.given_up);
+        Ok(Facts { details, fingerprints, warnings, findings, given_up, members, ..Facts::default() })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io::Read};
 
-use crate::model::{FileMeta, Fingerprint, Name, SnapshotId, Time};
+use crate::model::{FileMeta, Finding, Fingerprint, Name, SnapshotId, Time};
 
 /// A source that could not be read whole: what was tried, on what, and why it failed.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +108,10 @@ pub struct Facts {
     pub fingerprints: Vec<Fingerprint>,
     /// What a person should know, such as a file that changed while it was read.
     pub warnings: Vec<String>,
+    /// What of it is not in the snapshot, though all else is: for a person to mend. A run that tells any has not succeeded.
+    pub findings: Vec<Finding>,
+    /// Streams that were read and turned out to be no part of it; the findings say why.
+    pub given_up: Vec<Name>,
     /// What the source's next run is to know, as [`Before::note`]. Kept only where [`Reading::carried`] said something.
     pub note: Option<serde_json::Value>,
     /// What it consists of, where it was told to take whatever is there.

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     broken::{configured, no_snapshot},
+    sandbox::Sandbox,
     server::{Postgres, as_server, bin, run},
 };
 
@@ -73,4 +74,39 @@ fn a_copy_of_a_cluster_without_checksums_says_that_nothing_proves_its_pages() {
     let made = sandbox.writer(&["backup", "--json"]).ok().json();
     let warnings = made["result"]["snapshots"][0]["warnings"].to_string();
     assert!(warnings.contains("data checksums are off"), "{warnings}");
+}
+
+/// One that is damaged costs the others of the server nothing.
+#[test]
+fn of_several_databases_those_that_are_whole_have_their_snapshot() {
+    let (mut server, path) = shop();
+    let file = server.data().join(&path);
+    for whole in ["accounts", "works"] {
+        server.create(whole);
+        server.sql(whole, "create table t as select 7 as n");
+    }
+    plant(&mut server, &file, 8192 * 3 + 12, &[0xff; 8]);
+    let sandbox = Sandbox::with_vault();
+    let dsn = server.dsn("postgres");
+    for jobs in [1, 2] {
+        sandbox.configure(&format!(
+            "[[source]]\nname = \"all{jobs}\"\nkind = \"postgres\"\ndsn = {dsn:?}\ndatabases = \"*\"\njobs = {jobs}\n"
+        ));
+        let run = sandbox.writer(&["backup", &format!("all{jobs}"), "--json"]).code(3).json();
+        let told = run["findings"].to_string();
+        assert!(told.contains("database.failed") && told.contains("database shop") && told.contains("invalid page"));
+        assert!(!told.contains("source.vanished"), "{told}");
+        let made = &run["result"]["snapshots"][0];
+        let streams = made["streams"].to_string();
+        assert!(!streams.contains("shop"), "{streams}");
+        assert!(made["warnings"].to_string().contains("database shop is not in this snapshot"), "{made}");
+        let drill = sandbox.reader(&["drill", &format!("all{jobs}"), "--json"]).ok().json();
+        let checks = drill["result"]["drills"][0]["checks"].to_string();
+        assert!(checks.contains("accounts: public.t") && checks.contains("works: public.t"), "{checks}");
+    }
+    sandbox.reader(&["verify", "--depth", "decrypt"]).ok();
+
+    // Where nothing is whole there is no snapshot.
+    let sandbox = configured(&server, None, "");
+    no_snapshot(&sandbox, sandbox.writer(&["backup"])).says("invalid page");
 }

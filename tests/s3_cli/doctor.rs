@@ -352,6 +352,10 @@ async fn a_rule_of_a_real_bucket_is_found_and_nobody_may_change_it() {
     let admin = place.raw("admin");
     let put = admin.client().put_bucket_lifecycle_configuration().bucket(&place.bucket).lifecycle_configuration(rules);
     put.send().await.unwrap();
+    let verified = place.run_as("reader", &["verify", "--json"]);
+    let found = verified.json()["findings"].to_string();
+    assert!(found.contains("bucket.lifecycle") && found.contains("tidy"), "{found}");
+    assert_eq!(verified.code, 5);
     for (who, role) in [("w1", "writer"), ("reader", "reader"), ("pruner", "pruner")] {
         let run = place.run_as(who, &["doctor", "--as", role, "--name", "w1", "--json"]);
         let told = check(&run, "lifecycle");

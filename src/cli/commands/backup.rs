@@ -15,7 +15,7 @@ use crate::{
     model::{Finding, Severity, Span},
     ops::{
         self,
-        backup::{BackupRequest, SOURCE_FAILED},
+        backup::{BackupRequest, NOT_WHOLE, SOURCE_FAILED},
         groups::VANISHED,
     },
     source::redact::redact,
@@ -46,6 +46,7 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
     let (failed, others): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.code == SOURCE_FAILED);
     let tampered = not_as_left(&others);
     let vanished = vanished(&others);
+    let sick = not_whole(&others);
     context.found(others);
     // Where there is one source only, the error says it.
     if report.failed.len() + report.snapshots.len() > 1 {
@@ -53,7 +54,7 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
     } else {
         context.keep(failed);
     }
-    let failure = Failure::of_backup(&report).or(tampered).or(vanished);
+    let failure = Failure::of_backup(&report).or(tampered).or(sick).or(vanished);
     Ok((Output::Backup(report), failure))
 }
 
@@ -74,6 +75,17 @@ fn vanished(findings: &[Finding]) -> Option<Failure> {
                 snapshot that is named. If it was meant: backup --acknowledge, once";
     let message = redact(&first.message);
     Some(Failure { exit: Exit::SomeFailed, kind: "vanished", message, hint: Some(hint.to_owned()) })
+}
+
+/// What it means that something of a source is not whole.
+fn not_whole(findings: &[Finding]) -> Option<Failure> {
+    let sick: Vec<&Finding> = findings.iter().filter(|finding| NOT_WHOLE.contains(&&*finding.code)).collect();
+    let first = sick.first()?;
+    let more = if sick.len() > 1 { format!(" (and {} more)", sick.len() - 1) } else { String::new() };
+    let message = redact(&format!("not all of it could be backed up: {}{more}", first.message));
+    let hint = "all that is whole has a new snapshot. Mend what is named, or delete it, and run the backup again; an \
+                earlier snapshot may have it";
+    Some(Failure { exit: Exit::SomeFailed, kind: "not-whole", message, hint: Some(hint.to_owned()) })
 }
 
 fn stopwatch() -> Box<dyn Fn() -> Duration + Send> {

@@ -98,6 +98,16 @@ pub(super) fn databases(
     }
 }
 
+/// Whether the database is still there.
+///
+/// # Errors
+/// If the server does not answer.
+pub(super) fn is_there(psql: &Tool, info: &Conninfo, name: &str) -> Result<bool> {
+    let mut session = Session::open(psql, info, None)?;
+    let all = session.ask::<Database>("list the databases", DATABASES)?;
+    Ok(all.iter().any(|database| database.name == name && !database.dropped))
+}
+
 /// Whether there is anything in it that a new server does not have.
 fn was_changed(psql: &Tool, info: &Conninfo, name: &str) -> Result<bool> {
     let mut session = Session::open(psql, info, Some(name))?;

@@ -23,7 +23,7 @@ use super::{
         pipe::LargeSteps,
         read::{Seen, Watched},
     },
-    DatabaseStreams, Place,
+    DatabaseStreams, Place, Stops,
     ahead::Ahead,
     archive::{Contents, SequenceSet, Walked, Walker},
     fingerprint::{self, Depth, Table, Taken},
@@ -60,6 +60,8 @@ type Taking = JoinHandle<Option<(Session, Option<Taken>)>>;
 /// A database on its way out.
 pub(super) struct Dump {
     place: Arc<Place>,
+    /// What is at work for this database alone.
+    stops: Arc<Stops>,
     database: String,
     snapshot: String,
     mark: String,
@@ -94,10 +96,10 @@ const EXPORT: &str = "select json_build_object('snapshot', pg_export_snapshot(),
 impl Dump {
     /// Opens the snapshot and starts to write and to count within it, once nobody holds that up.
     pub(super) fn begin(place: &Arc<Place>, database: &str) -> Result<Self> {
-        let mut patience = Patience::new(place.lock_timeout);
+        let (mut patience, stops) = (Patience::new(place.lock_timeout), Arc::new(Stops::default()));
         loop {
             let mut session = Session::open(&place.psql, &place.info, Some(database))?;
-            place.stops.add(session.alive());
+            place.watch(&stops, session.alive());
             let (exported, tables) = match Self::lock(&mut session) {
                 Ok(locked) => locked,
                 Err(failed) => {
@@ -107,12 +109,12 @@ impl Dump {
                     continue;
                 }
             };
-            let mut dump = Self::locked(place, database, &mut session, exported, &tables)?;
+            let mut dump = Self::locked((place, &stops), database, &mut session, exported, &tables)?;
             match dump.first(&mut session)? {
                 None => {
                     dump.warnings.extend(patience.told(database));
                     waits::limit(&mut session, LATER)?;
-                    dump.taking = Some(take(session, place, database, tables, &dump.snapshot, &dump.failed));
+                    dump.taking = Some(take(session, (place, &stops), database, tables, &dump.snapshot, &dump.failed));
                     dump.fill()?;
                     return Ok(dump);
                 }
@@ -135,7 +137,7 @@ impl Dump {
     }
 
     fn locked(
-        place: &Arc<Place>,
+        (place, stops): (&Arc<Place>, &Arc<Stops>),
         database: &str,
         session: &mut Session,
         exported: Exported,
@@ -161,6 +163,7 @@ impl Dump {
             expected,
             written: Contents::default(),
             place: Arc::clone(place),
+            stops: Arc::clone(stops),
             database: database.to_owned(),
             waiting,
             started: VecDeque::new(),
@@ -194,8 +197,8 @@ impl Dump {
     }
 
     /// Checks that all went well, after the last stream; gives the fingerprint, if one was wanted, and warnings.
-    pub(super) fn end(self) -> Result<(Option<Fingerprint>, Vec<String>)> {
-        let taken = self.taking.and_then(|taking| taking.join().ok().flatten());
+    pub(super) fn end(mut self) -> Result<(Option<Fingerprint>, Vec<String>)> {
+        let taken = self.taking.take().and_then(|taking| taking.join().ok().flatten());
         if let Some(error) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }
@@ -204,11 +207,11 @@ impl Dump {
         // The server is still there, and so was the snapshot until now.
         session.run("end the snapshot", "commit")?;
         let tables = taken.as_ref().map(|taken| &taken.fingerprint.tables);
-        let mut warnings = self.warnings;
+        let mut warnings = std::mem::take(&mut self.warnings);
         warnings.extend(self.expected.held_against(&self.written, tables, &self.database)?);
         let taken = taken.map(|mut taken| {
             fingerprint::settle_sequences(&mut taken, &self.sequences);
-            Fingerprint { streams: self.streams, ..taken.fingerprint }
+            Fingerprint { streams: std::mem::take(&mut self.streams), ..taken.fingerprint }
         });
         Ok((taken, warnings))
     }
@@ -267,7 +270,7 @@ impl Dump {
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut running = Running::start(&mut command, &place.dump.path.to_string_lossy(), place.info.secrets())?;
-        place.stops.add(running.alive());
+        place.watch(&self.stops, running.alive());
         let output = running.stdout()?;
         let blocker = match session {
             Some(session) => waits::first_byte(session, &self.mark, &running, &output)?,
@@ -289,13 +292,14 @@ impl Dump {
 /// dump, which would be for nothing.
 fn take(
     mut session: Session,
-    place: &Arc<Place>,
+    (place, stops): (&Arc<Place>, &Arc<Stops>),
     database: &str,
     tables: Vec<Table>,
     snapshot: &str,
     failed: &Arc<Mutex<Option<SourceError>>>,
 ) -> Taking {
-    let (place, failed, database) = (Arc::clone(place), Arc::clone(failed), database.to_owned());
+    let (place, stops) = (Arc::clone(place), Arc::clone(stops));
+    let (failed, database) = (Arc::clone(failed), database.to_owned());
     let import = format!("set transaction snapshot '{}'", snapshot.replace('\'', "''"));
     thread::spawn(move || {
         if place.depth == Depth::Off {
@@ -303,7 +307,7 @@ fn take(
         }
         let open = || {
             let mut session = Session::open(&place.psql, &place.info, Some(&database))?;
-            place.stops.add(session.alive());
+            place.watch(&stops, session.alive());
             session.run("begin", BEGIN)?;
             session.run("take up the snapshot", &import)?;
             waits::limit(&mut session, ONCE)?;
@@ -312,7 +316,7 @@ fn take(
         // The first is why the others stopped.
         let fail = |error| {
             failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-            place.stops.stop();
+            stops.stop();
         };
         let helpers = Helpers { count: place.jobs.saturating_sub(1), open: &open, fail: &fail };
         fingerprint::take(&mut session, &database, &tables, place.depth, &helpers)
@@ -370,6 +374,13 @@ fn short(text: &str) -> String {
     const MOST: usize = 400;
     let line = text.split('\n').map(str::trim).collect::<Vec<_>>().join(" ");
     if line.chars().count() <= MOST { line } else { line.chars().take(MOST).chain("…".chars()).collect() }
+}
+
+impl Drop for Dump {
+    fn drop(&mut self) {
+        // What counts waits for its session, and what writes for a reader.
+        self.stops.stop();
+    }
 }
 
 #[cfg(test)]

@@ -175,6 +175,13 @@ impl Patience {
                 self.vanished += 1;
                 Ok(())
             }
+            Some(state) if GONE.contains(&state) => Err(SourceError {
+                what: format!(
+                    "{}; in {VANISHED} attempts a table was dropped between the list and its lock: back up at another hour",
+                    failed.what
+                ),
+                ..failed
+            }),
             _ => Err(failed),
         }
     }

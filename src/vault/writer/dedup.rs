@@ -131,7 +131,8 @@ impl Dedup<'_> {
         }
         let facts = self.take_segments(ports)?;
         self.refuse_empty()?;
-        let streams = std::mem::take(&mut self.state.streams);
+        let mut streams = std::mem::take(&mut self.state.streams);
+        streams.retain(|stream| !facts.given_up.contains(&stream.name));
         let since = facts.details.get("since").cloned();
         let mut body = Body::new(streams, facts.details, facts.warnings);
         body.fingerprints = facts.fingerprints;
