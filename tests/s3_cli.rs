@@ -3,6 +3,8 @@
 
 #[path = "s3_cli/agent.rs"]
 mod agent;
+#[path = "s3_cli/between.rs"]
+mod between;
 #[path = "s3_cli/crashes.rs"]
 mod crashes;
 #[path = "s3_cli/doctor.rs"]

@@ -68,6 +68,12 @@ impl StoreError {
         self
     }
 
+    /// Whether a file system gave it, and no server.
+    #[must_use]
+    pub fn is_by_file_system(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.is::<std::io::Error>())
+    }
+
     /// Whether the object is simply not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {

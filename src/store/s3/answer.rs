@@ -56,6 +56,38 @@ pub(super) fn beginning(body: &[u8]) -> String {
     format!("{:?}{more}", line.trim())
 }
 
+/// Whether an answer that says no is an error of S3.
+pub(super) fn is_error(body: &[u8]) -> bool {
+    body.windows(6).any(|part| part == b"<Error") && body.windows(5).any(|part| part == b"<Code")
+}
+
+/// The words of a page, without its tags, on one bounded line.
+pub(super) fn words(page: &[u8]) -> String {
+    let head = String::from_utf8_lossy(page.get(..page.len().min(64 * SHOWN)).unwrap_or_default()).into_owned();
+    let (mut text, mut depth) = (String::new(), 0_u32);
+    for c in head.chars() {
+        match c {
+            '<' => depth += 1,
+            '>' if depth > 0 => {
+                depth -= 1;
+                text.push(' ');
+            }
+            c if depth == 0 => text.push(if c.is_control() { ' ' } else { c }),
+            _ => {}
+        }
+    }
+    let mut words: Vec<&str> = text.split_whitespace().collect();
+    // A page says in its title what it says in its text.
+    for half in (1..=words.len() / 2).rev() {
+        if words.get(..half) == words.get(half..2 * half) {
+            words.drain(..half);
+            break;
+        }
+    }
+    let line: String = words.join(" ").chars().take(2 * SHOWN).collect();
+    format!("{line:?}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +111,15 @@ mod tests {
         }
         let told = whole(&LISTING.as_bytes()[..LISTING.len() - 19]).unwrap_err().to_string();
         assert!(told.contains("</ListBucketResult> is missing"), "{told}");
+    }
+
+    #[test]
+    fn a_page_is_its_words() {
+        let page = b"<html>\r\n<head><title>413 Too Large</title></head>\r\n<body>\r\n<center><h1>413 Too Large</h1></center>\r\n\
+            <hr><center>nginx/1.22</center>";
+        assert_eq!(words(page), "\"413 Too Large nginx/1.22\"");
+        assert!(!is_error(page) && is_error(b"<?xml?><Error><Code>NoSuchKey</Code></Error>"));
+        assert!(words(&[b'x'; 9000]).len() < 200);
     }
 
     #[test]

@@ -7,27 +7,28 @@ use aws_sdk_s3::{
     Client, Config,
     config::{
         AppName, BehaviorVersion, Builder, IdentityCache, Region, RequestChecksumCalculation,
-        ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
+        ResponseChecksumValidation, RuntimeComponents, SharedHttpClient, StalledStreamProtectionConfig,
         retry::{RetryConfig, RetryPartition, TokenBucket},
         timeout::TimeoutConfig,
     },
 };
 use aws_smithy_http_client::{
-    Builder as HttpBuilder,
+    Builder as HttpBuilder, Connector,
+    proxy::ProxyConfig,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 
 use super::{
     identity,
+    proxy::Proxy,
     settings::{Patience, S3Settings},
+    trust,
     watch::{Again, Witness},
 };
 use crate::store::{Result, StoreError, StoreErrorKind as Kind};
 
 /// Tries of a call; in practice its budget ends it before.
 const ATTEMPTS: u32 = 100;
-/// Tries as long as nothing ever answered.
-const FIRST_ATTEMPTS: u32 = 4;
 /// The longest pause between two tries.
 const MAX_PAUSE: Duration = Duration::from_secs(20);
 /// How long a body may stand still.
@@ -66,7 +67,9 @@ pub(super) async fn connect(settings: &S3Settings) -> Result<Clients> {
         let what = format!("the endpoint {endpoint:?} is no URL; write http://HOST:PORT or https://HOST");
         return Err(StoreError::new(Kind::Invalid, what));
     }
-    let credentials = identity::chosen(settings.credentials.as_ref(), http_client(true), &region).await?;
+    let proxy = Proxy::on_the_way_to(settings)?;
+    let http = http_client(true, proxy.as_ref())?;
+    let credentials = identity::chosen(settings.credentials.as_ref(), http, &region, CREDENTIALS).await?;
     clients(settings, Some(credentials))
 }
 
@@ -78,11 +81,12 @@ pub(super) fn clients(settings: &S3Settings, credentials: Option<SharedCredentia
     let region = region(settings)?;
     let plain = settings.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
     let witness = Witness::default();
+    let proxy = Proxy::on_the_way_to(settings)?;
     let mut builder = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(region)
         .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS).buffer_time(RENEWED).build())
-        .http_client(http_client(!plain))
+        .http_client(http_client(!plain, proxy.as_ref())?)
         .force_path_style(settings.path_style)
         // A put that names an algorithm sends no checksum unless this says so.
         .request_checksum_calculation(RequestChecksumCalculation::WhenSupported)
@@ -90,7 +94,7 @@ pub(super) fn clients(settings: &S3Settings, credentials: Option<SharedCredentia
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .stalled_stream_protection(StalledStreamProtectionConfig::enabled().grace_period(STALL).build())
         .disable_s3_express_session_auth(true)
-        .retry_classifier(Again)
+        .retry_classifier(Again::new(witness.clone()))
         .interceptor(witness.clone());
     builder = match credentials {
         Some(credentials) => builder.credentials_provider(credentials),
@@ -107,7 +111,7 @@ pub(super) fn clients(settings: &S3Settings, credentials: Option<SharedCredentia
         answer: settings.patience.first.min(settings.patience.answer),
         ..settings.patience
     };
-    let impatient = config.to_builder().retry_config(retries(FIRST_ATTEMPTS)).timeout_config(call_timeouts(&first));
+    let impatient = config.to_builder().retry_config(retries(ATTEMPTS)).timeout_config(call_timeouts(&first));
     Ok(Clients { calls: Client::from_conf(patient.build()), first: Client::from_conf(impatient.build()), witness })
 }
 
@@ -150,11 +154,19 @@ fn call_timeouts(patience: &Patience) -> TimeoutConfig {
 
 /// An HTTP client with ring's cryptography, which needs no C toolchain beyond a compiler. Without `tls` it loads no
 /// roots, and trusts nobody should it ever meet a certificate.
-pub(super) fn http_client(tls: bool) -> SharedHttpClient {
-    let trust = if tls { TrustStore::default() } else { TrustStore::empty() };
-    let builder = HttpBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
-    match TlsContext::builder().with_trust_store(trust).build() {
-        Ok(context) => builder.tls_context(context).build_https(),
-        Err(_) => builder.build_https(),
-    }
+///
+/// # Errors
+/// `Invalid` if the environment names certificates that can't be used.
+pub(super) fn http_client(tls: bool, proxy: Option<&Proxy>) -> Result<SharedHttpClient> {
+    let trust = if tls { trust::store()? } else { TrustStore::empty() };
+    let context = TlsContext::builder().with_trust_store(trust).build();
+    let context =
+        context.map_err(|e| StoreError::new(Kind::Invalid, format!("the certificates can't be used: {e}")))?;
+    let proxy = proxy.map_or_else(ProxyConfig::disabled, Proxy::config);
+    Ok(HttpBuilder::new().build_with_connector_fn(move |settings, components| {
+        let mut builder = Connector::builder().proxy_config(proxy.clone());
+        builder.set_connector_settings(settings.cloned());
+        builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(context.clone()).build()
+    }))
 }

@@ -28,6 +28,8 @@ pub(super) struct Place<'a> {
     pub(super) server: &'a str,
     pub(super) bucket: &'a str,
     pub(super) region: &'a str,
+    /// Whether the bucket's name is a part of the host's.
+    pub(super) virtual_host: bool,
 }
 
 /// What is known of a failure.
@@ -49,6 +51,8 @@ pub(super) struct Facts {
     pub(super) unsigned: bool,
     /// What is wrong with an answer that says that all is well.
     pub(super) odd: Option<Odd>,
+    /// What an answer that says no says, if that is no error of S3.
+    pub(super) page: Option<String>,
 }
 
 /// An answer that can't be understood.
@@ -85,10 +89,18 @@ impl Facts {
                     Odd::Cut
                 }
             });
+            // A web server, or a proxy on the way, says no in its own words.
+            let own = response.body().bytes().filter(|_| !response.status().is_success()).unwrap_or_default();
+            if !own.trim_ascii().is_empty() && !answer::is_error(own) {
+                facts.page = Some(answer::words(own));
+            }
         }
         if let Some(service) = error.as_service_error() {
             service.code().unwrap_or_default().clone_into(&mut facts.code);
             facts.reason = clean(service.message().unwrap_or_default());
+        }
+        if let Some(page) = facts.page.as_ref().filter(|_| facts.reason.is_empty()) {
+            facts.reason.clone_from(page);
         }
         facts
     }
@@ -132,6 +144,28 @@ impl Facts {
         // Where a request is signed for another region, the answer to HEAD has no words.
         if status == 400 && self.region.as_deref().is_some_and(|region| region != place.region) {
             return (Kind::Invalid, self.wrong_region(place));
+        }
+        let puts = call.needs.starts_with("s3:PutObject");
+        let server = place.server;
+        match (status, &self.page) {
+            (404 | 405, Some(page)) => {
+                let words = "gave an answer that is none of S3; is this the URL of an S3 server? It says";
+                return (Kind::Invalid, format!("{server} {words}: {page}"));
+            }
+            // A put misses nothing but the place where it would go.
+            (404, None) if puts => {
+                let words = "has no place for it: is this the URL of an S3 server, and is the bucket there?";
+                return (Kind::Invalid, format!("{server} {words}"));
+            }
+            (405, None) if puts => {
+                return (Kind::Invalid, format!("{server} takes no puts; is this the URL of an S3 server?"));
+            }
+            (413, _) => {
+                let words = "takes no body of this size; raise the limit of the server, or of what stands before it \
+                             (nginx: client_max_body_size 64m)";
+                return (Kind::Unsupported, format!("{server} {words}: {}", self.reason));
+            }
+            _ => {}
         }
         match status {
             301 | 302 | 307 | 308 => (Kind::Invalid, self.wrong_region(place)),
@@ -179,6 +213,11 @@ impl Facts {
             "InvalidRange" => (Kind::BadRange, "the range is empty or lies beyond the object".to_owned()),
             "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" | "InvalidDigest" => {
                 (Kind::Corrupt, "the server received other bytes than were sent".to_owned())
+            }
+            // It speaks of locks, too: of what a put with one needs.
+            "InvalidRequest" | "MissingContentMD5" if self.reason.to_ascii_lowercase().contains("content-md5") => {
+                let words = "wants Content-MD5 with what is put; say --checksum md5, or checksum = \"md5\" in [vault]";
+                (Kind::Unsupported, format!("{server} {words}: {}", self.reason))
             }
             "InvalidRequest" if self.reason.to_ascii_lowercase().contains("lock") => {
                 (Kind::Unsupported, format!("the bucket {:?} has no object lock: {}", place.bucket, self.reason))
@@ -234,7 +273,12 @@ impl Facts {
         if self.timed_out {
             return (Kind::Unreachable, format!("{server} did not answer in time: {}", self.reason));
         }
-        (Kind::Unreachable, format!("{server} can't be reached: {}", self.reason))
+        let hint = if place.virtual_host && is_nobody(&self.reason) {
+            "; the bucket is a part of the host's name here: most servers other than AWS want --path-style"
+        } else {
+            ""
+        };
+        (Kind::Unreachable, format!("{server} can't be reached: {}{hint}", self.reason))
     }
 }
 
@@ -253,6 +297,11 @@ fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
 /// Whether the reason is a certificate that is not trusted. No repetition mends it, and it may be an attack.
 pub(super) fn is_untrusted(reason: &str) -> bool {
     reason.contains("invalid peer certificate")
+}
+
+/// Whether nobody listens there, or there is no such host.
+pub(super) fn is_nobody(reason: &str) -> bool {
+    ["Connection refused", "failed to lookup address", "No route to host"].iter().any(|known| reason.contains(known))
 }
 
 /// Whether the other side speaks no TLS.
@@ -279,7 +328,8 @@ mod tests {
     use super::*;
 
     const CALL: Call<'static> = Call { what: "get", needs: "s3:GetObject", object: "packs/w1/ab" };
-    const PLACE: Place<'static> = Place { server: "http://s3.example", bucket: "vault", region: "us-east-1" };
+    const PLACE: Place<'static> =
+        Place { server: "http://s3.example", bucket: "vault", region: "us-east-1", virtual_host: false };
 
     fn answered(status: u16, code: &str, reason: &str) -> StoreError {
         let facts =
@@ -312,6 +362,20 @@ mod tests {
             (409, "ConditionalRequestConflict", "", Kind::Unreachable, "can't now"),
             (429, "", "", Kind::Unreachable, "can't now"),
             (418, "", "", Kind::Other, "answered"),
+            (
+                413,
+                "",
+                "413 Request Entity Too Large nginx",
+                Kind::Unsupported,
+                "client_max_body_size 64m): 413 Request",
+            ),
+            (
+                400,
+                "InvalidRequest",
+                "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters",
+                Kind::Unsupported,
+                "--checksum md5",
+            ),
         ];
         for (status, code, reason, kind, words) in cases {
             let error = answered(status, code, reason);
@@ -327,6 +391,27 @@ mod tests {
         let facts = Facts { status: Some(301), region: Some("eu-central-1".to_owned()), ..Facts::default() };
         let text = facts.told(&CALL, &PLACE).to_string();
         assert!(text.contains("not in region us-east-1") && text.contains("set --region eu-central-1"), "{text}");
+    }
+
+    #[test]
+    fn a_web_server_is_told_from_a_store_that_lacks_something() {
+        let told = |needs, status, page: Option<&str>| {
+            let facts = Facts { status: Some(status), page: page.map(str::to_owned), ..Facts::default() };
+            facts.told(&Call { needs, ..CALL }, &PLACE)
+        };
+        for (error, words) in [
+            (told("s3:GetObject", 404, Some("404 Not Found nginx")), "none of S3"),
+            (told("s3:PutObject", 405, Some("405 Not Allowed")), "none of S3"),
+            (told("s3:PutObject", 404, None), "no place for it"),
+            (told("s3:PutObject or s3:PutObjectRetention", 405, None), "takes no puts"),
+        ] {
+            assert_eq!(error.kind, Kind::Invalid, "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        assert_eq!(told("s3:GetObject", 404, None).kind, Kind::NotFound);
+        let nobody = Facts { reason: "Connection refused".to_owned(), ..Facts::default() };
+        let there = Place { virtual_host: true, ..PLACE };
+        assert!(nobody.told(&CALL, &there).to_string().contains("--path-style"));
     }
 
     #[test]

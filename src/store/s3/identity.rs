@@ -20,7 +20,7 @@ use aws_credential_types::{
 };
 use aws_sdk_s3::config::{Region, SharedHttpClient};
 
-use super::fail;
+use super::{fail, helper::Helper};
 use crate::{
     model::Time,
     store::{
@@ -40,6 +40,7 @@ pub(super) async fn chosen(
     spec: Option<&CredentialsSpec>,
     http: SharedHttpClient,
     region: &Region,
+    patience: Duration,
 ) -> Result<SharedCredentialsProvider> {
     let spec = spec.ok_or_else(|| invalid(&CredentialsError::Missing))?;
     let config = || ProviderConfig::without_region().with_http_client(http.clone()).with_region(Some(region.clone()));
@@ -50,10 +51,7 @@ pub(super) async fn chosen(
             let builder = ProfileFileCredentialsProvider::builder().configure(&config());
             SharedCredentialsProvider::new(builder.profile_name(name).build())
         }
-        CredentialsSpec::Process(command) => {
-            let provider = aws_config::credential_process::CredentialProcessProvider::new(command.clone());
-            SharedCredentialsProvider::new(provider)
-        }
+        CredentialsSpec::Process(command) => SharedCredentialsProvider::new(Helper::new(command, patience)),
         CredentialsSpec::WebIdentity => {
             let builder = WebIdentityTokenCredentialsProvider::builder().configure(&config());
             SharedCredentialsProvider::new(builder.build())
@@ -63,7 +61,10 @@ pub(super) async fn chosen(
             SharedCredentialsProvider::new(builder.build().await)
         }
     };
-    let first = source.provide_credentials().await.map_err(|error| unusable(spec, &error))?;
+    // A profile may name a command, and a metadata service may say nothing.
+    let first = tokio::time::timeout(patience + Duration::from_secs(5), source.provide_credentials()).await;
+    let first = first.unwrap_or_else(|_| Err(SdkCredentialsError::provider_timed_out(patience)));
+    let first = first.map_err(|error| unusable(spec, &error))?;
     Ok(SharedCredentialsProvider::new(Primed { first: Mutex::new(Some(first)), source }))
 }
 

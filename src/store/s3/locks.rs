@@ -1,5 +1,7 @@
 //! Reading and extending locks.
 
+use std::time::Duration;
+
 use aws_sdk_s3::types::{ObjectLockRetention, ObjectLockRetentionMode};
 
 use super::{Call, S3Store, stamp, time};
@@ -11,6 +13,11 @@ use crate::{
 /// How often an extension is repeated whose result falls short: somebody else extended the same version meanwhile,
 /// and the server kept the lesser.
 const EXTENSIONS: usize = 3;
+
+/// How soon an object that was just put is asked for again, if the server does not know it; longer and longer.
+const SETTLES: Duration = Duration::from_millis(200);
+/// The longest of these pauses.
+const SETTLED: Duration = Duration::from_millis(1600);
 
 impl S3Store {
     pub(super) async fn read_lock(&self, key: &Key, version: Option<&Version>) -> Result<Option<Lock>> {
@@ -33,6 +40,22 @@ impl S3Store {
                     return Err(StoreError::new(Kind::NotFound, "lock of: there is no such object").on(key));
                 }
                 Ok(None)
+            }
+        }
+    }
+
+    /// The lock of an object that was put a moment ago: where one part of a server does not know yet what another took,
+    /// it is asked again.
+    pub(super) async fn lock_of_new(&self, key: &Key, version: Option<&Version>) -> Result<Option<Lock>> {
+        let mut pause = SETTLES;
+        loop {
+            match self.read_lock(key, version).await {
+                Err(error) if error.kind == Kind::NotFound && pause <= SETTLED => {
+                    tracing::debug!(%error, "asking again");
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                told => return told,
             }
         }
     }

@@ -7,6 +7,7 @@ mod admin;
 mod answer;
 mod connect;
 mod fail;
+mod helper;
 mod identity;
 mod inspect;
 mod intruder;
@@ -15,16 +16,19 @@ mod locks;
 mod objects;
 mod page;
 mod probe;
+mod proxy;
 mod settings;
 mod spoil;
 mod stray;
+mod trust;
 mod watch;
 
 use std::{
+    collections::VecDeque,
     fmt,
     hash::{BuildHasher, RandomState},
     ops::Range,
-    sync::Arc,
+    sync::{Arc, Mutex as PlainMutex, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -52,6 +56,8 @@ pub use stray::{Found, Stray, strays};
 
 /// How many locks can be extended at once. Two versions may share a place, which costs a little waiting.
 const EXTENDING: usize = 64;
+/// Of so many objects that were put last, a lock that is not found is asked for again.
+const RECENT: usize = 64;
 
 /// A bucket, or the part of it below a prefix. Clones are handles to the same clients.
 #[derive(Clone)]
@@ -66,6 +72,8 @@ struct Inner {
     extending: Vec<Mutex<()>>,
     hasher: RandomState,
     pace: Pace,
+    /// What was put lately.
+    recent: PlainMutex<VecDeque<Key>>,
 }
 
 impl fmt::Debug for S3Store {
@@ -93,7 +101,14 @@ impl S3Store {
     fn over(settings: S3Settings, clients: connect::Clients) -> Self {
         let extending = (0..EXTENDING).map(|_| Mutex::new(())).collect();
         Self {
-            inner: Arc::new(Inner { settings, clients, extending, hasher: RandomState::new(), pace: Pace::default() }),
+            inner: Arc::new(Inner {
+                settings,
+                clients,
+                extending,
+                hasher: RandomState::new(),
+                pace: Pace::default(),
+                recent: PlainMutex::default(),
+            }),
         }
     }
 
@@ -144,7 +159,8 @@ impl S3Store {
     fn told(&self, call: &Call<'_>, facts: &Facts) -> StoreError {
         let settings = &self.inner.settings;
         let region = settings.region.as_deref().unwrap_or("us-east-1");
-        facts.told(call, &Place { server: &settings.place(), bucket: &settings.bucket, region })
+        let virtual_host = settings.is_virtual_host();
+        facts.told(call, &Place { server: &settings.place(), bucket: &settings.bucket, region, virtual_host })
     }
 
     fn failed<E>(&self, call: &Call<'_>, error: &SdkError<E, HttpResponse>) -> StoreError
@@ -195,7 +211,13 @@ impl ObjectStore for S3Store {
     }
 
     async fn put_new(&self, key: &Key, payload: &Payload, lock: Option<Lock>) -> Result<Put> {
-        self.put(key, payload.bytes().clone(), lock).await
+        let put = self.put(key, payload.bytes().clone(), lock).await?;
+        let mut recent = self.inner.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() == RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(key.clone());
+        Ok(put)
     }
 
     async fn get(&self, key: &Key, version: Option<&Version>, range: Option<Range<u64>>) -> Result<Bytes> {
@@ -215,6 +237,10 @@ impl ObjectStore for S3Store {
     }
 
     async fn lock_of(&self, key: &Key, version: Option<&Version>) -> Result<Option<Lock>> {
+        let new = self.inner.recent.lock().unwrap_or_else(PoisonError::into_inner).contains(key);
+        if new {
+            return self.inner.pace.of(self.lock_of_new(key, version)).await;
+        }
         self.inner.pace.of(self.read_lock(key, version)).await
     }
 

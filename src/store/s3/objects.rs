@@ -19,6 +19,9 @@ use crate::{
     },
 };
 
+/// So often a put may arrive with other bytes than were sent.
+const GARBLED: u32 = 3;
+
 /// The pause before a body that broke off is fetched again, and its growth with each time.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -34,31 +37,45 @@ impl S3Store {
         }
         let needs = if lock.is_some() { "s3:PutObject or s3:PutObjectRetention" } else { "s3:PutObject" };
         let call = Call { what: "put", needs, object: key.as_str() };
-        let request = self
-            .client()
-            .put_object()
-            .bucket(self.bucket())
-            .key(self.full(key))
-            .checksum_algorithm(settings.checksum.algorithm())
-            .set_if_none_match(settings.conditional_put.then(|| "*".to_owned()))
-            .set_object_lock_mode(lock.map(|lock| match lock.mode {
-                LockMode::Compliance => ObjectLockMode::Compliance,
-                LockMode::Governance => ObjectLockMode::Governance,
-            }))
-            .set_object_lock_retain_until_date(lock.map(|lock| stamp(lock.until)))
-            .set_content_md5((settings.checksum == Checksum::Md5).then(|| STANDARD.encode(Md5::digest(&bytes))))
-            .body(ByteStream::from(bytes));
-        let mut request = request.customize().config_override(connect::for_transfer(settings));
-        if settings.is_tls() && settings.checksum != Checksum::Signed {
-            request = request.disable_payload_signing();
-        }
-        let version = match request.send().await {
-            Ok(answer) => version_of(answer.version_id()),
-            Err(error) => {
-                let facts = self.facts(&error);
-                // It may be our own earlier try that landed unanswered; nobody can tell from here.
-                return if facts.is_taken() { Ok(Put::AlreadyThere) } else { Err(self.unput(&call, &facts)) };
+        let md5 = (settings.checksum == Checksum::Md5).then(|| STANDARD.encode(Md5::digest(&bytes)));
+        let request = || {
+            self.client()
+                .put_object()
+                .bucket(self.bucket())
+                .key(self.full(key))
+                .checksum_algorithm(settings.checksum.algorithm())
+                .set_if_none_match(settings.conditional_put.then(|| "*".to_owned()))
+                .set_object_lock_mode(lock.map(|lock| match lock.mode {
+                    LockMode::Compliance => ObjectLockMode::Compliance,
+                    LockMode::Governance => ObjectLockMode::Governance,
+                }))
+                .set_object_lock_retain_until_date(lock.map(|lock| stamp(lock.until)))
+                .set_content_md5(md5.clone())
+                .body(ByteStream::from(bytes.clone()))
+        };
+        let mut garbled = 0;
+        let version = loop {
+            let mut request = request().customize().config_override(connect::for_transfer(settings));
+            if settings.is_tls() && settings.checksum != Checksum::Signed {
+                request = request.disable_payload_signing();
             }
+            let error = match request.send().await {
+                Ok(answer) => break version_of(answer.version_id()),
+                Err(error) => error,
+            };
+            let facts = self.facts(&error);
+            // It may be our own earlier try that landed unanswered; nobody can tell from here.
+            if facts.is_taken() {
+                return Ok(Put::AlreadyThere);
+            }
+            let error = self.unput(&call, &facts);
+            garbled += 1;
+            if error.kind != Kind::Corrupt || garbled == GARBLED {
+                return Err(error);
+            }
+            // A bit that flips on the way is no reason to give up; a way on which one flips each time is.
+            tracing::debug!(%error, "putting again");
+            tokio::time::sleep(PAUSE).await;
         };
         if let Some(asked) = lock {
             self.must_have(key, version.as_ref(), asked).await?;
@@ -78,7 +95,7 @@ impl S3Store {
 
     /// Servers exist that take a lock's headers and forget them.
     async fn must_have(&self, key: &Key, version: Option<&Version>, asked: Lock) -> Result<()> {
-        let lock = self.read_lock(key, version).await?;
+        let lock = self.lock_of_new(key, version).await?;
         if lock.is_some_and(|lock| lock.mode.covers(asked.mode) && lock.until >= asked.until) {
             return Ok(());
         }
@@ -177,7 +194,11 @@ impl S3Store {
         // Even a refusal carries the date.
         match (clock.read(), answer) {
             (Some(time), _) => Ok(time),
-            (None, Ok(_)) => Err(StoreError::new(Kind::Corrupt, "server time: the store's answers carry no date")),
+            (None, Ok(_)) => {
+                let what = "server time: the store's answers carry no Date, or an old one, and locks are counted by its \
+                            clock; look whether something between takes it away";
+                Err(StoreError::new(Kind::Unsupported, what))
+            }
             (None, Err(error)) => {
                 let call = Call { what: "server time", needs: "s3:ListBucket", object: "" };
                 Err(self.failed(&call, &error))

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use aws_sdk_s3::types::ChecksumAlgorithm;
 
-use super::super::credentials::CredentialsSpec;
+use super::{super::credentials::CredentialsSpec, proxy::Proxy};
 
 /// The checksum that a put sends along and the store verifies.
 ///
@@ -151,14 +151,35 @@ impl S3Settings {
         self.endpoint.as_ref().is_none_or(|endpoint| endpoint.starts_with("https://"))
     }
 
-    /// The server, for messages.
+    /// Whether the bucket's name is a part of the host's name of a server that was named.
+    pub(super) fn is_virtual_host(&self) -> bool {
+        self.endpoint.is_some() && !self.path_style
+    }
+
+    /// The server, for messages: whom requests really go to.
     pub(super) fn place(&self) -> String {
-        match (&self.endpoint, &self.region) {
-            (Some(endpoint), _) => endpoint.clone(),
+        let host = |endpoint: &str| match endpoint.split_once("://") {
+            Some((scheme, host)) if self.is_virtual_host() && !is_address(host) => {
+                format!("{scheme}://{}.{host}", self.bucket)
+            }
+            _ => endpoint.to_owned(),
+        };
+        let server = match (&self.endpoint, &self.region) {
+            (Some(endpoint), _) => host(endpoint),
             (None, Some(region)) => format!("AWS S3 in {region}"),
             (None, None) => "AWS S3".to_owned(),
+        };
+        match Proxy::on_the_way_to(self) {
+            Ok(Some(proxy)) => format!("{server} ({})", proxy.told()),
+            _ => server,
         }
     }
+}
+
+/// Whether a host is an IP address, with a port or not; no bucket's name is put before one.
+fn is_address(host: &str) -> bool {
+    let host = host.split('/').next().unwrap_or_default();
+    host.parse::<std::net::SocketAddr>().is_ok() || host.parse::<std::net::IpAddr>().is_ok()
 }
 
 #[cfg(test)]

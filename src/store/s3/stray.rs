@@ -17,7 +17,7 @@ use aws_credential_types::provider::{
     ProvideCredentials, SharedCredentialsProvider, error::CredentialsError as SdkCredentialsError,
 };
 
-use super::{Patience, S3Settings, S3Store, connect, fail};
+use super::{Patience, S3Settings, S3Store, connect, fail, proxy::Proxy};
 use crate::store::{Result, StoreError, StoreErrorKind as Kind, credentials::CredentialsSpec};
 
 /// How long a metadata service may take to answer, once.
@@ -63,7 +63,7 @@ pub async fn strays(settings: &S3Settings, named: Option<&CredentialsSpec>) -> R
     };
     let settings = S3Settings { patience, credentials: None, ..settings.clone() };
     let region = connect::region(&settings)?;
-    let http = connect::http_client(true);
+    let http = connect::http_client(true, Proxy::on_the_way_to(&settings)?.as_ref())?;
     let config = ProviderConfig::without_region().with_http_client(http).with_region(Some(region));
     let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
     let mut strays = vec![open("anonymous", &settings, None).await];

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use aws_sdk_s3::{
@@ -21,9 +21,22 @@ use aws_sdk_s3::{
 use super::{answer, fail};
 use crate::model::Time;
 
+/// How often a server that nothing was ever heard of may refuse to be connected: nobody listens there.
+const NOBODY: u32 = 4;
+
 /// Tries again what the SDK does not, and leaves what no repetition mends.
 #[derive(Debug)]
-pub(super) struct Again;
+pub(super) struct Again {
+    witness: Witness,
+    refused: AtomicU32,
+}
+
+impl Again {
+    /// For clients whose answers `witness` sees.
+    pub(super) fn new(witness: Witness) -> Self {
+        Self { witness, refused: AtomicU32::new(0) }
+    }
+}
 
 impl ClassifyRetry for Again {
     fn classify_retry(&self, ctx: &InterceptorContext) -> RetryAction {
@@ -32,6 +45,10 @@ impl ClassifyRetry for Again {
         {
             let reason = fail::innermost(connector);
             if fail::is_untrusted(&reason) || fail::is_not_tls(&reason) {
+                return RetryAction::RetryForbidden;
+            }
+            let nobody = !self.witness.answered() && fail::is_nobody(&reason);
+            if nobody && self.refused.fetch_add(1, Ordering::Relaxed) + 1 >= NOBODY {
                 return RetryAction::RetryForbidden;
             }
         }
@@ -134,6 +151,12 @@ impl Intercept for Witness {
             },
             _ => None,
         };
+        if let Some(trouble) = &trouble {
+            let asked = context.request().map(|request| (request.method(), request.uri()));
+            let (method, url) = asked.unwrap_or_default();
+            let url = url.split('?').next().unwrap_or_default();
+            tracing::debug!(%trouble, method, url, "an attempt failed");
+        }
         if trouble.is_some() {
             *self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
         }
