@@ -3,6 +3,8 @@
 
 #[path = "databases/complete.rs"]
 mod complete;
+#[path = "databases/look.rs"]
+mod look;
 #[path = "databases/mariadb.rs"]
 mod mariadb;
 #[path = "support/sandbox.rs"]

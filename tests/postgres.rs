@@ -13,6 +13,8 @@ mod killed;
 mod left_out;
 #[path = "postgres/locks.rs"]
 mod locks;
+#[path = "postgres/look.rs"]
+mod look;
 #[path = "postgres/place.rs"]
 mod place;
 #[allow(dead_code)]

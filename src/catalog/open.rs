@@ -78,6 +78,26 @@ impl Catalog {
     }
 }
 
+impl Catalog {
+    /// Opens the catalog of this vault and writer if there is one, and leaves everything as it is; for looking only. A run
+    /// may be under way.
+    ///
+    /// # Errors
+    /// If it can't be read, or is none.
+    pub fn peek(state: &Path, vault: VaultId, writer: &Name) -> Result<Option<Self>> {
+        let path = state::path(state, vault, writer, "sqlite");
+        match fs::metadata(&path) {
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(CatalogError::io("cannot open the catalog", &path, e)),
+        }
+        let opened = connect(&path, false, vault, writer);
+        opened
+            .map(|(catalog, _)| Some(catalog))
+            .map_err(|e| CatalogError::from_fault("cannot read the catalog", &path, e))
+    }
+}
+
 /// Opens or makes the file; true if it is new. The inner error is the database's, the outer one the file system's.
 fn attempt(path: &Path, vault: VaultId, writer: &Name) -> Result<std::result::Result<(Catalog, bool), Fault>> {
     // SQLite takes its own files' permissions from this one.

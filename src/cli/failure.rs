@@ -1,5 +1,7 @@
 //! Errors become words and exit codes here and nowhere else.
 
+mod reports;
+
 use serde::Serialize;
 
 use super::{config::ConfigError, error::CliError, shell};
@@ -7,15 +9,8 @@ use crate::{
     catalog::{CatalogError, CatalogErrorKind, RunLockError},
     codec::CodecError,
     format::FormatError,
-    model::{Finding, Severity},
-    ops::{
-        OpsError,
-        backup::BackupReport,
-        doctor::{Check, Status},
-        drill::DrillReport,
-        prune::PruneReport,
-        verify::worst,
-    },
+    model::Finding,
+    ops::OpsError,
     source::redact::redact,
     store::{StoreError, StoreErrorKind},
     vault::{VaultError, VaultErrorKind},
@@ -88,6 +83,10 @@ type Verdict = (Exit, &'static str, Option<String>);
 const DRAFT: &str = "keep the build that wrote it for as long as its snapshots are wanted; back up into a new vault";
 const AGAIN: &str = "run the command again later";
 const CLOCK: &str = "set this host's clock (such as by chrony or systemd-timesyncd); locks are counted by the store's";
+const STATE: &str = "let the user who runs this own it, or name another directory as `state` in [writer]: it must be on a disk \
+                     that can be written to, and stay from run to run";
+const NO_ACCESS: &str = "run it as a user who may read the vault's directory, and for a backup write in it; where its disk is \
+                         mounted read-only, only reading is possible";
 const LOCKED_OUT: &str = "the store refuses these credentials; check whose they are and what they may do";
 
 impl Failure {
@@ -131,117 +130,6 @@ impl Failure {
     pub fn usage(message: &str) -> Self {
         Self { exit: Exit::Usage, kind: "usage", message: redact(message), hint: Some("see --help".to_owned()) }
     }
-
-    /// What a backup's report means, if not success.
-    #[must_use]
-    pub fn of_backup(report: &BackupReport) -> Option<Self> {
-        if report.interrupted {
-            return Some(Self::interrupted_backup(report.snapshots.len()));
-        }
-        let first = report.failed.first()?;
-        let names: Vec<&str> = report.failed.iter().map(|failed| failed.source.as_str()).collect();
-        let verdicts: Vec<Verdict> = report.failed.iter().map(|failed| ops(&failed.error)).collect();
-        let of = report.failed.len() + report.snapshots.len();
-        if of == 1 {
-            let mut failure = Self::of_source(&first.error);
-            failure.message = redact(&format!("no snapshot of {} was made: {}", first.source, first.error));
-            return Some(failure);
-        }
-        let message = format!("{} of {of} sources failed: {}", names.len(), names.join(", "));
-        let hint = Some("the findings say why; the other sources have their snapshots".to_owned());
-        if !report.snapshots.is_empty() {
-            return Some(Self { exit: Exit::SomeFailed, kind: "some-sources-failed", message, hint });
-        }
-        // Where all failed alike, that is what happened.
-        let same = verdicts.windows(2).all(|pair| matches!(pair, [a, b] if a.0 == b.0));
-        let exit = verdicts.first().filter(|_| same).map_or(Exit::Failed, |(exit, ..)| *exit);
-        Some(Self { exit, kind: "all-sources-failed", message, hint: Some("the findings say why".to_owned()) })
-    }
-
-    fn interrupted_backup(whole: usize) -> Self {
-        let message = if whole == 0 {
-            "interrupted: nothing was committed, and earlier snapshots are safe".to_owned()
-        } else {
-            format!("interrupted: {whole} snapshots were committed before, the rest was not; earlier ones are safe")
-        };
-        let hint = Some("the next run finds what was uploaded and goes on from there".to_owned());
-        Self { exit: Exit::Interrupted, kind: "interrupted", message, hint }
-    }
-
-    /// What a doctor's checks mean, if not success.
-    #[must_use]
-    pub fn of_checks(checks: &[Check]) -> Option<Self> {
-        let list = |wanted: &dyn Fn(&Check) -> bool| {
-            let names: Vec<&str> = checks.iter().filter(|check| wanted(check)).map(|check| &*check.name).collect();
-            (!names.is_empty()).then(|| names.join(", "))
-        };
-        let bad = list(&|check| matches!(check.status, Status::Allowed | Status::Failed));
-        let unknown = list(&|check| check.status == Status::CouldNotRun && check.must);
-        let (exit, kind, message, hint) = match (bad, unknown) {
-            (Some(names), _) => {
-                let hint = "each check says what to change, or which permission to take away";
-                (Exit::Weak, "unprotected", format!("not as it should be: {names}"), hint)
-            }
-            (None, Some(names)) => {
-                let hint = "what could not be tried proves nothing: each check says why it could not";
-                (Exit::Failed, "could-not-run", format!("could not be tried: {names}"), hint)
-            }
-            (None, None) => return None,
-        };
-        Some(Self { exit, kind, message: redact(&message), hint: Some(hint.to_owned()) })
-    }
-
-    /// What a pruning's report means, if not success.
-    #[must_use]
-    pub fn of_prune(report: &PruneReport) -> Option<Self> {
-        if let Some(why) = report.blocked.first() {
-            let more = match report.blocked.len() {
-                1 => String::new(),
-                n => format!(" (and {} more)", n - 1),
-            };
-            let message = redact(&format!("nothing was deleted: {why}{more}"));
-            let hint =
-                "install a newer strongroom, or find out what it is: if it is junk, the owner deletes it by hand";
-            return Some(Self { exit: Exit::Weak, kind: "prune-blocked", message, hint: Some(hint.to_owned()) });
-        }
-        let refused = report.refused;
-        let message = format!("the store refused to delete {refused} versions; the others are gone");
-        let hint = Some("the findings say which; check what this role may delete".to_owned());
-        (refused > 0).then_some(Self { exit: Exit::Failed, kind: "prune-refused", message, hint })
-    }
-
-    /// What drills mean, if not success.
-    #[must_use]
-    pub fn of_drill(report: &DrillReport) -> Option<Self> {
-        let failed = report.failed();
-        if failed.is_empty() {
-            return None;
-        }
-        let names: Vec<&str> = failed.iter().map(|name| name.as_str()).collect();
-        let message = format!("{} of {} drills failed: {}", names.len(), report.drills.len(), names.join(", "));
-        let hint = Some("the checks say what is not as it was, or could not be checked".to_owned());
-        Some(Self { exit: Exit::Drill, kind: "drill-failed", message, hint })
-    }
-
-    /// What the findings of a verification mean, if not success.
-    #[must_use]
-    pub fn of_findings(findings: &[Finding]) -> Option<Self> {
-        let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
-        let failure = |exit, kind, message, hint: &str| Some(Self { exit, kind, message, hint: Some(hint.to_owned()) });
-        match worst(findings)? {
-            Severity::Info | Severity::Warning => None,
-            Severity::Weak => {
-                let message =
-                    format!("{} snapshots or objects are protected less than promised", count(Severity::Weak));
-                failure(Exit::Weak, "unprotected", message, "a new backup stores what is not locked long enough again")
-            }
-            Severity::Error => {
-                let message = format!("{} findings of damage", count(Severity::Error));
-                let hint = "earlier and later snapshots may be whole: restore tries every copy that was signed";
-                failure(Exit::Damage, "damaged", message, hint)
-            }
-        }
-    }
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "it stands beside None")]
@@ -255,6 +143,9 @@ fn judge(error: &CliError) -> Verdict {
         E::Ops(error) => ops(error),
         E::Config(ConfigError::Unreadable { .. }) => {
             (Exit::Usage, "config", hint("give the right file with --config, or make one with `strongroom init`"))
+        }
+        E::Config(ConfigError::Foreign { .. }) => {
+            (Exit::Usage, "config", hint("whoever may write it could have anything run here; look what is in it first"))
         }
         E::Config(ConfigError::Wrong { .. }) => (Exit::Usage, "config", hint("correct it and run the command again")),
         E::Usage { hint: next, .. } => (Exit::Usage, "usage", hint(next)),
@@ -289,6 +180,10 @@ fn judge(error: &CliError) -> Verdict {
         E::Unconfined(_) => (Exit::Failed, "unconfined", hint("or say --unconfined where nothing else is on the host")),
         E::Io { .. } => (Exit::Usage, "file", None),
     }
+}
+
+fn locked_out(by_file_system: bool) -> &'static str {
+    if by_file_system { NO_ACCESS } else { LOCKED_OUT }
 }
 
 fn quoted(path: &std::path::Path) -> String {
@@ -382,7 +277,7 @@ fn vault(error: &VaultError) -> Verdict {
         K::Source => (Exit::Failed, "source", None),
         K::Invalid => (Exit::Usage, "invalid", None),
         K::Clock => (Exit::Failed, "clock", hint(CLOCK)),
-        K::Denied => (Exit::Failed, "denied", hint(LOCKED_OUT)),
+        K::Denied => (Exit::Failed, "denied", hint(locked_out(error.by_file_system))),
         K::Newer => (Exit::Failed, "newer-format", hint("install a newer strongroom")),
         K::Draft => (Exit::Failed, "draft-format", hint(DRAFT)),
         K::TryAgain => (Exit::TryAgain, "try-again", hint(AGAIN)),
@@ -399,7 +294,7 @@ fn store(error: &StoreError) -> Verdict {
                         makes a bucket";
             (Exit::NoVault, "no-vault", hint(next))
         }
-        K::Denied => (Exit::Failed, "denied", hint(LOCKED_OUT)),
+        K::Denied => (Exit::Failed, "denied", hint(locked_out(error.is_by_file_system()))),
         K::Unreachable => (Exit::TryAgain, "try-again", hint(AGAIN)),
         K::Full => (Exit::Failed, "disk-full", hint("free some space where the vault is")),
         K::NotFound | K::Corrupt => (Exit::Damage, "damaged", None),
@@ -415,7 +310,8 @@ fn catalog(error: &CatalogError) -> Verdict {
     match error.kind {
         CatalogErrorKind::Busy => (Exit::TryAgain, "busy", hint(AGAIN)),
         CatalogErrorKind::Full => (Exit::Failed, "disk-full", hint("free some space in the state directory")),
-        CatalogErrorKind::Damaged | CatalogErrorKind::Io | CatalogErrorKind::Invalid => {
+        CatalogErrorKind::Io => (Exit::Failed, "state", hint(STATE)),
+        CatalogErrorKind::Damaged | CatalogErrorKind::Invalid => {
             (Exit::Failed, "catalog", hint("`strongroom catalog rebuild` makes a new one from the vault"))
         }
     }
@@ -424,7 +320,7 @@ fn catalog(error: &CatalogError) -> Verdict {
 fn run_lock(error: &RunLockError) -> Verdict {
     match error {
         RunLockError::Held { .. } => (Exit::TryAgain, "busy", hint(AGAIN)),
-        RunLockError::Io { .. } => (Exit::Failed, "state", hint("`state` in the configuration names the directory")),
+        RunLockError::Io { .. } => (Exit::Failed, "state", hint(STATE)),
     }
 }
 

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::Access;
+
 use super::{
     error::CliError,
     hunt, identity,
@@ -13,7 +15,9 @@ use super::{
     wiring,
 };
 use crate::{
+    model::size,
     ops::doctor::{Check, Role, hunt::Judge},
+    source::scratch::{self, Scratch},
     store::credentials::CredentialsSpec,
 };
 
@@ -76,10 +80,38 @@ fn file(name: &'static str, path: &Path, bits: u32, does: &str) -> Check {
     Check::ok(name, format!("{shown} has mode {mode:04o} and belongs to user {owner}"))
 }
 
+/// Whether a backup finds room, and may write, where it keeps its memory and what it works with.
+#[must_use]
+pub fn room(state: &Path) -> Vec<Check> {
+    let shown = state.display();
+    // What is not there yet is made below what is.
+    let there = state.ancestors().find(|path| path.exists()).unwrap_or(state);
+    let may = rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK);
+    let of_state = match (may, scratch::free(there)) {
+        (Ok(()), Ok(free)) => enough("state-room", &format!("{shown} has"), free),
+        (Err(error), _) => Check::failed(
+            "state-room",
+            format!("{shown} can't be written to by this user: {error}. `state` in [writer] names the directory"),
+        ),
+        (_, Err(error)) => Check::could_not_run("state-room", format!("{shown}: {error}")).must(),
+    };
+    let of_scratch = match Scratch::new().and_then(|scratch| scratch.free()) {
+        Ok(free) => enough("scratch-room", &format!("{} has", std::env::temp_dir().display()), free),
+        Err(error) => Check::failed("scratch-room", format!("{error}; TMPDIR names the directory")),
+    };
+    vec![of_state, of_scratch]
+}
+
+fn enough(name: &'static str, has: &str, free: u64) -> Check {
+    const LEAST: u64 = 64 << 20;
+    let told = format!("{has} {} free", size::human(free));
+    if free < LEAST { Check::failed(name, format!("{told}, which is too little")) } else { Check::ok(name, told) }
+}
+
 /// What an agent can do to a vault in a directory on its own host.
 #[must_use]
 pub fn directory_as_agent(path: &Path) -> Vec<Check> {
-    use rustix::{fs::Access, io::Errno};
+    use rustix::io::Errno;
     let tries =
         [("directory-read", Access::READ_OK, "read"), ("directory-write", Access::WRITE_OK, "change and delete in")];
     let check = |(name, access, does): (&'static str, Access, &str)| match rustix::fs::access(path, access) {

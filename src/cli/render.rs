@@ -35,6 +35,7 @@ use crate::{
         doctor::DoctorReport,
         drill::{DrillReport, HistoryLine},
         init::InitReport,
+        look::Looked,
         member::MemberReport,
         member::RevokeReport,
         policy::Document,
@@ -64,6 +65,8 @@ pub enum Output {
     Revoke(RevokeReport),
     /// `backup`.
     Backup(BackupReport),
+    /// `backup --dry-run`.
+    Rehearsal(Looked),
     /// `snapshots`.
     Snapshots(Vec<SnapshotLine>),
     /// `restore`, and where to; nowhere if to standard output.
@@ -183,6 +186,11 @@ fn value(output: &Output) -> Value {
             });
             json!({ "snapshots": report.snapshots, "failed": failed.collect::<Vec<_>>() })
         }
+        Output::Rehearsal(looked) => {
+            let failed =
+                looked.failed.iter().map(|(source, why)| json!({ "source": source, "kind": "source", "message": why }));
+            json!({ "dry_run": true, "snapshots": [], "failed": failed.collect::<Vec<_>>(), "checks": looked.checks })
+        }
         Output::Snapshots(lines) => json!(lines),
         Output::Restore(report, to) => with(report, "to", json!(to)),
         Output::Verify(report, _) => json!(report),
@@ -262,6 +270,7 @@ fn text(output: &Output) -> (String, bool) {
         Output::Member(report, files) => (member::added(report, files), false),
         Output::Revoke(report) => (member::revoked(report), false),
         Output::Backup(report) => (backup::text(&report.snapshots), false),
+        Output::Rehearsal(looked) => (backup::rehearsed(looked), true),
         Output::Snapshots(lines) => (snapshots::text(lines), true),
         Output::Restore(report, to) => (restore::text(report, to.as_ref()), false),
         // What verify finds is its result; elsewhere findings are remarks.

@@ -27,8 +27,21 @@ pub fn jobs(args: BackupArgs, configured: &[SourceConfig], state: &Path) -> Resu
     if let Some(name) = args.name.clone() {
         return Ok(vec![ad_hoc(name, args, state)?]);
     }
+    configured_jobs(&args.sources, args.allow_empty, configured, state)
+}
+
+/// The configured sources that `wanted` names, or all of them.
+///
+/// # Errors
+/// If there are none, or one that is asked for is not configured.
+pub fn configured_jobs(
+    wanted: &[Name],
+    allow_empty: bool,
+    configured: &[SourceConfig],
+    state: &Path,
+) -> Result<Vec<Job>, CliError> {
     let has = |name: &Name| configured.iter().any(|source| source.name == *name || holds(source, name));
-    if let Some(unknown) = args.sources.iter().find(|name| !has(name)) {
+    if let Some(unknown) = wanted.iter().find(|name| !has(name)) {
         let names: Vec<&str> = configured.iter().map(|source| source.name.as_str()).collect();
         let hint = match names.as_slice() {
             [] => "the configuration has no [[source]]; give one as `--name NAME -- COMMAND`".to_owned(),
@@ -36,14 +49,14 @@ pub fn jobs(args: BackupArgs, configured: &[SourceConfig], state: &Path) -> Resu
         };
         return Err(CliError::usage(format!("no source is called {unknown}"), hint));
     }
-    let all = args.sources.is_empty();
+    let all = wanted.is_empty();
     let mut chosen = Vec::new();
     for source in configured {
-        let whole = all || args.sources.contains(&source.name);
-        if whole || args.sources.iter().any(|name| holds(source, name)) {
-            let mut jobs = jobs_of(source, args.allow_empty, state);
+        let whole = all || wanted.contains(&source.name);
+        if whole || wanted.iter().any(|name| holds(source, name)) {
+            let mut jobs = jobs_of(source, allow_empty, state);
             if !whole {
-                jobs.retain(|job| args.sources.contains(&job.name));
+                jobs.retain(|job| wanted.contains(&job.name));
                 // Some of a group tell nothing of the others.
                 for job in &mut jobs {
                     job.group = None;
@@ -54,7 +67,7 @@ pub fn jobs(args: BackupArgs, configured: &[SourceConfig], state: &Path) -> Resu
     }
     let missing =
         |name: &&Name| !configured.iter().any(|s| s.name == **name) && !chosen.iter().any(|job| job.name == **name);
-    if let Some(name) = args.sources.iter().find(missing) {
+    if let Some(name) = wanted.iter().find(missing) {
         let hint = "the repositories of a source with `repos` are called SOURCE.PATH; `strongroom snapshots` lists those \
                     that were backed up";
         return Err(CliError::usage(format!("no repository is called {name}"), hint));

@@ -7,11 +7,13 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::{
-    OpsError, Pin, Result, distrust, groups, open_vault,
+    OpsError, Pin, Result, catalog, distrust, groups,
+    look::{self, Looked, Past},
+    open_vault,
     watching::{Noticed, Watching},
 };
 use crate::{
-    catalog::{Bases, Catalog, Opened, RunLock},
+    catalog::{Bases, Catalog, RunLock},
     format::{certificate::Certificate, layout, writer_key::Writer},
     model::{Cancel, Finding, Hash, Name, Severity, SnapshotId, SourceKind, Span, Tiers, Time, VaultId},
     source::{Before, Reading, Source},
@@ -66,6 +68,8 @@ pub struct BackupRequest {
     pub clock_is_right: bool,
     /// Whether what is told of the writer's own headers, and of members of groups that are gone, is known from now on.
     pub acknowledge: bool,
+    /// Whether a memory that was lost stays lost, and all is stored again.
+    pub no_rebuild: bool,
     /// How long ago the command began, by a clock that only goes forward.
     pub elapsed: Box<dyn Fn() -> Duration + Send>,
 }
@@ -152,7 +156,7 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
     let mut findings = runtime.block_on(may_write(&opened, &writer, &request.jobs))?;
     findings.extend(opened.findings.iter().cloned());
     let _lock = RunLock::acquire(&request.state, vault, &writer.name)?;
-    let mut catalog = open_catalog(place, runtime, &request.state, vault, &mut findings)?;
+    let mut catalog = catalog::open(place, runtime, &request.state, request.no_rebuild, &mut findings)?;
     if !request.clock_is_right {
         past::refuse(place, runtime, &mut catalog)?;
     }
@@ -195,7 +199,9 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
                                 of segments begins";
                     report.findings.push(Finding::new(Severity::Info, "git.whole", what).on(&name));
                 }
-                report.snapshots.push(tell(name, made, (request.elapsed)().saturating_sub(began)));
+                let took = (request.elapsed)().saturating_sub(began);
+                look::note_run(&mut catalog, &name, took)?;
+                report.snapshots.push(tell(name, made, took));
             }
             Err(error) => {
                 report.findings.push(Finding::new(Severity::Error, SOURCE_FAILED, error.to_string()).on(&name));
@@ -208,6 +214,25 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
         report.findings.extend(groups::of_repositories(&mut catalog, (&group, held), &now, request.acknowledge)?);
     }
     Ok(report)
+}
+
+/// Does what a backup does before it reads, and looks at each source instead of reading it. Nothing is put into the vault.
+/// Blocks; to be called on a thread that may.
+///
+/// # Errors
+/// If nothing could be backed up at all.
+pub fn rehearse(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Result<Looked> {
+    let writer = Arc::clone(&place.writer);
+    let vault = writer.descriptor.vault;
+    let mut pins = vec![Pin::one(vault, "the writer's key")];
+    pins.extend(request.pins);
+    let opened = runtime.block_on(open_vault(&place.store, &pins))?;
+    let mut findings = runtime.block_on(may_write(&opened, &writer, &request.jobs))?;
+    findings.extend(opened.findings.iter().cloned());
+    let past = Past { state: &request.state, writer: Some((vault, writer.name.clone())) };
+    let mut looked = look::look(request.jobs, &past, &*place.progress, &place.cancel)?;
+    findings.append(&mut looked.findings);
+    Ok(Looked { findings, ..looked })
 }
 
 /// Fails if the writer was revoked, or may not write one of the sources: its snapshots would be suspect, and nobody would
@@ -243,49 +268,6 @@ fn its_own(certificate: &Certificate, jobs: &[Job]) -> Result<()> {
             standing::names(&certificate.sources)
         ),
     })
-}
-
-fn open_catalog(
-    place: &Workplace,
-    runtime: &Handle,
-    state: &std::path::Path,
-    vault: VaultId,
-    findings: &mut Vec<Finding>,
-) -> Result<Catalog> {
-    let name = &place.writer.name;
-    match Catalog::open(state, vault, name)? {
-        Opened::Existing(catalog) => {
-            if catalog.is_partial() {
-                let message = "a `catalog rebuild` was stopped before its end, so the catalog knows only some of what is \
-                               stored: the rest is stored again. `strongroom catalog rebuild` brings all of it back";
-                findings.push(Finding::new(Severity::Warning, "catalog.partial", message));
-            }
-            Ok(catalog)
-        }
-        Opened::New(catalog) => {
-            let mut earlier = 0_u64;
-            let own = layout::own(layout::SNAPSHOTS, name);
-            runtime.block_on(place.store.list(&own, &mut |_| earlier += 1))?;
-            if earlier > 0 {
-                let message = format!(
-                    "this writer has {earlier} snapshots in the vault and no catalog in {}: everything would be stored \
-                     again. `strongroom catalog rebuild` brings the catalog back; is `state` the right directory?",
-                    state.display()
-                );
-                findings.push(Finding::new(Severity::Warning, "catalog.lost", message));
-            }
-            Ok(catalog)
-        }
-        Opened::Replaced { catalog, reason, kept } => {
-            let message = format!(
-                "the catalog could not be used ({reason}) and was set aside as {}: everything would be stored again. \
-                 `strongroom catalog rebuild` fills the new one",
-                kept.display()
-            );
-            findings.push(Finding::new(Severity::Warning, "catalog.replaced", message));
-            Ok(catalog)
-        }
-    }
 }
 
 /// The cache of bases. Without one there are no deltas, and that is all.

@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod groups;
 pub mod init;
 pub mod lock_proof;
+pub mod look;
 pub mod member;
 mod pins;
 pub mod policy;

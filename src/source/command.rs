@@ -16,9 +16,10 @@ use std::{
 };
 
 use super::{
-    Facts, FileMeta, Incoming, Reading, Result, Source, SourceError,
+    Facts, FileMeta, Incoming, Look, Reading, Result, Source, SourceError,
     child::{self, Running},
     complete::{Judge, Judged},
+    look,
     read::{Seen, Watched},
     redact::Known,
 };
@@ -101,6 +102,16 @@ impl Source for CommandSource {
         let stream = Incoming { name, path: None, meta: FileMeta::default(), expected: None, reader: Box::new(reader) };
         let options = self.options.clone();
         Ok(Box::new(CommandReading { watchdog, running, program: shown, options, stream: Some(stream), seen, judge }))
+    }
+
+    fn look(&mut self) -> Look {
+        let mut look = Look::default();
+        let program = self.argv.first().ok_or_else(|| SourceError::new("no command was given", "command"));
+        if let Some(path) = look.step("programs", program.and_then(|program| look::program(program.as_ref()))) {
+            // What it does is its own, so it is not run for a look.
+            look.good("programs", format!("{} is there; it was not run", path.display()));
+        }
+        look
     }
 }
 

@@ -16,10 +16,10 @@ use std::{
 use rustix::fs::{Advice, Mode, OFlags};
 
 use super::{
-    Facts, FileMeta, Incoming, Reading, Result, Source, SourceError, pattern,
+    Facts, FileMeta, Incoming, Look, Reading, Result, Source, SourceError, look, pattern,
     read::{Seen, Warnings, Watched},
 };
-use crate::model::{Name, SourceKind};
+use crate::model::{Name, SourceKind, size};
 
 /// A file or a directory tree.
 ///
@@ -29,13 +29,15 @@ use crate::model::{Name, SourceKind};
 pub struct PathSource {
     path: PathBuf,
     exclude: Vec<String>,
+    /// A directory that is left out, by device and inode.
+    avoid: Option<(u64, u64)>,
 }
 
 impl PathSource {
     /// Reads the file or the tree at `path`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), exclude: Vec::new() }
+        Self { path: path.into(), exclude: Vec::new(), avoid: None }
     }
 
     /// Without what fits one of `patterns`: a name at any depth, or with `/` in the pattern a path from the root.
@@ -52,9 +54,32 @@ impl Source for PathSource {
     }
 
     fn open(&mut self) -> Result<Box<dyn Reading>> {
+        Ok(Box::new(self.reading()?))
+    }
+
+    fn avoid(&mut self, dir: &Path) {
+        self.avoid = fs::metadata(dir).ok().map(|meta| (meta.dev(), meta.ino()));
+    }
+
+    fn look(&mut self) -> Look {
+        let mut look = Look::default();
+        if let Some(mut reading) = look.step("reach", self.reading()) {
+            reading.look(&mut look);
+        }
+        look
+    }
+}
+
+impl PathSource {
+    fn reading(&self) -> Result<PathReading> {
         let path = &self.path;
         let meta = fs::metadata(path).map_err(|e| SourceError::at("can't find what is to be backed up", path, e))?;
         let mut reading = PathReading::new(path.clone(), self.exclude.clone());
+        reading.avoid = self.avoid;
+        if self.avoid == Some((meta.dev(), meta.ino())) {
+            let what = "is the vault itself; to have it twice, copy it to another place";
+            return Err(SourceError::new(what, path.display().to_string()));
+        }
         if meta.is_dir() {
             let level = reading.list(String::new())?;
             reading.stack.push(level);
@@ -73,7 +98,7 @@ impl Source for PathSource {
                 path.display().to_string(),
             ));
         }
-        Ok(Box::new(reading))
+        Ok(reading)
     }
 }
 
@@ -86,6 +111,7 @@ struct PathReading {
     /// Files of databases that may be running.
     live: Warnings,
     exclude: Vec<String>,
+    avoid: Option<(u64, u64)>,
     /// The patterns that something fitted.
     used: BTreeSet<String>,
     left_out: LeftOut,
@@ -148,6 +174,7 @@ impl PathReading {
             warnings: Warnings::default(),
             live: Warnings::default(),
             exclude,
+            avoid: None,
             used: BTreeSet::new(),
             left_out: LeftOut::default(),
         }
@@ -179,6 +206,13 @@ impl PathReading {
                 continue;
             }
             let kind = entry.file_type().map_err(|e| SourceError::at("can't look at a file", &at, e))?;
+            if kind.is_dir()
+                && self.avoid.is_some()
+                && fs::metadata(&at).is_ok_and(|meta| self.avoid == Some((meta.dev(), meta.ino())))
+            {
+                self.warnings.push(format!("{} is the vault itself and was left out", at.display()));
+                continue;
+            }
             let what = match () {
                 () if kind.is_file() => What::File,
                 () if kind.is_dir() => What::Dir,
@@ -287,29 +321,69 @@ impl Entry {
 impl Reading for PathReading {
     fn next_stream(&mut self) -> Result<Option<Incoming>> {
         self.settle()?;
+        self.step()
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Facts> {
+        self.settle()?;
+        let warnings = self.told();
+        let mut details = serde_json::Value::Null;
+        let LeftOut { names, count } = self.left_out;
+        if count > 0 {
+            details = serde_json::json!({ "left_out": names, "left_out_count": count });
+        }
+        Ok(Facts { details, warnings, ..Facts::default() })
+    }
+}
+
+impl PathReading {
+    fn step(&mut self) -> Result<Option<Incoming>> {
         let Some(file_name) = self.single.take() else { return self.next_in_tree() };
         let root = self.root.clone();
         let name = single_name(&file_name, &root)?;
         self.open_file(name, file_name, &root, OFlags::empty()).map(Some)
     }
 
-    fn finish(mut self: Box<Self>) -> Result<Facts> {
-        self.settle()?;
-        let mut warnings = self.live.into_vec();
-        warnings.extend(self.warnings.into_vec());
-        let mut details = serde_json::Value::Null;
-        let LeftOut { names, count } = self.left_out;
-        if count > 0 {
+    /// What a person should know.
+    fn told(&mut self) -> Vec<String> {
+        let mut warnings = std::mem::take(&mut self.live).into_vec();
+        warnings.extend(std::mem::take(&mut self.warnings).into_vec());
+        let LeftOut { names, count } = &self.left_out;
+        if *count > 0 {
             let shown = names.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
-            let more = if count > 5 { format!(" and {} more", count - 5) } else { String::new() };
+            let more = if *count > 5 { format!(" and {} more", count - 5) } else { String::new() };
             warnings.push(format!("left out, as `exclude` asks: {shown}{more}"));
-            details = serde_json::json!({ "left_out": names, "left_out_count": count });
         }
         let unused: Vec<&str> = self.exclude.iter().filter(|p| !self.used.contains(*p)).map(String::as_str).collect();
         if !unused.is_empty() {
             warnings.push(format!("nothing fits these of `exclude`: {}", unused.join(", ")));
         }
-        Ok(Facts { details, warnings, ..Facts::default() })
+        warnings
+    }
+
+    /// Opens everything and reads none of it.
+    fn look(&mut self, look: &mut Look) {
+        let (mut streams, mut bytes, mut failed) = (0_u64, 0_u64, Vec::new());
+        loop {
+            match self.step() {
+                Ok(None) => break,
+                Ok(Some(stream)) => {
+                    streams += 1;
+                    bytes += stream.expected.unwrap_or_default();
+                }
+                Err(error) => failed.push(error.to_string()),
+            }
+        }
+        let root = self.root.display();
+        if failed.is_empty() {
+            look.good("contents", format!("{root}: {streams} files and links, {}", size::human(bytes)));
+        } else {
+            look.bad(
+                "rights",
+                format!("{} of what is in {root} can't be read: {}", failed.len(), look::some_of(&failed)),
+            );
+        }
+        look.warnings.extend(self.told());
     }
 }
 

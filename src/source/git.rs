@@ -12,6 +12,7 @@ mod changes;
 mod details;
 mod left_out;
 mod lfs;
+mod look;
 mod mirror;
 mod packs;
 mod prove;
@@ -42,7 +43,7 @@ use self::{
     segments::{Anchoring, Note},
     walk::Walking,
 };
-use super::{Before, Reading, Result, Source, SourceError, read::Warnings};
+use super::{Before, Look, Reading, Result, Source, SourceError, read::Warnings};
 use crate::model::SourceKind;
 
 pub use details::{Change, ChangeKind, GitDetails, Head, ObjectFormat, Oid, RefName, Since, only_ref};
@@ -130,6 +131,10 @@ impl Source for GitSource {
             }
         }
     }
+
+    fn look(&mut self) -> Look {
+        look::look(self)
+    }
 }
 
 impl GitSource {
@@ -145,6 +150,24 @@ impl GitSource {
         let format = repo.check(&settings)?;
         // Not before it is known, since the scratch repository must name objects as the source does.
         run::skeleton(scratch.path(), format)?;
+        let mut details = self.details(repo, found, (settings.clone(), format), scratch.path())?;
+        let anchoring = Anchoring::start(scratch.path(), &repo.objects(), details.oids())?;
+        let (note, rest) = plan((repo, self.empty), scratch.path(), before, &mut details, &mut warnings)?;
+        let speaks_of_lfs = left_out::warn(repo, scratch.path(), &details, &settings, &mut warnings)?;
+        let known = before.zip(note.as_ref()).map(|(before, note)| (before, &note.lfs));
+        let lfs = Lfs::of(repo, speaks_of_lfs, known)?;
+        let (given, current, repo) = (Vec::new(), None, repo.clone());
+        Ok(Box::new(GitReading { scratch, repo, rest, note, details, warnings, lfs, given, current, anchoring }))
+    }
+
+    /// What is in it besides objects.
+    fn details(
+        &self,
+        repo: &Repo,
+        found: Found,
+        (settings, format): (Vec<(String, String)>, ObjectFormat),
+        scratch: &Path,
+    ) -> Result<GitDetails> {
         let description = repo::read_small(&repo.common.join("description"))?;
         let mut details = GitDetails {
             format,
@@ -154,23 +177,17 @@ impl GitSource {
             stash: found.stash,
             worktrees: found.worktrees,
             description: description.map(|d| String::from_utf8_lossy(&d).into_owned()),
-            config: repo::harmless(settings.clone()),
+            config: repo::harmless(settings),
             reflogs: std::collections::BTreeMap::new(),
             since: None,
         };
         if self.reflogs {
-            details.reflogs = refs::read_logs(repo, scratch.path())?;
+            details.reflogs = refs::read_logs(repo, scratch)?;
         }
         if !details.is_consistent() {
             return Err(repo.error("has refs that name objects in another format than the repository's"));
         }
-        let anchoring = Anchoring::start(scratch.path(), &repo.objects(), details.oids())?;
-        let (note, rest) = plan((repo, self.empty), scratch.path(), before, &mut details, &mut warnings)?;
-        let speaks_of_lfs = left_out::warn(repo, scratch.path(), &details, &settings, &mut warnings)?;
-        let known = before.zip(note.as_ref()).map(|(before, note)| (before, &note.lfs));
-        let lfs = Lfs::of(repo, speaks_of_lfs, known)?;
-        let (given, current, repo) = (Vec::new(), None, repo.clone());
-        Ok(Box::new(GitReading { scratch, repo, rest, note, details, warnings, lfs, given, current, anchoring }))
+        Ok(details)
     }
 }
 

@@ -6,16 +6,18 @@ mod dump;
 mod exact;
 mod globals;
 mod lock;
+mod look;
 mod options;
 pub mod print;
 mod scope;
 pub mod session;
+mod told;
 mod words;
 mod written;
 
 use std::path::{Path, PathBuf};
 
-use super::{Facts, FileMeta, Incoming, Reading, Result, Source, SourceError, scratch::Scratch};
+use super::{Facts, FileMeta, Incoming, Look, Reading, Result, Source, SourceError, scratch::Scratch};
 use crate::model::{Name, SourceKind};
 
 pub(crate) use dump::packet;
@@ -115,6 +117,10 @@ impl Source for MariadbSource {
         let client = Client::new(self.flavour, &self.login, &scratch)?;
         let dump = dump::Dump::begin(&client, &self.databases, &self.exclude, self.depth)?;
         Ok(Box::new(MariadbReading { dump, client, scratch, next: Next::Dump, warnings: Vec::new() }))
+    }
+
+    fn look(&mut self) -> Look {
+        look::look(self)
     }
 }
 

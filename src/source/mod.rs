@@ -6,6 +6,7 @@ pub mod command;
 mod complete;
 pub mod files;
 pub mod git;
+pub mod look;
 pub mod mariadb;
 pub mod pattern;
 pub mod pipe;
@@ -25,6 +26,7 @@ pub use crate::{
 pub use command::{CommandOptions, CommandSource};
 pub use files::PathSource;
 pub use git::GitSource;
+pub use look::Look;
 pub use mariadb::MariadbSource;
 pub use pipe::LargeSteps;
 pub use postgres::PostgresSource;
@@ -49,5 +51,16 @@ pub trait Source: Send {
     fn open_after(&mut self, before: Option<Before>) -> Result<Box<dyn Reading>> {
         drop(before);
         self.open()
+    }
+
+    /// Leaves out the directory `dir`, the vault, if it comes upon it: a vault that holds itself would double with each run.
+    fn avoid(&mut self, dir: &std::path::Path) {
+        let _ = dir;
+    }
+
+    /// Looks whether a backup could read it now, by the means of a backup: programs, connections, rights, what would be left
+    /// out. Nothing is written but below the temporary directory. A source that can't be looked at finds nothing.
+    fn look(&mut self) -> Look {
+        Look::default()
     }
 }

@@ -10,6 +10,7 @@ mod conninfo;
 mod dump;
 mod fingerprint;
 mod globals;
+mod look;
 mod physical;
 mod rows;
 mod session;
@@ -28,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use self::{dump::Dump, globals::Globals};
-use super::{Facts, Incoming, Members, Reading, Result, Source, SourceError, child::Alive, read::Warnings};
+use super::{Facts, Incoming, Look, Members, Reading, Result, Source, SourceError, child::Alive, read::Warnings};
 use crate::model::{Finding, Fingerprint, Name, Severity, SourceKind};
 
 pub(super) use archive::Walker;
@@ -228,6 +229,10 @@ impl Source for PostgresSource {
             details,
             all: options.databases == Databases::All,
         }))
+    }
+
+    fn look(&mut self) -> Look {
+        look::look(&self.options)
     }
 }
 

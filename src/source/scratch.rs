@@ -15,6 +15,7 @@ use rustix::{
 };
 
 use super::{Result, SourceError};
+use crate::model::size;
 
 /// How the directories are called.
 const PREFIX: &str = "strongroom-scratch-";
@@ -92,22 +93,39 @@ impl Scratch {
         write(&self.path, name, bytes)
     }
 
+    /// How many bytes fit in it.
+    ///
+    /// # Errors
+    /// If nobody can tell.
+    pub fn free(&self) -> Result<u64> {
+        free(&self.path).map_err(|e| SourceError::at("can't find out the free space", &self.path, e))
+    }
+
     /// Fails unless `bytes` more fit in it.
     ///
     /// # Errors
     /// If they don't, or nobody can tell.
     pub fn must_hold(&self, bytes: u64) -> Result<()> {
-        let stat = rustix::fs::statvfs(&self.path)
-            .map_err(|e| SourceError::at("can't find out the free space", &self.path, e.into()))?;
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let free = self.free()?;
         if free >= bytes {
             return Ok(());
         }
         let what = format!(
-            "the temporary directory has {free} bytes free and {bytes} are needed; let TMPDIR name one with more room"
+            "the temporary directory has {} free and {} are needed; let TMPDIR name one with more room",
+            size::human(free),
+            size::human(bytes)
         );
         Err(SourceError::new(what, self.path.display().to_string()))
     }
+}
+
+/// How many bytes are free where `path` is.
+///
+/// # Errors
+/// If nobody can tell.
+pub fn free(path: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Writes a new file into `dir` that only this user can read, and returns its path.

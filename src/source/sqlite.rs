@@ -15,12 +15,12 @@ use std::{
 };
 
 use super::{
-    Facts, FileMeta, Incoming, Reading, Result, Source, SourceError,
+    Facts, FileMeta, Incoming, Look, Reading, Result, Source, SourceError,
     files::{mtime_ns, single_name, utf8},
     read::{Seen, Watched},
     scratch::Scratch,
 };
-use crate::model::{Fingerprint, SourceKind};
+use crate::model::{Fingerprint, SourceKind, size};
 
 /// How long another program's lock is waited for.
 pub const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
@@ -56,6 +56,22 @@ impl Source for SqliteSource {
         let scratch = Scratch::new()?;
         let todo = Some(Todo { path: path.clone(), file_name, lock_timeout: self.lock_timeout });
         Ok(Box::new(SqliteReading { todo, path, scratch, stop: Arc::default(), made: None }))
+    }
+
+    fn look(&mut self) -> Look {
+        let (given, mut look) = (&self.path, Look::default());
+        let found = fs::canonicalize(given).map_err(|e| SourceError::at("can't find the database", given, e));
+        let Some(path) = look.step("reach", found) else { return look };
+        // Opened by SQLite, it might get files beside it.
+        let Some(()) = look.step("contents", copy::must_be_sqlite(&path)) else { return look };
+        let bytes = copy::bytes(&path);
+        look.good("contents", format!("{} is a database of {}", path.display(), size::human(bytes)));
+        if let Some(scratch) = look.step("scratch", Scratch::new())
+            && look.step("scratch", scratch.must_hold(bytes)).is_some()
+        {
+            look.good("scratch", format!("there is room for its copy in {}", std::env::temp_dir().display()));
+        }
+        look
     }
 }
 

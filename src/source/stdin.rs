@@ -3,7 +3,7 @@
 use std::{io::Read, sync::Arc};
 
 use super::{
-    Facts, FileMeta, Incoming, Reading, Result, Source, SourceError,
+    Facts, FileMeta, Incoming, Look, Reading, Result, Source, SourceError,
     complete::{Judge, Judged},
     read::{Seen, Watched},
 };
@@ -40,6 +40,12 @@ impl Source for StdinSource {
         let (reader, seen) = Watched::new(reader, "standard input", 0);
         let (reader, judge) = Judged::new(reader);
         Ok(Box::new(StdinReading { reader: Some(Box::new(reader)), stream: self.stream.clone(), seen, judge }))
+    }
+
+    fn look(&mut self) -> Look {
+        let mut look = Look::default();
+        look.unknown("contents", "standard input is read by a backup only, and nobody sees how its producer ends");
+        look
     }
 }
 

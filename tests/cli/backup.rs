@@ -157,36 +157,54 @@ fn a_lost_catalog_is_told_and_comes_back() {
     let again = sandbox.writer_with(&["backup", "--name", "x", "--stdin", "--json"], &bytes).ok().json();
     assert_eq!(again["result"]["snapshots"][0]["bytes_new"], 0);
 
-    fs::remove_dir_all(sandbox.path("etc/state")).unwrap();
-    let told = sandbox.writer_with(&["backup", "--name", "x", "--stdin"], &bytes).ok();
-    assert!(told.stderr.contains("catalog.lost") && told.stderr.contains("catalog rebuild"), "{}", told.stderr);
-
-    for entry in fs::read_dir(sandbox.path("etc/state")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|e| e == "sqlite") {
-            fs::write(&path, "this is no database").unwrap();
+    // A backup does it by itself and says so, whatever became of the catalog.
+    let state = sandbox.path("etc/state");
+    let backup = |more: &[&str]| {
+        let args = [&["backup", "--name", "x", "--stdin", "--json"], more].concat();
+        let told = sandbox.writer_with(&args, &bytes).ok().json();
+        (told["findings"].to_string(), told["result"]["snapshots"][0]["bytes_new"].as_u64().unwrap())
+    };
+    let spoil = || {
+        for entry in fs::read_dir(&state).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "sqlite") {
+                fs::write(&path, "this is no database").unwrap();
+            }
         }
+    };
+    let partial = || {
+        // As a rebuild leaves it that was killed.
+        Catalog::open(&state, vault_id(&sandbox), &name()).unwrap().into_catalog().begin_rebuild().unwrap();
+    };
+    let lost = || fs::remove_dir_all(&state).unwrap();
+    let ways: [(&dyn Fn(), &str, &str); 3] = [
+        (&lost, "no catalog in", "catalog.lost"),
+        (&spoil, "set aside as", "catalog.replaced"),
+        (&partial, "stopped before its end", "catalog.partial"),
+    ];
+    for (lose, words, code) in ways {
+        lose();
+        let (findings, new) = backup(&[]);
+        assert!(findings.contains("catalog.rebuilt") && findings.contains(words) && new == 0, "{new} {findings}");
+        assert_eq!(backup(&[]), ("[]".to_owned(), 0), "told once");
+        lose();
+        let (findings, new) = backup(&["--no-rebuild"]);
+        assert!(findings.contains(code) && findings.contains("catalog rebuild") && new > 0, "{findings}");
+        lost();
+        sandbox.writer(&["catalog", "rebuild"]).ok();
     }
-    sandbox.writer_with(&["backup", "--name", "x", "--stdin"], &bytes).ok().says("catalog.replaced");
 }
 
 #[test]
-fn a_rebuild_that_was_stopped_is_told_until_it_was_done() {
+fn a_state_directory_that_can_t_be_written_says_what_to_do() {
     let sandbox = Sandbox::with_vault();
-    let bytes = noise(3_000_000, 5);
-    sandbox.backup("x", &bytes);
-    // As one leaves it that was killed.
-    let state = sandbox.path("etc/state");
-    Catalog::open(&state, vault_id(&sandbox), &name()).unwrap().into_catalog().begin_rebuild().unwrap();
-    let backup = || sandbox.writer_with(&["backup", "--name", "x", "--stdin", "--json"], &bytes).ok();
-    let told = backup().json();
-    let findings = told["findings"].to_string();
-    assert!(findings.contains("catalog.partial") && findings.contains("catalog rebuild"), "{findings}");
-    assert!(told["result"]["snapshots"][0]["bytes_new"].as_u64().unwrap() > 0, "nothing was known");
-    sandbox.writer(&["catalog", "rebuild"]).ok();
-    let again = backup().json();
-    assert!(!again["findings"].to_string().contains("catalog.partial"), "{again}");
-    assert_eq!(again["result"]["snapshots"][0]["bytes_new"], 0);
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    for (state, code) in [("/proc/strongroom", 1), ("/dev/null/state", 1)] {
+        fs::write(sandbox.config(), config.replace("state = \"state\"", &format!("state = {state:?}"))).unwrap();
+        let run = sandbox.writer_with(&["backup", "--name", "x", "--stdin"], b"bytes").code(code);
+        let run = run.says(state).says("`state` in [writer]");
+        assert!(!run.stderr.contains("catalog rebuild"), "{}", run.stderr);
+    }
 }
 
 #[test]

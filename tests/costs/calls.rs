@@ -77,6 +77,7 @@ async fn run(made: &Made, state: &Path, data: Vec<u8>) -> Run {
         pins: Vec::new(),
         clock_is_right: false,
         acknowledge: false,
+        no_rebuild: false,
         elapsed: Box::new(|| Duration::ZERO),
     };
     let runtime = tokio::runtime::Handle::current();

@@ -133,6 +133,7 @@ pub fn back_up(sandbox: &Sandbox, name: &str, source: Made) {
         pins: Vec::new(),
         clock_is_right: false,
         acknowledge: false,
+        no_rebuild: false,
         elapsed: Box::new(|| Duration::ZERO),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

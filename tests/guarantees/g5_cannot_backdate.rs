@@ -276,6 +276,7 @@ async fn g5_the_clock_of_a_directory_is_held_against_its_past() {
             pins: Vec::new(),
             clock_is_right,
             acknowledge: false,
+            no_rebuild: false,
             elapsed: Box::new(|| std::time::Duration::ZERO),
         };
         let runtime = tokio::runtime::Handle::current();

@@ -17,6 +17,7 @@ use crate::model::Name;
   strongroom backup --name app --sqlite /var/lib/app/app.db
   strongroom backup --name shop --mariadb 'mysql:///shop?defaults-file=/root/.my.cnf'
   pg_dump -Z0 orders | strongroom backup --name orders --stdin
+  strongroom backup --dry-run                          what would it meet?
 
 A command is better than a pipe: its exit status decides whether there is a snapshot, and nobody sees how the program \
 before a pipe ended.")]
@@ -65,6 +66,10 @@ pub struct BackupArgs {
     /// Accept a source that gives nothing
     #[arg(long)]
     pub allow_empty: bool,
+    /// Look at everything that a backup needs, and store nothing: programs, connections, rights, room, what would be left
+    /// out, and how long the last run took
+    #[arg(long, conflicts_with_all = ["full", "acknowledge"])]
+    pub dry_run: bool,
     /// Store all of it anew, and lean on nothing that was stored before, as every `full_every` and after a drill that found
     /// damage
     #[arg(long)]
@@ -76,6 +81,9 @@ pub struct BackupArgs {
     /// with 5), and that repositories or databases of a group are gone (otherwise every run of it ends with 3)
     #[arg(long)]
     pub acknowledge: bool,
+    /// Store all of it again where the writer's local memory was lost, rather than fill that again from the vault first
+    #[arg(long)]
+    pub no_rebuild: bool,
     /// Go on though an identity that opens the backups lies beside the configuration: for demos only
     #[arg(long)]
     pub allow_identity_here: bool,

@@ -11,7 +11,8 @@ use crate::{model::Name, ops::doctor::Role};
 ///
 /// It tries, on a canary of its own and in forms that change nothing: to delete, hide, overwrite, shorten and unlock, to
 /// read packs and keys, to put where it has no business, and to set what belongs to the bucket. Each must be refused. It
-/// also looks at the bucket, the clock, and the files that hold keys. With credentials that may delete (the pruner's or
+/// also looks at the bucket, the clock, and the files that hold keys. For the writer it looks at the configured sources,
+/// too: programs, connections, rights, room, what a backup would leave out, and how long the last run took. With credentials that may delete (the pruner's or
 /// the owner's) it proves that the store enforces its locks.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -33,6 +34,9 @@ pub struct DoctorArgs {
     /// The identities.
     #[command(flatten)]
     pub identity: IdentityArgs,
+    /// Don't look at the configured sources, which the writer's examination does otherwise
+    #[arg(long)]
+    pub no_sources: bool,
     /// Look through these directories for keys of the vault in files, and only for these unless --as is given
     #[arg(long, value_name = "DIR", num_args = 1..)]
     pub hunt: Vec<PathBuf>,

@@ -8,6 +8,7 @@ use crate::{
         args::BackupArgs,
         error::CliError,
         failure::{Exit, Failure},
+        host,
         render::Output,
         settings::{Settings, real_env},
         sources, wiring,
@@ -19,6 +20,7 @@ use crate::{
         groups::VANISHED,
     },
     source::redact::redact,
+    store::VaultUrl,
 };
 
 /// Runs it.
@@ -28,8 +30,15 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
     context.found(wiring::no_identity_beside(config.dir(), args.allow_identity_here)?);
     let writer = wiring::writer(writer_config)?;
     let (clock_is_right, acknowledge, full) = (args.clock_is_right, args.acknowledge, args.full);
+    let (dry_run, no_rebuild) = (args.dry_run, args.no_rebuild);
+    let mut jobs = sources::jobs(args, &config.sources, &writer_config.state)?;
+    if let VaultUrl::Local(path) = settings.vault()? {
+        for job in &mut jobs {
+            job.source.avoid(path);
+        }
+    }
     let request = BackupRequest {
-        jobs: sources::jobs(args, &config.sources, &writer_config.state)?,
+        jobs,
         keep: config.lock.keep,
         tiers: config.lock.tiers,
         full_every: if full { Some(Span::ZERO) } else { config.lock.full_every },
@@ -38,9 +47,17 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
         pins: settings.pins.clone(),
         clock_is_right,
         acknowledge,
+        no_rebuild,
         elapsed: stopwatch(),
     };
     let place = workplace(context, &settings, writer).await?;
+    if dry_run {
+        let mut looked = blocking(move |runtime| ops::backup::rehearse(&place, runtime, request)).await?;
+        looked.checks.splice(0..0, host::room(&writer_config.state));
+        context.found(std::mem::take(&mut looked.findings));
+        let failure = Failure::of_rehearsal(&looked);
+        return Ok((Output::Rehearsal(looked), failure));
+    }
     let mut report = blocking(move |runtime| ops::backup::backup(&place, runtime, request)).await?;
     let findings = std::mem::take(&mut report.findings);
     let (failed, others): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.code == SOURCE_FAILED);

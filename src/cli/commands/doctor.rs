@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Done};
+use super::{Context, Done, blocking};
 use crate::{
     cli::{
         args::DoctorArgs,
@@ -12,19 +12,21 @@ use crate::{
         identity::{self, Identities},
         render::Output,
         settings::{Settings, real_env},
+        sources,
         wiring::{self, SystemClock},
     },
     model::{Finding, Name, Progress},
     ops::{
         self, OpsError,
         doctor::{Check, DoctorReport, DoctorRequest, Role, hunt::Judge},
+        look::Past,
     },
     store::VaultUrl,
 };
 
 /// Runs it.
 pub(super) async fn run(context: &Context, args: DoctorArgs) -> Result<Done, CliError> {
-    let settings = Settings::new(&context.global, &real_env)?;
+    let settings = Settings::to_examine(&context.global, &real_env)?;
     let configured = settings.config.as_ref().and_then(|config| config.writer.as_ref());
     let role = match (args.role, configured) {
         (Some(role), _) => role.into(),
@@ -44,6 +46,9 @@ pub(super) async fn run(context: &Context, args: DoctorArgs) -> Result<Done, Cli
             agent(context, &settings, &mut report).await.map(|()| Vec::new())
         } else {
             report.checks.extend(host::examine(&settings, role)?);
+            if role == Role::Writer && !args.no_sources {
+                findings.extend(sources_of(context, &settings, &mut report).await?);
+            }
             examine(context, &args, &settings, role, &mut report).await
         };
         match tried {
@@ -58,6 +63,32 @@ pub(super) async fn run(context: &Context, args: DoctorArgs) -> Result<Done, Cli
     let failure = failure.or_else(|| Failure::of_checks(&report.checks));
     context.keep(findings.clone());
     Ok((Output::Doctor(Box::new(report), findings), failure))
+}
+
+/// Looks at what the configuration backs up.
+async fn sources_of(
+    context: &Context,
+    settings: &Settings,
+    report: &mut DoctorReport,
+) -> Result<Vec<Finding>, CliError> {
+    // What somebody else may have written is not run.
+    let Some(config) = settings.config.as_ref().filter(|config| config.foreign.is_none()) else {
+        return Ok(Vec::new());
+    };
+    let Some(configured) = config.writer.as_ref().filter(|_| !config.sources.is_empty()) else { return Ok(Vec::new()) };
+    report.checks.extend(host::room(&configured.state));
+    let mut jobs = sources::configured_jobs(&[], false, &config.sources, &configured.state)?;
+    if let Ok(VaultUrl::Local(path)) = settings.vault() {
+        for job in &mut jobs {
+            job.source.avoid(path);
+        }
+    }
+    // A key that can't be read is told of where it is looked at.
+    let writer = wiring::writer(configured).ok().map(|writer| (writer.descriptor.vault, writer.name));
+    let (state, bars, cancel) = (configured.state.clone(), Arc::clone(&context.bars), context.cancel.clone());
+    let looked = blocking(move |_| ops::look::look(jobs, &Past { state: &state, writer }, &*bars, &cancel)).await?;
+    report.checks.extend(looked.checks);
+    Ok(looked.findings)
 }
 
 /// Hunts on a thread that may block.

@@ -51,11 +51,14 @@ async fn add(context: &Context, args: MemberAddArgs) -> Result<Done, CliError> {
 }
 
 async fn revoke(context: &Context, args: RevokeArgs) -> Result<Done, CliError> {
+    if let Some(read) = args.from.read_as("--from") {
+        context.tell(&read);
+    }
     let settings = Settings::new(&context.global, &real_env)?;
     let identities = identities(&args.identity)?;
     let vault = open(&settings, Some(&identities)).await?;
     context.found(vault.findings.clone());
-    let (report, findings) = member::revoke(&vault, &identities.opener, &args.name, args.from).await?;
+    let (report, findings) = member::revoke(&vault, &identities.opener, &args.name, args.from.time).await?;
     context.found(findings);
     Ok((Output::Revoke(report), None))
 }

@@ -29,6 +29,9 @@ pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, Cl
         let hint = "give --to a directory, or leave --json out";
         return Err(CliError::usage("--to - and --json both need standard output", hint));
     }
+    if let Some(read) = args.at.as_ref().and_then(|at| at.read_as("--at")) {
+        context.tell(&read);
+    }
     let settings = Settings::new(&context.global, &real_env)?;
     let identities = identities(&args.identity)?;
     // What comes back is for who restores it alone, whatever makes it: git too.
@@ -69,7 +72,7 @@ fn wanted(args: &RestoreArgs) -> Result<Wanted, CliError> {
         let source = args.source.clone().ok_or_else(|| {
             CliError::usage("`latest` needs --source NAME", "`strongroom snapshots` lists the sources")
         })?;
-        return Ok(Wanted::Latest { source, writer: args.writer.clone(), at: args.at });
+        return Ok(Wanted::Latest { source, writer: args.writer.clone(), at: args.at.as_ref().map(|at| at.time) });
     }
     if args.source.is_some() || args.writer.is_some() || args.at.is_some() {
         let hint = "give `latest --source NAME`, or an id alone: it names one snapshot already";

@@ -1,7 +1,10 @@
 //! `backup`, for people.
 
-use super::{Lines, since};
-use crate::{model::size, ops::backup::SnapshotReport};
+use super::{Lines, doctor, plural, since};
+use crate::{
+    model::size,
+    ops::{backup::SnapshotReport, look::Looked},
+};
 
 /// For people.
 pub(super) fn text(snapshots: &[SnapshotReport]) -> Lines {
@@ -27,4 +30,13 @@ fn one(snapshot: &SnapshotReport, text: &mut Lines) {
     for warning in &snapshot.warnings {
         text.add(format!("  warning: {warning}"));
     }
+}
+
+/// What a backup would meet.
+pub(super) fn rehearsed(looked: &Looked) -> Lines {
+    let mut text = Lines::default();
+    doctor::checks(&looked.checks, &mut text);
+    let (all, failed) = (looked.sources.len(), looked.failed.len());
+    text.add(format!("{} of {} could be backed up now; nothing was stored", all - failed, plural(all, "source")));
+    text
 }

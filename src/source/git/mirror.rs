@@ -11,7 +11,7 @@ use std::{
 
 use super::{Head, ObjectFormat, Oid, RefName, Result, SourceError, run};
 use crate::source::{
-    child::Running,
+    child::{Running, without_ours},
     redact::{Known, given, redact},
 };
 
@@ -74,6 +74,16 @@ impl Remote {
             return refuse("names a port that is no number; a user, a password or a token does not belong into it");
         }
         Ok(Self { url: url.to_owned(), mirror })
+    }
+
+    /// Whether the other side answers; nothing is fetched.
+    pub(super) fn answers(&self) -> Result<()> {
+        self.look().map(drop)
+    }
+
+    /// The URL, for people.
+    pub(super) fn shown(&self) -> String {
+        redact(&self.url)
     }
 
     /// Brings the mirror up to date, or makes it, and tells where it is.
@@ -141,6 +151,10 @@ fn git(git_dir: Option<&Path>, arguments: &[&str]) -> Command {
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_CONFIG_PARAMETERS"] {
         command.env_remove(name);
     }
+    // Git's library takes a proxy for http from the small letters alone, the bucket's client from both.
+    if let (Some(proxy), None) = (env::var_os("HTTP_PROXY"), env::var_os("http_proxy")) {
+        command.env("http_proxy", proxy);
+    }
     command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ALLOW_PROTOCOL", "http:https:ssh:git").env("LC_ALL", "C");
     if env::var_os("GIT_SSH_COMMAND").is_none() && env::var_os("GIT_SSH").is_none() && !has_ssh_command() {
         command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=30");
@@ -167,6 +181,7 @@ fn git(git_dir: Option<&Path>, arguments: &[&str]) -> Command {
 /// Whether the user's settings say how to call ssh.
 fn has_ssh_command() -> bool {
     let mut command = Command::new("git");
+    without_ours(&mut command);
     command.args(["config", "--get", "core.sshCommand"]).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
     command.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }

@@ -21,6 +21,7 @@ use super::{
     scope::Scope,
     session::Session,
     stream_of,
+    told::{beforehand, names, rounded},
     written::{Fill, Scan, Scanned, Written},
 };
 use crate::model::{Fingerprint, Name, TableFingerprint};
@@ -85,7 +86,7 @@ impl Dump {
             Ok(more) => warnings.extend(more),
             Err(why) => warnings.push(format!("what the account may not see can't be told: {why}")),
         }
-        warnings.extend(without_transactions(&contents));
+        warnings.extend(beforehand(&contents));
         let stream = match scope.databases.as_slice() {
             [one] => stream_of(one)?,
             _ => name(ALL)?,
@@ -278,44 +279,6 @@ impl Drop for Dump {
     }
 }
 
-fn names<'a>(tables: impl ExactSizeIterator<Item = &'a Table>) -> String {
-    const SHOWN: usize = 10;
-    let more = tables.len().saturating_sub(SHOWN);
-    let mut shown: Vec<String> = tables.take(SHOWN).map(|(database, table)| format!("{database}.{table}")).collect();
-    if more > 0 {
-        shown.push(format!("and {more} more"));
-    }
-    shown.join(", ")
-}
-
-fn without_transactions(contents: &Contents) -> Option<String> {
-    let tables = &contents.unsafe_tables;
-    let engines: BTreeSet<&str> = tables.values().map(String::as_str).collect();
-    (!tables.is_empty()).then(|| {
-        let engines: Vec<&str> = engines.into_iter().collect();
-        format!(
-            "these tables know no transactions ({}), so what is written to them during the dump may be in it by half: \
-             {}. ALTER TABLE … ENGINE = InnoDB mends that",
-            engines.join(", "),
-            names(tables.keys())
-        )
-    })
-}
-
-/// What the tool rounds, where it can't be helped.
-fn rounded(contents: &Contents) -> String {
-    let mut columns = Vec::new();
-    for ((database, table), all) in &contents.floats {
-        let rounded = all.iter().filter(|column| column.rounded);
-        columns.extend(rounded.map(|column| format!("{database}.{table}.{}", column.name)));
-    }
-    format!(
-        "FLOAT values are dumped with six digits, so these columns come back rounded, and drills will say so: {}. GRANT \
-         RELOAD lets strongroom dump them whole (with MariaDB's tools); ALTER TABLE … DOUBLE keeps them whole in any dump",
-        complete::list(&columns)
-    )
-}
-
 /// What `max_allowed_packet` must be for a statement of this length, in bytes.
 pub(crate) fn packet(statement: u64) -> u64 {
     const MIB: u64 = 1 << 20;
@@ -366,11 +329,20 @@ fn snapshot(session: &mut Session) -> Result<()> {
     session.run("START TRANSACTION WITH CONSISTENT SNAPSHOT")
 }
 
-/// Starts the dump and reads until its transaction has begun.
-/// Tables of `apart` come without their rows.
+/// Starts the dump and reads until its transaction has begun. Tables of `apart` come without their rows.
 fn start(client: &Client, scope: &Scope, apart: &[&Table]) -> Result<(Running, Output)> {
+    begun(client, scope, apart, &[])
+}
+
+/// Starts a dump without any rows.
+pub(super) fn structure(client: &Client, scope: &Scope) -> Result<(Running, Output)> {
+    begun(client, scope, &[], &["--no-data"])
+}
+
+fn begun(client: &Client, scope: &Scope, apart: &[&Table], more: &[&str]) -> Result<(Running, Output)> {
     let program = client.dump_program();
     let mut command = client.command(program);
+    command.args(more);
     command.args(["--single-transaction", "--quick", "--routines", "--triggers", "--events", "--hex-blob"]);
     command.args([
         "--default-character-set=utf8mb4",

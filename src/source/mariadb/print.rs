@@ -60,6 +60,8 @@ pub struct Contents {
     pub tables: BTreeMap<Table, Vec<String>>,
     /// Of these, tables whose engine knows no transactions, with the engine.
     pub unsafe_tables: BTreeMap<Table, String>,
+    /// Of these, tables that keep the rows that were.
+    pub versioned: BTreeSet<Table>,
     /// Of these, tables of which a dump's tool rounds a column, with all columns that are stored.
     pub floats: BTreeMap<Table, Vec<Column>>,
     /// Views, routines, triggers and events by database, with a hash of what defines them.
@@ -92,13 +94,17 @@ pub fn contents_as(
     let version = session.value("SELECT VERSION()")?;
     let mut tables = BTreeMap::new();
     let mut unsafe_tables = BTreeMap::new();
+    let mut versioned = BTreeSet::new();
     let sql = format!(
-        "SELECT t.table_schema, t.table_name, COALESCE(t.engine, ''), COALESCE(e.transactions, '') \
+        "SELECT t.table_schema, t.table_name, COALESCE(t.engine, ''), COALESCE(e.transactions, ''), t.table_type \
          FROM information_schema.tables t LEFT JOIN information_schema.engines e ON e.engine = t.engine \
          WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND t.table_schema {within}"
     );
     for row in session.rows(&sql)? {
-        let [database, table, engine, transactions] = fields(row)?;
+        let [database, table, engine, transactions, kind] = fields(row)?;
+        if kind == "SYSTEM VERSIONED" {
+            versioned.insert((database.clone(), table.clone()));
+        }
         if transactions != "YES" {
             unsafe_tables.insert((database.clone(), table.clone()), engine);
         }
@@ -121,7 +127,7 @@ pub fn contents_as(
     }
     stored.retain(|_, columns| columns.iter().any(|column| column.rounded));
     let objects = objects(session, &within, names)?;
-    Ok(Contents { tables, unsafe_tables, floats: stored, objects, version })
+    Ok(Contents { tables, unsafe_tables, versioned, floats: stored, objects, version })
 }
 
 fn fields<const N: usize>(row: Vec<String>) -> Result<[String; N]> {

@@ -139,7 +139,13 @@ impl Client {
         let (input, output) = (running.stdin()?, BufReader::new(running.stdout()?));
         let mut session = Session { running: Some(running), input, output, program, asked: String::new() };
         // Times and texts have one form, whatever the server is set to.
-        session.run("SET SESSION time_zone = '+00:00', sql_mode = ''")?;
+        session.run("SET SESSION time_zone = '+00:00', sql_mode = ''").map_err(|mut error| {
+            if super::told::password_unused() {
+                error.what.push_str("; ");
+                error.what.push_str(super::told::PASSWORD_UNUSED);
+            }
+            error
+        })?;
         Ok(session)
     }
 }

@@ -83,14 +83,19 @@ pub(super) struct Dump {
 #[derive(Deserialize)]
 struct Exported {
     snapshot: String,
+}
+
+#[derive(Deserialize)]
+struct Elsewhere {
     unlogged: u64,
     foreign: u64,
 }
 
 const BEGIN: &str = "begin transaction isolation level repeatable read read only";
 
-const EXPORT: &str = "select json_build_object('snapshot', pg_export_snapshot(), \
-    'unlogged', (select count(*) from pg_class where relkind = 'r' and relpersistence = 'u' and pg_is_in_recovery()), \
+const EXPORT: &str = "select json_build_object('snapshot', pg_export_snapshot())";
+
+const ELSEWHERE: &str = "select json_build_object('unlogged', (select count(*) from pg_class where relkind = 'r' and relpersistence = 'u' and pg_is_in_recovery()), \
     'foreign', (select count(*) from pg_class where relkind = 'f'))";
 
 impl Dump {
@@ -143,15 +148,7 @@ impl Dump {
         exported: Exported,
         tables: &[Table],
     ) -> Result<Self> {
-        let mut warnings = Vec::new();
-        if exported.unlogged > 0 {
-            let n = exported.unlogged;
-            warnings.push(format!("{database}: {n} unlogged tables have no rows on a standby and are left out"));
-        }
-        if exported.foreign > 0 {
-            let n = exported.foreign;
-            warnings.push(format!("{database}: the rows of {n} foreign tables live elsewhere and are not in the dump"));
-        }
+        let mut warnings = elsewhere(session, database)?;
         let expected = whole::Expected::ask(session, tables)?;
         warnings.extend(expected.left_out(database));
         let waiting = parts(database, tables, place.jobs)?;
@@ -286,6 +283,20 @@ impl Dump {
             Incoming { name, path: shown, meta: FileMeta::default(), expected: None, reader: Box::new(reader) };
         Ok((Producer { running, seen, walker, path }, stream, blocker))
     }
+}
+
+/// Warns of tables whose rows no dump of this server has.
+pub(super) fn elsewhere(session: &mut Session, database: &str) -> Result<Vec<String>> {
+    let Elsewhere { unlogged, foreign } = session.one("count tables without rows of their own", ELSEWHERE)?;
+    let mut warnings = Vec::new();
+    if unlogged > 0 {
+        warnings.push(format!("{database}: {unlogged} unlogged tables have no rows on a standby and are left out"));
+    }
+    if foreign > 0 {
+        warnings
+            .push(format!("{database}: the rows of {foreign} foreign tables live elsewhere and are not in the dump"));
+    }
+    Ok(warnings)
 }
 
 /// Takes the fingerprint on a thread of its own, with as many sessions as there are jobs; what goes wrong there stops the

@@ -38,6 +38,11 @@ pub(super) fn must_be_sqlite(path: &Path) -> Result<()> {
     header(path).map(drop)
 }
 
+/// What a copy of the database takes, with what is in files beside it.
+pub(super) fn bytes(path: &Path) -> u64 {
+    ["", "-wal", "-journal"].iter().filter_map(|ending| fs::metadata(beside(path, ending)).ok()).map(|m| m.len()).sum()
+}
+
 fn header(path: &Path) -> Result<Vec<u8>> {
     let head = head(path, 100).map_err(|e| SourceError::at("can't read the database", path, e))?;
     if head.starts_with(MAGIC) && head.len() == 100 {

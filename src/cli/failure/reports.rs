@@ -1,0 +1,149 @@
+//! What reports mean, if not success.
+
+use super::{Exit, Failure, Verdict, ops};
+use crate::{
+    model::{Finding, Severity},
+    ops::{
+        backup::BackupReport,
+        doctor::{Check, Status},
+        drill::DrillReport,
+        look::Looked,
+        prune::PruneReport,
+        verify::worst,
+    },
+    source::redact::redact,
+};
+
+impl Failure {
+    /// What a backup's report means, if not success.
+    #[must_use]
+    pub fn of_backup(report: &BackupReport) -> Option<Self> {
+        if report.interrupted {
+            return Some(Self::interrupted_backup(report.snapshots.len()));
+        }
+        let first = report.failed.first()?;
+        let names: Vec<&str> = report.failed.iter().map(|failed| failed.source.as_str()).collect();
+        let verdicts: Vec<Verdict> = report.failed.iter().map(|failed| ops(&failed.error)).collect();
+        let of = report.failed.len() + report.snapshots.len();
+        if of == 1 {
+            let mut failure = Self::of_source(&first.error);
+            failure.message = redact(&format!("no snapshot of {} was made: {}", first.source, first.error));
+            return Some(failure);
+        }
+        let message = format!("{} of {of} sources failed: {}", names.len(), names.join(", "));
+        let hint = Some("the findings say why; the other sources have their snapshots".to_owned());
+        if !report.snapshots.is_empty() {
+            return Some(Self { exit: Exit::SomeFailed, kind: "some-sources-failed", message, hint });
+        }
+        // Where all failed alike, that is what happened.
+        let same = verdicts.windows(2).all(|pair| matches!(pair, [a, b] if a.0 == b.0));
+        let exit = verdicts.first().filter(|_| same).map_or(Exit::Failed, |(exit, ..)| *exit);
+        Some(Self { exit, kind: "all-sources-failed", message, hint: Some("the findings say why".to_owned()) })
+    }
+
+    fn interrupted_backup(whole: usize) -> Self {
+        let message = if whole == 0 {
+            "interrupted: nothing was committed, and earlier snapshots are safe".to_owned()
+        } else {
+            format!("interrupted: {whole} snapshots were committed before, the rest was not; earlier ones are safe")
+        };
+        let hint = Some("the next run finds what was uploaded and goes on from there".to_owned());
+        Self { exit: Exit::Interrupted, kind: "interrupted", message, hint }
+    }
+
+    /// What a look at sources means: as a backup that ends like it.
+    #[must_use]
+    pub fn of_rehearsal(looked: &Looked) -> Option<Self> {
+        let (all, failed) = (looked.sources.len(), looked.failed.len());
+        let hint = Some("nothing was stored; each check says what is wrong".to_owned());
+        let names: Vec<&str> = looked.failed.iter().map(|(name, _)| name.as_str()).collect();
+        match (looked.failed.first(), &looked.vanished) {
+            (Some((name, why)), _) if all == 1 => {
+                let message = redact(&format!("{name} could not be backed up: {why}"));
+                Some(Self { exit: Exit::Failed, kind: "source", message, hint })
+            }
+            (Some(_), _) => {
+                let message = format!("{failed} of {all} sources could not be backed up: {}", names.join(", "));
+                let exit = if failed == all { Exit::Failed } else { Exit::SomeFailed };
+                Some(Self { exit, kind: "some-sources-failed", message, hint })
+            }
+            (None, Some(gone)) => Some(Self { exit: Exit::SomeFailed, kind: "vanished", message: redact(gone), hint }),
+            (None, None) => Self::of_checks(&looked.checks),
+        }
+    }
+
+    /// What a doctor's checks mean, if not success.
+    #[must_use]
+    pub fn of_checks(checks: &[Check]) -> Option<Self> {
+        let list = |wanted: &dyn Fn(&Check) -> bool| {
+            let names: Vec<&str> = checks.iter().filter(|check| wanted(check)).map(|check| &*check.name).collect();
+            (!names.is_empty()).then(|| names.join(", "))
+        };
+        let bad = list(&|check| matches!(check.status, Status::Allowed | Status::Failed));
+        let unknown = list(&|check| check.status == Status::CouldNotRun && check.must);
+        let (exit, kind, message, hint) = match (bad, unknown) {
+            (Some(names), _) => {
+                let hint = "each check says what to change, or which permission to take away";
+                (Exit::Weak, "unprotected", format!("not as it should be: {names}"), hint)
+            }
+            (None, Some(names)) => {
+                let hint = "what could not be tried proves nothing: each check says why it could not";
+                (Exit::Failed, "could-not-run", format!("could not be tried: {names}"), hint)
+            }
+            (None, None) => return None,
+        };
+        Some(Self { exit, kind, message: redact(&message), hint: Some(hint.to_owned()) })
+    }
+
+    /// What a pruning's report means, if not success.
+    #[must_use]
+    pub fn of_prune(report: &PruneReport) -> Option<Self> {
+        if let Some(why) = report.blocked.first() {
+            let more = match report.blocked.len() {
+                1 => String::new(),
+                n => format!(" (and {} more)", n - 1),
+            };
+            let message = redact(&format!("nothing was deleted: {why}{more}"));
+            let hint =
+                "install a newer strongroom, or find out what it is: if it is junk, the owner deletes it by hand";
+            return Some(Self { exit: Exit::Weak, kind: "prune-blocked", message, hint: Some(hint.to_owned()) });
+        }
+        let refused = report.refused;
+        let message = format!("the store refused to delete {refused} versions; the others are gone");
+        let hint = Some("the findings say which; check what this role may delete".to_owned());
+        (refused > 0).then_some(Self { exit: Exit::Failed, kind: "prune-refused", message, hint })
+    }
+
+    /// What drills mean, if not success.
+    #[must_use]
+    pub fn of_drill(report: &DrillReport) -> Option<Self> {
+        let failed = report.failed();
+        if failed.is_empty() {
+            return None;
+        }
+        let names: Vec<&str> = failed.iter().map(|name| name.as_str()).collect();
+        let message = format!("{} of {} drills failed: {}", names.len(), report.drills.len(), names.join(", "));
+        let hint = Some("the checks say what is not as it was, or could not be checked".to_owned());
+        Some(Self { exit: Exit::Drill, kind: "drill-failed", message, hint })
+    }
+
+    /// What the findings of a verification mean, if not success.
+    #[must_use]
+    pub fn of_findings(findings: &[Finding]) -> Option<Self> {
+        let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+        let failure = |exit, kind, message, hint: &str| Some(Self { exit, kind, message, hint: Some(hint.to_owned()) });
+        match worst(findings)? {
+            Severity::Info | Severity::Warning => None,
+            Severity::Weak => {
+                let message =
+                    format!("{} snapshots or objects are protected less than promised", count(Severity::Weak));
+                failure(Exit::Weak, "unprotected", message, "a new backup stores what is not locked long enough again")
+            }
+            Severity::Error => {
+                let message = format!("{} findings of damage", count(Severity::Error));
+                let hint = "earlier and later snapshots may be whole: restore tries every copy that was signed";
+                failure(Exit::Damage, "damaged", message, hint)
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What people are told of a dump: what it lacks, and why.
+
+use std::collections::BTreeSet;
+
+use super::{
+    complete,
+    print::{Contents, Table},
+};
+
+/// The names of tables, the first of many.
+pub(super) fn names<'a>(tables: impl ExactSizeIterator<Item = &'a Table>) -> String {
+    const SHOWN: usize = 10;
+    let more = tables.len().saturating_sub(SHOWN);
+    let mut shown: Vec<String> = tables.take(SHOWN).map(|(database, table)| format!("{database}.{table}")).collect();
+    if more > 0 {
+        shown.push(format!("and {more} more"));
+    }
+    shown.join(", ")
+}
+
+/// What is known of the dump before it is begun.
+pub(super) fn beforehand(contents: &Contents) -> Vec<String> {
+    let mut warnings: Vec<String> = without_transactions(contents).into_iter().collect();
+    if !contents.versioned.is_empty() {
+        warnings.push(format!(
+            "the dump has the rows that are valid now; the history of system-versioned tables is not in the backup: {}",
+            names(contents.versioned.iter())
+        ));
+    }
+    if password_unused() {
+        warnings.push(PASSWORD_UNUSED.to_owned());
+    }
+    warnings
+}
+
+/// What there is to say where [`password_unused`].
+pub(super) const PASSWORD_UNUSED: &str =
+    "MYSQL_PWD is set here and was not used: name a password_file, or a defaults file with a password";
+
+/// Whether a password is in the environment, which the tools do not get.
+pub(super) fn password_unused() -> bool {
+    std::env::var_os("MYSQL_PWD").is_some_and(|set| !set.is_empty())
+}
+
+fn without_transactions(contents: &Contents) -> Option<String> {
+    let tables = &contents.unsafe_tables;
+    let engines: BTreeSet<&str> = tables.values().map(String::as_str).collect();
+    (!tables.is_empty()).then(|| {
+        let engines: Vec<&str> = engines.into_iter().collect();
+        format!(
+            "these tables know no transactions ({}), so what is written to them during the dump may be in it by half: \
+             {}. ALTER TABLE … ENGINE = InnoDB mends that",
+            engines.join(", "),
+            names(tables.keys())
+        )
+    })
+}
+
+/// What the tool rounds, where it can't be helped.
+pub(super) fn rounded(contents: &Contents) -> String {
+    let mut columns = Vec::new();
+    for ((database, table), all) in &contents.floats {
+        let rounded = all.iter().filter(|column| column.rounded);
+        columns.extend(rounded.map(|column| format!("{database}.{table}.{}", column.name)));
+    }
+    format!(
+        "FLOAT values are dumped with six digits, so these columns come back rounded, and drills will say so: {}. GRANT \
+         RELOAD lets strongroom dump them whole (with MariaDB's tools); ALTER TABLE … DOUBLE keeps them whole in any dump",
+        complete::list(&columns)
+    )
+}
