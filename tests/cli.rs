@@ -3,6 +3,8 @@
 
 #[path = "cli/backup.rs"]
 mod backup;
+#[path = "cli/children.rs"]
+mod children;
 #[path = "cli/config.rs"]
 mod config;
 #[path = "cli/contract.rs"]
@@ -25,3 +27,5 @@ mod sandbox;
 mod upkeep;
 #[path = "cli/verify.rs"]
 mod verify;
+#[path = "cli/words.rs"]
+mod words;

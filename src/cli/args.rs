@@ -7,6 +7,7 @@ mod init;
 mod member;
 mod policy;
 mod restore;
+mod said;
 mod snapshots;
 mod upkeep;
 mod verify;

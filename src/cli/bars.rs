@@ -98,7 +98,11 @@ fn style(known: bool) -> ProgressStyle {
             put(w, &size::human(state.len().unwrap_or_default()));
         })
         .with_key("speed", |state: &ProgressState, w: &mut dyn std::fmt::Write| put(w, &speed(state.per_sec())))
-        .with_key("left", |state: &ProgressState, w: &mut dyn std::fmt::Write| put(w, &left(state.eta())))
+        .with_key("left", |state: &ProgressState, w: &mut dyn std::fmt::Write| {
+            // Nothing went yet, so nobody knows.
+            let unknown = state.pos() == 0 && state.len().is_none_or(|all| all > 0);
+            put(w, &if unknown { "…".to_owned() } else { left(state.eta()) });
+        })
 }
 
 fn put(w: &mut dyn std::fmt::Write, text: &str) {

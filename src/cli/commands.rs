@@ -72,6 +72,13 @@ impl Context {
         self.keep(findings);
     }
 
+    /// Tells people something that is no finding.
+    fn tell(&self, line: &str) {
+        if !self.global.json && !self.global.quiet {
+            self.bars.say(line);
+        }
+    }
+
     /// Keeps what was found for the document.
     fn keep(&self, findings: Vec<Finding>) {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner).extend(findings);

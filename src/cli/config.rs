@@ -7,6 +7,7 @@ mod source;
 use std::{
     fmt, fs, io,
     ops::Range,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -39,6 +40,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Others may write what this user would run.
+    #[error("the configuration {} says what is run here, and {why}", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Who may.
+        why: String,
     },
     /// The text is not what it should be.
     #[error("{}:{line}:{column}: {message}", .path.display())]
@@ -77,6 +86,8 @@ pub struct Config {
     pub servers: Servers,
     /// What is backed up.
     pub sources: Vec<SourceConfig>,
+    /// Who else may write it, if anybody may.
+    pub foreign: Option<String>,
 }
 
 /// What `[vault]` says of a bucket.
@@ -202,11 +213,24 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let unreadable = |source| ConfigError::Unreadable { path: path.clone(), source };
-        if fs::metadata(&path).map_err(unreadable)?.len() > LIMIT {
+        let meta = fs::metadata(&path).map_err(unreadable)?;
+        if meta.len() > LIMIT {
             return Err(unreadable(io::Error::other("it is larger than 1 MiB")));
         }
         let text = fs::read_to_string(&path).map_err(unreadable)?;
-        Self::parse(&text, &path)
+        let foreign = foreign(&meta, rustix::process::geteuid().as_raw());
+        Ok(Self { foreign, ..Self::parse(&text, &path)? })
+    }
+
+    /// Fails if others may write it: what it names is run.
+    ///
+    /// # Errors
+    /// If they may.
+    pub fn must_be_ours(&self) -> Result<(), ConfigError> {
+        match &self.foreign {
+            Some(why) => Err(ConfigError::Foreign { path: self.path.clone(), why: why.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Reads the text of the configuration at `path`, which is absolute.
@@ -217,8 +241,11 @@ impl Config {
             ConfigError::Wrong { path: path.to_owned(), line, column, message }
         };
         note_secrets(text);
-        let raw: Raw = toml::from_str(text)
-            .map_err(|error| wrong(Fault(error.span().unwrap_or_default(), plain(error.message()))))?;
+        let raw: Raw = toml::from_str(text).map_err(|error| {
+            let line = text.get(error.span().unwrap_or_default().start..).unwrap_or_default();
+            let said = brackets(error.message(), line).map_or_else(|| plain(error.message()), str::to_owned);
+            wrong(Fault(error.span().unwrap_or_default(), said))
+        })?;
         Self::understand(raw, path).map_err(wrong)
     }
 
@@ -261,6 +288,7 @@ impl Config {
             immutable: raw.local.immutable,
             servers: drill::understand(raw.drill, dir)?,
             sources,
+            foreign: None,
         })
     }
 
@@ -269,6 +297,22 @@ impl Config {
     pub fn dir(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)
     }
+}
+
+/// Who besides its user and root may write a configuration, if anybody may. Of root's, its group too: what it names is run.
+fn foreign(meta: &fs::Metadata, us: u32) -> Option<String> {
+    let (owner, mode) = (meta.uid(), meta.mode() & 0o7777);
+    if !meta.is_file() {
+        // A pipe or a terminal is written to by whoever gave it.
+        return None;
+    }
+    if us == 0 && owner != 0 {
+        return Some(format!(
+            "it belongs to user {owner}, and this is root: chown 0 it, or run strongroom as that user"
+        ));
+    }
+    let bits = if us == 0 { 0o022 } else { 0o002 };
+    (mode & bits != 0).then(|| format!("others may write it (its mode is {mode:04o}): chmod go-w it"))
 }
 
 /// Notes what may be secret in a configuration, whatever key it stands under, and also if it is no TOML.
@@ -286,6 +330,17 @@ fn note_secrets(text: &str) {
         Ok(table) => table.iter().filter(|(name, _)| *name != "vault").for_each(|(name, value)| walk(name, value)),
         Err(_) => text.lines().for_each(given),
     }
+}
+
+/// What the parser says of a table where a list of tables belongs, and the other way round.
+fn brackets(message: &str, line: &str) -> Option<&'static str> {
+    if message.contains("invalid type: map, expected a sequence") {
+        return Some(
+            "there may be several of these, so its name stands in two brackets, such as [[source]] or [[source.check]]",
+        );
+    }
+    (line.starts_with("[[") && message.contains("invalid type"))
+        .then_some("there is one of these only, so its name stands in one bracket, such as [vault] or [writer]")
 }
 
 /// What the parser says, without a value that is more than a word: such may be a secret under a wrong key.

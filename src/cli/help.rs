@@ -24,7 +24,64 @@ pub fn man() -> String {
     for command in root.get_subcommands() {
         describe(command, &mut page);
     }
-    page
+    tidied(&page)
+}
+
+/// The same page as formatters want it: no line breaks around paragraphs, no long lines, no space at their ends, no
+/// references to pages that are sections of this one.
+fn tidied(page: &str) -> String {
+    let page = page.replace('…', "\\&...").replace("\\-", "\u{1}");
+    let mut lines: Vec<String> = Vec::new();
+    let mut verbatim = false;
+    for line in page.lines() {
+        let mut line = line.trim_end().to_owned();
+        if let Some(name) = line.strip_prefix("strongroom\u{1}").and_then(|rest| rest.strip_suffix("(1)")) {
+            line = format!("strongroom {name}");
+        }
+        match line.as_str() {
+            ".nf" => verbatim = true,
+            ".fi" => verbatim = false,
+            // A paragraph breaks the line by itself.
+            ".br" if lines.last().is_some_and(|last| is_paragraph(last)) => continue,
+            paragraph if is_paragraph(paragraph) => {
+                while lines.last().is_some_and(|last| last == ".br") {
+                    lines.pop();
+                }
+            }
+            _ => {}
+        }
+        if verbatim || line.starts_with(['.', '\'']) {
+            lines.push(line);
+        } else {
+            wrap(&line, &mut lines);
+        }
+    }
+    lines.join("\n").replace('\u{1}', "\\-") + "\n"
+}
+
+fn is_paragraph(line: &str) -> bool {
+    [".sp", ".PP", ".TP", ".SH", ".SS"].iter().any(|macro_| line.split(' ').next() == Some(macro_))
+}
+
+/// A line of running text as lines that are not long. None begins with what would make it a command.
+fn wrap(line: &str, lines: &mut Vec<String>) {
+    const LONG: usize = 76;
+    let mut now = String::new();
+    // What a line begins with is its indent, which breaks it.
+    let (indent, text) = line.split_at(line.len() - line.trim_start().len());
+    now.push_str(indent);
+    for word in text.split(' ') {
+        // An escaped hyphen is two characters.
+        let len = |text: &str| text.chars().count() + text.matches('\u{1}').count();
+        let begun = now.len() > indent.len();
+        if begun && len(&now) + 1 + len(word) > LONG && !word.is_empty() && !word.starts_with(['.', '\'']) {
+            lines.push(std::mem::take(&mut now).trim_end().to_owned());
+        } else if begun {
+            now.push(' ');
+        }
+        now.push_str(word);
+    }
+    lines.push(now);
 }
 
 /// A command as one section, and those below it as their own.
@@ -66,6 +123,19 @@ mod tests {
         for part in ["STRONGROOM INIT", "STRONGROOM BACKUP", "STRONGROOM CATALOG REBUILD", "allow\\-empty", "130"] {
             assert!(page.contains(part), "{part}");
         }
+    }
+
+    #[test]
+    fn the_page_is_as_formatters_want_it() {
+        let page = man();
+        let lines: Vec<&str> = page.lines().collect();
+        for (no, line) in lines.iter().enumerate() {
+            assert!(line.trim_end() == *line && line.is_ascii(), "{no}: {line:?}");
+            assert!(line.starts_with('.') || line.len() <= 80 || !line.trim().contains(' '), "{no}: {line:?}");
+            assert!(!line.ends_with("(1)"), "{no}: {line:?} is no page of its own");
+        }
+        assert!(!page.contains(".br\n.sp") && !page.contains(".sp\n.br"));
+        assert!(page.contains("\nstrongroom init\n"));
     }
 
     #[test]

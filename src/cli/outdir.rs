@@ -15,7 +15,7 @@ use rustix::{
 };
 use zeroize::Zeroizing;
 
-use super::error::CliError;
+use super::{error::CliError, shell};
 use crate::{
     format::certificate::Role,
     model::{Name, Span, VaultId},
@@ -304,6 +304,9 @@ fn kit(vault: VaultId, url: &str, owners: &[String], made: bool, access: Option<
     } else {
         "It belongs to one of the recipients below and was made before this vault.".to_owned()
     };
+    // On paper, quotes say where it ends.
+    let quoted = shell::quoted(url);
+    let place = if quoted == url { format!("'{url}'") } else { quoted };
     format!(
         "STRONGROOM RECOVERY KIT                          print this and keep it with the identity
 
@@ -322,16 +325,16 @@ fn kit(vault: VaultId, url: &str, owners: &[String], made: bool, access: Option<
 2. What to do
   Install strongroom on a clean machine. Then:
 
-    strongroom snapshots --vault '{url}' --vault-id {vault}{options}
+    strongroom snapshots --vault {place} --vault-id {vault}{options}
 
-    strongroom restore latest --source NAME --vault '{url}' \\
+    strongroom restore latest --source NAME --vault {place} \\
         --vault-id {vault} -i IDENTITY --to DIR{options}
 
   If the newest snapshot is bad already, take an older one by its id, or `--at TIME`.
   `--to -` writes one stream to standard output, for example into psql.
   To find out whether the vault is whole:
 
-    strongroom verify --depth read --vault '{url}' --vault-id {vault}{options}
+    strongroom verify --depth read --vault {place} --vault-id {vault}{options}
 
   If strongroom says that the vault is another one, believe it: compare the id above.
 

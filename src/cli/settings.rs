@@ -48,6 +48,16 @@ impl Settings {
     /// # Errors
     /// If one of them can't be understood.
     pub fn new(global: &Global, env: Env<'_>) -> Result<Self, CliError> {
+        let settings = Self::to_examine(global, env)?;
+        settings.config.as_ref().map(Config::must_be_ours).transpose()?;
+        Ok(settings)
+    }
+
+    /// The same, also where others may write the configuration: for who looks at that, and runs nothing of it.
+    ///
+    /// # Errors
+    /// If something can't be understood.
+    pub fn to_examine(global: &Global, env: Env<'_>) -> Result<Self, CliError> {
         let named = global.config.clone().or_else(|| env("STRONGROOM_CONFIG").map(Into::into));
         let default = Path::new(DEFAULT_CONFIG);
         let path = named.or_else(|| default.exists().then(|| default.to_owned()));

@@ -11,6 +11,7 @@ pub mod progress;
 pub mod report;
 pub mod size;
 pub mod snapshot;
+pub mod spoken;
 pub mod time;
 pub mod visible;
 
@@ -23,5 +24,5 @@ pub use pattern::{NamePattern, nearest};
 pub use progress::{Cancel, Progress, Silent};
 pub use report::{Finding, Findings, Severity};
 pub use snapshot::{ChunkerParams, FileMeta, SourceKind};
-pub use time::{Span, Time};
+pub use time::{Span, Time, lasting};
 pub use visible::{visible, visible_lines};

@@ -194,6 +194,26 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+/// Seconds for people: `120 ms`, `41 s`, `3 min 20 s`, `5 h 10 min`, `3 d 4 h`.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a span for people, never negative")]
+#[must_use]
+pub fn lasting(seconds: f64) -> String {
+    if seconds < 0.9995 {
+        return format!("{:.0} ms", seconds.max(0.0) * 1000.0);
+    }
+    if seconds < 10.0 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = seconds.max(0.0) as u64;
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        3600..172_800 => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+        _ if whole % 86_400 < 3600 => format!("{} d", whole / 86_400),
+        _ => format!("{} d {} h", whole / 86_400, whole % 86_400 / 3600),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,6 +248,20 @@ mod tests {
             "9999-12-30T22:00:01Z",
         ] {
             assert!(read(other).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn how_long_something_lasted_is_short() {
+        for (seconds, told) in [
+            (0.12, "120 ms"),
+            (9.0, "9.0 s"),
+            (61.0, "1 min 1 s"),
+            (7_260.0, "2 h 1 min"),
+            (2_160_000.0, "25 d"),
+            (273_600.0, "3 d 4 h"),
+        ] {
+            assert_eq!(lasting(seconds), told);
         }
     }
 

@@ -27,7 +27,7 @@ use crate::{
         jail::{Allowed, Warden},
     },
     format::{evidence::EvidenceKind, member_key::Member},
-    model::{Cancel, Finding, Name, Progress, SnapshotId, SourceKind, Span, Time},
+    model::{Cancel, Finding, Name, Progress, SnapshotId, SourceKind, Span, Time, lasting},
     vault::{
         self, Vault, VaultErrorKind,
         snapshots::Summary,
@@ -202,19 +202,20 @@ impl Drill {
         self.rto_s = list_s + fetch_s + load_s + check_s;
         let whole = self.checks.iter().all(|check| check.status != Status::Error);
         if let Some(max) = request.max_rto {
-            let max = max.as_duration().as_secs_f64();
-            let told = format!("{:.1} s", self.rto_s);
+            let told = lasting(self.rto_s);
             // What broke off early was not quick.
-            self.checks.push(within("rto", format!("at most {max} s"), told, whole && self.rto_s <= max));
+            let fits = whole && self.rto_s <= max.as_duration().as_secs_f64();
+            self.checks.push(within("rto", format!("at most {max}"), told, fits));
         }
         if let Some(max) = request.max_rpo {
             let without = match self.created_at {
                 Some(at) => format!("of {at}, which is not yet"),
                 None => "no data".to_owned(),
             };
-            let told = self.rpo_s.map_or(without, |rpo| format!("{rpo} s"));
+            #[allow(clippy::cast_precision_loss, reason = "an age for people")]
+            let told = self.rpo_s.map_or(without, |rpo| lasting(rpo as f64));
             let fits = self.rpo_s.is_some_and(|rpo| rpo <= max.as_seconds());
-            self.checks.push(within("rpo", format!("at most {} s", max.as_seconds()), told, fits));
+            self.checks.push(within("rpo", format!("at most {max}"), told, fits));
         }
         self.damaged |= self.checks.iter().any(|check| check.status == Status::Fail && is_of_bytes(&check.name));
         // No check at all is no proof of anything.

@@ -6,7 +6,7 @@ use crate::{
     catalog::{CatalogError, RunLockError},
     codec::CodecError,
     format::FormatError,
-    model::{Name, Time, VaultId},
+    model::{Name, Time, VaultId, size},
     source::SourceError,
     store::StoreError,
     vault::VaultError,
@@ -118,7 +118,7 @@ pub enum OpsError {
         why: &'static str,
     },
     /// Not enough room.
-    #[error("{} has {free} bytes free, and {needed} are needed", .path.display())]
+    #[error("{} has {} free, and {} are needed", .path.display(), size::human(*.free), size::human(*.needed))]
     NoSpace {
         /// Where it was to go.
         path: PathBuf,

@@ -136,8 +136,11 @@ impl Wanted {
             return Ok(Self::Id(text.to_owned()));
         }
         let shown: String = text.chars().take(80).collect();
+        let short = text.bytes().all(hex) && !text.is_empty() && text.len() < PREFIX;
+        let what = if short { "is too short to name a snapshot by its id" } else { "names no snapshot" };
+        let what = format!("{shown:?} {what}");
         Err(OpsError::Request {
-            what: format!("{shown:?} names no snapshot"),
+            what,
             next: format!(
                 "give at least {PREFIX} lower-case hex digits of an id from `strongroom snapshots`, or `latest --source NAME`"
             ),

@@ -62,13 +62,15 @@ pub struct VaultError {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// What was found before it failed.
     pub findings: Vec<Finding>,
+    /// Whether it was a file system that did not allow it, and no store's credentials.
+    pub by_file_system: bool,
 }
 
 impl VaultError {
     /// An error of this kind.
     #[must_use]
     pub fn new(kind: VaultErrorKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), object: None, source: None, findings: Vec::new() }
+        Self { kind, what: what.into(), object: None, source: None, findings: Vec::new(), by_file_system: false }
     }
 
     /// The same error, about this object.
@@ -120,7 +122,7 @@ impl From<StoreError> for VaultError {
             StoreErrorKind::Full => VaultErrorKind::Full,
             _ => VaultErrorKind::Failed,
         };
-        Self::new(kind, error.to_string())
+        Self { by_file_system: error.is_by_file_system(), ..Self::new(kind, error.to_string()) }
     }
 }
 

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::IdentityArgs;
+use super::{IdentityArgs, said::Said};
 use crate::{
     format::certificate::Role,
-    model::{Name, NamePattern, Time},
+    model::{Name, NamePattern},
 };
 
 /// What a member may sign.
@@ -102,7 +102,7 @@ pub struct RevokeArgs {
     pub name: Name,
     /// From when on what it signed is suspect, by the store's clock, all of that second included
     #[arg(long, value_name = "TIME")]
-    pub from: Time,
+    pub from: Said,
     /// An owner's identity.
     #[command(flatten)]
     pub identity: IdentityArgs,

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::IdentityArgs;
-use crate::model::{Name, Time};
+use super::{IdentityArgs, said::Said};
+use crate::model::Name;
 
 /// `restore`.
 #[derive(Debug, Args)]
@@ -13,6 +13,7 @@ use crate::model::{Name, Time};
   strongroom restore 4f1c0a9b -i recovery.key --to /tmp/back
   strongroom restore latest --source orders -i recovery.key --to - | psql orders
   strongroom restore latest --source code --at 2026-11-22T06:00:00Z --ref main -i recovery.key --to /tmp/back
+  strongroom restore latest --source orders --at '2 hours ago' -i recovery.key --to /tmp/back
 
 It needs the vault and an identity, and nothing of the machine that was backed up. Nothing is overwritten.")]
 pub struct RestoreArgs {
@@ -24,9 +25,10 @@ pub struct RestoreArgs {
     /// With latest: whose, where two writers have a source of this name
     #[arg(long, value_name = "NAME")]
     pub writer: Option<Name>,
-    /// With latest: the newest that is not younger than this, such as 2026-11-22T06:00:00Z
+    /// With latest: the newest that is not younger than this, such as 2026-11-22T06:00:00Z, "2026-11-22 07:00" (this
+    /// host's time), yesterday or "2 hours ago"
     #[arg(long, value_name = "TIME")]
-    pub at: Option<Time>,
+    pub at: Option<Said>,
     /// The identities.
     #[command(flatten)]
     pub identity: IdentityArgs,

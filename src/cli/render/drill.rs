@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Lines, plural};
 use crate::{
     engine::{Check, Status},
-    model::{size, visible},
+    model::{lasting, size, visible},
     ops::drill::{Drill, DrillReport, HistoryLine, Parts},
 };
 
@@ -36,7 +36,8 @@ fn one(drill: &Drill, text: &mut Lines) {
         drill.rto_s
     );
     match drill.rpo_s {
-        Some(rpo) => text.add(format!("{took}; the data is {rpo} s old")),
+        #[allow(clippy::cast_precision_loss, reason = "an age for people")]
+        Some(rpo) => text.add(format!("{took}; the data is {} old", lasting(rpo as f64))),
         None => text.add(took),
     }
     if !drill.confinement.is_empty() {
@@ -86,7 +87,7 @@ pub(super) fn history(lines: &[HistoryLine]) -> Lines {
         "signed by",
     ]);
     for line in lines {
-        let seconds = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |s| format!("{s:.1} s"));
+        let seconds = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), lasting);
         let result = match (line.passed, line.suspect) {
             (true, false) => "passed",
             (true, true) => "passed, by a member that was revoked",

@@ -3,7 +3,10 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::Lines;
-use crate::{model::size, ops::snapshots::SnapshotLine};
+use crate::{
+    model::{Time, size},
+    ops::snapshots::SnapshotLine,
+};
 
 /// The column of sizes.
 const SIZE: usize = 4;
@@ -18,6 +21,11 @@ fn doubt(line: &SnapshotLine) -> &'static str {
     }
 }
 
+/// A time as a table has it: with seconds it would be wider than a terminal.
+fn minute(time: Time) -> String {
+    time.to_string().chars().take(16).map(|c| if c == 'T' { ' ' } else { c }).collect()
+}
+
 /// For people.
 pub(super) fn text(lines: &[SnapshotLine]) -> Lines {
     if lines.is_empty() {
@@ -25,15 +33,15 @@ pub(super) fn text(lines: &[SnapshotLine]) -> Lines {
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["ID", "SOURCE", "KIND", "TAKEN", "SIZE", "LOCKED UNTIL", "WRITER"]);
+    table.set_header(["ID", "SOURCE", "KIND", "TAKEN (UTC)", "SIZE", "LOCKED UNTIL", "WRITER"]);
     for line in lines {
         table.add_row([
             line.id.short(),
             line.source.to_string(),
             line.kind.as_str().to_owned(),
-            line.created_at.to_string(),
+            minute(line.created_at),
             size::human(line.bytes),
-            line.floor_until.to_string(),
+            minute(line.floor_until),
             format!("{}{}", line.writer, doubt(line)),
         ]);
     }

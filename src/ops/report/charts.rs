@@ -201,8 +201,26 @@ pub(super) fn drills(drills: &[DrillLine], out: &mut String) {
         let _ = write!(out, " · the last recovery took <b>{}</b>, on {}", lasting(rto), day(at));
     }
     out.push_str("</figcaption>");
-    let most = drills.iter().filter_map(|d| d.rto_s).fold(0.001, f64::max);
-    let shown = drills.get(drills.len().saturating_sub(LINES)..).unwrap_or(drills);
+    out.push_str("</figure>");
+    // By time to the second, and each source by itself: their recoveries are not to be compared.
+    let mut sorted: Vec<&DrillLine> = drills.iter().collect();
+    sorted.sort_by(|a, b| (a.at, &a.source).cmp(&(b.at, &b.source)));
+    let mut sources: BTreeMap<&str, Vec<&DrillLine>> = BTreeMap::new();
+    for drill in &sorted {
+        sources.entry(drill.source.as_str()).or_default().push(drill);
+    }
+    for (source, all) in sources {
+        of_source(source, all.get(all.len().saturating_sub(LINES)..).unwrap_or(&all), out);
+    }
+    table(sorted.get(sorted.len().saturating_sub(LINES)..).unwrap_or(&sorted), out);
+    out.push_str("</section>");
+}
+
+/// The drills of one source, a bar each.
+#[allow(clippy::cast_precision_loss, reason = "places in a picture")]
+fn of_source(source: &str, shown: &[&DrillLine], out: &mut String) {
+    let _ = write!(out, "<figure><figcaption><b>{}</b></figcaption>", escape(source));
+    let most = shown.iter().filter_map(|d| d.rto_s).fold(0.001, f64::max);
     let (height, step) = (120.0, WIDTH / shown.len().max(6) as f64);
     open(height, "how long each recovery took", out);
     for (n, drill) in shown.iter().enumerate() {
@@ -229,11 +247,9 @@ pub(super) fn drills(drills: &[DrillLine], out: &mut String) {
         );
     }
     out.push_str("</figure>");
-    table(shown, out);
-    out.push_str("</section>");
 }
 
-fn table(shown: &[DrillLine], out: &mut String) {
+fn table(shown: &[&DrillLine], out: &mut String) {
     out.push_str(
         "<div class=\"wide\"><table><thead><tr><th>drill</th><th>source</th><th>result</th><th>recovery \
         took</th><th>data was old</th><th>signed by</th></tr></thead><tbody>",

@@ -18,7 +18,7 @@ pub use of_drills::of_drills;
 use super::{evidence::Signed, verify::VerifyReport};
 use crate::{
     format::evidence::EvidenceKind,
-    model::{Finding, Severity, Span, Time, VaultId, size, visible},
+    model::{Finding, Severity, Time, VaultId, lasting, size, visible},
     vault::audit::{Depth, Freshness, Seen},
 };
 
@@ -336,24 +336,6 @@ fn when(time: Time) -> String {
 /// The day of a time.
 fn day(time: Time) -> String {
     time.to_string().chars().take(10).collect()
-}
-
-/// Seconds for people: `120 ms`, `41 s`, `3 min 20 s`, `5 h 10 min`, `3 d`.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a span for people, never negative")]
-fn lasting(seconds: f64) -> String {
-    if seconds < 0.9995 {
-        return format!("{:.0} ms", seconds.max(0.0) * 1000.0);
-    }
-    if seconds < 10.0 {
-        return format!("{seconds:.1} s");
-    }
-    let whole = Span::seconds(seconds.max(0.0) as u64).as_seconds();
-    match whole {
-        0..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        3600..172_800 => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
-        _ => format!("{} d", whole / 86_400),
-    }
 }
 
 #[cfg(test)]

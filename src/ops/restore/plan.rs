@@ -65,7 +65,11 @@ impl Plan {
     /// # Errors
     /// `UnsafePath`, or `NoSnapshot` if there is no such stream.
     pub fn new(source: Name, kind: SourceKind, body: Body, only: Option<&str>) -> Result<Self> {
-        let names: Vec<String> = body.streams.iter().take(20).map(|s| s.name.to_string()).collect();
+        const SHOWN: usize = 20;
+        // By what a person knows: the path or name that it came from, where it has one.
+        let called = |s: &StreamRecord| s.path.clone().unwrap_or_else(|| s.name.to_string());
+        let names: Vec<String> = body.streams.iter().take(SHOWN).map(called).collect();
+        let more = body.streams.len().saturating_sub(SHOWN);
         let wanted = |stream: &StreamRecord| {
             only.is_none_or(|only| stream.name.as_str() == only || stream.path.as_deref() == Some(only))
         };
@@ -75,7 +79,8 @@ impl Plan {
         };
         let mut entries = body.streams.into_iter().filter(wanted).map(entry).collect::<Result<Vec<_>>>()?;
         if let Some(only) = only.filter(|_| entries.is_empty()) {
-            let what = format!("the snapshot has no stream {only:?}; its streams are {}", names.join(", "));
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let what = format!("the snapshot has no stream {only:?}; it has {}{more}", names.join(", "));
             return Err(OpsError::NoSnapshot { what });
         }
         must_not_collide(&entries)?;
