@@ -47,6 +47,9 @@ use crate::{
 
 /// Threads for the store's calls; the heavy work has threads of its own.
 const RUNTIME_THREADS: usize = 2;
+/// Threads for what blocks. Work there waits for no more than one other of its kind, so a few suffice; each keeps memory of
+/// its own.
+const BLOCKING_THREADS: usize = 16;
 /// How the step that confines a program ends if it can't.
 #[cfg(feature = "full")]
 const NOT_CONFINED: u8 = 125;
@@ -129,6 +132,7 @@ fn execute(context: &Context, command: Command) -> Result<(Output, Option<Failur
     let failed = |what| move |source| error::CliError::Io { what, path: "this process".into(), source };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(RUNTIME_THREADS)
+        .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build()
         .map_err(failed("can't start the threads of"))?;

@@ -15,6 +15,7 @@ mod physical;
 mod rows;
 mod session;
 mod tools;
+mod unlocked;
 mod waits;
 mod whole;
 
@@ -117,7 +118,7 @@ pub(crate) fn fingerprint_by(psql: &Tool, info: &Conninfo, database: &str, depth
     let mut session = Session::open(psql, info, Some(database))?;
     session.run("begin", "begin transaction isolation level repeatable read read only")?;
     let tables = fingerprint::tables(&mut session)?;
-    fingerprint::take(&mut session, database, &tables, depth, &rows::Helpers::NONE).map(|taken| taken.fingerprint)
+    fingerprint::take(&mut session, database, &tables, depth, &rows::Helpers::NONE, None).map(|taken| taken.fingerprint)
 }
 
 /// A database and the streams that bring it back, the main archive first.

@@ -124,3 +124,39 @@ fn a_pooler_that_shares_sessions_is_refused_before_anything_is_set() {
     let asked = std::fs::read_to_string(log).unwrap();
     assert!(asked.contains("4711") && !asked.contains("set_config"), "{asked}");
 }
+
+/// Once `pg_dump` has ended nothing of ours keeps anybody from changing a table, and what was changed then is not taken for
+/// what was dumped.
+#[test]
+fn whoever_changes_a_table_waits_for_the_dump_and_not_for_the_hashes() {
+    let server = shop();
+    let make = |name: &str| format!("create table {name} as select generate_series(1, 50) n, 'x' t;");
+    server.sql("shop", &["emptied", "renamed", "dropped", "typed", "longer"].map(make).concat());
+    let changes = "begin; lock table accounts; truncate emptied; alter table renamed rename column t to u; drop table dropped; \
+                   alter table typed alter n type text; alter table longer add z int; commit";
+    // All is dumped, and the changes wait for what we hold. Then the first byte comes, and we let go.
+    let script = format!(
+        "here=$(mktemp); 'REAL' \"$@\" > \"$here\" || exit 1; unset PGAPPNAME\n\
+         psql -XqAt '{dsn}' -c '{changes}' &\n\
+         until [ \"$(psql -XqAt '{dsn}' -c \"select count(*) from pg_stat_activity where wait_event_type = 'Lock'\")\" = 1 ]; \
+         do sleep 0.1; done\n\
+         head -c 100 \"$here\"; wait; tail -c +101 \"$here\"; rm \"$here\"",
+        dsn = server.dsn("shop"),
+    );
+    let programs = replaced("pg_dump", &script);
+    let sandbox = configured(&server, Some(programs.path()), "globals = false\n");
+    let made = sandbox.writer(&["backup", "--json"]).ok().json();
+    let warnings = made["result"]["snapshots"][0]["warnings"].to_string();
+    assert!(
+        warnings.contains("others changed these tables")
+            && warnings.contains("dropped, public.emptied, public.renamed, public.typed"),
+        "{warnings}"
+    );
+    let drill = sandbox.reader(&["drill", "--json"]).ok().json();
+    let checks = drill["result"]["drills"][0]["checks"].as_array().unwrap().clone();
+    for (name, hashed) in [("emptied", false), ("typed", false), ("longer", true), ("accounts", true)] {
+        let named = |check: &&serde_json::Value| check["name"] == format!("fingerprint shop: public.{name}");
+        let told = checks.iter().find(named).unwrap()["expected"].as_str().unwrap();
+        assert_eq!((told.contains(" rows"), told.contains(", ")), (true, hashed), "{name}: {told}");
+    }
+}

@@ -29,6 +29,7 @@ use super::{
     fingerprint::{self, Depth, Table, Taken},
     rows::Helpers,
     session::Session,
+    unlocked::Marks,
     waits::{self, Blocker, LATER, ONCE, Patience},
     whole,
 };
@@ -101,11 +102,12 @@ const ELSEWHERE: &str = "select json_build_object('unlogged', (select count(*) f
 impl Dump {
     /// Opens the snapshot and starts to write and to count within it, once nobody holds that up.
     pub(super) fn begin(place: &Arc<Place>, database: &str) -> Result<Self> {
-        let (mut patience, stops) = (Patience::new(place.lock_timeout), Arc::new(Stops::default()));
+        let mut patience = Patience::new(place.lock_timeout);
         loop {
+            let stops = Arc::new(Stops::default());
             let mut session = Session::open(&place.psql, &place.info, Some(database))?;
             place.watch(&stops, session.alive());
-            let (exported, tables) = match Self::lock(&mut session) {
+            let (exported, tables, marks) = match Self::lock(&mut session) {
                 Ok(locked) => locked,
                 Err(failed) => {
                     let state = session.state().map(str::to_owned);
@@ -118,8 +120,14 @@ impl Dump {
             match dump.first(&mut session)? {
                 None => {
                     dump.warnings.extend(patience.told(database));
-                    waits::limit(&mut session, LATER)?;
-                    dump.taking = Some(take(session, (place, &stops), database, tables, &dump.snapshot, &dump.failed));
+                    // Archives that are still to begin lean on our locks.
+                    let marks = marks.filter(|_| dump.waiting.is_empty());
+                    if marks.is_some() {
+                        Marks::let_go(&mut session)?;
+                    }
+                    waits::limit(&mut session, if marks.is_some() { ONCE } else { LATER })?;
+                    let what = (tables, marks);
+                    dump.taking = Some(take(session, (place, &stops), database, what, &dump.snapshot, &dump.failed));
                     dump.fill()?;
                     return Ok(dump);
                 }
@@ -132,13 +140,15 @@ impl Dump {
     }
 
     /// The snapshot and its tables, locked.
-    fn lock(session: &mut Session) -> Result<(Exported, Vec<Table>)> {
+    fn lock(session: &mut Session) -> Result<(Exported, Vec<Table>, Option<Marks>)> {
         waits::limit(session, ONCE)?;
         session.run("begin", BEGIN)?;
         let exported: Exported = session.one("export a snapshot", EXPORT)?;
         let tables = fingerprint::tables(session)?;
+        Marks::begin(session)?;
         fingerprint::lock(session, &tables)?;
-        Ok((exported, tables))
+        let marks = Marks::of(session, &tables)?;
+        Ok((exported, tables, marks))
     }
 
     fn locked(
@@ -208,6 +218,7 @@ impl Dump {
         warnings.extend(self.expected.held_against(&self.written, tables, &self.database)?);
         let taken = taken.map(|mut taken| {
             fingerprint::settle_sequences(&mut taken, &self.sequences);
+            warnings.extend(self.expected.changed(&mut taken, &self.written, &self.database));
             Fingerprint { streams: std::mem::take(&mut self.streams), ..taken.fingerprint }
         });
         Ok((taken, warnings))
@@ -305,7 +316,7 @@ fn take(
     mut session: Session,
     (place, stops): (&Arc<Place>, &Arc<Stops>),
     database: &str,
-    tables: Vec<Table>,
+    (tables, marks): (Vec<Table>, Option<Marks>),
     snapshot: &str,
     failed: &Arc<Mutex<Option<SourceError>>>,
 ) -> Taking {
@@ -330,7 +341,7 @@ fn take(
             stops.stop();
         };
         let helpers = Helpers { count: place.jobs.saturating_sub(1), open: &open, fail: &fail };
-        fingerprint::take(&mut session, &database, &tables, place.depth, &helpers)
+        fingerprint::take(&mut session, &database, &tables, place.depth, &helpers, marks.as_ref())
             .map_err(fail)
             .ok()
             .map(|taken| (session, Some(taken)))

@@ -12,6 +12,7 @@ use super::{
     archive::SequenceSet,
     rows::{self, Helpers},
     session::Session,
+    unlocked::Marks,
 };
 use crate::model::{Fingerprint, TableFingerprint};
 
@@ -37,7 +38,8 @@ const RANGES: u32 = 140_000;
 /// calls configuration, of which it says which rows count. Unlogged ones can't be read on a standby. Columns stand in the
 /// order of their names, since a restore may put those that were inherited elsewhere.
 const TABLES: &str = r#"
-select json_build_object('name', format('%I.%I', n.nspname, c.relname), 'place', json_build_array(n.nspname, c.relname), 'bytes', coalesce(pg_table_size(c.oid), 0),
+select json_build_object('name', format('%I.%I', n.nspname, c.relname), 'place', json_build_array(n.nspname, c.relname), 'oid', c.oid::bigint,
+  'numbers', (select coalesce(json_agg(a.attnum), '[]') from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), 'bytes', coalesce(pg_table_size(c.oid), 0),
   'blocks', case when (select a.amname from pg_am a where a.oid = c.relam) = 'heap'
      then coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::bigint else 0 end,
   'from', format('only %I.%I x %s', n.nspname, c.relname, k.condition),
@@ -146,6 +148,11 @@ pub(super) struct Table {
     pub(super) name: String,
     /// Schema and name, as they are.
     pub(super) place: (String, String),
+    /// Its number, and those of its columns.
+    #[serde(default)]
+    pub(super) oid: u32,
+    #[serde(default)]
+    pub(super) numbers: Vec<i16>,
     /// What it takes on the server's disk, without indexes.
     pub(super) bytes: u64,
     /// How many blocks of rows it has, where rows have a place among them; else none.
@@ -194,6 +201,8 @@ pub(super) fn server(session: &mut Session) -> Result<BTreeMap<String, String>> 
 /// A fingerprint, and its names of sequences by their schema and name.
 pub(super) struct Taken {
     pub(super) fingerprint: Fingerprint,
+    /// Tables that were changed before they could be counted.
+    pub(super) changed: Vec<String>,
     sequences: BTreeMap<(String, String), String>,
 }
 
@@ -204,6 +213,7 @@ pub(super) fn take(
     tables: &[Table],
     depth: Depth,
     helpers: &Helpers<'_>,
+    marks: Option<&Marks>,
 ) -> Result<Taken> {
     let server = server(session)?;
     let number = server.get("server_version_num").and_then(|n| n.parse::<u32>().ok()).unwrap_or_default();
@@ -213,12 +223,19 @@ pub(super) fn take(
         taken.objects.insert(object.name, object.value.unwrap_or_default());
     }
     let mut sequences = BTreeMap::new();
+    if marks.is_some() {
+        session.run("read the sequences", "savepoint sequences")?;
+    }
     for Sequence { name, place, sql } in session.ask("list the sequences", SEQUENCES)? {
         let Value { value } = session.one(&format!("read {name}"), &sql)?;
         taken.objects.insert(name.clone(), value);
         sequences.insert(place, name);
     }
-    taken.tables = rows::count(session, tables, hashed, number >= RANGES, helpers)?;
+    if marks.is_some() {
+        session.run("let go of the sequences", "rollback to savepoint sequences")?;
+    }
+    let counted = rows::count(session, tables, (hashed, number >= RANGES), helpers, marks)?;
+    taken.tables = counted.tables;
     for name in session.ask::<String>("list the unlogged tables", UNLOGGED)? {
         taken.tables.insert(name, TableFingerprint { rows: 0, hash: None });
     }
@@ -226,7 +243,7 @@ pub(super) fn take(
     let large = rows::ask(session, "large objects", sql)?.told();
     let hash = large.hash.filter(|_| large.rows > 0).map(|hash| format!(", {hash}")).unwrap_or_default();
     taken.objects.insert("large objects".to_owned(), format!("{}{hash}", large.rows));
-    Ok(Taken { fingerprint: taken, sequences })
+    Ok(Taken { fingerprint: taken, changed: counted.changed, sequences })
 }
 
 /// Puts the values into the fingerprint that the dump sets its sequences to. Sequences go on counting outside of any

@@ -4,7 +4,7 @@
 //! takes the next of all that there are.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Mutex, PoisonError},
     thread,
 };
@@ -15,6 +15,7 @@ use super::{
     super::{Result, SourceError},
     fingerprint::Table,
     session::Session,
+    unlocked::Marks,
     waits,
 };
 use crate::model::TableFingerprint;
@@ -70,21 +71,37 @@ struct Piece<'a> {
     which: String,
 }
 
-/// Counts the rows of `tables`, and hashes them if `hashed`. If `ranges`, the server reads ranges of blocks well.
+/// What was counted.
+pub(super) struct Tables {
+    pub(super) tables: BTreeMap<String, TableFingerprint>,
+    /// Those that were changed before they could be.
+    pub(super) changed: Vec<String>,
+}
+
+/// Counts the rows of `tables`, and hashes them if `hashed`. If `ranges`, the server reads ranges of blocks well. With
+/// `marks` nothing is locked, and each table is for as long as it is read.
 pub(super) fn count(
     session: &mut Session,
     tables: &[Table],
-    hashed: bool,
-    ranges: bool,
+    (hashed, ranges): (bool, bool),
     helpers: &Helpers<'_>,
-) -> Result<BTreeMap<String, TableFingerprint>> {
+    marks: Option<&Marks>,
+) -> Result<Tables> {
     let pieces: VecDeque<Piece<'_>> = tables.iter().flat_map(|t| pieces(t, ranges && helpers.count > 0)).collect();
+    let changed = Mutex::new(BTreeSet::new());
     // No more sessions than there is work for.
     let count = helpers.count.min(pieces.len().saturating_sub(1));
     let (pieces, sums) = (Mutex::new(pieces), Mutex::new(BTreeMap::new()));
     let work = |session: &mut Session, helps: bool| -> Result<()> {
         loop {
             let Some(piece) = lock(&pieces).pop_front() else { return Ok(()) };
+            if let Some(marks) = marks {
+                match marks.ask(session, piece.table, &counting(&piece, hashed))? {
+                    Some(sum) => add(&sums, &piece, sum),
+                    None => drop(lock(&changed).insert(piece.table.name.clone())),
+                }
+                continue;
+            }
             let sum = match ask(session, &piece.table.name, &counting(&piece, hashed)) {
                 Ok(sum) => sum,
                 // Somebody wants the table for himself. The first session has its locks, and waits for nobody.
@@ -94,7 +111,7 @@ pub(super) fn count(
                 }
                 Err(e) => return Err(e),
             };
-            lock(&sums).entry(piece.table.name.clone()).and_modify(|all: &mut Sum| all.add(sum)).or_insert(sum);
+            add(&sums, &piece, sum);
         }
     };
     if count == 0 {
@@ -116,7 +133,15 @@ pub(super) fn count(
             return Err(SourceError::new("was stopped before it was finished", "the fingerprint"));
         }
     }
-    Ok(lock(&sums).iter().map(|(name, sum)| (name.clone(), sum.told())).collect())
+    let changed = std::mem::take(&mut *lock(&changed));
+    let sums = lock(&sums);
+    let whole = sums.iter().filter(|(name, _)| !changed.contains(*name));
+    let tables = whole.map(|(name, sum)| (name.clone(), sum.told())).collect();
+    Ok(Tables { tables, changed: changed.into_iter().collect() })
+}
+
+fn add(sums: &Mutex<BTreeMap<String, Sum>>, piece: &Piece<'_>, sum: Sum) {
+    lock(sums).entry(piece.table.name.clone()).and_modify(|all| all.add(sum)).or_insert(sum);
 }
 
 fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -151,7 +176,7 @@ fn counting(piece: &Piece<'_>, hashed: bool) -> String {
 }
 
 #[derive(Deserialize)]
-struct Counted {
+pub(super) struct Counted {
     rows: String,
     low: Option<String>,
     high: Option<String>,
@@ -163,7 +188,7 @@ pub(super) fn ask(session: &mut Session, name: &str, sql: &str) -> Result<Sum> {
     read(&counted).ok_or_else(|| SourceError::new("its fingerprint is not understood", name))
 }
 
-fn read(counted: &Counted) -> Option<Sum> {
+pub(super) fn read(counted: &Counted) -> Option<Sum> {
     let hash = match (&counted.low, &counted.high) {
         (Some(low), Some(high)) => Some((half(low)?, half(high)?)),
         _ => None,

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{
     super::{Result, SourceError},
     archive::{Contents, Rows},
-    fingerprint::Table,
+    fingerprint::{Table, Taken},
     session::Session,
 };
 use crate::model::TableFingerprint;
@@ -118,6 +118,25 @@ impl Expected {
             tables: tables.iter().map(|table| (table.name.clone(), table.place.clone())).collect(),
             large_objects: Some(count),
             never: session.ask("list what no dump holds", LEFT_OUT)?,
+        })
+    }
+
+    /// Of tables that were changed before they were counted, the rows that were dumped are what is known.
+    pub(super) fn changed(&self, taken: &mut Taken, written: &Contents, database: &str) -> Option<String> {
+        let all = &taken.changed;
+        for (name, place) in self.tables.iter().filter(|(name, _)| all.contains(name)) {
+            if let Rows::Counted(rows) = written.rows(place) {
+                taken.fingerprint.tables.insert(name.clone(), TableFingerprint { rows, hash: None });
+            }
+        }
+        let first = all.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+        let more = all.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        (!all.is_empty()).then(|| {
+            format!(
+                "{database}: others changed these tables after they were dumped and before they were hashed, so a drill \
+                 can compare no more than how many rows they have: {first}{more}"
+            )
         })
     }
 
