@@ -7,6 +7,9 @@ use clap_mangen::Man;
 
 use super::args::Cli;
 
+/// The day on which the page was last looked through; formatters want one.
+const DATE: &str = "2026-11-28";
+
 /// The completions of a shell.
 #[must_use]
 pub fn completions(shell: clap_complete::Shell) -> String {
@@ -37,6 +40,12 @@ fn tidied(page: &str) -> String {
         let mut line = line.trim_end().to_owned();
         if let Some(name) = line.strip_prefix("strongroom\u{1}").and_then(|rest| rest.strip_suffix("(1)")) {
             line = format!("strongroom {name}");
+        }
+        if line.starts_with(".TH ") {
+            line = format!(".TH STRONGROOM 1 {DATE} \"strongroom {}\"", env!("CARGO_PKG_VERSION"));
+        }
+        if line.is_empty() && !verbatim {
+            ".sp".clone_into(&mut line);
         }
         match line.as_str() {
             ".nf" => verbatim = true,
@@ -134,7 +143,8 @@ mod tests {
             assert!(line.starts_with('.') || line.len() <= 80 || !line.trim().contains(' '), "{no}: {line:?}");
             assert!(!line.ends_with("(1)"), "{no}: {line:?} is no page of its own");
         }
-        assert!(!page.contains(".br\n.sp") && !page.contains(".sp\n.br"));
+        assert!(!page.contains(".br\n.sp") && !page.contains(".sp\n.br") && !page.contains("\n\n"));
+        assert!(page.contains(".TH STRONGROOM 1 20"));
         assert!(page.contains("\nstrongroom init\n"));
     }
 

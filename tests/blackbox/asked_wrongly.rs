@@ -215,7 +215,7 @@ fn what_cannot_be_meant() {
         (&["snapshots", "--writer", "y"], 2, "there is writer"),
         (&["verify", "--expect", "y=1h"], 2, "there is x"),
         (&["restore", "latest", "--source", "x", "--at", "2001-01-01T00:00:00Z", "--to", &to], 1, "2001"),
-        (&["restore", "latest", "--source", "x", "--at", "yesterday", "--to", &to], 2, "yesterday"),
+        (&["restore", "latest", "--source", "x", "--at", "tomorrow", "--to", &to], 2, "yesterday"),
         (&["restore", &id, "--source", "x", "--to", &to], 2, "latest"),
         (&["restore", &id, "--to", &to, "--stream", "nope"], 1, "stdin"),
         (&["restore", &id, "--to", "-", "--json"], 2, "--json"),

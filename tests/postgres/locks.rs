@@ -130,8 +130,8 @@ fn a_pooler_that_shares_sessions_is_refused_before_anything_is_set() {
 #[test]
 fn whoever_changes_a_table_waits_for_the_dump_and_not_for_the_hashes() {
     let server = shop();
-    let make = |name: &str| format!("create table {name} as select generate_series(1, 50) n, 'x' t;");
-    server.sql("shop", &["emptied", "renamed", "dropped", "typed", "longer"].map(make).concat());
+    let create = |name: &str| format!("create table {name} as select generate_series(1, 50) n, 'x' t;");
+    server.sql("shop", &["emptied", "renamed", "dropped", "typed", "longer"].map(create).concat());
     let changes = "begin; lock table accounts; truncate emptied; alter table renamed rename column t to u; drop table dropped; \
                    alter table typed alter n type text; alter table longer add z int; commit";
     // All is dumped, and the changes wait for what we hold. Then the first byte comes, and we let go.

@@ -21,9 +21,9 @@ fn doubt(line: &SnapshotLine) -> &'static str {
     }
 }
 
-/// A time as a table has it: with seconds it would be wider than a terminal.
-fn minute(time: Time) -> String {
-    time.to_string().chars().take(16).map(|c| if c == 'T' { ' ' } else { c }).collect()
+/// A time to the minute, or to the day: with all of both the table would be wider than a terminal.
+fn shortened(time: Time, to: usize) -> String {
+    time.to_string().chars().take(to).map(|c| if c == 'T' { ' ' } else { c }).collect()
 }
 
 /// For people.
@@ -39,9 +39,9 @@ pub(super) fn text(lines: &[SnapshotLine]) -> Lines {
             line.id.short(),
             line.source.to_string(),
             line.kind.as_str().to_owned(),
-            minute(line.created_at),
+            shortened(line.created_at, 16),
             size::human(line.bytes),
-            minute(line.floor_until),
+            shortened(line.floor_until, 10),
             format!("{}{}", line.writer, doubt(line)),
         ]);
     }

@@ -209,6 +209,6 @@ mod tests {
             assert_eq!((plan.entries.len(), plan.bytes), (1, 7));
         }
         let error = plan(two(), Some("c")).unwrap_err().to_string();
-        assert!(error.contains("a, b"), "{error}");
+        assert!(error.contains("d/A, b"), "{error}");
     }
 }

@@ -25,7 +25,7 @@ use super::{
     trust,
     watch::{Again, Witness},
 };
-use crate::store::{Result, StoreError, StoreErrorKind as Kind};
+use crate::store::{Result, StoreError, StoreErrorKind as Kind, credentials::CredentialsSpec};
 
 /// Tries of a call; in practice its budget ends it before.
 const ATTEMPTS: u32 = 100;
@@ -68,7 +68,12 @@ pub(super) async fn connect(settings: &S3Settings) -> Result<Clients> {
         return Err(StoreError::new(Kind::Invalid, what));
     }
     let proxy = Proxy::on_the_way_to(settings)?;
-    let http = http_client(true, proxy.as_ref())?;
+    // Keys in a file are fetched from nobody, so there nobody need be trusted.
+    let local = matches!(
+        &settings.credentials,
+        Some(CredentialsSpec::File(_) | CredentialsSpec::Systemd(_) | CredentialsSpec::Process(_))
+    );
+    let http = http_client(settings.is_tls() || !local, proxy.as_ref())?;
     let credentials = identity::chosen(settings.credentials.as_ref(), http, &region, CREDENTIALS).await?;
     clients(settings, Some(credentials))
 }

@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use aws_credential_types::{
@@ -63,7 +63,8 @@ struct Printed {
     access_key_id: Option<String>,
     secret_access_key: Option<String>,
     session_token: Option<String>,
-    expiration: Option<Time>,
+    /// In whatever spelling of RFC 3339, with fractions or an offset.
+    expiration: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -151,11 +152,12 @@ fn read(printed: &[u8]) -> provider::Result {
     let (1, Some(id), Some(secret)) = (printed.version, printed.access_key_id, printed.secret_access_key) else {
         return Err(failed("it must print Version 1, AccessKeyId and SecretAccessKey"));
     };
-    let end = printed.expiration.map(|end| u64::try_from(end.unix()).unwrap_or_default());
-    let end = end.and_then(|end| UNIX_EPOCH.checked_add(Duration::from_secs(end)));
-    if end.is_some_and(|end| end <= SystemTime::now()) {
-        return Err(failed("the session that it printed has ended"));
-    }
+    let end: Option<Time> = match printed.expiration.map(|text| text.parse()).transpose() {
+        Ok(end) => end,
+        Err(_) => return Err(failed("the Expiration that it printed is no time of RFC 3339")),
+    };
+    let end = end.map(|end| Duration::from_secs(u64::try_from(end.unix()).unwrap_or_default()));
+    let end = end.and_then(|end| UNIX_EPOCH.checked_add(end));
     Ok(Credentials::new(id, secret, printed.session_token, end, "strongroom"))
 }
 
@@ -170,7 +172,7 @@ mod tests {
             async move { helper.ask().await }
         };
         let good = "echo '{\"Version\": 1, \"AccessKeyId\": \"a\", \"SecretAccessKey\": \"b\", \
-                    \"Expiration\": \"2999-01-01T00:00:00Z\"}'";
+                    \"Expiration\": \"2999-01-01T00:00:00.25+01:00\"}'";
         let given = ask(good, 60_000).await.unwrap();
         assert!(given.access_key_id() == "a" && given.expiry().is_some());
         let dir = tempfile::tempdir().unwrap();
