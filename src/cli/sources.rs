@@ -112,7 +112,8 @@ fn jobs_of(config: &SourceConfig, allow_empty: bool, state: &Path) -> Vec<Job> {
             Box::new(CommandSource::new(argv.iter().map(Into::into).collect(), options))
         }
     };
-    vec![Job { name: config.name.clone(), source, allow_empty: allow_empty || config.allow_empty, group: None }]
+    let (allow_empty, timeout) = (allow_empty || config.allow_empty, config.timeout.map(Span::as_duration));
+    vec![Job { name: config.name.clone(), source, allow_empty, group: None, timeout }]
 }
 
 fn ad_hoc(name: Name, args: BackupArgs, state: &Path) -> Result<Job, CliError> {
@@ -151,7 +152,7 @@ fn ad_hoc(name: Name, args: BackupArgs, state: &Path) -> Result<Job, CliError> {
     } else {
         Box::new(CommandSource::new(command, CommandOptions { stream, ..CommandOptions::default() }))
     };
-    Ok(Job { name, source, allow_empty, group: None })
+    Ok(Job { name, source, allow_empty, group: None, timeout: None })
 }
 
 /// The source for a server. Its password is read when it is opened, so that a wrong one fails this source alone.

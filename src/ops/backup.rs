@@ -1,11 +1,14 @@
 //! `backup`: each source becomes one snapshot, or none.
 
+mod limit;
+
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
+use self::limit::Limit;
 use super::{
     OpsError, Pin, Result, catalog, distrust, groups,
     look::{self, Looked, Past},
@@ -46,6 +49,8 @@ pub struct Job {
     pub allow_empty: bool,
     /// The group that it is of, where all of that is backed up.
     pub group: Option<Name>,
+    /// It fails if it was not read to its end after this time.
+    pub timeout: Option<Duration>,
 }
 
 /// What to back up.
@@ -304,7 +309,11 @@ fn one(
     wishes: Wishes,
     bases: Option<Arc<Bases>>,
 ) -> Result<(Committed, Noticed)> {
-    let Job { name, source, allow_empty, .. } = job;
+    let Job { name, source, allow_empty, timeout, .. } = job;
+    let limit = timeout.map(|after| Limit::start(after, &place.cancel));
+    let read = limit.as_ref().map(Limit::read).unwrap_or_default();
+    let cancel = limit.as_ref().map_or_else(|| place.cancel.clone(), Limit::cancel);
+    let place = &Workplace { cancel, ..place.clone() };
     let kind = source.kind();
     // A repository without a commit is one all the same; one that was emptied is refused where that is known.
     let allow_empty = allow_empty || kind == SourceKind::Git;
@@ -316,7 +325,7 @@ fn one(
     let made = writer::backup_from(place, runtime, catalog, request, |before| {
         place.progress.phase(&format!("opening {name}"), None);
         let reading = open(source, before, &place.cancel)?;
-        let (reading, watched) = Watching::over(reading, &name, known, Arc::clone(&place.progress));
+        let (reading, watched) = Watching::over(reading, &name, known, Arc::clone(&place.progress), read);
         noticed = watched;
         Ok(reading)
     });
@@ -327,7 +336,11 @@ fn one(
         }
         other => other,
     });
-    Ok((made?, noticed))
+    let judge = |error| match &limit {
+        Some(limit) => limit.judge(error, &name),
+        None => error,
+    };
+    Ok((made.map_err(judge)?, noticed))
 }
 
 /// Opens the source on a thread of its own, so that one that hangs can be left behind.

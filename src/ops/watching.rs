@@ -75,6 +75,8 @@ pub(super) struct Watching {
     /// Whether any stream gave any byte.
     some: Arc<AtomicBool>,
     noticed: Noticed,
+    /// Set once it was read.
+    read: Arc<AtomicBool>,
 }
 
 /// What is noticed of a reading.
@@ -110,12 +112,14 @@ impl Watching {
         name: &Name,
         known: Vec<String>,
         progress: Arc<dyn Progress>,
+        read: Arc<AtomicBool>,
     ) -> (Box<dyn Reading>, Noticed) {
         let phase = format!("backing up {name}");
         progress.phase(&phase, None);
         let (some, noticed) = (Arc::default(), Noticed::default());
         let found = Arc::default();
-        let watching = Self { inner, known, phase, large: false, progress, found, some, noticed: noticed.clone() };
+        let watching =
+            Self { inner, known, phase, large: false, progress, found, some, noticed: noticed.clone(), read };
         (Box::new(watching), noticed)
     }
 
@@ -154,6 +158,7 @@ impl Reading for Watching {
 
     fn finish(self: Box<Self>) -> Result<Facts> {
         let mut facts = self.inner.finish()?;
+        self.read.store(true, Ordering::Release);
         self.noticed.empty.store(!self.some.load(Ordering::Acquire), Ordering::Release);
         if let Some(members) = &facts.members {
             let there: BTreeSet<&String> = members.taken.iter().chain(&members.left_out).collect();
@@ -253,7 +258,8 @@ mod tests {
     fn warnings(bytes: &'static [u8]) -> Vec<String> {
         let mut source = StdinSource::new(Box::new(bytes), "dump".parse().unwrap());
         let name = "orders".parse().unwrap();
-        let (mut reading, noticed) = Watching::over(source.open().unwrap(), &name, Vec::new(), Arc::new(Silent));
+        let (mut reading, noticed) =
+            Watching::over(source.open().unwrap(), &name, Vec::new(), Arc::new(Silent), Arc::default());
         while let Some(mut stream) = reading.next_stream().unwrap() {
             // One byte at a time: the magic may come in pieces.
             let mut byte = [0];

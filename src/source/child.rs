@@ -38,7 +38,22 @@ pub(crate) struct Running {
 #[derive(Clone)]
 pub(crate) struct Alive(Arc<Mutex<Option<Pid>>>);
 
+/// All that run. Threads that are left behind at the end of the process can't stop theirs.
+static RUNNING: Mutex<Vec<Alive>> = Mutex::new(Vec::new());
+
+/// Stops every child that runs.
+pub(crate) fn stop_all() {
+    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    running.iter().for_each(Alive::stop);
+}
+
 impl Alive {
+    fn of(child: &Child) -> Self {
+        let alive = Self(Arc::new(Mutex::new(Some(Pid::from_child(child)))));
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(alive.clone());
+        alive
+    }
+
     /// Stops the group, unless its leader was reaped.
     pub(crate) fn stop(&self) {
         if let Some(group) = *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -47,6 +62,7 @@ impl Alive {
     }
 
     fn over(&self) -> bool {
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(&other.0, &self.0));
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_none()
     }
 }
@@ -73,7 +89,7 @@ impl Running {
                 drop(done);
             });
         }
-        let alive = Alive(Arc::new(Mutex::new(Some(Pid::from_child(&child)))));
+        let alive = Alive::of(&child);
         Ok(Self { child, program: program.to_owned(), known, stderr, drained, alive })
     }
 
@@ -87,7 +103,7 @@ impl Running {
         // The pipe ends with the child, and not with the command.
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let child = child?;
-        let alive = Alive(Arc::new(Mutex::new(Some(Pid::from_child(&child)))));
+        let alive = Alive::of(&child);
         let (_, drained) = mpsc::channel();
         Ok((Self { child, program: program.to_owned(), known, stderr: Arc::default(), drained, alive }, reader))
     }

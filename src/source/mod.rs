@@ -33,6 +33,11 @@ pub use postgres::PostgresSource;
 pub use sqlite::SqliteSource;
 pub use stdin::StdinSource;
 
+/// Stops every child of this process: what a source that was given up has left.
+pub(crate) fn stop_children() {
+    child::stop_all();
+}
+
 /// Something that can be backed up. Opened once per run, on a thread of its own; everything here blocks.
 pub trait Source: Send {
     /// What kind of source it is.

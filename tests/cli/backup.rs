@@ -268,3 +268,29 @@ fn a_dump_that_was_cut_in_the_pipe_makes_no_snapshot() {
     assert!(said.contains("is not whole"), "{said}");
     assert_eq!(sandbox.reader(&["snapshots", "--json"]).ok().json()["result"].as_array().unwrap().len(), 1);
 }
+
+/// What accepts and says nothing is waited for as long as is said, and the others have their turn.
+#[test]
+fn a_silent_server_fails_its_source_and_not_the_run() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    std::thread::spawn(move || silent.incoming().collect::<Vec<_>>());
+    let sandbox = Sandbox::with_vault();
+    let data = sandbox.path("data");
+    fs::write(&data, "data").unwrap();
+    sandbox.configure(&format!(
+        "[[source]]\nname = \"pg\"\nkind = \"postgres\"\ndsn = \"host=127.0.0.1 port={port} user=u dbname=d\"\ntimeout = \"1s\"\n\
+         [[source]]\nname = \"my\"\nkind = \"mariadb\"\ndsn = \"mysql://u@127.0.0.1:{port}/d\"\ntimeout = \"1s\"\n\
+         [[source]]\nname = \"files\"\nkind = \"path\"\npath = {:?}\ntimeout = \"1h\"\n",
+        data.to_str().unwrap()
+    ));
+    let run = sandbox.writer(&["backup", "--json"]).code(3).json();
+    let failed = run["result"]["failed"].as_array().unwrap();
+    assert_eq!(failed.len(), 2, "{run}");
+    for failed in failed {
+        assert!(failed["message"].as_str().unwrap().contains("after 1 s, which is its `timeout`"), "{failed}");
+    }
+    assert_eq!(run["result"]["snapshots"][0]["source"], "files");
+    let left = std::process::Command::new("pgrep").args(["-f", &format!("127.0.0.1.*{port}")]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "", "what asked it was left running");
+}

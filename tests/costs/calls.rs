@@ -68,6 +68,7 @@ async fn run(made: &Made, state: &Path, data: Vec<u8>) -> Run {
             source: Box::new(Given(Some(data))),
             allow_empty: false,
             group: None,
+            timeout: None,
         }],
         keep: None,
         tiers: made.tiers,

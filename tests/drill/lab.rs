@@ -124,7 +124,13 @@ pub fn back_up(sandbox: &Sandbox, name: &str, source: Made) {
         cancel: Cancel::default(),
     };
     let request = BackupRequest {
-        jobs: vec![Job { name: name.parse().unwrap(), source: Box::new(source), allow_empty: false, group: None }],
+        jobs: vec![Job {
+            name: name.parse().unwrap(),
+            source: Box::new(source),
+            allow_empty: false,
+            group: None,
+            timeout: None,
+        }],
         keep: None,
         tiers: Tiers::default(),
         full_every: None,

@@ -267,6 +267,7 @@ async fn g5_the_clock_of_a_directory_is_held_against_its_past() {
                 source: Box::new(Given),
                 allow_empty: false,
                 group: None,
+                timeout: None,
             }],
             keep: None,
             tiers: made.tiers,

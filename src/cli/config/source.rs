@@ -36,6 +36,8 @@ pub struct SourceConfig {
     pub every: Option<Span>,
     /// What a drill asks besides.
     pub checks: Vec<Asked>,
+    /// After this time it fails, whatever it waits for.
+    pub timeout: Option<Span>,
 }
 
 /// What a source reads.
@@ -161,7 +163,6 @@ impl RawSource {
             ("repos", at(self.repos.as_ref()), &[Kind::Git]),
             ("reflogs", at(self.reflogs.as_ref()), &[Kind::Git]),
             ("command", at(self.command.as_ref()), &[Kind::Command]),
-            ("timeout", at(self.timeout.as_ref()), &[Kind::Command]),
             ("min_bytes", at(self.min_bytes.as_ref()), &[Kind::Command]),
             ("trailer", at(self.trailer.as_ref()), &[Kind::Command]),
             ("stream", at(self.stream.as_ref()), &[Kind::Command]),
@@ -203,6 +204,8 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
         return Err(Fault::new(empty, "a pattern of `exclude` is empty"));
     }
     let exclude = raw.exclude.map(Spanned::into_inner).unwrap_or_default();
+    // A command sees to it by itself, and says what was left running.
+    let timeout = raw.timeout.as_ref().filter(|_| kind != Kind::Command).map(|timeout| *timeout.get_ref());
     let input = match kind {
         Kind::Path => Input::Path { path: dir.join(raw.path.ok_or_else(|| missing("path"))?.into_inner()), exclude },
         Kind::Git => {
@@ -258,5 +261,5 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
         }
     };
     let checks = check::understand(raw.check)?;
-    Ok(SourceConfig { name, input, checks, allow_empty: raw.allow_empty, every: raw.every })
+    Ok(SourceConfig { name, input, checks, allow_empty: raw.allow_empty, every: raw.every, timeout })
 }

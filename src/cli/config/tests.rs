@@ -92,7 +92,7 @@ fn what_is_wrong_is_told_with_its_place() {
         ("[[source]]\nname = \"A\"\nkind = \"path\"\n", ":2:8: ", "valid name"),
         ("[[source]]\nname = \"a\"\nkind = \"pathh\"\n", ":3:8: ", "pathh"),
         ("[[source]]\nname = \"a\"\nkind = \"path\"\n", ":1:1: ", "\"path\""),
-        ("[[source]]\nname = \"a\"\nkind = \"path\"\npath = \"x\"\ntimeout = \"1h\"\n", ":5:11: ", "command"),
+        ("[[source]]\nname = \"a\"\nkind = \"path\"\npath = \"x\"\nmin_bytes = 10\n", ":5:13: ", "command"),
         ("[[source]]\nname = \"a\"\nkind = \"command\"\ncommand = []\n", ":4:11: ", "program"),
         (
             "[[source]]\nname = \"a\"\nkind = \"path\"\npath = \"x\"\n[[source]]\nname = \"a\"\nkind = \"path\"\npath = \"y\"\n",

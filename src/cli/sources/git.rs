@@ -44,6 +44,7 @@ pub(super) fn jobs(name: &Name, input: &GitInput, allow_empty: bool, state: &Pat
             source: one(name, place.as_ref(), input.reflogs, allow_empty, state),
             allow_empty,
             group: None,
+            timeout: None,
         }];
     }
     let mut found: BTreeMap<Name, OsString> = BTreeMap::new();
@@ -67,12 +68,13 @@ pub(super) fn jobs(name: &Name, input: &GitInput, allow_empty: bool, state: &Pat
     }
     let job = |(called, place): (Name, OsString)| {
         let source = one(&called, &place, input.reflogs, allow_empty, state);
-        Job { name: called, source, allow_empty, group: Some(name.clone()) }
+        Job { name: called, source, allow_empty, group: Some(name.clone()), timeout: None }
     };
     let mut jobs: Vec<Job> = found.into_iter().map(job).collect();
     if let Some(error) = all_of(failed) {
         let group = Some(name.clone());
-        jobs.push(Job { name: name.clone(), source: Box::new(Refused(Some(error))), allow_empty, group });
+        let source = Box::new(Refused(Some(error)));
+        jobs.push(Job { name: name.clone(), source, allow_empty, group, timeout: None });
     }
     jobs
 }

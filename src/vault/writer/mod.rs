@@ -74,6 +74,7 @@ const ROOMS: usize = 2;
 const MAX_SKEW: Span = Span::seconds(300);
 
 /// Where a writer works: its vault, its keys and its memory.
+#[derive(Clone)]
 pub struct Workplace {
     /// The vault's store.
     pub store: Arc<dyn ObjectStore>,
