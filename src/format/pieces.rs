@@ -16,6 +16,12 @@ impl Pieces {
         Self(vec![Vec::with_capacity(size.min(PIECE))])
     }
 
+    /// Bytes that are there.
+    #[must_use]
+    pub fn from_whole(bytes: Vec<u8>) -> Self {
+        Self(vec![bytes])
+    }
+
     /// Adds bytes at the end.
     pub fn extend(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {

@@ -253,13 +253,30 @@ fn dump(head: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::model::Silent;
-    use crate::source::{Source, StdinSource};
+
+    /// One stream of these bytes, whatever they are.
+    struct Given(Option<&'static [u8]>);
+
+    impl Reading for Given {
+        fn next_stream(&mut self) -> Result<Option<Incoming>> {
+            Ok(self.0.take().map(|bytes| Incoming {
+                name: "dump".parse().unwrap(),
+                path: None,
+                meta: crate::model::FileMeta::default(),
+                expected: None,
+                reader: Box::new(bytes),
+            }))
+        }
+
+        fn finish(self: Box<Self>) -> Result<Facts> {
+            Ok(Facts::default())
+        }
+    }
 
     fn warnings(bytes: &'static [u8]) -> Vec<String> {
-        let mut source = StdinSource::new(Box::new(bytes), "dump".parse().unwrap());
         let name = "orders".parse().unwrap();
-        let (mut reading, noticed) =
-            Watching::over(source.open().unwrap(), &name, Vec::new(), Arc::new(Silent), Arc::default());
+        let given = Box::new(Given(Some(bytes)));
+        let (mut reading, noticed) = Watching::over(given, &name, Vec::new(), Arc::new(Silent), Arc::default());
         while let Some(mut stream) = reading.next_stream().unwrap() {
             // One byte at a time: the magic may come in pieces.
             let mut byte = [0];

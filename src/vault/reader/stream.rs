@@ -44,6 +44,12 @@ impl Tally {
         Self { hasher: Hasher::new(), written: 0 }
     }
 
+    /// Adds bytes that follow.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.written += bytes.len() as u64;
+    }
+
     /// Holds the whole of it against what was signed.
     pub(super) fn check(self, hash: Hash, bytes: u64) -> Result<()> {
         if self.hasher.finish() == hash && self.written == bytes {
@@ -190,7 +196,6 @@ impl Job {
         out: &mut dyn Write,
         mut tally: Option<&mut Tally>,
     ) -> Result<()> {
-        let failed = |e: std::io::Error| VaultError::new(VaultErrorKind::Failed, "cannot write the stream").because(e);
         for (no, run) in plan.runs.iter().enumerate() {
             let block = loop {
                 if self.cancel.is_cancelled() {
@@ -203,8 +208,7 @@ impl Job {
             for span in spans(plan, chunks, run.chunks.clone()) {
                 let bytes = block.get(span).ok_or_else(|| VaultError::stage_gone("decoding"))?;
                 if let Some(tally) = &mut tally {
-                    tally.hasher.update(bytes);
-                    tally.written += bytes.len() as u64;
+                    tally.add(bytes);
                 }
                 out.write_all(bytes).map_err(failed)?;
                 self.progress.advance(bytes.len() as u64);
@@ -214,6 +218,16 @@ impl Job {
         }
         out.flush().map_err(failed)
     }
+}
+
+fn failed(e: std::io::Error) -> VaultError {
+    VaultError::new(VaultErrorKind::Failed, "cannot write the stream").because(e)
+}
+
+/// Writes all of a stream.
+pub(super) fn put(mut out: Box<dyn Write + Send>, bytes: &[u8]) -> Result<Box<dyn Write + Send>> {
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(failed)?;
+    Ok(out)
 }
 
 /// How many parts are fetched at once. A store far away answers after a while and sends each at no great speed; what
