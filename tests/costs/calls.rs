@@ -218,3 +218,19 @@ async fn a_restore_fetches_each_pack_once() {
     assert!(calls.get <= 4 + made_of.pages + made_of.indexes + 2 + made_of.new, "{calls:?}");
     assert!(calls.bytes <= bytes(&made).await + MIB as u64 && calls.list <= 3, "{calls:?}");
 }
+
+/// Of a tree of small files many lie in one block, which is fetched for the first of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn small_files_of_a_tree_are_fetched_together() {
+    let (_, made, state) = fresh().await;
+    let names: Vec<String> = (0..300).map(|no| format!("file-{no}")).collect();
+    let files: [(&str, Vec<u8>); 300] = std::array::from_fn(|no| (names[no].as_str(), noise(no as u64, 700)));
+    made.backup(state.path(), "tree", streams(files.clone())).await.unwrap();
+    let store = Arc::new(Counted::new(Arc::clone(&made.store)));
+    let restored = made.through(Arc::clone(&store) as Arc<dyn ObjectStore>).restore_all().await.unwrap();
+    for ((name, bytes), (wanted, data)) in restored[0].iter().zip(&files) {
+        assert!(name == wanted && bytes == data, "{name}");
+    }
+    let calls = store.calls();
+    assert!(calls.get < 20, "{calls:?}");
+}
