@@ -40,7 +40,7 @@ use self::{
     reading::{GitReading, Rest},
     refs::Found,
     repo::Repo,
-    segments::{Anchoring, Note},
+    segments::{Anchoring, Folding, Note},
     walk::Walking,
 };
 use super::{Before, Look, Reading, Result, Source, SourceError, read::Warnings};
@@ -221,21 +221,25 @@ fn plan(
         return Err(walk::incomplete(repo, &SourceError::new("is not there", lost.as_str())));
     }
     let none_left = there.is_empty().then_some("nothing of what was stored before is in it any more");
-    if let Some(why) = none_left.or(note.why_anew(before, packs::size(repo))) {
+    let mut why = none_left.or(note.why_anew(before, packs::size(repo)));
+    let folding = if why.is_none() { note.fold(before, &there) } else { Folding::Not };
+    if matches!(folding, Folding::Nothing) {
+        why = Some("what was stored first is not in it any more");
+    }
+    if let Some(why) = why {
         if note.tips().any(|oid| !now.contains(oid)) {
-            warnings.push(format!(
-                "{}: {why}, so it was stored anew: commits that were dropped from it by rewriting or deleting refs are in \
-                 earlier snapshots only, which are locked until {} at least",
-                repo.shown, before.locked_until
-            ));
+            warnings.push(format!("{}: {why}, so it was stored anew: {}", repo.shown, only_earlier(before)));
         }
         return Ok((None, whole(repo, scratch, details)?));
     }
-    let mut wanted: Vec<Oid> = now.into_iter().filter(|oid| !covered.contains(oid)).collect();
     let mut held: Vec<Oid> = there.iter().cloned().collect();
-    if let Some((again, below)) = note.fold(&there) {
-        wanted.extend(again);
-        held = below;
+    let mut wanted: Vec<Oid> = now.iter().filter(|oid| !covered.contains(oid)).cloned().collect();
+    if let Folding::Last { tips, held: below } = folding {
+        if segments::any_dropped((scratch, &objects), &tips, &now, &there)? {
+            warnings.push(format!("{}: {}", repo.shown, only_earlier(before)));
+        }
+        wanted = now.into_iter().filter(|oid| !below.contains(oid)).collect();
+        held = below.into_iter().collect();
     }
     segments::write_revisions(scratch, &wanted, &held)?;
     let packing = if wanted.is_empty() {
@@ -244,6 +248,15 @@ fn plan(
         segments::start_packing(scratch, &objects, details.format).map_err(|e| walk::incomplete(repo, &e))?
     };
     Ok((Some(note), packing.map_or(Rest::Pointers(Vec::new()), |packing| Rest::New(Box::new(packing)))))
+}
+
+/// Where to find what is not carried any longer.
+fn only_earlier(before: &Before) -> String {
+    format!(
+        "commits that were dropped from it by rewriting or deleting refs are in earlier snapshots only, which are locked \
+         until {} at least",
+        before.locked_until
+    )
 }
 
 /// All of the repository.

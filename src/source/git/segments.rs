@@ -38,9 +38,9 @@ pub(super) struct Note {
     /// The number of the next segment.
     next: u32,
     segments: Vec<Segment>,
-    /// The tips of segments that the next one replaces.
+    /// Whether the next segment takes the place of some that were taken out.
     #[serde(skip)]
-    folding: BTreeSet<Oid>,
+    folding: bool,
     /// Some commits in the history of the last tips: if a rewrite takes all tips away, the next pack can stop at these.
     #[serde(default)]
     anchors: Vec<Oid>,
@@ -59,17 +59,34 @@ struct Segment {
     /// Whether it took the place of several.
     #[serde(default)]
     folded: bool,
+    /// Some commits that it and those before it cover, where the next pack can stop if a rewrite takes all tips away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    anchors: Vec<Oid>,
 }
 
-/// So many segments in a row that were not folded yet become one. Each byte is folded once, so folding stores it twice in
-/// all; without it, names and hashes of old segments alone would soon cost more than a day's work.
+/// So many segments that were not folded yet become one, together with the folded ones before them that are not larger than
+/// [`GEOMETRIC`] times all after them. So there are never more than these and some more that grow by that factor, and each
+/// byte is folded a few times; without it, each restore would index all that there ever were.
 const FOLD: usize = 32;
-/// So many segments are never carried: beyond, the repository is stored anew.
-const MOST: usize = 512;
+const GEOMETRIC: u64 = 2;
+/// Segments that were not folded yet are folded earlier if those that hold what the source has dropped have one byte of so
+/// many that are carried, and [`DROPPED_SLACK`] at least.
+const DROPPED_SHARE: u64 = 4;
+const DROPPED_SLACK: u64 = 4 << 20;
 /// What is carried may be this many times as large as the source's own objects, and [`DEAD_SLACK`] more. Beyond, most of
 /// it is history that the source dropped, and the repository is stored anew without it.
 const DEAD_RATIO: u64 = 2;
 const DEAD_SLACK: u64 = 64 << 20;
+
+/// What becomes of the segments before a new one is added.
+pub(super) enum Folding {
+    /// All of them stay.
+    Not,
+    /// The last ones were taken out, which had these tips; what takes their place can stop at `held`.
+    Last { tips: BTreeSet<Oid>, held: BTreeSet<Oid> },
+    /// The last ones should be taken out, and the source has nothing left of what the others cover.
+    Nothing,
+}
 
 impl Note {
     /// Segments of version 1 were stored without a proof, so they are not leaned on.
@@ -77,13 +94,14 @@ impl Note {
 
     /// The note of a set that begins with these streams.
     pub(super) fn begin(details: &GitDetails, streams: Vec<Name>, anchors: Vec<Oid>, lfs: LfsNote) -> Self {
-        let segments = vec![Segment { streams, tips: details.oids().collect(), folded: false }];
+        let tips = details.oids().collect();
+        let segments = vec![Segment { streams, tips, folded: false, anchors: anchors.clone() }];
         Self {
             version: Self::VERSION,
             format: details.format,
             next: 1,
             segments,
-            folding: BTreeSet::new(),
+            folding: false,
             anchors,
             lfs,
             details: details.clone(),
@@ -103,7 +121,7 @@ impl Note {
 
     /// Objects of which the set has all that can be reached from them: every tip so far, and some commits below.
     pub(super) fn covered(&self) -> HashSet<&Oid> {
-        self.tips().chain(&self.anchors).collect()
+        self.tips().chain(&self.anchors).chain(self.segments.iter().flat_map(|segment| &segment.anchors)).collect()
     }
 
     /// All tips that the set covers.
@@ -111,21 +129,34 @@ impl Note {
         self.segments.iter().flat_map(|segment| &segment.tips)
     }
 
-    /// Takes the last segments out if they are to be packed as one, together with what is new; gives the tips that this
-    /// one has to cover, and those that it can stop at. `there` are the covered objects that the source still has: what
-    /// it has dropped can't be packed again, so segments that hold it stay as they are.
-    pub(super) fn fold(&mut self, there: &HashSet<Oid>) -> Option<(Vec<Oid>, Vec<Oid>)> {
-        let can = |segment: &&Segment| !segment.folded && segment.tips.iter().all(|tip| there.contains(tip));
-        // The first is the repository as it was found.
-        let tail = self.segments.iter().skip(1).rev().take_while(can).count();
-        let (before, last) = self.segments.split_at(self.segments.len() - tail);
-        let held: Vec<Oid> = before.iter().flat_map(|s| &s.tips).filter(|tip| there.contains(*tip)).cloned().collect();
-        if tail < FOLD || held.is_empty() {
-            return None;
+    /// Takes the last segments out if they are to be packed as one, together with what is new. What they hold and the refs
+    /// no longer need stays behind, in earlier snapshots. `before` tells their sizes, `there` are the covered objects that
+    /// the source still has.
+    pub(super) fn fold(&mut self, before: &Before, there: &HashSet<Oid>) -> Folding {
+        let size = |segment: &Segment| segment.streams.iter().filter_map(|name| before.streams.get(name)).sum::<u64>();
+        let sizes: Vec<u64> = self.segments.iter().map(size).collect();
+        let sum = |from: usize| sizes.iter().skip(from).fold(0, |sum: u64, size| sum.saturating_add(*size));
+        let young = || self.segments.iter().zip(&sizes).enumerate().skip(1).filter(|(_, (segment, _))| !segment.folded);
+        let dropped = young().filter(|(_, (segment, _))| segment.tips.iter().any(|tip| !there.contains(tip)));
+        let dropped = dropped.fold(0, |sum: u64, (_, (_, size))| sum.saturating_add(*size));
+        if young().count() < FOLD && dropped < (sum(0) / DROPPED_SHARE).max(DROPPED_SLACK) {
+            return Folding::Not;
         }
-        self.folding = last.iter().flat_map(|s| &s.tips).cloned().collect();
-        self.segments.truncate(self.segments.len() - tail);
-        Some((self.folding.iter().cloned().collect(), held))
+        // The first is the repository as it was found.
+        let mut from = young().next().map_or(self.segments.len(), |(at, _)| at);
+        while from > 1 && sizes.get(from - 1).is_some_and(|size| *size <= sum(from).saturating_mul(GEOMETRIC)) {
+            from -= 1;
+        }
+        let (stay, last) = self.segments.split_at(from);
+        let held = stay.iter().flat_map(|segment| segment.tips.iter().chain(&segment.anchors));
+        let held: BTreeSet<Oid> = held.filter(|oid| there.contains(*oid)).cloned().collect();
+        if held.is_empty() {
+            return Folding::Nothing;
+        }
+        let tips = last.iter().flat_map(|segment| &segment.tips).cloned().collect();
+        self.segments.truncate(from);
+        self.folding = true;
+        Folding::Last { tips, held }
     }
 
     /// Why the repository has to be stored anew, if it has: `before` is what may be carried, `source_bytes` the size of
@@ -137,9 +168,6 @@ impl Note {
                 return Some("what was stored before is not locked for long enough, or is gone");
             };
             carried = carried.saturating_add(*bytes);
-        }
-        if self.segments.len() >= MOST {
-            return Some("it was stored in too many parts");
         }
         let limit = source_bytes.saturating_mul(DEAD_RATIO).saturating_add(DEAD_SLACK);
         (carried > limit).then_some("most of what was stored before has been dropped from it")
@@ -154,12 +182,12 @@ impl Note {
     /// The note after a run that added the stream `name`, if it added one, which covers `tips`.
     pub(super) fn grown(mut self, details: &GitDetails, name: Option<Name>, anchors: Vec<Oid>, lfs: LfsNote) -> Self {
         let covered: HashSet<&Oid> = self.tips().collect();
-        let mut tips: BTreeSet<Oid> = details.oids().filter(|oid| !covered.contains(oid)).collect();
-        let folded = !self.folding.is_empty();
-        tips.append(&mut self.folding);
+        let tips: BTreeSet<Oid> = details.oids().filter(|oid| !covered.contains(oid)).collect();
         if let Some(name) = name {
             self.next += 1;
-            self.segments.push(Segment { streams: vec![name], tips, folded });
+            let folded = std::mem::take(&mut self.folding);
+            let at = if folded { anchors.clone() } else { Vec::new() };
+            self.segments.push(Segment { streams: vec![name], tips, folded, anchors: at });
         } else if let Some(last) = self.segments.last_mut() {
             // Nothing had to be packed for them, so they are covered already.
             last.tips.extend(tips);
@@ -201,6 +229,25 @@ pub(super) fn existing<'a>(
     }
     asking.finish()?;
     Ok(found)
+}
+
+/// Whether anything that can be reached from `tips` can't be from `now`, or is not there any more.
+pub(super) fn any_dropped(
+    (scratch, objects): (&Path, &Path),
+    tips: &BTreeSet<Oid>,
+    now: &BTreeSet<Oid>,
+    there: &HashSet<Oid>,
+) -> Result<bool> {
+    if tips.iter().any(|tip| !there.contains(tip)) {
+        return Ok(true);
+    }
+    let path = scratch.join("dropped");
+    write_lines(&path, tips.iter().map(|oid| ("", oid)).chain(now.iter().map(|oid| ("^", oid))))?;
+    let mut command = run::git(scratch, Some(objects), &["rev-list", "--objects", "--stdin"]);
+    let mut listing = run::start(command.stdin(Stdio::from(open_own(&path)?)), "git rev-list")?;
+    let mut line = String::new();
+    let failed = |e| SourceError::at("can't list what was dropped", &path, e);
+    Ok(BufReader::new(listing.stdout()?).read_line(&mut line).map_err(failed)? > 0)
 }
 
 /// How far back anchors are looked for, in commits.
@@ -292,4 +339,60 @@ fn write_lines<'a>(path: &Path, lines: impl Iterator<Item = (&'a str, &'a Oid)>)
         writeln!(file, "{sign}{}", oid.as_str()).map_err(failed)?;
     }
     file.flush().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{SnapshotId, Time};
+
+    fn oid(no: usize) -> Oid {
+        Oid::parse(&format!("{no:040x}")).unwrap()
+    }
+
+    /// So many runs of a repository of a thousand bytes, of which each adds one; with `keeps`, the source keeps what its refs
+    /// no longer name. Gives the most segments there ever were, and all bytes that were packed.
+    fn life(runs: usize, keeps: bool) -> (usize, u64) {
+        let mut details: GitDetails = serde_json::from_value(serde_json::json!({
+            "format": "sha1", "head": { "symbolic": "refs/heads/main" }, "refs": { "refs/heads/main": oid(0).as_str() },
+        }))
+        .unwrap();
+        let name: Name = "pack-0.pack".parse().unwrap();
+        let mut note = Note::begin(&details, vec![name.clone()], Vec::new(), LfsNote::default());
+        let mut before = Before {
+            snapshot: SnapshotId::from_bytes([7; 32]),
+            locked_until: Time::from_unix(0),
+            note: serde_json::Value::Null,
+            streams: [(name, 1000)].into(),
+        };
+        let (mut most, mut packed) = (0, 0);
+        for run in 1..=runs {
+            details.refs.insert(super::super::RefName::parse(b"refs/heads/main").unwrap(), oid(run));
+            let had: BTreeSet<Name> = note.streams().cloned().collect();
+            let known = (0..run).filter(|then| keeps || *then == 0).map(oid).collect();
+            assert!(note.why_anew(&before, 1000).is_none(), "run {run}");
+            assert!(!matches!(note.fold(&before, &known), Folding::Nothing), "run {run}");
+            let has: BTreeSet<Name> = note.streams().cloned().collect();
+            let folded = had.difference(&has).filter_map(|name| before.streams.get(name)).sum::<u64>();
+            let bytes = 1 + if keeps { folded } else { 0 };
+            let name = note.next_name().unwrap();
+            before.streams.insert(name.clone(), bytes);
+            note = note.grown(&details, Some(name), Vec::new(), LfsNote::default());
+            (most, packed) = (most.max(note.segments.len()), packed + bytes);
+            note = serde_json::from_value(note.to_value().unwrap()).unwrap();
+        }
+        (most, packed)
+    }
+
+    #[test]
+    fn many_runs_leave_few_segments_and_pack_each_byte_a_few_times() {
+        const RUNS: usize = 600;
+        // Plain growth, and a source that keeps nothing but what its refs name now and what it began with.
+        let (most, packed) = life(RUNS, true);
+        assert!(most <= 1 + FOLD + 4, "{most} segments");
+        assert!(packed <= RUNS as u64 * 5, "{packed} bytes");
+        let (most, packed) = life(RUNS, false);
+        assert!(most <= 1 + FOLD + 1, "{most} segments");
+        assert_eq!(packed, RUNS as u64);
+    }
 }

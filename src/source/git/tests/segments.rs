@@ -70,25 +70,54 @@ fn many_segments_become_one() {
 }
 
 #[test]
-fn what_the_source_dropped_is_not_folded_away() {
+fn what_the_source_dropped_stays_in_earlier_snapshots_when_segments_are_folded() {
     let lab = Lab::new();
     lab.fill();
     let mut vault = Vault::default();
     vault.run(&lab);
-    lab.commit("dropped");
-    let dropped = lab.git("repo", &["rev-parse", "HEAD"]);
-    vault.run(&lab);
-    lab.git("repo", &["reset", "-q", "--hard", "HEAD~1"]);
-    lab.git("repo", &["reflog", "expire", "--expire=now", "--all"]);
-    lab.git("repo", &["gc", "-q", "--prune=now"]);
-    for no in 0..34 {
-        lab.commit(&format!("day{no}"));
-        vault.run(&lab);
+    lab.git("repo", &["branch", "topic"]);
+    let told = |facts: &Facts| facts.warnings.iter().any(|warning| warning.contains("are in earlier snapshots only"));
+    let (mut dropped, mut first) = (String::new(), None);
+    for no in 1..=33 {
+        // Each run's topic takes the place of the last one's, of which nothing is left.
+        lab.git("repo", &["checkout", "-q", "-B", "topic", "main"]);
+        lab.commit(&format!("topic{no}"));
+        if no == 1 {
+            dropped = lab.git("repo", &["rev-parse", "HEAD"]);
+        }
+        lab.git("repo", &["checkout", "-q", "main"]);
+        if no % 8 == 0 {
+            lab.commit(&format!("day{no}"));
+        }
+        lab.git("repo", &["reflog", "expire", "--expire=now", "--all", "--expire-unreachable=now"]);
+        lab.git("repo", &["prune", "--expire=now"]);
+        let (streams, facts) = vault.run(&lab);
+        first.get_or_insert_with(|| (streams.clone(), facts.clone()));
+        assert_eq!(streams.len(), if no < 33 { 1 + no } else { 2 }, "run {no}");
+        assert_eq!(told(&facts), no == 33, "run {no}: {:?}", facts.warnings);
     }
+    let has = |name: &str| lab.output("back.git", &["cat-file", "-e", name]).status.success();
     let (streams, facts) = vault.run(&lab);
-    assert_eq!(names(&streams), ["loose.pack", "segment-0001.pack", "segment-0034.pack", "segment-0035.pack"]);
+    assert_eq!(names(&streams), ["loose.pack", "segment-0033.pack"]);
     assert_eq!(back(&lab, &streams, &facts), lab.state("repo"));
-    lab.git("back.git", &["cat-file", "-e", dropped.trim()]);
+    assert!(!has(dropped.trim()));
+    let (streams, facts) = first.unwrap();
+    back(&lab, &streams, &facts);
+    assert!(has(dropped.trim()));
+    // A rewrite of everything leaves no place to stop, and then what is leaned on is of no use.
+    lab.git("repo", &["checkout", "-q", "--orphan", "new"]);
+    lab.git("repo", &["rm", "-q", "-r", "-f", "."]);
+    lab.commit("root");
+    for name in lab.git("repo", &["for-each-ref", "--format=%(refname)"]).lines().filter(|name| !name.ends_with("/new"))
+    {
+        lab.git("repo", &["update-ref", "-d", name]);
+    }
+    lab.git("repo", &["reflog", "expire", "--expire=now", "--all", "--expire-unreachable=now"]);
+    lab.git("repo", &["prune", "--expire=now"]);
+    let (streams, facts) = vault.run(&lab);
+    assert_eq!(names(&streams), ["loose.pack"]);
+    assert!(told(&facts), "{:?}", facts.warnings);
+    assert_eq!(back(&lab, &streams, &facts), lab.state("repo"));
 }
 
 #[test]
