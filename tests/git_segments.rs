@@ -18,6 +18,8 @@ mod days;
 mod drilled;
 #[path = "git_segments/groups.rs"]
 mod groups;
+#[path = "git_segments/hangs.rs"]
+mod hangs;
 #[path = "git_segments/lab.rs"]
 mod lab;
 #[path = "git_segments/month.rs"]

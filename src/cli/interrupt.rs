@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first asks everybody to stop in good order, the second ends the process at once.
+//! Ctrl-C, SIGTERM and SIGHUP: the first asks everybody to stop in good order, the second ends the process at once.
 
 use std::{io::Write, process, time::Duration};
 
@@ -15,18 +15,21 @@ const SHORT: Duration = Duration::from_millis(500);
 /// How often it is looked whether somebody asked.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Watches for both signals on the runtime that this is called on.
+/// Watches for the signals on the runtime that this is called on.
 ///
 /// # Errors
 /// If the handlers can't be installed.
 pub fn watch(cancel: Cancel) -> std::io::Result<()> {
     let mut interrupts = signal(SignalKind::interrupt())?;
     let mut terminations = signal(SignalKind::terminate())?;
+    // Whoever called it with nohup wants it to go on.
+    let mut hangups = if ignores_hangups() { None } else { Some(signal(SignalKind::hangup())?) };
     tokio::spawn(async move {
-        next(&mut interrupts, &mut terminations).await;
+        next(&mut interrupts, &mut terminations, hangups.as_mut()).await;
         cancel.cancel();
         let _ = writeln!(std::io::stderr(), "\nstopping in good order; once more to stop at once");
-        next(&mut interrupts, &mut terminations).await;
+        next(&mut interrupts, &mut terminations, hangups.as_mut()).await;
+        crate::source::leave_nothing();
         process::exit(i32::from(Exit::Interrupted.code()));
     });
     Ok(())
@@ -41,9 +44,23 @@ pub async fn overdue(cancel: &Cancel, looks: bool) {
     tokio::time::sleep(if looks { SHORT } else { GRACE }).await;
 }
 
-async fn next(interrupts: &mut Signal, terminations: &mut Signal) {
+async fn next(interrupts: &mut Signal, terminations: &mut Signal, hangups: Option<&mut Signal>) {
+    let hangup = async {
+        match hangups {
+            Some(hangups) => drop(hangups.recv().await),
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         _ = interrupts.recv() => {}
         _ = terminations.recv() => {}
+        () = hangup => {}
     }
+}
+
+/// Whether this process was started with SIGHUP ignored, as nohup does.
+fn ignores_hangups() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }

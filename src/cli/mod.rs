@@ -77,6 +77,7 @@ pub fn main() -> ExitCode {
             return crate::engine::sqlite::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
         }
     }
+    raise_open_files();
     note_secrets(&typed);
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -94,6 +95,14 @@ pub fn main() -> ExitCode {
         Err(error) => unparsed(&error, &typed),
     };
     ExitCode::from(exit.code())
+}
+
+/// Allows as many open files as this user may have: a repository may have a thousand packs, and git opens them, too. If it
+/// can't be had, what needs it says so.
+fn raise_open_files() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised);
 }
 
 /// The step before a program that handles what is not trusted.
@@ -122,6 +131,8 @@ fn run(cli: Cli) -> Exit {
         context.found(findings);
         (Output::Nothing, Some(failure))
     });
+    // Whatever still waits for somebody, such as after Ctrl-C, has children and plaintext on the disk.
+    crate::source::leave_nothing();
     bars.clear();
     let findings = context.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
     let ended = Ended { command: Some(name), output, findings, failure };

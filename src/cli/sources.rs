@@ -7,7 +7,7 @@ use std::{io, path::Path};
 
 use super::{
     args::BackupArgs,
-    config::{Input, MariadbInput, SourceConfig, dsn_input},
+    config::{GitInput, Input, MariadbInput, SourceConfig, dsn_input},
     error::CliError,
 };
 use crate::{
@@ -138,7 +138,7 @@ fn ad_hoc(name: Name, args: BackupArgs, state: &Path) -> Result<Job, CliError> {
     } else if let Some(path) = path {
         Box::new(PathSource::new(path).excluding(exclude))
     } else if let Some(place) = args_git {
-        git::one(&name, place.as_ref(), false, allow_empty, state)
+        git::one(&name, place.as_ref(), &GitInput::default(), allow_empty, state)
     } else if let Some(dsn) = postgres {
         let hint = "it is `service=NAME`, `host=… user=… dbname=…` or a postgresql:// URL, as psql takes it";
         let info = dsn.parse().map_err(|e| CliError::usage(format!("--postgres: {e}"), hint))?;

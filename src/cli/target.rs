@@ -17,7 +17,7 @@ use crate::{
     model::SourceKind,
     ops::{
         OpsError, Result,
-        restore::{Entry, Lost, Plan, Target},
+        restore::{Entry, Lost, Plan, RefReport, Target},
     },
     source::{git::GitRestorer, pipe},
 };
@@ -34,6 +34,9 @@ pub struct Directory {
     dir: PathBuf,
     inner: Option<Inner>,
     failure: Failure,
+    /// The one ref of a repository that is wanted, and then what it was.
+    wanted: Option<String>,
+    only: Option<RefReport>,
 }
 
 enum Inner {
@@ -46,7 +49,7 @@ impl Directory {
     /// Restores into `dir`, which is made if it is not there.
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir, inner: None, failure: Failure::default() }
+        Self { dir, inner: None, failure: Failure::default(), wanted: None, only: None }
     }
 
     fn inner(&mut self) -> Result<&mut Inner> {
@@ -77,7 +80,8 @@ impl Target for Directory {
             if fs::symlink_metadata(&target).is_ok() {
                 return Err(OpsError::TargetExists { path: target });
             }
-            Ok(Inner::Git(Some(Box::new(GitRestorer::begin(&target, &plan.details)?))))
+            let restorer = GitRestorer::begin(&target, &plan.details)?.with_only(self.wanted.clone());
+            Ok(Inner::Git(Some(Box::new(restorer))))
         });
         if ready.is_err() && made {
             // Only if it is still empty.
@@ -115,6 +119,14 @@ impl Target for Directory {
         }
     }
 
+    fn want(&mut self, reference: &str) {
+        self.wanted = Some(reference.to_owned());
+    }
+
+    fn reference(&mut self) -> Option<RefReport> {
+        self.only.take()
+    }
+
     fn give_up(&mut self, _entry: &Entry) {
         // Of a pack, what came is salvaged.
         if let Some(Inner::Files(folder)) = &mut self.inner {
@@ -125,7 +137,8 @@ impl Target for Directory {
     fn salvage(&mut self) -> Result<Vec<Lost>> {
         let Inner::Git(git) = self.inner()? else { return self.finish().map(|()| Vec::new()) };
         let git = git.take().ok_or(OpsError::Defect("the restorer of the repository"))?;
-        let lost = git.finish_salvaging()?;
+        let (lost, only) = git.finish_salvaging()?;
+        self.only = only.map(RefReport::from);
         Ok(lost.into_iter().map(|(object, message)| Lost { object, message }).collect())
     }
 

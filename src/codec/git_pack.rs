@@ -1,5 +1,6 @@
 //! Git's packs, read as they pass by: a header, objects each in a zlib stream of its own, and a hash of all of it.
 
+pub mod build;
 pub mod salvage;
 
 use super::git_object::{GitHash, GitHasher, Inflated, Inflater};

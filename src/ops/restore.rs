@@ -37,8 +37,25 @@ pub struct RestoreRequest {
 pub struct RefReport {
     /// Its full name.
     pub name: String,
-    /// What it named.
+    /// What it names.
     pub object: String,
+    /// What that is: `commit`, `tag`, `tree` or `blob`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The commit that it stands for, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+}
+
+impl From<git::Only> for RefReport {
+    fn from(only: git::Only) -> Self {
+        Self {
+            name: only.name.to_string(),
+            object: only.object.as_str().to_owned(),
+            kind: only.kind,
+            commit: only.commit.map(|commit| commit.as_str().to_owned()),
+        }
+    }
 }
 
 /// Where restored streams go. Implemented where files may be touched.
@@ -67,6 +84,14 @@ pub trait Target: Send {
     /// # Errors
     /// If the whole can't be finished.
     fn finish(&mut self) -> Result<()>;
+
+    /// Called before [`prepare`](Self::prepare) where of a repository only this is wanted.
+    fn want(&mut self, _reference: &str) {}
+
+    /// What that was, once all is finished.
+    fn reference(&mut self) -> Option<RefReport> {
+        None
+    }
 
     /// Called where an entry that was begun can't be had whole.
     fn give_up(&mut self, entry: &Entry);
@@ -145,10 +170,10 @@ pub async fn restore(
     let named = |error: OpsError| named(error, chosen.snapshot.id, &chosen.snapshot.header.writer);
     let mut snapshot = Snapshot::open(vault, header, opener).await.map_err(|error| named(error.into()))?;
     let warnings = std::mem::take(&mut snapshot.body.warnings);
-    let mut plan = planned(&mut snapshot, request.stream.clone()).await.map_err(named)?;
+    let plan = planned(&mut snapshot, request.stream.clone()).await.map_err(named)?;
     let header = &snapshot.header.header;
     let since = plan.details.get("since").cloned();
-    let reference = request.reference.as_deref().map(|name| narrow(&mut plan, name)).transpose()?;
+    request.reference.as_deref().map_or(Ok(()), |name| narrow(&plan, name, target))?;
     let mut lost = Vec::new();
     let streams = carry_out(&snapshot, &plan, target, (progress, cancel), Some(&mut lost)).await.map_err(named)?;
     let report = RestoreReport {
@@ -162,7 +187,7 @@ pub async fn restore(
         warnings,
         lost,
         since,
-        reference,
+        reference: target.reference(),
     };
     Ok((report, listing.findings))
 }
@@ -236,15 +261,15 @@ fn is_damage(error: &OpsError) -> bool {
     matches!(error, OpsError::Vault(error) if error.kind == VaultErrorKind::Damaged)
 }
 
-/// Leaves of a repository's refs only the one called `name`.
-fn narrow(plan: &mut Plan, name: &str) -> Result<RefReport> {
+/// Has `target` leave of a repository only what `name` stands for.
+fn narrow(plan: &Plan, name: &str, target: &mut dyn Target) -> Result<()> {
     if plan.kind != SourceKind::Git {
         let what = format!("--ref {name}: the snapshot is of {}, which is no git repository", plan.source);
         return Err(OpsError::Request { what, next: "leave --ref out, or name another source".to_owned() });
     }
-    let (details, full, oid) = git::only_ref(&plan.details, name)?;
-    plan.details = details;
-    Ok(RefReport { name: full.to_string(), object: oid.as_str().to_owned() })
+    git::may_name(&plan.details, name)?;
+    target.want(name);
+    Ok(())
 }
 
 async fn one(

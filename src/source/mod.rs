@@ -4,6 +4,7 @@ pub(crate) mod cell;
 pub(crate) mod child;
 pub mod command;
 mod complete;
+mod deadline;
 pub mod files;
 pub mod git;
 pub mod look;
@@ -36,6 +37,13 @@ pub use stdin::StdinSource;
 /// Stops every child of this process: what a source that was given up has left.
 pub(crate) fn stop_children() {
     child::stop_all();
+}
+
+/// Ends what threads that are left behind can't end: every child of this process, and every scratch directory. For its end,
+/// whatever brings that about.
+pub fn leave_nothing() {
+    child::stop_all();
+    scratch::remove_all();
 }
 
 /// Something that can be backed up. Opened once per run, on a thread of its own; everything here blocks.

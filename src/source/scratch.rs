@@ -6,6 +6,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -23,6 +24,17 @@ const PREFIX: &str = "strongroom-scratch-";
 const LOCK: &str = ".lock";
 /// A directory without that file may be in the making for this long.
 const MAKING: Duration = Duration::from_mins(1);
+
+/// Those of this process. Threads that are left behind at its end can't remove theirs.
+static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes every scratch directory of this process.
+pub fn remove_all() {
+    let made = std::mem::take(&mut *MADE.lock().unwrap_or_else(PoisonError::into_inner));
+    for path in &made {
+        remove(path);
+    }
+}
 
 /// A directory below the system's temporary directory (`TMPDIR`), for this user alone.
 pub struct Scratch {
@@ -65,7 +77,10 @@ impl Scratch {
             Ok(file)
         });
         match lock {
-            Ok(lock) => Ok(Self { path, lock }),
+            Ok(lock) => {
+                MADE.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
+                Ok(Self { path, lock })
+            }
             Err(e) => {
                 remove(&path);
                 Err(failed(&path, e))
@@ -143,6 +158,7 @@ pub fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
 impl Drop for Scratch {
     fn drop(&mut self) {
         remove(&self.path);
+        MADE.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != self.path);
         let _ = rustix::fs::flock(&self.lock, FlockOperation::Unlock);
     }
 }
@@ -175,7 +191,7 @@ fn make_listable(path: &Path) {
     }
 }
 
-/// The processes whose command line names `path`. Empty where there is no `/proc`.
+/// The processes whose command line names `path`, or that work in it. Empty where there is no `/proc`.
 fn running_in(path: &Path) -> Vec<Pid> {
     let needle = path.as_os_str().as_encoded_bytes();
     let own = std::process::id().to_string();
@@ -184,7 +200,9 @@ fn running_in(path: &Path) -> Vec<Pid> {
         let name = entry.file_name().into_string().ok().filter(|name| *name != own)?;
         let pid = Pid::from_raw(name.parse().ok()?)?;
         let line = fs::read(entry.path().join("cmdline")).ok()?;
-        line.windows(needle.len()).any(|part| part == needle).then_some(pid)
+        let named = line.windows(needle.len()).any(|part| part == needle);
+        let within = || fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(path));
+        (named || within()).then_some(pid)
     };
     entries.flatten().filter_map(named).collect()
 }

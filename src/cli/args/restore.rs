@@ -38,7 +38,8 @@ pub struct RestoreArgs {
     /// Only this stream, by its name or path
     #[arg(long, value_name = "NAME")]
     pub stream: Option<String>,
-    /// Of a git repository only this ref, with its history
+    /// Of a git repository only this, with its history: a branch, a tag, a commit's id, or what else git takes, such as
+    /// main~1 or stash@{1}
     #[arg(long = "ref", value_name = "REF", conflicts_with = "stream")]
     pub reference: Option<String>,
 }

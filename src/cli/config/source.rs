@@ -210,7 +210,8 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
         Kind::Path => Input::Path { path: dir.join(raw.path.ok_or_else(|| missing("path"))?.into_inner()), exclude },
         Kind::Git => {
             let reflogs = raw.reflogs.is_some_and(Spanned::into_inner);
-            Input::Git(git::understand(raw.repo, raw.repos, reflogs, dir)?.ok_or_else(|| missing("repo"))?)
+            let rest = (reflogs, raw.timeout.map(Spanned::into_inner));
+            Input::Git(git::understand(raw.repo, raw.repos, rest, dir)?.ok_or_else(|| missing("repo"))?)
         }
         Kind::Mariadb | Kind::Mysql => {
             let flavour = if kind == Kind::Mysql { Flavour::Mysql } else { Flavour::Mariadb };

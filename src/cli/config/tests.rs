@@ -52,7 +52,7 @@ fn paths_are_relative_to_the_file() {
     );
     assert_eq!(
         inputs[1],
-        ("code", &Input::Git(GitInput { repos: vec!["/srv/code.git".into()], many: false, reflogs: false }), true)
+        ("code", &Input::Git(GitInput { repos: vec!["/srv/code.git".into()], ..GitInput::default() }), true)
     );
     assert!(matches!(&inputs[2].1, Input::Command { argv, timeout: Some(_), .. } if argv.len() == 3));
 }

@@ -23,9 +23,13 @@ pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
     }
     if let Some(reference) = &report.reference {
         let (name, object) = (&reference.name, &reference.object);
-        text.add(format!("  {name} was {object}"));
-        // What the ref is called came with the backup, and a person is to paste this into a shell.
-        let refspec = shell::quoted(&format!("{name}:refs/heads/restored"));
+        let of = reference.commit.as_ref().filter(|commit| *commit != object);
+        let of = of.map_or_else(String::new, |commit| format!(", a {} of the commit {commit}", reference.kind));
+        text.add(format!("  {name} was {object}{of}"));
+        // What the ref is called came with the backup, and a person is to paste this into a shell. Git takes nothing but
+        // commits for a branch.
+        let among = if reference.kind == "commit" { "heads" } else { "tags" };
+        let refspec = shell::quoted(&format!("{name}:refs/{among}/restored"));
         text.add(format!("  to have it beside what is there now: git fetch {} {refspec}", shell::quoted(&to)));
     }
     since::add(report.since.as_ref(), &mut text);

@@ -11,7 +11,7 @@ use super::glob;
 use crate::{
     cli::config::GitInput,
     codec::hash::hash,
-    model::{Name, SourceKind},
+    model::{Name, SourceKind, Span},
     ops::backup::Job,
     source::{
         Reading, Result, Source, SourceError,
@@ -23,14 +23,16 @@ use crate::{
 const HASH: usize = 8;
 
 /// One repository, at a path or behind a URL whose mirror is kept in `state`.
-pub(super) fn one(name: &Name, place: &OsStr, reflogs: bool, allow_empty: bool, state: &Path) -> Box<dyn Source> {
+pub(super) fn one(name: &Name, place: &OsStr, input: &GitInput, allow_empty: bool, state: &Path) -> Box<dyn Source> {
+    let timeout = input.timeout.map(Span::as_duration);
+    let with = |source: GitSource| source.with_reflogs(input.reflogs).with_empty(allow_empty).with_timeout(timeout);
     let Some(place) = place.to_str().filter(|place| is_url(place)) else {
-        return Box::new(GitSource::new(place).with_reflogs(reflogs).with_empty(allow_empty));
+        return Box::new(with(GitSource::new(place)));
     };
     let digits = hash(place.as_bytes()).to_string();
     let mirror = state.join("git").join(format!("{name}-{}.git", digits.get(..16).unwrap_or_default()));
     match Remote::new(place, mirror) {
-        Ok(remote) => Box::new(GitSource::remote(remote).with_reflogs(reflogs).with_empty(allow_empty)),
+        Ok(remote) => Box::new(with(GitSource::remote(remote))),
         Err(error) => Box::new(Refused(Some(error))),
     }
 }
@@ -41,7 +43,7 @@ pub(super) fn jobs(name: &Name, input: &GitInput, allow_empty: bool, state: &Pat
     if let ([place], false) = (input.repos.as_slice(), input.many) {
         return vec![Job {
             name: name.clone(),
-            source: one(name, place.as_ref(), input.reflogs, allow_empty, state),
+            source: one(name, place.as_ref(), input, allow_empty, state),
             allow_empty,
             group: None,
             timeout: None,
@@ -67,7 +69,7 @@ pub(super) fn jobs(name: &Name, input: &GitInput, allow_empty: bool, state: &Pat
         }
     }
     let job = |(called, place): (Name, OsString)| {
-        let source = one(&called, &place, input.reflogs, allow_empty, state);
+        let source = one(&called, &place, input, allow_empty, state);
         Job { name: called, source, allow_empty, group: Some(name.clone()), timeout: None }
     };
     let mut jobs: Vec<Job> = found.into_iter().map(job).collect();

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 
-use crate::{model::SnapshotId, source::SourceError};
+use crate::model::SnapshotId;
 
 /// The facts of a git snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,12 +26,16 @@ pub struct GitDetails {
     /// The lines of the stash's log, oldest first; they are what `git stash list` shows.
     #[serde(default)]
     pub stash: Vec<String>,
-    /// Detached `HEAD`s of the repository's other worktrees. Their objects come back, the worktrees don't.
+    /// Detached `HEAD`s of the repository's other worktrees, and what their own refs name. Their objects come back, and as
+    /// refs below `refs/from-backup`; the worktrees don't.
     #[serde(default)]
     pub worktrees: BTreeMap<String, Oid>,
     /// The repository's description.
     #[serde(default)]
     pub description: Option<String>,
+    /// Its `info/grafts`, which make git show another history than is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grafts: Option<String>,
     /// The repository's own settings, without what may be secret.
     #[serde(default)]
     pub config: Vec<(String, String)>,
@@ -86,6 +90,22 @@ pub enum ChangeKind {
 }
 
 impl GitDetails {
+    /// All refs, those of other worktrees among them: their detached `HEAD`s and their own refs come back under names that
+    /// tell whose they were, since without one the next `git gc` would take their commits.
+    pub(super) fn named(&self) -> BTreeMap<RefName, Oid> {
+        let mut all = self.refs.clone();
+        for (key, oid) in &self.worktrees {
+            let end = if key.contains("/refs/") { "" } else { "/HEAD" };
+            let name = RefName::parse(format!("refs/from-backup/{key}{end}").as_bytes());
+            let name = name.unwrap_or_else(|| {
+                let hex = key.bytes().take(128).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+                RefName(format!("refs/from-backup/worktrees-{hex}").into_bytes())
+            });
+            all.entry(name).or_insert_with(|| oid.clone());
+        }
+        all
+    }
+
     /// Every object from which the others are reached.
     pub(super) fn tips(&self) -> impl Iterator<Item = &str> {
         let head = if let Head::Detached(oid) = &self.head { Some(oid) } else { None };
@@ -113,40 +133,6 @@ pub(super) fn log_tip(line: &str) -> Option<&str> {
     let old = words.next()?;
     let new = words.next()?;
     (Oid::parse(old).is_some() && Oid::parse(new).is_some()).then_some(new)
-}
-
-/// What is left of `details` if only the ref `name` is wanted: its full name, or as git finds it among tags and branches.
-/// The restored repository's `HEAD` stands on it.
-///
-/// # Errors
-/// If the details are no repository's, or there is no such ref; the error names some that are.
-pub fn only_ref(details: &serde_json::Value, name: &str) -> Result<(serde_json::Value, RefName, Oid), SourceError> {
-    let failed =
-        |e: serde_json::Error| SourceError::new(format!("the snapshot does not tell of a git repository: {e}"), name);
-    let details: GitDetails = Deserialize::deserialize(details).map_err(failed)?;
-    let candidates =
-        ["", "refs/", "refs/tags/", "refs/heads/", "refs/remotes/"].map(|prefix| format!("{prefix}{name}"));
-    let found = candidates.iter().filter_map(|full| RefName::parse(full.as_bytes()));
-    let found = found.map(|full| details.symrefs.get(&full).cloned().unwrap_or(full));
-    let Some((full, oid)) = found.into_iter().find_map(|full| details.refs.get_key_value(&full)) else {
-        let some: Vec<_> = details.refs.keys().take(10).map(ToString::to_string).collect();
-        let what = format!("the snapshot has no such ref; it has {}: {}", details.refs.len(), some.join(", "));
-        return Err(SourceError::new(what, name));
-    };
-    let (full, oid) = (full.clone(), oid.clone());
-    let branch = full.0.starts_with(b"refs/heads/");
-    let head = if branch { Head::Symbolic(full.clone()) } else { Head::Detached(oid.clone()) };
-    let only = GitDetails {
-        head,
-        refs: BTreeMap::from([(full.clone(), oid.clone())]),
-        symrefs: BTreeMap::new(),
-        stash: if full.0 == b"refs/stash" { details.stash } else { Vec::new() },
-        worktrees: BTreeMap::new(),
-        reflogs: BTreeMap::new(),
-        since: None,
-        ..details
-    };
-    Ok((serde_json::to_value(&only).map_err(failed)?, full, oid))
 }
 
 /// Whose log it is: a ref's, or `HEAD`'s.
@@ -262,6 +248,11 @@ impl RefName {
             && !bytes.windows(2).any(pair)
             && bytes.split(|b| *b == b'/').all(part);
         fine.then(|| Self(bytes.to_vec()))
+    }
+
+    /// The usual first branch.
+    pub(super) fn main() -> Self {
+        Self(b"refs/heads/main".to_vec())
     }
 
     /// The name as bytes.

@@ -2,10 +2,10 @@
 
 use super::{
     super::{Look, look::program},
-    GitSource, ObjectFormat, Place, Remote, Result,
+    GitSource, ObjectFormat, Place, Remote, Result, packs,
     refs::{self, Found},
     repo::Repo,
-    run, scratch,
+    run, scratch, sick, whatever_is_a_file,
 };
 use crate::{
     model::size,
@@ -39,16 +39,21 @@ fn there(remote: &Remote, look: &mut Look) {
 
 fn here(source: &GitSource, repo: &Repo, look: &mut Look) -> Result<()> {
     let scratch = scratch(ObjectFormat::Sha1)?;
+    let mut warnings = Warnings::default();
+    let survey = packs::survey(&repo.objects());
+    let repo = &whatever_is_a_file(repo, &survey, scratch.path(), &mut warnings)?;
     let settings = repo.settings(scratch.path())?;
     let format = repo.check(&settings)?;
     run::skeleton(scratch.path(), format)?;
-    let mut warnings = Warnings::default();
     let found: Found = refs::read_settled(repo, &mut warnings)?;
     let refs = found.refs.len();
-    let details = source.details(repo, found, (settings.clone(), format), scratch.path())?;
-    let packs = super::packs::size(repo);
+    let (mut details, mut sick) =
+        source.details(repo, found, (settings.clone(), format), scratch.path(), &mut warnings)?;
+    let gone = sick::missing(scratch.path(), &repo.objects(), &details)?;
+    sick.take_out(&mut details, &gone);
+    sick.warn(repo, &mut warnings);
     left_out::warn(repo, scratch.path(), &details, &settings, &mut warnings)?;
     look.warnings.extend(warnings.into_vec());
-    look.good("contents", format!("{}: {refs} refs, {} in packs", repo.shown, size::human(packs)));
+    look.good("contents", format!("{}: {refs} refs, {} of objects", repo.shown, size::human(survey.bytes)));
     Ok(())
 }

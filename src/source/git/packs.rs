@@ -12,7 +12,7 @@ use std::{
 use super::{
     ObjectFormat, Result, SourceError,
     details::{Oid, unhex},
-    repo::{Repo, open},
+    repo::{Repo, open_through},
 };
 use crate::{codec::hash::hash, model::Name};
 
@@ -70,13 +70,73 @@ pub(super) fn hold(repo: &Repo, format: ObjectFormat) -> Result<Held> {
     Err(repo.error("is being repacked over and over; run the backup again when that is done"))
 }
 
-/// How many bytes the repository's packs and loose objects have, about: what comes or goes meanwhile may count or not.
-pub(super) fn size(repo: &Repo) -> u64 {
-    let objects = repo.objects();
-    let fans = (0..=u8::MAX).map(|first| objects.join(format!("{first:02x}")));
-    let dirs = fans.chain([objects.join("pack")]);
-    let entries = dirs.filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten();
-    entries.filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).fold(0, u64::saturating_add)
+/// The directories that objects are in.
+fn directories() -> impl Iterator<Item = String> {
+    (0..=u8::MAX).map(|first| format!("{first:02x}")).chain(["pack".to_owned()])
+}
+
+/// What is in the object directory, by a look at names and kinds.
+#[derive(Default)]
+pub(super) struct Survey {
+    /// How many bytes the packs and loose objects have, about: what comes or goes meanwhile may count or not.
+    pub(super) bytes: u64,
+    /// What is no file: git would open a FIFO and wait for ever.
+    pub(super) odd: Vec<PathBuf>,
+}
+
+/// Looks at what is in the object directory, and opens nothing.
+pub(super) fn survey(objects: &Path) -> Survey {
+    let mut found = Survey::default();
+    for entry in directories().filter_map(|dir| fs::read_dir(objects.join(dir)).ok()).flatten().flatten() {
+        // Through a link, as git opens it. What is gone by now is none of ours.
+        let Ok(meta) = fs::metadata(entry.path()) else { continue };
+        if meta.is_file() {
+            found.bytes = found.bytes.saturating_add(meta.len());
+        } else if !meta.is_dir() {
+            found.odd.push(entry.path());
+        }
+    }
+    found
+}
+
+/// Loose objects whose files have so many bytes are packed here: git would hold all of such a file in memory.
+const LARGE: u64 = 8 << 20;
+
+/// A large loose object: its name, and its file, which stays readable when git packs it.
+pub(super) type LargeObject = (Vec<u8>, File);
+
+/// The file of the object `name`, if it is loose and large.
+pub(super) fn large(objects: &Path, name: &[u8]) -> Option<File> {
+    let (first, rest) = name.split_first()?;
+    let path = objects.join(format!("{first:02x}")).join(super::prove::hex(rest));
+    // What can't be opened is left to git, and so is what is small.
+    fs::metadata(&path).ok().filter(|meta| meta.len() >= LARGE).and_then(|_| open_through(&path).ok())
+}
+
+/// Makes `at` a directory of objects like `objects`, of links to it, without the files in `odd`.
+pub(super) fn without(objects: &Path, odd: &[PathBuf], at: &Path) -> Result<()> {
+    let stems: HashSet<(Option<&Path>, Option<&OsStr>)> =
+        odd.iter().map(|odd| (odd.parent(), odd.file_stem())).collect();
+    fs::create_dir(at).map_err(|e| SourceError::at("can't make a temporary directory", at, e))?;
+    for name in directories() {
+        let (from, to) = (objects.join(&name), at.join(&name));
+        let failed = |e| SourceError::at("can't make a temporary directory", &to, e);
+        if !odd.iter().any(|odd| odd.starts_with(&from)) {
+            if from.is_dir() {
+                std::os::unix::fs::symlink(&from, &to).map_err(failed)?;
+            }
+            continue;
+        }
+        fs::create_dir(&to).map_err(failed)?;
+        for file in list(&from)? {
+            let path = from.join(&file);
+            // A pack without its index is none.
+            if !stems.contains(&(path.parent(), path.file_stem())) {
+                std::os::unix::fs::symlink(&path, to.join(&file)).map_err(failed)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The packs that git would use, without their extension.
@@ -138,13 +198,15 @@ fn open_pack(dir: &Path, stem: &OsStr, format: ObjectFormat) -> Result<(Pack, In
     let (path, index_path) = (with(".pack"), with(".idx"));
     let failed = |e: io::Error| {
         let what = if e.raw_os_error() == Some(24) {
-            "can't open all packs at once; run `git gc` in the repository, or raise the limit of open files (`ulimit -n`)"
+            "can't open all packs at once; run `git gc` in the repository, or raise the hard limit of open files (`ulimit \
+             -Hn`)"
         } else {
             "can't open a pack"
         };
         SourceError::at(what, &path, e)
     };
-    let (file, index) = (open(&path).map_err(failed)?, open(&index_path).map_err(failed)?);
+    // Through links, as git does: what is at their end is proved to be a pack.
+    let (file, index) = (open_through(&path).map_err(failed)?, open_through(&index_path).map_err(failed)?);
     let size = file.metadata().map_err(failed)?.len();
     let index_size = index.metadata().map_err(failed)?.len();
     let (hash_len, hash_size) = (format.hex_len() / 2, u64::try_from(format.hex_len() / 2).unwrap_or(u64::MAX));

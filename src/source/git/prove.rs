@@ -13,9 +13,17 @@ use std::{
     process::{ChildStdin, Stdio},
 };
 
-use super::{ObjectFormat, Oid, Result, SourceError, details, packs::padded, repo::Repo, run};
+use super::{
+    ObjectFormat, Oid, Result, SourceError, details,
+    packs::{LargeObject, padded},
+    repo::Repo,
+    run,
+};
 use crate::{
-    codec::git_object::{GitHash, GitHasher, loose_name},
+    codec::{
+        git_object::{GitHash, GitHasher, loose_name},
+        git_pack::build::LoosePack,
+    },
     source::child::Running,
 };
 
@@ -92,7 +100,7 @@ pub(super) fn loose(repo: &Repo, hash: GitHash, oid: &[u8]) -> Result<()> {
     let name = hex(oid);
     let (first, rest) = name.split_at_checked(2).unwrap_or_default();
     let path = repo.objects().join(first).join(rest);
-    let found = match super::repo::open(&path).and_then(|file| loose_name(hash, file)) {
+    let found = match super::repo::open_through(&path).and_then(|file| loose_name(hash, file)) {
         Ok(found) => found,
         // It was packed meanwhile.
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -105,6 +113,27 @@ pub(super) fn loose(repo: &Repo, hash: GitHash, oid: &[u8]) -> Result<()> {
         return Ok(());
     }
     Err(rotten(repo, &format!("its loose object {name} is damaged (it holds something else than its name says)")))
+}
+
+/// The large loose objects of a repository as a pack.
+pub(super) struct Loose {
+    repo: Repo,
+    pack: LoosePack<File>,
+}
+
+impl Loose {
+    pub(super) fn new(repo: &Repo, hash: GitHash, objects: Vec<LargeObject>) -> Self {
+        Self { repo: repo.clone(), pack: LoosePack::new(hash, objects) }
+    }
+}
+
+impl Read for Loose {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.pack.read(buf).map_err(|e| match e.kind() {
+            io::ErrorKind::InvalidData => io::Error::new(e.kind(), rotten(&self.repo, &e.to_string()).what),
+            _ => e,
+        })
+    }
 }
 
 /// A pack that git makes, on its way to the vault and into `index-pack`.
@@ -208,7 +237,7 @@ pub(super) fn names(listed: &Path, hex_len: usize) -> Result<Vec<[u8; 32]>> {
 }
 
 /// An object's name as text.
-fn hex(oid: &[u8]) -> String {
+pub(super) fn hex(oid: &[u8]) -> String {
     use std::fmt::Write as _;
     oid.iter().fold(String::with_capacity(2 * oid.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

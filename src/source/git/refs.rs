@@ -13,6 +13,7 @@ use super::{
     details::{LogName, log_tip},
     repo::{Repo, read_file, read_small},
     segments,
+    sick::{self, BROKEN, Sick},
 };
 use crate::source::{SourceError, read::Warnings};
 
@@ -27,6 +28,8 @@ pub(super) struct Found {
     pub(super) symrefs: BTreeMap<RefName, RefName>,
     pub(super) stash: Vec<String>,
     pub(super) worktrees: BTreeMap<String, Oid>,
+    /// What could not be understood.
+    pub(super) sick: Sick,
 }
 
 /// What a file that holds a ref says.
@@ -58,13 +61,8 @@ pub(super) fn read_settled(repo: &Repo, warnings: &mut Warnings) -> Result<Found
 
 /// Reads `HEAD`, all refs, the stash's log and the detached `HEAD`s of other worktrees.
 pub(super) fn read_all(repo: &Repo, warnings: &mut Warnings) -> Result<Found> {
-    let head = match read_value(&repo.git_dir.join("HEAD"))? {
-        Some(Value::Oid(oid)) => Head::Detached(oid),
-        Some(Value::Symbolic(name)) => Head::Symbolic(name),
-        None => return Err(repo.error("has no HEAD")),
-    };
-    let mut refs =
-        Found { head, refs: BTreeMap::new(), symrefs: BTreeMap::new(), stash: Vec::new(), worktrees: BTreeMap::new() };
+    let mut refs = Found::none();
+    let head = read_value(&repo.git_dir.join("HEAD"));
     // Loose refs first: git packs a ref before it removes the loose one, so none can slip through between the two.
     let linked = repo.git_dir != repo.common;
     refs.add_loose(&repo.common, |name| !(linked && name.is_per_worktree()), warnings)?;
@@ -72,12 +70,38 @@ pub(super) fn read_all(repo: &Repo, warnings: &mut Warnings) -> Result<Found> {
         refs.add_loose(&repo.git_dir, RefName::is_per_worktree, warnings)?;
     }
     refs.add_packed(&repo.common.join("packed-refs"), warnings)?;
-    refs.add_stash(repo)?;
+    refs.add_stash(repo);
     refs.add_worktrees(repo)?;
+    refs.head = match head {
+        Ok(Some(Value::Oid(oid))) => Head::Detached(oid),
+        Ok(Some(Value::Symbolic(name))) => Head::Symbolic(name),
+        Ok(None) => return Err(repo.error("has no HEAD")),
+        Err(why) => {
+            refs.broken("HEAD", &why);
+            sick::some_head(&refs.refs)
+        }
+    };
     Ok(refs)
 }
 
 impl Found {
+    fn none() -> Self {
+        Self {
+            head: Head::Symbolic(RefName::main()),
+            refs: BTreeMap::new(),
+            symrefs: BTreeMap::new(),
+            stash: Vec::new(),
+            worktrees: BTreeMap::new(),
+            sick: Sick::default(),
+        }
+    }
+
+    /// Notes that a ref says nothing that can be understood.
+    fn broken(&mut self, name: impl Into<String>, why: &SourceError) {
+        let below = why.source.as_ref().map(|e| format!(": {e}")).unwrap_or_default();
+        self.sick.add(name, BROKEN, format!("{}{below}", why.what));
+    }
+
     /// Adds the refs in files below `dir/refs` whose names are `wanted`.
     fn add_loose(&mut self, dir: &Path, wanted: impl Fn(&RefName) -> bool, warnings: &mut Warnings) -> Result<()> {
         let mut todo = vec![b"refs".to_vec()];
@@ -88,7 +112,12 @@ impl Found {
                 Ok(entries) => entries,
                 // Git removes directories that have become empty.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(failed(e)),
+                // Without any, it is no repository that could be read.
+                Err(e) if path == b"refs" => return Err(failed(e)),
+                Err(e) => {
+                    self.broken(String::from_utf8_lossy(&path), &failed(e));
+                    continue;
+                }
             };
             for entry in entries {
                 let entry = entry.map_err(failed)?;
@@ -98,7 +127,7 @@ impl Found {
                     continue;
                 }
                 match RefName::parse(&name) {
-                    Some(name) if wanted(&name) => self.add_file(name, &entry.path())?,
+                    Some(name) if wanted(&name) => self.add_file(name, &entry.path()),
                     Some(_) => {}
                     None if name.ends_with(b".lock") => {}
                     None => warnings
@@ -109,14 +138,14 @@ impl Found {
         Ok(())
     }
 
-    fn add_file(&mut self, name: RefName, path: &Path) -> Result<()> {
-        match read_value(path)? {
-            Some(Value::Oid(oid)) => drop(self.refs.insert(name, oid)),
-            Some(Value::Symbolic(target)) => drop(self.symrefs.insert(name, target)),
+    fn add_file(&mut self, name: RefName, path: &Path) {
+        match read_value(path) {
+            Ok(Some(Value::Oid(oid))) => drop(self.refs.insert(name, oid)),
+            Ok(Some(Value::Symbolic(target))) => drop(self.symrefs.insert(name, target)),
             // Packed or deleted a moment ago.
-            None => {}
+            Ok(None) => {}
+            Err(why) => self.broken(name.to_string(), &why),
         }
-        Ok(())
     }
 
     /// Adds the packed refs that no loose ref overrides.
@@ -130,11 +159,13 @@ impl Found {
             let oid = words.next().and_then(|w| std::str::from_utf8(w).ok()).and_then(Oid::parse);
             let (Some(oid), Some(name)) = (oid, words.next()) else {
                 let line = String::from_utf8_lossy(line).chars().take(80).collect::<String>();
-                let what = format!("holds a line that can't be understood: {line:?}");
-                return Err(SourceError::new(what, path.display().to_string()));
+                let why = "is no line of a ref. Mend or delete it; `git fsck` tells more";
+                self.sick.add(format!("packed-refs: {line:?}"), BROKEN, why);
+                continue;
             };
             match RefName::parse(name) {
-                Some(name) if self.symrefs.contains_key(&name) => {}
+                // What a loose one says counts, also if that is nothing.
+                Some(name) if self.symrefs.contains_key(&name) || self.sick.has(&name.to_string()) => {}
                 Some(name) => drop(self.refs.entry(name).or_insert(oid)),
                 None => {
                     warnings.push(format!("{} names no valid ref; git ignores it too", String::from_utf8_lossy(name)));
@@ -145,42 +176,50 @@ impl Found {
     }
 
     /// Adds the stash's log, which alone holds all stashes but the newest.
-    fn add_stash(&mut self, repo: &Repo) -> Result<()> {
+    fn add_stash(&mut self, repo: &Repo) {
         if !self.refs.keys().any(|name| name.as_bytes() == b"refs/stash") {
-            return Ok(());
+            return;
         }
-        let path = repo.common.join("logs/refs/stash");
-        let text = read_file(&path, LARGE)?.unwrap_or_default();
+        let text = match read_file(&repo.common.join("logs/refs/stash"), LARGE) {
+            Ok(text) => text.unwrap_or_default(),
+            Err(why) => return self.broken("the log of refs/stash", &why),
+        };
         for line in text.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
             let line = String::from_utf8_lossy(line).replace(['\r', '\0'], " ");
-            if log_tip(&line).is_none() {
-                return Err(SourceError::new("is damaged: a line names no commit", path.display().to_string()));
+            if log_tip(&line).is_some() {
+                self.stash.push(line);
+            } else {
+                self.sick.add("a line of the log of refs/stash", BROKEN, "names no commit");
             }
-            self.stash.push(line);
         }
-        Ok(())
     }
 
     fn add_worktrees(&mut self, repo: &Repo) -> Result<()> {
-        let mut add = |key: String, git_dir: &Path| {
-            if git_dir == repo.git_dir {
-                return Ok(());
-            }
-            if let Some(Value::Oid(oid)) = read_value(&git_dir.join("HEAD"))? {
-                self.worktrees.insert(key, oid);
-            }
-            Ok::<_, SourceError>(())
-        };
-        add("main".to_owned(), &repo.common)?;
+        let mut all = vec![("main".to_owned(), repo.common.clone())];
         let dir = repo.common.join("worktrees");
         let entries = match fs::read_dir(&dir) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(SourceError::at("can't list worktrees", &dir, e)),
+            Ok(entries) => Some(entries),
         };
-        for entry in entries {
+        for entry in entries.into_iter().flatten() {
             let entry = entry.map_err(|e| SourceError::at("can't list worktrees", &dir, e))?;
-            add(format!("worktrees/{}", entry.file_name().to_string_lossy()), &entry.path())?;
+            all.push((format!("worktrees/{}", entry.file_name().to_string_lossy()), entry.path()));
+        }
+        let own = fs::canonicalize(&repo.git_dir).ok();
+        for (key, git_dir) in all {
+            if fs::canonicalize(&git_dir).ok() == own {
+                continue;
+            }
+            match read_value(&git_dir.join("HEAD")) {
+                Ok(Some(Value::Oid(oid))) => drop(self.worktrees.insert(key.clone(), oid)),
+                Ok(_) => {}
+                Err(why) => self.broken(format!("{key}/HEAD"), &why),
+            }
+            let mut found = Self::none();
+            found.add_loose(&git_dir, RefName::is_per_worktree, &mut Warnings::default())?;
+            self.worktrees.extend(found.refs.into_iter().map(|(name, oid)| (format!("{key}/{name}"), oid)));
+            self.sick.extend(&key, found.sick);
         }
         Ok(())
     }

@@ -24,6 +24,8 @@ pub(super) struct Repo {
     pub(super) common: PathBuf,
     /// Where its files are checked out, unless it is bare.
     pub(super) worktree: Option<PathBuf>,
+    /// Where git finds its objects, if not where they are.
+    view: Option<PathBuf>,
 }
 
 impl Repo {
@@ -46,12 +48,17 @@ impl Repo {
             let what = "is not a git repository; give its top directory, where `.git` is, or a bare repository";
             return Err(SourceError::new(what, shown));
         }
-        Ok(Self { shown, git_dir, common, worktree })
+        Ok(Self { shown, git_dir, common, worktree, view: None })
     }
 
     /// The directory of its objects.
     pub(super) fn objects(&self) -> PathBuf {
-        self.common.join("objects")
+        self.view.clone().unwrap_or_else(|| self.common.join("objects"))
+    }
+
+    /// The same repository, whose objects are found in `view`.
+    pub(super) fn seen_through(&self, view: PathBuf) -> Self {
+        Self { view: Some(view), ..self.clone() }
     }
 
     pub(super) fn error(&self, what: impl Into<String>) -> SourceError {
@@ -199,7 +206,17 @@ pub(super) fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
 
 /// Opens a regular file, never through a link at its end.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    open_with(path, OFlags::NOFOLLOW)
+}
+
+/// Opens a regular file, also through a link.
+pub(super) fn open_through(path: &Path) -> io::Result<File> {
+    open_with(path, OFlags::empty())
+}
+
+fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
+    // Nothing that could make it wait.
+    let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     if file.metadata()?.is_file() {
         return Ok(file);

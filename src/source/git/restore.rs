@@ -17,6 +17,9 @@ use crate::model::Name;
 /// can name programs to run, and they are what a compromised writer says they are.
 const SETTINGS: &str = "config.from-backup";
 
+/// The name of the file that shows its grafts, which git does not look at either.
+const GRAFTS: &str = "grafts.from-backup";
+
 /// What stands before the name of a stream until it is a pack of the repository, and before that of a segment.
 pub(super) const INCOMING: &str = "incoming-";
 pub(super) const INCOMING_THIN: &str = "incoming-segment-";
@@ -33,6 +36,8 @@ pub struct GitRestorer {
     pub(super) partial: PathBuf,
     pub(super) details: GitDetails,
     pub(super) packs: Vec<PathBuf>,
+    /// The one ref that is wanted, if not all are.
+    pub(super) wanted: Option<String>,
 }
 
 impl GitRestorer {
@@ -49,6 +54,7 @@ impl GitRestorer {
         if !details.is_consistent() {
             return Err(SourceError::new("the snapshot mixes object formats or its stash log is malformed", shown));
         }
+        must_have_git()?;
         let name = target.file_name().ok_or_else(|| SourceError::new("is no name for a repository", &shown))?;
         let mut partial = name.to_owned();
         partial.push(".partial");
@@ -66,7 +72,7 @@ impl GitRestorer {
             SourceError::at(what, &partial, e)
         })?;
         run::skeleton(&partial, details.format)?;
-        Ok(Self { target: target.clone(), partial, details, packs: Vec::new() })
+        Ok(Self { target: target.clone(), partial, details, packs: Vec::new(), wanted: None })
     }
 
     /// Where the bytes of the stream `name` go, which came from `path` if it is an LFS object: a new file, and its path.
@@ -100,12 +106,13 @@ impl GitRestorer {
     ///
     /// # Errors
     /// If a pack is damaged, objects are missing or a file can't be written.
-    pub fn finish(self) -> Result<()> {
+    pub fn finish(mut self) -> Result<()> {
         for pack in &self.packs {
             self.index(pack)?;
         }
         self.write_refs()?;
         self.write_texts()?;
+        self.narrow()?;
         prove(&self.partial, &self.details)?;
         self.give_name()
     }
@@ -165,7 +172,7 @@ impl GitRestorer {
 
     pub(super) fn write_refs(&self) -> Result<()> {
         let mut packed = b"# pack-refs with: sorted \n".to_vec();
-        for (name, oid) in &self.details.refs {
+        for (name, oid) in &self.details.named() {
             if name.is_per_worktree() {
                 self.write_loose(name.as_bytes(), oid.as_str().as_bytes())?;
             } else {
@@ -190,6 +197,9 @@ impl GitRestorer {
         for (name, lines) in &self.details.reflogs {
             let path = [b"logs/", name.as_bytes()].concat();
             self.write(Path::new(std::ffi::OsStr::from_bytes(&path)), (lines.join("\n") + "\n").as_bytes())?;
+        }
+        if let Some(text) = self.details.grafts.as_deref().filter(|t| t.len() <= TEXT) {
+            self.write(GRAFTS.as_ref(), text.as_bytes())?;
         }
         if let Some(text) = self.details.description.as_deref().filter(|t| t.len() <= TEXT) {
             self.write("description".as_ref(), text.as_bytes())?;
@@ -221,6 +231,15 @@ impl GitRestorer {
         }
         fs::write(&path, bytes).map_err(failed)
     }
+}
+
+/// Fails unless git can be run, before anything is fetched that only git can make a repository of.
+fn must_have_git() -> Result<()> {
+    let mut running = run::start(&mut run::git(&std::env::temp_dir(), None, &["version"]), "git")?;
+    let mut version = String::new();
+    let failed = |e| SourceError::new("can't tell its version", "git").because(e);
+    running.stdout()?.take(4096).read_to_string(&mut version).map_err(failed)?;
+    running.finish()
 }
 
 /// Fails unless all that the refs need is there.

@@ -44,14 +44,14 @@ impl Restored {
             words.next().is_none_or(<[u8]>::is_empty).then_some((name, oid))
         };
         let there: BTreeMap<RefName, Oid> = out.split(|b| *b == b'\n').filter_map(line).collect();
-        let mut differences = Vec::new();
-        for (name, oid) in &self.details.refs {
+        let (mut differences, named) = (Vec::new(), self.details.named());
+        for (name, oid) in &named {
             let now = there.get(name).map_or("not there", Oid::as_str);
             if now != oid.as_str() {
                 differences.push((name.to_string(), oid.as_str().to_owned(), now.to_owned()));
             }
         }
-        Ok((self.details.refs.len(), there.len(), differences))
+        Ok((named.len(), there.len(), differences))
     }
 
     /// How many refs are gone with this snapshot, if it has none any more.

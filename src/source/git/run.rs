@@ -59,6 +59,13 @@ pub(super) fn git(git_dir: &Path, objects: Option<&Path>, arguments: &[&str]) ->
         "core.multiPackIndex=false",
         "pack.useBitmaps=false",
         "gc.auto=0",
+        // In a bounded amount of memory: large blobs are streamed and no deltas, and parts of packs are mapped.
+        "core.bigFileThreshold=16m",
+        "core.packedGitWindowSize=16m",
+        "core.packedGitLimit=96m",
+        "core.deltaBaseCacheLimit=32m",
+        "pack.windowMemory=48m",
+        "pack.deltaCacheSize=32m",
         // One thread packs the same objects into the same bytes each time, and those are stored once.
         "pack.threads=1",
     ] {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    GitDetails, GitRestorer, Oid, RefName, Result, SourceError,
+    GitDetails, GitRestorer, Oid, Only, RefName, Result, SourceError,
     details::log_tip,
     lfs, open_own,
     restore::{self, INCOMING, INCOMING_THIN},
@@ -30,11 +30,12 @@ pub type Lost = (String, String);
 
 impl GitRestorer {
     /// As [`finish`](Self::finish), but what is damaged stops nothing: every object that is whole comes back, and every ref
-    /// whose own object is there. Tells what does not; if that is nothing, all was proved as `finish` does.
+    /// whose own object is there. Tells what does not; if that is nothing, all was proved as `finish` does. Tells the one ref
+    /// that is left, too, if only one was wanted.
     ///
     /// # Errors
     /// If a file can't be written.
-    pub fn finish_salvaging(mut self) -> Result<Vec<Lost>> {
+    pub fn finish_salvaging(mut self) -> Result<(Vec<Lost>, Option<Only>)> {
         let mut lost = Vec::new();
         for pack in std::mem::take(&mut self.packs) {
             if let Err(why) = self.index(&pack) {
@@ -52,6 +53,7 @@ impl GitRestorer {
         lost.extend(self.drop_lost_refs()?);
         self.write_refs()?;
         self.write_texts()?;
+        let only = self.narrow()?;
         if let Err(why) = restore::prove(&self.partial, &self.details) {
             lost.extend(what_is_missing(&self.partial, &self.details, &why)?);
         }
@@ -60,7 +62,7 @@ impl GitRestorer {
             self.write(NOTE.as_ref(), (lines.join("\n") + "\n").as_bytes())?;
         }
         self.give_name()?;
-        Ok(lost)
+        Ok((lost, only))
     }
 
     /// Takes out of the details what names objects that are not there: git would take such a repository for broken.

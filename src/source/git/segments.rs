@@ -18,8 +18,9 @@ use super::{
     GitDetails, ObjectFormat, Oid, Result, SourceError, attributes,
     lfs::LfsNote,
     open_own,
+    packs::{self, LargeObject},
     prove::{self, Proving, Tee},
-    run,
+    run, walk,
 };
 use crate::{
     model::Name,
@@ -179,15 +180,15 @@ impl Note {
         name.parse().map_err(|e| SourceError::new(format!("{e}"), name))
     }
 
-    /// The note after a run that added the stream `name`, if it added one, which covers `tips`.
-    pub(super) fn grown(mut self, details: &GitDetails, name: Option<Name>, anchors: Vec<Oid>, lfs: LfsNote) -> Self {
+    /// The note after a run that added `streams`, if it added any.
+    pub(super) fn grown(mut self, details: &GitDetails, streams: Vec<Name>, anchors: Vec<Oid>, lfs: LfsNote) -> Self {
         let covered: HashSet<&Oid> = self.tips().collect();
         let tips: BTreeSet<Oid> = details.oids().filter(|oid| !covered.contains(oid)).collect();
-        if let Some(name) = name {
+        if !streams.is_empty() {
             self.next += 1;
             let folded = std::mem::take(&mut self.folding);
             let at = if folded { anchors.clone() } else { Vec::new() };
-            self.segments.push(Segment { streams: vec![name], tips, folded, anchors: at });
+            self.segments.push(Segment { streams, tips, folded, anchors: at });
         } else if let Some(last) = self.segments.last_mut() {
             // Nothing had to be packed for them, so they are covered already.
             last.tips.extend(tips);
@@ -303,33 +304,80 @@ pub(super) fn revisions(scratch: &Path) -> Result<Stdio> {
     Ok(Stdio::from(open_own(&scratch.join(REVISIONS))?))
 }
 
+/// What is new: a pack on its way, and loose objects that are too large for git.
+pub(super) struct News {
+    pub(super) packing: Option<Packing>,
+    pub(super) large: Vec<LargeObject>,
+    /// The `.gitattributes` in it, at any level.
+    pub(super) attributes: Vec<Oid>,
+}
+
 /// A pack on its way, of which it is known that it holds something.
 pub(super) struct Packing {
     pub(super) running: Running,
     pub(super) from: Tee<Stream>,
     pub(super) proving: Proving,
-    /// The `.gitattributes` in it, at any level.
-    pub(super) attributes: Vec<Oid>,
 }
 
-/// Begins to pack the revisions that were written down; nothing if there is nothing to pack. By then git has found all
-/// that it will pack. Deltas may build on what is held.
-pub(super) fn start_packing(scratch: &Path, objects: &Path, format: ObjectFormat) -> Result<Option<Packing>> {
-    let arguments = ["pack-objects", "--revs", "--thin", "--stdout", "--delta-base-offset", "-q"];
-    let mut command = run::git(scratch, Some(objects), &arguments);
-    let mut running = run::start(command.stdin(revisions(scratch)?), "git pack-objects")?;
-    // Lists the same meanwhile, by the same walk: what must be in the pack.
+/// Begins to pack what can be reached from `wanted` and not from `held`. By then git has found all of that. Deltas may build on what is held.
+pub(super) fn start_packing(
+    (scratch, objects): (&Path, &Path),
+    format: ObjectFormat,
+    wanted: &[Oid],
+    held: &[Oid],
+) -> Result<News> {
+    let mut news = News { packing: None, large: Vec::new(), attributes: Vec::new() };
+    write_revisions(scratch, wanted, held)?;
+    if wanted.is_empty() {
+        return Ok(news);
+    }
+    // What must be in the pack.
     let path = scratch.join("listed");
     let list = std::fs::File::create(&path).map_err(|e| SourceError::at("can't write a temporary file", &path, e))?;
     let mut command = run::git(scratch, Some(objects), &["rev-list", "--objects-edge", "--stdin"]);
     run::start(command.stdin(revisions(scratch)?).stdout(list), "git rev-list")?.finish()?;
-    let wanted = prove::names(&path, format.hex_len())?;
+    let mut wanted = prove::names(&path, format.hex_len())?;
+    news.attributes = attributes::in_list(&path, format.hex_len())?;
+    let size = format.hash().size();
+    wanted.retain(|oid| {
+        let name = oid.get(..size).unwrap_or_default();
+        let large = packs::large(objects, name).map(|file| (name.to_vec(), file));
+        let small = large.is_none();
+        news.large.extend(large);
+        small
+    });
     if wanted.is_empty() {
-        return Ok(None);
+        return Ok(news);
     }
-    let attributes = attributes::in_list(&path, format.hex_len())?;
+    let mut arguments = vec!["pack-objects", "--stdout", "--delta-base-offset", "-q"];
+    let input = if news.large.is_empty() {
+        // Git walks the same way once more.
+        arguments.extend(["--revs", "--thin"]);
+        revisions(scratch)?
+    } else {
+        let small = scratch.join("small-ones");
+        write_lines_of(&path, &small, &news.large, format.hex_len())?;
+        Stdio::from(open_own(&small)?)
+    };
+    let mut command = run::git(scratch, Some(objects), &arguments);
+    let mut running = run::start(command.stdin(input), "git pack-objects")?;
     let (proving, from) = Proving::start(scratch, objects, format, wanted, running.stream()?)?;
-    Ok(Some(Packing { running, from, proving, attributes }))
+    news.packing = Some(Packing { running, from, proving });
+    Ok(news)
+}
+
+/// Writes the lines of a list that are about objects other than `large`, without hints.
+fn write_lines_of(from: &Path, to: &Path, large: &[LargeObject], hex_len: usize) -> Result<()> {
+    let failed = |e| SourceError::at("can't write a temporary file", to, e);
+    let without: HashSet<Vec<u8>> = large.iter().map(|(name, _)| prove::hex(name).into_bytes()).collect();
+    let mut lines = BufReader::new(open_own(from)?);
+    let (mut file, mut line) = (BufWriter::new(std::fs::File::create(to).map_err(failed)?), Vec::new());
+    while walk::next_line(&mut lines, &mut line).map_err(failed)? {
+        if line.first() != Some(&b'-') && !line.get(..hex_len).is_some_and(|name| without.contains(name)) {
+            file.write_all(&line).and_then(|()| file.write_all(b"\n")).map_err(failed)?;
+        }
+    }
+    file.flush().map_err(failed)
 }
 
 fn write_lines<'a>(path: &Path, lines: impl Iterator<Item = (&'a str, &'a Oid)>) -> Result<()> {
@@ -377,7 +425,7 @@ mod tests {
             let bytes = 1 + if keeps { folded } else { 0 };
             let name = note.next_name().unwrap();
             before.streams.insert(name.clone(), bytes);
-            note = note.grown(&details, Some(name), Vec::new(), LfsNote::default());
+            note = note.grown(&details, vec![name], Vec::new(), LfsNote::default());
             (most, packed) = (most.max(note.segments.len()), packed + bytes);
             note = serde_json::from_value(note.to_value().unwrap()).unwrap();
         }

@@ -4,6 +4,8 @@ use std::{
     process::{Command, Output},
 };
 
+use tempfile::TempDir;
+
 use super::*;
 use crate::{model::Name, source::Facts};
 

@@ -5,12 +5,13 @@ use std::{
     io::{BufRead, BufReader, BufWriter, Read, Write},
     path::Path,
     process::Stdio,
+    sync::Arc,
     thread::{self, JoinHandle},
 };
 
 use super::{
     GitDetails, ObjectFormat, Oid, Result, SourceError, attributes, details, open_own,
-    packs::{self, Loose},
+    packs::{self, LargeObject, Loose},
     prove,
     repo::Repo,
     run,
@@ -20,7 +21,7 @@ use crate::source::child::{Alive, Running};
 /// How much of a path git gets as a hint for finding similar objects.
 const HINT: u64 = 1024;
 
-/// A walk through everything that can be reached, which goes on while packs are read. It fails if anything is missing,
+/// A walk through everything that can be reached, which goes on while packs are read. It tells if anything is missing,
 /// and lists in the scratch repository, as `wanted`, what has to be packed.
 pub(super) struct Walking {
     thread: Option<JoinHandle<Result<Walked>>>,
@@ -30,15 +31,19 @@ pub(super) struct Walking {
 /// What was met on a walk.
 #[derive(Default)]
 pub(super) struct Walked {
-    /// Whether anything has to be packed.
+    /// Whether anything has to be packed that is not large.
     pub(super) any: bool,
     /// The `.gitattributes`, at any level.
     pub(super) attributes: Vec<Oid>,
+    /// What is to be packed and large.
+    pub(super) large: Vec<LargeObject>,
+    /// Why it came to no end, if something is missing.
+    pub(super) lacking: Option<SourceError>,
 }
 
 impl Walking {
     /// Begins to walk.
-    pub(super) fn start(repo: &Repo, scratch: &Path, details: &GitDetails, loose: Loose) -> Result<Self> {
+    pub(super) fn start(repo: &Repo, scratch: &Path, details: &GitDetails, loose: Arc<Loose>) -> Result<Self> {
         let started = start_walk(scratch, Some(&repo.objects()), details, false)?;
         let Some(running) = started else { return Ok(Self { thread: None, alive: None }) };
         let alive = Some(running.alive());
@@ -65,7 +70,7 @@ impl Drop for Walking {
 }
 
 fn list(repo: &Repo, mut walking: Running, path: &Path, format: ObjectFormat, loose: &Loose) -> Result<Walked> {
-    let (hex_len, hash) = (format.hex_len(), format.hash());
+    let (hex_len, hash, objects) = (format.hex_len(), format.hash(), repo.objects());
     let failed = |e| SourceError::at("can't list the objects to pack", path, e);
     let mut list = BufWriter::new(File::create(path).map_err(failed)?);
     let mut lines = BufReader::with_capacity(1 << 16, walking.stdout()?);
@@ -74,14 +79,19 @@ fn list(repo: &Repo, mut walking: Running, path: &Path, format: ObjectFormat, lo
         let oid = line.get(..hex_len).and_then(details::unhex).and_then(|oid| packs::padded(&oid));
         let oid = oid.ok_or_else(|| repo.error("git listed something that is no object"))?;
         if loose.wants(&oid, hex_len / 2) {
-            prove::loose(repo, hash, oid.get(..hash.size()).unwrap_or_default())?;
-            walked.any = true;
-            list.write_all(&line).and_then(|()| list.write_all(b"\n")).map_err(failed)?;
+            let name = oid.get(..hash.size()).unwrap_or_default();
+            if let Some(file) = packs::large(&objects, name) {
+                walked.large.push((name.to_vec(), file));
+            } else {
+                prove::loose(repo, hash, name)?;
+                walked.any = true;
+                list.write_all(&line).and_then(|()| list.write_all(b"\n")).map_err(failed)?;
+            }
         }
         walked.attributes.extend(attributes::listed(&line, hex_len));
     }
     list.flush().map_err(failed)?;
-    walking.finish().map_err(|e| incomplete(repo, &e))?;
+    walked.lacking = walking.finish().err();
     Ok(walked)
 }
 

@@ -41,16 +41,55 @@ fn remove_object(lab: &Lab, what: &str) {
     fs::remove_file(lab.path("repo/.git/objects").join(first).join(rest)).unwrap();
 }
 
+/// What the findings are about.
+fn told(facts: &Facts) -> Vec<&str> {
+    facts.findings.iter().filter_map(|finding| finding.object.as_deref()).collect()
+}
+
+/// Backs `repo` up, which is not all whole, and proves that all comes back but what is told; gives that.
+#[track_caller]
+fn partly(lab: &Lab, before: Option<Before>) -> (Vec<String>, Facts) {
+    let names = |repo: &str| -> Vec<String> {
+        // Git's own listing fails on what is broken.
+        let out = lab.output(repo, &["for-each-ref", "--format=%(refname)"]).stdout;
+        String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
+    };
+    let (files, facts) = lab.read(GitSource::new(lab.path("repo")).open_after(before).unwrap()).unwrap();
+    let _ = fs::remove_dir_all(lab.path("back.git"));
+    restore_from_files(&files, &facts.details, &lab.path("back.git")).unwrap();
+    lab.git("back.git", &["fsck", "--full", "--strict"]);
+    let told = told(&facts);
+    let whole: Vec<String> = names("repo").into_iter().filter(|name| !told.contains(&name.as_str())).collect();
+    assert_eq!(names("back.git"), whole, "{told:?}");
+    assert!(told.is_empty() || facts.warnings.iter().any(|warning| warning.contains("not whole")));
+    (told.iter().map(ToString::to_string).collect(), facts)
+}
+
 #[test]
-fn missing_objects_are_noticed_whatever_they_are() {
-    for what in ["HEAD~1:one", "HEAD~1^{tree}", "HEAD~1", "HEAD", "refs/stash@{1}", "refs/tags/v1"] {
+fn missing_objects_are_noticed_whatever_they_are_and_stop_nothing_else() {
+    for (what, lacking) in [
+        ("HEAD~1:one", 8),
+        ("HEAD~1^{tree}", 6),
+        ("HEAD~1", 6),
+        ("HEAD", 5),
+        ("refs/stash@{1}", 1),
+        ("refs/tags/v1", 2),
+        ("refs/notes/commits", 1),
+    ] {
         let lab = Lab::new();
         lab.fill();
         lab.git("repo", &["commit-graph", "write", "--reachable"]);
         remove_object(&lab, what);
-        let said = lab.refused("repo");
-        assert!(said.contains("missing or damaged") && said.contains("git fsck"), "{what}: {said}");
+        let (told, facts) = partly(&lab, None);
+        assert_eq!(told.len(), lacking, "{what}: {told:?}");
+        assert!(facts.findings.iter().all(|finding| finding.code == "git.ref.lacking"));
     }
+    // Nothing at all.
+    let lab = Lab::new();
+    lab.commit("one");
+    remove_object(&lab, "HEAD");
+    let said = lab.refused("repo");
+    assert!(said.contains("missing or damaged") && said.contains("git fsck"), "{said}");
 }
 
 #[test]
@@ -69,29 +108,167 @@ fn a_pack_that_was_cut_short_is_refused() {
 }
 
 #[test]
-fn a_broken_ref_is_refused_and_a_stray_file_is_named() {
+fn what_says_nothing_is_named_and_stops_nothing_else() {
     let lab = Lab::new();
     lab.commit("one");
-    fs::write(lab.path("repo/.git/refs/heads/.DS_Store"), "x").unwrap();
-    fs::write(lab.path("repo/.git/refs/heads/main.lock"), "").unwrap();
+    let git = lab.path("repo/.git");
+    fs::write(git.join("refs/heads/.DS_Store"), "x").unwrap();
+    fs::write(git.join("refs/heads/main.lock"), "").unwrap();
     let (_, facts) = lab.round_trip("repo");
     assert!(facts.warnings.len() == 1 && facts.warnings[0].contains(".DS_Store"), "{:?}", facts.warnings);
-    fs::write(lab.path("repo/.git/refs/heads/empty"), "").unwrap();
-    assert!(lab.refused("repo").contains("heads/empty"));
+    assert!(facts.findings.is_empty());
+    fs::write(git.join("refs/heads/empty"), "").unwrap();
+    fs::write(git.join("refs/desktop.ini"), "[.ShellClassInfo]\n").unwrap();
+    symlink("/etc/passwd", git.join("refs/heads/evil")).unwrap();
+    fifo(&git.join("refs/heads/fifo"));
+    fs::write(git.join("packed-refs"), "# pack-refs with: sorted\nno line of it\n").unwrap();
+    let (told, facts) = partly(&lab, None);
+    let packed = "packed-refs: \"no line of it\"";
+    assert_eq!(told, [packed, "refs/desktop.ini", "refs/heads/empty", "refs/heads/evil", "refs/heads/fifo"]);
+    assert!(
+        facts.findings.iter().all(|finding| finding.code == "git.ref.broken" && !finding.message.contains("root:"))
+    );
+    // Also where `HEAD` itself says nothing.
+    fs::write(git.join("HEAD"), "\n").unwrap();
+    let (_, facts) = lab.backup("repo").unwrap();
+    assert!(told_of(&facts, "HEAD") && facts.details["head"]["symbolic"] == "refs/heads/main");
+    // What can't be understood is not taken for what is gone.
+    fs::write(git.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+    fs::write(git.join("refs/heads/empty"), fs::read(git.join("refs/heads/main")).unwrap()).unwrap();
+    let (files, facts) = lab.backup("repo").unwrap();
+    fs::write(git.join("refs/heads/empty"), "").unwrap();
+    lab.git("repo", &["checkout", "-q", "-b", "side"]);
+    lab.commit("two");
+    remove_object(&lab, "HEAD:two");
+    let bytes = |path: &PathBuf| fs::metadata(path).unwrap().len();
+    let before = Before {
+        snapshot: crate::model::SnapshotId::from_bytes([7; 32]),
+        locked_until: crate::model::Time::from_unix(0),
+        note: facts.note.unwrap(),
+        streams: files.iter().map(|(name, path)| (name.clone(), bytes(path))).collect(),
+    };
+    let reading = GitSource::new(lab.path("repo")).open_after(Some(before)).unwrap();
+    let (_, facts) = lab.read(reading).unwrap();
+    assert!(told_of(&facts, "refs/heads/empty") && told_of(&facts, "refs/heads/side"));
+    assert_eq!(facts.details["since"]["changes"], serde_json::json!([]));
+}
+
+fn told_of(facts: &Facts, name: &str) -> bool {
+    told(facts).contains(&name)
+}
+
+fn fifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
 #[test]
-fn links_to_files_outside_are_not_read() {
+fn a_repository_without_a_commit_is_one() {
+    let lab = Lab::new();
+    let (names, facts) = lab.round_trip("repo");
+    assert!(names.is_empty() && facts.findings.is_empty());
+    assert!(facts.warnings.iter().any(|warning| warning.contains("no commit yet")), "{:?}", facts.warnings);
+    // One whose only ref is broken is none.
+    fs::write(lab.path("repo/.git/refs/heads/main"), "").unwrap();
+    assert!(lab.refused("repo").contains("refs/heads/main"));
+}
+
+#[test]
+fn what_is_no_file_is_never_opened() {
     let lab = Lab::new();
     lab.commit("one");
-    symlink("/etc/passwd", lab.path("repo/.git/refs/heads/evil")).unwrap();
+    lab.git("repo", &["branch", "old"]);
+    lab.git("repo", &["checkout", "-q", "--orphan", "new"]);
+    lab.git("repo", &["rm", "-q", "-r", "-f", "."]);
+    lab.commit("two");
+    let git = lab.path("repo/.git");
+    let oid = lab.git("repo", &["rev-parse", "old:one"]);
+    let (first, rest) = oid.trim().split_at(2);
+    let object = git.join("objects").join(first).join(rest);
+    fs::remove_file(&object).unwrap();
+    let _ = fs::remove_file(git.join("description"));
+    fs::create_dir(lab.path("repo/sub")).unwrap();
+    let pack = git.join("objects/pack/pack-1234567890123456789012345678901234567890");
+    let places = [object, pack.with_extension("pack"), pack.with_extension("idx"), git.join("description")];
+    for path in &places {
+        fifo(path);
+    }
+    fifo(&lab.path("repo/sub/.gitattributes"));
+    let (_, facts) = lab.backup("repo").unwrap();
+    assert_eq!(told(&facts), ["refs/heads/main", "refs/heads/old"]);
+    for place in places.iter().map(|path| path.to_str().unwrap()).chain(["sub/.gitattributes"]) {
+        assert!(facts.warnings.iter().any(|warning| warning.contains(place)), "{place}: {:?}", facts.warnings);
+    }
+}
+
+#[test]
+fn packs_behind_links_are_read() {
+    let lab = Lab::new();
+    lab.fill();
+    lab.git("repo", &["gc", "-q"]);
+    let packs = lab.path("repo/.git/objects/pack");
+    fs::rename(&packs, lab.path("packs")).unwrap();
+    fs::create_dir(&packs).unwrap();
+    for entry in fs::read_dir(lab.path("packs")).unwrap() {
+        let path = entry.unwrap().path();
+        symlink(&path, packs.join(path.file_name().unwrap())).unwrap();
+    }
+    let (names, _) = lab.round_trip("repo");
+    assert!(names[0].starts_with("pack-"), "{names:?}");
+    // A file that is none is not read through them.
+    fs::remove_file(packs.parent().unwrap().join("../description")).ok();
+    symlink("/etc/passwd", lab.path("repo/.git/description")).unwrap();
+    let (_, facts) = lab.backup("repo").unwrap();
+    assert!(!facts.details.to_string().contains("root:"));
+    assert!(facts.warnings.iter().any(|warning| warning.contains("description")), "{:?}", facts.warnings);
+}
+
+#[test]
+fn large_loose_objects_are_packed_here() {
+    let lab = Lab::new();
+    lab.commit("one");
+    let noise: Vec<u8> = {
+        let mut state = 7_u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        };
+        (0..(9 << 20) / 8).flat_map(|_| next()).collect()
+    };
+    fs::write(lab.path("repo/large"), &noise).unwrap();
+    lab.commit("two");
+    let (names, facts) = lab.round_trip("repo");
+    assert!(names.len() == 2 && names[0] == "loose.pack" && names[1].starts_with("pack-"), "{names:?}");
+    // And in a later run.
+    let (files, _) = lab.backup("repo").unwrap();
+    let bytes = |path: &PathBuf| fs::metadata(path).unwrap().len();
+    let before = Before {
+        snapshot: crate::model::SnapshotId::from_bytes([7; 32]),
+        locked_until: crate::model::Time::from_unix(0),
+        note: facts.note.unwrap(),
+        streams: files.iter().map(|(name, path)| (name.clone(), bytes(path))).collect(),
+    };
+    fs::write(lab.path("repo/larger"), [&noise[7..], &noise[..100]].concat()).unwrap();
+    lab.commit("three");
+    let mut reading = GitSource::new(lab.path("repo")).open_after(Some(before)).unwrap();
+    assert_eq!(reading.carried().unwrap().len(), 2);
+    let (new, facts) = lab.read(reading).unwrap();
+    assert!(new.len() == 2 && new[0].0.as_str() == "segment-0001.pack", "{new:?}");
+    let _ = fs::remove_dir_all(lab.path("back.git"));
+    restore_from_files(&[files, new].concat(), &facts.details, &lab.path("back.git")).unwrap();
+    assert_eq!(lab.state("back.git"), lab.state("repo"));
+    lab.git("back.git", &["fsck", "--full", "--strict"]);
+    // One that rotted is not taken.
+    let oid = lab.git("repo", &["rev-parse", "HEAD:large"]);
+    let (first, rest) = oid.trim().split_at(2);
+    let path = lab.path("repo/.git/objects").join(first).join(rest);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[5 << 20] ^= 1;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&path, bytes).unwrap();
     let said = lab.refused("repo");
-    assert!(said.contains("refs/heads/evil") && !said.contains("root:"), "{said}");
-    fs::remove_file(lab.path("repo/.git/refs/heads/evil")).unwrap();
-    let description = lab.path("repo/.git/description");
-    let _ = fs::remove_file(&description);
-    symlink("/etc/passwd", description).unwrap();
-    assert!(lab.backup("repo").is_err());
+    assert!(said.contains(oid.trim()) && said.contains("is damaged"), "{said}");
 }
 
 #[test]

@@ -74,9 +74,16 @@ fn bare_repositories_clones_and_worktrees_come_back() {
     lab.git("linked", &["bisect", "bad"]);
     lab.round_trip("linked");
     let (files, facts) = lab.backup("repo").unwrap();
-    assert_eq!(facts.details["worktrees"].as_object().unwrap().len(), 1);
+    assert_eq!(facts.details["worktrees"].as_object().unwrap().len(), 2);
     restore_from_files(&files, &facts.details, &lab.path("again.git")).unwrap();
     let oid = facts.details["worktrees"]["worktrees/linked"].as_str().unwrap().to_owned();
+    // They have names, so that nothing takes them away.
+    let names = lab.git("again.git", &["for-each-ref", "--format=%(refname)", "--points-at", &oid, "refs/from-backup"]);
+    assert_eq!(
+        names.lines().collect::<Vec<_>>(),
+        ["refs/from-backup/worktrees/linked/HEAD", "refs/from-backup/worktrees/linked/refs/bisect/bad"]
+    );
+    lab.git("again.git", &["gc", "-q", "--prune=now"]);
     lab.git("again.git", &["cat-file", "-e", &format!("{oid}:w")]);
 }
 

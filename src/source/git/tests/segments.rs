@@ -178,19 +178,61 @@ fn streams_that_are_gone_or_mostly_dead_mean_a_new_set() {
 }
 
 #[test]
-fn only_one_ref_is_left_where_only_one_is_wanted() {
+fn only_what_was_asked_for_is_left_whatever_git_takes_for_it() {
     let lab = Lab::new();
     lab.fill();
+    lab.git("repo", &["update-ref", "--create-reflog", "refs/remotes/origin/main", "HEAD"]);
+    lab.git("repo", &["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main"]);
     let (files, facts) = lab.backup("repo").unwrap();
-    for (name, full) in [("main", "refs/heads/main"), ("v1", "refs/tags/v1"), ("refs/stash", "refs/stash")] {
-        let (details, found, oid) = only_ref(&facts.details, name).unwrap();
-        assert_eq!(found.to_string(), full);
+    let full = lab.git("repo", &["rev-parse", "HEAD~1"]).trim().to_owned();
+    for (asked, name) in [
+        ("main", "refs/heads/main"),
+        ("HEAD", "refs/heads/main"),
+        ("v1", "refs/tags/v1"),
+        ("v1-again", "refs/tags/v1-again"),
+        ("blob", "refs/tags/blob"),
+        ("tree", "refs/tags/tree"),
+        ("origin", "refs/remotes/origin/main"),
+        ("refs/stash", "refs/stash"),
+        ("stash@{1}", "refs/heads/restored"),
+        ("main~1", "refs/heads/restored"),
+        ("v1^{commit}", "refs/heads/restored"),
+        ("main^{tree}", "refs/tags/restored"),
+        ("main:one", "refs/tags/restored"),
+        (&full, "refs/heads/restored"),
+        (&full[..9], "refs/heads/restored"),
+        ("v1-0-gABBREV", "refs/heads/restored"),
+    ] {
+        let asked = &asked.replace("ABBREV", &full[..8]);
+        may_name(&facts.details, asked).unwrap();
         let _ = fs::remove_dir_all(lab.path("back.git"));
-        restore_from_files(&files, &details, &lab.path("back.git")).unwrap();
-        let refs = lab.git("back.git", &["for-each-ref", "--format=%(refname) %(objectname)"]);
-        assert_eq!(refs.trim(), format!("{full} {}", oid.as_str()));
-        assert_eq!(lab.git("back.git", &["rev-parse", "HEAD"]), lab.git("repo", &["rev-parse", name]));
+        let mut restorer =
+            GitRestorer::begin(&lab.path("back.git"), &facts.details).unwrap().with_only(Some(asked.clone()));
+        for (name, path) in &files {
+            let (mut into, _) = restorer.stream(name, None).unwrap();
+            std::io::copy(&mut File::open(path).unwrap(), &mut into).unwrap();
+        }
+        let (lost, only) = restorer.finish_salvaging().unwrap();
+        let only = only.unwrap();
+        assert!(lost.is_empty(), "{lost:?}");
+        let right = lab.git("repo", &["rev-parse", asked]).trim().to_owned();
+        assert_eq!((only.name.to_string().as_str(), only.object.as_str()), (name, right.as_str()), "{asked}");
+        let refs = lab.git("back.git", &["for-each-ref", "--format=%(refname) %(objectname) %(objecttype)"]);
+        assert_eq!(refs.trim(), format!("{name} {right} {}", only.kind), "{asked}");
+        // It can be cloned, and fetched from.
+        let _ = fs::remove_dir_all(lab.path("clone"));
+        lab.git(".", &["clone", "-q", "back.git", "clone"]);
+        let commit = lab.output("repo", &["rev-parse", "--verify", "-q", &format!("{right}^{{commit}}")]);
+        let head = lab.output("clone", &["rev-parse", "--verify", "-q", "HEAD"]);
+        assert_eq!(only.commit.is_some(), commit.status.success(), "{asked}");
+        if let Some(commit) = only.commit.filter(|_| name != "refs/stash") {
+            assert_eq!(String::from_utf8(head.stdout).unwrap().trim(), commit.as_str(), "{asked}");
+        }
+        let among = if only.kind == "commit" { "heads" } else { "tags" };
+        lab.git("repo", &["fetch", "-q", "../back.git", &format!("+{name}:refs/{among}/fetched")]);
     }
-    let error = only_ref(&facts.details, "nothing").unwrap_err().to_string();
-    assert!(error.contains("nothing") && error.contains("refs/heads/main"), "{error}");
+    for bad in ["nothing", "nothing~1", "-main", "refs/heads/", "xyz@{1}", ""] {
+        let error = may_name(&facts.details, bad).unwrap_err().to_string();
+        assert!(error.contains("no such ref") && error.contains("refs/heads/main"), "{bad}: {error}");
+    }
 }
