@@ -99,18 +99,52 @@ pub(super) fn survey(objects: &Path) -> Survey {
     found
 }
 
-/// Loose objects whose files have so many bytes are packed here: git would hold all of such a file in memory.
-const LARGE: u64 = 8 << 20;
+/// Loose objects whose files have so many bytes are packed here: git would hold all of such a file in memory, and look for
+/// deltas of it, which seldom pay.
+const LARGE: u64 = 1 << 20;
+/// So many of their files are held open.
+const HELD: usize = 256;
 
-/// A large loose object: its name, and its file, which stays readable when git packs it.
-pub(super) type LargeObject = (Vec<u8>, File);
+/// A large loose object: its name, and its file.
+pub(super) type LargeObject = (Vec<u8>, LooseFile);
+
+/// The file of a loose object. Held open, it stays readable when git packs it; of very many, some are opened when it is
+/// their turn.
+pub(super) struct LooseFile {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl io::Read for LooseFile {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => open_through(&self.path).map_err(|e| match e.kind() {
+                io::ErrorKind::NotFound => io::Error::new(e.kind(), "was packed meanwhile; run the backup again"),
+                _ => e,
+            })?,
+        };
+        self.file.insert(file).read(buf)
+    }
+}
+
+/// Adds the object `name` to `all` if it is loose and large; tells whether it is.
+pub(super) fn add_large(objects: &Path, name: &[u8], all: &mut Vec<LargeObject>) -> bool {
+    let Some(path) = large(objects, name) else { return false };
+    // What can't be opened is left to git.
+    let held = all.len() < HELD;
+    let file = held.then(|| open_through(&path)).transpose();
+    file.is_ok_and(|file| {
+        all.push((name.to_vec(), LooseFile { path, file }));
+        true
+    })
+}
 
 /// The file of the object `name`, if it is loose and large.
-pub(super) fn large(objects: &Path, name: &[u8]) -> Option<File> {
+fn large(objects: &Path, name: &[u8]) -> Option<PathBuf> {
     let (first, rest) = name.split_first()?;
     let path = objects.join(format!("{first:02x}")).join(super::prove::hex(rest));
-    // What can't be opened is left to git, and so is what is small.
-    fs::metadata(&path).ok().filter(|meta| meta.len() >= LARGE).and_then(|_| open_through(&path).ok())
+    fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() >= LARGE).then_some(path)
 }
 
 /// Makes `at` a directory of objects like `objects`, of links to it, without the files in `odd`.

@@ -15,7 +15,7 @@ use std::{
 
 use super::{
     ObjectFormat, Oid, Result, SourceError, details,
-    packs::{LargeObject, padded},
+    packs::{LargeObject, LooseFile, padded},
     repo::Repo,
     run,
 };
@@ -118,7 +118,7 @@ pub(super) fn loose(repo: &Repo, hash: GitHash, oid: &[u8]) -> Result<()> {
 /// The large loose objects of a repository as a pack.
 pub(super) struct Loose {
     repo: Repo,
-    pack: LoosePack<File>,
+    pack: LoosePack<LooseFile>,
 }
 
 impl Loose {

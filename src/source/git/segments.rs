@@ -341,10 +341,7 @@ pub(super) fn start_packing(
     let size = format.hash().size();
     wanted.retain(|oid| {
         let name = oid.get(..size).unwrap_or_default();
-        let large = packs::large(objects, name).map(|file| (name.to_vec(), file));
-        let small = large.is_none();
-        news.large.extend(large);
-        small
+        !packs::add_large(objects, name, &mut news.large)
     });
     if wanted.is_empty() {
         return Ok(news);

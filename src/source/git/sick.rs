@@ -109,17 +109,33 @@ impl Sick {
             why.is_none()
         };
         details.stash.retain(|line| whole("refs/stash", line));
+        rechain(&mut details.stash, gone);
         if !details.refs.keys().any(|name| name.as_bytes() == b"refs/stash") {
             details.stash.clear();
         }
         for (name, lines) in &mut details.reflogs {
             let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
             lines.retain(|line| whole(&name, line));
+            rechain(lines, gone);
         }
         details.reflogs.retain(|_, lines| !lines.is_empty());
         if let Some(since) = &mut details.since {
             since.changes.retain(|change| !out.contains(&change.name));
         }
+    }
+}
+
+/// Lets no line of a log begin with what is gone: git takes such a log for broken.
+fn rechain(lines: &mut [String], gone: &HashMap<Oid, String>) {
+    let mut last: Option<String> = None;
+    for line in lines {
+        if let Some((old, rest)) = line.split_once(' ')
+            && Oid::parse(old).is_some_and(|old| gone.contains_key(&old))
+        {
+            let begins = last.unwrap_or_else(|| "0".repeat(old.len()));
+            *line = format!("{begins} {rest}");
+        }
+        last = log_tip(line).map(str::to_owned);
     }
 }
 

@@ -95,7 +95,8 @@ impl Lab {
         let mut files = Vec::new();
         while let Some(mut stream) = reading.next_stream()? {
             let path = dir.join(stream.name.as_str());
-            std::io::copy(&mut stream.reader, &mut File::create_new(&path).unwrap()).unwrap();
+            let copied = std::io::copy(&mut stream.reader, &mut File::create_new(&path).unwrap());
+            copied.map_err(|e| SourceError::new(e.to_string(), stream.name.as_str()))?;
             files.push((stream.name, path));
         }
         Ok((files, reading.finish()?))

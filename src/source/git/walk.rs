@@ -80,9 +80,7 @@ fn list(repo: &Repo, mut walking: Running, path: &Path, format: ObjectFormat, lo
         let oid = oid.ok_or_else(|| repo.error("git listed something that is no object"))?;
         if loose.wants(&oid, hex_len / 2) {
             let name = oid.get(..hash.size()).unwrap_or_default();
-            if let Some(file) = packs::large(&objects, name) {
-                walked.large.push((name.to_vec(), file));
-            } else {
+            if !packs::add_large(&objects, name, &mut walked.large) {
                 prove::loose(repo, hash, name)?;
                 walked.any = true;
                 list.write_all(&line).and_then(|()| list.write_all(b"\n")).map_err(failed)?;
