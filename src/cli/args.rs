@@ -62,7 +62,7 @@ const AFTER: &str = after!(
     "  strongroom init --vault file:///mnt/vault --out /etc/strongroom
   strongroom backup --name orders -- pg_dump -Z0 orders
   strongroom snapshots
-  strongroom restore latest --source orders -i recovery.key --to /tmp/orders"
+  strongroom restore latest --source orders -i recovery.key --to ~/orders"
 );
 #[cfg(not(feature = "full"))]
 const AFTER: &str = after!(

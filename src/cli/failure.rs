@@ -1,5 +1,6 @@
 //! Errors become words and exit codes here and nowhere else.
 
+mod hints;
 mod reports;
 
 use serde::Serialize;
@@ -151,7 +152,7 @@ fn judge(error: &CliError) -> Verdict {
         E::Usage { hint: next, .. } => (Exit::Usage, "usage", hint(next)),
         E::Url { .. } => (Exit::Usage, "usage", hint("a vault's URL is s3://bucket/prefix or file:///absolute/path")),
         E::Credentials(_) => (Exit::Usage, "credentials", None),
-        E::Exposed { path, .. } => (Exit::Usage, "exposed-key", hint(format!("chmod 600 {}", quoted(path)))),
+        E::Exposed { path, .. } => (Exit::Usage, "exposed-key", Some(hints::exposed(path))),
         E::ForeignOwner { path, .. } => {
             let next = format!("make it your own: chown \"$(id -u)\" {}", quoted(path));
             (Exit::Usage, "exposed-key", hint(next))
@@ -229,14 +230,15 @@ fn ops(error: &OpsError) -> Verdict {
                 "if it is right that it gives nothing, add --allow-empty, or `allow_empty = true` to its [[source]]";
             (Exit::Failed, "empty", hint(next))
         }
-        E::TargetExists { .. } => {
-            (Exit::Usage, "target-exists", hint("restore into another directory, or move it away"))
-        }
+        E::TargetExists { .. } => (Exit::Usage, "target-exists", hint(hints::TARGET_EXISTS)),
+        E::TargetDiffers { .. } => (Exit::Usage, "target-exists", hint(hints::TARGET_DIFFERS)),
+        E::Unfinished { snapshot, .. } => (Exit::Usage, "target-exists", Some(hints::unfinished(snapshot))),
         E::UnsafePath { .. } => {
             let next = "its writer may have been taken over: restore an earlier snapshot, or the streams you need one \
                         by one with --to - --stream NAME";
             (Exit::Damage, "unsafe-path", hint(next))
         }
+        E::Unplaced { .. } => (Exit::Failed, "no-such-name", hint(hints::UNPLACED)),
         E::NoSpace { .. } => (Exit::Failed, "disk-full", hint("free some space, or restore to another disk")),
         E::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
             (Exit::Failed, "disk-full", hint("free some space, or restore to another disk"))

@@ -37,8 +37,10 @@ use crate::{
 
 pub use history::{HistoryLine, history};
 
-/// So many checks of a drill are kept in its evidence; of more, those that failed and the number of the others.
+/// So many checks and streams of a drill are kept in its evidence; of more checks, those that failed and the number of the others.
 const KEPT: usize = 2000;
+/// So many bytes of a drill fit into its evidence, which is text in signed text.
+const ROOM: usize = 2 << 20;
 
 /// A check that the configuration asks for.
 #[derive(Debug, Clone)]
@@ -334,19 +336,40 @@ fn wanted(all: &[Summary], request: &DrillRequest) -> Result<Vec<(Name, Wanted)>
 async fn leave(vault: &Vault, signer: &Signer, drill: &Drill) -> Result<String> {
     let at = vault.store.server_time().await?;
     let snapshots = drill.snapshot.into_iter().collect();
-    let mut kept = drill.clone();
-    let all = kept.checks.len();
-    if all > KEPT {
-        kept.checks.sort_by_key(Check::passed);
-        kept.checks.truncate(KEPT);
-    }
-    let mut result = json!(kept);
-    if let Value::Object(fields) = &mut result {
-        fields.insert("strongroom".to_owned(), json!(env!("CARGO_PKG_VERSION")));
-        fields.insert("checks_left_out".to_owned(), json!(all.saturating_sub(KEPT)));
-    }
+    let result = kept(drill).ok_or(OpsError::Defect("the evidence of the drill"))?;
     let draft = Draft { kind: EvidenceKind::Drill, snapshots, at, result };
     Ok(signer.leave(vault, draft).await?.key)
+}
+
+/// What is kept of a drill: all of it, or of very much what failed, the beginning of the rest, and how much was left out.
+fn kept(drill: &Drill) -> Option<Value> {
+    [KEPT, KEPT / 10, KEPT / 100].into_iter().map(|most| told(drill, most)).find(|result| {
+        // Text within text: quotes cost once more, and signed bytes a third.
+        serde_json::to_vec(result).is_ok_and(|bytes| bytes.len() <= ROOM)
+    })
+}
+
+fn told(drill: &Drill, most: usize) -> Value {
+    let (checks, streams) = (drill.checks.len(), drill.streams.len());
+    let mut failed: Vec<&Check> = drill.checks.iter().filter(|check| !check.passed()).collect();
+    let passed = drill.checks.iter().filter(|check| check.passed()).take(most.saturating_sub(failed.len()));
+    // Of what failed as much as there is room for, whatever is left out of the rest.
+    failed.truncate(most.max(KEPT / 10));
+    let failures = drill.checks.iter().filter(|check| !check.passed()).count();
+    let failures_left_out = failures - failed.len();
+    let all: Vec<&Check> = failed.into_iter().chain(passed).collect();
+    let checks_left_out = checks - all.len();
+    let mut result = json!(Drill { checks: Vec::new(), streams: Vec::new(), ..drill.clone() });
+    if let Value::Object(fields) = &mut result {
+        let streams_kept = drill.streams.iter().take(most).collect::<Vec<_>>();
+        fields.insert("streams_left_out".to_owned(), json!(streams - streams_kept.len()));
+        fields.insert("streams".to_owned(), json!(streams_kept));
+        fields.insert("checks".to_owned(), json!(all));
+        fields.insert("strongroom".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+        fields.insert("checks_left_out".to_owned(), json!(checks_left_out));
+        fields.insert("failures_left_out".to_owned(), json!(failures_left_out));
+    }
+    result
 }
 
 /// Errors that concern every source alike, and end the run.
@@ -357,5 +380,33 @@ fn is_everybodys(error: &OpsError) -> bool {
             matches!(error.kind, VaultErrorKind::NoIdentity | VaultErrorKind::Cancelled | VaultErrorKind::TryAgain)
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_holds_what_failed_and_the_number_of_the_rest() {
+        let mut drill = Drill::new("tree".parse().unwrap());
+        let name = |no: usize| format!("stream {no:0>60}");
+        let stream = |no: usize| json!({ "name": name(no), "bytes": 1, "blake3": "7".repeat(64) });
+        drill.streams = (0..60_000).map(stream).collect();
+        drill.checks = (0..60_000).map(|no| Check::compare(name(no), "1 byte", "1 byte")).collect();
+        drill.checks.extend((0..150).map(|no| Check::error(format!("bad {no}"), "x".repeat(500))));
+        let kept = kept(&drill).unwrap();
+        assert!(kept.to_string().len() <= ROOM);
+        let checks = kept["checks"].as_array().unwrap();
+        assert_eq!(checks.iter().filter(|check| check["status"] == "error").count(), 150);
+        assert_eq!(kept["failures_left_out"], 0);
+        let counted =
+            |left: &str, there: &str| kept[left].as_u64().unwrap() + kept[there].as_array().unwrap().len() as u64;
+        assert_eq!(counted("streams_left_out", "streams"), 60_000);
+        assert_eq!(counted("checks_left_out", "checks"), 60_150);
+        // Of failures that no evidence could hold, as many as fit and their number.
+        drill.checks = (0..60_000).map(|no| Check::error(name(no), "x".repeat(5000))).collect();
+        let kept = super::kept(&drill).unwrap();
+        assert!(kept.to_string().len() <= ROOM && kept["failures_left_out"].as_u64().unwrap() > 50_000);
     }
 }

@@ -109,6 +109,30 @@ pub enum OpsError {
         /// What is there.
         path: PathBuf,
     },
+    /// Something else is where a file is to be restored.
+    #[error("{} is already there and is not as the snapshot has it, and nothing is overwritten", .path.display())]
+    TargetDiffers {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// A restore of another snapshot was not finished there.
+    #[error("a restore of snapshot {snapshot} into {} was not finished, and this is another snapshot", .path.display())]
+    Unfinished {
+        /// The directory.
+        path: PathBuf,
+        /// The beginning of that snapshot's id.
+        snapshot: String,
+    },
+    /// Files that can't have their names where they were to go. All others are there.
+    #[error("{count} files or directories could not be restored there, the first is {}: {why}; all others were", .path.display())]
+    Unplaced {
+        /// The first of them.
+        path: PathBuf,
+        /// What is wrong with its name.
+        why: &'static str,
+        /// How many there are.
+        count: u64,
+    },
     /// A snapshot names a path that must not be written to.
     #[error("the snapshot holds the path {path:?}, which {why}; nothing was restored")]
     UnsafePath {

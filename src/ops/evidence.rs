@@ -136,11 +136,14 @@ fn unsigned(reason: &str) -> Finding {
     Finding::new(Severity::Warning, "evidence.unsigned", what)
 }
 
+/// The code of that.
+pub const UNSTORED: &str = "evidence.unstored";
+
 /// What is said when evidence could not be stored.
 #[must_use]
 pub fn unstored(error: &OpsError) -> Finding {
     let what = format!("the result was signed, and could not be stored as evidence: {error}");
-    Finding::new(Severity::Warning, "evidence.unstored", what)
+    Finding::new(Severity::Weak, UNSTORED, what)
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! `restore`: a snapshot comes back whole, or the command fails.
 
+mod carry;
 mod plan;
+mod target;
 
-use std::{fmt::Write as _, io::Write, sync::Arc};
+use std::{fmt::Write as _, sync::Arc};
 
 use serde::Serialize;
 
@@ -16,10 +18,13 @@ use crate::{
     format::body::Body,
     model::{Cancel, Finding, Name, Progress, SnapshotId, SourceKind, Span, Time, size},
     source::git,
+    store::counted::Counted,
     vault::{Vault, VaultErrorKind, reader::Snapshot},
 };
 
+pub(super) use carry::carry_out;
 pub use plan::{Entry, Plan};
+pub use target::{Begun, Target};
 
 /// What to restore.
 #[derive(Debug, Clone)]
@@ -58,56 +63,6 @@ impl From<git::Only> for RefReport {
     }
 }
 
-/// Where restored streams go. Implemented where files may be touched.
-pub trait Target: Send {
-    /// Checks that nothing is in the way and that there is room, and prepares. Called once, before any stream is
-    /// fetched.
-    ///
-    /// # Errors
-    /// If the plan can't be carried out here.
-    fn prepare(&mut self, plan: &Plan) -> Result<()>;
-
-    /// Where the bytes of an entry go, which is a file.
-    ///
-    /// # Errors
-    /// If it can't be made.
-    fn begin(&mut self, entry: &Entry) -> Result<Box<dyn Write + Send>>;
-
-    /// Called when all bytes of an entry were written and checked, and for links and directories: gives it its name.
-    ///
-    /// # Errors
-    /// If it can't be finished.
-    fn end(&mut self, entry: &Entry) -> Result<()>;
-
-    /// Called after the last entry.
-    ///
-    /// # Errors
-    /// If the whole can't be finished.
-    fn finish(&mut self) -> Result<()>;
-
-    /// Called before [`prepare`](Self::prepare) where of a repository only this is wanted.
-    fn want(&mut self, _reference: &str) {}
-
-    /// What that was, once all is finished.
-    fn reference(&mut self) -> Option<RefReport> {
-        None
-    }
-
-    /// Called where an entry that was begun can't be had whole.
-    fn give_up(&mut self, entry: &Entry);
-
-    /// As [`finish`](Self::finish), where what is damaged is to be left out: tells what that is.
-    ///
-    /// # Errors
-    /// If the whole can't be finished.
-    fn salvage(&mut self) -> Result<Vec<Lost>> {
-        self.finish().map(|()| Vec::new())
-    }
-
-    /// Why the last write failed, if it did: a full disk should not look like a damaged vault.
-    fn failure(&mut self) -> Option<OpsError>;
-}
-
 /// Something that did not come back.
 #[derive(Debug, Clone, Serialize)]
 pub struct Lost {
@@ -115,6 +70,15 @@ pub struct Lost {
     pub object: String,
     /// How it is with it.
     pub message: String,
+}
+
+/// What was there already, and was not fetched.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Kept {
+    /// Streams that were there whole.
+    pub streams: u64,
+    /// Bytes of these, and of those that were there in part.
+    pub bytes: u64,
 }
 
 /// A snapshot that was restored.
@@ -134,6 +98,10 @@ pub struct RestoreReport {
     pub bytes: u64,
     /// The streams restored.
     pub streams: Vec<StreamReport>,
+    /// What of them was there already, from a restore that was interrupted.
+    pub kept: Kept,
+    /// Bytes that were read from the vault.
+    pub fetched_bytes: u64,
     /// What its source warned of when it was made.
     pub warnings: Vec<String>,
     /// What is damaged, and did not come back. All else did.
@@ -159,6 +127,12 @@ pub async fn restore(
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
 ) -> Result<(RestoreReport, Vec<Finding>)> {
+    let counted = Arc::new(Counted::new(Arc::clone(&vault.store)));
+    let vault = &Vault {
+        store: Arc::clone(&counted) as _,
+        descriptor: vault.descriptor.clone(),
+        findings: vault.findings.clone(),
+    };
     let listing = listed_for(vault, &request.wanted).await?;
     let chosen = choose(listing.snapshots, &request.wanted)?;
     if matches!(request.wanted, Wanted::Latest { .. }) {
@@ -170,12 +144,14 @@ pub async fn restore(
     let named = |error: OpsError| named(error, chosen.snapshot.id, &chosen.snapshot.header.writer);
     let mut snapshot = Snapshot::open(vault, header, opener).await.map_err(|error| named(error.into()))?;
     let warnings = std::mem::take(&mut snapshot.body.warnings);
-    let plan = planned(&mut snapshot, request.stream.clone()).await.map_err(named)?;
+    let mut plan = planned(&mut snapshot, request.stream.clone()).await.map_err(named)?;
+    plan.only = request.stream.clone().or_else(|| request.reference.clone());
     let header = &snapshot.header.header;
     let since = plan.details.get("since").cloned();
     request.reference.as_deref().map_or(Ok(()), |name| narrow(&plan, name, target))?;
     let mut lost = Vec::new();
-    let streams = carry_out(&snapshot, &plan, target, (progress, cancel), Some(&mut lost)).await.map_err(named)?;
+    let carried = carry_out(&snapshot, &plan, target, (progress, cancel), Some(&mut lost)).await.map_err(named)?;
+    let carry::Carried { streams, kept } = carried;
     let report = RestoreReport {
         id: snapshot.header.id,
         source: plan.source,
@@ -184,12 +160,16 @@ pub async fn restore(
         created_at: header.started_at,
         bytes: streams.iter().map(|stream| stream.bytes).fold(0, u64::saturating_add),
         streams,
+        kept,
+        fetched_bytes: counted.calls().bytes,
         warnings,
         lost,
         since,
         reference: target.reference(),
     };
-    Ok((report, listing.findings))
+    let mut findings = listing.findings;
+    findings.extend(target.told());
+    Ok((report, findings))
 }
 
 /// The plan of a snapshot's streams, whose records it takes. Judging what somebody signed is work for a core of its own.
@@ -197,11 +177,12 @@ pub async fn restore(
 /// # Errors
 /// As for [`Plan::new`].
 pub(super) async fn planned(snapshot: &mut Snapshot, only: Option<String>) -> Result<Plan> {
-    let (source, kind) = (snapshot.header.header.source.clone(), snapshot.header.header.kind);
+    let (id, source, kind) = (snapshot.header.id, snapshot.header.header.source.clone(), snapshot.header.header.kind);
     let empty = Body::new(Vec::new(), serde_json::Value::Null, Vec::new());
     let body = std::mem::replace(&mut snapshot.body, empty);
     let planning = tokio::task::spawn_blocking(move || Plan::new(source, kind, body, only.as_deref()));
-    planning.await.map_err(|_| OpsError::Defect("planning the restore"))?
+    let plan = planning.await.map_err(|_| OpsError::Defect("planning the restore"))??;
+    Ok(plan.of(id))
 }
 
 /// An error about what a snapshot holds, with who signed it.
@@ -217,50 +198,6 @@ fn named(error: OpsError, id: SnapshotId, writer: &Name) -> OpsError {
     }
 }
 
-/// Carries a plan out. What `target` had finished before an error stays. With `lost`, what is damaged is told there, and all
-/// else is restored.
-///
-/// # Errors
-/// If a stream is damaged, or `target` fails. With `lost`, if nothing is whole.
-pub(super) async fn carry_out(
-    snapshot: &Snapshot,
-    plan: &Plan,
-    target: &mut dyn Target,
-    (progress, cancel): (&Arc<dyn Progress>, &Cancel),
-    mut lost: Option<&mut Vec<Lost>>,
-) -> Result<Vec<StreamReport>> {
-    target.prepare(plan)?;
-    progress.phase(&format!("restoring {}", plan.source), Some(plan.bytes));
-    let (mut streams, mut first) = (Vec::with_capacity(plan.entries.len()), None);
-    for entry in &plan.entries {
-        if cancel.is_cancelled() {
-            return Err(OpsError::Interrupted);
-        }
-        if let Err(error) = one(snapshot, entry, target, progress, cancel).await {
-            let Some(lost) = lost.as_deref_mut().filter(|_| is_damage(&error)) else { return Err(error) };
-            target.give_up(entry);
-            lost.push(Lost { object: entry.path().to_owned(), message: error.to_string() });
-            first.get_or_insert(error);
-            continue;
-        }
-        let stream = &entry.stream;
-        streams.push(StreamReport { name: stream.name.clone(), bytes: stream.bytes, blake3: stream.blake3 });
-    }
-    progress.phase("finishing", None);
-    let Some(lost) = lost else { return target.finish().map(|()| streams) };
-    // Of a repository's streams, parts may be whole.
-    if let Some(error) = first.filter(|_| streams.is_empty() && plan.kind != SourceKind::Git) {
-        return Err(error);
-    }
-    lost.extend(target.salvage()?);
-    Ok(streams)
-}
-
-/// Whether an error says that what was stored is not as it was.
-fn is_damage(error: &OpsError) -> bool {
-    matches!(error, OpsError::Vault(error) if error.kind == VaultErrorKind::Damaged)
-}
-
 /// Has `target` leave of a repository only what `name` stands for.
 fn narrow(plan: &Plan, name: &str, target: &mut dyn Target) -> Result<()> {
     if plan.kind != SourceKind::Git {
@@ -270,26 +207,6 @@ fn narrow(plan: &Plan, name: &str, target: &mut dyn Target) -> Result<()> {
     git::may_name(&plan.details, name)?;
     target.want(name);
     Ok(())
-}
-
-async fn one(
-    snapshot: &Snapshot,
-    entry: &Entry,
-    target: &mut dyn Target,
-    progress: &Arc<dyn Progress>,
-    cancel: &Cancel,
-) -> Result<()> {
-    if entry.is_file() {
-        let out = target.begin(entry)?;
-        let written = snapshot.restore_stream(&entry.stream, out, Arc::clone(progress), cancel.clone()).await;
-        // The writer is dropped, and with it flushed or closed, before the entry gets its name.
-        if let Err(error) = written.map(drop) {
-            let interrupted = error.kind == VaultErrorKind::Cancelled;
-            let cause = if interrupted { Some(OpsError::Interrupted) } else { target.failure() };
-            return Err(cause.unwrap_or_else(|| error.into()));
-        }
-    }
-    target.end(entry)
 }
 
 /// What a person checks before trusting the newest snapshot: its age, its writer, and how it differs from the one before.

@@ -2,6 +2,7 @@
 
 mod live;
 pub(super) mod slug;
+mod tree;
 
 use std::{
     collections::BTreeSet,
@@ -20,6 +21,7 @@ use super::{
     read::{Seen, Warnings, Watched},
 };
 use crate::model::{Name, SourceKind, size};
+use tree::Tree;
 
 /// A file or a directory tree.
 ///
@@ -115,6 +117,7 @@ struct PathReading {
     /// The patterns that something fitted.
     used: BTreeSet<String>,
     left_out: LeftOut,
+    tree: Tree,
 }
 
 /// What was left out as asked: the first names, and how many.
@@ -177,6 +180,7 @@ impl PathReading {
             avoid: None,
             used: BTreeSet::new(),
             left_out: LeftOut::default(),
+            tree: Tree::default(),
         }
     }
 
@@ -253,6 +257,9 @@ impl PathReading {
                     if level.entries.len() == 0 {
                         return empty_dir(name, level.path, &at).map(Some);
                     }
+                    let meta = fs::symlink_metadata(&at);
+                    let meta = meta.map_err(|e| SourceError::at("can't look at a directory", &at, e))?;
+                    self.tree.directory(&level.path, &meta);
                     self.stack.push(level);
                 }
             }
@@ -276,6 +283,7 @@ impl PathReading {
         if !meta.is_file() {
             return Err(SourceError::new("was a file and no longer is one", at.display().to_string()));
         }
+        self.tree.file(&path, &meta);
         #[cfg(target_os = "linux")]
         let _ = rustix::fs::fadvise(&file, 0, None, Advice::Sequential);
         let again = file.try_clone().map_err(failed)?;
@@ -326,12 +334,15 @@ impl Reading for PathReading {
 
     fn finish(mut self: Box<Self>) -> Result<Facts> {
         self.settle()?;
-        let warnings = self.told();
-        let mut details = serde_json::Value::Null;
+        let mut warnings = self.told();
+        let mut details = serde_json::Map::new();
         let LeftOut { names, count } = self.left_out;
         if count > 0 {
-            details = serde_json::json!({ "left_out": names, "left_out_count": count });
+            details.insert("left_out".to_owned(), names.into());
+            details.insert("left_out_count".to_owned(), count.into());
         }
+        self.tree.tell(&mut details, &mut warnings);
+        let details = if details.is_empty() { serde_json::Value::Null } else { details.into() };
         Ok(Facts { details, warnings, ..Facts::default() })
     }
 }

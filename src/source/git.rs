@@ -54,7 +54,7 @@ pub use details::{Change, ChangeKind, GitDetails, Head, ObjectFormat, Oid, RefNa
 pub(crate) use lfs::check as check_lfs;
 pub use mirror::{Remote, is_url};
 pub use only::{Only, may_name};
-pub use restore::{GitRestorer, restore_from_files};
+pub use restore::{GitRestorer, is_restored, restore_from_files};
 
 /// How often a repository is read anew because it changed meanwhile.
 const TRIES: usize = 3;

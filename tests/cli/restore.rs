@@ -1,6 +1,12 @@
 //! `restore`: from the vault and an identity, and nothing else.
 
-use std::{fs, io::Read, os::unix::fs::PermissionsExt, process::Stdio};
+use std::{
+    fs,
+    io::Read,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    process::Stdio,
+};
 
 use crate::sandbox::{Sandbox, is_tidy, noise};
 
@@ -48,6 +54,8 @@ fn a_tree_of_files_comes_back_as_it_was() {
     fs::write(root.join("Deep Dir/A file.sql"), noise(100_000, 2)).unwrap();
     fs::set_permissions(root.join("Deep Dir/A file.sql"), fs::Permissions::from_mode(0o640)).unwrap();
     fs::write(root.join("nothing"), "").unwrap();
+    fs::hard_link(root.join("Deep Dir/A file.sql"), root.join("again")).unwrap();
+    fs::set_permissions(root.join("Deep Dir"), fs::Permissions::from_mode(0o2775)).unwrap();
     std::os::unix::fs::symlink("Deep Dir/A file.sql", root.join("link")).unwrap();
     sandbox.writer(&["backup", "--name", "tree", "--path", root.to_str().unwrap()]).ok();
     let out = sandbox.path("back");
@@ -60,6 +68,11 @@ fn a_tree_of_files_comes_back_as_it_was() {
     let before = fs::metadata(root.join("Deep Dir/A file.sql")).unwrap();
     assert_eq!(meta.modified().unwrap(), before.modified().unwrap());
     assert!(out.join("tree/Deep Dir/empty").is_dir());
+    let (was, is) = (fs::metadata(root.join("Deep Dir")).unwrap(), fs::metadata(out.join("tree/Deep Dir")).unwrap());
+    assert_eq!(is.permissions().mode() & 0o7777, 0o2775, "what is in it does not cost a directory its mode");
+    assert_eq!(is.modified().unwrap(), was.modified().unwrap());
+    let number = |path: &str| fs::metadata(out.join("tree").join(path)).unwrap().ino();
+    assert_eq!(number("again"), number("Deep Dir/A file.sql"), "two names of one file");
     assert!(fs::symlink_metadata(out.join("tree/link")).unwrap().is_symlink());
 
     let one = sandbox.path("one");
@@ -253,4 +266,125 @@ fn a_target_that_others_can_write_to_is_told() {
     fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).unwrap();
     fs::remove_dir_all(&to).unwrap();
     sandbox.reader(&args).ok().says("everybody may write there");
+}
+
+/// Restores until a file would grow over `blocks` of 512 bytes, which kills it at that very byte.
+fn killed(sandbox: &Sandbox, id: &str, out: &Path, blocks: u32) {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &format!("ulimit -c 0; ulimit -f {blocks}; exec \"$@\""), "sh"]);
+    command.arg(assert_cmd::cargo::cargo_bin("strongroom")).args(["--vault", &sandbox.url(), "restore", id, "-i"]);
+    command.arg(sandbox.identity()).arg("--to").arg(out).current_dir(sandbox.path("home"));
+    assert_eq!(command.output().unwrap().status.code(), None, "a signal ended it");
+}
+
+#[test]
+fn a_restore_that_was_killed_goes_on() {
+    let sandbox = Sandbox::with_vault();
+    let root = sandbox.path("tree");
+    fs::create_dir_all(root.join("d")).unwrap();
+    let (whole, half) = (noise(1_100_000, 21), noise(3_000_000, 22));
+    fs::write(root.join("d/1-whole"), &whole).unwrap();
+    fs::write(root.join("d/2-half"), &half).unwrap();
+    (0..50).for_each(|no| fs::write(root.join(format!("small-{no}")), format!("small {no}")).unwrap());
+    let back = |name: &str| ["backup", "--name", "tree", "--path", name, "--json"].map(str::to_owned);
+    let made = |name: &str| {
+        let args = back(name);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let document = sandbox.writer(&args).ok().json();
+        document["result"]["snapshots"][0]["id"].as_str().unwrap().to_owned()
+    };
+    let id = made(root.to_str().unwrap());
+    fs::write(root.join("small-1"), "another").unwrap();
+    let other = made(root.to_str().unwrap());
+
+    let out = sandbox.path("back");
+    let to = out.to_str().unwrap();
+    killed(&sandbox, &id, &out, 2 * 2000);
+    assert_eq!(fs::read(out.join("tree/d/1-whole")).unwrap(), whole);
+    assert!(!is_tidy(&out.join("tree/d")) && !out.join("tree/d/2-half").exists());
+    sandbox.reader(&["restore", &other, "--to", to]).code(2).says(&id[..8]).says("was not finished");
+    // What was only half written when the power went is not believed.
+    let partial = |dir: &Path| {
+        let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        names.into_iter().find(|path| path.to_string_lossy().ends_with(".partial")).unwrap()
+    };
+    let left = partial(&out.join("tree/d"));
+    let mut bytes = fs::read(&left).unwrap();
+    assert!(bytes.len() > 1_500_000 && half.starts_with(&bytes));
+    bytes[1_400_000..].fill(0);
+    fs::write(&left, &bytes).unwrap();
+    let mine = out.join("tree/d/.strongroom-0123456789abcdef.partial");
+    fs::write(&mine, "of somebody else").unwrap();
+    let result = sandbox.reader(&["restore", &id, "--to", to, "--json"]).ok().json()["result"].clone();
+    assert_eq!(result["kept"]["streams"], 1);
+    let kept = result["kept"]["bytes"].as_u64().unwrap();
+    assert!((1_100_000 + 800_000..=1_100_000 + 1_400_000).contains(&kept), "{kept}");
+    assert!(result["fetched_bytes"].as_u64().unwrap() < 3_500_000, "a block at most is fetched twice: {result}");
+    assert_eq!(result["streams"].as_array().unwrap().len(), 52);
+    assert_eq!(fs::read(&mine).unwrap(), b"of somebody else");
+    fs::remove_file(mine).unwrap();
+    assert_eq!(fs::read(out.join("tree/d/2-half")).unwrap(), half);
+    assert_eq!(fs::read(out.join("tree/small-49")).unwrap(), b"small 49");
+    assert!(is_tidy(&out.join("tree/d")) && fs::read_dir(&out).unwrap().count() == 1);
+
+    // It was finished, so what is there is somebody's now.
+    sandbox.reader(&["restore", &id, "--to", to]).code(2).says("--resume");
+    fs::remove_file(out.join("tree/small-7")).unwrap();
+    let result = sandbox.reader(&["restore", &id, "--to", to, "--resume", "--json"]).ok().json()["result"].clone();
+    assert_eq!(result["kept"]["streams"], 51);
+    assert_eq!(fs::read(out.join("tree/small-7")).unwrap(), b"small 7");
+    fs::write(out.join("tree/small-7"), "SMALL 7").unwrap();
+    sandbox.reader(&["restore", &id, "--to", to, "--resume"]).code(2).says("small-7 is already there and is not");
+    assert_eq!(fs::read(out.join("tree/small-7")).unwrap(), b"SMALL 7");
+}
+
+#[test]
+fn a_repository_that_was_begun_is_restored_anew_and_a_whole_one_is_kept() {
+    let sandbox = Sandbox::with_vault();
+    let repo = sandbox.path("code");
+    let git = |args: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.arg("-C").arg(&repo).args(["-c", "user.name=t", "-c", "user.email=t@example.org"]).args(args);
+        assert!(command.output().unwrap().status.success());
+    };
+    fs::create_dir(&repo).unwrap();
+    git(&["init", "-q", "-b", "main"]);
+    git(&["commit", "-q", "--allow-empty", "-m", "one"]);
+    let args = ["backup", "--name", "code", "--git", repo.to_str().unwrap(), "--json"];
+    let id = sandbox.writer(&args).ok().json()["result"]["snapshots"][0]["id"].as_str().unwrap().to_owned();
+    let out = sandbox.path("back");
+    let to = out.to_str().unwrap();
+    fs::create_dir_all(out.join("code.git.partial/objects")).unwrap();
+    sandbox.reader(&["restore", &id, "--to", to]).code(1).says("left from another restore");
+    let mark = out.join(".strongroom-restore-code.json");
+    assert!(!mark.exists());
+    fs::write(&mark, format!("{{\"snapshot\":\"{id}\"}}")).unwrap();
+    sandbox.reader(&["restore", &id, "--to", to]).ok();
+    assert!(!mark.exists() && !out.join("code.git.partial").exists());
+    // Killed after it had its name and before the mark was removed.
+    fs::write(&mark, format!("{{\"snapshot\":\"{id}\"}}")).unwrap();
+    let result = sandbox.reader(&["restore", &id, "--to", to, "--json"]).ok().json()["result"].clone();
+    assert!(result["kept"]["streams"].as_u64().unwrap() > 0 && !mark.exists(), "{result}");
+    sandbox.reader(&["restore", &id, "--to", to]).code(2).says("already there");
+}
+
+#[test]
+fn thousands_of_small_files_are_read_together() {
+    let sandbox = Sandbox::with_vault();
+    let root = sandbox.path("tree");
+    fs::create_dir(&root).unwrap();
+    (0..3000).for_each(|no| fs::write(root.join(format!("f{no}")), noise(100, no + 1)).unwrap());
+    sandbox.writer(&["backup", "--name", "tree", "--path", root.to_str().unwrap()]).ok();
+    let out = sandbox.path("back");
+    let args = ["restore", "latest", "--source", "tree", "--to", out.to_str().unwrap(), "--json"];
+    let result = sandbox.reader(&args).ok().json()["result"].clone();
+    // One by one, each would have fetched the block that it lies in, of 300,000 bytes.
+    assert!(result["fetched_bytes"].as_u64().unwrap() < 3_000_000, "{}", result["fetched_bytes"]);
+    for no in [0, 1499, 2999] {
+        assert_eq!(fs::read(out.join(format!("tree/f{no}"))).unwrap(), noise(100, no + 1));
+    }
+    let drill = sandbox.reader(&["drill", "tree", "--json"]).ok().json();
+    let evidence = drill["result"]["drills"][0]["evidence"].as_str().unwrap();
+    let stored = fs::metadata(sandbox.path("vault").join(evidence)).unwrap().len();
+    assert!(stored < 1_000_000, "{stored}");
 }

@@ -10,12 +10,13 @@ use crate::model::Name;
 /// `restore`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  strongroom restore 4f1c0a9b -i recovery.key --to /tmp/back
+  strongroom restore 4f1c0a9b -i recovery.key --to ~/back
   strongroom restore latest --source orders -i recovery.key --to - | psql orders
-  strongroom restore latest --source code --at 2026-11-22T06:00:00Z --ref main -i recovery.key --to /tmp/back
-  strongroom restore latest --source orders --at '2 hours ago' -i recovery.key --to /tmp/back
+  strongroom restore latest --source code --at 2026-11-22T06:00:00Z --ref main -i recovery.key --to ~/back
+  strongroom restore latest --source orders --at '2 hours ago' -i recovery.key --to ~/back
 
-It needs the vault and an identity, and nothing of the machine that was backed up. Nothing is overwritten.")]
+It needs the vault and an identity, and nothing of the machine that was backed up. Nothing is overwritten.
+One that was interrupted goes on where it stopped when the same command is given again.")]
 pub struct RestoreArgs {
     /// The beginning of a snapshot's id (8 digits at least), or `latest`
     pub snapshot: String,
@@ -35,6 +36,9 @@ pub struct RestoreArgs {
     /// The directory in which <source>/<stream> is made (<source>.git for a repository), or - for standard output
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
+    /// Keep files that are there already and are as the snapshot has them; a restore that was interrupted does so by itself
+    #[arg(long)]
+    pub resume: bool,
     /// Only this stream, by its name or path
     #[arg(long, value_name = "NAME")]
     pub stream: Option<String>,

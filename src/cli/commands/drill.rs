@@ -75,7 +75,7 @@ pub(super) async fn run(context: &Context, args: DrillArgs) -> Result<Done, CliE
         max_rto: args.max_rto,
         max_rpo: args.max_rpo,
         member,
-        target: Box::new(|dir: PathBuf| Box::new(Directory::new(dir)) as Box<dyn Target>),
+        target: Box::new(|dir: PathBuf| Box::new(Directory::scratch(dir)) as Box<dyn Target>),
         elapsed: Arc::new(move || start.elapsed()),
     };
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
@@ -92,8 +92,8 @@ pub(super) async fn run(context: &Context, args: DrillArgs) -> Result<Done, CliE
             unwritten = unwritten.or(leave(path, text.as_bytes()));
         }
     }
+    let failure = Failure::of_drill(&drills).or(unwritten).or_else(|| Failure::of_unstored(&findings));
     context.found(findings);
-    let failure = Failure::of_drill(&drills).or(unwritten);
     Ok((Output::Drill(drills), failure))
 }
 

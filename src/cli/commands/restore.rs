@@ -14,11 +14,12 @@ use crate::{
     },
     model::{Progress, SourceKind},
     ops::{
-        self,
+        self, OpsError,
         restore::{Lost, RestoreRequest, Target},
         snapshots::Wanted,
     },
     source::redact::redact,
+    vault::VaultErrorKind,
 };
 
 /// Runs it.
@@ -41,12 +42,18 @@ pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, Cl
     }
     let vault = open(&settings, Some(&identities)).await?;
     context.found(vault.findings.clone());
-    let mut target: Box<dyn Target> =
-        if to_stdout { Box::<Pipe>::default() } else { Box::new(Directory::new(args.to.clone())) };
+    let mut target: Box<dyn Target> = match (to_stdout, args.resume) {
+        (true, _) => Box::<Pipe>::default(),
+        (false, true) => Box::new(Directory::resuming(args.to.clone())),
+        (false, false) => Box::new(Directory::new(args.to.clone())),
+    };
     let request = RestoreRequest { wanted, stream: args.stream, reference: args.reference };
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
     let done =
         ops::restore::restore(&vault, &identities.opener, &request, &mut *target, &progress, &context.cancel).await;
+    if matches!(&done, Err(error) if can_go_on(error)) && !to_stdout {
+        context.found(vec![Directory::unfinished(&args.to)]);
+    }
     let (report, findings) = done?;
     context.found(findings);
     let to = (!to_stdout).then(|| match report.kind {
@@ -55,6 +62,16 @@ pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, Cl
     });
     let failure = not_whole(&report.lost);
     Ok((Output::Restore(report, to), failure))
+}
+
+/// Whether a restore that ended so can be gone on with.
+fn can_go_on(error: &OpsError) -> bool {
+    match error {
+        OpsError::Interrupted => true,
+        OpsError::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+        OpsError::Vault(error) => error.kind == VaultErrorKind::TryAgain,
+        _ => false,
+    }
 }
 
 /// What it means that something did not come back.

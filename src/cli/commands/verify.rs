@@ -73,7 +73,9 @@ pub(super) async fn run(context: &Context, args: VerifyArgs) -> Result<Done, Cli
     for (path, form) in reports {
         unwritten = unwritten.or(leave(path, page.write(form).as_bytes()));
     }
-    let failure = Failure::of_findings(&findings).or(unwritten);
+    let (unstored, others): (Vec<_>, Vec<_>) =
+        findings.iter().cloned().partition(|finding| finding.code == ops::evidence::UNSTORED);
+    let failure = Failure::of_findings(&others).or_else(|| Failure::of_unstored(&unstored)).or(unwritten);
     context.keep(findings.clone());
     Ok((Output::Verify(Box::new(report), findings), failure))
 }

@@ -18,6 +18,15 @@ pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
         report.writer,
         size::human(report.bytes)
     ));
+    let kept = report.kept;
+    if kept.bytes > 0 || kept.streams > 0 {
+        text.add(format!(
+            "  of it {} in {} were there already and are right; {} were fetched for the rest",
+            size::human(kept.bytes),
+            plural(usize::try_from(kept.streams).unwrap_or(usize::MAX), "whole stream"),
+            size::human(report.fetched_bytes)
+        ));
+    }
     for lost in &report.lost {
         text.add(format!("  not whole: {}: {}", lost.object, lost.message));
     }

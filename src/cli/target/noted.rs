@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     num::NonZeroU64,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::{Advice, fadvise};
 
-use crate::ops::OpsError;
+use crate::{ops::OpsError, vault::reader::Sink};
 
 /// Why the last write failed, if it did.
 #[derive(Clone, Default)]
@@ -63,6 +63,23 @@ impl Noted {
             let _ = fadvise(&self.file, pending.from, NonZeroU64::new(pending.bytes), Advice::DontNeed);
             *pending = Pending { from: pending.from + pending.bytes, bytes: 0 };
         }
+    }
+}
+
+/// What comes out of standard output is never there already.
+impl Sink for Noted {
+    fn read_back(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.pending.is_some() { self.file.read(buf) } else { Ok(0) }
+    }
+
+    fn keep(&mut self, bytes: u64) -> io::Result<()> {
+        let Some(pending) = &mut self.pending else { return Ok(()) };
+        if self.file.metadata()?.len() != bytes {
+            self.file.set_len(bytes)?;
+        }
+        self.file.seek(SeekFrom::Start(bytes))?;
+        *pending = Pending { from: bytes, bytes: 0 };
+        Ok(())
     }
 }
 

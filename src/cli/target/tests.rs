@@ -1,9 +1,13 @@
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::{
+    io::Write as _,
+    os::unix::fs::{PermissionsExt, symlink},
+};
 
 use super::*;
 use crate::{
     format::body::{Body, StreamRecord},
     model::{FileMeta, Hash},
+    vault::reader::Sink,
 };
 
 fn plan(streams: &[(&str, FileMeta)]) -> Plan {
@@ -21,7 +25,14 @@ fn plan(streams: &[(&str, FileMeta)]) -> Plan {
     Plan::new("src".parse().unwrap(), SourceKind::Path, body, None).unwrap()
 }
 
-fn file() -> FileMeta {
+fn file(begun: Begun) -> Box<dyn Sink> {
+    match begun {
+        Begun::File(sink) => sink,
+        Begun::There(_) | Begun::Skipped => panic!("nothing was there"),
+    }
+}
+
+fn meta() -> FileMeta {
     FileMeta { mode: Some(0o4755), mtime_ns: Some(1_000_000_000_000_000_007), ..FileMeta::default() }
 }
 
@@ -30,7 +41,7 @@ fn restore(dir: &Path, plan: &Plan) -> Result<()> {
     target.prepare(plan)?;
     for entry in &plan.entries {
         if entry.is_file() {
-            target.begin(entry)?.write_all(b"abc").unwrap();
+            file(target.begin(entry)?).write_all(b"abc").unwrap();
         }
         target.end(entry)?;
     }
@@ -42,7 +53,7 @@ fn files_links_and_directories_come_back_with_what_was_known_of_them() {
     let dir = tempfile::tempdir().unwrap();
     let link = FileMeta { link: Some("/etc/passwd".into()), ..FileMeta::default() };
     let empty = FileMeta { dir: true, mode: Some(0o750), ..FileMeta::default() };
-    restore(&dir.path().join("new"), &plan(&[("a/b/f", file()), ("l", link), ("a/d", empty)])).unwrap();
+    restore(&dir.path().join("new"), &plan(&[("a/b/f", meta()), ("l", link), ("a/d", empty)])).unwrap();
     let root = dir.path().join("new/src");
     let meta = fs::metadata(root.join("a/b/f")).unwrap();
     assert_eq!(fs::read(root.join("a/b/f")).unwrap(), b"abc");
@@ -56,7 +67,7 @@ fn files_links_and_directories_come_back_with_what_was_known_of_them() {
 #[test]
 fn nothing_is_overwritten() {
     let dir = tempfile::tempdir().unwrap();
-    let plan = plan(&[("a/f", file()), ("g", file())]);
+    let plan = plan(&[("a/f", meta()), ("g", meta())]);
     fs::create_dir_all(dir.path().join("src")).unwrap();
     fs::write(dir.path().join("src/g"), "mine").unwrap();
     let error = restore(dir.path(), &plan).unwrap_err();
@@ -69,7 +80,7 @@ fn nothing_is_overwritten() {
 fn no_link_is_followed() {
     let dir = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
-    let plan = plan(&[("a/f", file())]);
+    let plan = plan(&[("a/f", meta())]);
     fs::create_dir(dir.path().join("src")).unwrap();
     symlink(elsewhere.path(), dir.path().join("src/a")).unwrap();
     assert!(restore(dir.path(), &plan).is_err());
@@ -82,10 +93,10 @@ fn no_link_is_followed() {
 #[test]
 fn a_file_that_was_not_finished_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let plan = plan(&[("f", file())]);
+    let plan = plan(&[("f", meta())]);
     let mut target = Directory::new(dir.path().to_owned());
     target.prepare(&plan).unwrap();
-    target.begin(&plan.entries[0]).unwrap().write_all(b"ab").unwrap();
+    file(target.begin(&plan.entries[0]).unwrap()).write_all(b"ab").unwrap();
     drop(target);
     assert_eq!(fs::read_dir(dir.path().join("src")).unwrap().count(), 0);
 }
@@ -93,7 +104,7 @@ fn a_file_that_was_not_finished_leaves_nothing() {
 #[test]
 fn a_snapshot_that_does_not_fit_is_refused_before_anything_is_made() {
     let dir = tempfile::tempdir().unwrap();
-    let mut plan = plan(&[("f", file())]);
+    let mut plan = plan(&[("f", meta())]);
     plan.bytes = u64::MAX;
     let error = restore(&dir.path().join("new"), &plan).unwrap_err();
     assert!(matches!(error, OpsError::NoSpace { .. }), "{error}");

@@ -91,7 +91,8 @@ async fn fetch(place: &Place<'_>, header: VerifiedHeader, scratch: &Scratch, dri
     let mut target = (place.request.target)(dir.clone());
     let told = restore::carry_out(&snapshot, &plan, &mut *target, (place.progress, place.cancel), None).await?;
     drill.bytes = plan.bytes;
-    drill.streams = told.iter().map(|s| json!({ "name": s.name, "bytes": s.bytes, "blake3": s.blake3 })).collect();
+    drill.streams =
+        told.streams.iter().map(|s| json!({ "name": s.name, "bytes": s.bytes, "blake3": s.blake3 })).collect();
     let git = known.kind == SourceKind::Git;
     let file = |entry: &restore::Entry| dir.join(known.source.as_str()).join(entry.path());
     let streams = plan.entries.iter().filter(|_| !git).map(|entry| RestoredStream {

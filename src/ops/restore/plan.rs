@@ -1,10 +1,14 @@
 //! What a restore is going to write where. Everything here comes from a writer that may have been taken over, so every
 //! path is judged before anything is written.
 
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
 use super::{OpsError, Result};
 use crate::{
     format::body::{Body, StreamRecord},
-    model::{FileMeta, Name, SourceKind},
+    model::{FileMeta, Name, SnapshotId, SourceKind},
 };
 
 /// The longest part of a path, and the longest path, in bytes: what file systems take.
@@ -44,9 +48,18 @@ impl Entry {
     }
 }
 
+/// A directory with things in it: its path, mode and time.
+pub type Directory = (String, Option<u32>, Option<i64>);
+
 /// What is to be restored.
 #[derive(Debug)]
 pub struct Plan {
+    /// Of which snapshot, where that is known.
+    pub snapshot: Option<SnapshotId>,
+    /// The one stream or ref that is wanted, if not all are.
+    pub only: Option<String>,
+    /// What was known of directories that are not empty.
+    pub directories: Vec<Directory>,
     /// The source, which names the directory.
     pub source: Name,
     /// What kind of source it is.
@@ -57,6 +70,8 @@ pub struct Plan {
     pub entries: Vec<Entry>,
     /// Bytes of all of them.
     pub bytes: u64,
+    /// Other names of files: each with the one that comes first.
+    linked: HashMap<String, String>,
 }
 
 impl Plan {
@@ -84,11 +99,72 @@ impl Plan {
             return Err(OpsError::NoSnapshot { what });
         }
         must_not_collide(&entries)?;
-        // Links come last, so that nothing can be written through one.
-        entries.sort_by_key(|entry| entry.meta().link.is_some());
+        let Tree { directories, hard_links } = tree(kind, &body.details);
+        let linked = linked(&entries, &hard_links);
+        // Links come last, so that nothing can be written through one, and other names after what they name.
+        entries.sort_by_key(|entry| {
+            let other = u8::from(linked.contains_key(entry.path()));
+            if entry.meta().link.is_some() { 2 } else { other }
+        });
         let bytes = entries.iter().map(|entry| entry.stream.bytes).fold(0, u64::saturating_add);
-        Ok(Self { source, kind, details: body.details, entries, bytes })
+        let (details, directories) =
+            (body.details, directories.into_iter().filter(|dir| judge(&dir.0).is_ok()).collect());
+        Ok(Self { snapshot: None, only: None, directories, source, kind, details, entries, bytes, linked })
     }
+
+    /// The same, of the snapshot `id`.
+    #[must_use]
+    pub fn of(mut self, id: SnapshotId) -> Self {
+        self.snapshot = Some(id);
+        self
+    }
+
+    /// The file that an entry is another name of.
+    #[must_use]
+    pub fn linked_to(&self, entry: &Entry) -> Option<&str> {
+        self.linked.get(entry.path()).map(String::as_str)
+    }
+
+    /// Bytes that need room of their own.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        let linked = self.entries.iter().filter(|entry| self.linked_to(entry).is_some());
+        self.bytes.saturating_sub(linked.map(|entry| entry.stream.bytes).fold(0, u64::saturating_add))
+    }
+}
+
+/// What a tree's own facts say of it. Older backups have none.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Tree {
+    directories: Vec<Directory>,
+    hard_links: Vec<Vec<String>>,
+}
+
+fn tree(kind: SourceKind, details: &serde_json::Value) -> Tree {
+    let tree = if kind == SourceKind::Path { Tree::deserialize(details).ok() } else { None };
+    tree.unwrap_or_default()
+}
+
+/// Which entries are other names of which. Only where both are files of the same bytes: what a writer claims must not
+/// change what is restored.
+fn linked(entries: &[Entry], groups: &[Vec<String>]) -> HashMap<String, String> {
+    let named: std::collections::HashSet<&String> = groups.iter().flatten().collect();
+    let of = |entry: &&Entry| entry.is_file() && named.contains(&entry.path().to_owned());
+    let known: HashMap<&str, &Entry> = entries.iter().filter(of).map(|entry| (entry.path(), entry)).collect();
+    let mut linked = HashMap::new();
+    for group in groups {
+        let mut there = group.iter().filter_map(|path| known.get(path.as_str()));
+        let Some(first) = there.next() else { continue };
+        for other in there {
+            let (a, b) = (&first.stream, &other.stream);
+            let same = (a.blake3, a.bytes, a.meta.mode) == (b.blake3, b.bytes, b.meta.mode);
+            if same && first.path() != other.path() && !linked.contains_key(first.path()) {
+                linked.insert(other.path().to_owned(), first.path().to_owned());
+            }
+        }
+    }
+    linked
 }
 
 fn judge(path: &str) -> Result<()> {

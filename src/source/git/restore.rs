@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{GitDetails, Head, Oid, Result, SourceError, lfs, run, walk::start_walk};
+use super::{GitDetails, Head, Oid, Result, SourceError, lfs, restored::Restored, run, walk::start_walk};
 use crate::model::Name;
 
 /// The name of the file in the restored repository that shows the source's settings. They are not put in force: they
@@ -163,7 +163,8 @@ impl GitRestorer {
             if twice {
                 let _ = fs::remove_file(&from);
             } else if from.exists() {
-                fs::set_permissions(&from, Permissions::from_mode(0o444)).map_err(failed)?;
+                // Where modes mean nothing, git does without.
+                let _ = fs::set_permissions(&from, Permissions::from_mode(0o444));
                 fs::rename(&from, &to).map_err(failed)?;
             }
         }
@@ -249,6 +250,18 @@ pub(super) fn prove(repository: &Path, details: &GitDetails) -> Result<()> {
         let what = format!("the restored packs do not hold all that the refs need ({e})");
         SourceError::new(what, repository.display().to_string())
     })
+}
+
+/// Whether the repository at `target` is what `details` tell of, as a restore of it leaves it: its refs and all that they need.
+///
+/// # Errors
+/// If that can't be found out.
+pub fn is_restored(target: &Path, details: &serde_json::Value) -> Result<bool> {
+    let target = &std::path::absolute(target).map_err(|e| SourceError::at("can't be found", target, e))?;
+    let told: GitDetails = serde::Deserialize::deserialize(details)
+        .map_err(|e| SourceError::new(format!("the snapshot does not tell of a git repository: {e}"), "details"))?;
+    let (_, _, differences) = Restored::new(target, target, details)?.refs()?;
+    Ok(differences.is_empty() && prove(target, &told).is_ok())
 }
 
 /// Restores a repository from files that hold its streams. They are copied, and stay.

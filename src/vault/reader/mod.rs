@@ -5,6 +5,7 @@ mod decode;
 mod desk;
 mod locate;
 mod plan;
+mod resume;
 mod small;
 mod stream;
 mod walk;
@@ -31,6 +32,7 @@ pub(crate) use ahead::PagesAhead;
 pub(crate) use decode::directory_of_sealed;
 use locate::Places;
 pub(crate) use locate::sections;
+pub use resume::Sink;
 use stream::Tally;
 
 /// A snapshot that was opened.

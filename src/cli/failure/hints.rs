@@ -1,0 +1,68 @@
+//! What to do next about files: restores that can't go on, keys that others can read.
+
+use std::path::Path;
+
+use super::{Exit, Failure, quoted};
+use crate::{model::Finding, ops::evidence::UNSTORED};
+
+impl Failure {
+    /// What it means that signed evidence could not be stored.
+    #[must_use]
+    pub fn of_unstored(findings: &[Finding]) -> Option<Self> {
+        let found = findings.iter().find(|finding| finding.code == UNSTORED)?;
+        let hint = "nobody can read later that it passed: mend what the message says, and run it again".to_owned();
+        let message = found.message.clone();
+        Some(Self { exit: Exit::Weak, kind: "evidence-unstored", message, hint: Some(hint) })
+    }
+}
+
+/// Something is where a file should go.
+pub(super) const TARGET_EXISTS: &str = "restore into another directory, or move it away. If it is from a restore of this \
+                                        snapshot, --resume keeps what is right and fetches the rest";
+/// Something else is.
+pub(super) const TARGET_DIFFERS: &str = "move it away and give the command again, or restore into another directory";
+/// A file system can't have names.
+pub(super) const UNPLACED: &str = "restore into a directory of another file system (ext4, XFS, APFS), or those streams one by \
+                                   one with --to - --stream NAME";
+
+/// A restore of another snapshot was not finished.
+pub(super) fn unfinished(snapshot: &str) -> String {
+    format!("finish it with `strongroom restore {snapshot}` and the same --to, or restore into another directory")
+}
+
+/// A key that others can read.
+pub(super) fn exposed(path: &Path) -> String {
+    let path_of = quoted(path);
+    if keeps_modes(path) {
+        return format!("chmod 600 {path_of}");
+    }
+    format!(
+        "where a file system keeps no modes (FAT, exFAT and the like), chmod does nothing: give an identity as \
+         `-i - < {path_of}`, or copy the file to a disk that does: install -m 600 {path_of} ~/"
+    )
+}
+
+/// Whether the file system of a file keeps modes, as far as its kind tells.
+#[cfg(target_os = "linux")]
+fn keeps_modes(path: &Path) -> bool {
+    // FAT, exFAT, NTFS, NTFS3, what FUSE mounts from a disk, CIFS, SMB2, 9P and the shared folders of machines.
+    const PLAIN: [u64; 10] = [
+        0x4d44,
+        0x2011_bab0,
+        0x5346_544e,
+        0x7366_746e,
+        0x6573_5546,
+        0xff53_4d42,
+        0xfe53_4d42,
+        0x0102_1997,
+        0x786f_4256,
+        0xbacb_acbc,
+    ];
+    let Ok(stat) = rustix::fs::statfs(path) else { return true };
+    u64::try_from(stat.f_type).map_or(true, |kind| !PLAIN.contains(&(kind & 0xffff_ffff)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn keeps_modes(_path: &Path) -> bool {
+    true
+}
