@@ -70,7 +70,7 @@ pub enum Output {
     /// `snapshots`.
     Snapshots(Vec<SnapshotLine>),
     /// `restore`, and where to; nowhere if to standard output.
-    Restore(RestoreReport, Option<PathBuf>),
+    Restore(Box<RestoreReport>, Option<PathBuf>),
     /// `verify`, and what it found.
     Verify(Box<VerifyReport>, Vec<Finding>),
     /// `policy`.

@@ -61,7 +61,7 @@ pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, Cl
         _ => args.to.join(report.source.as_str()),
     });
     let failure = not_whole(&report.lost);
-    Ok((Output::Restore(report, to), failure))
+    Ok((Output::Restore(Box::new(report), to), failure))
 }
 
 /// Whether a restore that ended so can be gone on with.
