@@ -27,7 +27,7 @@ fn a_restore_to_a_disk_that_is_too_small() {
         let command = lab.reader(["restore", id, "--to", &lab.text("disk").replace("disk", to)]);
         lab.run(&mut disk.inside(&lab, &command))
     };
-    restore(&id, "disk/deep").fails(1, &["12582912", "free", "hint: "]);
+    restore(&id, "disk/deep").fails(1, &["12.0 MiB", "free", "hint: "]);
     assert_eq!(tree(&disk.seen()), [""; 0], "it was looked at before anything was made");
     restore(&small, "disk/deep").ok();
     // Standard output may be a file too.
