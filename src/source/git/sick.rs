@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::Path,
+    time::{Duration, Instant},
 };
 
 use super::{GitDetails, Head, Oid, RefName, Result, details::log_tip, repo::Repo, run, segments, walk};
@@ -22,6 +23,8 @@ const TOLD: usize = 100;
 const NAMED: usize = 10;
 /// So many walks at most are made to tell refs that are whole from those that are not.
 const WALKS: usize = 1000;
+/// And so long: of a large repository each takes seconds, and where most refs lack something nothing is found for hours.
+const LONG: Duration = Duration::from_mins(2);
 
 /// What is not whole, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -164,13 +167,14 @@ pub(super) fn lacking(
     held: &[Oid],
 ) -> Result<HashMap<Oid, String>> {
     let (mut whole, mut gone, mut walks) = (held.to_vec(), HashMap::new(), 0);
-    let mut todo = vec![tips];
+    let (mut todo, began) = (vec![tips], Instant::now());
     while let Some(mut some) = todo.pop() {
         if some.is_empty() {
             continue;
         }
         walks += 1;
-        let failed = if walks > WALKS {
+        let over = walks > WALKS || began.elapsed() > LONG && !gone.is_empty();
+        let failed = if over {
             Some("was not looked at, among so many".to_owned())
         } else {
             segments::write_revisions(scratch, &some, &whole)?;
@@ -181,7 +185,7 @@ pub(super) fn lacking(
         };
         match failed {
             None => whole.append(&mut some),
-            Some(why) if some.len() == 1 || walks > WALKS => {
+            Some(why) if some.len() == 1 || over => {
                 gone.extend(some.into_iter().map(|oid| (oid, why.clone())));
             }
             Some(_) => {
