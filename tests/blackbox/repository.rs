@@ -124,7 +124,7 @@ fn repositories_that_are_not_whole_are_refused() {
     let object = repo.join(".git/objects").join(first).join(rest);
     fs::remove_file(object).unwrap();
     // What does not need it is whole.
-    backup(&repo).fails(3, &["not all of it could be backed up", "refs/heads/main"]);
+    backup(&repo).code(3).says(&["not all of it could be backed up", "refs/heads/main"]);
     fs::remove_dir_all(repo.join(".git/refs")).unwrap();
     backup(&repo).fails(1, &["no snapshot"]);
 }
