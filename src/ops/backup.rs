@@ -155,11 +155,7 @@ pub struct BackupReport {
 pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Result<BackupReport> {
     let writer = Arc::clone(&place.writer);
     let vault = writer.descriptor.vault;
-    let mut pins = vec![Pin::one(vault, "the writer's key")];
-    pins.extend(request.pins);
-    let opened = runtime.block_on(open_vault(&place.store, &pins))?;
-    let mut findings = runtime.block_on(may_write(&opened, &writer, &request.jobs))?;
-    findings.extend(opened.findings.iter().cloned());
+    let (opened, mut findings) = runtime.block_on(open_to_write(place, request.pins, &request.jobs))?;
     let _lock = RunLock::acquire(&request.state, vault, &writer.name)?;
     let mut catalog = catalog::open(place, runtime, &request.state, request.no_rebuild, &mut findings)?;
     if !request.clock_is_right {
@@ -227,17 +223,22 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
 /// # Errors
 /// If nothing could be backed up at all.
 pub fn rehearse(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Result<Looked> {
-    let writer = Arc::clone(&place.writer);
-    let vault = writer.descriptor.vault;
-    let mut pins = vec![Pin::one(vault, "the writer's key")];
-    pins.extend(request.pins);
-    let opened = runtime.block_on(open_vault(&place.store, &pins))?;
-    let mut findings = runtime.block_on(may_write(&opened, &writer, &request.jobs))?;
-    findings.extend(opened.findings.iter().cloned());
-    let past = Past { state: &request.state, writer: Some((vault, writer.name.clone())) };
+    let writer = (place.writer.descriptor.vault, place.writer.name.clone());
+    let (_, mut findings) = runtime.block_on(open_to_write(place, request.pins, &request.jobs))?;
+    let past = Past { state: &request.state, writer: Some(writer) };
     let mut looked = look::look(request.jobs, &past, &*place.progress, &place.cancel)?;
     findings.append(&mut looked.findings);
     Ok(Looked { findings, ..looked })
+}
+
+/// The vault, for a writer who may write these sources, and what was found on the way.
+async fn open_to_write(place: &Workplace, pins: Vec<Pin>, jobs: &[Job]) -> Result<(Vault, Vec<Finding>)> {
+    let own = Pin::one(place.writer.descriptor.vault, "the writer's key");
+    let pins: Vec<Pin> = std::iter::once(own).chain(pins).collect();
+    let vault = open_vault(&place.store, &pins).await?;
+    let mut findings = may_write(&vault, &place.writer, jobs).await?;
+    findings.extend(vault.findings.iter().cloned());
+    Ok((vault, findings))
 }
 
 /// Fails if the writer was revoked, or may not write one of the sources: its snapshots would be suspect, and nobody would

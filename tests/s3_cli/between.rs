@@ -7,10 +7,9 @@ use std::{
     thread,
 };
 
-use assert_cmd::Command;
-
 use crate::{
     http::{Backend, Fault, Forward, Request, Response, Server, converse},
+    network::reader,
     place::{Place, server},
     tls::TlsServer,
 };
@@ -27,14 +26,6 @@ impl Backend for Proxying {
         };
         self.0.answer(&Request { target: path.to_owned(), ..request.clone() })
     }
-}
-
-/// The program as a reader of `place` who goes to another server.
-fn reader(place: &Place<'_>, endpoint: &str) -> Command {
-    let mut command = place.sandbox.command();
-    let spec = format!("file:{}", place.server.credentials("reader").display());
-    command.args(["--vault", &place.url(), "--endpoint", endpoint, "--path-style", "--credentials", &spec]);
-    command
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn the_wrong_region_is_told_with_the_right_one() {
 }
 
 /// The program as a reader of `place` who goes to another server.
-fn reader(place: &Place<'_>, endpoint: &str) -> Command {
+pub(crate) fn reader(place: &Place<'_>, endpoint: &str) -> Command {
     let mut command = place.sandbox.command();
     let spec = format!("file:{}", place.server.credentials("reader").display());
     command.args(["--vault", &place.url(), "--endpoint", endpoint, "--path-style", "--credentials", &spec]);

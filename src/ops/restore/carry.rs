@@ -174,16 +174,19 @@ impl Carrier<'_> {
 
     /// Writes a stream that was read.
     fn put(&mut self, entry: &Entry, bytes: &[u8]) -> Result<Kept> {
-        if let Begun::File(mut sink) = self.target.begin(entry)? {
-            let written = sink.keep(0).and_then(|()| sink.write_all(bytes)).and_then(|()| sink.flush());
-            drop(sink);
-            if let Err(error) = written {
-                let failed = VaultError::new(VaultErrorKind::Failed, "cannot write the stream").because(error);
-                return Err(self.target.failure().unwrap_or_else(|| failed.into()));
-            }
-            self.target.end(entry)?;
+        let mut sink = match self.target.begin(entry)? {
+            Begun::File(sink) => sink,
+            Begun::Skipped => return Ok(Kept::default()),
+            // It was not when all was looked at.
+            Begun::There(_) => return Err(self.target.differs(entry)),
+        };
+        let written = sink.keep(0).and_then(|()| sink.write_all(bytes)).and_then(|()| sink.flush());
+        drop(sink);
+        if let Err(error) = written {
+            let failed = VaultError::new(VaultErrorKind::Failed, "cannot write the stream").because(error);
+            return Err(self.target.failure().unwrap_or_else(|| failed.into()));
         }
-        Ok(Kept::default())
+        self.target.end(entry).map(|()| Kept::default())
     }
 
     /// Restores one entry; returns what of it was there.

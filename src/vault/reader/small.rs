@@ -16,6 +16,8 @@ use crate::{codec::compress::Decompressor, format::list::ChunkRef};
 
 /// Streams of at most so many bytes are small.
 pub(super) const SMALL: u64 = 1 << 20;
+/// So many blocks are decoded for one stream. Whoever signs a list can make a small stream go to and fro between many.
+const MOST: usize = 8;
 /// So many decoded blocks are kept, of 4 MiB at most: those of a tree's files, and of the bases of some.
 const KEPT: usize = 4;
 
@@ -30,9 +32,10 @@ impl Blocks {
     /// The bytes of `chunks`, which are few, if each is where it should be.
     pub(super) async fn read(&self, source: &PackSource, places: &Places, chunks: &[ChunkRef]) -> Option<Vec<u8>> {
         let mut bytes = Vec::with_capacity(usize::try_from(SMALL).unwrap_or_default().min(4 << 10));
+        let mut left = MOST;
         for chunk in chunks {
             let place = places.find(&chunk.id)?;
-            let block = self.block(source, places, place).await?;
+            let block = self.block(source, places, place, &mut left).await?;
             if !decode::is_chunk(source, &block, place.offset, *chunk) {
                 return None;
             }
@@ -41,12 +44,12 @@ impl Blocks {
         Some(bytes)
     }
 
-    async fn block(&self, source: &PackSource, places: &Places, at: Located) -> Option<Arc<Vec<u8>>> {
+    async fn block(&self, source: &PackSource, places: &Places, at: Located, left: &mut usize) -> Option<Arc<Vec<u8>>> {
         let base = match places.block(at)?.1.base {
             Some(id) => {
                 // A base is never a delta itself.
                 let place = places.find_base(&id)?;
-                Some((self.decoded(source, places, place, None).await?, place))
+                Some((self.decoded(source, places, (place, None), left).await?, place))
             }
             None => None,
         };
@@ -54,20 +57,21 @@ impl Blocks {
             Some((block, place)) => Some(decode::slice(block, place.offset, place.len)?),
             None => None,
         };
-        self.decoded(source, places, at, base).await
+        self.decoded(source, places, (at, base), left).await
     }
 
     async fn decoded(
         &self,
         source: &PackSource,
         places: &Places,
-        at: Located,
-        base: Option<&[u8]>,
+        (at, base): (Located, Option<&[u8]>),
+        left: &mut usize,
     ) -> Option<Arc<Vec<u8>>> {
         let key = (at.pack, at.block);
         if let Some(block) = self.kept(key) {
             return Some(block);
         }
+        *left = left.checked_sub(1)?;
         let (pack, place) = places.block(at)?;
         let range = place.offset..place.offset + u64::from(place.stored);
         let (offset, part) = decode::part(source, pack, range.clone()).await.ok()?;

@@ -2,6 +2,16 @@ use std::os::unix::fs::{chown, symlink};
 
 use super::*;
 
+/// What a run that gave these streams and facts leaves for the next.
+fn before(files: &[(Name, PathBuf)], facts: &Facts) -> Before {
+    Before {
+        snapshot: crate::model::SnapshotId::from_bytes([7; 32]),
+        locked_until: crate::model::Time::from_unix(0),
+        note: facts.note.clone().unwrap(),
+        streams: files.iter().map(|(name, path)| (name.clone(), fs::metadata(path).unwrap().len())).collect(),
+    }
+}
+
 #[test]
 fn repositories_without_all_their_history_are_refused_with_the_remedy() {
     let lab = Lab::new();
@@ -146,13 +156,7 @@ fn what_says_nothing_is_named_and_stops_nothing_else() {
     lab.git("repo", &["checkout", "-q", "-b", "side"]);
     lab.commit("two");
     remove_object(&lab, "HEAD:two");
-    let bytes = |path: &PathBuf| fs::metadata(path).unwrap().len();
-    let before = Before {
-        snapshot: crate::model::SnapshotId::from_bytes([7; 32]),
-        locked_until: crate::model::Time::from_unix(0),
-        note: facts.note.unwrap(),
-        streams: files.iter().map(|(name, path)| (name.clone(), bytes(path))).collect(),
-    };
+    let before = before(&files, &facts);
     let reading = GitSource::new(lab.path("repo")).open_after(Some(before)).unwrap();
     let (_, facts) = lab.read(reading).unwrap();
     assert!(told_of(&facts, "refs/heads/empty") && told_of(&facts, "refs/heads/side"));
@@ -248,13 +252,7 @@ fn large_loose_objects_are_packed_here() {
     assert!(names.len() == 2 && names[0] == "loose.pack" && names[1].starts_with("pack-"), "{names:?}");
     // And in a later run.
     let (files, _) = lab.backup("repo").unwrap();
-    let bytes = |path: &PathBuf| fs::metadata(path).unwrap().len();
-    let before = Before {
-        snapshot: crate::model::SnapshotId::from_bytes([7; 32]),
-        locked_until: crate::model::Time::from_unix(0),
-        note: facts.note.unwrap(),
-        streams: files.iter().map(|(name, path)| (name.clone(), bytes(path))).collect(),
-    };
+    let before = before(&files, &facts);
     fs::write(lab.path("repo/larger"), [&noise[7..], &noise[..100]].concat()).unwrap();
     lab.commit("three");
     let mut reading = GitSource::new(lab.path("repo")).open_after(Some(before)).unwrap();
