@@ -4,6 +4,7 @@ pub mod clock;
 pub mod codes;
 pub mod fingerprint;
 pub mod id;
+pub mod journal;
 pub mod lock;
 pub mod name;
 pub mod pattern;
