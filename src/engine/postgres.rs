@@ -179,6 +179,7 @@ impl Postgres {
         let data = jail.make("data")?;
         let base = BASE.parse::<Name>().ok().and_then(|name| restored.stream(&name));
         let base = base.ok_or_else(|| EngineError::new("the snapshot has no base backup", BASE))?;
+        server::unpack_beside(&jail, restored, &data)?;
         Server::unpack(&jail, &base.file, &data)?;
         let mut verify = jail.tools(&[])?.command(&bin.join("pg_verifybackup"));
         verify.arg(&data).stdout(Stdio::null());

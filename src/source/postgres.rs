@@ -37,7 +37,8 @@ pub(super) use archive::Walker;
 pub use conninfo::{Conninfo, ConninfoError};
 pub use fingerprint::Depth;
 pub(crate) use globals::STREAM as GLOBALS;
-pub(crate) use physical::STREAM as BASE;
+pub use physical::{Base, Tablespace};
+pub(crate) use physical::{MANIFEST, STREAM as BASE};
 pub(crate) use session::Session;
 pub(crate) use tools::{Tool, Tools, Version};
 
@@ -190,7 +191,7 @@ impl Source for PostgresSource {
         let version = version(&server, &options.info)?;
         let mut warnings = Warnings::default();
         if options.physical {
-            return physical::open(&options.info, &tools, &version, &server);
+            return physical::open((&options.info, &psql), &tools, &version, &server, session);
         }
         let dump = tools.for_server("pg_dump", &version)?;
         let databases = choice::databases(&mut session, &psql, &options.info, &options.databases, &mut warnings)?;

@@ -191,6 +191,10 @@ fn a_copied_cluster_is_verified_and_started_and_a_damaged_one_fails() {
     let dir = tempfile::tempdir().unwrap();
     let writers = Writers::start(&server, "shop", dir.path());
     let table = server.sql("shop", "select pg_relation_filepath('shop.kinds')");
+    let place = server.dir().join("space");
+    crate::server::run(crate::server::as_server("mkdir").arg(&place));
+    server.sql("shop", &format!("create tablespace elsewhere location '{}'", place.display()));
+    server.sql("shop", "create table far tablespace elsewhere as select generate_series(1, 1000) i");
     let mut physical = options(&server, "shop");
     physical.physical = true;
     let backup = Backup::take(physical);
@@ -203,6 +207,7 @@ fn a_copied_cluster_is_verified_and_started_and_a_damaged_one_fails() {
     }
     let kinds = engine.query(Some("shop"), "select count(*) > 403 from shop.kinds", LIMIT).unwrap();
     assert_eq!(kinds, "t");
+    assert_eq!(engine.query(Some("shop"), "select sum(i) from far", LIMIT).unwrap(), "500500");
     // What would take rows from the publisher of a cluster that subscribes.
     let appliers = "select count(*) from pg_stat_activity where backend_type like 'logical replication%'";
     assert_eq!(engine.query(Some("shop"), appliers, LIMIT).unwrap(), "0");

@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use strongroom::source::postgres::{Databases, Depth};
+use strongroom::{
+    model::journal::Position,
+    source::postgres::{Base, Databases, Depth},
+};
 
 use crate::{
     place::{Writers, differences, everything, options, read_into},
-    server::{Postgres, run},
+    server::{Postgres, as_server, run},
 };
 
 /// Loads roles and a dump into a new server, as docs/sources.md tells.
@@ -194,18 +197,67 @@ fn a_role_that_may_not_read_everything_is_told_and_makes_no_backup() {
 }
 
 #[test]
-fn a_physical_backup_is_a_cluster_that_verifies_and_starts() {
+fn a_physical_backup_is_a_cluster_that_verifies_and_knows_its_place_in_the_log() {
     let server = everything("shop");
     let dir = tempfile::tempdir().unwrap();
-    let writers = Writers::start(&server, "shop", dir.path());
     let mut physical = options(&server, "shop");
     physical.physical = true;
-    let facts = read_into(physical, dir.path()).unwrap();
-    drop(writers);
-    assert_eq!(facts.details["physical"], true);
-    assert!(facts.warnings.iter().all(|warning| warning.contains("data checksums are off")), "{:?}", facts.warnings);
+    let take = |name: &str| {
+        let to = dir.path().join(name);
+        let writers = Writers::start(&server, "shop", dir.path());
+        let before = server.sql("shop", "select pg_current_wal_lsn()");
+        let facts = read_into(physical.clone(), &to).unwrap();
+        drop(writers);
+        assert_eq!(facts.details["physical"], true);
+        assert!(facts.warnings.iter().all(|w| w.contains("data checksums are off")), "{:?}", facts.warnings);
+        let base: Base = serde_json::from_value(facts.details["base"].clone()).unwrap();
+        let system = server.sql("shop", "select to_hex(system_identifier) from pg_control_system()");
+        assert_eq!(base.line.as_str(), format!("pg-{system:0>16}-00000001"));
+        let (before, now) = (before.parse_lsn(), server.sql("shop", "select pg_current_wal_lsn()").parse_lsn());
+        assert!(before <= base.from.0 && base.from < base.end && base.end.0 <= now, "{base:?}");
+        assert_eq!(facts.details["journal"]["from"], base.from.to_string());
+        assert_eq!((base.segment, base.end_timeline, base.standby), (16 << 20, 1, false));
+        assert!(base.ended_us.is_some() && base.xids.is_some() && base.settings["max_connections"] == "100");
+        // The slot that kept the log is gone.
+        assert_eq!(server.sql("shop", "select count(*) from pg_replication_slots"), "0");
+        (to, base)
+    };
+    let untar = |tar: &Path, to: &Path| {
+        fs::create_dir_all(to).unwrap();
+        run(std::process::Command::new("tar").arg("-xf").arg(tar).arg("-C").arg(to));
+    };
+    let (one, base) = take("one");
+    assert!(base.tablespaces.is_empty());
     let data = dir.path().join("data");
-    fs::create_dir(&data).unwrap();
-    run(std::process::Command::new("tar").arg("-xf").arg(dir.path().join("base.tar")).arg("-C").arg(&data));
+    untar(&one.join("base.tar"), &data);
     run(std::process::Command::new(crate::server::bin("pg_verifybackup")).arg(&data));
+
+    // With tablespaces there is a tar for each, and nothing of them was put down on the way.
+    for name in ["fast", "slow"] {
+        let place = server.dir().join(name);
+        run(as_server("mkdir").arg(&place));
+        server.sql("shop", &format!("create tablespace {name} location '{}'", place.display()));
+        server.sql("shop", &format!("create table in_{name} tablespace {name} as select generate_series(1, 60000) i"));
+    }
+    let (several, base) = take("several");
+    let data = dir.path().join("data2");
+    untar(&several.join("base.tar"), &data);
+    assert_eq!(base.tablespaces.len(), 2);
+    for space in &base.tablespaces {
+        assert!(Path::new(&space.path).starts_with(server.dir()));
+        let link = data.join("pg_tblspc").join(space.oid.to_string());
+        untar(&several.join(space.stream.as_str()), &link);
+    }
+    fs::copy(several.join("backup_manifest"), data.join("backup_manifest")).unwrap();
+    run(std::process::Command::new(crate::server::bin("pg_verifybackup")).arg(&data));
+}
+
+trait Lsn {
+    fn parse_lsn(&self) -> u64;
+}
+
+impl Lsn for String {
+    fn parse_lsn(&self) -> u64 {
+        Position::from_lsn(self).unwrap().0
+    }
 }

@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::super::{EngineError, Result, jail::Jail};
+use super::super::{EngineError, Restored, RestoredStream, Result, jail::Jail};
 use crate::source::{
     child::Running,
-    postgres::{Conninfo, Tool, Version},
+    postgres::{Conninfo, MANIFEST, Tool, Version},
     redact::Known,
 };
 
@@ -165,6 +165,27 @@ impl Drop for Server {
             thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Unpacks tablespaces into `data`, where a data directory has its links to them, and puts the manifest where it is looked
+/// for. All that is made outside the jail is made while nothing was unpacked that could lead it elsewhere.
+pub(super) fn unpack_beside(jail: &Jail, restored: &Restored, data: &Path) -> Result<()> {
+    let number = |stream: &RestoredStream| {
+        let oid = stream.name.as_str().strip_suffix(".tar")?;
+        oid.bytes().all(|byte| byte.is_ascii_digit()).then(|| oid.to_owned())
+    };
+    let spaces: Vec<_> = restored.streams.iter().filter_map(|stream| Some((stream, number(stream)?))).collect();
+    if !spaces.is_empty() {
+        jail.make("data/pg_tblspc")?;
+    }
+    let made = |(stream, oid)| Ok((stream, jail.make(&format!("data/pg_tblspc/{oid}"))?));
+    let spaces: Vec<(&RestoredStream, PathBuf)> = spaces.into_iter().map(made).collect::<Result<_>>()?;
+    if let Some(manifest) = restored.streams.iter().find(|stream| stream.name.as_str() == MANIFEST) {
+        let to = data.join(MANIFEST);
+        fs::copy(&manifest.file, &to).map_err(|e| EngineError::at("can't copy", &to, e))?;
+        jail.lend(&to)?;
+    }
+    spaces.into_iter().try_for_each(|(stream, dir)| Server::unpack(jail, &stream.file, &dir))
 }
 
 /// What the files of a cluster let it load or run by itself, setting by setting.

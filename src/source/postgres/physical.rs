@@ -1,4 +1,9 @@
-//! The files of a whole cluster, as `pg_basebackup` copies them: one tar with the manifest and the log that it needs.
+//! The files of a whole cluster, as `pg_basebackup` copies them: a tar with the log that it needs, a tar for each
+//! tablespace, and the manifest.
+
+mod facts;
+mod spaces;
+pub(crate) mod tar;
 
 use std::{
     collections::BTreeMap,
@@ -9,75 +14,176 @@ use std::{
 
 use serde_json::json;
 
+use self::{
+    facts::{ASK, Asked, CONTROL, ENDED, Ended, LABEL},
+    spaces::Spaces,
+    tar::{Kept, Seeing},
+};
 use super::{
     super::{
         Facts, FileMeta, Incoming, Reading, Result, SourceError,
         child::Running,
+        pipe::LargeSteps,
         read::{Seen, Watched},
     },
     Conninfo,
-    tools::{Tools, Version},
+    session::Session,
+    tools::{Tool, Tools, Version},
 };
 
-/// The stream's name.
-pub(crate) const STREAM: &str = "base.tar";
-/// The size of a tar's blocks.
-const BLOCK: usize = 512;
-/// Files without which it is no backup of a cluster.
-const NEEDED: [&str; 3] = ["backup_label", "backup_manifest", "global/pg_control"];
+pub(crate) use facts::MANIFEST;
+pub use facts::{Base, Tablespace};
 
-/// Starts `pg_basebackup`.
+/// The name of the stream that holds the data directory.
+pub(crate) const STREAM: &str = "base.tar";
+/// Files without which it is no backup of a cluster, where the manifest lies among them and where it does not.
+const NEEDED: &[&str] = &[LABEL, CONTROL, MANIFEST];
+const NEEDED_BESIDE: &[&str] = &[LABEL, CONTROL];
+/// Keeps the log that the copy needs until it is there, whatever else the server would do with it. Goes with its session.
+const SLOT: &str = "select to_json(slot_name) from \
+    pg_create_physical_replication_slot('strongroom_base_' || pg_backend_pid(), true, true)";
+
+/// Starts `pg_basebackup`. The session asks what a copy does not tell.
 pub(super) fn open(
-    info: &Conninfo,
+    (info, psql): (&Conninfo, &Tool),
     tools: &Tools,
     version: &Version,
     server: &BTreeMap<String, String>,
+    mut session: Session,
 ) -> Result<Box<dyn Reading>> {
     let tool = tools.for_server("pg_basebackup", version)?;
-    let mut command = Command::new(&tool.path);
-    // The log is fetched at the end, since one output can hold one tar; a checkpoint at once, since nobody knows how
-    // long the server's own pace would take.
-    command.args(["-D", "-", "-Ft", "-X", "fetch", "--checkpoint=fast", "-w", "-d"]).arg(info.argument(None));
-    info.equip(&mut command);
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut running = Running::start(&mut command, &tool.path.to_string_lossy(), info.secrets())?;
-    let tar = Arc::new(Mutex::new(Tar::default()));
-    let walked = Walked { inner: running.stream()?, tar: Arc::clone(&tar) };
-    let (reader, seen) = Watched::new(walked, STREAM, 0);
-    let name = STREAM.parse().map_err(|e| SourceError::new(format!("{e}"), STREAM))?;
-    let stream = Incoming { name, path: None, meta: FileMeta::default(), expected: None, reader: Box::new(reader) };
+    let asked: Asked = session.one("ask where the cluster's files are", ASK)?;
+    // A role or a server without slots has none; then the log must stay by itself, as `wal_keep_size` says.
+    let slot =
+        Session::open(psql, info, None).and_then(|mut slot| slot.one::<String>("keep the log", SLOT).map(|_| slot));
+    let slot = slot.inspect_err(|e| tracing::info!("no slot keeps the log for the base: {e}")).ok();
+    let command = || {
+        let mut command = Command::new(&tool.path);
+        // The log is fetched at the end, since one output can hold one tar; a checkpoint at once, since nobody knows how
+        // long the server's own pace would take. What it writes is made durable elsewhere.
+        command.args(["-Ft", "-X", "fetch", "--checkpoint=fast", "--no-sync", "-w", "-d"]).arg(info.argument(None));
+        info.equip(&mut command);
+        command.stdin(Stdio::null());
+        command
+    };
+    let program = tool.path.to_string_lossy();
+    let (running, way, needed) = if asked.tablespaces.is_empty() {
+        let mut command = command();
+        command.args(["-D", "-"]).stdout(Stdio::piped());
+        let mut running = Running::start(&mut command, &program, info.secrets())?;
+        let stdout = running.stream()?;
+        (running, Way::Pipe(Some(Box::new(stdout))), NEEDED)
+    } else {
+        let quiet = || {
+            let mut command = command();
+            command.stdout(Stdio::null());
+            command
+        };
+        let names = asked.tablespaces.iter().map(|place| facts::stream_of(place.oid));
+        let names = names.chain([STREAM.to_owned()]).collect();
+        let (running, spaces) = Spaces::start(quiet, &program, &info.secrets(), names)?;
+        (running, Way::Files { spaces, manifest: false }, NEEDED_BESIDE)
+    };
+    let base = Arc::new(Mutex::new(Seeing::new(needed)));
     let details = json!({ "server": server, "physical": true, "pg_basebackup": tool.version.text });
-    Ok(Box::new(PhysicalReading { running, stream: Some(stream), seen, tar, details }))
+    let held = Held { session, _slot: slot };
+    Ok(Box::new(PhysicalReading { running, way, base, beside: Arc::default(), read: Vec::new(), details, asked, held }))
 }
 
 fn server_of<'a>(details: &'a serde_json::Value, key: &str) -> Option<&'a str> {
     details.get("server")?.get(key)?.as_str()
 }
 
+/// How the tars come.
+enum Way {
+    /// One, through standard output.
+    Pipe(Option<Box<dyn Read + Send>>),
+    /// Each through a pipe of its own, and then the manifest.
+    Files { spaces: Spaces, manifest: bool },
+}
+
+/// Sessions that last as long as the copy.
+struct Held {
+    session: Session,
+    _slot: Option<Session>,
+}
+
+/// What is seen of a stream on its way by.
+#[derive(Clone)]
+enum Eye {
+    Tar(Arc<Mutex<Seeing>>),
+    Manifest(Arc<Mutex<Kept>>),
+}
+
 struct PhysicalReading {
     running: Running,
-    stream: Option<Incoming>,
-    seen: Arc<Seen>,
-    tar: Arc<Mutex<Tar>>,
+    way: Way,
+    /// The tar of the data directory.
+    base: Arc<Mutex<Seeing>>,
+    /// The manifest, where it does not lie in that.
+    beside: Arc<Mutex<Kept>>,
+    read: Vec<(String, Arc<Seen>, Eye)>,
     details: serde_json::Value,
+    asked: Asked,
+    held: Held,
+}
+
+impl PhysicalReading {
+    fn incoming(&mut self, name: &str, eye: Eye, reader: impl Read + Send + 'static) -> Result<Incoming> {
+        let (reader, seen) = Watched::new(Looked { inner: reader, eye: eye.clone() }, name, 0);
+        self.read.push((name.to_owned(), seen, eye));
+        let name = name.parse().map_err(|e| SourceError::new(format!("{e}"), name))?;
+        Ok(Incoming { name, path: None, meta: FileMeta::default(), expected: None, reader: Box::new(reader) })
+    }
 }
 
 impl Reading for PhysicalReading {
     fn next_stream(&mut self) -> Result<Option<Incoming>> {
-        Ok(self.stream.take())
+        let base = Eye::Tar(Arc::clone(&self.base));
+        let (name, file, eye) = match &mut self.way {
+            Way::Pipe(stream) => {
+                let Some(stream) = stream.take() else { return Ok(None) };
+                return self.incoming(STREAM, base, stream).map(Some);
+            }
+            Way::Files { manifest: true, .. } => return Ok(None),
+            Way::Files { spaces, manifest } => match spaces.next(&self.running)? {
+                Some((name, file)) if name == STREAM => (name, file, base),
+                Some((name, file)) => (name, file, Eye::Tar(Arc::new(Mutex::new(Seeing::new(&[]))))),
+                None => {
+                    *manifest = true;
+                    self.running.wait_for_end();
+                    // Why it failed, where it did, is told at the end.
+                    let Ok(file) = spaces.file(MANIFEST) else { return Ok(None) };
+                    (MANIFEST.to_owned(), file, Eye::Manifest(Arc::clone(&self.beside)))
+                }
+            },
+        };
+        self.incoming(&name, eye, LargeSteps::new(file)).map(Some)
     }
 
     fn stopper(&self) -> Option<Box<dyn FnOnce() + Send>> {
-        let alive = self.running.alive();
-        Some(Box::new(move || alive.stop()))
+        let (copy, asks) = (self.running.alive(), self.held.session.alive());
+        Some(Box::new(move || {
+            copy.stop();
+            asks.stop();
+        }))
     }
 
     fn finish(self: Box<Self>) -> Result<Facts> {
-        let Self { running, seen, tar, details, .. } = *self;
-        seen.must_have_ended(STREAM)?;
+        let Self { running, way, base, beside, read, mut details, asked, mut held } = *self;
+        for (name, seen, _) in &read {
+            seen.must_have_ended(name)?;
+        }
         let heard = running.finish_heard()?;
-        let tar = tar.lock().unwrap_or_else(PoisonError::into_inner);
-        tar.check().map_err(|why| SourceError::new(format!("pg_basebackup succeeded, but {why}"), STREAM))?;
+        let broken = |name: &str, why| SourceError::new(format!("pg_basebackup succeeded, but {why}"), name);
+        for (name, _, eye) in &read {
+            let Eye::Tar(tar) = eye else { continue };
+            tar.lock().unwrap_or_else(PoisonError::into_inner).check().map_err(|why| broken(name, why))?;
+        }
+        if let Way::Files { spaces, .. } = &way {
+            spaces.check(MANIFEST)?;
+            spaces.file(MANIFEST)?;
+        }
         let mut warnings = if heard.is_empty() { Vec::new() } else { vec![format!("pg_basebackup said: {heard}")] };
         if server_of(&details, "data_checksums") == Some("off") {
             warnings.push(
@@ -86,127 +192,35 @@ impl Reading for PhysicalReading {
                     .to_owned(),
             );
         }
+        // A pooler or a time-out may have ended it meanwhile. Then the snapshot's own time stands for that of its end.
+        let ended: Option<Ended> = held.session.one("ask when it ended", ENDED).ok();
+        let base = base.lock().unwrap_or_else(PoisonError::into_inner);
+        let beside = beside.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = |name: &str| base.kept(name).ok_or_else(|| SourceError::new("was not seen", name));
+        let manifest = base.kept(MANIFEST).unwrap_or(&beside);
+        let base = Base::read((kept(LABEL)?, manifest, kept(CONTROL)?), asked, ended)?;
+        if let Some(details) = details.as_object_mut() {
+            details.insert("journal".to_owned(), json!({ "line": base.line, "from": base.from }));
+            details.insert("base".to_owned(), json!(base));
+        }
         Ok(Facts { details, warnings, ..Facts::default() })
     }
 }
 
-/// A tar on its way by: which of the needed files it has, and whether it has its end.
-#[derive(Default)]
-struct Tar {
-    header: Vec<u8>,
-    skip: u64,
-    zeros: u32,
-    found: [bool; NEEDED.len()],
-    damaged: bool,
-}
-
-impl Tar {
-    fn feed(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            if self.skip > 0 {
-                let n = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
-                self.skip -= n as u64;
-                bytes = bytes.get(n..).unwrap_or_default();
-                continue;
-            }
-            let (now, rest) = bytes.split_at((BLOCK - self.header.len()).min(bytes.len()));
-            self.header.extend_from_slice(now);
-            bytes = rest;
-            if self.header.len() == BLOCK {
-                let header = std::mem::take(&mut self.header);
-                self.block(&header);
-            }
-        }
-    }
-
-    fn block(&mut self, header: &[u8]) {
-        if header.iter().all(|byte| *byte == 0) {
-            self.zeros += 1;
-            return;
-        }
-        // Anything after the end, or a header that is none.
-        let Some(size) = size(header.get(124..136).unwrap_or_default()).filter(|_| self.zeros == 0) else {
-            self.damaged = true;
-            return;
-        };
-        let name = header.get(..100).unwrap_or_default().split(|byte| *byte == 0).next().unwrap_or_default();
-        for (needed, found) in NEEDED.iter().zip(&mut self.found) {
-            *found |= name == needed.as_bytes();
-        }
-        self.skip = size.div_ceil(BLOCK as u64).saturating_mul(BLOCK as u64);
-    }
-
-    fn check(&self) -> std::result::Result<(), String> {
-        if self.damaged || self.zeros < 2 || self.skip > 0 || !self.header.is_empty() {
-            return Err("its tar has no end: it is cut short or damaged".to_owned());
-        }
-        match NEEDED.iter().zip(self.found).find(|(_, found)| !found) {
-            Some((needed, _)) => Err(format!("its tar has no {needed}")),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A size in octal digits, or in binary where they don't suffice.
-fn size(field: &[u8]) -> Option<u64> {
-    if let Some((0x80, rest)) = field.split_first() {
-        return Some(rest.iter().rev().take(8).rev().fold(0, |value, byte| (value << 8) | u64::from(*byte)));
-    }
-    let text = std::str::from_utf8(field).ok()?.trim_matches(['\0', ' ']);
-    u64::from_str_radix(text, 8).ok()
-}
-
-struct Walked<R> {
+/// A reader that shows what passes.
+struct Looked<R> {
     inner: R,
-    tar: Arc<Mutex<Tar>>,
+    eye: Eye,
 }
 
-impl<R: Read> Read for Walked<R> {
+impl<R: Read> Read for Looked<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buf)?;
-        self.tar.lock().unwrap_or_else(PoisonError::into_inner).feed(buf.get(..n).unwrap_or_default());
+        let bytes = buf.get(..n).unwrap_or_default();
+        match &self.eye {
+            Eye::Tar(tar) => tar.lock().unwrap_or_else(PoisonError::into_inner).feed(bytes),
+            Eye::Manifest(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).push(bytes),
+        }
         Ok(n)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tar(names: &[&str], ends: usize) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for name in names {
-            let mut header = [0; BLOCK];
-            header[..name.len()].copy_from_slice(name.as_bytes());
-            header[124..136].copy_from_slice(b"00000001000\0");
-            bytes.extend(header);
-            bytes.extend([7; BLOCK]);
-        }
-        bytes.extend(vec![0; BLOCK * ends]);
-        bytes
-    }
-
-    fn judge(bytes: &[u8]) -> std::result::Result<(), String> {
-        let mut tar = Tar::default();
-        bytes.chunks(100).for_each(|some| tar.feed(some));
-        tar.check()
-    }
-
-    #[test]
-    fn a_tar_needs_its_end_and_the_files_that_make_it_a_cluster() {
-        let whole = tar(&NEEDED, 2);
-        judge(&whole).unwrap();
-        for len in 0..whole.len() - 1 {
-            assert!(judge(&whole[..len]).is_err(), "{len}");
-        }
-        assert!(judge(&tar(&NEEDED[1..], 2)).unwrap_err().contains("backup_label"));
-        assert!(judge(&[tar(&NEEDED, 2), tar(&["x"], 0)].concat()).is_err());
-    }
-
-    #[test]
-    fn sizes_are_octal_or_binary() {
-        assert_eq!(size(b"00000001000\0"), Some(512));
-        assert_eq!(size(&[0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0]), Some(8 << 30));
-        assert_eq!(size(b"x"), None);
     }
 }
