@@ -265,7 +265,8 @@ impl Jail {
         Ok(())
     }
 
-    fn give(&self, path: &Path) -> Result<()> {
+    /// Makes a file or directory that was made here the jail's user's own.
+    pub(super) fn give(&self, path: &Path) -> Result<()> {
         let Some((user, group)) = self.user() else { return Ok(()) };
         lchown(path, Some(user), Some(group))
             .map_err(|e| EngineError::at("can't hand over to the engine's user", path, e))

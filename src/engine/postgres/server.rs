@@ -183,7 +183,7 @@ pub(super) fn unpack_beside(jail: &Jail, restored: &Restored, data: &Path) -> Re
     if let Some(manifest) = restored.streams.iter().find(|stream| stream.name.as_str() == MANIFEST) {
         let to = data.join(MANIFEST);
         fs::copy(&manifest.file, &to).map_err(|e| EngineError::at("can't copy", &to, e))?;
-        jail.lend(&to)?;
+        jail.give(&to)?;
     }
     spaces.into_iter().try_for_each(|(stream, dir)| Server::unpack(jail, &stream.file, &dir))
 }
