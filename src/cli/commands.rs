@@ -99,7 +99,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Done, CliError> 
         Command::Backup(args) => backup::run(context, args).await,
         Command::Snapshots(args) => snapshots::run(context, args).await,
         Command::Restore(args) => restore::run(context, args).await,
-        Command::Verify(args) => verify::run(context, args).await,
+        Command::Verify(args) => Box::pin(verify::run(context, args)).await,
         Command::Policy(args) => policy::run(context, args),
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Renew(args) => upkeep::renew(context, args).await,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     codec::{hash, sign::SigningKey},
-    model::{ChunkerParams, Hash, Name, SnapshotId, SourceKind, Tier, Time, VaultId},
+    model::{ChunkerParams, Hash, Name, SnapshotId, SourceKind, Tier, Time, VaultId, journal},
 };
 
 const WHAT: &str = "snapshot header";
@@ -85,6 +85,9 @@ pub struct Header {
     /// When the source's data was last stored in full, leaning on nothing that was stored before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_at: Option<Time>,
+    /// Where in its source's log the snapshot stands: a journal of that line goes on from it. Said of bases alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<journal::Start>,
     /// The pages that name its packs.
     pub pages: Vec<ObjectRef>,
     /// The indexes that find its chunks.

@@ -1,6 +1,9 @@
 //! The names of the objects of a vault, spelled here and nowhere else.
 
-use crate::model::{Hash, Key, Name, PackId, SnapshotId, Time};
+use crate::model::{
+    Hash, Key, Name, PackId, SnapshotId, Time,
+    journal::{Line, Piece, Span},
+};
 
 /// The descriptor's key.
 pub const DESCRIPTOR: &str = "vault.json";
@@ -16,6 +19,8 @@ pub const INDEXES: &str = "indexes/";
 pub const LISTS: &str = "lists/";
 /// The prefix of all headers.
 pub const SNAPSHOTS: &str = "snapshots/";
+/// The prefix of all journals.
+pub const JOURNALS: &str = "journals/";
 /// The prefix of all evidence.
 pub const EVIDENCE: &str = "evidence/";
 /// The prefix of all canaries.
@@ -76,6 +81,25 @@ pub fn header(writer: &Name, seq: u64, id: &SnapshotId) -> Key {
     key(&format!("{SNAPSHOTS}{writer}/{seq:010}-{id}.json"))
 }
 
+/// `journals/<writer>/<source>/<line>/<from>-<to>-<hash>.age`
+#[must_use]
+pub fn piece(piece: &Piece) -> Key {
+    let Piece { writer, source, line, span, hash } = piece;
+    key(&format!("{}{}-{}-{hash}.age", journal(writer, source, line), span.from, span.to))
+}
+
+/// `journals/<writer>/<source>/<line>/history-<hash>.age`
+#[must_use]
+pub fn history(writer: &Name, source: &Name, line: &Line, hash: &Hash) -> Key {
+    key(&format!("{}history-{hash}.age", journal(writer, source, line)))
+}
+
+/// The prefix of what a writer put of one line of a source's log.
+#[must_use]
+pub fn journal(writer: &Name, source: &Name, line: &Line) -> String {
+    format!("{JOURNALS}{writer}/{source}/{line}/")
+}
+
 /// `evidence/<member>/<time>-<hash>.json`
 #[must_use]
 pub fn evidence(member: &Name, at: Time, hash: &Hash) -> Key {
@@ -114,6 +138,10 @@ pub enum ObjectName {
     Page(Name, Hash),
     /// A header: writer, sequence number, snapshot.
     Header(Name, u64, SnapshotId),
+    /// A piece of a journal.
+    Piece(Piece),
+    /// The history of a timeline: writer, source, line, hash.
+    History(Name, Name, Line, Hash),
     /// Evidence of a member.
     Evidence(Name, Hash),
     /// A canary of a member.
@@ -148,6 +176,7 @@ pub fn parse(text: &str) -> Option<ObjectName> {
             let (writer, seq, id) = numbered(rest, ".json")?;
             ObjectName::Header(writer, seq, id.parse().ok()?)
         }
+        "journals" => parse_journal(rest)?,
         "evidence" => {
             let (member, file) = rest.split_once('/')?;
             let (_, hash) = file.strip_suffix(".json")?.split_once('-')?;
@@ -169,6 +198,21 @@ fn parse_key_record(rest: &str) -> Option<ObjectName> {
     Some(ObjectName::Epoch(epoch.parse().ok()?, rev.parse().ok()?, hash.parse().ok()?))
 }
 
+fn parse_journal(rest: &str) -> Option<ObjectName> {
+    let mut parts = rest.split('/');
+    let (writer, source) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let (line, file) = (parts.next()?.parse().ok()?, parts.next()?.strip_suffix(".age")?);
+    if parts.next().is_some() {
+        return None;
+    }
+    if let Some(hash) = file.strip_prefix("history-") {
+        return Some(ObjectName::History(writer, source, line, hash.parse().ok()?));
+    }
+    let mut parts = file.splitn(3, '-');
+    let span = Span::new(parts.next()?.parse().ok()?, parts.next()?.parse().ok()?)?;
+    Some(ObjectName::Piece(Piece { writer, source, line, span, hash: parts.next()?.parse().ok()? }))
+}
+
 fn numbered<'a>(rest: &'a str, suffix: &str) -> Option<(Name, u64, &'a str)> {
     let (name, file) = rest.split_once('/')?;
     let (number, hash) = file.strip_suffix(suffix)?.split_once('-')?;
@@ -186,6 +230,8 @@ fn spell(object: &ObjectName) -> Option<Key> {
         ObjectName::Index(writer, hash) => index(writer, hash),
         ObjectName::Page(writer, hash) => page(writer, hash),
         ObjectName::Header(writer, seq, id) => header(writer, *seq, id),
+        ObjectName::Piece(of) => piece(of),
+        ObjectName::History(writer, source, line, hash) => history(writer, source, line, hash),
         ObjectName::Evidence(..) | ObjectName::Canary(_) => return None,
     })
 }
@@ -200,7 +246,16 @@ mod tests {
         let hash = Hash::from_bytes([7; 32]);
         let id = PackId::from_bytes([8; 32]);
         let snapshot = SnapshotId::from_bytes([9; 32]);
+        let line = Line::postgres(7, 2);
+        let span = Span::new("0000000001000000".parse().unwrap(), "0000000002000000".parse().unwrap()).unwrap();
+        let source: Name = "orders".parse().unwrap();
+        let of = Piece { writer: name.clone(), source: source.clone(), line: line.clone(), span, hash };
         let cases = [
+            (piece(&of), ObjectName::Piece(of.clone())),
+            (
+                history(&name, &source, &line, &hash),
+                ObjectName::History(name.clone(), source.clone(), line.clone(), hash),
+            ),
             (descriptor(), ObjectName::Descriptor),
             (root_record(&hash), ObjectName::Root(hash)),
             (epoch_record(1, 2, &hash), ObjectName::Epoch(1, 2, hash)),
@@ -230,6 +285,12 @@ mod tests {
             &format!("snapshots/db1/00000000000000000000000000000-{hex}.json"),
             &format!("lists/db1/{}", "AB".repeat(32)),
             "keys/epoch-1/1-00.json",
+            &format!("journals/db1/orders/x/0000000000000001-0000000000000001-{hex}.age"),
+            &format!("journals/db1/orders/x/0000000000000002-0000000000000001-{hex}.age"),
+            &format!("journals/db1/orders/x/00000000000000A1-00000000000000b1-{hex}.age"),
+            &format!("journals/db1/orders/x/1-0000000000000002-{hex}.age"),
+            &format!("journals/db1/orders/x/y/history-{hex}.age"),
+            &format!("journals/db1/orders/history-{hex}.age"),
         ] {
             assert_eq!(parse(text), None, "{text}");
         }

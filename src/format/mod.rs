@@ -13,6 +13,7 @@ mod error;
 pub mod evidence;
 pub mod header;
 pub mod index;
+pub mod journal;
 pub mod layout;
 pub mod list;
 pub mod member_key;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io::Read};
 
-use crate::model::{FileMeta, Finding, Fingerprint, Name, SnapshotId, Time};
+use crate::model::{FileMeta, Finding, Fingerprint, Name, SnapshotId, Time, journal};
 
 /// A source that could not be read whole: what was tried, on what, and why it failed.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +114,8 @@ pub struct Facts {
     pub given_up: Vec<Name>,
     /// What the source's next run is to know, as [`Before::note`]. Kept only where [`Reading::carried`] said something.
     pub note: Option<serde_json::Value>,
+    /// From where on its log goes on from this copy, where it is a base for that: stands in the header, in the clear.
+    pub journal: Option<journal::Start>,
     /// What it consists of, where it was told to take whatever is there.
     pub members: Option<Members>,
 }

@@ -1,5 +1,7 @@
 //! The records below `keys/`: the root's signing key for its owners, and the epochs.
 
+use std::collections::BTreeSet;
+
 use super::{Result, Vault, VaultError, VaultErrorKind, fetch};
 use crate::{
     codec::{CodecError, seal::Opener, sign::SigningKey},
@@ -93,6 +95,31 @@ pub async fn epoch_keys(vault: &Vault, embedded: &EpochRecord, people: &Opener) 
         }
     }
     Err(refused.into())
+}
+
+/// What opens the packs of each epoch that `people` can open, by the newest record of it. None need be.
+///
+/// # Errors
+/// If the store does not answer, or these credentials may not read records.
+pub(crate) async fn openers(vault: &Vault, people: &Opener) -> Result<Vec<Opener>> {
+    let (mut openers, mut opened) = (Vec::new(), BTreeSet::new());
+    for name in epoch_names(vault).await?.into_iter().take(RECORDS) {
+        if opened.contains(&name.0) {
+            continue;
+        }
+        match epoch_record(vault, name).await {
+            Ok(Some((record, _))) => {
+                if let Ok(keys) = record.open(people) {
+                    opened.insert(name.0);
+                    openers.push(keys.opener);
+                }
+            }
+            Ok(None) => {}
+            Err(error) if error.is_of_object() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(openers)
 }
 
 /// Everything of the vault that is sealed to people, as far as it can be read: root records and the records of all epochs.

@@ -7,6 +7,7 @@ pub mod evidence;
 mod fetch;
 mod heads;
 pub mod input;
+pub mod journal;
 pub mod keys;
 pub mod members;
 mod open;

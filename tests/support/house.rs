@@ -98,6 +98,7 @@ impl House {
             floor_until: now() + Span::days(35),
             expires_at: now() + Span::days(35),
             tier: None,
+            journal: None,
             full_at: None,
             pages: Vec::new(),
             indexes: Vec::new(),

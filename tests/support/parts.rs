@@ -71,6 +71,7 @@ impl Made {
             floor_until: policy().floor(now),
             expires_at: policy().floor(now),
             tier: None,
+            journal: None,
             full_at: None,
             pages: Vec::new(),
             indexes: Vec::new(),

@@ -143,6 +143,17 @@ impl Made {
         }
     }
 
+    /// Where its writer works.
+    pub fn place(&self) -> Workplace {
+        Workplace {
+            store: Arc::clone(&self.store),
+            writer: Arc::clone(&self.writer),
+            clock: Arc::clone(&self.clock),
+            progress: Arc::new(Silent),
+            cancel: Cancel::default(),
+        }
+    }
+
     /// The epoch's record again as revision `rev`, sealed to `people` alone; and the root's key, which has to sign it.
     pub async fn resealed(&self, rev: u32, people: Recipient) -> (EpochRecord, SigningKey) {
         let vault = Vault::open(Arc::clone(&self.store), Some(self.id)).await.unwrap();
@@ -167,13 +178,7 @@ impl Made {
         source: &str,
         streams: impl Reading + 'static,
     ) -> Result<Committed, VaultError> {
-        let place = Workplace {
-            store: Arc::clone(&self.store),
-            writer: Arc::clone(&self.writer),
-            clock: Arc::clone(&self.clock),
-            progress: Arc::new(Silent),
-            cancel: Cancel::default(),
-        };
+        let place = self.place();
         let bases = Bases::open(state, self.id, &self.writer.name, self.delta_cache).unwrap();
         let request = Request {
             source: source.parse().unwrap(),

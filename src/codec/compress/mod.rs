@@ -6,9 +6,13 @@ use std::{io::Cursor, sync::Arc};
 
 use zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
 
-pub use self::trials::Trials;
+pub use self::{
+    frame::{open_frame, whole_frame},
+    trials::Trials,
+};
 use super::{CodecError, Result};
 
+mod frame;
 mod trials;
 
 /// The most plaintext bytes of a block, of a chunk, and of a delta's base: 4 MiB.
@@ -317,6 +321,11 @@ const DAMAGED: CodecError = CodecError::Damaged("the compressed bytes are damage
 /// Opens `src` with `open`, after checking that it is one frame of `plain_len` bytes.
 fn unpack(src: &[u8], plain_len: usize, out: &mut Vec<u8>, open: impl FnOnce(&mut Room<'_>) -> Zstd) -> Result<()> {
     limited(plain_len)?;
+    unpack_any(src, plain_len, out, open)
+}
+
+/// As [`unpack`], of whatever length the caller allows.
+fn unpack_any(src: &[u8], plain_len: usize, out: &mut Vec<u8>, open: impl FnOnce(&mut Room<'_>) -> Zstd) -> Result<()> {
     let claimed = zstd_safe::get_frame_content_size(src).ok().flatten();
     let frame = zstd_safe::find_frame_compressed_size(src).ok();
     if claimed != u64::try_from(plain_len).ok() || frame != Some(src.len()) {

@@ -11,7 +11,7 @@ use crate::{
         header::{HEADER_LIMIT, Standing, Totals, VerifiedHeader},
         layout,
     },
-    model::{Hash, Key, Name, SnapshotId, SourceKind, Time},
+    model::{Hash, Key, Name, SnapshotId, SourceKind, Time, journal::Start},
     vault::{Result, Vault, VaultError, VaultErrorKind, fetch, standing},
 };
 
@@ -50,6 +50,8 @@ pub struct Brief {
     pub floor_until: Time,
     /// Until when the snapshot is to be kept.
     pub expires_at: Time,
+    /// Where in its source's log it stands, if it is a base of a journal.
+    pub journal: Option<Start>,
     /// What it amounts to.
     pub totals: Totals,
 }
@@ -89,6 +91,7 @@ impl Summary {
                 claimed_at: header.claimed_at,
                 floor_until: header.floor_until,
                 expires_at: header.expires_at,
+                journal: header.journal.clone(),
                 totals: header.totals,
             },
             certified_from: found.certificate.valid_from,

@@ -137,6 +137,8 @@ fn owner(key: &Key, kind: &str) -> Option<Name> {
         | ObjectName::Root(_)
         | ObjectName::Epoch(..)
         | ObjectName::Certificate(..)
+        | ObjectName::Piece(_)
+        | ObjectName::History(..)
         | ObjectName::Header(..) => return None,
     };
     (is == kind).then_some(name)

@@ -107,6 +107,7 @@ impl Run<'_> {
             expires_at: self.retention.expires_at,
             tier: self.retention.tier,
             full_at: Some(self.retention.full_at),
+            journal: outcome.journal,
             pages,
             indexes: indexed.live,
             body: outcome.body,

@@ -28,7 +28,7 @@ use crate::{
         index::Section,
         list::{self, ChunkRef},
     },
-    model::{ChunkId, ChunkerParams, Hash},
+    model::{ChunkId, ChunkerParams, Hash, journal::Start},
     vault::{VaultError, input::Facts},
 };
 
@@ -42,6 +42,8 @@ pub(super) struct Outcome {
     pub(super) warnings: Vec<String>,
     /// What the source's details say of what became of its parts.
     pub(super) since: Option<serde_json::Value>,
+    /// Where in its log the source stands.
+    pub(super) journal: Option<Start>,
     /// The packs that the snapshot needs, in the order of the catalog.
     pub(super) packs: BTreeSet<PackNo>,
     pub(super) counts: Counts,
@@ -162,6 +164,7 @@ impl Dedup<'_> {
             body: chunks,
             warnings: body.warnings,
             since,
+            journal: facts.journal,
             packs: state.packs,
             counts: state.counts,
             left,

@@ -357,7 +357,7 @@ impl<'a> Run<'a> {
 }
 
 /// Refuses a host whose clock is off by more than [`MAX_SKEW`], where the store's clock is a witness (G5).
-fn refuse_skew(witness: bool, here: Time, there: Time) -> Result<(), VaultError> {
+pub(crate) fn refuse_skew(witness: bool, here: Time, there: Time) -> Result<(), VaultError> {
     let skew = here.since(there).max(there.since(here));
     if !witness || skew <= MAX_SKEW {
         return Ok(());

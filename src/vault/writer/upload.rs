@@ -13,7 +13,7 @@ use super::{
 use crate::{
     codec::seal::{SealedFile, Sealer},
     format::layout,
-    model::{Lock, LockMode, Name, Time},
+    model::{Key, Lock, LockMode, Name, Time},
     store::{ObjectStore, Payload, Put, StoreError, StoreErrorKind, Version},
     vault::{VaultError, VaultErrorKind},
 };
@@ -47,6 +47,17 @@ impl Locking {
     /// Whether a lock is enough for this run's snapshot.
     pub(crate) fn suffices(&self, lock: Option<Lock>) -> bool {
         lock.is_some_and(|lock| lock.mode.covers(self.mode) && lock.until >= self.floor)
+    }
+
+    /// Fails if the lock of a new object is not.
+    pub(crate) fn check(&self, key: &Key, lock: Option<Lock>) -> Result<(), VaultError> {
+        if self.suffices(lock) {
+            return Ok(());
+        }
+        let has =
+            lock.map_or_else(|| "no lock".to_owned(), |l| format!("a {} lock until {}", l.mode.as_str(), l.until));
+        let what = format!("the store gave a new object {has}, but this run promises {}", self.floor);
+        Err(VaultError::new(VaultErrorKind::Unprotected, what).on(key))
     }
 }
 
@@ -111,16 +122,7 @@ async fn put_pack(
     }
 }
 
-async fn read_lock(
-    target: &Target,
-    key: &crate::model::Key,
-    version: Option<&Version>,
-) -> Result<Option<Lock>, VaultError> {
+async fn read_lock(target: &Target, key: &Key, version: Option<&Version>) -> Result<Option<Lock>, VaultError> {
     let lock = target.store.lock_of(key, version).await?;
-    if target.locking.suffices(lock) {
-        return Ok(lock);
-    }
-    let has = lock.map_or_else(|| "no lock".to_owned(), |l| format!("a {} lock until {}", l.mode.as_str(), l.until));
-    let what = format!("the store gave a new object {has}, but this run promises {}", target.locking.floor);
-    Err(VaultError::new(VaultErrorKind::Unprotected, what).on(key))
+    target.locking.check(key, lock).map(|()| lock)
 }

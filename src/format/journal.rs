@@ -1,0 +1,386 @@
+//! `journals/<writer>/<source>/<line>/<from>-<to>-<hash>.age`: a stretch of a database's log, and
+//! `…/history-<hash>.age`: what a timeline grew out of. Signed inside and sealed outside, each its own commit point.
+//!
+//! ```text
+//! object (before sealing)  u32 length, record  one zstd frame
+//! record                   a DSSE envelope, signed by the writer
+//! ```
+//! The name says what it holds, so that order, gaps and age can be seen without a key; the record inside says the same,
+//! and binds it to the vault, the writer, the source and the line.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    FORMAT, FormatError, Result, bounded,
+    cursor::Cursor,
+    dsse::{Document, Envelope},
+};
+use crate::{
+    codec::{
+        compress::{open_frame, whole_frame},
+        hash,
+        seal::{Sealed, Sealer},
+        sign::{PublicKey, SigningKey},
+    },
+    model::{
+        Hash, Name, Time, VaultId,
+        journal::{Line, Piece, Position, Span},
+    },
+};
+
+/// The most bytes of log in one piece.
+pub const LOG_LIMIT: usize = 16 << 20;
+/// The most bytes of a timeline's history. Each switch takes a line of text.
+pub const HISTORY_LIMIT: usize = 1 << 20;
+/// The largest object of a journal as it is stored, in bytes.
+pub const SEALED_LIMIT: usize = 32 << 20;
+/// The largest record, in bytes of its envelope.
+const ENVELOPE_LIMIT: usize = 16 << 10;
+/// zstd's usual level.
+const LEVEL: i32 = 3;
+
+/// Whose log an object is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The vault.
+    pub vault: VaultId,
+    /// The writer.
+    pub writer: Name,
+    /// The source.
+    pub source: Name,
+    /// The line.
+    pub line: Line,
+}
+
+/// What the writer signs of a piece.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The format version of this document.
+    pub format: String,
+    /// The vault that it belongs to.
+    pub vault: VaultId,
+    /// The writer that signed it.
+    pub writer: Name,
+    /// The source whose log it is.
+    pub source: Name,
+    /// The line.
+    pub line: Line,
+    /// Where the piece begins.
+    pub from: Position,
+    /// Where it ends, exclusive.
+    pub to: Position,
+    /// The object that holds what comes right before it, as far as its writer knows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Hash>,
+    /// When it was made: by the clock of the store or of the server whose log it is.
+    pub at: Time,
+    /// The bytes of log in it.
+    pub bytes: u64,
+    /// BLAKE3 of these bytes.
+    pub plain: Hash,
+    /// What a reader must understand to use it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounded::features")]
+    pub features: Vec<String>,
+}
+
+/// What the writer signs of a timeline's history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryRecord {
+    /// The format version of this document.
+    pub format: String,
+    /// The vault that it belongs to.
+    pub vault: VaultId,
+    /// The writer that signed it.
+    pub writer: Name,
+    /// The source whose log it is about.
+    pub source: Name,
+    /// The line whose timeline's history it is.
+    pub line: Line,
+    /// When it was made.
+    pub at: Time,
+    /// The bytes of the history.
+    pub bytes: u64,
+    /// BLAKE3 of these bytes.
+    pub plain: Hash,
+    /// What a reader must understand to use it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounded::features")]
+    pub features: Vec<String>,
+}
+
+impl Document for Record {
+    const WHAT: &'static str = "journal piece";
+    const TYPE: &'static str = "application/vnd.strongroom.journal+json";
+    const LIMIT: usize = 4 << 10;
+
+    fn vault(&self) -> VaultId {
+        self.vault
+    }
+}
+
+impl Document for HistoryRecord {
+    const WHAT: &'static str = "timeline history";
+    const TYPE: &'static str = "application/vnd.strongroom.journal-history+json";
+    const LIMIT: usize = 4 << 10;
+
+    fn vault(&self) -> VaultId {
+        self.vault
+    }
+}
+
+/// A sealed object of a journal.
+#[derive(Debug, Clone)]
+pub struct SealedObject {
+    /// BLAKE3 of the sealed bytes, which stands in its name.
+    pub hash: Hash,
+    /// The bytes.
+    pub sealed: Sealed,
+}
+
+impl Record {
+    /// The record of `log`, the stretch `span` of a line.
+    #[must_use]
+    pub fn new(origin: &Origin, span: Span, log: &[u8], previous: Option<Hash>, at: Time) -> Self {
+        let Origin { vault, writer, source, line } = origin.clone();
+        let (bytes, plain) = (log.len() as u64, hash::hash(log));
+        let Span { from, to } = span;
+        let (format, features) = (FORMAT.to_owned(), Vec::new());
+        Self { format, vault, writer, source, line, from, to, previous, at, bytes, plain, features }
+    }
+
+    /// Signs and seals the piece of which this is the record.
+    ///
+    /// # Errors
+    /// If the log is longer than [`LOG_LIMIT`], or is not what the record says, or sealing fails.
+    pub fn seal(&self, log: &[u8], key: &SigningKey, sealer: &Sealer) -> Result<SealedObject> {
+        self.check()?;
+        seal(self, (self.bytes, &self.plain), log, LOG_LIMIT, (key, sealer))
+    }
+
+    /// What the record says of its own extent.
+    fn check(&self) -> Result<()> {
+        let bad = |why: &str| Err(FormatError::damaged(Self::WHAT, why));
+        let Some(span) = Span::new(self.from, self.to) else { return bad("it ends before it begins") };
+        if self.bytes == 0 {
+            return bad("it holds nothing");
+        }
+        if self.line.postgres_parts().is_some() && span.distance() != self.bytes {
+            return bad("it holds another number of bytes than lie between its ends");
+        }
+        Ok(())
+    }
+}
+
+impl HistoryRecord {
+    /// The record of a timeline's history.
+    #[must_use]
+    pub fn new(origin: &Origin, history: &[u8], at: Time) -> Self {
+        let Origin { vault, writer, source, line } = origin.clone();
+        let (bytes, plain) = (history.len() as u64, hash::hash(history));
+        Self { format: FORMAT.to_owned(), vault, writer, source, line, at, bytes, plain, features: Vec::new() }
+    }
+
+    /// Signs and seals the history of which this is the record.
+    ///
+    /// # Errors
+    /// If it is longer than [`HISTORY_LIMIT`], or is not what the record says, or sealing fails.
+    pub fn seal(&self, history: &[u8], key: &SigningKey, sealer: &Sealer) -> Result<SealedObject> {
+        seal(self, (self.bytes, &self.plain), history, HISTORY_LIMIT, (key, sealer))
+    }
+}
+
+fn seal<T: Document>(
+    record: &T,
+    (bytes, wanted): (u64, &Hash),
+    plain: &[u8],
+    limit: usize,
+    (key, sealer): (&SigningKey, &Sealer),
+) -> Result<SealedObject> {
+    if plain.len() > limit {
+        return Err(FormatError::TooLarge { what: T::WHAT, limit });
+    }
+    if plain.len() as u64 != bytes || hash::hash(plain) != *wanted {
+        return Err(FormatError::damaged(T::WHAT, "its record is of other bytes"));
+    }
+    let envelope = Envelope::sign(record, key)?.encode()?;
+    let length = u32::try_from(envelope.bytes().len()).unwrap_or(u32::MAX);
+    let frame = whole_frame(LEVEL, plain, limit)?;
+    let mut stream = sealer.stream(4 + envelope.bytes().len() + frame.len())?;
+    stream.write(&length.to_le_bytes())?;
+    stream.write(envelope.bytes())?;
+    stream.write(&frame)?;
+    let file = stream.finish()?;
+    if file.sealed.bytes().len() > SEALED_LIMIT {
+        return Err(FormatError::TooLarge { what: T::WHAT, limit: SEALED_LIMIT });
+    }
+    Ok(SealedObject { hash: file.hash, sealed: file.sealed })
+}
+
+/// Splits an opened object into its record's envelope, of which nothing is to be believed yet, and its frame.
+fn split<T: Document>(plain: &[u8]) -> Result<(Envelope, &[u8])> {
+    let mut cursor = Cursor::new(T::WHAT, plain);
+    let length = usize::try_from(cursor.u32()?).unwrap_or(usize::MAX);
+    if length > ENVELOPE_LIMIT {
+        return Err(FormatError::TooLarge { what: T::WHAT, limit: ENVELOPE_LIMIT });
+    }
+    let envelope = Envelope::decode::<T>(cursor.take(length)?)?;
+    let frame = cursor.take(cursor.remaining())?;
+    Ok((envelope, frame))
+}
+
+/// The bytes that a frame holds, if they are those that were signed.
+fn unpacked<T: Document>(frame: &[u8], bytes: u64, wanted: &Hash, limit: usize) -> Result<Vec<u8>> {
+    let length = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let plain = open_frame(frame, length, limit)?;
+    if hash::hash(&plain) != *wanted {
+        return Err(FormatError::damaged(T::WHAT, "its bytes are not those that its record is of"));
+    }
+    Ok(plain)
+}
+
+fn foreign<T: Document>() -> FormatError {
+    FormatError::untrusted(T::WHAT, "its record is of another stretch, line, source or writer than its name")
+}
+
+/// Opens an unsealed piece that lies under the name of `piece`: follows trust from the writer's key to every byte of log.
+///
+/// # Errors
+/// If the signature or the binding does not hold, or the bytes break the format.
+pub fn open(plain: &[u8], vault: VaultId, piece: &Piece, key: &PublicKey) -> Result<(Record, Vec<u8>)> {
+    let (envelope, frame) = split::<Record>(plain)?;
+    let record: Record = envelope.open(key, vault)?;
+    let named = (&piece.writer, &piece.source, &piece.line, piece.span.from, piece.span.to);
+    if (&record.writer, &record.source, &record.line, record.from, record.to) != named {
+        return Err(foreign::<Record>());
+    }
+    record.check()?;
+    let log = unpacked::<Record>(frame, record.bytes, &record.plain, LOG_LIMIT)?;
+    Ok((record, log))
+}
+
+/// Opens the unsealed history of a line's timeline.
+///
+/// # Errors
+/// As for [`open`].
+pub fn open_history(plain: &[u8], origin: &Origin, key: &PublicKey) -> Result<(HistoryRecord, Vec<u8>)> {
+    let (envelope, frame) = split::<HistoryRecord>(plain)?;
+    let record: HistoryRecord = envelope.open(key, origin.vault)?;
+    let named = (&origin.writer, &origin.source, &origin.line);
+    if (&record.writer, &record.source, &record.line) != named {
+        return Err(foreign::<HistoryRecord>());
+    }
+    let history = unpacked::<HistoryRecord>(frame, record.bytes, &record.plain, HISTORY_LIMIT)?;
+    Ok((record, history))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::codec::seal::generate_identity;
+
+    fn origin() -> Origin {
+        let line = Line::postgres(0x68f1_a2b3_c4d5_e6f7, 1);
+        let (writer, source) = ("db1".parse().unwrap(), "orders".parse().unwrap());
+        Origin { vault: VaultId::from_bytes([7; 32]), writer, source, line }
+    }
+
+    fn span(from: u64, len: usize) -> Span {
+        Span::new(Position(from), Position(from + len as u64)).unwrap()
+    }
+
+    fn piece(origin: &Origin, span: Span, hash: Hash) -> Piece {
+        let Origin { writer, source, line, .. } = origin.clone();
+        Piece { writer, source, line, span, hash }
+    }
+
+    /// What is sealed, opened again.
+    fn plain(record: &Record, log: &[u8], key: &SigningKey) -> Vec<u8> {
+        let (identity, recipient) = generate_identity();
+        let object = record.seal(log, key, &Sealer::new(vec![recipient])).unwrap();
+        assert_eq!(object.hash, hash::hash(object.sealed.bytes()));
+        let opener = crate::codec::Opener::from_identity_text(
+            identity.expose(),
+            "x",
+            std::sync::Arc::new(crate::codec::NoPrompt),
+        );
+        opener.unwrap().open(object.sealed.bytes(), SEALED_LIMIT).unwrap().to_vec()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn a_piece_comes_back_and_no_bit_of_it_may_change(
+            log in prop::collection::vec(any::<u8>(), 1..5000), from in 0..u64::MAX / 2, at in any::<prop::sample::Index>(),
+        ) {
+            let (key, origin) = (SigningKey::generate().unwrap(), origin());
+            let span = span(from, log.len());
+            let record = Record::new(&origin, span, &log, Some(Hash::from_bytes([3; 32])), Time::from_unix(5));
+            let plain = plain(&record, &log, &key);
+            let named = piece(&origin, span, Hash::from_bytes([0; 32]));
+            prop_assert_eq!(open(&plain, origin.vault, &named, &key.public()).unwrap(), (record, log));
+            let mut changed = plain.clone();
+            let at = at.index(changed.len());
+            changed[at] ^= 1;
+            // The id of the key is a hint that nobody believes; all else is signed or hashed.
+            if let Ok((record, log)) = open(&changed, origin.vault, &named, &key.public()) {
+                prop_assert_eq!(record.plain, hash::hash(&log));
+            }
+            prop_assert!(open(&plain[..plain.len() - 1], origin.vault, &named, &key.public()).is_err());
+        }
+
+        #[test]
+        fn anything_else_is_an_error(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let (key, origin) = (SigningKey::generate().unwrap(), origin());
+            let named = piece(&origin, span(0, 1), Hash::from_bytes([0; 32]));
+            prop_assert!(open(&bytes, origin.vault, &named, &key.public()).is_err());
+            prop_assert!(open_history(&bytes, &origin, &key.public()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_piece_belongs_where_its_record_says() {
+        let (key, origin) = (SigningKey::generate().unwrap(), origin());
+        let (log, span) = (b"some log".as_slice(), span(100, 8));
+        let record = Record::new(&origin, span, log, None, Time::from_unix(5));
+        let plain = plain(&record, log, &key);
+        let named = piece(&origin, span, Hash::from_bytes([0; 32]));
+        let opens = |piece: &Piece, vault| open(&plain, vault, piece, &key.public()).is_ok();
+        assert!(opens(&named, origin.vault));
+        assert!(!opens(&named, VaultId::from_bytes([8; 32])));
+        let other: Name = "other".parse().unwrap();
+        for wrong in [
+            Piece { writer: other.clone(), ..named.clone() },
+            Piece { source: other, ..named.clone() },
+            Piece { line: Line::postgres(1, 1), ..named.clone() },
+            Piece { span: self::span(101, 8), ..named.clone() },
+            Piece { span: self::span(100, 9), ..named.clone() },
+        ] {
+            assert!(!opens(&wrong, origin.vault), "{wrong:?}");
+        }
+        assert!(open(&plain, origin.vault, &named, &SigningKey::generate().unwrap().public()).is_err());
+        // A history is no piece, and the other way round: the payload types differ.
+        assert!(open_history(&plain, &origin, &key.public()).is_err());
+    }
+
+    #[test]
+    fn what_is_sealed_is_within_bounds() {
+        let (key, origin) = (SigningKey::generate().unwrap(), origin());
+        let sealer = Sealer::new(vec![generate_identity().1]);
+        let seal =
+            |span, log: &[u8]| Record::new(&origin, span, log, None, Time::from_unix(5)).seal(log, &key, &sealer);
+        let most = vec![7; LOG_LIMIT + 1];
+        assert!(seal(span(0, LOG_LIMIT), &most[1..]).is_ok());
+        assert!(seal(span(0, LOG_LIMIT + 1), &most).is_err(), "too long");
+        assert!(seal(span(0, 5), b"four").is_err(), "not as many bytes as positions");
+        assert!(seal(span(0, 1), b"").is_err(), "nothing");
+        let record = Record::new(&origin, span(0, 4), b"four", None, Time::from_unix(5));
+        assert!(record.seal(b"five", &key, &sealer).is_err(), "of other bytes");
+        // On a line whose positions are no bytes, an end may lie further on: the piece ends a file.
+        let mariadb = Origin { line: Line::mariadb(1, "bin").unwrap(), ..origin.clone() };
+        let whole = Span::new(Position(1 << 32), Position(2 << 32)).unwrap();
+        assert!(Record::new(&mariadb, whole, b"log", None, Time::from_unix(5)).seal(b"log", &key, &sealer).is_ok());
+        let history = vec![b'x'; HISTORY_LIMIT + 1];
+        assert!(HistoryRecord::new(&origin, &history, Time::from_unix(5)).seal(&history, &key, &sealer).is_err());
+    }
+}

@@ -1,0 +1,10 @@
+//! Journals in a vault: the pieces of a database's log between two snapshots. Each is an object of its own that is put
+//! once, locked as a pack is, and needs no header to count.
+
+mod list;
+mod read;
+mod write;
+
+pub use list::{LineListing, Listed, Listing, Windows, list, writers_and_sources};
+pub use read::{Opened, Reader};
+pub use write::{JournalWriter, Put};
