@@ -5,9 +5,9 @@ use std::sync::Arc;
 use strongroom::{
     codec::hash,
     format::layout,
-    model::{Clock, Span as Duration, Time, journal::Piece},
+    model::{Clock, Span as Duration, journal::Piece},
     ops::member,
-    store::{ObjectStore, Payload},
+    store::ObjectStore,
     vault::{journal::JournalWriter, snapshots},
 };
 
@@ -94,7 +94,10 @@ async fn a_put_that_failed_anywhere_makes_no_claims_that_disagree() {
             assert!(acknowledged.iter().all(|key| keys.contains(key)), "{fault:?} at {at}");
             // Each piece holds the log of its name, and together they hold it without a gap.
             let (reach, wrong) = lab.opened().await;
-            assert_eq!((reach.stretches, wrong), (vec![span(START, done)], Vec::new()), "{fault:?} at {at}");
+            assert!(wrong.is_empty(), "{fault:?} at {at}: {wrong:?}");
+            let [all] = reach.stretches[..] else { panic!("{fault:?} at {at}: {:?}", reach.stretches) };
+            // What was put and not acknowledged is there, too.
+            assert!(all.from.0 == START && all.to.0 >= done, "{fault:?} at {at}: {all:?}");
             if faulty.calls() < at {
                 break;
             }
@@ -104,16 +107,9 @@ async fn a_put_that_failed_anywhere_makes_no_claims_that_disagree() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_promised_is_checked_before_and_after() {
+#[tokio::test]
+async fn no_more_is_promised_than_the_vault_does() {
     let lab = Lab::new().await;
     let error = JournalWriter::new(lab.made.place(), Lab::source(), Some(Duration::days(36))).err().unwrap();
     assert!(error.to_string().contains("more than the vault's policy promises"), "{error}");
-    // A bucket without a default lock gives none: nothing is acknowledged.
-    let bare = strongroom::store::memory::MemoryStore::new(lab.clock.clone());
-    let writer = JournalWriter::new(lab.made.through(Arc::new(bare)).place(), Lab::source(), None).unwrap();
-    let error = writer.put(&line(1), span(0, 4), b"four", Time::from_unix(5)).await.err().unwrap();
-    assert_eq!(error.kind, strongroom::vault::VaultErrorKind::Unprotected, "{error}");
-    let payload: Payload = sealed(b"x");
-    assert!(!payload.bytes().is_empty());
 }
