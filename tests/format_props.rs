@@ -175,6 +175,7 @@ fn every_check(data: &[u8]) {
     checks::sealed(data);
     checks::block(data);
     checks::name(data);
+    checks::journal(data);
 }
 
 proptest! {

@@ -22,11 +22,14 @@ use strongroom::{
         epoch::EpochRecord,
         evidence::Evidence,
         header::{Header, VerifiedHeader},
-        index, layout, list, pack,
+        index, journal, layout, list, pack,
         page::Page,
         root, writer_key,
     },
-    model::{Name, VaultId},
+    model::{
+        Hash, Name, Time, VaultId,
+        journal::{Line, Piece, Position, Span},
+    },
 };
 
 /// The key that signs what a decoder would otherwise refuse at its signature.
@@ -162,6 +165,35 @@ pub fn header(data: &[u8]) {
     }
 }
 
+/// An object of a journal, as it is, as the record of one that is signed, and as the frame of one whose record holds.
+pub fn journal(data: &[u8]) {
+    let line = Line::postgres(7, 1);
+    let origin = journal::Origin { vault: VAULT, writer: writer(), source: writer(), line: line.clone() };
+    let length = data.first_chunk::<3>().map_or(1, |l| u64::from(u32::from_le_bytes([l[0], l[1], l[2], 0])) + 1);
+    let span = Span { from: Position(9), to: Position(9 + length) };
+    let piece = Piece { writer: writer(), source: writer(), line, span, hash: Hash::from_bytes([0; 32]) };
+    let open = |plain: &[u8]| {
+        if let Ok((record, log)) = journal::open(plain, VAULT, &piece, &SIGNER.public()) {
+            assert!(record.bytes == log.len() as u64 && record.plain == hash::hash(&log) && record.bytes == length);
+        }
+        if let Ok((record, history)) = journal::open_history(plain, &origin, &SIGNER.public()) {
+            assert!(record.plain == hash::hash(&history));
+        }
+    };
+    let object = |envelope: &[u8], frame: &[u8]| {
+        let length = u32::try_from(envelope.len()).unwrap().to_le_bytes();
+        [length.as_slice(), envelope, frame].concat()
+    };
+    open(data);
+    let (record, frame) = data.split_at(data.len() / 2);
+    open(&object(&enveloped::<journal::Record>(record), frame));
+    open(&object(&enveloped::<journal::HistoryRecord>(record), frame));
+    let mut signed = journal::Record::new(&origin, span, b"x", None, Time::from_unix(5));
+    signed.bytes = length;
+    let signed = Envelope::sign(&signed, &SIGNER).unwrap().encode().unwrap();
+    open(&object(signed.bytes(), data.get(3..).unwrap_or_default()));
+}
+
 pub fn key_file(data: &[u8]) {
     assert!(writer_key::open(data).is_err(), "nobody but a root makes a writer");
 }
@@ -208,6 +240,8 @@ pub fn name(data: &[u8]) {
         N::Index(writer, hash) => layout::index(writer, hash),
         N::Page(writer, hash) => layout::page(writer, hash),
         N::Header(writer, seq, id) => layout::header(writer, *seq, id),
+        N::Piece(piece) => layout::piece(piece),
+        N::History(writer, source, line, hash) => layout::history(writer, source, line, hash),
         N::Evidence(..) | N::Canary(_) => return,
     };
     assert_eq!(spelled.as_str(), text);

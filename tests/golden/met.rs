@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use strongroom::{
     codec::{
-        Codec, NoPrompt, Opener,
+        Codec, NoPrompt, Opener, PublicKey,
         hash::{self, ChunkIdKey},
     },
     format::{
@@ -18,6 +18,7 @@ use strongroom::{
         evidence::Evidence,
         header::VerifiedHeader,
         index::{self, INDEX_LIMIT},
+        journal::{self, Origin},
         layout::{self, ObjectName},
         list, member_key,
         pack::{self, PACK_LIMIT},
@@ -62,6 +63,8 @@ pub fn object(name: &ObjectName) -> &'static str {
         ObjectName::Index(..) => "index",
         ObjectName::Page(..) => "page",
         ObjectName::Header(..) => "header",
+        ObjectName::Piece(_) => "piece of a journal",
+        ObjectName::History(..) => "history of a timeline",
         ObjectName::Evidence(..) => "evidence",
         ObjectName::Canary(_) => "canary",
     }
@@ -184,6 +187,25 @@ impl Reading<'_> {
                 self.met.others.extend(hinted.then_some("version of a pack in a page"));
             }
             ObjectName::Header(..) => self.met.format(&payload(bytes)),
+            ObjectName::Piece(piece) => {
+                assert_eq!(hash, piece.hash);
+                let plain = self.epoch().opener.open(bytes, journal::SEALED_LIMIT).unwrap();
+                let (vault, signer) = (self.vault.descriptor.vault, self.signer(&piece.writer));
+                let (record, log) = journal::open(&plain, vault, piece, &signer).unwrap();
+                assert_eq!(record.bytes, log.len() as u64);
+                self.met.formats.insert(record.format);
+                self.met.others.extend(record.previous.map(|_| "piece that names the one before it"));
+            }
+            ObjectName::History(writer, source, line, named) => {
+                assert_eq!(hash, *named);
+                let plain = self.epoch().opener.open(bytes, journal::SEALED_LIMIT).unwrap();
+                let vault = self.vault.descriptor.vault;
+                let (writer, source, line) = (writer.clone(), source.clone(), line.clone());
+                let signer = self.signer(&writer);
+                let (record, _) =
+                    journal::open_history(&plain, &Origin { vault, writer, source, line }, &signer).unwrap();
+                self.met.formats.insert(record.format);
+            }
             ObjectName::Evidence(_, named) => {
                 let evidence = Envelope::decode::<Evidence>(bytes).unwrap().claims::<Evidence>().unwrap();
                 assert_eq!(hash, *named);
@@ -222,10 +244,14 @@ impl Reading<'_> {
         }
     }
 
+    fn signer(&self, writer: &Name) -> PublicKey {
+        let header = self.headers.iter().find(|found| found.header.writer == *writer).unwrap();
+        header.certificate.signing_key
+    }
+
     fn index(&mut self, writer: &Name, bytes: &[u8]) {
-        let signer = self.headers.iter().find(|found| found.header.writer == *writer).unwrap();
         let plain = self.epoch().opener.open(bytes, INDEX_LIMIT).unwrap();
-        let (vault, signer) = (self.vault.descriptor.vault, signer.certificate.signing_key);
+        let (vault, signer) = (self.vault.descriptor.vault, self.signer(writer));
         let (mut packs, mut hinted) = (0, false);
         index::open(&plain, vault, writer, &signer, |section, _| {
             packs += 1;
@@ -248,6 +274,7 @@ impl Reading<'_> {
             (!about.prev.is_empty(), "snapshot that follows another"),
             (about.indexes.len() > 1, "several indexes"),
             (about.expires_at > about.floor_until, "kept longer than the floor"),
+            (about.journal.is_some(), "base of a journal"),
             (about.pages.iter().any(|page| page.version.is_some()), "version of an object in a header"),
         ];
         let snapshot = Snapshot::open(&self.vault, header, &self.people).await.unwrap();
