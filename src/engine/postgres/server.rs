@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Stdio,
     thread,
@@ -167,8 +168,7 @@ impl Drop for Server {
     }
 }
 
-/// Unpacks tablespaces into `data`, where a data directory has its links to them, and puts the manifest where it is looked
-/// for. All that is made outside the jail is made while nothing was unpacked that could lead it elsewhere.
+/// Unpacks tablespaces beside `data`, lays the links that lead there, and puts the manifest where it is looked for. All that is made outside the jail is made while nothing was unpacked that could lead it elsewhere.
 pub(super) fn unpack_beside(jail: &Jail, restored: &Restored, data: &Path) -> Result<()> {
     let number = |stream: &RestoredStream| {
         let oid = stream.name.as_str().strip_suffix(".tar")?;
@@ -178,7 +178,12 @@ pub(super) fn unpack_beside(jail: &Jail, restored: &Restored, data: &Path) -> Re
     if !spaces.is_empty() {
         jail.make("data/pg_tblspc")?;
     }
-    let made = |(stream, oid)| Ok((stream, jail.make(&format!("data/pg_tblspc/{oid}"))?));
+    let made = |(stream, oid): (_, String)| {
+        let dir = jail.make(&format!("tablespace-{oid}"))?;
+        let link = data.join("pg_tblspc").join(oid);
+        symlink(&dir, &link).map_err(|e| EngineError::at("can't make", &link, e))?;
+        Ok((stream, dir))
+    };
     let spaces: Vec<(&RestoredStream, PathBuf)> = spaces.into_iter().map(made).collect::<Result<_>>()?;
     if let Some(manifest) = restored.streams.iter().find(|stream| stream.name.as_str() == MANIFEST) {
         let to = data.join(MANIFEST);
