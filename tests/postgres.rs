@@ -17,6 +17,8 @@ mod locks;
 mod look;
 #[path = "postgres/place.rs"]
 mod place;
+#[path = "postgres/recover.rs"]
+mod recover;
 #[allow(dead_code)]
 #[path = "support/sandbox.rs"]
 mod sandbox;

@@ -8,6 +8,7 @@ mod drill;
 mod init;
 mod member;
 mod policy;
+mod recover;
 mod restore;
 mod snapshots;
 mod upkeep;

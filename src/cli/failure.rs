@@ -202,6 +202,7 @@ fn ops(error: &OpsError) -> Verdict {
         E::Format(error) => format(error),
         E::Codec(error) => codec(error),
         E::Request { next, .. } => (Exit::Usage, "usage", hint(next)),
+        E::Unrecoverable { next, .. } => (Exit::Failed, "not-recoverable", hint(next)),
         E::Revoked { .. } => {
             let next = "find out what happened to its host. Then an owner makes a new writer under another name: \
                         strongroom writer add NAME -i IDENTITY";

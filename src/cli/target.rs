@@ -1,5 +1,6 @@
 //! Where a restore writes: a directory, a git repository in it, or standard output.
 
+mod cluster;
 mod exposed;
 mod folder;
 mod manner;
@@ -29,6 +30,7 @@ use crate::{
         pipe,
     },
 };
+pub use cluster::Cluster;
 pub use exposed::exposed;
 use folder::{Folder, Manners};
 use marker::Marker;
@@ -100,7 +102,7 @@ impl Directory {
         let same = self.marker.as_ref().is_some_and(|marker| marker.is_of(plan));
         let resume = self.resume || same;
         if plan.kind == SourceKind::Git {
-            self.must_have_room(plan.bytes)?;
+            must_have_room(&self.dir, plan.bytes)?;
             return self.repository(plan, same);
         }
         let before = self.marker.as_ref().and_then(Marker::snapshot).filter(|_| !same);
@@ -111,7 +113,7 @@ impl Directory {
             }
             (error, _) => error,
         })?;
-        let room = self.must_have_room(plan.room().saturating_sub(folder.there.bytes));
+        let room = must_have_room(&self.dir, plan.room().saturating_sub(folder.there.bytes));
         if room.is_err() {
             // Only if it is still empty.
             let _ = fs::remove_dir(self.dir.join(plan.source.as_str()));
@@ -154,17 +156,16 @@ impl Directory {
     fn inner(&mut self) -> Result<&mut Inner> {
         self.inner.as_mut().ok_or(OpsError::Defect("the target of the restore"))
     }
+}
 
-    /// Fails unless `bytes` more fit on the disk.
-    fn must_have_room(&self, bytes: u64) -> Result<()> {
-        let stat =
-            rustix::fs::statvfs(&self.dir).map_err(|e| failed("can't find out the free space", &self.dir, e.into()))?;
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        if bytes > free {
-            return Err(OpsError::NoSpace { path: self.dir.clone(), needed: bytes, free });
-        }
-        Ok(())
+/// Fails unless `bytes` more fit on the disk of `dir`.
+fn must_have_room(dir: &Path, bytes: u64) -> Result<()> {
+    let stat = rustix::fs::statvfs(dir).map_err(|e| failed("can't find out the free space", dir, e.into()))?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if bytes > free {
+        return Err(OpsError::NoSpace { path: dir.to_owned(), needed: bytes, free });
     }
+    Ok(())
 }
 
 impl Target for Directory {

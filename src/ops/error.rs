@@ -44,6 +44,14 @@ pub enum OpsError {
         /// What to ask for instead.
         next: String,
     },
+    /// A point in a log that can't be had.
+    #[error("{what}")]
+    Unrecoverable {
+        /// Why, and how near one can get.
+        what: String,
+        /// How to get there.
+        next: String,
+    },
     /// The writer was revoked.
     #[error("writer {writer} was revoked: what it writes from {from} on is suspect, so nothing was backed up")]
     Revoked {

@@ -18,6 +18,7 @@ mod pins;
 pub mod policy;
 pub mod prune;
 pub mod publish;
+pub mod recover;
 pub mod renew;
 pub mod report;
 pub mod restore;

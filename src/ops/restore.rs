@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{
     OpsError, Result,
     backup::StreamReport,
+    recover::Recovery,
     snapshots::{Chosen, SnapshotLine, Wanted, choose, listed_for},
 };
 use crate::{
@@ -110,6 +111,9 @@ pub struct RestoreReport {
     /// What became of each ref of a repository since the snapshot before, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<serde_json::Value>,
+    /// Where in its log it comes back to, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
     /// The ref, if only one was wanted.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub reference: Option<RefReport>,
@@ -146,14 +150,29 @@ pub async fn restore(
     let warnings = std::mem::take(&mut snapshot.body.warnings);
     let mut plan = planned(&mut snapshot, request.stream.clone()).await.map_err(named)?;
     plan.only = request.stream.clone().or_else(|| request.reference.clone());
-    let header = &snapshot.header.header;
-    let since = plan.details.get("since").cloned();
     request.reference.as_deref().map_or(Ok(()), |name| narrow(&plan, name, target))?;
     let mut lost = Vec::new();
     let carried = carry_out(&snapshot, &plan, target, (progress, cancel), Some(&mut lost)).await.map_err(named)?;
-    let carry::Carried { streams, kept } = carried;
-    let report = RestoreReport {
+    let mut report = report_of(&snapshot, plan, carried, warnings);
+    report.fetched_bytes = counted.calls().bytes;
+    report.lost = lost;
+    report.reference = target.reference();
+    let mut findings = listing.findings;
+    findings.extend(target.told());
+    Ok((report, findings))
+}
+
+/// What is told of a snapshot that was carried out.
+pub(super) fn report_of(
+    snapshot: &Snapshot,
+    plan: Plan,
+    carried: carry::Carried,
+    warnings: Vec<String>,
+) -> RestoreReport {
+    let (header, carry::Carried { streams, kept }) = (&snapshot.header.header, carried);
+    RestoreReport {
         id: snapshot.header.id,
+        since: plan.details.get("since").cloned(),
         source: plan.source,
         kind: plan.kind,
         writer: header.writer.clone(),
@@ -161,15 +180,12 @@ pub async fn restore(
         bytes: streams.iter().map(|stream| stream.bytes).fold(0, u64::saturating_add),
         streams,
         kept,
-        fetched_bytes: counted.calls().bytes,
+        fetched_bytes: 0,
         warnings,
-        lost,
-        since,
-        reference: target.reference(),
-    };
-    let mut findings = listing.findings;
-    findings.extend(target.told());
-    Ok((report, findings))
+        lost: Vec::new(),
+        recovery: None,
+        reference: None,
+    }
 }
 
 /// The plan of a snapshot's streams, whose records it takes. Judging what somebody signed is work for a core of its own.

@@ -17,6 +17,7 @@ mod session;
 mod tools;
 mod unlocked;
 mod waits;
+pub mod wal;
 mod whole;
 
 use std::{
@@ -38,7 +39,7 @@ pub use conninfo::{Conninfo, ConninfoError};
 pub use fingerprint::Depth;
 pub(crate) use globals::STREAM as GLOBALS;
 pub use physical::{Base, Tablespace};
-pub(crate) use physical::{MANIFEST, STREAM as BASE};
+pub(crate) use physical::{MANIFEST, STREAM as BASE, tar};
 pub(crate) use session::Session;
 pub(crate) use tools::{Tool, Tools, Version};
 

@@ -215,7 +215,7 @@ fn a_physical_backup_is_a_cluster_that_verifies_and_knows_its_place_in_the_log()
         assert_eq!(base.line.as_str(), format!("pg-{system:0>16}-00000001"));
         let (before, now) = (before.parse_lsn(), server.sql("shop", "select pg_current_wal_lsn()").parse_lsn());
         assert!(before <= base.from.0 && base.from < base.end && base.end.0 <= now, "{base:?}");
-        assert_eq!(facts.details["journal"]["from"], base.from.to_string());
+        assert_eq!(facts.journal.unwrap().from, base.from);
         assert_eq!((base.segment, base.end_timeline, base.standby), (16 << 20, 1, false));
         assert!(base.ended_us.is_some() && base.xids.is_some() && base.settings["max_connections"] == "100");
         // The slot that kept the log is gone.

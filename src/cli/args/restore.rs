@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{IdentityArgs, said::Said};
+use super::{IdentityArgs, recover::RecoverArgs, said::Said};
 use crate::model::Name;
 
 /// `restore`.
@@ -14,6 +14,7 @@ use crate::model::Name;
   strongroom restore latest --source orders -i recovery.key --to - | psql orders
   strongroom restore latest --source code --at 2026-11-22T06:00:00Z --ref main -i recovery.key --to ~/back
   strongroom restore latest --source orders --at '2 hours ago' -i recovery.key --to ~/back
+  strongroom restore latest --source cluster --recover-to '2026-11-22 14:59:30' -i recovery.key --to /srv
 
 It needs the vault and an identity, and nothing of the machine that was backed up. Nothing is overwritten.
 One that was interrupted goes on where it stopped when the same command is given again.")]
@@ -46,4 +47,7 @@ pub struct RestoreArgs {
     /// main~1 or stash@{1}
     #[arg(long = "ref", value_name = "REF", conflicts_with = "stream")]
     pub reference: Option<String>,
+    /// To a point between two snapshots.
+    #[command(flatten)]
+    pub recovery: RecoverArgs,
 }

@@ -25,6 +25,9 @@ use crate::{
 /// Runs it.
 pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, CliError> {
     let wanted = wanted(&args)?;
+    if let Some(to) = args.recovery.recover_to.clone() {
+        return Box::pin(super::recover::run(context, args, wanted, &to)).await;
+    }
     let to_stdout = args.to == Path::new("-");
     if to_stdout && context.global.json {
         let hint = "give --to a directory, or leave --json out";

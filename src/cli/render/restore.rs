@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use super::{Lines, plural, since};
-use crate::{cli::shell, model::size, ops::restore::RestoreReport};
+use crate::{
+    cli::shell,
+    model::size,
+    ops::{recover::Recovery, restore::RestoreReport},
+};
 
 /// For people.
 pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
@@ -41,9 +45,44 @@ pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
         let refspec = shell::quoted(&format!("{name}:refs/{among}/restored"));
         text.add(format!("  to have it beside what is there now: git fetch {} {refspec}", shell::quoted(&to)));
     }
+    if let Some(recovery) = &report.recovery {
+        recovered(recovery, &to, &mut text);
+    }
     since::add(report.since.as_ref(), &mut text);
     for warning in &report.warnings {
         text.add(format!("  warned of when it was made: {warning}"));
     }
     text
+}
+
+/// What was laid out for a server, and what to do with it.
+fn recovered(recovery: &Recovery, to: &str, text: &mut Lines) {
+    let point = &recovery.point;
+    match (&recovery.log_from, &recovery.log_until) {
+        (Some(from), Some(until)) => text.add(format!(
+            "  with the log from {from} to {until}, {} in {}",
+            size::human(recovery.log_bytes),
+            plural(usize::try_from(recovery.pieces).unwrap_or(usize::MAX), "piece")
+        )),
+        _ => text.add("  with no log but the base's own".to_owned()),
+    }
+    let stop = recovery.stop.as_deref().map_or_else(String::new, |stop| format!(" (at {stop})"));
+    text.add(format!(
+        "  a server that starts on it recovers to {point}{stop}, timeline {}, and is open then",
+        recovery.timeline
+    ));
+    match (&recovery.last_commit_at, recovery.last_commit_xid) {
+        (Some(at), Some(xid)) => text.add(format!("  the last transaction that comes back: {xid}, committed {at}")),
+        (Some(at), None) => text.add(format!("  the last transaction that comes back was committed {at}")),
+        (None, _) => text.add("  no transaction of the log comes back, only what the base has".to_owned()),
+    }
+    if let (Some(newest), Some(at)) = (&recovery.newest, recovery.newest_at) {
+        text.add(format!(
+            "  the vault has the log up to {newest}, stored {at}: what lies behind the point is not in it"
+        ));
+    }
+    let to = shell::quoted(to);
+    text.add(format!(
+        "  hand it to the server's user and start that: chown -R postgres: {to} && pg_ctl -D {to} -w start"
+    ));
 }

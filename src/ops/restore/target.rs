@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::{
-    super::{OpsError, Result},
+    super::{OpsError, Result, recover::Layout},
     Entry, Lost, Plan, RefReport,
 };
 use crate::{model::Finding, vault::reader::Sink};
@@ -65,6 +65,11 @@ pub trait Target: Send {
     /// # Errors
     /// If the whole can't be finished.
     fn finish(&mut self) -> Result<()>;
+
+    /// What lays out a data directory for a recovery, where this is that.
+    fn recovery(&mut self) -> Option<&mut dyn Layout> {
+        None
+    }
 
     /// Called before [`prepare`](Self::prepare) where of a repository only this is wanted.
     fn want(&mut self, _reference: &str) {}

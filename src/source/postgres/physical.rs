@@ -31,6 +31,8 @@ use super::{
     tools::{Tool, Tools, Version},
 };
 
+use crate::model::journal::Start;
+
 pub(crate) use facts::MANIFEST;
 pub use facts::{Base, Tablespace};
 
@@ -200,10 +202,10 @@ impl Reading for PhysicalReading {
         let manifest = base.kept(MANIFEST).unwrap_or(&beside);
         let base = Base::read((kept(LABEL)?, manifest, kept(CONTROL)?), asked, ended)?;
         if let Some(details) = details.as_object_mut() {
-            details.insert("journal".to_owned(), json!({ "line": base.line, "from": base.from }));
             details.insert("base".to_owned(), json!(base));
         }
-        Ok(Facts { details, warnings, ..Facts::default() })
+        let journal = Some(Start { line: base.line, from: base.from });
+        Ok(Facts { details, warnings, journal, ..Facts::default() })
     }
 }
 

@@ -1,0 +1,112 @@
+//! `restore --recover-to`, as it is typed.
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::{Args, ValueEnum};
+
+use super::said::Said;
+use crate::{model::spoken, ops::recover::Point};
+
+/// A point in a log, and how it was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PointArg {
+    /// What it means.
+    pub point: Point,
+    said: Option<Said>,
+}
+
+impl FromStr for PointArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let why = match text.parse() {
+            Ok(point) => return Ok(Self { point, said: None }),
+            Err(why) => why,
+        };
+        if ["lsn:", "xid:", "name:"].iter().any(|kind| text.starts_with(kind)) {
+            return Err(why);
+        }
+        // Transactions are told apart by microseconds.
+        if text.contains('.')
+            && let Ok(exact) = text.parse::<jiff::Timestamp>()
+        {
+            return Ok(Self { point: Point::Time(exact.as_microsecond()), said: None });
+        }
+        let said: Said = text.parse().map_err(|_| {
+            format!(
+                "{why}; points are latest, lsn:16/B374D848, xid:4711, name:LABEL, and times like {}",
+                spoken::EXAMPLES
+            )
+        })?;
+        Ok(Self { point: Point::Time(said.time.unix().saturating_mul(1_000_000)), said: Some(said) })
+    }
+}
+
+impl PointArg {
+    /// How it was read, unless it was said as exactly as that.
+    #[must_use]
+    pub fn read_as(&self) -> Option<String> {
+        self.said.as_ref()?.read_as("--recover-to")
+    }
+}
+
+/// Where a server gets the log from that it goes on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WalArg {
+    /// All of it is laid out in the data directory, and needs nothing of strongroom's any more
+    Here,
+    /// The server asks `strongroom journal fetch` for each part when it needs it
+    Fetch,
+}
+
+/// Options of a recovery.
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// Of a PostgreSQL server that was copied (`physical = true`) and has a journal: to this point, from the newest base before
+    /// it. A time, latest, lsn:16/B374D848, xid:4711, or name:LABEL as pg_create_restore_point was given it. DIR/<source> becomes
+    /// a data directory that a server starts on
+    #[arg(long, value_name = "POINT", help_heading = "Recovery", conflicts_with_all = ["at", "resume", "stream", "reference"])]
+    pub recover_to: Option<PointArg>,
+    /// What is at the point comes back too: the transaction of that number, those of that instant [default]
+    #[arg(long, help_heading = "Recovery", requires = "recover_to", conflicts_with = "exclusive")]
+    pub inclusive: bool,
+    /// What is at the point does not come back: all before it does
+    #[arg(long, help_heading = "Recovery", requires = "recover_to")]
+    pub exclusive: bool,
+    /// Along this timeline, and not the newest that the base leads to
+    #[arg(long, value_name = "N", help_heading = "Recovery", requires = "recover_to")]
+    pub timeline: Option<u32>,
+    /// Where the server gets its log from [default: here]
+    #[arg(long, value_name = "WHERE", help_heading = "Recovery", requires = "recover_to")]
+    pub wal: Option<WalArg>,
+    /// Where the tablespace goes that was at OLD; others go to DIR/<source>.tablespaces
+    #[arg(long, value_name = "OLD=NEW", help_heading = "Recovery", requires = "recover_to", value_parser = mapped)]
+    pub tablespace_map: Vec<(PathBuf, PathBuf)>,
+}
+
+fn mapped(text: &str) -> Result<(PathBuf, PathBuf), String> {
+    let (old, new) = text.split_once('=').ok_or("it is OLD=NEW, such as /mnt/fast=/srv/fast")?;
+    let (old, new) = (PathBuf::from(old), PathBuf::from(new));
+    if old.is_absolute() && new.is_absolute() && new.file_name().is_some() {
+        Ok((old, new))
+    } else {
+        Err("both are absolute paths, such as /mnt/fast=/srv/fast".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_is_a_position_a_transaction_a_name_or_a_time() {
+        let read = |text: &str| text.parse::<PointArg>().map(|arg| arg.point);
+        assert_eq!(read("latest"), Ok(Point::Latest));
+        assert_eq!(read("xid:4711"), Ok(Point::Xid(4711)));
+        assert_eq!(read("1970-01-01T00:00:05Z"), Ok(Point::Time(5_000_000)));
+        assert_eq!(read("1970-01-01T01:00:05.25+01:00"), Ok(Point::Time(5_250_000)));
+        assert!(read("lsn:nonsense").unwrap_err().contains("no position"));
+        assert!(read("nonsense").unwrap_err().contains("yesterday"));
+        assert!(mapped("/a=/b").is_ok() && mapped("/a").is_err() && mapped("/a=b").is_err());
+    }
+}

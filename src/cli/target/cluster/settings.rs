@@ -1,0 +1,153 @@
+//! What a server reads when it starts on a data directory: settings, the sign that it is to recover, and the files of its
+//! configuration where the base has none.
+
+use std::{
+    fmt::Write as _,
+    fs::{self, File},
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use super::super::{OpsError, Result, failed};
+use crate::ops::recover::Ending;
+
+/// Where a server looks last, so that it wins.
+const AUTO: &str = "postgresql.auto.conf";
+const MAIN: &str = "postgresql.conf";
+/// The largest configuration that is changed.
+const LIMIT: u64 = 16 << 20;
+/// Settings of a recovery: no other may stand beside ours, since a server refuses two points.
+const RECOVERY: [&str; 8] = [
+    "recovery_target",
+    "recovery_target_inclusive",
+    "recovery_target_lsn",
+    "recovery_target_name",
+    "recovery_target_time",
+    "recovery_target_timeline",
+    "recovery_target_xid",
+    "recovery_target_action",
+];
+/// Settings that a server wants at least as large as its origin's while it recovers.
+const AS_LARGE: [&str; 5] = [
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+];
+/// What is written where the base has no configuration, since Debian and others keep it elsewhere.
+const NONE: &str = "# Made by strongroom: the base has no configuration, since its server keeps that elsewhere. A server that\n\
+                    # recovers wants these as large as its origin's. Bring the rest of your configuration here.\n";
+const RULES: &str = "# Made by strongroom, for the recovery: only the user who runs the server, through its socket.\nlocal all all peer\n";
+/// What frames our lines.
+const BEGIN: &str = "# strongroom: recovery settings. Once the server is promoted, take these lines out and restart it: archive_mode\n\
+                     # is off until then. Then remove the directory strongroom_wal.\n";
+const END: &str = "# strongroom: end of the recovery settings\n";
+
+/// Writes all of it.
+pub(super) fn write(data: &Path, ending: &Ending) -> Result<()> {
+    let ours: Vec<&str> = ending.settings.iter().map(|(name, _)| *name).chain(RECOVERY).collect();
+    let main = data.join(MAIN);
+    if fs::symlink_metadata(&main).is_ok() {
+        let text = read(&main)?;
+        // Of the main file only what can't stand beside ours: all else ours overrides.
+        if let Some(changed) = without(&text, &RECOVERY) {
+            replace(&main, &changed)?;
+        }
+    } else {
+        let mut text = NONE.to_owned();
+        for name in AS_LARGE {
+            if let Some(value) =
+                ending.base.settings.get(name).filter(|value| value.bytes().all(|b| b.is_ascii_digit()))
+            {
+                let _ = writeln!(text, "{name} = {value}");
+            }
+        }
+        if let Some(value) = ending.base.settings.get("shared_preload_libraries").filter(|value| !value.is_empty()) {
+            let _ = writeln!(text, "# The origin had: shared_preload_libraries = {}", quoted(value));
+        }
+        replace(&main, text.as_bytes())?;
+    }
+    for (name, text) in [("pg_hba.conf", RULES), ("pg_ident.conf", "# Made by strongroom.\n")] {
+        let path = data.join(name);
+        if fs::symlink_metadata(&path).is_err() {
+            replace(&path, text.as_bytes())?;
+        }
+    }
+    let auto = data.join(AUTO);
+    let old = if fs::symlink_metadata(&auto).is_ok() { read(&auto)? } else { Vec::new() };
+    let mut text = without(&old, &ours).unwrap_or(old);
+    if text.last().is_some_and(|byte| *byte != b'\n') {
+        text.push(b'\n');
+    }
+    text.extend_from_slice(BEGIN.as_bytes());
+    for (name, value) in &ending.settings {
+        text.extend_from_slice(format!("{name} = {}\n", quoted(value)).as_bytes());
+    }
+    text.extend_from_slice(END.as_bytes());
+    replace(&auto, &text)?;
+    // The links are there already, and lead to where the tablespaces are now.
+    remove(&data.join("tablespace_map"))?;
+    replace(&data.join("recovery.signal"), b"")
+}
+
+/// A text without the lines that set any of `names`; nothing if it has none.
+fn without(text: &[u8], names: &[&str]) -> Option<Vec<u8>> {
+    let sets = |line: &[u8]| {
+        let line = line.trim_ascii_start();
+        let end =
+            line.iter().position(|b| !b.is_ascii_alphanumeric() && !matches!(b, b'_' | b'.')).unwrap_or(line.len());
+        let name = line.get(..end).unwrap_or_default();
+        names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+            || line.starts_with(b"# strongroom: ")
+            || line.starts_with(b"# is off until then. Then remove")
+    };
+    let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    let kept: Vec<&[u8]> = lines.iter().copied().filter(|line| !sets(line)).collect();
+    (kept.len() < lines.len()).then(|| kept.concat())
+}
+
+/// A value as the server's files have it.
+fn quoted(value: &str) -> String {
+    let plain: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("'{}'", plain.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let meta = fs::symlink_metadata(path).map_err(|e| failed("can't look at", path, e))?;
+    if !meta.is_file() || meta.len() > LIMIT {
+        return Err(OpsError::UnsafePath { path: path.display().to_string(), why: "is no configuration of a server" });
+    }
+    fs::read(path).map_err(|e| failed("can't read", path, e))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(failed("can't remove", path, e)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file anew, for its owner alone.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    remove(path)?;
+    let made = File::options().write(true).create_new(true).mode(0o600).open(path);
+    made.and_then(|mut file| file.write_all(bytes)).map_err(|e| failed("can't write", path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_an_earlier_recovery_go_and_all_others_stay() {
+        let text = b"# a\nrecovery_target_xid = '5'\n  Recovery_Target='immediate' # x\nrecovery_target_xid_x = 1\nwork_mem = '4MB'";
+        let kept = without(text, &RECOVERY).unwrap();
+        assert_eq!(kept, b"# a\nrecovery_target_xid_x = 1\nwork_mem = '4MB'");
+        assert_eq!(without(&kept, &RECOVERY), None);
+        let framed = [BEGIN, "restore_command = 'x'\n", END].concat();
+        assert_eq!(without(framed.as_bytes(), &["restore_command"]).unwrap(), b"");
+        assert_eq!(quoted("a'b\\c\n"), "'a''b\\\\c '");
+    }
+}

@@ -1,0 +1,168 @@
+//! Gathers the log behind a base, and looks for the point in it.
+
+use super::{
+    super::{OpsError, Result},
+    layout::Layout,
+    legs::{Along, Choice, Leg, files},
+    point::{Commit, Search, Stop, Target},
+};
+use crate::{
+    model::{
+        Cancel, Finding, Progress, Severity, Time,
+        journal::{Position, Span},
+    },
+    source::postgres::{Base, wal::Records},
+    vault::{
+        VaultError,
+        journal::{LineListing, Opened, Reader},
+    },
+};
+
+/// The log that a base can be gone on with.
+pub(super) struct Way<'a> {
+    pub(super) reader: &'a Reader<'a>,
+    /// The timelines, the base's first.
+    pub(super) legs: Vec<Leg>,
+    /// The line of each, where the vault has any of it.
+    pub(super) lines: Vec<Option<&'a LineListing>>,
+    pub(super) along: Along,
+    pub(super) segment: u64,
+}
+
+/// Why it was not gone on with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The point was found.
+    Found,
+    /// There is no more.
+    Nothing,
+    /// There is more, and not what comes next; with the reason if it is there and damaged.
+    Gap { to: Option<Position>, why: Option<String> },
+}
+
+/// What was gathered.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    pub(super) from: Position,
+    /// Up to where the log was read.
+    pub(super) until: Position,
+    pub(super) ended: Ended,
+    /// The last transaction before the point, or in all of it.
+    pub(super) commit: Option<Commit>,
+    pub(super) stop: Option<Stop>,
+    /// Where the last whole record begins and ends.
+    pub(super) last: Option<Position>,
+    pub(super) end: Position,
+    /// When the last piece was made: all before that is in it.
+    pub(super) made_at: Option<Time>,
+    pub(super) bytes: u64,
+    pub(super) pieces: u64,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Way<'_> {
+    /// Where the log must go on behind a base: the segment that the base ends in, or the next, since a primary leaves that
+    /// one when the base is done, and the base has it whole.
+    fn begin(&self, base: &Base) -> Position {
+        let first = Position(base.end.0 / self.segment * self.segment);
+        if base.standby || !self.along.at(first).is_empty() {
+            return first;
+        }
+        Position(first.0.saturating_add(self.segment))
+    }
+
+    /// Reads the log from the end of `base` on, until the point is found or there is no more; where it is
+    /// to be `here`, `layout` gets it.
+    ///
+    /// # Errors
+    /// If the store does not answer, `layout` fails, or somebody asks to stop.
+    pub(super) async fn gather(
+        &self,
+        (base, target): (&Base, &Target),
+        (layout, here): (&mut dyn Layout, bool),
+        (progress, cancel): (&dyn Progress, &Cancel),
+    ) -> Result<Gathered> {
+        let from = self.begin(base);
+        let mut records = Records::new(from, self.segment);
+        let mut search = Search::new(target, base);
+        let mut all = Gathered {
+            from,
+            until: from,
+            ended: Ended::Nothing,
+            commit: None,
+            stop: None,
+            last: None,
+            end: from,
+            made_at: None,
+            bytes: 0,
+            pieces: 0,
+            findings: Vec::new(),
+        };
+        let most = self.along.until(from).map_or(0, |until| until.0 - from.0);
+        progress.phase("reading the log", Some(most));
+        while search.stop.is_none() && !records.is_over() {
+            if cancel.is_cancelled() {
+                return Err(OpsError::Interrupted);
+            }
+            let at = all.until;
+            let Some((choice, opened)) = self.open(at, &mut all).await? else { break };
+            let skip = usize::try_from(at.0 - choice.span.from.0).unwrap_or(usize::MAX);
+            let take = usize::try_from(choice.use_of.to.0 - at.0).unwrap_or(usize::MAX);
+            let bytes = opened.log.get(skip..).and_then(|rest| rest.get(..take));
+            let bytes = bytes.ok_or(OpsError::Defect("the log of a piece"))?;
+            if here {
+                self.put(layout, Span { from: at, to: choice.use_of.to }, bytes)?;
+            }
+            records.feed(bytes, &mut |record| search.see(&record));
+            all.until = choice.use_of.to;
+            all.made_at = all.made_at.max(Some(opened.record.at));
+            all.bytes += bytes.len() as u64;
+            all.pieces += 1;
+            progress.advance(bytes.len() as u64);
+        }
+        if search.stop.is_some() {
+            all.ended = Ended::Found;
+        } else if records.is_over() && all.ended == Ended::Nothing && self.along.until(all.until).is_some() {
+            let why = format!("at {} it is no log any more", super::point::lsn(records.end()));
+            all.ended = Ended::Gap { to: None, why: Some(why) };
+        }
+        (all.commit, all.stop, all.last, all.end) = (search.commit, search.stop, records.last(), records.end());
+        Ok(all)
+    }
+
+    /// Opens the piece that goes on at `at`. Of several, those that are damaged are told and passed over.
+    async fn open(&self, at: Position, all: &mut Gathered) -> Result<Option<(Choice, Opened)>> {
+        let mut why: Option<VaultError> = None;
+        for choice in self.along.at(at) {
+            let line = self.lines.get(choice.leg).copied().flatten();
+            let Some((line, listed)) = line.and_then(|line| Some((line, line.objects.get(choice.piece)?))) else {
+                continue;
+            };
+            match self.reader.open(line, listed).await {
+                Ok(opened) => return Ok(Some((choice, opened))),
+                Err(error) if error.is_of_object() => {
+                    let finding = Finding::new(Severity::Error, "journal.damaged", error.to_string());
+                    all.findings.push(finding.on(line.key(listed)));
+                    why.get_or_insert(error);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let to = self.along.after(at);
+        if why.is_some() || to.is_some() {
+            all.ended = Ended::Gap { to, why: why.map(|error| error.to_string()) };
+        }
+        Ok(None)
+    }
+
+    fn put(&self, layout: &mut dyn Layout, span: Span, bytes: &[u8]) -> Result<()> {
+        let mut rest = bytes;
+        for (file, range) in files(&self.legs, self.segment, span) {
+            let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+            let (now, after) = rest.split_at_checked(len).ok_or(OpsError::Defect("the log of a piece"))?;
+            layout.log(&file, range.start, now)?;
+            rest = after;
+        }
+        Ok(())
+    }
+}

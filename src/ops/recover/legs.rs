@@ -1,0 +1,184 @@
+//! The way through the timelines of a cluster, and which pieces of which of them a recovery reads.
+
+use std::{cmp::Reverse, ops::Range};
+
+use crate::model::{
+    Time,
+    journal::{Position, Span},
+};
+
+/// A part of the way: a timeline, from where it began to where it was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Leg {
+    pub(super) timeline: u32,
+    pub(super) from: Position,
+    pub(super) to: Position,
+}
+
+/// Reads the history of `timeline`: the way that led there, itself the last.
+///
+/// # Errors
+/// If it is none.
+pub(super) fn history(timeline: u32, text: &str) -> Result<Vec<Leg>, &'static str> {
+    let mut legs: Vec<Leg> = Vec::new();
+    let mut from = Position(0);
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let mut words = line.split_whitespace();
+        let parent = words.next().and_then(|word| word.parse().ok()).ok_or("has a line without a timeline")?;
+        let to = words.next().and_then(|word| Position::from_lsn(word).ok()).ok_or("has a line without a position")?;
+        if to < from || legs.last().is_some_and(|last| last.timeline >= parent) {
+            return Err("goes backwards");
+        }
+        legs.push(Leg { timeline: parent, from, to });
+        from = to;
+    }
+    if legs.last().is_some_and(|last| last.timeline >= timeline) {
+        return Err("goes backwards");
+    }
+    legs.push(Leg { timeline, from, to: Position(u64::MAX) });
+    Ok(legs)
+}
+
+/// A piece that may be read: which, and what of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// The place of its leg in the way.
+    pub(super) leg: usize,
+    /// Its place among the objects of that line.
+    pub(super) piece: usize,
+    /// What it holds.
+    pub(super) span: Span,
+    /// What of that lies on the way.
+    pub(super) use_of: Span,
+    /// When the vault got it.
+    pub(super) stored_at: Time,
+}
+
+/// The pieces along a way, by where what is read of them begins.
+#[derive(Debug, Default)]
+pub(super) struct Along {
+    choices: Vec<Choice>,
+    /// How far the longest piece reaches.
+    longest: u64,
+}
+
+impl Along {
+    /// `pieces` gives those of a leg's line: their places and spans. Of an older timeline nothing counts behind where it was
+    /// left; a younger one has what was before from the beginning of its first segment on.
+    pub(super) fn new(legs: &[Leg], segment: u64, pieces: impl Fn(u32) -> Vec<(usize, Span, Time)>) -> Self {
+        let mut choices = Vec::new();
+        for (leg, part) in legs.iter().enumerate() {
+            let begin = Position(part.from.0 / segment * segment);
+            let of = pieces(part.timeline).into_iter().filter_map(|(piece, span, stored_at)| {
+                let use_of = Span::new(span.from.max(begin), span.to.min(part.to))?;
+                Some(Choice { leg, piece, span, use_of, stored_at })
+            });
+            choices.extend(of);
+        }
+        choices.sort_by_key(|choice| (choice.use_of.from, choice.leg, choice.use_of.to));
+        let longest = choices.iter().map(|choice| choice.use_of.distance()).max().unwrap_or(0);
+        Self { choices, longest }
+    }
+
+    /// Those that hold `at`, the best first: of the youngest timeline, and of these what the vault had first, since nobody
+    /// who came later could answer it.
+    pub(super) fn at(&self, at: Position) -> Vec<Choice> {
+        let mut fitting: Vec<Choice> = self.window(at).filter(|choice| choice.use_of.contains(at)).copied().collect();
+        fitting.sort_by_key(|choice| (Reverse(choice.leg), choice.stored_at, Reverse(choice.use_of.to)));
+        fitting
+    }
+
+    /// Where the next piece behind `at` begins.
+    pub(super) fn after(&self, at: Position) -> Option<Position> {
+        let behind = self.choices.partition_point(|choice| choice.use_of.from <= at);
+        self.choices.get(behind).map(|choice| choice.use_of.from)
+    }
+
+    /// Up to where everything from `from` on is covered, by names alone.
+    pub(super) fn until(&self, from: Position) -> Option<Position> {
+        let mut at = from;
+        while let Some(best) = self.at(at).iter().map(|choice| choice.use_of.to).max() {
+            at = best;
+        }
+        (at > from).then_some(at)
+    }
+
+    /// The end of all of it.
+    pub(super) fn newest(&self) -> Option<Position> {
+        self.choices.iter().map(|choice| choice.use_of.to).max()
+    }
+
+    fn window(&self, at: Position) -> impl Iterator<Item = &Choice> {
+        let from = Position(at.0.saturating_sub(self.longest));
+        let first = self.choices.partition_point(|choice| choice.use_of.from < from);
+        let last = self.choices.partition_point(|choice| choice.use_of.from <= at);
+        self.choices.get(first..last).unwrap_or_default().iter()
+    }
+}
+
+/// The files of a log that a stretch lies in: name, and which bytes of it. The youngest timeline whose first segment is not
+/// later names a segment, as a server looks for it.
+pub(super) fn files(legs: &[Leg], segment: u64, span: Span) -> Vec<(String, Range<u64>)> {
+    let mut files = Vec::new();
+    let mut at = span.from.0;
+    while at < span.to.0 {
+        let number = at / segment;
+        let end = (number + 1).saturating_mul(segment).min(span.to.0);
+        let timeline = legs.iter().rev().find(|leg| leg.from.0 / segment <= number).map_or(1, |leg| leg.timeline);
+        let begin = number * segment;
+        files.push((file(timeline, number, segment), at - begin..end - begin));
+        at = end;
+    }
+    files
+}
+
+fn file(timeline: u32, number: u64, segment: u64) -> String {
+    let per = (1 << 32) / segment.max(1);
+    format!("{timeline:08X}{:08X}{:08X}", number / per.max(1), number % per.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEGMENT: u64 = 1 << 24;
+
+    fn span(from: u64, to: u64) -> Span {
+        Span { from: Position(from), to: Position(to) }
+    }
+
+    #[test]
+    fn a_history_is_the_way_to_its_timeline() {
+        let text = "1\t0/3000060\tno recovery target specified\n\n# x\n2\t0/5000000\tbefore 2026\n";
+        let legs = history(3, text).unwrap();
+        let told: Vec<(u32, u64, u64)> = legs.iter().map(|leg| (leg.timeline, leg.from.0, leg.to.0)).collect();
+        assert_eq!(told, [(1, 0, 0x300_0060), (2, 0x300_0060, 0x500_0000), (3, 0x500_0000, u64::MAX)]);
+        assert_eq!(history(1, "").unwrap().len(), 1);
+        for bad in ["x\t0/1", "1", "2\t0/5\n1\t0/6", "1\t0/5\n2\t0/4", "3\t0/1"] {
+            assert!(history(3, bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_way_leaves_a_timeline_where_it_was_left_and_finds_every_gap() {
+        let legs = history(2, "1\t0/2800000\tx").unwrap();
+        let now = Time::from_unix(0);
+        let pieces = |timeline| match timeline {
+            1 => vec![(0, span(0x100_0000, 0x200_0000), now), (1, span(0x200_0000, 0x300_0000), now)],
+            _ => vec![(0, span(0x200_0000, 0x290_0000), now), (1, span(0x2a0_0000, 0x300_0000), now)],
+        };
+        let along = Along::new(&legs, SEGMENT, pieces);
+        let best = |at| along.at(Position(at)).first().map(|choice| (choice.leg, choice.piece, choice.use_of.to.0));
+        assert_eq!(best(0x180_0000), Some((0, 0, 0x200_0000)));
+        assert_eq!(best(0x200_0000), Some((1, 0, 0x290_0000)), "the younger has what was before");
+        assert_eq!(best(0x290_0000), None);
+        assert_eq!(along.until(Position(0x100_0000)), Some(Position(0x290_0000)));
+        assert_eq!(along.after(Position(0x290_0000)), Some(Position(0x2a0_0000)));
+        assert_eq!(along.newest(), Some(Position(0x300_0000)));
+        let named = files(&legs, SEGMENT, span(0x1ff_ffff, 0x200_0001));
+        let names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["000000010000000000000001", "000000020000000000000002"]);
+        assert_eq!(named[0].1, 0xff_ffff..0x100_0000);
+        assert_eq!(file(1, 0x1_00, SEGMENT), "000000010000000100000000");
+    }
+}

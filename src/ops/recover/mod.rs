@@ -1,0 +1,331 @@
+//! `restore --recover-to`: the newest base before a point, with the log behind it up to that point, laid out so that a
+//! stock server starts on it and goes there.
+
+mod gather;
+mod layout;
+mod legs;
+mod point;
+mod settled;
+mod way;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{
+    OpsError, Result,
+    restore::{RestoreReport, Target as Files, carry_out, planned, report_of},
+    snapshots::{Wanted, choose, listed_for},
+};
+use crate::{
+    codec::Opener,
+    model::{Cancel, Finding, Name, Progress, Severity, SourceKind, Time},
+    source::postgres::Base,
+    vault::{
+        Vault,
+        journal::{self, Reader},
+        reader::Snapshot,
+        snapshots::Summary,
+    },
+};
+
+use gather::{Ended, Gathered};
+pub use layout::{Ending, Layout, WAL};
+use point::{Fits, unreachable};
+pub use point::{Point, Target};
+use settled::Settled;
+use way::way_of;
+
+/// What to recover.
+#[derive(Debug, Clone)]
+pub struct RecoverRequest {
+    /// Of which source, or from which snapshot.
+    pub wanted: Wanted,
+    /// To where.
+    pub target: Target,
+    /// In which timeline; the newest that the base leads to, if none is said.
+    pub timeline: Option<u32>,
+    /// What fetches the log when the server asks for it. Nothing if all of it is to be laid out.
+    pub fetch: Option<String>,
+}
+
+/// What is told of a recovery.
+#[derive(Debug, Clone, Serialize)]
+pub struct Recovery {
+    /// The point that was asked for.
+    pub point: String,
+    /// Whether what is at the point is there.
+    pub inclusive: bool,
+    /// The timeline that the log is of at the point.
+    pub timeline: u32,
+    /// From where on the base is consistent.
+    pub base_end: String,
+    /// When the base was done, by its server's clock.
+    pub base_at: Option<String>,
+    /// From where to where the log was laid out; nothing where the server fetches it.
+    pub log_from: Option<String>,
+    /// See there.
+    pub log_until: Option<String>,
+    /// Its bytes.
+    pub log_bytes: u64,
+    /// How many objects of the vault hold it.
+    pub pieces: u64,
+    /// Where the server stops.
+    pub stop: Option<String>,
+    /// When that is, if the log tells.
+    pub stop_at: Option<String>,
+    /// When the last transaction was committed that comes back.
+    pub last_commit_at: Option<String>,
+    /// Its number.
+    pub last_commit_xid: Option<u32>,
+    /// Up to where the vault has the log, without a gap or behind one: what lies between is lost by stopping here.
+    pub newest: Option<String>,
+    /// When the vault got that.
+    pub newest_at: Option<Time>,
+    /// A gap in the log that nothing can go beyond from this base: where it begins, and where it ends if it does.
+    pub gap: Option<(String, Option<String>)>,
+    /// The server's settings.
+    pub settings: Vec<(String, String)>,
+}
+
+/// What was chosen and is ready to be laid out.
+pub(super) struct Chosen {
+    pub(super) snapshot: Snapshot,
+    pub(super) base: Base,
+    pub(super) recovery: Recovery,
+    pub(super) settled: Settled,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Recovers a source of `vault` into `target`.
+///
+/// # Errors
+/// If the point can't be had, and how near one can get; or as a restore.
+pub async fn recover(
+    vault: &Vault,
+    opener: &Opener,
+    request: &RecoverRequest,
+    target: &mut dyn Files,
+    progress: &Arc<dyn Progress>,
+    cancel: &Cancel,
+) -> Result<(RestoreReport, Vec<Finding>)> {
+    let listing = listed_for(vault, &request.wanted).await?;
+    let chosen = {
+        let layout = target.recovery().ok_or(OpsError::Defect("the target of the recovery"))?;
+        let place = Seeking { vault, opener, request, progress, cancel };
+        Box::pin(place.choose(listing.snapshots, layout)).await?
+    };
+    let Chosen { mut snapshot, base, recovery, settled, findings: found } = chosen;
+    progress.note(&settled.told(&snapshot.header.header.source, &recovery));
+    let warnings = std::mem::take(&mut snapshot.body.warnings);
+    let plan = planned(&mut snapshot, None).await?;
+    if let Some(layout) = target.recovery() {
+        layout.settle(Ending { base, settings: settled.settings.clone() });
+    }
+    let carried = carry_out(&snapshot, &plan, target, (progress, cancel), None).await?;
+    let mut report = report_of(&snapshot, plan, carried, warnings);
+    report.recovery = Some(recovery);
+    let mut findings = listing.findings;
+    findings.extend(found);
+    findings.extend(target.told());
+    Ok((report, findings))
+}
+
+/// Where a base is looked for.
+pub(super) struct Seeking<'a> {
+    pub(super) vault: &'a Vault,
+    pub(super) opener: &'a Opener,
+    pub(super) request: &'a RecoverRequest,
+    pub(super) progress: &'a Arc<dyn Progress>,
+    pub(super) cancel: &'a Cancel,
+}
+
+/// Why a base was not taken.
+enum Passed {
+    /// It is no base that knows its place in the log.
+    NoBase,
+    /// It was not consistent before the point.
+    Later(Box<Base>),
+    /// The point is not in the log behind it.
+    Without(Box<OpsError>),
+}
+
+impl Seeking<'_> {
+    /// Takes the newest base before the point, and gathers the log behind it.
+    pub(super) async fn choose(&self, all: Vec<Summary>, layout: &mut dyn Layout) -> Result<Chosen> {
+        point::must_make_sense(&self.request.target)?;
+        let newest = choose(all.clone(), &self.request.wanted)?.snapshot;
+        let (source, writer) = (newest.header.source.clone(), newest.header.writer.clone());
+        if newest.header.kind != SourceKind::Postgres {
+            return Err(OpsError::Request {
+                what: format!("{source} is of kind {}, and has no log to recover with", newest.header.kind.as_str()),
+                next: "leave --recover-to out: the snapshot comes back as it was taken".to_owned(),
+            });
+        }
+        layout.open(&source)?;
+        self.progress.phase("listing the log", None);
+        let log = journal::list(self.vault, Some(&writer), &source).await?;
+        let reader = Reader::new(self.vault, self.opener, &all).await?;
+        let mut passed: Vec<(Time, Passed)> = Vec::new();
+        for candidate in self.candidates(all, &newest) {
+            let at = candidate.header.started_at;
+            match Box::pin(self.one(&candidate, (&log, &reader), layout)).await? {
+                Ok(chosen) => {
+                    let mut chosen = *chosen;
+                    chosen.findings.extend(reader.findings.iter().cloned());
+                    return Ok(chosen);
+                }
+                Err(why) => {
+                    let over = matches!(&why, Passed::Without(_)) && !self.may_lie_before();
+                    passed.push((at, why));
+                    layout.forget()?;
+                    if over {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(self.none(&source, passed))
+    }
+
+    /// Whether the point may lie before a base that it is not behind.
+    fn may_lie_before(&self) -> bool {
+        matches!(self.request.target.point, Point::Named(_) | Point::Xid(_))
+    }
+
+    /// The snapshots that may be a base, the newest first.
+    fn candidates(&self, all: Vec<Summary>, newest: &Summary) -> Vec<Summary> {
+        if matches!(self.request.wanted, Wanted::Id(_)) {
+            return vec![newest.clone()];
+        }
+        let point = match &self.request.target.point {
+            Point::Time(us) => Some(Time::from_unix(us.div_euclid(1_000_000))),
+            _ => None,
+        };
+        let fits = |found: &Summary| {
+            let (is, of) = (&found.header, &newest.header);
+            (&is.source, &is.writer, is.kind) == (&of.source, &of.writer, of.kind)
+                && is.started_at <= of.started_at
+                && point.is_none_or(|point| is.started_at <= point)
+                && !found.standing.suspect
+                && !found.standing.future
+        };
+        let mut all: Vec<Summary> = all.into_iter().filter(fits).collect();
+        all.reverse();
+        all
+    }
+
+    async fn one(
+        &self,
+        candidate: &Summary,
+        (log, reader): (&journal::Listing, &Reader<'_>),
+        layout: &mut dyn Layout,
+    ) -> Result<std::result::Result<Box<Chosen>, Passed>> {
+        let target = &self.request.target;
+        let header = self.vault.whole(candidate).await?;
+        let snapshot = Snapshot::open(self.vault, header, self.opener).await?;
+        let base =
+            snapshot.body.details.get("base").cloned().and_then(|base| serde_json::from_value::<Base>(base).ok());
+        let Some(base) = base.filter(|base| base.segment.is_power_of_two() && base.line.postgres_parts().is_some())
+        else {
+            return Ok(Err(Passed::NoBase));
+        };
+        let done = candidate.standing.stored_at.unwrap_or(candidate.header.claimed_at);
+        if target.fits(&base, done) == Fits::After {
+            return Ok(Err(Passed::Later(Box::new(base))));
+        }
+        let (way, mut findings) = way_of(reader, log, &base, self.request.timeline).await?;
+        let on = (&**self.progress, self.cancel);
+        let here = self.request.fetch.is_none();
+        let gathered = way.gather((&base, target), (&mut *layout, here), on).await?;
+        for (file, bytes) in &way.histories {
+            layout.log(file, 0, bytes)?;
+        }
+        let settled = match Settled::new((&base, target), &way, &gathered, self.request.fetch.as_deref()) {
+            Ok(settled) => settled,
+            Err(error) => return Ok(Err(Passed::Without(Box::new(error)))),
+        };
+        let recovery = recovery(&base, target, &way, &gathered, &settled);
+        findings.extend(gathered.findings);
+        if let Some((from, to)) = recovery.gap.as_ref().filter(|_| target.point == Point::Latest) {
+            findings.push(gap(from, to.as_deref()).on(candidate.header.source.as_str()));
+        }
+        Ok(Ok(Box::new(Chosen { snapshot, base, recovery, settled, findings })))
+    }
+
+    /// Why there is no base for the point.
+    fn none(&self, source: &Name, passed: Vec<(Time, Passed)>) -> OpsError {
+        let point = &self.request.target.point;
+        let mut oldest: Option<Box<Base>> = None;
+        let mut without = None;
+        let mut no_base = 0;
+        for (_, why) in passed {
+            match why {
+                Passed::Without(error) => {
+                    without.get_or_insert(error);
+                }
+                Passed::Later(base) => oldest = Some(base),
+                Passed::NoBase => no_base += 1,
+            }
+        }
+        if let Some(error) = without {
+            return *error;
+        }
+        if let Some(base) = oldest {
+            let at = base.ended_us.map_or_else(String::new, |us| format!(" ({})", point::time(us)));
+            let what = format!(
+                "{point} lies before the oldest base of {source} can be recovered from: it is consistent from {}{at} on",
+                point::lsn(base.end)
+            );
+            return unreachable(
+                what,
+                "nothing earlier can be had but from an older snapshot: `strongroom snapshots` lists them",
+            );
+        }
+        let what = match no_base {
+            0 => format!("{source} has no base before {point}"),
+            n => format!(
+                "none of the {n} snapshots of {source} that fit is a base that knows its place in the log: they are dumps, or \
+                 were made by an earlier version"
+            ),
+        };
+        let next = "a recovery needs a snapshot of `physical = true`, and a journal; `strongroom restore` brings a snapshot \
+                    back as it is";
+        unreachable(what, next)
+    }
+}
+
+/// The finding of a gap that a recovery stops before.
+fn gap(from: &str, to: Option<&str>) -> Finding {
+    let to = to.map_or_else(|| "the end".to_owned(), str::to_owned);
+    let what = format!("the log is missing or damaged from {from} to {to}: the recovery stops before it");
+    Finding::new(Severity::Error, "journal.gap", what)
+}
+
+fn recovery(base: &Base, target: &Target, way: &way::Found<'_>, gathered: &Gathered, settled: &Settled) -> Recovery {
+    let lsn = point::lsn;
+    let some = gathered.pieces > 0;
+    let gap = match &gathered.ended {
+        Ended::Gap { to, .. } => Some((lsn(gathered.until), to.map(lsn))),
+        Ended::Found | Ended::Nothing => None,
+    };
+    Recovery {
+        point: target.point.to_string(),
+        inclusive: target.inclusive,
+        timeline: settled.timeline,
+        base_end: lsn(base.end),
+        base_at: base.ended_us.map(point::time),
+        log_from: some.then(|| lsn(gathered.from)),
+        log_until: some.then(|| lsn(gathered.until)),
+        log_bytes: gathered.bytes,
+        pieces: gathered.pieces,
+        stop: settled.stop.map(lsn),
+        stop_at: gathered.stop.and_then(|stop| stop.at_us).map(point::time),
+        last_commit_at: gathered.commit.map(|commit| point::time(commit.at_us)),
+        last_commit_xid: gathered.commit.and_then(|commit| commit.xid),
+        newest: way.newest().map(lsn),
+        newest_at: way.newest_at,
+        gap,
+        settings: settled.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+    }
+}
