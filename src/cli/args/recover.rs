@@ -63,7 +63,7 @@ pub enum WalArg {
 #[derive(Debug, Args)]
 pub struct RecoverArgs {
     /// Of a PostgreSQL server that was copied (`physical = true`) and has a journal: to this point, from the newest base before
-    /// it. A time, latest, lsn:16/B374D848, xid:4711, or name:LABEL as pg_create_restore_point was given it. DIR/<source> becomes
+    /// it. A time, latest, lsn:16/B374D848, xid:4711, or name:LABEL as `pg_create_restore_point` was given it. DIR/<source> becomes
     /// a data directory that a server starts on
     #[arg(long, value_name = "POINT", help_heading = "Recovery", conflicts_with_all = ["at", "resume", "stream", "reference"])]
     pub recover_to: Option<PointArg>,

@@ -64,7 +64,7 @@ fn recovered(recovery: &Recovery, to: &str, text: &mut Lines) {
             size::human(recovery.log_bytes),
             plural(usize::try_from(recovery.pieces).unwrap_or(usize::MAX), "piece")
         )),
-        _ => text.add("  with no log but the base's own".to_owned()),
+        _ => text.add("  with no log but the base's own"),
     }
     let stop = recovery.stop.as_deref().map_or_else(String::new, |stop| format!(" (at {stop})"));
     text.add(format!(
@@ -74,7 +74,7 @@ fn recovered(recovery: &Recovery, to: &str, text: &mut Lines) {
     match (&recovery.last_commit_at, recovery.last_commit_xid) {
         (Some(at), Some(xid)) => text.add(format!("  the last transaction that comes back: {xid}, committed {at}")),
         (Some(at), None) => text.add(format!("  the last transaction that comes back was committed {at}")),
-        (None, _) => text.add("  no transaction of the log comes back, only what the base has".to_owned()),
+        (None, _) => text.add("  no transaction of the log comes back, only what the base has"),
     }
     if let (Some(newest), Some(at)) = (&recovery.newest, recovery.newest_at) {
         text.add(format!(

@@ -130,15 +130,14 @@ impl Cluster {
     /// Makes the directory of a tablespace.
     fn space(&mut self, space: &Tablespace) -> Result<()> {
         let mapped = self.map.iter().find(|(old, _)| *old == Path::new(&space.path)).map(|(_, new)| new.clone());
-        let then = match mapped {
-            Some(new) => new,
-            None => {
-                let above = self.places()?.spaces_above().ok_or(OpsError::Defect("the places of the recovery"))?;
-                if !above.is_dir() {
-                    directory(&above).map_err(|e| failed("can't make the directory", &above, e))?;
-                }
-                above.join(space.oid.to_string())
+        let then = if let Some(new) = mapped {
+            new
+        } else {
+            let above = self.places()?.spaces_above().ok_or(OpsError::Defect("the places of the recovery"))?;
+            if !above.is_dir() {
+                directory(&above).map_err(|e| failed("can't make the directory", &above, e))?;
             }
+            above.join(space.oid.to_string())
         };
         let place = Place::of(then);
         // An empty directory that somebody made for it is as good as none.
@@ -160,20 +159,6 @@ impl Cluster {
         let of = spaces.into_iter().find(|space| space.stream.as_str() == name);
         let place = of.and_then(|of| places.spaces.iter().find(|(oid, _)| *oid == of.oid));
         Ok(place.map(|(_, place)| place.now.clone()))
-    }
-
-    /// Each segment has its full length, as a server wants it: what is not there is zeros.
-    fn fill(&self, wal: &Path, segment: u64) -> Result<()> {
-        let entries = fs::read_dir(wal).map_err(|e| failed("can't look into", wal, e))?;
-        for entry in entries {
-            let entry = entry.map_err(|e| failed("can't look into", wal, e))?;
-            if entry.file_name().len() == SEGMENT_NAME {
-                let path = entry.path();
-                let file = File::options().write(true).open(&path).map_err(|e| failed("can't open", &path, e))?;
-                file.set_len(segment).map_err(|e| failed("can't write", &path, e))?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -271,7 +256,7 @@ impl Target for Cluster {
         places.spaces.iter().try_for_each(link)?;
         let wal = data.join(WAL);
         if wal.is_dir() {
-            self.fill(&wal, ending.base.segment)?;
+            fill(&wal, ending.base.segment)?;
         }
         settings::write(data, &ending)?;
         for (_, place) in &places.spaces {
@@ -304,4 +289,18 @@ impl Target for Cluster {
 fn sync(dir: &Path) -> Result<()> {
     let synced = File::open(dir).and_then(|dir| Manner::sync(&dir).map_err(Into::into));
     synced.map_err(|e| failed("can't finish", dir, e))
+}
+
+/// Each segment has its full length, as a server wants it: what is not there is zeros.
+fn fill(wal: &Path, segment: u64) -> Result<()> {
+    let entries = fs::read_dir(wal).map_err(|e| failed("can't look into", wal, e))?;
+    for entry in entries {
+        let entry = entry.map_err(|e| failed("can't look into", wal, e))?;
+        if entry.file_name().len() == SEGMENT_NAME {
+            let path = entry.path();
+            let file = File::options().write(true).open(&path).map_err(|e| failed("can't open", &path, e))?;
+            file.set_len(segment).map_err(|e| failed("can't write", &path, e))?;
+        }
+    }
+    Ok(())
 }

@@ -175,10 +175,10 @@ mod tests {
         assert_eq!(along.until(Position(0x100_0000)), Some(Position(0x290_0000)));
         assert_eq!(along.after(Position(0x290_0000)), Some(Position(0x2a0_0000)));
         assert_eq!(along.newest(), Some(Position(0x300_0000)));
-        let named = files(&legs, SEGMENT, span(0x1ff_ffff, 0x200_0001));
-        let names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
+        let parts = files(&legs, SEGMENT, span(0x1ff_ffff, 0x200_0001));
+        let names: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["000000010000000000000001", "000000020000000000000002"]);
-        assert_eq!(named[0].1, 0xff_ffff..0x100_0000);
+        assert_eq!(parts[0].1, 0xff_ffff..0x100_0000);
         assert_eq!(file(1, 0x1_00, SEGMENT), "000000010000000100000000");
     }
 }

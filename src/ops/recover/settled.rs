@@ -109,7 +109,7 @@ impl Settled {
     pub(super) fn told(&self, source: &Name, recovery: &Recovery) -> String {
         let Recovery { point, base_end, log_bytes, pieces, .. } = recovery;
         let at = recovery.base_at.as_ref().map_or_else(String::new, |at| format!(", done {at}"));
-        let last = recovery.last_commit_at.as_ref().map_or_else(
+        let comes = recovery.last_commit_at.as_ref().map_or_else(
             || "no transaction of the log comes back".to_owned(),
             |at| format!("the last transaction that comes back was committed {at}"),
         );
@@ -120,7 +120,7 @@ impl Settled {
         });
         format!(
             "recovering {source} to {point}: from the base that ends at {base_end}{at}, with {} of log in {pieces} pieces, to \
-             {stop} in timeline {}; {last}{lost}",
+             {stop} in timeline {}; {comes}{lost}",
             size::human(*log_bytes),
             self.timeline
         )
