@@ -58,6 +58,27 @@ pub struct Restored {
     pub details: serde_json::Value,
     /// What the databases held at the instant of their dumps.
     pub fingerprints: Vec<Fingerprint>,
+    /// The cluster that was laid out for a recovery, where that was done. Then there are no streams.
+    pub cluster: Option<Cluster>,
+}
+
+/// A copied cluster that is to go through its log. What it was unpacked by left no link in it but those of tablespaces.
+#[derive(Debug, Clone, Default)]
+pub struct Cluster {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The log, in the data directory.
+    pub wal: PathBuf,
+    /// The directory that holds its tablespaces by number, if it has any.
+    pub tablespaces: PathBuf,
+    /// The settings that say how far.
+    pub settings: Vec<(String, String)>,
+    /// The record that it must come to.
+    pub stop: Option<String>,
+    /// The last transaction that was committed before that, by the lower half of its number.
+    pub last_xid: Option<u32>,
+    /// A gap in the log that it can't go beyond.
+    pub gap: Option<(String, Option<String>)>,
 }
 
 impl Restored {

@@ -5,6 +5,7 @@ mod checks;
 mod details;
 mod lent;
 mod load;
+mod recovered;
 mod roles;
 mod server;
 
@@ -20,7 +21,7 @@ use std::{
 
 use self::{details::Details, lent::Lent, server::Server};
 use super::{
-    Check, Engine, EngineError, Place, Reach, Restored, Result,
+    Check, Cluster, Engine, EngineError, Place, Reach, Restored, Result,
     jail::{Jail, Warden},
     lent::Debris,
     watchdog::Watchdog,
@@ -173,6 +174,19 @@ impl Postgres {
         Ok(())
     }
 
+    /// Lets a cluster go through its log.
+    fn load_recovered(&mut self, cluster: &Cluster, details: &Details, jail: Jail) -> Result<()> {
+        let (bin, version) = self.programs(details)?;
+        let (data, verified) = recovered::settle(cluster, (&self.home, &jail, &bin))?;
+        self.loaded.push(verified);
+        let psql = Tools::new(Some(bin.clone())).any("psql")?;
+        self.start((&bin, &version), (&data, Some(cluster)), (details, psql), jail)?;
+        if let Some(up) = &self.up {
+            self.loaded.extend(recovered::came(up, cluster));
+        }
+        Ok(())
+    }
+
     fn load_cluster(&mut self, restored: &Restored, details: &Details, jail: Jail) -> Result<()> {
         let (bin, version) = self.programs(details)?;
         let psql = Tools::new(Some(bin.clone())).any("psql")?;
@@ -188,9 +202,20 @@ impl Postgres {
             "pg_verifybackup",
             verified.map(|()| "as its manifest says".to_owned()).map_err(Into::into),
         ));
-        let superuser = details.get("superuser");
-        self.left_out = server::preloaded(&data);
-        let server = Server::start(&jail, (&bin, &version), &data, superuser)?;
+        self.start((&bin, &version), (&data, None), (details, psql), jail)
+    }
+
+    /// Starts a copied cluster, which goes through its log first.
+    fn start(
+        &mut self,
+        program: (&Path, &Version),
+        (data, cluster): (&Path, Option<&Cluster>),
+        (details, psql): (&Details, Tool),
+        jail: Jail,
+    ) -> Result<()> {
+        self.left_out = server::preloaded(data);
+        let lines = cluster.map(recovered::lines);
+        let server = Server::start_to(&jail, program, (data, lines.as_deref()), details.get("superuser"))?;
         let info = server.info.clone();
         let mut session = Session::open(&psql, &info, None)?;
         let sql = "select to_json(datname) from pg_database where datallowconn and not datistemplate order by datname";
@@ -214,7 +239,9 @@ impl Engine for Postgres {
             return self.load_lent(restored, &details);
         }
         let jail = Jail::new(&self.warden, &self.home)?;
-        if details.physical {
+        if let Some(cluster) = &restored.cluster {
+            self.load_recovered(cluster, &details, jail)
+        } else if details.physical {
             self.load_cluster(restored, &details, jail)
         } else {
             self.load_dumps(restored, &details, jail)

@@ -175,6 +175,7 @@ mod tests {
             meta: crate::model::FileMeta::default(),
         };
         Restored {
+            cluster: None,
             source: "app".parse().unwrap(),
             kind: SourceKind::Sqlite,
             streams: vec![stream],

@@ -3,6 +3,7 @@
 
 mod history;
 mod one;
+mod recovered;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +17,9 @@ use serde_json::{Value, json};
 
 use super::{
     OpsError, Result,
+    backup::StreamReport,
     evidence::{self, Draft, Signer},
+    recover,
     restore::Target,
     snapshots::{Wanted, choose, listed_for, not_alone},
 };
@@ -96,8 +99,12 @@ pub struct DrillRequest {
     pub max_rpo: Option<Span>,
     /// Who signs.
     pub member: Option<Member>,
+    /// To which point of its log a copied cluster is recovered; to its end, if none is said.
+    pub recover_to: Option<recover::Target>,
     /// Where streams go that are to be restored into this directory.
     pub target: Box<dyn Fn(PathBuf) -> Box<dyn Target> + Send + Sync>,
+    /// Where a cluster is laid out for a recovery.
+    pub cluster: Box<dyn Fn(PathBuf) -> Box<dyn Target> + Send + Sync>,
     /// How long ago the command began, by a clock that only goes forward.
     pub elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
 }
@@ -136,7 +143,11 @@ pub struct Drill {
     pub rto_s: f64,
     /// The parts of that.
     pub parts: Parts,
-    /// How old the data was, in seconds; nothing where its time is not yet.
+    /// Where in its log the data came back to, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<recover::Recovery>,
+    /// How old the data was, in seconds, by the last transaction that came back where there is a log; nothing where its time
+    /// is not yet.
     pub rpo_s: Option<u64>,
     /// Bytes restored.
     pub bytes: u64,
@@ -189,6 +200,7 @@ impl Drill {
             rto_s: 0.0,
             parts: Parts::default(),
             rpo_s: None,
+            recovery: None,
             bytes: 0,
             streams: Vec::new(),
             passed: false,
@@ -223,6 +235,11 @@ impl Drill {
         // No check at all is no proof of anything.
         self.passed = !self.checks.is_empty() && self.checks.iter().all(Check::passed);
     }
+}
+
+/// What is told of the streams that came back.
+fn streams(of: &[StreamReport]) -> Vec<Value> {
+    of.iter().map(|s| json!({ "name": s.name, "bytes": s.bytes, "blake3": s.blake3 })).collect()
 }
 
 /// Whether a check is about the bytes that came back, and not about what they mean.
@@ -268,7 +285,7 @@ pub async fn drill(
         drill.parts.list_s = list_s;
         let place = one::Place { vault, opener, request: &request, progress, cancel };
         match choose(listing.snapshots.clone(), &wanted) {
-            Ok(chosen) => one::run(&place, vault.whole(&chosen.snapshot).await?, at, &mut drill).await?,
+            Ok(chosen) => one::run(&place, (&listing.snapshots, &chosen.snapshot), at, &mut drill).await?,
             Err(error) => drill.checks.push(Check::error("a snapshot to restore", error.to_string())),
         }
         drill.judge(&request);

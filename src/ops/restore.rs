@@ -23,7 +23,7 @@ use crate::{
     vault::{Vault, VaultErrorKind, reader::Snapshot},
 };
 
-pub(super) use carry::carry_out;
+pub(super) use carry::{Carried, carry_out};
 pub use plan::{Entry, Plan};
 pub use target::{Begun, Target};
 
@@ -163,13 +163,8 @@ pub async fn restore(
 }
 
 /// What is told of a snapshot that was carried out.
-pub(super) fn report_of(
-    snapshot: &Snapshot,
-    plan: Plan,
-    carried: carry::Carried,
-    warnings: Vec<String>,
-) -> RestoreReport {
-    let (header, carry::Carried { streams, kept }) = (&snapshot.header.header, carried);
+pub(super) fn report_of(snapshot: &Snapshot, plan: Plan, carried: Carried, warnings: Vec<String>) -> RestoreReport {
+    let (header, Carried { streams, kept }) = (&snapshot.header.header, carried);
     RestoreReport {
         id: snapshot.header.id,
         since: plan.details.get("since").cloned(),

@@ -24,6 +24,7 @@ fn restored(kind: SourceKind, files: &[(&str, PathBuf, &[u8])], fingerprints: Ve
         meta: FileMeta::default(),
     });
     Restored {
+        cluster: None,
         source: "x".parse().unwrap(),
         kind,
         streams: streams.collect(),

@@ -54,6 +54,7 @@ impl Backup {
             repository: None,
             details,
             fingerprints,
+            cluster: None,
         };
         Self { scratch, restored }
     }

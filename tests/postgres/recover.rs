@@ -219,6 +219,15 @@ fn an_accident_is_undone_to_the_transaction_before_it() {
         lab.rows("latest", "newest", &["--tablespace-map", &format!("{}={}", old.display(), new.display())]);
     assert_eq!(rows, "4,5", "{told:#}");
     assert_eq!((&told["recovery"]["gap"], &told["recovery"]["last_commit_xid"]), (&Value::Null, &Value::from(fifth)));
+
+    // A drill goes there too, and tells how old what comes back is.
+    let drill = &lab.sandbox.reader(&["drill", "cluster", "--json"]).ok().json()["result"]["drills"][0];
+    assert_eq!(drill["recovery"]["last_commit_xid"], fifth, "{drill:#}");
+    assert!(drill["rpo_s"].as_u64().unwrap() < 60, "{drill:#}");
+    for name in ["pg_verifybackup", "recovered to the end of its log", "database postgres: amcheck"] {
+        let check = drill["checks"].as_array().unwrap().iter().find(|check| check["name"] == name);
+        assert!(check.is_some_and(|check| check["status"] == "pass"), "{name}: {drill:#}");
+    }
 }
 
 #[test]
@@ -268,6 +277,8 @@ fn a_point_that_can_t_be_had_is_told_and_a_gap_is_never_bridged() {
     let rows = started(&dir, &dir.join("cluster"), "select string_agg(id::text, ',' order by id) from t");
     assert!(rows.starts_with("1,2"), "{rows}");
     refused(&lab, "2200-01-01T00:00:00Z", "missing or damaged");
+    let drill = &lab.sandbox.reader(&["drill", "cluster", "--json"]).code(6).json()["result"]["drills"][0];
+    assert!(drill["checks"].to_string().contains("log without a gap"), "{drill:#}");
     let (_, rows) = lab.rows(&at, "before", &[]);
     assert_eq!(rows, "1,2");
 }

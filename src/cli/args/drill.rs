@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::IdentityArgs;
+use super::{IdentityArgs, recover::PointArg};
 use crate::model::{Name, Span};
 
 /// `drill`.
@@ -29,6 +29,9 @@ pub struct DrillArgs {
     /// Only this snapshot, by the beginning of its id
     #[arg(long, value_name = "ID")]
     pub snapshot: Option<String>,
+    /// Recover copied clusters to this point of their journals, and not to the end: as for `restore`
+    #[arg(long, value_name = "POINT")]
+    pub recover_to: Option<PointArg>,
     /// Load dumps of `PostgreSQL` into this server, such as 'host=scratch user=drill', instead of one that the drill starts:
     /// into databases with random names, dropped afterwards. Passwords belong into ~/.pgpass or `PGPASSWORD`
     #[arg(long, value_name = "DSN")]

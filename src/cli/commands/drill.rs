@@ -20,7 +20,7 @@ use crate::{
         identity,
         render::Output,
         settings::{Settings, real_env},
-        target::Directory,
+        target::{Cluster, Directory},
         wiring,
     },
     engine::{
@@ -31,6 +31,7 @@ use crate::{
     ops::{
         self,
         drill::{DrillReport, DrillRequest},
+        recover,
         report::{self, Form},
         restore::Target,
         snapshots::Wanted,
@@ -75,7 +76,9 @@ pub(super) async fn run(context: &Context, args: DrillArgs) -> Result<Done, CliE
         max_rto: args.max_rto,
         max_rpo: args.max_rpo,
         member,
+        recover_to: args.recover_to.map(|to| recover::Target { point: to.point, inclusive: true }),
         target: Box::new(|dir: PathBuf| Box::new(Directory::scratch(dir)) as Box<dyn Target>),
+        cluster: Box::new(|dir: PathBuf| Box::new(Cluster::new(dir, Vec::new())) as Box<dyn Target>),
         elapsed: Arc::new(move || start.elapsed()),
     };
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;

@@ -1,22 +1,24 @@
 //! `restore --recover-to`.
 
-use std::{path::Path, sync::Arc};
+use std::{ffi::OsString, path::Path, sync::Arc};
 
 use super::{Context, Done, identities, open};
 use crate::{
     cli::{
-        args::{PointArg, RestoreArgs, WalArg},
+        args::{Global, PointArg, RestoreArgs, WalArg},
         error::CliError,
         failure::{Exit, Failure},
         render::Output,
         settings::{Settings, real_env},
+        shell,
         target::{Cluster, exposed},
     },
     model::{Progress, SourceKind},
     ops::{
-        recover::{self, Point, RecoverRequest, Recovery},
+        recover::{self, Fetch, Point, RecoverRequest, Recovery},
         snapshots::Wanted,
     },
+    vault::Vault,
 };
 
 /// Runs it.
@@ -34,12 +36,16 @@ pub(super) async fn run(context: &Context, args: RestoreArgs, wanted: Wanted, to
     context.found(exposed(&args.to));
     let vault = open(&settings, Some(&identities)).await?;
     context.found(vault.findings.clone());
+    let fetch = match args.recovery.wal {
+        Some(WalArg::Fetch) => Some(fetch(&context.global, &vault, &args.identity.identity)?),
+        Some(WalArg::Here) | None => None,
+    };
     let recovery = args.recovery;
     let request = RecoverRequest {
         wanted,
         target: recover::Target { point: to.point.clone(), inclusive: !recovery.exclusive },
         timeline: recovery.timeline,
-        fetch: (recovery.wal == Some(WalArg::Fetch)).then(fetch),
+        fetch,
     };
     let mut target = Cluster::new(args.to.clone(), recovery.tablespace_map);
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
@@ -52,9 +58,47 @@ pub(super) async fn run(context: &Context, args: RestoreArgs, wanted: Wanted, to
     Ok((Output::Restore(Box::new(report), Some(to)), failure))
 }
 
-/// What the server is to call.
-fn fetch() -> String {
-    "strongroom journal fetch \"%f\" \"%p\"".to_owned()
+/// What the server is to call: this program, with what was typed, wherever the server runs.
+fn fetch(global: &Global, vault: &Vault, identities: &[OsString]) -> Result<Fetch, CliError> {
+    let failed = |path: &Path, source| CliError::Io { what: "can't find", path: path.to_owned(), source };
+    let absolute = |path: &Path| std::path::absolute(path).map_err(|e| failed(path, e));
+    let program = std::env::current_exe().map_err(|e| failed(Path::new("/proc/self/exe"), e))?;
+    let mut words = vec![program.display().to_string()];
+    let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+    if let Some(config) = &global.config {
+        option("config", absolute(config)?.display().to_string());
+    }
+    option("vault", vault.store.url());
+    option("vault-id", vault.descriptor.vault.to_string());
+    for (name, value) in [("endpoint", &global.endpoint), ("region", &global.region)] {
+        if let Some(value) = value {
+            option(name, value.clone());
+        }
+    }
+    match global.credentials.as_deref().map(|spec| (spec, spec.strip_prefix("file:"))) {
+        Some((_, Some(path))) => option("credentials", format!("file:{}", absolute(Path::new(path))?.display())),
+        Some((spec, None)) => option("credentials", spec.to_owned()),
+        None => {}
+    }
+    if let Some(checksum) = global.checksum {
+        option("checksum", checksum.to_string());
+    }
+    words.extend(global.path_style.then(|| "--path-style".to_owned()));
+    words.extend(["--quiet".to_owned(), "journal".to_owned(), "fetch".to_owned()]);
+    let files: Vec<&Path> = identities.iter().map(Path::new).filter(|path| *path != Path::new("-")).collect();
+    if files.is_empty() || files.len() < identities.len() {
+        let hint = "give -i FILE, which the server's user may read, or leave --wal fetch out";
+        return Err(CliError::usage(
+            "--wal fetch needs the identity in a file: the server asks for the log by itself",
+            hint,
+        ));
+    }
+    for file in files {
+        words.extend(["-i".to_owned(), absolute(file)?.display().to_string()]);
+    }
+    // In a server's settings % stands for what it puts there.
+    let words: Vec<String> = words.iter().map(|word| shell::quoted(word).replace('%', "%%")).collect();
+    Ok(Fetch { program: words.join(" "), file: "\"%f\" \"%p\"" })
 }
 
 /// What it means that `latest` is not all that there is.

@@ -40,6 +40,16 @@ fn one(drill: &Drill, text: &mut Lines) {
         Some(rpo) => text.add(format!("{took}; the data is {} old", lasting(rpo as f64))),
         None => text.add(took),
     }
+    if let Some(recovery) = &drill.recovery {
+        let at = recovery.last_commit_at.as_deref().unwrap_or("none of the log");
+        let stop = recovery.stop.as_deref().unwrap_or(&recovery.base_end);
+        text.add(format!(
+            "  recovered to {} at {stop}, timeline {}, with {} of log; the last transaction that came back: {at}",
+            recovery.point,
+            recovery.timeline,
+            size::human(recovery.log_bytes)
+        ));
+    }
     if !drill.confinement.is_empty() {
         text.add(format!("  confined by: {}", drill.confinement));
     }

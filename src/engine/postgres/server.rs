@@ -76,6 +76,9 @@ const CONFIGURATION: u64 = 1 << 20;
 const UNWANTED: [&str; 6] =
     ["postgresql.auto.conf", "recovery.signal", "standby.signal", "recovery.conf", "postmaster.pid", "tablespace_map"];
 
+/// What makes a server go through its log before it is open.
+const STANDBY: &str = "standby.signal";
+
 /// A running server. Ends when dropped.
 pub(super) struct Server {
     running: Running,
@@ -103,12 +106,28 @@ impl Server {
     }
 
     /// Starts the cluster in `data`.
-    pub(super) fn start(jail: &Jail, (bin, version): (&Path, &Version), data: &Path, superuser: &str) -> Result<Self> {
+    pub(super) fn start(jail: &Jail, program: (&Path, &Version), data: &Path, superuser: &str) -> Result<Self> {
+        Self::start_to(jail, program, (data, None), superuser)
+    }
+
+    /// The same; with lines that say to which point of its log, as a standby that has nothing but its own directory of log:
+    /// a recovery wants a command that fetches it, and the jail starts nothing but the server.
+    pub(super) fn start_to(
+        jail: &Jail,
+        (bin, version): (&Path, &Version),
+        (data, recovery): (&Path, Option<&str>),
+        superuser: &str,
+    ) -> Result<Self> {
         for name in UNWANTED {
             let path = data.join(name);
             if fs::symlink_metadata(&path).is_ok() {
                 fs::remove_file(&path).map_err(|e| EngineError::at("can't remove", &path, e))?;
             }
+        }
+        if recovery.is_some() {
+            let path = data.join(STANDBY);
+            fs::write(&path, "").map_err(|e| EngineError::at("can't write", &path, e))?;
+            jail.give(&path)?;
         }
         let socket = jail.make("socket")?;
         let settings = jail.make("settings")?;
@@ -120,7 +139,7 @@ impl Server {
         };
         let known = |(since, _): &&(u32, &str)| version.major.0 >= *since;
         let later: String = LATER.iter().filter(known).map(|(_, lines)| *lines).collect();
-        let config = write("postgresql.conf", &format!("{SETTINGS}{later}"))?;
+        let config = write("postgresql.conf", &format!("{SETTINGS}{later}{}", recovery.unwrap_or_default()))?;
         let rules = write("pg_hba.conf", "local all all trust\n")?;
         let idents = write("pg_ident.conf", "")?;
         let mut command = jail.server(&[])?.command(&bin.join("postgres"));

@@ -6,9 +6,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
-
-use super::{Asked, Drill, DrillRequest, What, is_everybodys};
+use super::{Asked, Drill, DrillRequest, What, is_everybodys, recovered};
 use crate::{
     codec::seal::Opener,
     engine::{self, Check, Engine, EngineError, Restored, RestoredStream, Status},
@@ -16,7 +14,7 @@ use crate::{
     model::{Cancel, Progress, SourceKind, Time},
     ops::{OpsError, Result, restore},
     source::scratch::Scratch,
-    vault::{Vault, VaultErrorKind, reader::Snapshot, standing::AHEAD},
+    vault::{Vault, VaultErrorKind, reader::Snapshot, snapshots::Summary, standing::AHEAD},
 };
 
 /// How often an engine that works is asked to stop.
@@ -42,7 +40,13 @@ pub(super) struct Place<'a> {
 ///
 /// # Errors
 /// If what goes wrong would go wrong with every snapshot.
-pub(super) async fn run(place: &Place<'_>, header: VerifiedHeader, now: Time, drill: &mut Drill) -> Result<()> {
+pub(super) async fn run(
+    place: &Place<'_>,
+    (all, found): (&[Summary], &Summary),
+    now: Time,
+    drill: &mut Drill,
+) -> Result<()> {
+    let header = place.vault.whole(found).await?;
     let known = &header.header;
     drill.snapshot = Some(header.id);
     drill.kind = Some(known.kind);
@@ -59,7 +63,12 @@ pub(super) async fn run(place: &Place<'_>, header: VerifiedHeader, now: Time, dr
         }
     };
     let began = (place.request.elapsed)();
-    let restored = fetch(place, header, &scratch, drill).await;
+    let dir = scratch.path().join("restored");
+    let recovered = Box::pin(recovered::fetch(place, (all, found), (&dir, now), drill)).await;
+    let restored = match recovered.transpose() {
+        Some(recovered) => recovered,
+        None => fetch(place, header, &scratch, drill).await,
+    };
     drill.parts.fetch_s = (place.request.elapsed)().saturating_sub(began).as_secs_f64();
     match restored {
         Ok(restored) => work(place, &scratch, restored, drill).await,
@@ -91,8 +100,7 @@ async fn fetch(place: &Place<'_>, header: VerifiedHeader, scratch: &Scratch, dri
     let mut target = (place.request.target)(dir.clone());
     let told = restore::carry_out(&snapshot, &plan, &mut *target, (place.progress, place.cancel), None).await?;
     drill.bytes = plan.bytes;
-    drill.streams =
-        told.streams.iter().map(|s| json!({ "name": s.name, "bytes": s.bytes, "blake3": s.blake3 })).collect();
+    drill.streams = super::streams(&told.streams);
     let git = known.kind == SourceKind::Git;
     let file = |entry: &restore::Entry| dir.join(known.source.as_str()).join(entry.path());
     let streams = plan.entries.iter().filter(|_| !git).map(|entry| RestoredStream {
@@ -109,6 +117,7 @@ async fn fetch(place: &Place<'_>, header: VerifiedHeader, scratch: &Scratch, dri
         repository: git.then(|| dir.join(format!("{}.git", known.source))),
         details: plan.details.clone(),
         fingerprints,
+        cluster: None,
     })
 }
 

@@ -126,7 +126,8 @@ impl Way<'_> {
             let why = format!("at {} it is no log any more", super::point::lsn(records.end()));
             all.ended = Ended::Gap { to: None, why: Some(why) };
         }
-        (all.commit, all.stop, all.last, all.end) = (search.commit, search.stop, records.last(), records.end());
+        (all.commit, all.stop) = (search.commit, search.stop);
+        (all.last, all.end) = (records.last(), records.end());
         Ok(all)
     }
 

@@ -14,13 +14,14 @@ use serde::Serialize;
 
 use super::{
     OpsError, Result,
-    restore::{RestoreReport, Target as Files, carry_out, planned, report_of},
+    restore::{Carried, Plan, RestoreReport, Target as Files, carry_out, planned, report_of},
     snapshots::{Wanted, choose, listed_for},
 };
 use crate::{
     codec::Opener,
     model::{Cancel, Finding, Name, Progress, Severity, SourceKind, Time},
     source::postgres::Base,
+    store::counted::Counted,
     vault::{
         Vault,
         journal::{self, Reader},
@@ -46,7 +47,23 @@ pub struct RecoverRequest {
     /// In which timeline; the newest that the base leads to, if none is said.
     pub timeline: Option<u32>,
     /// What fetches the log when the server asks for it. Nothing if all of it is to be laid out.
-    pub fetch: Option<String>,
+    pub fetch: Option<Fetch>,
+}
+
+/// A command that fetches a file of the log, as a server's settings have it.
+#[derive(Debug, Clone)]
+pub struct Fetch {
+    /// The program and what stands before the source.
+    pub program: String,
+    /// What stands behind it: the file, and where it goes.
+    pub file: &'static str,
+}
+
+impl Fetch {
+    /// The command for a source of a writer. Names need no quotes.
+    fn of(&self, source: &Name, writer: &Name) -> String {
+        format!("{} --source {source} --writer {writer} {}", self.program, self.file)
+    }
 }
 
 /// What is told of a recovery.
@@ -94,6 +111,7 @@ pub(super) struct Chosen {
     pub(super) base: Base,
     pub(super) recovery: Recovery,
     pub(super) settled: Settled,
+    last_us: Option<i64>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -109,26 +127,54 @@ pub async fn recover(
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
 ) -> Result<(RestoreReport, Vec<Finding>)> {
+    let counted = Arc::new(Counted::new(Arc::clone(&vault.store)));
+    let vault = &Vault {
+        store: Arc::clone(&counted) as _,
+        descriptor: vault.descriptor.clone(),
+        findings: vault.findings.clone(),
+    };
     let listing = listed_for(vault, &request.wanted).await?;
+    let seeking = Seeking { vault, opener, request, progress, cancel };
+    let laid = Box::pin(lay_out(&seeking, listing.snapshots, target)).await?;
+    let mut report = report_of(&laid.snapshot, laid.plan, laid.carried, laid.warnings);
+    report.recovery = Some(laid.recovery);
+    report.fetched_bytes = counted.calls().bytes;
+    let mut findings = listing.findings;
+    findings.extend(laid.findings);
+    findings.extend(target.told());
+    Ok((report, findings))
+}
+
+/// A cluster that was laid out.
+pub(super) struct Laid {
+    pub(super) snapshot: Snapshot,
+    pub(super) plan: Plan,
+    pub(super) carried: Carried,
+    pub(super) recovery: Recovery,
+    /// When the last transaction was committed that comes back, in microseconds since 1970.
+    pub(super) last_us: Option<i64>,
+    warnings: Vec<String>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Chooses, gathers the log, and lays all of it out in `target`.
+///
+/// # Errors
+/// As for [`recover`].
+pub(super) async fn lay_out(seeking: &Seeking<'_>, all: Vec<Summary>, target: &mut dyn Files) -> Result<Laid> {
     let chosen = {
         let layout = target.recovery().ok_or(OpsError::Defect("the target of the recovery"))?;
-        let place = Seeking { vault, opener, request, progress, cancel };
-        Box::pin(place.choose(listing.snapshots, layout)).await?
+        Box::pin(seeking.choose(all, layout)).await?
     };
-    let Chosen { mut snapshot, base, recovery, settled, findings: found } = chosen;
-    progress.note(&settled.told(&snapshot.header.header.source, &recovery));
+    let Chosen { mut snapshot, base, recovery, settled, last_us, findings } = chosen;
+    seeking.progress.note(&settled.told(&snapshot.header.header.source, &recovery));
     let warnings = std::mem::take(&mut snapshot.body.warnings);
     let plan = planned(&mut snapshot, None).await?;
     if let Some(layout) = target.recovery() {
-        layout.settle(Ending { base, settings: settled.settings.clone() });
+        layout.settle(Ending { base, settings: settled.settings });
     }
-    let carried = carry_out(&snapshot, &plan, target, (progress, cancel), None).await?;
-    let mut report = report_of(&snapshot, plan, carried, warnings);
-    report.recovery = Some(recovery);
-    let mut findings = listing.findings;
-    findings.extend(found);
-    findings.extend(target.told());
-    Ok((report, findings))
+    let carried = carry_out(&snapshot, &plan, target, (seeking.progress, seeking.cancel), None).await?;
+    Ok(Laid { snapshot, plan, carried, recovery, last_us, warnings, findings })
 }
 
 /// Where a base is looked for.
@@ -241,16 +287,19 @@ impl Seeking<'_> {
         for (file, bytes) in &way.histories {
             layout.log(file, 0, bytes)?;
         }
-        let settled = match Settled::new((&base, target), &way, &gathered, self.request.fetch.as_deref()) {
+        let header = &candidate.header;
+        let fetch = self.request.fetch.as_ref().map(|fetch| fetch.of(&header.source, &header.writer));
+        let settled = match Settled::new((&base, target), &way, &gathered, fetch) {
             Ok(settled) => settled,
             Err(error) => return Ok(Err(Passed::Without(Box::new(error)))),
         };
         let recovery = recovery(&base, target, &way, &gathered, &settled);
+        let last_us = gathered.commit.map(|commit| commit.at_us);
         findings.extend(gathered.findings);
         if let Some((from, to)) = recovery.gap.as_ref().filter(|_| target.point == Point::Latest) {
             findings.push(gap(from, to.as_deref()).on(candidate.header.source.as_str()));
         }
-        Ok(Ok(Box::new(Chosen { snapshot, base, recovery, settled, findings })))
+        Ok(Ok(Box::new(Chosen { snapshot, base, recovery, settled, last_us, findings })))
     }
 
     /// Why there is no base for the point.

@@ -32,7 +32,7 @@ impl Settled {
         (base, target): (&Base, &Target),
         way: &Way<'_>,
         gathered: &Gathered,
-        fetch: Option<&str>,
+        fetch: Option<String>,
     ) -> Result<Self> {
         let found = gathered.ended == Ended::Found;
         let quiet = |us: i64| gathered.made_at.is_some_and(|at| at.unix().saturating_mul(1_000_000) > us);
@@ -56,7 +56,7 @@ impl Settled {
         };
         let inclusive = if last.is_some() || target.inclusive { "on" } else { "off" };
         let timeline = way.legs.last().map_or(1, |leg| leg.timeline);
-        let restore = fetch.map_or_else(|| format!("cp \"{WAL}/%f\" \"%p\""), str::to_owned);
+        let restore = fetch.unwrap_or_else(|| format!("cp \"{WAL}/%f\" \"%p\""));
         let mut settings = vec![("restore_command", restore), (name, value)];
         if !matches!(name, "recovery_target" | "recovery_target_name") {
             settings.push(("recovery_target_inclusive", inclusive.to_owned()));
