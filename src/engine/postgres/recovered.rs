@@ -110,10 +110,10 @@ pub(super) fn came(up: &Up, cluster: &Cluster) -> Vec<Check> {
         (None, _) => true,
     };
     let there = cluster.last_xid.is_none() || status.as_deref() == Some("committed");
-    let mut told = format!("at {}", at.unwrap_or_else(|| "no position".to_owned()));
-    if let Some(xid) = cluster.last_xid {
-        told += &format!(", transaction {xid} {}", status.as_deref().unwrap_or("unknown"));
-    }
+    let last = cluster
+        .last_xid
+        .map_or_else(String::new, |xid| format!(", transaction {xid} {}", status.as_deref().unwrap_or("unknown")));
+    let told = format!("at {}{last}", at.as_deref().unwrap_or("no position"));
     checks.push(Check {
         name: name.to_owned(),
         expected: cluster

@@ -1,5 +1,7 @@
 //! Gathers the log behind a base, and looks for the point in it.
 
+use std::collections::VecDeque;
+
 use super::{
     super::{OpsError, Result},
     layout::Layout,
@@ -13,10 +15,15 @@ use crate::{
     },
     source::postgres::{Base, wal::Records},
     vault::{
-        VaultError,
-        journal::{LineListing, Opened, Reader},
+        self, VaultError,
+        journal::{LineListing, Listed, Opened, Reader},
     },
 };
+
+/// So many pieces are opened at once, of so many bytes of log together: a round trip to a bucket takes longer than a piece of
+/// a few seconds' log.
+const AT_ONCE: usize = 32;
+const TOGETHER: u64 = 48 << 20;
 
 /// The log that a base can be gone on with.
 pub(super) struct Way<'a> {
@@ -100,12 +107,25 @@ impl Way<'_> {
         };
         let most = self.along.until(from).map_or(0, |until| until.0 - from.0);
         progress.phase("reading the log", Some(most));
+        let mut ahead = VecDeque::new();
         while search.stop.is_none() && !records.is_over() {
             if cancel.is_cancelled() {
                 return Err(OpsError::Interrupted);
             }
             let at = all.until;
-            let Some((choice, opened)) = self.open(at, &mut all).await? else { break };
+            if ahead.is_empty() {
+                ahead = self.together(at).await;
+            }
+            let (choice, opened) = match ahead.pop_front() {
+                Some((choice, Ok(opened))) => (choice, opened),
+                Some((_, Err(error))) if !error.is_of_object() => return Err(error.into()),
+                // Another one may have it; what follows then begins elsewhere.
+                Some(_) | None => {
+                    ahead.clear();
+                    let Some(found) = self.open(at, &mut all).await? else { break };
+                    found
+                }
+            };
             let skip = usize::try_from(at.0 - choice.span.from.0).unwrap_or(usize::MAX);
             let take = usize::try_from(choice.use_of.to.0 - at.0).unwrap_or(usize::MAX);
             let bytes = opened.log.get(skip..).and_then(|rest| rest.get(..take));
@@ -131,14 +151,32 @@ impl Way<'_> {
         Ok(all)
     }
 
+    /// Opens the pieces that go on from `at`, each the best of its place, as many as may be in memory together.
+    async fn together(&self, at: Position) -> VecDeque<(Choice, vault::Result<Opened>)> {
+        let (mut choices, mut next, mut room) = (Vec::new(), at, TOGETHER);
+        while let Some(choice) = self.along.at(next).first().copied()
+            && choices.len() < AT_ONCE
+            && (choices.is_empty() || choice.span.distance() <= room)
+        {
+            room = room.saturating_sub(choice.span.distance());
+            next = choice.use_of.to;
+            choices.push(choice);
+        }
+        let listed: Vec<_> = choices.iter().map_while(|choice| self.listed(choice)).collect();
+        let opened = self.reader.open_together(&listed).await;
+        choices.into_iter().zip(opened).collect()
+    }
+
+    fn listed(&self, choice: &Choice) -> Option<(&LineListing, &Listed)> {
+        let line = self.lines.get(choice.leg).copied().flatten()?;
+        Some((line, line.objects.get(choice.piece)?))
+    }
+
     /// Opens the piece that goes on at `at`. Of several, those that are damaged are told and passed over.
     async fn open(&self, at: Position, all: &mut Gathered) -> Result<Option<(Choice, Opened)>> {
         let mut why: Option<VaultError> = None;
         for choice in self.along.at(at) {
-            let line = self.lines.get(choice.leg).copied().flatten();
-            let Some((line, listed)) = line.and_then(|line| Some((line, line.objects.get(choice.piece)?))) else {
-                continue;
-            };
+            let Some((line, listed)) = self.listed(&choice) else { continue };
             match self.reader.open(line, listed).await {
                 Ok(opened) => return Ok(Some((choice, opened))),
                 Err(error) if error.is_of_object() => {

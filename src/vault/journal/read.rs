@@ -113,6 +113,11 @@ impl<'a> Reader<'a> {
         Ok(Opened { record, log })
     }
 
+    /// Opens several at once, and gives them in their order. All of them are in memory then.
+    pub async fn open_together(&self, all: &[(&LineListing, &Listed)]) -> Vec<Result<Opened>> {
+        futures::future::join_all(all.iter().map(|(line, of)| self.open(line, of))).await
+    }
+
     /// Opens the history of a line's timeline.
     ///
     /// # Errors
