@@ -5,7 +5,7 @@ use std::{fs::File, io::Read, path::Path, time::Duration};
 use super::{Check, Engine, EngineError, Restored, RestoredStream, Result};
 use crate::codec::hash::Hasher;
 
-/// So many streams are told one by one; of more, those that are wrong, and the number of the others.
+/// So many streams are told one by one; of more, the first so many that are wrong, and the number of all that are right.
 const TOLD: usize = 100;
 
 /// No engine at all.
@@ -22,13 +22,20 @@ impl Engine for Streams {
 
     fn check(&mut self, restored: &Restored) -> Vec<Check> {
         let plain = |stream: &&RestoredStream| stream.meta.link.is_none() && !stream.meta.dir;
-        let checks: Vec<Check> = restored.streams.iter().filter(plain).map(check).collect();
-        if checks.len() <= TOLD {
-            return checks;
+        let (mut all, mut right, mut first, mut wrong) = (0, 0, Vec::new(), Vec::new());
+        for check in restored.streams.iter().filter(plain).map(check) {
+            all += 1;
+            right += usize::from(check.passed());
+            if !check.passed() && wrong.len() < TOLD {
+                wrong.push(check.clone());
+            }
+            if all <= TOLD {
+                first.push(check);
+            }
         }
-        let all = checks.len();
-        let mut wrong: Vec<Check> = checks.into_iter().filter(|check| !check.passed()).collect();
-        let right = all - wrong.len();
+        if all <= TOLD {
+            return first;
+        }
         wrong.push(Check::compare("streams", format!("{all} as they were"), format!("{right} as they were")));
         wrong
     }
@@ -57,7 +64,9 @@ fn check(stream: &RestoredStream) -> Check {
 }
 
 fn read(path: &Path) -> Result<(u64, String)> {
-    let failed = |e| EngineError::at("can't read a restored stream", path, e);
+    // The stream has been named; a path of thousands of bytes, a thousand times, is no help.
+    let shown = if path.as_os_str().len() > 300 { path.file_name().map_or(path, Path::new) } else { path };
+    let failed = |e| EngineError::at("can't read a restored stream", shown, e);
     let mut file = File::open(path).map_err(failed)?;
     let (mut hasher, mut bytes, mut buf) = (Hasher::new(), 0_u64, vec![0; 1 << 20]);
     loop {

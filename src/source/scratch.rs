@@ -1,6 +1,8 @@
 //! A private directory that is gone afterwards, whatever happens: when it is dropped, when it is told to from another
 //! thread, and after a kill by the next one that is made.
 
+mod clear;
+
 use std::{
     fs::{self, File, Permissions},
     io::{self, Write},
@@ -170,24 +172,13 @@ fn remove(path: &Path) {
         let _ = rustix::process::kill_process(pid, Signal::KILL);
     }
     for _ in 0..20 {
-        match fs::remove_dir_all(path) {
+        match clear::clear(path) {
             Ok(()) => return,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return,
-            // A process that is just being killed may have made one more file; a restored tree may hold a directory
-            // that its mode does not let anybody list.
-            Err(_) => make_listable(path),
+            // A process that is just being killed may have made one more file.
+            Err(_) => {}
         }
         std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn make_listable(path: &Path) {
-    let Ok(entries) = fs::read_dir(path) else { return };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let _ = fs::set_permissions(entry.path(), Permissions::from_mode(0o700));
-            make_listable(&entry.path());
-        }
     }
 }
 

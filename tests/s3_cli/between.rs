@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     http::{Backend, Fault, Forward, Request, Response, Server, converse},
-    network::reader,
+    network::{client, reader},
     place::{Place, server},
     tls::TlsServer,
 };
@@ -208,4 +208,30 @@ fn faults_that_pass_are_waited_for_and_can_be_seen() {
     let run = place.finish(command.args(["backup", "--name", "x", "--stdin"]).write_stdin("some bytes")).ok();
     assert!(*seen.0.lock().unwrap() && *seen.1.lock().unwrap());
     assert!(run.stderr.contains("putting again") && run.stderr.contains("asking again"), "{}", run.stderr);
+}
+
+#[test]
+fn a_bucket_that_was_made_without_an_answer_is_the_own() {
+    let place = Place::empty(server());
+    let faulty = Server::start(Forward(server().address()));
+    let calls = Arc::new(Mutex::new(0));
+    let plan = move |_: u64, request: &Request| {
+        let path = request.target.split('?').next().unwrap_or_default().matches('/').count();
+        let makes = request.method == "PUT" && path <= 2 && !request.target.contains("object-lock");
+        let mut calls = calls.lock().unwrap();
+        *calls += usize::from(makes);
+        match (makes, *calls) {
+            (true, 1) => Some(Fault::CutAfter),
+            (true, 2) => Some(Fault::Error(409, "BucketAlreadyOwnedByYou")),
+            _ => None,
+        }
+    };
+    faulty.plan(plan);
+    let init = |out: &str| {
+        let mut command = client(&place, "admin", &faulty.endpoint());
+        place.finish(command.args(["init", "--create-bucket", "--out", out]))
+    };
+    init("made").ok();
+    // Nobody's answer was lost here, so the bucket is somebody's.
+    init("other").code(2).says("a bucket of this name already");
 }

@@ -33,8 +33,13 @@ fn the_wrong_region_is_told_with_the_right_one() {
 
 /// The program as a reader of `place` who goes to another server.
 pub(crate) fn reader(place: &Place<'_>, endpoint: &str) -> Command {
+    client(place, "reader", endpoint)
+}
+
+/// The program as somebody who goes to another server.
+pub(crate) fn client(place: &Place<'_>, identity: &str, endpoint: &str) -> Command {
     let mut command = place.sandbox.command();
-    let spec = format!("file:{}", place.server.credentials("reader").display());
+    let spec = format!("file:{}", place.server.credentials(identity).display());
     command.args(["--vault", &place.url(), "--endpoint", endpoint, "--path-style", "--credentials", &spec]);
     command
 }

@@ -1,7 +1,7 @@
 //! Patterns of paths: `*` and `?` within a part, `**` for any directories. They fit names that begin with a dot and
 //! names that are not UTF-8: what a backup leaves out is not seen until it is needed. Only `.git` is fitted by none of
-//! them, which is what a worktree keeps its repository in. Links to directories are looked at where they are named and
-//! not followed by `**`, which could lead in a circle.
+//! them, which is what a worktree keeps its repository in. `**` follows a link to a directory only where it leads to what
+//! would not be walked through anyway, and each once, so that nothing is left out and no link leads in a circle.
 
 use std::{
     fs, io,
@@ -20,6 +20,21 @@ pub(super) struct Found {
     pub(super) paths: Vec<PathBuf>,
     /// What could not be looked at.
     pub(super) trouble: Vec<(PathBuf, io::Error)>,
+    /// The directories outside of `base` that `**` was led to by links, by their real paths.
+    followed: Vec<PathBuf>,
+}
+
+impl Found {
+    /// Whether a link leads to a directory that nothing else that is walked through holds; it counts as walked from then on.
+    fn leads_on(&mut self, link: &Path) -> bool {
+        let (Ok(target), Ok(base)) = (fs::canonicalize(link), fs::canonicalize(&self.base)) else { return false };
+        let walked = target.starts_with(&base) || base.starts_with(&target);
+        if !target.is_dir() || walked || self.followed.iter().any(|seen| target.starts_with(seen)) {
+            return false;
+        }
+        self.followed.push(target);
+        true
+    }
 }
 
 /// The directories that `pattern` fits.
@@ -52,11 +67,13 @@ fn walk(dir: &Path, parts: &[String], found: &mut Found) {
     if part == "**" {
         walk(dir, rest, found);
     }
-    let entries = match fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+    let mut entries = match fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
         Ok(entries) => entries,
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return,
         Err(e) => return found.trouble.push((dir.to_owned(), e)),
     };
+    // Which of two links to one place is followed is no matter of chance.
+    entries.sort_unstable_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let name = entry.file_name();
         if name.as_bytes() == b".git" {
@@ -64,8 +81,9 @@ fn walk(dir: &Path, parts: &[String], found: &mut Found) {
         }
         let path = entry.path();
         if part == "**" {
+            let leads = entry.file_type().is_ok_and(|kind| kind.is_dir()) || (is_link(&entry) && found.leads_on(&path));
             // What is a repository holds none that are meant.
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !path.join("HEAD").exists() {
+            if leads && !path.join("HEAD").exists() {
                 walk(&path, parts, found);
             }
         } else if fits(part, &name.to_string_lossy()) {
@@ -117,6 +135,16 @@ mod tests {
         let latin = dir.path().join(std::ffi::OsStr::from_bytes(b"latin/caf\xe9.git"));
         fs::create_dir_all(&latin).unwrap();
         assert_eq!(expand(&dir.path().join("latin/*.git")).paths, [latin]);
+        // A link that leads elsewhere is followed, once, and what it leads to does not lead back.
+        let other = tempfile::tempdir().unwrap();
+        fs::create_dir_all(other.path().join("nas/g.git")).unwrap();
+        std::os::unix::fs::symlink(other.path(), dir.path().join("team/z-other")).unwrap();
+        std::os::unix::fs::symlink(other.path().join("nas"), dir.path().join("team/z-same")).unwrap();
+        std::os::unix::fs::symlink(dir.path(), other.path().join("back")).unwrap();
+        assert_eq!(found("team/**/*.git"), ["team/b.git", "team/deep/c.git", "team/z-other/nas/g.git"]);
+        fs::remove_file(dir.path().join("team/z-other")).unwrap();
+        assert_eq!(found("team/**/*.git"), ["team/b.git", "team/deep/c.git", "team/z-same/g.git"]);
+        fs::remove_file(dir.path().join("team/z-same")).unwrap();
         // What fits and is not there any more is left out by no silence.
         std::os::unix::fs::symlink(dir.path().join("unmounted"), dir.path().join("team/gone.git")).unwrap();
         let lost = expand(&dir.path().join("team/**/*.git"));

@@ -102,20 +102,22 @@ async fn fetch(place: &Place<'_>, header: VerifiedHeader, scratch: &Scratch, dri
     drill.bytes = plan.bytes;
     drill.streams = super::streams(&told.streams);
     let git = known.kind == SourceKind::Git;
-    let file = |entry: &restore::Entry| dir.join(known.source.as_str()).join(entry.path());
-    let streams = plan.entries.iter().filter(|_| !git).map(|entry| RestoredStream {
-        name: entry.stream.name.clone(),
-        file: file(entry),
+    let root = dir.join(known.source.as_str());
+    let details = plan.details.clone();
+    // Taken apart as it goes: a hostile snapshot has 80 MiB of paths, and once is enough.
+    let streams = plan.entries.into_iter().filter(|_| !git).map(|entry| RestoredStream {
+        file: root.join(entry.path()),
+        name: entry.stream.name,
         bytes: entry.stream.bytes,
         blake3: entry.stream.blake3,
-        meta: entry.meta().clone(),
+        meta: entry.stream.meta,
     });
     Ok(Restored {
         source: known.source.clone(),
         kind: known.kind,
         streams: streams.collect(),
         repository: git.then(|| dir.join(format!("{}.git", known.source))),
-        details: plan.details.clone(),
+        details,
         fingerprints,
         cluster: None,
     })

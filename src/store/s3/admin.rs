@@ -5,7 +5,7 @@ use aws_sdk_s3::types::{
     ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetentionMode, ObjectLockRule, VersioningConfiguration,
 };
 
-use super::{Call, Facts, S3Store};
+use super::{Call, Facts, S3Store, watch::Attempts};
 use crate::{
     model::{LockMode, Span},
     store::{Result, StoreError, StoreErrorKind as Kind},
@@ -66,10 +66,13 @@ impl S3Admin {
             .bucket(self.store.bucket())
             .object_lock_enabled_for_bucket(true)
             .set_create_bucket_configuration(place);
-        let Err(error) = request.send().await else { return Ok(()) };
+        let attempts = Attempts::default();
+        let Err(error) = request.customize().interceptor(attempts.clone()).send().await else { return Ok(()) };
         let facts = self.store.facts(&error);
         if matches!(facts.code.as_str(), "BucketAlreadyExists" | "BucketAlreadyOwnedByYou") {
-            return Err(self.taken());
+            // The attempt before may have made it and its answer been lost. A bucket of others shows no lock, or locks by default.
+            let made = attempts.repeated() && matches!(self.lock().await, Ok(Some(lock)) if lock.default.is_none());
+            return if made { Ok(()) } else { Err(self.taken()) };
         }
         Err(self.store.told(&call, &facts))
     }

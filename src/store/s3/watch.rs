@@ -10,7 +10,7 @@ use aws_sdk_s3::{
         ConfigBag, Intercept, RuntimeComponents,
         interceptors::{
             AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextRef,
-            FinalizerInterceptorContextRef, InterceptorContext,
+            BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef, InterceptorContext,
         },
         retry::{ClassifyRetry, RetryAction},
     },
@@ -191,6 +191,33 @@ impl Intercept for ServerClock {
         let date = headers.get("date").filter(|_| headers.get("age").is_none());
         let time = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = time.map(|time| Time::from_unix(time.secs()));
+        Ok(())
+    }
+}
+
+/// Counts how often one call was sent. What was sent twice may have been done by the first, whose answer was lost.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Attempts(Arc<AtomicU32>);
+
+impl Attempts {
+    /// Whether it was sent more than once.
+    pub(super) fn repeated(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 1
+    }
+}
+
+impl Intercept for Attempts {
+    fn name(&self) -> &'static str {
+        "strongroom attempts"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }
