@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn one_byte_at_a_time_is_no_different() {
-        let data = noise(20_000, 7);
+        let data = noise(9_000, 7);
         assert_eq!(arriving(SMALL, &data, &vec![1; data.len()]), whole(SMALL, &data));
     }
 

@@ -31,12 +31,19 @@ pub(super) fn scan(bytes: &[u8], hash: &mut u64, masks: Masks, sampled: &mut imp
     let Masks { end, sample } = masks;
     let (fours, rest) = bytes.as_chunks::<4>();
     let mut before = *hash;
-    for (step, four) in fours.iter().enumerate() {
-        let [a, b, c, d] = four.map(|byte| *numbers.get(usize::from(byte)).unwrap_or(&0));
+    #[allow(clippy::indexing_slicing, reason = "there are as many numbers as bytes")]
+    let number = |byte: u8| numbers[usize::from(byte)];
+    for (step, &[a, b, c, d]) in fours.iter().enumerate() {
+        let (a, b, c, d) = (number(a), number(b), number(c), number(d));
         let first = (before << 1).wrapping_add(a);
         let second = (before << 2).wrapping_add((a << 1).wrapping_add(b));
         let third = (second << 1).wrapping_add(c);
         before = (second << 2).wrapping_add((c << 1).wrapping_add(d));
+        // Nearly no step has any. Asked first, without a loop, unoptimised builds are ten times as fast.
+        let none = first & sample != 0 && second & sample != 0 && third & sample != 0 && before & sample != 0;
+        if none {
+            continue;
+        }
         for (at, hash) in [first, second, third, before].into_iter().enumerate() {
             if hash & sample == 0 {
                 if hash & end == 0 {
@@ -47,7 +54,7 @@ pub(super) fn scan(bytes: &[u8], hash: &mut u64, masks: Masks, sampled: &mut imp
         }
     }
     for (at, byte) in rest.iter().enumerate() {
-        before = (before << 1).wrapping_add(*numbers.get(usize::from(*byte)).unwrap_or(&0));
+        before = (before << 1).wrapping_add(number(*byte));
         if before & sample == 0 {
             if before & end == 0 {
                 return Some(4 * fours.len() + at);

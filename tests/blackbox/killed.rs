@@ -12,7 +12,7 @@ use std::{
 use crate::lab::{Lab, must_be, noise, tree};
 
 /// How often a backup is killed.
-const KILLS: u32 = 10;
+const KILLS: u32 = 6;
 /// The same moments each time, as far as machines are alike.
 const SEED: u64 = 0x5742_4e47;
 /// What a backup reads: some packs of it.
@@ -86,7 +86,7 @@ fn g6_backups_that_are_killed() {
         let bytes = noise(100 + u64::from(no), BYTES);
         fs::write(&input, &bytes).unwrap();
         known.insert(name.clone(), bytes);
-        let (pid, dead) = if no % 5 == 4 {
+        let (pid, dead) = if no % 3 == 2 {
             // When something is there to be used again: two packs are under way at once, so the first was acknowledged
             // before the third began.
             kill_at(&lab, &mut backup(&name), 3)
@@ -101,7 +101,7 @@ fn g6_backups_that_are_killed() {
         let mark: String = marks.map(|file| fs::read_to_string(lab.path("etc/state").join(file)).unwrap()).collect();
         assert!(mark.is_empty() || !dead || mark == format!("pid {pid}\n"), "{mark}");
         // Most go on with other data, as a dump that changes does; some with the same.
-        if no % 5 == 4 || ids > known.len() - 1 {
+        if no % 3 == 2 || ids > known.len() - 1 {
             let made = lab.run(&mut backup(&name)).ok().json();
             let new = made["result"]["snapshots"][0]["bytes_new"].as_u64().unwrap();
             reused += u32::from(new < BYTES as u64);

@@ -155,7 +155,7 @@ mod tests {
         symlink(&outside, root.join("wide/link")).unwrap();
         symlink(&outside, root.join("link")).unwrap();
         for shut in ["wide/below/more", "wide/below", "wide"] {
-            fs::set_permissions(root.join(shut), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(root.join(shut), fs::Permissions::from_mode(0o0)).unwrap();
         }
         clear(&root).unwrap();
         assert!(!root.exists() && outside.join("kept").exists());
