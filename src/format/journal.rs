@@ -39,6 +39,20 @@ const ENVELOPE_LIMIT: usize = 16 << 10;
 /// zstd's usual level.
 const LEVEL: i32 = 3;
 
+/// Whether a piece of this line can have these ends, as far as its kind of log tells. What can't be one is none, whatever
+/// its name says.
+#[must_use]
+pub fn plausible(line: &Line, span: Span) -> bool {
+    let file = |at: Position| at.0 >> 32;
+    if line.postgres_parts().is_some() {
+        return span.distance() <= LOG_LIMIT as u64;
+    }
+    let next = u64::MAX >> 32;
+    !line.as_str().starts_with("my-")
+        || file(span.from) == file(span.to)
+        || (file(span.from) < next && span.to.0 == (file(span.from) + 1) << 32)
+}
+
 /// Whose log an object is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
@@ -162,6 +176,9 @@ impl Record {
         let Some(span) = Span::new(self.from, self.to) else { return bad("it ends before it begins") };
         if self.bytes == 0 {
             return bad("it holds nothing");
+        }
+        if !plausible(&self.line, span) {
+            return bad("no piece of its line can have its ends");
         }
         if self.line.postgres_parts().is_some() && span.distance() != self.bytes {
             return bad("it holds another number of bytes than lie between its ends");

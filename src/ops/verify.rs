@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-pub use crate::vault::audit::{Checkpoint, Depth};
+pub use crate::vault::audit::{Checkpoint, Depth, Recovery};
 
 /// How many findings go into evidence; all go into reports.
 const IN_EVIDENCE: usize = 1000;
@@ -74,6 +74,8 @@ pub struct VerifyRequest {
     pub writer: Option<Name>,
     /// Names of sources that somebody typed: one of which there is no snapshot is a mistake.
     pub typed: Vec<Name>,
+    /// How old the newest piece of a source's journal may be.
+    pub journals: BTreeMap<Name, Span>,
     /// What was seen last time.
     pub checkpoint: Option<Checkpoint>,
     /// Whether forks and revocations are known from now on.
@@ -133,6 +135,8 @@ pub struct VerifyReport {
     pub cost: Option<Cost>,
     /// How each source stands with its schedule.
     pub sources: Vec<Freshness>,
+    /// Up to where each base of a journal can be recovered.
+    pub recoveries: Vec<Recovery>,
     /// What was not checked.
     pub not_checked: Vec<String>,
     /// Where the signed result is kept, if it is.
@@ -159,7 +163,7 @@ pub async fn verify(
     cancel: &Cancel,
 ) -> Result<(VerifyReport, Vec<Finding>)> {
     let VerifyRequest { depth, opener, wanted, sample, schedule, writer, typed, .. } = request;
-    let VerifyRequest { checkpoint, acknowledge, evidence, member, .. } = request;
+    let VerifyRequest { journals, checkpoint, acknowledge, evidence, member, .. } = request;
     if let Some(Err(why)) = checkpoint.as_ref().map(|checkpoint| checkpoint.belongs_to(vault.descriptor.vault)) {
         return Err(OpsError::Request {
             what: format!("the checkpoint does not belong here: {why}"),
@@ -181,7 +185,7 @@ pub async fn verify(
     let asked_for = sample;
     let key = |of: u32| format!("{}/{of}", depth.as_str());
     let sample = asked_for.map(|asked| asked.part(&key(asked.of()), checkpoint.as_ref()));
-    let asked = audit::VerifyRequest { depth, opener, snapshot, sample, schedule, writer, typed, checkpoint };
+    let asked = audit::VerifyRequest { depth, opener, snapshot, sample, schedule, writer, typed, journals, checkpoint };
     let found = audit::verify(&seen, &asked, Arc::clone(progress), cancel).await;
     let found = found.map_err(|error| match error.kind {
         VaultErrorKind::Cancelled => OpsError::Interrupted,
@@ -240,6 +244,7 @@ fn report(vault: &Vault, sample: Option<(u32, u32)>, found: audit::VerifyReport,
         calls,
         cost,
         sources: found.sources,
+        recoveries: found.recoveries,
         not_checked: found.not_checked,
         evidence: None,
         seen: found.seen,

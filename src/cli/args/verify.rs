@@ -55,6 +55,10 @@ pub struct VerifyArgs {
     /// own past. Each writer of a source of this name is judged by itself. May be given more than once
     #[arg(long, value_name = "SOURCE=SPAN", value_parser = expected)]
     pub expect: Vec<(Name, Span)>,
+    /// How old the newest piece of a source's journal may be, such as orders=10m: a server that writes nothing makes none.
+    /// May be given more than once
+    #[arg(long, value_name = "SOURCE=SPAN", value_parser = expected)]
+    pub expect_journal: Vec<(Name, Span)>,
     /// Judge the age of this writer's snapshots alone
     #[arg(long, value_name = "NAME", conflicts_with = "snapshot")]
     pub writer: Option<Name>,

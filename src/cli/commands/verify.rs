@@ -56,6 +56,7 @@ pub(super) async fn run(context: &Context, args: VerifyArgs) -> Result<Done, Cli
         schedule: schedule(&settings, &args),
         writer: args.writer.clone(),
         typed: typed(&settings, &args),
+        journals: args.expect_journal.iter().cloned().collect(),
         checkpoint: before,
         acknowledge: args.acknowledge,
         evidence: args.evidence,

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::{Lines, finding_lines, plural};
 use crate::{
-    model::{Finding, Severity, codes, size},
-    ops::verify::VerifyReport,
+    model::{Finding, Severity, codes, lasting, size},
+    ops::verify::{Recovery, VerifyReport},
     vault::audit::Depth,
 };
 
@@ -37,6 +37,7 @@ pub(super) fn text(report: &VerifyReport, findings: &[Finding]) -> Lines {
     if let (Some(until), Some(object)) = (report.weakest_lock, &report.weakest_object) {
         text.add(format!("the first lock that a snapshot needs ends {until} ({object})"));
     }
+    recoveries(report, &mut text);
     for not in &report.not_checked {
         text.add(format!("not checked: {not}"));
     }
@@ -45,6 +46,40 @@ pub(super) fn text(report: &VerifyReport, findings: &[Finding]) -> Lines {
         text.add(format!("the result is kept as {key}, signed by {member}, until {until}"));
     }
     text
+}
+
+/// Up to where the newest base of each source can be recovered, and those before it that meet a gap.
+fn recoveries(report: &VerifyReport, text: &mut Lines) {
+    let mut newest: Vec<&Recovery> = Vec::new();
+    for one in &report.recoveries {
+        newest.retain(|other| other.gap.is_some() || (&other.writer, &other.source) != (&one.writer, &one.source));
+        newest.push(one);
+    }
+    for one in newest.iter().take(SHOWN) {
+        let mut line = format!("{} of {}", one.source, one.snapshot.short());
+        let _ = match &one.to_text {
+            Some(to) => write!(line, ": recoverable from {} to {to}", one.from_text),
+            None => write!(line, ": recoverable as it is, at {}, and no further", one.from_text),
+        };
+        for further in &one.goes_on {
+            let _ = write!(line, ", on {} to {}", further.line, further.to_text);
+        }
+        if let Some((from, to)) = &one.gap_text {
+            let _ = write!(line, "; gap at {from} to {to}");
+        }
+        if let Some((at, age)) = one.newest_at.zip(one.age_s) {
+            let newest = one.newest.map(|at| one.line.say(at)).unwrap_or_default();
+            let _ = write!(
+                line,
+                "; newest {newest}, {} old ({at})",
+                lasting(f64::from(u32::try_from(age).unwrap_or(u32::MAX)))
+            );
+        }
+        text.add(line);
+    }
+    if let Some(more) = newest.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        text.add(format!("and {more} more bases with gaps: --json has all"));
+    }
 }
 
 /// What to do about each kind of finding, told once.

@@ -36,6 +36,10 @@ impl Listed {
             self.canaries += 1;
             return;
         }
+        // Nothing signs for a journal's objects from outside; they are judged by themselves.
+        if matches!(layout::parse(&key), Some(ObjectName::Piece(_) | ObjectName::History(..))) {
+            return;
+        }
         self.foreign += 1;
         self.foreign_bytes = self.foreign_bytes.saturating_add(bytes);
         if self.foreign <= SHOW_FOREIGN {

@@ -8,10 +8,12 @@ mod checkpoint;
 mod documents;
 mod freshness;
 mod inventory;
+mod journals;
 mod listing;
 mod objects;
 mod packs;
 mod streams;
+mod unchecked;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -30,11 +32,11 @@ use crate::{
 };
 use documents::Documents;
 use inventory::Inventory;
-use listing::Listed;
 use objects::Reading;
 
 pub use checkpoint::{Checkpoint, Head};
 pub use freshness::Freshness;
+pub use journals::{Further, Recovery};
 pub use objects::Weakest;
 
 /// How deep a verification looks.
@@ -77,6 +79,8 @@ pub struct VerifyRequest {
     pub writer: Option<Name>,
     /// Names of sources that somebody typed: one of which there is no snapshot is a mistake.
     pub typed: Vec<Name>,
+    /// How old the newest piece of a source's journal may be.
+    pub journals: BTreeMap<Name, Span>,
     /// What was seen last time. It must belong to this vault.
     pub checkpoint: Option<Checkpoint>,
 }
@@ -85,8 +89,9 @@ impl VerifyRequest {
     /// Everything, so deep, without an identity and without memory.
     #[must_use]
     pub fn new(depth: Depth) -> Self {
-        let (schedule, typed) = (BTreeMap::new(), Vec::new());
-        Self { depth, opener: None, snapshot: None, sample: None, schedule, writer: None, typed, checkpoint: None }
+        let (schedule, journals, typed) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let (snapshot, sample, writer, checkpoint) = (None, None, None, None);
+        Self { depth, opener: None, snapshot, sample, schedule, writer, typed, journals, checkpoint }
     }
 }
 
@@ -142,6 +147,8 @@ pub struct VerifyReport {
     pub weakest: Option<Weakest>,
     /// How each source stands with its schedule.
     pub sources: Vec<Freshness>,
+    /// Up to where each base of a journal can be recovered.
+    pub recoveries: Vec<Recovery>,
     /// What was not checked, in words.
     pub not_checked: Vec<String>,
     /// The snapshots, oldest first.
@@ -197,6 +204,9 @@ pub async fn verify(
     }
     progress.phase("reading locks", None);
     let weakest = objects::locks(vault, &mut inventory, now, cancel, &mut findings).await?;
+    let (snapshots, told) = ((all.as_slice(), chosen.as_slice()), (&progress, cancel));
+    let journals = Box::pin(journals::check(vault, request, snapshots, now, told, &mut findings)).await?;
+    let weakest = weakest.into_iter().chain(journals.weakest).min_by_key(|weakest| weakest.until);
     let (sources, stale) = freshness::check(&all, &request.schedule, request.writer.as_ref(), now);
     findings.extend(stale.into_iter().filter(|_| whole));
     if let Some(before) = &request.checkpoint {
@@ -210,16 +220,17 @@ pub async fn verify(
         depth: request.depth,
         at: now,
         snapshots: chosen.len() as u64,
-        objects: inventory.firm().count() as u64,
-        bytes: inventory.firm().filter_map(|n| n.bytes).sum(),
-        bytes_read: inventory.bytes_read + deep.bytes_read,
+        objects: inventory.firm().count() as u64 + journals.objects,
+        bytes: inventory.firm().filter_map(|n| n.bytes).sum::<u64>() + journals.bytes,
+        bytes_read: inventory.bytes_read + deep.bytes_read + journals.bytes_read,
         streams: deep.streams,
         bytes_decoded: deep.plain,
         foreign: listed.foreign,
         foreign_bytes: listed.foreign_bytes,
         weakest,
         sources,
-        not_checked: not_checked(request, &listed, suspects.len(), &findings),
+        recoveries: journals.recoveries,
+        not_checked: unchecked::not_checked(request, &listed, suspects.len(), &findings),
         seen: seen(&inventory, &all, request.snapshot),
         evidence,
         checkpoint,
@@ -382,43 +393,4 @@ fn seen(inventory: &Inventory, all: &[Summary], only: Option<SnapshotId>) -> Vec
         suspect: s.standing.suspect,
     };
     all.iter().filter(|s| only.is_none_or(|id| s.id == id)).map(one).collect()
-}
-
-/// What this verification says nothing of.
-fn not_checked(request: &VerifyRequest, listed: &Listed, suspects: usize, findings: &Findings) -> Vec<String> {
-    let mut not = Vec::new();
-    if suspects > 0 {
-        not.push(format!(
-            "{suspects} suspect snapshots of revoked writers, beyond what is listed: --snapshot ID checks one"
-        ));
-    }
-    if request.depth < Depth::Read {
-        not.push("whether the stored bytes are those that were signed: --depth read does".to_owned());
-    }
-    if request.depth < Depth::Decrypt {
-        not.push("whether the data opens and streams are whole: --depth decrypt does, with an identity".to_owned());
-    }
-    if let Some((a, b)) = request.sample {
-        not.push(format!("the other {} of {b} parts of the data; this was part {a}", b - 1));
-    }
-    if request.snapshot.is_some() {
-        not.push("other snapshots, foreign objects and schedules, since one snapshot was asked for".to_owned());
-    }
-    if request.checkpoint.is_none() {
-        not.push(
-            "whether a newest snapshot or a revocation vanished since last time: --checkpoint remembers".to_owned(),
-        );
-    }
-    if !listed.versions {
-        not.push("overwrites and delete markers: this store has no versions, or they may not be listed".to_owned());
-    }
-    let unread = |code: &str| findings.iter().any(|f| f.code == code);
-    if unread("members.unread") || unread("documents.unread") {
-        not.push("documents that these credentials may not read".to_owned());
-    }
-    if listed.canaries > 0 {
-        not.push(format!("{} canaries, which hold nothing", listed.canaries));
-    }
-    not.push("whether what was backed up can be used: only a drill tells".to_owned());
-    not
 }

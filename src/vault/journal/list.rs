@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    format::layout::{self, ObjectName},
+    format::{
+        journal::plausible,
+        layout::{self, ObjectName},
+    },
     model::{
         Hash, Key, Name, Time,
         journal::{Line, Piece, Reach, Span},
@@ -249,7 +252,9 @@ impl Filling {
             return;
         }
         let (line, span, hash) = match layout::parse(key) {
-            Some(ObjectName::Piece(piece)) => (piece.line, Some(piece.span), piece.hash),
+            Some(ObjectName::Piece(piece)) if plausible(&piece.line, piece.span) => {
+                (piece.line, Some(piece.span), piece.hash)
+            }
             Some(ObjectName::History(_, _, line, hash)) => (line, None, hash),
             _ => {
                 self.listing.strays += 1;

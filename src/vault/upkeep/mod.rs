@@ -1,6 +1,7 @@
 //! What becomes of a vault with time: locks are extended while snapshots need them, and what none needs goes when its
 //! lock has ended. Locks are the reference counts, signed headers say what needs what, and no identity is needed.
 
+mod journals;
 mod needs;
 pub mod prune;
 pub mod renew;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 
 use super::Result;
 use crate::{
+    format::layout,
     model::{Key, Time},
     store::{ObjectStore, Version},
 };
@@ -27,11 +29,13 @@ struct Stored {
 /// Every version of every key, oldest first, those of names that can't be keys left out.
 type Everything = BTreeMap<Key, Vec<Stored>>;
 
-/// Lists the whole vault. Where the store has versions they must be listed: what is hidden counts.
+/// Lists the whole vault but for its journals, which are many and stand by themselves. Where the store has versions they must be listed: what is hidden counts.
 async fn everything(store: &dyn ObjectStore) -> Result<Everything> {
     let mut found = Everything::new();
     let mut add = |key: &str, stored: Stored| {
-        if let Ok(key) = key.parse() {
+        if !key.starts_with(layout::JOURNALS)
+            && let Ok(key) = key.parse()
+        {
             found.entry(key).or_default().push(stored);
         }
     };

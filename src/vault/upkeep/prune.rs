@@ -9,6 +9,7 @@ use futures::{StreamExt, stream};
 
 use super::{
     Everything, Stored, everything,
+    journals::{self, Bases},
     needs::Needs,
     sound::{ById, longest, wrong},
 };
@@ -42,7 +43,7 @@ pub struct Count {
 pub struct Pruned {
     /// Why nothing was deleted, if something forbids it.
     pub blocked: Vec<String>,
-    /// By kind: `snapshots`, `lists`, `indexes`, `packs`, `evidence`, `canaries`, `markers`.
+    /// By kind: `snapshots`, `lists`, `indexes`, `packs`, `evidence`, `canaries`, `journals`, `markers`.
     pub deleted: BTreeMap<&'static str, Count>,
     /// Versions that the store refused to delete.
     pub refused: u64,
@@ -122,6 +123,8 @@ pub async fn prune(
         }
         work.objects(&all, keys, kind).await?;
     }
+    drop((all, needs));
+    work.journals(&Bases::of(stay.iter().map(|(snapshot, _)| *snapshot), &vault.descriptor.lock)).await?;
     Ok(work.done)
 }
 
@@ -201,6 +204,26 @@ impl Work<'_> {
             }
         }
         Ok(staying)
+    }
+
+    /// Deletes the pieces of journals that no base which stays goes on with.
+    async fn journals(&mut self, bases: &Bases) -> Result<()> {
+        let mut after = String::new();
+        loop {
+            let over = journals::over(self.vault, bases, &after, (self.now, self.grace)).await?;
+            if after.is_empty() {
+                self.done.waiting.versions += over.waiting;
+                self.done.waiting.bytes += over.waiting_bytes;
+                self.done.next = self.done.next.into_iter().chain(over.next).min();
+            }
+            let keys: Vec<&Key> = over.all.keys().collect();
+            let Some(last) = keys.last() else { return Ok(()) };
+            after = last.to_string();
+            self.objects(&over.all, keys, "journals").await?;
+            if !over.more {
+                return Ok(());
+            }
+        }
     }
 
     /// Deletes every version of these keys whose lock has ended long enough ago; says whether all of them could go.

@@ -6,6 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     Everything, Stored, everything,
+    journals::{self, Bases},
     needs::{Need, Needs, lost},
     sound::{longest, wrong},
 };
@@ -30,6 +31,8 @@ const LOOKS: usize = 16;
 const GENERATION: Span = Span::days(30);
 /// No document of the vault's own is larger, in bytes.
 const DOCUMENT: u64 = 1 << 20;
+/// How far the lock of a journal's object may end before what follows from the store's time.
+const SLACK: Span = Span::seconds(3600);
 /// A lock is extended when it ends within this time.
 const LEAD: Span = Span::days(7);
 
@@ -104,6 +107,15 @@ pub async fn renew(vault: &Vault, dry_run: bool, progress: &dyn Progress, cancel
         }
         done.take(looked?, key, &mut due);
     }
+    let bases = Bases::of(wanted.iter().map(|(snapshot, _)| *snapshot), &vault.descriptor.lock);
+    let mut seen = Vec::new();
+    journals::look(vault, &bases, (now, LEAD), cancel, &mut |looked| done.piece(looked, cap, &mut seen)).await?;
+    for mut one in seen {
+        if one.version.is_none() {
+            one.version = journals::version_of(store, &one.key).await?;
+        }
+        due.push(one);
+    }
     if dry_run {
         for one in &due {
             done.extended(one, one.until);
@@ -142,6 +154,18 @@ impl Renewed {
         } else if let Some(lock) = lock {
             self.holds(lock.until);
         }
+    }
+
+    /// Looks at the lock of a journal's object: whatever is short of what it was promised is due at once.
+    fn piece(&mut self, looked: journals::Looked, cap: Time, due: &mut Vec<Due>) {
+        let journals::Looked { key, version, bytes, lock, promised } = looked;
+        let lock = match lock {
+            Ok(lock) => lock,
+            Err(why) => return self.take(Looked::Unread(why), key, due),
+        };
+        let short = lock.is_none_or(|lock| lock.until + SLACK < promised);
+        let until = short.then(|| generation(promised).min(cap));
+        self.take(Looked::Seen { version, bytes, lock, until, reads: 1 }, key, due);
     }
 
     fn holds(&mut self, until: Time) {

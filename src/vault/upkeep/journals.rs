@@ -1,0 +1,223 @@
+//! What becomes of journals with time: pieces are locked for as long as they were promised when they were put, and go when
+//! no base is left that they continue.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, stream};
+
+use super::{Everything, Stored};
+use crate::{
+    format::{
+        journal::{SEALED_LIMIT, plausible},
+        layout::{self, ObjectName},
+    },
+    model::{
+        Cancel, Key, Lock, LockPolicy, Name, Span as Duration, Time,
+        journal::{Line, Position},
+    },
+    store::{ObjectStore, Version},
+    vault::{
+        Result, Vault, VaultError, VaultErrorKind, fetch,
+        journal::{LineListing, Listed, Windows},
+        snapshots::Summary,
+    },
+};
+
+/// So many objects of a journal are looked at for deletion at once.
+const BATCH: usize = 50_000;
+
+/// Where the journals of one source are needed.
+#[derive(Debug)]
+struct Needed {
+    /// The earliest base of each line.
+    bases: BTreeMap<Line, Position>,
+    /// How long each piece is promised to live.
+    keep: Duration,
+}
+
+/// The bases of journals among some snapshots.
+#[derive(Debug, Default)]
+pub(super) struct Bases(BTreeMap<(Name, Name), Needed>);
+
+impl Bases {
+    pub(super) fn of<'a>(snapshots: impl Iterator<Item = &'a Summary>, policy: &LockPolicy) -> Self {
+        let mut all = Self::default();
+        for header in snapshots.map(|snapshot| &snapshot.header) {
+            let Some(start) = &header.journal else { continue };
+            let keep = header.floor_until.since(header.started_at).min(policy.keep);
+            let place = all.0.entry((header.writer.clone(), header.source.clone()));
+            let needed = place.or_insert_with(|| Needed { bases: BTreeMap::new(), keep });
+            needed.keep = needed.keep.max(keep);
+            let from = needed.bases.entry(start.line.clone()).or_insert(start.from);
+            *from = start.from.min(*from);
+        }
+        all
+    }
+
+    /// Whether a base needs something of this line that ends at `to`; of a timeline's history, anything.
+    fn need(&self, writer: &Name, source: &Name, line: &Line, to: Option<Position>) -> bool {
+        let needed = self.0.get(&(writer.clone(), source.clone()));
+        needed.is_some_and(|needed| needed.need(line, to))
+    }
+}
+
+impl Needed {
+    fn need(&self, line: &Line, to: Option<Position>) -> bool {
+        let on = |base: &Line| base == line || base.may_become(line);
+        self.bases.iter().any(|(base, from)| on(base) && to.is_none_or(|to| *from < to))
+    }
+}
+
+/// A version whose lock is looked at.
+pub(super) struct Looked {
+    pub(super) key: Key,
+    pub(super) version: Option<Version>,
+    pub(super) bytes: u64,
+    pub(super) lock: std::result::Result<Option<Lock>, String>,
+    /// Until when it was promised to live.
+    pub(super) promised: Time,
+}
+
+/// Looks at the locks of what the bases need and was promised beyond now, and gives each to `each`. Those are read that the
+/// store has since less than `lead`, so that a lock that is too short is found when it is new, and those whose promise ends
+/// within it; nothing shortens one in between, and `verify` reads all.
+pub(super) async fn look(
+    vault: &Vault,
+    bases: &Bases,
+    (now, lead): (Time, Duration),
+    cancel: &Cancel,
+    each: &mut (dyn FnMut(Looked) + Send),
+) -> Result<()> {
+    let store = &*vault.store;
+    for ((writer, source), needed) in &bases.0 {
+        let mut windows = Windows::of(store, writer, source);
+        while let Some(window) = windows.next().await? {
+            let due = |one: &Listed| {
+                let promised = one.stored_at + needed.keep;
+                promised > now && (now < one.stored_at + lead || promised < now + lead)
+            };
+            let all = window.lines.iter().flat_map(|line| line.objects.iter().map(move |one| (line, one)));
+            let wanted = all.filter(|(line, one)| due(one) && needed.need(&line.line, one.span.map(|span| span.to)));
+            let mut looks = stream::iter(wanted)
+                .map(|(line, one)| async move { lock_of(store, line, one, one.stored_at + needed.keep).await })
+                .buffered(store.at_once());
+            while let Some(looked) = looks.next().await {
+                if cancel.is_cancelled() {
+                    return Err(VaultError::cancelled());
+                }
+                each(looked?);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn lock_of(store: &dyn ObjectStore, line: &LineListing, one: &Listed, promised: Time) -> Result<Looked> {
+    let key = line.key(one);
+    let mut version = None;
+    let looked = |version, lock| Looked { key: key.clone(), version, bytes: one.bytes, lock, promised };
+    if one.versions > 1 || one.hidden {
+        match fetch::version_by_hash(store, &key, None, &one.hash, SEALED_LIMIT).await {
+            Ok((_, found)) => version = found,
+            Err(error) if error.is_of_object() => return Ok(looked(None, Err(error.what))),
+            Err(error) => return Err(error),
+        }
+    }
+    match store.lock_of(&key, version.as_ref()).await {
+        Ok(lock) => Ok(looked(version, Ok(lock))),
+        Err(error) if error.is_not_found() || fetch::is_unreadable(error.kind) => {
+            Ok(looked(version, Err(error.to_string())))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The version of an object that has the bytes of its name, where it is to be changed: never by key alone, since somebody
+/// may have put another on top meanwhile.
+pub(super) async fn version_of(store: &dyn ObjectStore, key: &Key) -> Result<Option<Version>> {
+    let hash = match layout::parse(key.as_str()) {
+        Some(ObjectName::Piece(piece)) => piece.hash,
+        Some(ObjectName::History(.., hash)) => hash,
+        _ => return Ok(None),
+    };
+    let versions = fetch::versions(store, key).await?;
+    match versions.as_slice() {
+        [] => Ok(None),
+        [only] => Ok(Some(only.clone())),
+        _ => match fetch::version_by_hash(store, key, None, &hash, SEALED_LIMIT).await {
+            Ok((_, found)) => Ok(found),
+            Err(error) if error.kind == VaultErrorKind::Damaged => Ok(None),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// What of journals may be looked at for deletion.
+#[derive(Debug, Default)]
+pub(super) struct Over {
+    /// What no base needs, and whose lock should be over.
+    pub(super) all: Everything,
+    /// Versions that no base needs and whose lock can't be over yet.
+    pub(super) waiting: u64,
+    /// Their bytes.
+    pub(super) waiting_bytes: u64,
+    /// When the first of these may go.
+    pub(super) next: Option<Time>,
+    /// Whether there is more, after the last of `all`.
+    pub(super) more: bool,
+}
+
+/// Finds what no base needs, after the name `after`: a bounded number at once. Locks are not read of what the policy locks
+/// for longer: most of it waits for its lock alone.
+pub(super) async fn over(vault: &Vault, bases: &Bases, after: &str, (now, grace): (Time, Duration)) -> Result<Over> {
+    let (store, policy) = (&*vault.store, &vault.descriptor.lock);
+    let mut over = Over::default();
+    let mut last: Option<(Key, bool)> = None;
+    let mut add = |text: &str, stored: Stored| {
+        if !after.is_empty() && text <= after {
+            return;
+        }
+        // The versions of one key come together; the oldest decides.
+        if last.as_ref().is_none_or(|(key, _)| key.as_str() != text) {
+            let Some(doomed) = doomed(bases, text) else { return };
+            let Ok(key) = text.parse::<Key>() else { return };
+            let free = policy.lock_from(stored.modified).until + grace;
+            let ready = doomed && free <= now;
+            if doomed && !ready {
+                over.waiting += 1;
+                over.waiting_bytes = over.waiting_bytes.saturating_add(stored.bytes);
+                over.next = Some(over.next.map_or(free, |next: Time| next.min(free)));
+            }
+            over.more |= ready && over.all.len() == BATCH;
+            last = Some((key, ready && !over.more));
+        }
+        if let Some((key, true)) = &last {
+            over.all.entry(key.clone()).or_default().push(stored);
+        }
+    };
+    if store.traits().versions {
+        let mut each = |e: crate::store::VersionEntry| {
+            let version = Some(e.version);
+            add(&e.key, Stored { version, bytes: e.bytes, modified: e.modified, marker: e.delete_marker });
+        };
+        store.list_versions(layout::JOURNALS, &mut each).await?;
+    } else {
+        let mut each = |e: crate::store::Entry| {
+            add(&e.key, Stored { version: None, bytes: e.bytes, modified: e.modified, marker: false });
+        };
+        store.list(layout::JOURNALS, &mut each).await?;
+    }
+    Ok(over)
+}
+
+/// Whether no base needs what this name tells of; nothing where it tells of no journal.
+fn doomed(bases: &Bases, text: &str) -> Option<bool> {
+    match layout::parse(text)? {
+        ObjectName::Piece(p) => {
+            let needed = plausible(&p.line, p.span) && bases.need(&p.writer, &p.source, &p.line, Some(p.span.to));
+            Some(!needed)
+        }
+        ObjectName::History(writer, source, line, _) => Some(!bases.need(&writer, &source, &line, None)),
+        _ => None,
+    }
+}
