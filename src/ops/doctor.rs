@@ -57,6 +57,8 @@ pub struct DoctorRequest<'a> {
     pub keep: Option<Span>,
     /// This host's clock.
     pub clock: Arc<dyn Clock>,
+    /// Whether a source of this configuration has a journal.
+    pub journals: bool,
 }
 
 /// What was found.
@@ -114,6 +116,8 @@ struct Patient<'a> {
     now: Time,
     /// Whether each put of a writer of this vault asks for its lock.
     explicit: bool,
+    /// Whether the role is to put journals.
+    journals: bool,
 }
 
 /// Examines a vault, and adds what it finds to `report`.
@@ -135,8 +139,16 @@ pub async fn examine(request: &DoctorRequest<'_>, report: &mut DoctorReport) -> 
         return Ok(findings);
     };
     let intruder = bucket.intruder();
-    let patient =
-        Patient { vault, store, intruder: &intruder, role: request.role, member: &request.member, now, explicit };
+    let patient = Patient {
+        vault,
+        store,
+        intruder: &intruder,
+        role: request.role,
+        member: &request.member,
+        now,
+        explicit,
+        journals: request.journals,
+    };
     let default = bucket::examine(&patient, bucket, request.keep, report).await;
     let version = canary::examine(&patient, default, report).await;
     let others = rights::others(&patient, report).await;

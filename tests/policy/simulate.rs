@@ -77,8 +77,18 @@ const MODE: &str = "s3:object-lock-mode";
 const CUSTOMER_KEY: &str = "s3:x-amz-server-side-encryption-customer-algorithm";
 const STORAGE: &str = "s3:x-amz-storage-class";
 const KMS_KEY: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
-const KINDS: [&str; 9] =
-    ["vault.json", "keys/", "members/", "packs/", "indexes/", "lists/", "snapshots/", "evidence/", "canaries/"];
+const KINDS: [&str; 10] = [
+    "vault.json",
+    "keys/",
+    "members/",
+    "packs/",
+    "indexes/",
+    "lists/",
+    "snapshots/",
+    "journals/",
+    "evidence/",
+    "canaries/",
+];
 
 /// An object of each kind: one's own, or another's.
 fn objects(member: &str) -> impl Iterator<Item = (&'static str, String)> {
@@ -96,7 +106,7 @@ const PROVIDERS: [Provider; 3] = [Provider::Aws, Provider::SeaweedFs, Provider::
 fn each_role_writes_and_deletes_its_own_and_nothing_else() {
     let own = |role: PolicyRole| -> &[&str] {
         match role {
-            PolicyRole::Writer => &["packs/", "indexes/", "lists/", "snapshots/", "canaries/"],
+            PolicyRole::Writer => &["packs/", "indexes/", "lists/", "snapshots/", "journals/", "canaries/"],
             PolicyRole::Driller | PolicyRole::Auditor => &["evidence/"],
             PolicyRole::Pruner => &["evidence/", "canaries/"],
             _ => &[],

@@ -73,7 +73,15 @@ async fn a_writer_stores_under_the_default_lock_and_can_do_nothing_else() {
 
     let start = w1.server_time().await.unwrap();
     let mut packs = Vec::new();
-    for name in ["packs/w1/ab/cd", "indexes/w1/aa.age", "lists/w1/bb", "snapshots/w1/1-cc.json", "canaries/w1/t-1"] {
+    let own = [
+        "packs/w1/ab/cd",
+        "indexes/w1/aa.age",
+        "lists/w1/bb",
+        "snapshots/w1/1-cc.json",
+        "journals/w1/x/y/z",
+        "canaries/w1/t-1",
+    ];
+    for name in own {
         let version = put(&w1, name).await;
         let lock = w1.lock_of(&key(name), Some(&version)).await.unwrap().unwrap();
         assert_eq!(lock.mode, COMPLIANCE);
@@ -91,6 +99,8 @@ async fn a_writer_stores_under_the_default_lock_and_can_do_nothing_else() {
     refused(w1.get(&pack, None, None).await, "s3:GetObject");
     refused(w1.get(&pack, Some(&packs[0]), None).await, "s3:GetObjectVersion");
     refused(w1.head(&pack, None).await, "s3:GetObject");
+    refused(w1.get(&key("journals/w1/x/y/z"), None, None).await, "s3:GetObject");
+    refused(w1.put_new(&key("journals/w2/x/y/z"), &sealed(b"x"), None).await, "s3:PutObject");
     refused(w1.list_versions("", &mut |_| {}).await, "s3:ListBucketVersions");
     refused(w1.delete_version(&pack, Some(&packs[0])).await.map_err(unlocked), "s3:DeleteObjectVersion");
     refused(w1.intruder().hide(&pack).await, "s3:DeleteObject");

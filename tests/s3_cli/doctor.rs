@@ -35,7 +35,7 @@ fn findings(run: &Run) -> Vec<String> {
 }
 
 /// What a writer tries and is refused.
-const TRIED: [&str; 43] = [
+const TRIED: [&str; 46] = [
     "shorten",
     "downgrade",
     "bypass-retention",
@@ -62,6 +62,9 @@ const TRIED: [&str; 43] = [
     "put-other-pack",
     "put-other-index",
     "put-other-list",
+    "put-other-journal",
+    "delete-journal",
+    "read-journal-version",
     "put-other-snapshot",
     "put-other-canary",
     "set-versioning",
@@ -103,6 +106,7 @@ fn the_writers_role_is_refused_all_that_it_tries() {
         "overwrite",
         "canary-survives",
         "wrong-checksum",
+        "put-journal",
         "lock-proof",
         "writer-key-file",
         "credentials-file",
@@ -162,7 +166,8 @@ fn a_role_that_may_too_much_is_told_which_permissions_to_lose() {
     give("w1-explicit");
     let run = doctor(&place, &[]).code(5);
     let allowed = statuses(&run);
-    assert_eq!(of(&allowed, "allowed"), ["lock-beyond-cap", "lock-index", "lock-list", "lock-pack", "lock-snapshot"]);
+    let locks = ["lock-beyond-cap", "lock-index", "lock-journal", "lock-list", "lock-pack", "lock-snapshot"];
+    assert_eq!(of(&allowed, "allowed"), locks);
     assert!(findings(&run).contains(&"cap.unenforced".to_owned()));
     // A reader's credentials put nothing, so a writer's checks can't run, and that is no success.
     give("reader");

@@ -2,7 +2,7 @@
 
 use super::{
     Check, DoctorReport, Patient, Role, Status,
-    rights::{merged, tells_absence, unless_absent},
+    rights::{merged, piece, tells_absence, unless_absent},
 };
 use crate::{
     format::layout,
@@ -41,6 +41,9 @@ pub(super) async fn examine(
     }
     let harmless = control(patient, report).await;
     elsewhere(patient, others, harmless, report).await;
+    if patient.role == Role::Writer {
+        report.checks.push(own_journal(patient, harmless).await);
+    }
     beyond_cap(patient, harmless, report, findings).await;
     for setting in Setting::ALL {
         let check = set(patient, setting).await;
@@ -198,6 +201,7 @@ async fn elsewhere(patient: &Patient<'_>, others: &[Name], harmless: Harmless, r
             ("put-other-pack", layout::pack(other, &PackId::from_bytes([0; 32]))),
             ("put-other-index", layout::index(other, &nothing)),
             ("put-other-list", layout::page(other, &nothing)),
+            ("put-other-journal", piece(other)),
             ("put-other-snapshot", layout::header(other, 9_999_999_999, &SnapshotId::from_bytes([0; 32]))),
             ("put-other-canary", layout::canary(other, at, "doctor")),
         ] {
@@ -224,6 +228,32 @@ async fn put(patient: &Patient<'_>, name: &'static str, key: &Key, harmless: Har
         }
         answer => Check::through(name, &format!("s3:PutObject on {key}"), answer),
     }
+}
+
+/// Whether a writer may put pieces of journals, which a policy of before there were any does not say.
+async fn own_journal(patient: &Patient<'_>, harmless: Harmless) -> Check {
+    const NAME: &str = "put-journal";
+    let key = piece(patient.member);
+    let below = layout::own(layout::JOURNALS, patient.member);
+    let check = match put(patient, NAME, &key, harmless).await {
+        check if check.status == Status::Allowed => {
+            Check::ok(NAME, format!("this role may put pieces of journals below {below}"))
+        }
+        check if check.status == Status::Refused => {
+            let need = format!(
+                "s3:PutObject and s3:GetObjectRetention on {below}* are missing, without which no journal can be written:                  `policy writer` prints the whole policy"
+            );
+            let told = format!("{} ({})", need, check.detail);
+            // Whoever keeps no journal needs no right to.
+            if patient.journals {
+                Check::failed(NAME, told)
+            } else {
+                Check::could_not_run(NAME, format!("no source here has a journal; if one is to: {told}"))
+            }
+        }
+        check => check,
+    };
+    if patient.journals { check.must() } else { check }
 }
 
 /// Whether a lock can be longer than the policy allows: nobody could take it back.

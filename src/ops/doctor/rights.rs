@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 use super::{Check, DoctorReport, Patient, Status};
 use crate::{
     format::layout::{self, ObjectName},
-    model::{Hash, Key, Name, PackId, SnapshotId, Time},
+    model::{
+        Hash, Key, Name, PackId, SnapshotId, Time,
+        journal::{Line, Piece, Position, Span},
+    },
     store::{Entry, StoreError, StoreErrorKind as Kind, Target, Through, Version},
 };
 
@@ -134,6 +137,7 @@ async fn subjects(patient: &Patient<'_>) -> Vec<Subject> {
         ("index", layout::own(layout::INDEXES, own), layout::index(own, &nothing), true),
         ("list", layout::own(layout::LISTS, own), layout::page(own, &nothing), true),
         ("snapshot", layout::own(layout::SNAPSHOTS, own), nowhere(own), true),
+        ("journal", layout::own(layout::JOURNALS, own), piece(own), true),
         ("evidence", layout::EVIDENCE.to_owned(), layout::evidence(own, at, &nothing), false),
         ("key", layout::KEYS.to_owned(), layout::root_record(&nothing), false),
         ("member", layout::MEMBERS.to_owned(), layout::certificate(own, 9999, &nothing), false),
@@ -146,6 +150,13 @@ async fn subjects(patient: &Patient<'_>) -> Vec<Subject> {
 
 fn nowhere(member: &Name) -> Key {
     layout::header(member, 9_999_999_999, &SnapshotId::from_bytes([0; 32]))
+}
+
+/// A piece of a journal that nobody has.
+pub(super) fn piece(member: &Name) -> Key {
+    let (from, to) = (Position(u64::MAX - 1), Position(u64::MAX));
+    let (line, hash) = (Line::postgres(0, 0), Hash::from_bytes([0; 32]));
+    layout::piece(&Piece { writer: member.clone(), source: member.clone(), line, span: Span { from, to }, hash })
 }
 
 async fn of_other(patient: &Patient<'_>, kind: &str, name: &Name) -> Subject {
@@ -192,7 +203,7 @@ async fn tried(patient: &Patient<'_>, subject: &Subject, canary: Option<&Version
         let answer = intruder.spoil(Target::Acl(key)).await;
         checks.push(Check::through(format!("acl-{kind}"), "s3:PutObjectAcl", answer));
     }
-    if !role.may_read() && matches!(*kind, "pack" | "key" | "other-pack") {
+    if !role.may_read() && matches!(*kind, "pack" | "key" | "journal" | "other-pack") {
         let answer = intruder.peek(key, Some(version)).await;
         checks.push(Check::attempt(format!("read-{kind}-version"), "s3:GetObjectVersion", answer));
     }
@@ -208,6 +219,7 @@ fn absent_like(kind: &str, own: &Name, key: &Key) -> Key {
         "index" => layout::index(own, &nothing),
         "list" => layout::page(own, &nothing),
         "snapshot" => nowhere(own),
+        "journal" => piece(own),
         "evidence" => layout::evidence(own, Time::from_unix(0), &nothing),
         "member" => layout::certificate(own, 9999, &nothing),
         "other-pack" => match owner {

@@ -67,7 +67,7 @@ fn never(request: &PolicyRequest, sid: &'static str, actions: &[&'static str]) -
 
 fn writer(request: &PolicyRequest) -> Vec<Statement> {
     let text = [layout::INDEXES, layout::LISTS, layout::SNAPSHOTS];
-    let data = [&[layout::PACKS][..], &text].concat();
+    let data = [&[layout::PACKS, layout::JOURNALS][..], &text].concat();
     let all = [&data[..], &[layout::CANARIES]].concat();
     let trust = [layout::DESCRIPTOR.to_owned(), format!("{}*", layout::MEMBERS), format!("{}*", layout::EVIDENCE)];
     let mut statements = vec![
@@ -119,8 +119,9 @@ fn witness(request: &PolicyRequest) -> Vec<Statement> {
 }
 
 fn pruner(request: &PolicyRequest) -> Vec<Statement> {
-    let kinds = [layout::PACKS, layout::INDEXES, layout::LISTS, layout::SNAPSHOTS, layout::EVIDENCE, layout::CANARIES];
-    let data = request.objects(&kinds.map(|kind| format!("{kind}*")));
+    let data = [layout::PACKS, layout::INDEXES, layout::LISTS, layout::SNAPSHOTS, layout::JOURNALS];
+    let kinds = [&data[..], &[layout::EVIDENCE, layout::CANARIES]].concat();
+    let data = request.objects(&kinds.iter().map(|kind| format!("{kind}*")).collect::<Vec<_>>());
     let proof = own(request, &[layout::CANARIES, layout::EVIDENCE]);
     let mut statements = read_all(request);
     statements.push(Statement::allow("DeleteWhatNoLockProtects", DELETE, data));
