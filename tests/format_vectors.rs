@@ -16,16 +16,20 @@ use strongroom::{
         certificate::Certificate,
         descriptor::Descriptor,
         dsse::{Document, Envelope},
-        index,
+        index, journal,
         list::{self, ChunkRef},
         pack::{self, Block, Directory},
         page::Page,
     },
-    model::{ChunkId, ChunkerParams, Hash, Name, VaultId},
+    model::{
+        ChunkId, ChunkerParams, Hash, Name, VaultId,
+        journal::{Piece, Span},
+    },
 };
 
 /// Every vector that a test below reads.
-const TESTED: [&str; 9] = ["certificate", "chunker", "delta", "directory", "ids", "index", "list", "pack", "page"];
+const TESTED: [&str; 10] =
+    ["certificate", "chunker", "delta", "directory", "ids", "index", "journal", "list", "pack", "page"];
 
 struct Vector(BTreeMap<String, String>);
 
@@ -188,6 +192,22 @@ fn a_delta_is_opened_with_its_base() {
     let mut decompressor = Decompressor::new().unwrap();
     decompressor.undelta(v.text("base").as_bytes(), &v.bytes("delta"), plain.len(), &mut out).unwrap();
     assert_eq!(std::str::from_utf8(&out).unwrap(), plain);
+}
+
+#[test]
+fn a_piece_of_a_journal_is_read_and_signed_as_the_document_says() {
+    let v = vector("journal");
+    let key = SigningKey::from_hex(v.text("signer-seed")).unwrap();
+    let record: journal::Record = serde_json::from_str(v.text("payload")).unwrap();
+    assert_eq!(serde_json::to_string(&record).unwrap(), v.text("payload"));
+    let span = Span { from: record.from, to: record.to };
+    let (writer, source, line) = (v.writer(), record.source.clone(), record.line.clone());
+    let piece = Piece { writer, source, line, span, hash: Hash::from_bytes([0; 32]) };
+    let (opened, log) = journal::open(&v.bytes("opened"), record.vault, &piece, &key.public()).unwrap();
+    assert_eq!((opened, log), (record.clone(), v.bytes("log")));
+    let signed = Envelope::sign(&record, &key).unwrap().encode().unwrap();
+    let length = u32::try_from(signed.bytes().len()).unwrap().to_le_bytes();
+    assert!(v.bytes("opened").starts_with(&[length.as_slice(), signed.bytes()].concat()));
 }
 
 #[test]

@@ -26,9 +26,12 @@ use craft::{Craft, stream};
 use strongroom::{
     codec::seal,
     format::body::StreamRecord,
-    model::{Cancel, FileMeta, Silent, SnapshotId},
+    model::{
+        Cancel, FileMeta, Silent, SnapshotId,
+        journal::{Line, Position, Span},
+    },
     store::local::LocalStore,
-    vault::{Vault, VaultError, VaultErrorKind, reader::Snapshot, snapshots},
+    vault::{Vault, VaultError, VaultErrorKind, journal::JournalWriter, reader::Snapshot, snapshots},
 };
 use vault_support::{Made, Shared, dump, make, noise, policy, streams};
 
@@ -162,6 +165,37 @@ async fn stock_tools_restore_what_the_writer_wrote() {
     let found = place.restored(&first_digits(second.id));
     assert!(found == expected([("long.sql", &edited(&long)), ("a.txt", b"small"), ("empty", b"")]));
     assert!(!place.run(&first_digits(second.id), "out", None).status.success(), "the directory is not empty");
+}
+
+/// The commands of docs/format.md, but for `jq`, which not every machine has.
+#[tokio::test(flavor = "multi_thread")]
+async fn stock_tools_open_a_piece_of_a_journal() {
+    let place = Place::new().await;
+    let line = Line::postgres(7, 1);
+    let log = dump(8, 300_000);
+    let span = Span::new(Position(0x0100_0000), Position(0x0100_0000 + 300_000)).unwrap();
+    let writer = JournalWriter::new(place.made.place(), "orders".parse().unwrap(), None).unwrap();
+    writer.put(&line, span, &log, place.made.clock.now()).await.unwrap();
+    let sealed = place.made.writer.epoch.sealed().unwrap();
+    fs::write(place.path("epoch.age"), sealed).unwrap();
+    let age = |identity: &str, file: PathBuf| {
+        let done = Command::new("age").arg("-d").arg("-i").arg(place.path(identity)).arg(file).output().unwrap();
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        done.stdout
+    };
+    let epoch: serde_json::Value = serde_json::from_slice(&age("identity", place.path("epoch.age"))).unwrap();
+    fs::write(place.path("epoch.key"), epoch["identity"].as_str().unwrap()).unwrap();
+    let object = place.object("journals/w1/orders/pg-0000000000000007-00000001/0000000001000000-00000000010493e0-");
+    fs::write(place.path("piece"), age("epoch.key", object)).unwrap();
+    let script = "length=$(head -c 4 piece | od -An -tu4 --endian=little | tr -d ' ')
+tail -c +5 piece | head -c \"$length\" > record
+tail -c +$((5 + length)) piece | zstd -dcq > log";
+    assert!(text(&fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/format.md")).unwrap()).contains(&script[..61]));
+    let ran = Command::new("sh").args(["-ec", script]).current_dir(place.path("")).output().unwrap();
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    assert!(fs::read(place.path("log")).unwrap() == log);
+    let record: serde_json::Value = serde_json::from_slice(&fs::read(place.path("record")).unwrap()).unwrap();
+    assert_eq!(record["payloadType"], "application/vnd.strongroom.journal+json");
 }
 
 fn first_digits(id: SnapshotId) -> String {

@@ -8,11 +8,9 @@ use strongroom::{
         Clock, Name, Span as Duration,
         journal::{Line, Position, Reach, Span, Start},
     },
-    source::Result as Read,
     store::{ObjectStore, memory::MemoryStore},
     vault::{
         Vault,
-        input::{Facts, Incoming, Reading},
         journal::{self, JournalWriter, LineListing, Listed, Put, Reader},
         snapshots,
     },
@@ -20,7 +18,7 @@ use strongroom::{
 
 use crate::{
     store_support::HandClock,
-    vault_support::{Made, Streams, make, noise, policy, streams},
+    vault_support::{Based, Made, make, noise, policy, streams},
 };
 
 /// Where the log of the tests begins.
@@ -76,7 +74,7 @@ impl Lab {
     /// A base whose journal begins `at` bytes after the start.
     pub async fn base_on(&self, timeline: u32, at: u64) -> strongroom::model::SnapshotId {
         let start = Start { line: line(timeline), from: Position(START + at) };
-        let base = Base(streams([("base.tar", noise(at, 50_000))]), start);
+        let base = Based(streams([("base.tar", noise(at, 50_000))]), start);
         self.made.backup(self.state.path(), "orders", base).await.unwrap().id
     }
 
@@ -113,18 +111,5 @@ impl Lab {
     /// The keys below `journals/`, in their order.
     pub async fn keys(&self) -> Vec<String> {
         crate::store_support::keys(&self.store as &dyn ObjectStore, "journals/").await
-    }
-}
-
-/// A source that knows where in its log it stands.
-struct Base(Streams, Start);
-
-impl Reading for Base {
-    fn next_stream(&mut self) -> Read<Option<Incoming>> {
-        self.0.next_stream()
-    }
-
-    fn finish(self: Box<Self>) -> Read<Facts> {
-        Ok(Facts { journal: Some(self.1), ..Facts::default() })
     }
 }

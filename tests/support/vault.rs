@@ -20,7 +20,10 @@ use strongroom::{
         layout, root,
         writer_key::{self, Embedded, NewWriter, Writer},
     },
-    model::{Cancel, Clock, Hash, LockBy, LockMode, LockPolicy, Name, Silent, SourceKind, Span, Tiers, Time, VaultId},
+    model::{
+        Cancel, Clock, Hash, LockBy, LockMode, LockPolicy, Name, Silent, SourceKind, Span, Tiers, Time, VaultId,
+        journal::Start,
+    },
     store::{ObjectStore, Payload},
     vault::{
         Vault, VaultError,
@@ -261,6 +264,19 @@ impl Reading for Streams {
 
     fn finish(self: Box<Self>) -> strongroom::source::Result<Facts> {
         Ok(Facts::default())
+    }
+}
+
+/// Streams of a source that knows where in its log it stands.
+pub struct Based(pub Streams, pub Start);
+
+impl Reading for Based {
+    fn next_stream(&mut self) -> strongroom::source::Result<Option<Incoming>> {
+        self.0.next_stream()
+    }
+
+    fn finish(self: Box<Self>) -> strongroom::source::Result<Facts> {
+        Ok(Facts { journal: Some(self.1), ..Facts::default() })
     }
 }
 
