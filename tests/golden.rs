@@ -14,6 +14,8 @@
 mod draft;
 #[path = "golden/features.rs"]
 mod features;
+#[path = "golden/made.rs"]
+mod made;
 #[path = "golden/met.rs"]
 mod met;
 #[path = "golden/restores.rs"]

@@ -20,5 +20,7 @@ mod vault_support;
 mod kept;
 #[path = "journal/lab.rs"]
 mod lab;
+#[path = "journal/many.rs"]
+mod many;
 #[path = "journal/put.rs"]
 mod put;

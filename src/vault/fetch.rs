@@ -82,6 +82,34 @@ pub(crate) async fn version_by_hash(
     Err(VaultError::new(VaultErrorKind::Damaged, what).on(key))
 }
 
+/// The oldest version that has these bytes: the one whose lock counts, since whoever puts them again on top gives them
+/// whatever lock there is then.
+///
+/// # Errors
+/// As for [`by_hash`].
+pub(crate) async fn oldest_version(
+    store: &dyn ObjectStore,
+    key: &Key,
+    wanted: &Hash,
+    limit: usize,
+) -> Result<Version, VaultError> {
+    let mut refused = None;
+    for version in versions(store, key).await? {
+        match store.get(key, Some(&version), Some(0..limit as u64 + 1)).await {
+            Ok(bytes) if hash::hash(&bytes) == *wanted => return Ok(version),
+            Ok(_) => {}
+            Err(error) if error.kind == StoreErrorKind::BadRange => {}
+            Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Corrupt) => {}
+            Err(error) if is_unreadable(error.kind) => drop(refused.get_or_insert(error)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(refused.map_or_else(
+        || VaultError::new(VaultErrorKind::Damaged, "no version of this object has the bytes of its name").on(key),
+        |error| unreadable(key, &error),
+    ))
+}
+
 /// The versions of exactly this key, oldest first, delete markers left out. Empty where the store keeps none or
 /// this role may not list them.
 pub(crate) async fn versions(store: &dyn ObjectStore, key: &Key) -> Result<Vec<Version>, VaultError> {

@@ -15,21 +15,24 @@ use crate::{
 };
 
 /// Every kind of object; `met::object` tells which one a name is.
-const OBJECTS: [&str; 10] = [
+const OBJECTS: [&str; 12] = [
     "canary",
     "certificate",
     "descriptor",
     "epoch record",
     "evidence",
     "header",
+    "history of a timeline",
     "index",
     "pack",
     "page",
+    "piece of a journal",
     "root record",
 ];
 
 /// What else a reader must be able to read.
-const OTHERS: [&str; 24] = [
+const OTHERS: [&str; 26] = [
+    "base of a journal",
     "certificate of a later revision",
     "changes of refs",
     "details",
@@ -43,6 +46,7 @@ const OTHERS: [&str; 24] = [
     "merged index",
     "mode",
     "path",
+    "piece that names the one before it",
     "revoked writer",
     "segments of a repository",
     "several indexes",

@@ -117,8 +117,8 @@ async fn lock_of(store: &dyn ObjectStore, line: &LineListing, one: &Listed, prom
     let mut version = None;
     let looked = |version, lock| Looked { key: key.clone(), version, bytes: one.bytes, lock, promised };
     if one.versions > 1 || one.hidden {
-        match fetch::version_by_hash(store, &key, None, &one.hash, SEALED_LIMIT).await {
-            Ok((_, found)) => version = found,
+        match fetch::oldest_version(store, &key, &one.hash, SEALED_LIMIT).await {
+            Ok(found) => version = Some(found),
             Err(error) if error.is_of_object() => return Ok(looked(None, Err(error.what))),
             Err(error) => return Err(error),
         }
@@ -144,8 +144,8 @@ pub(super) async fn version_of(store: &dyn ObjectStore, key: &Key) -> Result<Opt
     match versions.as_slice() {
         [] => Ok(None),
         [only] => Ok(Some(only.clone())),
-        _ => match fetch::version_by_hash(store, key, None, &hash, SEALED_LIMIT).await {
-            Ok((_, found)) => Ok(found),
+        _ => match fetch::oldest_version(store, key, &hash, SEALED_LIMIT).await {
+            Ok(found) => Ok(Some(found)),
             Err(error) if error.kind == VaultErrorKind::Damaged => Ok(None),
             Err(error) => Err(error),
         },

@@ -158,10 +158,8 @@ impl<'a> Checks<'a> {
         let (store, key) = (&*self.vault.store, line.key(one));
         let mut version = None;
         if one.versions > 1 || one.hidden {
-            match fetch::version_by_hash(store, &key, None, &one.hash, SEALED_LIMIT).await {
-                Ok((_, found)) => version = found,
-                // Its bytes are nowhere: `read` says so.
-                Err(error) if error.kind == VaultErrorKind::Damaged => return Ok(Err(error.what)),
+            match fetch::oldest_version(store, &key, &one.hash, SEALED_LIMIT).await {
+                Ok(found) => version = Some(found),
                 Err(error) if error.is_of_object() => return Ok(Err(error.what)),
                 Err(error) => return Err(error),
             }
