@@ -96,7 +96,13 @@ impl Lab {
 
     /// Puts the log that is not in the vault yet, in pieces of a few bytes to a few pages.
     fn ship(&mut self) {
-        let to = self.lsn();
+        let (from, to) = (self.shipped, self.lsn());
+        self.put(&self.server.data(), (1, None), (from, to));
+        self.shipped = to;
+    }
+
+    /// Puts the log of a timeline out of a data directory, with its history.
+    fn put(&self, data: &Path, (timeline, history): (u32, Option<&[u8]>), (from, to): (Position, Position)) {
         let writer = writer_key::open(&fs::read(self.sandbox.path("etc/writer.key")).unwrap()).unwrap();
         let store = Arc::new(LocalStore::open(self.sandbox.path("vault"), Arc::new(Now)).unwrap());
         let place = Workplace {
@@ -108,18 +114,21 @@ impl Lab {
         };
         let journal = JournalWriter::new(place, "cluster".parse().unwrap(), None).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let mut at = self.shipped.0;
+        let line = Line::postgres(self.line.postgres_parts().unwrap().0, timeline);
+        if let Some(history) = history {
+            runtime.block_on(journal.put_history(&line, history, Now.now())).unwrap();
+        }
+        let mut at = from.0;
         let mut step = 100_003;
         while at < to.0 {
             let end = (at / SEGMENT * SEGMENT + SEGMENT).min(to.0).min(at + step);
-            let name = format!("00000001{:08X}{:08X}", at >> 32, (at & 0xffff_ffff) / SEGMENT);
-            let file = fs::read(self.server.data().join("pg_wal").join(name)).unwrap();
+            let name = format!("{timeline:08X}{:08X}{:08X}", at >> 32, (at & 0xffff_ffff) / SEGMENT);
+            let file = fs::read(data.join("pg_wal").join(name)).unwrap();
             let bytes = &file[usize::try_from(at % SEGMENT).unwrap()..][..usize::try_from(end - at).unwrap()];
             let span = Span::new(Position(at), Position(end)).unwrap();
-            runtime.block_on(journal.put(&self.line, span, bytes, Now.now())).unwrap();
+            runtime.block_on(journal.put(&line, span, bytes, Now.now())).unwrap();
             (at, step) = (end, step * 3 % 7_000_003);
         }
-        self.shipped = to;
     }
 
     fn recover(&self, to: &str, name: &str, more: &[&str]) -> Run {
@@ -156,6 +165,11 @@ impl Lab {
 
 /// Starts a server on `data` with what packages install, and asks it once it is open for writing.
 fn started(dir: &Path, data: &Path, sql: &str) -> String {
+    started_with(dir, data, |ask| ask(sql))
+}
+
+/// The same, for several questions.
+fn started_with<T>(dir: &Path, data: &Path, work: impl FnOnce(&dyn Fn(&str) -> String) -> T) -> T {
     run(Command::new("chown").arg("-R").arg("postgres:").arg(dir));
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let log = dir.join("log");
@@ -170,12 +184,12 @@ fn started(dir: &Path, data: &Path, sql: &str) -> String {
         let told = run(psql.env("PGHOST", dir).env("PGPORT", port.to_string()));
         String::from_utf8(told.stdout).unwrap().trim().to_owned()
     };
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_mins(1);
     while ask("select pg_is_in_recovery()") != "f" {
         assert!(Instant::now() < end, "{}", fs::read_to_string(&log).unwrap_or_default());
         std::thread::sleep(Duration::from_millis(50));
     }
-    let told = ask(sql);
+    let told = work(&ask);
     assert_eq!(
         ask("select count(*) from f"),
         ask("select count(*) from t where id > 0"),
@@ -267,7 +281,7 @@ fn a_point_that_can_t_be_had_is_told_and_a_gap_is_never_bridged() {
     let base_end = Position::from_lsn(told["recovery"]["log_from"].as_str().unwrap()).unwrap();
     let last = Position::from_lsn(told["recovery"]["stop"].as_str().unwrap()).unwrap();
     let from = |path: &Path| path.file_name().unwrap().to_str().unwrap()[..16].parse::<Position>().unwrap();
-    let gone = pieces.iter().filter(|path| from(path) > base_end && from(path) < last).next_back().unwrap();
+    let gone = pieces.iter().rfind(|path| from(path) > base_end && from(path) < last).unwrap();
     fs::remove_file(gone).unwrap();
     let told = lab.recover("latest", "gap", &[]).code(4).json();
     let gap = &told["result"]["recovery"]["gap"];
@@ -281,4 +295,35 @@ fn a_point_that_can_t_be_had_is_told_and_a_gap_is_never_bridged() {
     assert!(drill["checks"].to_string().contains("log without a gap"), "{drill:#}");
     let (_, rows) = lab.rows(&at, "before", &[]);
     assert_eq!(rows, "1,2");
+}
+
+#[test]
+fn a_recovery_goes_along_the_timelines_that_a_base_leads_to() {
+    let mut lab = Lab::new();
+    lab.base();
+    lab.row(1);
+    lab.ship();
+    // A server that was recovered goes on in a timeline of its own, and its origin in the old one.
+    let dir = lab.out.path().join("second");
+    lab.recover("latest", "second", &[]).ok();
+    let data = dir.join("cluster");
+    let to = started_with(&dir, &data, |ask| {
+        ask("insert into t values (2); insert into f values (2)");
+        let to = Position::from_lsn(&ask("select pg_current_wal_flush_lsn()")).unwrap();
+        lab.put(
+            &data,
+            (2, Some(&fs::read(data.join("pg_wal/00000002.history")).unwrap())),
+            (Position(to.0 / SEGMENT * SEGMENT), to),
+        );
+        to
+    });
+    lab.row(3);
+    lab.ship();
+    let (told, rows) = lab.rows("latest", "newest", &[]);
+    assert_eq!((rows.as_str(), &told["recovery"]["timeline"]), ("1,2", &Value::from(2)), "{told:#}");
+    assert!(Position::from_lsn(told["recovery"]["stop"].as_str().unwrap()).unwrap() < to, "{told:#}");
+    let (told, rows) = lab.rows("latest", "old", &["--timeline", "1"]);
+    assert_eq!((rows.as_str(), &told["recovery"]["timeline"]), ("1,3", &Value::from(1)), "{told:#}");
+    let refused = lab.recover("latest", "none", &["--timeline", "7"]).code(2).json();
+    assert!(refused["error"]["message"].as_str().unwrap().contains("timelines 1, 2"), "{refused:#}");
 }

@@ -76,9 +76,9 @@ fn recovered(recovery: &Recovery, to: &str, text: &mut Lines) {
         (Some(at), None) => text.add(format!("  the last transaction that comes back was committed {at}")),
         (None, _) => text.add("  no transaction of the log comes back, only what the base has"),
     }
-    if let (Some(newest), Some(at)) = (&recovery.newest, recovery.newest_at) {
+    if let (Some(newest), Some(at), true) = (&recovery.newest, recovery.newest_at, recovery.leaves_some()) {
         text.add(format!(
-            "  the vault has the log up to {newest}, stored {at}: what lies behind the point is not in it"
+            "  the vault has the log up to {newest}, stored {at}: what lies behind the point does not come back"
         ));
     }
     let to = shell::quoted(to);

@@ -105,6 +105,14 @@ pub struct Recovery {
     pub settings: Vec<(String, String)>,
 }
 
+impl Recovery {
+    /// Whether the vault has log that does not come back: behind the point, or behind a gap.
+    #[must_use]
+    pub fn leaves_some(&self) -> bool {
+        self.point != Point::Latest.to_string() || self.gap.is_some()
+    }
+}
+
 /// What was chosen and is ready to be laid out.
 pub(super) struct Chosen {
     pub(super) snapshot: Snapshot,

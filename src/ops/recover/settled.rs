@@ -114,9 +114,9 @@ impl Settled {
             |at| format!("the last transaction that comes back was committed {at}"),
         );
         let stop = recovery.stop.as_deref().unwrap_or(base_end);
-        let newest = recovery.newest.as_ref().zip(recovery.newest_at);
+        let newest = recovery.newest.as_ref().zip(recovery.newest_at).filter(|_| recovery.leaves_some());
         let lost = newest.map_or_else(String::new, |(newest, at)| {
-            format!("; the vault has the log up to {newest} (stored {at}), and what lies between is not in it")
+            format!("; the vault has the log up to {newest} (stored {at}), and what lies behind the point does not come back")
         });
         format!(
             "recovering {source} to {point}: from the base that ends at {base_end}{at}, with {} of log in {pieces} pieces, to \
