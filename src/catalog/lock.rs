@@ -15,14 +15,16 @@ use crate::model::{Name, Time, VaultId};
 /// Why the lock was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum RunLockError {
-    /// Another run of this writer is under way.
+    /// Another one of its kind is under way.
     #[error(
-        "another run of this writer is under way{}{}; wait until it is done ({})",
+        "another {what} is under way{}{}; wait until it is done ({})",
         .pid.map(|pid| format!(", process {pid}")).unwrap_or_default(),
         .since.map(|since| format!(", since {since}")).unwrap_or_default(),
         .path.display()
     )]
     Held {
+        /// What it is.
+        what: &'static str,
         /// Its process, as far as it is known.
         pid: Option<u32>,
         /// When it began, by the clock of the file system, as far as it is known.
@@ -58,17 +60,17 @@ impl RunLock {
     /// # Errors
     /// `Held` while another run has it; `Io` if the file can't be made, locked or written.
     pub fn acquire(state: &Path, vault: VaultId, writer: &Name) -> Result<Self, RunLockError> {
-        let fail = |what, path: &Path| {
-            let path = path.to_owned();
-            move |source: io::Error| RunLockError::Io { what, path, source }
-        };
         state::make_dir(state).map_err(fail("cannot make the state directory", state))?;
-        let path = state::path(state, vault, writer, "lock");
+        Self::take(state::path(state, vault, writer, "lock"), "run of this writer")
+    }
+
+    /// Takes the lock that the file at `path` stands for, without waiting; `what` says in messages what has it.
+    pub(super) fn take(path: PathBuf, what: &'static str) -> Result<Self, RunLockError> {
         let mut file = state::open_private(&path).map_err(fail("cannot open the lock file", &path))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(RunLockError::Held { pid: read_pid(&mut file), since: changed(&file), path });
+                return Err(RunLockError::Held { what, pid: read_pid(&mut file), since: changed(&file), path });
             }
             Err(errno) => return Err(fail("cannot lock the lock file", &path)(errno.into())),
         }
@@ -91,6 +93,11 @@ impl Drop for RunLock {
         let _ = self.file.set_len(0);
         let _ = flock(&self.file, FlockOperation::Unlock);
     }
+}
+
+fn fail(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunLockError {
+    let path = path.to_owned();
+    move |source| RunLockError::Io { what, path, source }
 }
 
 fn read_pid(file: &mut File) -> Option<u32> {
@@ -130,7 +137,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("deep/state");
         let first = acquire(&state).unwrap();
-        let RunLockError::Held { pid, since, path } = acquire(&state).unwrap_err() else { panic!("not held") };
+        let RunLockError::Held { pid, since, path, .. } = acquire(&state).unwrap_err() else { panic!("not held") };
         assert_eq!(pid, Some(std::process::id()));
         assert!(since.is_some());
         assert_eq!(path, state.join("0707070707070707-db1.lock"));

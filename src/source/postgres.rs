@@ -10,6 +10,7 @@ mod conninfo;
 mod dump;
 mod fingerprint;
 mod globals;
+pub mod journal;
 mod look;
 mod physical;
 mod rows;

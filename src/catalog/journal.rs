@@ -1,0 +1,184 @@
+//! What a writer remembers of a source's journal: how far it was shipped, and which segments need not be shipped again.
+//!
+//! Like the catalog it is no more than a memory: where it is lost, the vault is asked.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use super::{RunLock, RunLockError, state};
+use crate::model::{Hash, Name, VaultId, journal::Position};
+
+/// Marks are kept of so many segments.
+const MARKS: usize = 256;
+/// The largest memory that is read, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// How far a journal got.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JournalNote {
+    /// The cluster.
+    pub system: Option<u64>,
+    /// The timeline, and up to where it was shipped.
+    pub shipped: Option<(u32, Position)>,
+    /// Timelines whose histories are in the vault.
+    pub histories: BTreeSet<u32>,
+}
+
+/// The memory of one source's journal: a directory.
+#[derive(Debug, Clone)]
+pub struct JournalMemory {
+    dir: PathBuf,
+}
+
+impl JournalMemory {
+    /// Opens the memory of `source`, and makes it if it is missing.
+    ///
+    /// # Errors
+    /// If it can't be made.
+    pub fn open(state: &Path, vault: VaultId, writer: &Name, source: &Name) -> Result<Self, RunLockError> {
+        let dir = state::path(state, vault, writer, "journal").join(source.as_str());
+        let made = state::make_dir(&dir.join("marks"));
+        made.map_err(|e| RunLockError::Io { what: "cannot make the journal's memory", path: dir.clone(), source: e })?;
+        Ok(Self { dir })
+    }
+
+    /// The right to receive this source, for one process at a time.
+    ///
+    /// # Errors
+    /// While another process has it.
+    pub fn lock(&self) -> Result<RunLock, RunLockError> {
+        RunLock::take(self.dir.join("lock"), "receiver of this source")
+    }
+
+    /// Where the receiver writes to.
+    #[must_use]
+    pub fn spool(&self) -> PathBuf {
+        self.dir.join("wal")
+    }
+
+    /// What was noted; nothing where nothing was, or it can't be understood any more.
+    ///
+    /// # Errors
+    /// If it is there and can't be read.
+    pub fn note(&self) -> io::Result<JournalNote> {
+        let path = self.dir.join("note");
+        match fs::metadata(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(JournalNote::default()),
+            Err(e) => return Err(e),
+            Ok(meta) if meta.len() > LARGEST => return Ok(JournalNote::default()),
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
+        Ok(read(&text).unwrap_or_default())
+    }
+
+    /// Notes it, whole or not at all.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn write(&self, note: &JournalNote) -> io::Result<()> {
+        replace(&self.dir.join("note"), spell(note).as_bytes())
+    }
+
+    /// Whether a file of these bytes was shipped.
+    #[must_use]
+    pub fn has(&self, file: &str, hash: &Hash) -> bool {
+        let told = fs::read_to_string(self.dir.join("marks").join(file)).unwrap_or_default();
+        told.trim_end() == hash.to_string()
+    }
+
+    /// Notes that a file of these bytes was shipped, so that nobody has to ship it again who is told to.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn mark(&self, file: &str, hash: &Hash) -> io::Result<()> {
+        let dir = self.dir.join("marks");
+        replace(&dir.join(file), format!("{hash}\n").as_bytes())?;
+        let mut names: Vec<PathBuf> = fs::read_dir(&dir)?.flatten().map(|entry| entry.path()).collect();
+        names.sort_unstable();
+        let more = names.len().saturating_sub(MARKS);
+        // Another process may have been faster.
+        names.iter().take(more).for_each(|old| drop(fs::remove_file(old)));
+        Ok(())
+    }
+}
+
+/// Writes a file whole or not at all, also when several do so at once.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(path);
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    fs::File::open(dir)?.sync_all()
+}
+
+fn spell(note: &JournalNote) -> String {
+    let mut lines = vec!["strongroom-journal 1".to_owned()];
+    lines.extend(note.system.map(|system| format!("system {system}")));
+    lines.extend(note.shipped.map(|(timeline, to)| format!("shipped {timeline} {to}")));
+    lines.extend(note.histories.iter().map(|timeline| format!("history {timeline}")));
+    lines.push("end".to_owned());
+    lines.join("\n") + "\n"
+}
+
+fn read(text: &str) -> Option<JournalNote> {
+    let lines: Vec<&str> = text.lines().collect();
+    let ["strongroom-journal 1", middle @ .., "end"] = lines.as_slice() else { return None };
+    let mut note = JournalNote::default();
+    for line in middle {
+        match line.split(' ').collect::<Vec<_>>().as_slice() {
+            ["system", system] => note.system = Some(system.parse().ok()?),
+            ["shipped", timeline, to] => note.shipped = Some((timeline.parse().ok()?, to.parse().ok()?)),
+            ["history", timeline] => drop(note.histories.insert(timeline.parse().ok()?)),
+            _ => return None,
+        }
+    }
+    Some(note)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(state: &Path) -> JournalMemory {
+        let name = |text: &str| text.parse::<Name>().unwrap();
+        JournalMemory::open(state, VaultId::from_bytes([7; 32]), &name("w"), &name("pg")).unwrap()
+    }
+
+    #[test]
+    fn a_note_comes_back_and_one_that_is_cut_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let memory = open(dir.path());
+        assert_eq!(memory.note().unwrap(), JournalNote::default());
+        let note = JournalNote { system: Some(9), shipped: Some((2, Position(0x1_0000))), histories: [1, 2].into() };
+        memory.write(&note).unwrap();
+        assert_eq!(open(dir.path()).note().unwrap(), note);
+        let text = spell(&note);
+        for cut in 0..text.len() - 1 {
+            assert_eq!(read(&text[..cut]), None, "{cut}");
+        }
+    }
+
+    #[test]
+    fn only_one_receives_and_marks_are_of_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let memory = open(dir.path());
+        let lock = memory.lock().unwrap();
+        let held = memory.lock().unwrap_err().to_string();
+        assert!(held.contains("receiver of this source"), "{held}");
+        drop(lock);
+        memory.lock().unwrap();
+        let hash = |n: u8| Hash::from_bytes([n; 32]);
+        for n in 0..300 {
+            memory.mark(&format!("{n:024X}"), &hash(1)).unwrap();
+        }
+        let name = format!("{:024X}", 299);
+        assert!(memory.has(&name, &hash(1)) && !memory.has(&name, &hash(2)) && !memory.has("0", &hash(1)));
+        assert!(!memory.has(&format!("{:024X}", 3), &hash(1)), "old ones go");
+    }
+}

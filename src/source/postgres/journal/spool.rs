@@ -1,0 +1,199 @@
+//! The directory that `pg_receivewal` writes to.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, DirBuilder, File, Permissions},
+    io::{self, Read},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    super::super::{Result, SourceError},
+    files::{LogFile, SegmentName},
+    page::Geometry,
+};
+
+/// So much of a segment says what it is.
+const HEAD: u64 = 64;
+
+/// A segment in the spool.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Held {
+    /// The timeline.
+    pub timeline: u32,
+    /// Where the segment begins.
+    pub start: u64,
+    /// Whether it is not complete.
+    pub partial: bool,
+    /// Its name.
+    pub name: SegmentName,
+}
+
+/// The directory. For this user alone: what is in it is the database.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    dir: PathBuf,
+}
+
+impl Spool {
+    /// Opens the directory, and makes it if it is missing.
+    ///
+    /// # Errors
+    /// If it can't be made or is not ours alone.
+    pub fn open(dir: PathBuf) -> Result<Self> {
+        let failed = |e| SourceError::at("can't make the directory of the spool", &dir, e);
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(failed)?;
+        fs::set_permissions(&dir, Permissions::from_mode(0o700)).map_err(failed)?;
+        Ok(Self { dir })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn names(&self) -> Result<Vec<LogFile>> {
+        let failed = |e| SourceError::at("can't list the spool", &self.dir, e);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            found.extend(name.to_str().and_then(LogFile::read));
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// The segments in it, by timeline and position, where segments are of `size`.
+    ///
+    /// # Errors
+    /// If it can't be listed.
+    pub fn segments(&self, size: u64) -> Result<Vec<Held>> {
+        let mut found = Vec::new();
+        for file in self.names()? {
+            let (name, partial) = match file {
+                LogFile::Segment(name) => (name, false),
+                LogFile::Partial(name) => (name, true),
+                LogFile::History(_) | LogFile::Backup(_) => continue,
+            };
+            found.extend(name.start(size).map(|start| Held { timeline: name.timeline, start, partial, name }));
+        }
+        found.sort_unstable();
+        // One that was just renamed may be seen under both names.
+        found.dedup_by(|later, earlier| later.name == earlier.name);
+        Ok(found)
+    }
+
+    /// The timelines whose histories are in it.
+    ///
+    /// # Errors
+    /// If it can't be listed.
+    pub fn histories(&self) -> Result<BTreeSet<u32>> {
+        let timeline = |file| if let LogFile::History(timeline) = file { Some(timeline) } else { None };
+        Ok(self.names()?.into_iter().filter_map(timeline).collect())
+    }
+
+    /// The history of a timeline; nothing if it is not here.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn history(&self, timeline: u32) -> Result<Option<Vec<u8>>> {
+        let path = self.dir.join(LogFile::History(timeline).to_string());
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(SourceError::at("can't read the history of a timeline", &path, e)),
+        }
+    }
+
+    /// What the log in it is like, as far as anything is in it.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn geometry(&self) -> Result<Option<Geometry>> {
+        for file in self.names()? {
+            let (LogFile::Segment(_) | LogFile::Partial(_)) = file else { continue };
+            let path = self.dir.join(file.to_string());
+            let mut head = Vec::new();
+            let read = File::open(&path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+            read.map_err(|e| SourceError::at("can't read a segment of the spool", &path, e))?;
+            if let Ok(Some(geometry)) = Geometry::read(&head) {
+                return Ok(Some(geometry));
+            }
+        }
+        Ok(None)
+    }
+
+    fn path(&self, held: &Held) -> PathBuf {
+        let file = if held.partial { LogFile::Partial(held.name) } else { LogFile::Segment(held.name) };
+        self.dir.join(file.to_string())
+    }
+
+    /// Fills `buffer` from `offset` on; says how much there was. Nothing if the file is not there any more: it was renamed
+    /// since it was seen.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn read(&self, held: &Held, offset: u64, buffer: &mut [u8]) -> Result<Option<usize>> {
+        let path = self.path(held);
+        let failed = |e| SourceError::at("can't read a segment of the spool", &path, e);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(failed(e)),
+        };
+        let mut have = 0;
+        while let Some(rest) = buffer.get_mut(have..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, offset + have as u64) {
+                Ok(0) => break,
+                Ok(n) => have += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(failed(e)),
+            }
+        }
+        Ok(Some(have))
+    }
+
+    /// Removes a segment that nobody needs any more.
+    ///
+    /// # Errors
+    /// If it can't be removed.
+    pub fn remove(&self, held: &Held) -> Result<()> {
+        let path = self.path(held);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(SourceError::at("can't remove a segment of the spool that was stored", &path, e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes segments empty again that were not made to their full length: a receiver that was killed while it made one leaves
+    /// zeros, and one that starts does not know what to do with them. To be called while none runs.
+    ///
+    /// # Errors
+    /// If one can't be changed.
+    pub fn mend(&self, size: u64) -> Result<()> {
+        for held in self.segments(size)?.iter().filter(|held| held.partial) {
+            let path = self.path(held);
+            let failed = |e| SourceError::at("can't mend a segment of the spool", &path, e);
+            let file = File::options().write(true).open(&path).map_err(failed)?;
+            if (1..size).contains(&file.metadata().map_err(failed)?.len()) {
+                file.set_len(0).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the receiver begin at the segment of `timeline` that begins at `start`: it goes on where its newest file is.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn seed(&self, timeline: u32, start: u64, size: u64) -> Result<()> {
+        let name = SegmentName::of(timeline, start, size);
+        let path = self.dir.join(LogFile::Partial(name).to_string());
+        let made = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        made.map(drop).map_err(|e| SourceError::at("can't write the first segment of the spool", &path, e))
+    }
+}
