@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     format::{
-        journal::plausible,
+        journal::{LOG_LIMIT, plausible},
         layout::{self, ObjectName},
     },
     model::{
@@ -189,6 +189,15 @@ impl<'a> Windows<'a> {
             return Ok(None);
         }
         let prefix = format!("{}{}/", layout::own(layout::JOURNALS, &self.writer), self.source);
+        let filling = self.fill(&prefix).await?;
+        let (listing, last) = filling.finish();
+        self.after = last;
+        self.done = !listing.more;
+        Ok(Some(listing))
+    }
+
+    /// A window of what begins with `prefix`, which is of this source.
+    async fn fill(&self, prefix: &str) -> Result<Filling> {
         let mut filling = Filling::new(self);
         let mut listed = false;
         if self.store.traits().versions {
@@ -196,7 +205,7 @@ impl<'a> Windows<'a> {
                 let bytes = (!entry.delete_marker).then_some(entry.bytes);
                 filling.add(&entry.key, bytes, entry.modified, entry.delete_marker && entry.latest, true);
             };
-            match self.store.list_versions(&prefix, &mut add).await {
+            match self.store.list_versions(prefix, &mut add).await {
                 Err(error) if error.kind == StoreErrorKind::Denied => {
                     filling = Filling::new(self);
                     filling.listing.unlisted = true;
@@ -209,13 +218,58 @@ impl<'a> Windows<'a> {
         }
         if !listed {
             let mut add = |e: crate::store::Entry| filling.add(&e.key, Some(e.bytes), e.modified, false, false);
-            self.store.list(&prefix, &mut add).await?;
+            self.store.list(prefix, &mut add).await?;
         }
-        let (listing, last) = filling.finish();
-        self.after = last;
-        self.done = !listing.more;
-        Ok(Some(listing))
+        Ok(filling)
     }
+}
+
+/// Lists what of one line lies within `span`, by as few and as narrow prefixes of names as that takes: whoever recovers asks
+/// for a segment after the other, and there may be hundreds of thousands of pieces.
+///
+/// # Errors
+/// If the store can't be listed.
+pub async fn list_within(vault: &Vault, writer: &Name, source: &Name, line: &Line, span: Span) -> Result<LineListing> {
+    let (low, high) = (span.from.0.saturating_sub(LOG_LIMIT as u64), span.to.0.saturating_sub(1));
+    // Each digit less is sixteen times as much of the log.
+    let shift = (6..16).map(|digits| digits * 4).find(|shift| (high >> shift) - (low >> shift) < PREFIXES);
+    let shift = shift.unwrap_or(60);
+    let prefixes = (low >> shift..=high >> shift).map(|part| {
+        let digits = 16 - shift / 4;
+        format!("{}{part:0digits$x}", layout::journal(writer, source, line))
+    });
+    let mut found = parts(vault, writer, source, line, prefixes).await?;
+    found.objects.retain(|one| one.span.is_some_and(|has| has.from < span.to && span.from < has.to));
+    Ok(found)
+}
+
+/// Lists the histories of a line's timeline.
+///
+/// # Errors
+/// If the store can't be listed.
+pub async fn list_histories(vault: &Vault, writer: &Name, source: &Name, line: &Line) -> Result<LineListing> {
+    let prefix = format!("{}history-", layout::journal(writer, source, line));
+    parts(vault, writer, source, line, [prefix].into_iter()).await
+}
+
+/// So many prefixes are listed for one stretch at most.
+const PREFIXES: u64 = 3;
+
+async fn parts(
+    vault: &Vault,
+    writer: &Name,
+    source: &Name,
+    line: &Line,
+    prefixes: impl Iterator<Item = String>,
+) -> Result<LineListing> {
+    let windows = Windows::of(&*vault.store, writer, source);
+    let (writer, source, line) = (writer.clone(), source.clone(), line.clone());
+    let mut all = LineListing { writer, source, line, objects: Vec::new() };
+    for prefix in prefixes {
+        let (listing, _) = windows.fill(&prefix).await?.finish();
+        all.objects.extend(listing.lines.into_iter().filter(|one| one.line == all.line).flat_map(|one| one.objects));
+    }
+    Ok(all)
 }
 
 /// A window while it fills.
