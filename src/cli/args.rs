@@ -4,6 +4,7 @@ mod backup;
 mod doctor;
 mod drill;
 mod init;
+mod journal;
 mod member;
 mod policy;
 mod recover;
@@ -25,6 +26,9 @@ pub use backup::BackupArgs;
 pub use doctor::{AsArg, DoctorArgs};
 pub use drill::DrillArgs;
 pub use init::{By, InitArgs, Mode};
+pub use journal::{JournalCommand, JournalPushArgs, JournalRunArgs};
+#[cfg(feature = "full")]
+pub use journal::{JournalFetchArgs, JournalListArgs};
 pub use member::{AddArgs, MemberAddArgs, MemberCommand, RevokeArgs, RoleArg, WriterCommand};
 pub use policy::{PolicyArgs, PolicyRoleArg, ProviderArg};
 pub use recover::{PointArg, WalArg};
@@ -54,7 +58,8 @@ Exit codes:
    10  no vault there
    12  no identity given opens it
    75  try again: the store can't be reached, or another run of this writer is under way
-  130  interrupted"
+  130  interrupted
+  255  `journal fetch` alone: the server that recovers must stop, for this is no end of the log"
         )
     };
 }
@@ -170,6 +175,9 @@ pub enum Command {
     Writer(WriterCommand),
     /// Restore into a throwaway engine, check what comes back, and leave signed evidence
     Drill(DrillArgs),
+    /// The logs of databases, in the vault within seconds
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// The writer's local memory
     #[command(subcommand)]
     Catalog(CatalogCommand),
@@ -213,6 +221,7 @@ pub const COMMANDS: &[&str] = &[
     "writer",
     "drill",
     "policy",
+    "journal",
     "catalog",
     "completions",
     "man",
@@ -238,6 +247,7 @@ impl Command {
             Self::Writer(WriterCommand::Add(_)) => "writer add",
             Self::Writer(WriterCommand::Revoke(_)) => "writer revoke",
             Self::Drill(_) => "drill",
+            Self::Journal(command) => command.name(),
             Self::Catalog(CatalogCommand::Rebuild) => "catalog rebuild",
             Self::Completions { .. } => "completions",
             Self::Man => "man",

@@ -6,6 +6,9 @@ mod catalog;
 mod doctor;
 mod drill;
 mod init;
+mod journal;
+#[cfg(feature = "full")]
+mod journal_read;
 mod member;
 mod policy;
 mod recover;
@@ -21,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 
 use super::{
-    args::{CatalogCommand, Command, Global, IdentityArgs},
+    args::{CatalogCommand, Command, Global, IdentityArgs, JournalCommand},
     bars::Bars,
     error::CliError,
     failure::Failure,
@@ -108,9 +111,21 @@ pub async fn run(context: &Context, command: Command) -> Result<Done, CliError> 
         Command::Member(command) => member::run(context, command).await,
         Command::Writer(command) => member::run(context, command.into()).await,
         Command::Drill(args) => Box::pin(drill::run(context, args)).await,
+        Command::Journal(command) => journal_command(context, command).await,
         Command::Catalog(CatalogCommand::Rebuild) => catalog::rebuild(context).await,
         Command::Completions { shell } => Ok((Output::Text(help::completions(shell)), None)),
         Command::Man => Ok((Output::Text(help::man()), None)),
+    }
+}
+
+/// Runs a command of journals.
+#[cfg(feature = "full")]
+async fn journal_command(context: &Context, command: JournalCommand) -> Result<Done, CliError> {
+    match command {
+        JournalCommand::Run(args) => journal::run(context, args).await,
+        JournalCommand::Push(args) => journal::push(context, args).await,
+        JournalCommand::Fetch(args) => journal_read::fetch(context, args).await,
+        JournalCommand::List(args) => journal_read::list(context, args).await,
     }
 }
 

@@ -42,6 +42,8 @@ pub enum Exit {
     TryAgain,
     /// Interrupted.
     Interrupted,
+    /// A server that recovers must stop, rather than take what it got so far for all there is.
+    StopRecovery,
 }
 
 impl Exit {
@@ -60,6 +62,8 @@ impl Exit {
             Self::NoIdentity => 12,
             Self::TryAgain => 75,
             Self::Interrupted => 130,
+            // PostgreSQL takes 1 to 125 for the end of the log.
+            Self::StopRecovery => 255,
         }
     }
 }
@@ -203,6 +207,8 @@ fn ops(error: &OpsError) -> Verdict {
         E::Codec(error) => codec(error),
         E::Request { next, .. } => (Exit::Usage, "usage", hint(next)),
         E::Unrecoverable { next, .. } => (Exit::Failed, "not-recoverable", hint(next)),
+        E::JournalGap { next, .. } => (Exit::Damage, "journal-gap", hint(next)),
+        E::Busy { .. } => (Exit::TryAgain, "busy", hint(AGAIN)),
         E::Revoked { .. } => {
             let next = "find out what happened to its host. Then an owner makes a new writer under another name: \
                         strongroom writer add NAME -i IDENTITY";

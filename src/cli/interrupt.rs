@@ -9,9 +9,11 @@ use crate::model::Cancel;
 
 /// How long what was asked to stop may take before it is left behind: a read or a write that waits for somebody else
 /// hears nothing.
-const GRACE: Duration = Duration::from_secs(10);
+pub const GRACE: Duration = Duration::from_secs(10);
 /// The same of what leaves nothing behind.
-const SHORT: Duration = Duration::from_millis(500);
+pub const SHORT: Duration = Duration::from_millis(500);
+/// The same of what has to bring something to an end.
+pub const LONG: Duration = Duration::from_mins(1);
 /// How often it is looked whether somebody asked.
 const POLL: Duration = Duration::from_millis(200);
 
@@ -35,13 +37,12 @@ pub fn watch(cancel: Cancel) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Returns when the time to stop in good order is over; never, if nobody asks. What only `looks` leaves nothing behind, so
-/// nobody has to wait for it.
-pub async fn overdue(cancel: &Cancel, looks: bool) {
+/// Returns when the time to stop in good order, `grace`, is over; never, if nobody asks.
+pub async fn overdue(cancel: &Cancel, grace: Duration) {
     while !cancel.is_cancelled() {
         tokio::time::sleep(POLL).await;
     }
-    tokio::time::sleep(if looks { SHORT } else { GRACE }).await;
+    tokio::time::sleep(grace).await;
 }
 
 async fn next(interrupts: &mut Signal, terminations: &mut Signal, hangups: Option<&mut Signal>) {

@@ -12,6 +12,7 @@ pub mod host;
 pub mod hunt;
 pub mod identity;
 pub mod interrupt;
+pub mod notify;
 pub mod outdir;
 pub mod prompt;
 pub mod render;
@@ -50,6 +51,10 @@ const RUNTIME_THREADS: usize = 2;
 /// Threads for what blocks. Work there waits for no more than one other of its kind, so a few suffice; each keeps memory of
 /// its own.
 const BLOCKING_THREADS: usize = 16;
+/// The command whose exit code a server that recovers judges by.
+const FETCH: &str = "journal fetch";
+/// The kind of failure by which recovery ends in good order.
+pub(crate) const NOT_THERE: &str = "not-there";
 /// How the step that confines a program ends if it can't.
 #[cfg(feature = "full")]
 const NOT_CONFINED: u8 = 125;
@@ -136,7 +141,9 @@ fn run(cli: Cli) -> Exit {
     bars.clear();
     let findings = context.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
     let ended = Ended { command: Some(name), output, findings, failure };
-    console.show(&ended)
+    let exit = console.show(&ended);
+    let kind = ended.failure.as_ref().map(|failure| failure.kind);
+    if name == FETCH && exit != Exit::Done && kind != Some(NOT_THERE) { Exit::StopRecovery } else { exit }
 }
 
 fn execute(context: &Context, command: Command) -> Result<(Output, Option<Failure>), error::CliError> {
@@ -148,12 +155,17 @@ fn execute(context: &Context, command: Command) -> Result<(Output, Option<Failur
         .build()
         .map_err(failed("can't start the threads of"))?;
     // The writer's own build has none of these.
-    let looks = matches!(command.name(), "snapshots" | "verify" | "renew" | "prune");
+    let grace = match command.name() {
+        "snapshots" | "verify" | "renew" | "prune" => interrupt::SHORT,
+        // What is whole is shipped before it ends.
+        "journal run" => interrupt::LONG,
+        _ => interrupt::GRACE,
+    };
     let done = runtime.block_on(async {
         interrupt::watch(context.cancel.clone()).map_err(failed("can't watch the signals of"))?;
         tokio::select! {
             done = commands::run(context, command) => done,
-            () = interrupt::overdue(&context.cancel, looks) => Err(OpsError::Interrupted.into()),
+            () = interrupt::overdue(&context.cancel, grace) => Err(OpsError::Interrupted.into()),
         }
     });
     // Not dropped: that would wait for what still blocks.
@@ -219,7 +231,9 @@ fn unparsed(error: &clap::Error, typed: &[OsString]) -> Exit {
     let command = command.and_then(|name| args::COMMANDS.iter().copied().find(|known| *known == name));
     let failure = Failure::usage(&message);
     let console = Console { json, quiet: false };
-    console.show(&Ended { command, output: Output::Unparsed, findings: Vec::new(), failure: Some(failure) })
+    let exit = console.show(&Ended { command, output: Output::Unparsed, findings: Vec::new(), failure: Some(failure) });
+    // A restore_command that is typed wrongly is no end of the log either.
+    if words().any(|word| word == "journal") && words().any(|word| word == "fetch") { Exit::StopRecovery } else { exit }
 }
 
 /// What is wrong with the command line, in lines. What was typed stands in them, and may hold anything.

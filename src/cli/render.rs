@@ -8,6 +8,7 @@ mod doctor;
 mod document;
 mod drill;
 mod init;
+mod journal;
 mod member;
 mod restore;
 mod since;
@@ -35,6 +36,7 @@ use crate::{
         doctor::DoctorReport,
         drill::{DrillReport, HistoryLine},
         init::InitReport,
+        journal::{Fetched, JournalLine, PushReport, RunReport},
         look::Looked,
         member::MemberReport,
         member::RevokeReport,
@@ -83,6 +85,14 @@ pub enum Output {
     Drills(Vec<HistoryLine>),
     /// `catalog rebuild`.
     Rebuild(RebuildReport),
+    /// `journal run`.
+    JournalRun(RunReport),
+    /// `journal push`.
+    JournalPush(PushReport),
+    /// `journal fetch`.
+    JournalFetch(Fetched),
+    /// `journal list`.
+    Journals(Vec<JournalLine>),
     /// A text as it is.
     Text(String),
 }
@@ -199,6 +209,10 @@ fn value(output: &Output) -> Value {
         Output::Drill(report) => json!(report),
         Output::Drills(lines) => json!({ "history": lines }),
         Output::Rebuild(report) => json!(report),
+        Output::JournalRun(report) => json!(report),
+        Output::JournalPush(report) => json!(report),
+        Output::JournalFetch(report) => json!(report),
+        Output::Journals(lines) => json!({ "journals": lines }),
         Output::Text(text) => json!(text),
     }
 }
@@ -285,6 +299,10 @@ fn text(output: &Output) -> (String, bool) {
             let line = format!("the catalog knows {chunks} chunks in {packs} packs again, from {indexes} indexes");
             (Lines::of([line]), false)
         }
+        Output::JournalRun(report) => (journal::ran(report), false),
+        Output::JournalPush(report) => (journal::pushed(report), false),
+        Output::JournalFetch(report) => (journal::fetched(report), false),
+        Output::Journals(lines) => (journal::listed(lines), true),
         Output::Text(text) => return (text.clone(), true),
     };
     (lines.0, asked_for)

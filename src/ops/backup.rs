@@ -155,7 +155,7 @@ pub struct BackupReport {
 pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Result<BackupReport> {
     let writer = Arc::clone(&place.writer);
     let vault = writer.descriptor.vault;
-    let (opened, mut findings) = runtime.block_on(open_to_write(place, request.pins, &request.jobs))?;
+    let (opened, mut findings) = runtime.block_on(open_to_write(place, request.pins, &names(&request.jobs)))?;
     let _lock = RunLock::acquire(&request.state, vault, &writer.name)?;
     let mut catalog = catalog::open(place, runtime, &request.state, request.no_rebuild, &mut findings)?;
     if !request.clock_is_right {
@@ -224,32 +224,40 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
 /// If nothing could be backed up at all.
 pub fn rehearse(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Result<Looked> {
     let writer = (place.writer.descriptor.vault, place.writer.name.clone());
-    let (_, mut findings) = runtime.block_on(open_to_write(place, request.pins, &request.jobs))?;
+    let (_, mut findings) = runtime.block_on(open_to_write(place, request.pins, &names(&request.jobs)))?;
     let past = Past { state: &request.state, writer: Some(writer) };
     let mut looked = look::look(request.jobs, &past, &*place.progress, &place.cancel)?;
     findings.append(&mut looked.findings);
     Ok(Looked { findings, ..looked })
 }
 
+fn names(jobs: &[Job]) -> Vec<&Name> {
+    jobs.iter().map(|job| &job.name).collect()
+}
+
 /// The vault, for a writer who may write these sources, and what was found on the way.
-async fn open_to_write(place: &Workplace, pins: Vec<Pin>, jobs: &[Job]) -> Result<(Vault, Vec<Finding>)> {
+pub(super) async fn open_to_write(
+    place: &Workplace,
+    pins: Vec<Pin>,
+    sources: &[&Name],
+) -> Result<(Vault, Vec<Finding>)> {
     let own = Pin::one(place.writer.descriptor.vault, "the writer's key");
     let pins: Vec<Pin> = std::iter::once(own).chain(pins).collect();
     let vault = open_vault(&place.store, &pins).await?;
-    let mut findings = may_write(&vault, &place.writer, jobs).await?;
+    let mut findings = may_write(&vault, &place.writer, sources).await?;
     findings.extend(vault.findings.iter().cloned());
     Ok((vault, findings))
 }
 
 /// Fails if the writer was revoked, or may not write one of the sources: its snapshots would be suspect, and nobody would
 /// take them for backups.
-async fn may_write(vault: &Vault, writer: &Writer, jobs: &[Job]) -> Result<Vec<Finding>> {
+async fn may_write(vault: &Vault, writer: &Writer, sources: &[&Name]) -> Result<Vec<Finding>> {
     let members = match members::Members::of(vault).await {
         Ok(members) => members,
         Err(error) if error.kind == VaultErrorKind::Denied => {
             let what = "these credentials may not read members/, so nobody knows whether this writer was revoked";
             let found = vec![Finding::new(Severity::Warning, "members.unread", what).on(layout::MEMBERS)];
-            return its_own(&writer.certificate, jobs).map(|()| found);
+            return its_own(&writer.certificate, sources).map(|()| found);
         }
         Err(error) => return Err(error.into()),
     };
@@ -258,16 +266,16 @@ async fn may_write(vault: &Vault, writer: &Writer, jobs: &[Job]) -> Result<Vec<F
         Some(from) if from <= vault.store.server_time().await? => {
             return Err(OpsError::Revoked { writer: writer.name.clone(), from });
         }
-        _ => its_own(certificate, jobs)?,
+        _ => its_own(certificate, sources)?,
     }
     Ok(members.findings)
 }
 
 /// Fails if a writer may not make snapshots of one of the sources.
-fn its_own(certificate: &Certificate, jobs: &[Job]) -> Result<()> {
-    let Some(other) = jobs.iter().find(|job| !certificate.may_write(&job.name)) else { return Ok(()) };
+fn its_own(certificate: &Certificate, sources: &[&Name]) -> Result<()> {
+    let Some(other) = sources.iter().find(|source| !certificate.may_write(source)) else { return Ok(()) };
     Err(OpsError::Request {
-        what: format!("writer {} may not make snapshots of {}: nothing was backed up", certificate.name, other.name),
+        what: format!("writer {} may not make snapshots of {}: nothing was backed up", certificate.name, other),
         next: format!(
             "its certificate allows {}; correct the source's name, or have an owner make a writer for it: strongroom \
              writer add NAME --sources LIST -i IDENTITY",

@@ -52,6 +52,20 @@ pub enum OpsError {
         /// How to get there.
         next: String,
     },
+    /// The log can't be had without a gap.
+    #[error("{what}")]
+    JournalGap {
+        /// What is missing.
+        what: String,
+        /// What to do.
+        next: String,
+    },
+    /// Somebody else is doing the same.
+    #[error("{what}")]
+    Busy {
+        /// What they do.
+        what: String,
+    },
     /// The writer was revoked.
     #[error("writer {writer} was revoked: what it writes from {from} on is suspect, so nothing was backed up")]
     Revoked {

@@ -11,6 +11,7 @@ mod error;
 pub mod evidence;
 pub mod groups;
 pub mod init;
+pub mod journal;
 pub mod lock_proof;
 pub mod look;
 pub mod member;

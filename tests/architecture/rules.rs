@@ -28,7 +28,7 @@ pub const OWNERS: [(&str, &[&str]); 45] = [
     ("ed25519-dalek", &["codec"]),
     ("fastcdc", &["codec"]),
     ("flate2", &["ops", "codec"]),
-    ("futures", &["vault"]),
+    ("futures", &["ops", "vault"]),
     ("getrandom", &["codec"]),
     ("hex", &["codec", "model"]),
     ("hyper-util", &["store"]),

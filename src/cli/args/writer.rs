@@ -3,7 +3,7 @@
 
 use clap::Subcommand;
 
-use super::{BackupArgs, CatalogCommand, DoctorArgs};
+use super::{BackupArgs, CatalogCommand, DoctorArgs, JournalCommand};
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -12,6 +12,9 @@ pub enum Command {
     Backup(BackupArgs),
     /// Find out what the credentials at hand can do to the vault
     Doctor(DoctorArgs),
+    /// The logs of databases, in the vault within seconds
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// The writer's local memory
     #[command(subcommand)]
     Catalog(CatalogCommand),
@@ -25,7 +28,7 @@ pub enum Command {
 }
 
 /// The commands as they are typed.
-pub const COMMANDS: &[&str] = &["backup", "doctor", "catalog", "completions", "man"];
+pub const COMMANDS: &[&str] = &["backup", "doctor", "journal", "catalog", "completions", "man"];
 
 impl Command {
     /// The command as documents name it.
@@ -34,6 +37,7 @@ impl Command {
         match self {
             Self::Backup(_) => "backup",
             Self::Doctor(_) => "doctor",
+            Self::Journal(command) => command.name(),
             Self::Catalog(CatalogCommand::Rebuild) => "catalog rebuild",
             Self::Completions { .. } => "completions",
             Self::Man => "man",

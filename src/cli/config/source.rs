@@ -2,6 +2,7 @@
 
 mod check;
 mod git;
+mod journal;
 pub mod mariadb;
 mod postgres;
 
@@ -17,7 +18,10 @@ use super::Fault;
 use crate::{
     model::{Name, Span},
     ops::drill::Asked,
-    source::{mariadb::Flavour, postgres::PostgresOptions},
+    source::{
+        mariadb::Flavour,
+        postgres::{PostgresOptions, journal::JournalOptions},
+    },
 };
 
 pub use git::GitInput;
@@ -38,6 +42,8 @@ pub struct SourceConfig {
     pub checks: Vec<Asked>,
     /// After this time it fails, whatever it waits for.
     pub timeout: Option<Span>,
+    /// How its log becomes a journal, if it does.
+    pub journal: Option<JournalOptions>,
 }
 
 /// What a source reads.
@@ -104,6 +110,7 @@ pub(super) struct RawSource {
     jobs: Option<Spanned<usize>>,
     globals: Option<Spanned<bool>>,
     physical: Option<Spanned<bool>>,
+    journal: Option<Spanned<journal::RawJournal>>,
     bin: Option<Spanned<PathBuf>>,
     lock_timeout: Option<Spanned<Span>>,
     host: Option<Spanned<String>>,
@@ -179,6 +186,7 @@ impl RawSource {
             ("jobs", at(self.jobs.as_ref()), &[Kind::Postgres]),
             ("globals", at(self.globals.as_ref()), &[Kind::Postgres]),
             ("physical", at(self.physical.as_ref()), &[Kind::Postgres]),
+            ("journal", at(self.journal.as_ref()), &[Kind::Postgres]),
             ("bin", at(self.bin.as_ref()), &[Kind::Postgres]),
         ]
     }
@@ -262,5 +270,7 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
         }
     };
     let checks = check::understand(raw.check)?;
-    Ok(SourceConfig { name, input, checks, allow_empty: raw.allow_empty, every: raw.every, timeout })
+    let physical = matches!(&input, Input::Postgres(options) if options.physical);
+    let journal = journal::understand(raw.journal.as_ref(), physical)?;
+    Ok(SourceConfig { name, input, checks, allow_empty: raw.allow_empty, every: raw.every, timeout, journal })
 }

@@ -138,3 +138,36 @@ fn servers_are_lent_without_showing_how_to_log_in() {
         assert!(told.contains(":2:") && told.contains(word) && !told.contains("hunter2"), "{told}");
     }
 }
+
+#[test]
+fn a_journal_stands_beside_a_copy_of_the_whole_cluster() {
+    use crate::source::postgres::journal::{JournalOptions, OnMaxLag};
+    let with = |journal: &str, physical: bool| {
+        let physical = if physical { "physical = true\n" } else { "" };
+        format!("[[source]]\nname = \"pg\"\nkind = \"postgres\"\ndsn = \"service=x\"\n{physical}journal = {journal}\n")
+    };
+    let read = |journal: &str| parse(&with(journal, true)).unwrap().sources[0].journal.clone();
+    assert_eq!(read("true"), Some(JournalOptions::default()));
+    assert_eq!((read("false"), read("{}")), (None, Some(JournalOptions::default())));
+    let all = read("{ slot = \"s_1\", flush = \"1m\", spool = \"64MiB\", max_lag = \"1GiB\", on_max_lag = \"gap\" }")
+        .unwrap();
+    assert_eq!((all.slot.as_str(), all.flush.as_secs(), all.spool, all.max_lag), ("s_1", 60, 64 << 20, 1 << 30));
+    assert_eq!(all.on_max_lag, OnMaxLag::Gap);
+    for (journal, column, word) in [
+        ("{ slot = \"S\" }", 20, "slot's name"),
+        ("{ flush = \"0s\" }", 21, "1s or more"),
+        ("{ flush = \"10\" }", 21, "span"),
+        ("{ spool = \"1MiB\" }", 21, "64MiB"),
+        ("{ spool = \"1G\" }", 21, "no size"),
+        ("{ max_lag = \"1MiB\" }", 23, "more than spool"),
+        ("{ on_max_lag = \"drop\" }", 0, "unknown variant"),
+        ("{ slots = \"x\" }", 0, "unknown field"),
+        ("3", 11, "true, false, or a table"),
+    ] {
+        let told = told(&with(journal, true));
+        let place = if column > 0 { format!(":6:{column}:") } else { ":6:".to_owned() };
+        assert!(told.contains(&place) && told.contains(word), "{journal}: {told}");
+    }
+    let told = told(&with("true", false));
+    assert!(told.contains(":5:") && told.contains("physical = true"), "{told}");
+}

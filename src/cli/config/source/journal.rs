@@ -1,0 +1,115 @@
+//! `journal`: whether the log of a server becomes a journal, and how.
+
+use std::{fmt, time::Duration};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use toml::Spanned;
+
+use super::super::Fault;
+use crate::{
+    model::{Span, size::ByteSize},
+    source::postgres::journal::{JournalOptions, OnMaxLag},
+};
+
+/// The least that a spool is of use with: four segments of the usual size.
+const LEAST_SPOOL: u64 = 64 << 20;
+
+/// `true`, or a table.
+pub(super) enum RawJournal {
+    Switch(bool),
+    Table(RawTable),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTable {
+    slot: Option<Spanned<String>>,
+    flush: Option<Spanned<Span>>,
+    spool: Option<Spanned<String>>,
+    max_lag: Option<Spanned<String>>,
+    on_max_lag: Option<RawOnMaxLag>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum RawOnMaxLag {
+    Wait,
+    Gap,
+}
+
+impl<'de> Deserialize<'de> for RawJournal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = RawJournal;
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(
+                    "true, false, or a table such as { slot = \"strongroom\", flush = \"10s\", spool = \"1GiB\" }",
+                )
+            }
+            fn visit_bool<E>(self, on: bool) -> Result<RawJournal, E> {
+                Ok(RawJournal::Switch(on))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawJournal, A::Error> {
+                RawTable::deserialize(MapAccessDeserializer::new(map)).map(RawJournal::Table)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// How the log becomes a journal, if it does. Only a copy of the whole cluster can be the base of one.
+pub(super) fn understand(raw: Option<&Spanned<RawJournal>>, physical: bool) -> Result<Option<JournalOptions>, Fault> {
+    let Some(at) = raw else { return Ok(None) };
+    let table = match at.get_ref() {
+        RawJournal::Switch(false) => return Ok(None),
+        RawJournal::Switch(true) => None,
+        RawJournal::Table(table) => Some(table),
+    };
+    if !physical {
+        let message = "a journal goes on from copies of the whole cluster: set `physical = true` beside it. Dumps can \
+                       have a source of their own";
+        return Err(Fault::new(at, message));
+    }
+    let mut options = JournalOptions::default();
+    let Some(table) = table else { return Ok(Some(options)) };
+    if let Some(slot) = &table.slot {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if slot.get_ref().is_empty() || slot.get_ref().len() > 63 || !slot.get_ref().chars().all(fits) {
+            return Err(Fault::new(slot, "a slot's name is 1 to 63 small letters, digits and underscores"));
+        }
+        options.slot.clone_from(slot.get_ref());
+    }
+    if let Some(flush) = &table.flush {
+        options.flush = flush.get_ref().as_duration();
+        if options.flush < Duration::from_secs(1) {
+            return Err(Fault::new(flush, "flush is 1s or more: each flush of something new is an object"));
+        }
+    }
+    if let Some(spool) = &table.spool {
+        options.spool = bytes(spool)?;
+        if options.spool < LEAST_SPOOL {
+            return Err(Fault::new(spool, "spool is 64MiB or more: some segments of the log must fit in it"));
+        }
+    }
+    if let Some(lag) = &table.max_lag {
+        options.max_lag = bytes(lag)?;
+    }
+    if options.max_lag <= options.spool
+        && let Some(at) = table.max_lag.as_ref().or(table.spool.as_ref())
+    {
+        return Err(Fault::new(at, "max_lag is more than spool: what waits in the spool counts, too"));
+    }
+    options.on_max_lag = match table.on_max_lag {
+        None | Some(RawOnMaxLag::Wait) => OnMaxLag::Wait,
+        Some(RawOnMaxLag::Gap) => OnMaxLag::Gap,
+    };
+    Ok(Some(options))
+}
+
+fn bytes(text: &Spanned<String>) -> Result<u64, Fault> {
+    text.get_ref().parse().map(|ByteSize(bytes)| bytes).map_err(|e| Fault::new(text, e))
+}

@@ -1,0 +1,95 @@
+//! What the two threads of a source tell each other: the keeper, who receives, and the shipper, who puts into the vault.
+//! Only the shipper changes the spool.
+
+use std::sync::{
+    Condvar, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use super::super::OpsError;
+use crate::source::postgres::journal::{Identity, Shipped};
+
+/// Where the receiver is to begin, with a spool that holds nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seed {
+    pub(super) timeline: u32,
+    pub(super) start: u64,
+    pub(super) size: u64,
+}
+
+#[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is told by one and heard by the other")]
+pub(super) struct Notes {
+    /// The server, as it was when it was asked last.
+    pub(super) server: Option<Identity>,
+    /// Where its log ended when it was reached first.
+    pub(super) target: Option<Shipped>,
+    /// Whether it was tried to reach it.
+    pub(super) tried: bool,
+    /// Whether a receiver runs.
+    pub(super) receiving: bool,
+    /// What the spool is to be made into once all of it is shipped.
+    pub(super) seed: Option<Seed>,
+    /// Whether nobody may receive now, since the spool is full.
+    pub(super) paused: bool,
+    /// Whether it is known what the vault has.
+    pub(super) asked: bool,
+    /// How far it was shipped.
+    pub(super) shipped: Option<Shipped>,
+    /// Bytes that wait in the spool.
+    pub(super) unshipped: u64,
+    /// Whether the vault takes nothing.
+    pub(super) away: bool,
+}
+
+/// See the top.
+#[derive(Default)]
+pub(super) struct Board {
+    notes: Mutex<Notes>,
+    changed: Condvar,
+    stopped: AtomicBool,
+    failed: Mutex<Option<OpsError>>,
+}
+
+impl Board {
+    pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes whoever waits.
+    pub(super) fn wake(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Waits for so long, or until somebody changed something.
+    pub(super) fn wait(&self, longest: std::time::Duration) {
+        let notes = self.notes();
+        drop(self.changed.wait_timeout(notes, longest));
+    }
+
+    /// Asks both to end.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// It can't go on.
+    pub(super) fn fail(&self, error: OpsError) {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.stop();
+    }
+
+    /// Whether it can't go on.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Why it can't.
+    pub(super) fn failure(&self) -> Option<OpsError> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

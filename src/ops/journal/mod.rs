@@ -1,0 +1,19 @@
+//! Journals: the log of a database, in the vault within seconds.
+
+mod board;
+mod event;
+mod fetch;
+mod keeper;
+mod list;
+mod push;
+mod run;
+mod ship;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+pub use event::{Event, Observer};
+pub use fetch::{FetchRequest, Fetched, fetch, from_ahead};
+pub use list::{GapLine, JournalLine, Stretch, list};
+pub use push::{PushReport, PushRequest, push, was_pushed};
+pub use run::{GapReport, RunJob, RunReport, RunRequest, SourceReport, run};
