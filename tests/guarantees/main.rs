@@ -21,6 +21,8 @@ mod place;
 mod sandbox;
 #[path = "../support/seaweed.rs"]
 mod seaweed;
+#[path = "../support/postgres.rs"]
+mod server;
 #[path = "../support/session.rs"]
 mod session;
 #[path = "../support/store.rs"]
@@ -36,6 +38,7 @@ mod g11_locked;
 mod g11_real_server;
 mod g11_upkeep;
 mod g12_flood;
+mod g13_any_second;
 mod g1_cannot_destroy;
 mod g2_cannot_read;
 mod g3_cannot_hide;

@@ -1,0 +1,211 @@
+//! G13: what was committed and flushed longer ago than the flush interval is in the vault, and a gap is told.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{sandbox::Sandbox, server::Postgres};
+
+const SEGMENT: u64 = 16 << 20;
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server, a vault, and a source with a journal.
+struct Place {
+    sandbox: Sandbox,
+    server: Postgres,
+}
+
+impl Place {
+    fn new() -> Self {
+        let sandbox = Sandbox::with_vault();
+        let server = Postgres::start_with(&["max_wal_senders=6", "wal_writer_delay=20ms"]);
+        server.sql("postgres", "create table rows (n bigserial, at timestamptz default clock_timestamp(), pad text)");
+        sandbox.configure(&format!(
+            "[[source]]\nname = \"pg\"\nkind = \"postgres\"\ndsn = \"{}\"\nphysical = true\n\
+             journal = {{ slot = \"strongroom\", flush = \"1s\" }}\n",
+            server.dsn("postgres")
+        ));
+        Self { sandbox, server }
+    }
+
+    /// `journal run`, in the background.
+    fn run(&self) -> Child {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin("strongroom"));
+        command.arg("--config").arg(self.sandbox.config()).args(["journal", "run"]).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.sandbox.path("home"));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(self.sandbox.path("run.log")).unwrap());
+        command.spawn().unwrap()
+    }
+
+    fn insert(&self, rows: u32) {
+        self.server.sql(
+            "postgres",
+            &format!("insert into rows (pad) select repeat(md5(i::text), 30) from generate_series(1, {rows}) i"),
+        );
+    }
+
+    fn list(&self) -> Value {
+        self.sandbox.reader(&["journal", "list", "--source", "pg", "--json"]).ok().json()["result"]["journals"].clone()
+    }
+
+    /// Up to where the journal's only line is in the vault.
+    fn reached(&self) -> u64 {
+        let list = self.list();
+        let to = list.as_array().and_then(|lines| lines.first()?["stretches"].as_array()?.last()?["to"].as_str());
+        to.map_or(0, |to| u64::from_str_radix(to, 16).unwrap())
+    }
+
+    fn flushed(&self) -> u64 {
+        let said = self.server.sql("postgres", "select (pg_current_wal_flush_lsn() - '0/0')::bigint");
+        said.trim().parse().unwrap()
+    }
+
+    /// `journal fetch`; gives its exit code and what it said.
+    fn fetch(&self, name: &str, to: &Path) -> (i32, String) {
+        let system = self.server.sql("postgres", "select system_identifier from pg_control_system()");
+        let mut command = self.sandbox.command();
+        command.args(["--vault", &self.sandbox.url(), "journal", "fetch", "--source", "pg", "--system", system.trim()]);
+        command.arg("--ahead").arg(self.sandbox.path("ahead")).arg("-i").arg(self.sandbox.identity()).arg(name).arg(to);
+        let run = self.sandbox.finish(&mut command);
+        (run.code, run.stderr)
+    }
+}
+
+fn segment(at: u64) -> String {
+    format!("{:08X}{:08X}{:08X}", 1, at >> 32, (at & 0xffff_ffff) / SEGMENT)
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < end, "{what} did not happen");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The receivers that write below `dir`.
+fn receivers(dir: &Path) -> Vec<i32> {
+    let here = |line: &[u8]| line.windows(13).any(|part| part == b"pg_receivewal") && contains(line, dir);
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+        here(&fs::read(entry.path().join("cmdline")).ok()?).then_some(pid)
+    });
+    pids.collect()
+}
+
+fn contains(line: &[u8], dir: &Path) -> bool {
+    let dir = dir.as_os_str().as_encoded_bytes();
+    line.windows(dir.len()).any(|part| part == dir)
+}
+
+fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+}
+
+/// Under load, receiver and writer are killed again and again. In the end the vault has every byte of the log that the
+/// server wrote since the journal began, and a gap that somebody makes is told with both ends, and stops a recovery.
+#[test]
+fn kills_lose_nothing_and_a_gap_is_told() {
+    let place = Place::new();
+    let mut run = place.run();
+    until("receiving", || !receivers(&place.sandbox.path("")).is_empty());
+    for round in 0_u32..4 {
+        place.insert(3000);
+        thread::sleep(Duration::from_millis(u64::from(round * 137 % 500)));
+        if round % 2 == 0 {
+            receivers(&place.sandbox.path("")).into_iter().for_each(kill);
+        } else {
+            run.kill().unwrap();
+            run.wait().unwrap();
+            run = place.run();
+        }
+        place.insert(2000);
+    }
+    // A second receiver is refused while this one lives.
+    let second = place.sandbox.writer(&["journal", "run", "--until-idle"]);
+    assert_eq!(second.code, 75, "{}", second.stderr);
+    // What is committed is there after the flush, without anybody asking for more.
+    let committed = place.flushed();
+    until("the flush", || place.reached() >= committed);
+    let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&run), rustix::process::Signal::TERM);
+    assert!(run.wait().unwrap().success(), "{}", fs::read_to_string(place.sandbox.path("run.log")).unwrap());
+    assert!(receivers(&place.sandbox.path("")).is_empty(), "nothing is left behind");
+
+    for _ in 0..2 {
+        place.insert(10);
+        let run = place.sandbox.writer(&["journal", "run", "--until-idle", "--json"]).ok();
+        assert_eq!(run.json()["result"]["sources"][0]["gaps"], serde_json::json!([]));
+    }
+
+    let list = place.list();
+    assert_eq!(list.as_array().map(Vec::len), Some(1), "{list}");
+    assert_eq!(list[0]["gaps"], serde_json::json!([]));
+    let from = u64::from_str_radix(list[0]["stretches"][0]["from"].as_str().unwrap(), 16).unwrap();
+    let reached = place.reached();
+    assert!(reached > from + SEGMENT, "the load fills more than a segment");
+    let out = place.sandbox.path("segment");
+    for at in (from..reached).step_by(usize::try_from(SEGMENT).unwrap()) {
+        let (code, said) = place.fetch(&segment(at), &out);
+        assert_eq!(code, 0, "{said}");
+        let whole = usize::try_from(SEGMENT.min(reached - at)).unwrap();
+        let (ours, theirs) =
+            (fs::read(&out).unwrap(), fs::read(place.server.data().join("pg_wal").join(segment(at))).unwrap());
+        assert!(ours[..whole] == theirs[..whole], "{} is not what the server wrote", segment(at));
+        assert!(ours.len() == theirs.len() && ours[whole..].iter().all(|byte| *byte == 0));
+    }
+    // Nothing is there beyond: recovery ends in good order.
+    assert_eq!(place.fetch(&segment(reached + SEGMENT), &out).0, 1);
+    assert_eq!(place.fetch("00000002.history", &out).0, 1);
+
+    // A piece goes that no other holds too, as one does that was put and not remembered.
+    let pieces: Vec<((u64, u64), PathBuf)> = pieces(&place.sandbox.path("vault")).into_iter().collect();
+    let lost = pieces.len() - 2;
+    assert!(pieces[lost - 1].0.1 <= pieces[lost].0.0 && pieces[lost].0.1 <= pieces[lost + 1].0.0, "{pieces:?}");
+    fs::remove_file(&pieces[lost].1).unwrap();
+    let list = place.list();
+    let gap = &list[0]["gaps"][0];
+    let hex = |end: &str| u64::from_str_radix(gap[end].as_str().unwrap(), 16).unwrap();
+    assert_eq!((hex("from"), hex("to")), pieces[lost].0);
+    let at = u64::from_str_radix(gap["from"].as_str().unwrap(), 16).unwrap();
+    fs::remove_dir_all(place.sandbox.path("ahead")).unwrap();
+    let (code, said) = place.fetch(&segment(at), &out);
+    assert_eq!(code, 255, "{said}");
+    assert!(said.contains("a gap") && said.contains(gap["to_lsn"].as_str().unwrap()), "{said}");
+    // A base brings some of the log with it, which the server then takes.
+    let beside = place.sandbox.path(&segment(at));
+    fs::copy(place.server.data().join("pg_wal").join(segment(at)), &beside).unwrap();
+    assert_eq!(place.fetch(&segment(at), &out).0, 1);
+    // Whatever else goes wrong must not look like the end of the log either.
+    let wrong = place.sandbox.run(&["journal", "fetch", "--no-such-option"]);
+    assert_eq!(wrong.code, 255);
+}
+
+/// The pieces in a vault's directory, by what they hold.
+fn pieces(vault: &Path) -> BTreeMap<(u64, u64), PathBuf> {
+    let mut found = BTreeMap::new();
+    let mut dirs = vec![vault.join("journals")];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap().flatten() {
+            let (name, path) = (entry.file_name().into_string().unwrap(), entry.path());
+            let at = |range: std::ops::Range<usize>| u64::from_str_radix(name.get(range)?, 16).ok();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if let (Some(from), Some(to), true) = (at(0..16), at(17..33), name.ends_with(".age")) {
+                found.insert((from, to), path);
+            }
+        }
+    }
+    found
+}
