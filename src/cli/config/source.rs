@@ -270,7 +270,6 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
         }
     };
     let checks = check::understand(raw.check)?;
-    let physical = matches!(&input, Input::Postgres(options) if options.physical);
-    let journal = journal::understand(raw.journal.as_ref(), physical)?;
+    let journal = journal::understand(raw.journal.as_ref(), &input)?;
     Ok(SourceConfig { name, input, checks, allow_empty: raw.allow_empty, every: raw.every, timeout, journal })
 }

@@ -8,7 +8,7 @@ use serde::{
 };
 use toml::Spanned;
 
-use super::super::Fault;
+use super::{super::Fault, Input};
 use crate::{
     model::{Span, size::ByteSize},
     source::postgres::journal::{JournalOptions, OnMaxLag},
@@ -62,14 +62,14 @@ impl<'de> Deserialize<'de> for RawJournal {
 }
 
 /// How the log becomes a journal, if it does. Only a copy of the whole cluster can be the base of one.
-pub(super) fn understand(raw: Option<&Spanned<RawJournal>>, physical: bool) -> Result<Option<JournalOptions>, Fault> {
+pub(super) fn understand(raw: Option<&Spanned<RawJournal>>, input: &Input) -> Result<Option<JournalOptions>, Fault> {
     let Some(at) = raw else { return Ok(None) };
     let table = match at.get_ref() {
         RawJournal::Switch(false) => return Ok(None),
         RawJournal::Switch(true) => None,
         RawJournal::Table(table) => Some(table),
     };
-    if !physical {
+    if !matches!(input, Input::Postgres(options) if options.physical) {
         let message = "a journal goes on from copies of the whole cluster: set `physical = true` beside it. Dumps can \
                        have a source of their own";
         return Err(Fault::new(at, message));
