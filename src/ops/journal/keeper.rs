@@ -55,6 +55,7 @@ pub(super) struct Keeper {
 }
 
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each says one thing that was seen, and any of them may go together")]
 pub(super) struct State {
     receiver: Option<Receiver>,
     wait: Duration,
