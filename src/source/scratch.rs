@@ -24,6 +24,8 @@ use crate::model::size;
 const PREFIX: &str = "strongroom-scratch-";
 /// The file in each that its owner keeps locked. The kernel lets go of it when the process dies.
 const LOCK: &str = ".lock";
+/// What that file is called until it is locked.
+const MAKING_LOCK: &str = ".lock.new";
 /// A directory without that file may be in the making for this long.
 const MAKING: Duration = Duration::from_mins(1);
 
@@ -73,9 +75,12 @@ impl Scratch {
         let made = tempfile::Builder::new().prefix(PREFIX).rand_bytes(12).permissions(private).tempdir_in(&base);
         // What removes it is in this file, and knows of processes that may still write there.
         let path = made.map_err(|e| failed(&base, e))?.keep();
-        let lock = File::options().write(true).create_new(true).mode(0o600).open(path.join(LOCK));
+        // It has its name once it is locked: whoever finds it unlocked takes its owner for dead.
+        let making = path.join(MAKING_LOCK);
+        let lock = File::options().write(true).create_new(true).mode(0o600).open(&making);
         let lock = lock.and_then(|file| {
             rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+            fs::rename(&making, path.join(LOCK))?;
             Ok(file)
         });
         match lock {
