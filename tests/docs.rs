@@ -93,8 +93,11 @@ fn judge(words: &[String], helps: &mut BTreeMap<String, String>) -> Option<Strin
     else {
         return Some(format!("{words:?} names no command"));
     };
-    let path: Vec<&str> = [command].into_iter().filter(|word| !word.is_empty()).collect();
-    let help = helps.entry(command.to_owned()).or_insert_with(|| help(&path));
+    let mut path: Vec<&str> = [command].into_iter().filter(|word| !word.is_empty()).collect();
+    let groups = helps.entry(command.to_owned()).or_insert_with(|| help(&path)).contains("\nCommands:");
+    // The options of one that has commands of its own are theirs.
+    path.extend(own.iter().skip_while(|word| **word != command).nth(1).filter(|_| groups && !path.is_empty()));
+    let help = helps.entry(path.join(" ")).or_insert_with(|| help(&path));
     let known = |option: &str| help.split([' ', ',', '\n', '=', '[']).any(|word| word == option);
     let options = own.iter().filter(|word| word.starts_with('-') && word.len() > 1);
     let unknown = options.map(|word| word.split('=').next().unwrap_or_default()).find(|option| !known(option));
@@ -126,7 +129,13 @@ fn a_wrong_example_is_seen() {
     ] {
         assert_eq!(judged(good), None, "{good}");
     }
-    for bad in ["strongroom restroe latest", "strongroom restore --form x", "strongroom verify -x", "scripts/no-such"] {
+    for bad in [
+        "strongroom journal run --until-idel",
+        "strongroom restroe latest",
+        "strongroom restore --form x",
+        "strongroom verify -x",
+        "scripts/no-such",
+    ] {
         assert!(judged(bad).is_some(), "{bad}");
     }
 }
