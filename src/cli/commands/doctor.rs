@@ -166,7 +166,7 @@ async fn examine(
         member,
         keep: settings.config.as_ref().and_then(|config| config.lock.keep),
         clock: Arc::new(SystemClock),
-        journals: false,
+        journals: settings.config.iter().flat_map(|config| &config.sources).any(|source| source.journal.is_some()),
     };
     let mut findings = vault.findings.clone();
     findings.extend(ops::doctor::examine(&request, report).await?);

@@ -44,6 +44,8 @@ fn flatten(top: &OwnedFd, name: &CStr, moved: &mut u64) -> io::Result<()> {
             allow(top, name)?;
             open(top, name)?
         }
+        // Another thread removes it, too. Only where the root is gone, nothing is left to do.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
     };
     rustix::fs::fchmod(&dir, Mode::RWXU)?;
