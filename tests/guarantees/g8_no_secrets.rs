@@ -65,6 +65,10 @@ fn commands(place: &Place<'_>) -> Vec<(&'static str, Vec<String>)> {
         ("w1", vec!["backup", "--name", "orders", "--", "sh", "-c", "echo \"$0\"; exit 1", &dsn]),
         ("w1", vec!["catalog", "rebuild"]),
         ("w1", vec!["doctor"]),
+        ("w1", vec!["journal", "run", "--until-idle"]),
+        ("w1", vec!["journal", "push", "000000010000000000000001"]),
+        ("reader", vec!["journal", "list"]),
+        ("reader", vec!["journal", "fetch", "-i", &identity, "--source", "orders", "00000002.history", "x"]),
         ("reader", vec!["man"]),
     ];
     lines.into_iter().map(|(who, args)| (who, args.into_iter().map(str::to_owned).collect())).collect()
@@ -89,7 +93,9 @@ fn run_all(place: &Place<'_>, endpoint: &str) -> usize {
     for (who, args) in commands(place) {
         for more in [&["-vv"][..], &["-vv", "--json"]] {
             let mut command = place.sandbox.command();
-            let is_writer = matches!(args[0].as_str(), "backup" | "catalog") || args == ["doctor"];
+            let is_writer = matches!(args[0].as_str(), "backup" | "catalog")
+                || args == ["doctor"]
+                || (args[0] == "journal" && matches!(args[1].as_str(), "run" | "push"));
             if is_writer {
                 command.arg("--config").arg(place.sandbox.config()).args(["--endpoint", endpoint]);
             } else {
