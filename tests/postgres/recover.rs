@@ -187,7 +187,7 @@ fn started_with<T>(dir: &Path, data: &Path, work: impl FnOnce(&dyn Fn(&str) -> S
     let end = Instant::now() + Duration::from_mins(1);
     while ask("select pg_is_in_recovery()") != "f" {
         assert!(Instant::now() < end, "{}", fs::read_to_string(&log).unwrap_or_default());
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50)); // nothing tells when a server has recovered
     }
     let told = work(&ask);
     assert_eq!(
@@ -206,7 +206,7 @@ fn an_accident_is_undone_to_the_transaction_before_it() {
     lab.row(1);
     let second = lab.row(2);
     lab.server.sql("postgres", "select pg_create_restore_point('before the migration')");
-    std::thread::sleep(Duration::from_millis(20));
+    std::thread::sleep(Duration::from_millis(20)); // two commits that a time tells apart
     let (before, at) = (lab.lsn(), lab.now());
     let accident = lab.server.sql("postgres", "begin; delete from t; delete from f; select txid_current(); commit");
     lab.row(4);
