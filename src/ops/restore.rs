@@ -132,11 +132,7 @@ pub async fn restore(
     cancel: &Cancel,
 ) -> Result<(RestoreReport, Vec<Finding>)> {
     let counted = Arc::new(Counted::new(Arc::clone(&vault.store)));
-    let vault = &Vault {
-        store: Arc::clone(&counted) as _,
-        descriptor: vault.descriptor.clone(),
-        findings: vault.findings.clone(),
-    };
+    let vault = &vault.through(Arc::clone(&counted) as _);
     let listing = listed_for(vault, &request.wanted).await?;
     let chosen = choose(listing.snapshots, &request.wanted)?;
     if matches!(request.wanted, Wanted::Latest { .. }) {

@@ -26,6 +26,12 @@ pub struct Vault {
 }
 
 impl Vault {
+    /// The same vault through another store, such as one that counts what is asked of it.
+    #[must_use]
+    pub fn through(&self, store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, descriptor: self.descriptor.clone(), findings: self.findings.clone() }
+    }
+
     /// Opens the vault in `store`. With `pin`, only the vault of that id: versions of `vault.json` that are another's
     /// are passed over, and if none is left the descriptor comes out of a header that embeds it. Without, the oldest
     /// version is taken, with a finding that says which vault it is.

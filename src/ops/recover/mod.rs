@@ -136,11 +136,7 @@ pub async fn recover(
     cancel: &Cancel,
 ) -> Result<(RestoreReport, Vec<Finding>)> {
     let counted = Arc::new(Counted::new(Arc::clone(&vault.store)));
-    let vault = &Vault {
-        store: Arc::clone(&counted) as _,
-        descriptor: vault.descriptor.clone(),
-        findings: vault.findings.clone(),
-    };
+    let vault = &vault.through(Arc::clone(&counted) as _);
     let listing = listed_for(vault, &request.wanted).await?;
     let seeking = Seeking { vault, opener, request, progress, cancel };
     let laid = Box::pin(lay_out(&seeking, listing.snapshots, target)).await?;
