@@ -176,6 +176,7 @@ fn every_check(data: &[u8]) {
     checks::block(data);
     checks::name(data);
     checks::journal(data);
+    checks::tar(data);
 }
 
 proptest! {
@@ -288,6 +289,27 @@ proptest! {
         ][kind].clone();
         prop_assert!(strongroom::format::layout::parse(&name).is_some());
         checks::name(&changed(name.into_bytes(), &changes));
+    }
+
+    /// Headers whose sums are right again where they were changed, so that what they say is read.
+    #[test]
+    fn tars(entries in vec(("[a-z/.]{1,20}", any::<u8>(), vec(any::<u8>(), 0..1500)), 0..4), at in vec((0..512_usize, any::<u8>()), 0..3)) {
+        let mut bytes = Vec::new();
+        for (path, kind, data) in &entries {
+            let mut header = [0_u8; 512];
+            header[..path.len()].copy_from_slice(path.as_bytes());
+            header[124..135].copy_from_slice(format!("{:011o}", data.len()).as_bytes());
+            header[156] = if kind % 4 == 0 { *kind } else { b'0' };
+            at.iter().for_each(|(at, to)| header[*at] = *to);
+            header[148..156].copy_from_slice(b"        ");
+            let sum: u64 = header.iter().map(|b| u64::from(*b)).sum();
+            header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            bytes.extend(header);
+            bytes.extend(data);
+            bytes.extend(vec![0; data.len().wrapping_neg() % 512]);
+        }
+        bytes.extend([0; 1024]);
+        checks::tar(&bytes);
     }
 }
 

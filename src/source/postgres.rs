@@ -40,7 +40,7 @@ pub use conninfo::{Conninfo, ConninfoError};
 pub use fingerprint::Depth;
 pub(crate) use globals::STREAM as GLOBALS;
 pub use physical::{Base, Tablespace};
-pub(crate) use physical::{MANIFEST, STREAM as BASE, tar};
+pub(crate) use physical::{MANIFEST, STREAM as BASE};
 pub(crate) use session::Session;
 pub(crate) use tools::{Tool, Tools, Version};
 

@@ -12,6 +12,7 @@ use strongroom::{
         hash,
         seal::{self, NoPrompt, Opener},
         sign::SigningKey,
+        tar::{self, Step, Walk},
     },
     format::{
         FormatError,
@@ -245,4 +246,30 @@ pub fn name(data: &[u8]) {
         N::Evidence(..) | N::Canary(_) => return,
     };
     assert_eq!(spelled.as_str(), text);
+}
+
+/// However a tar is cut on its way, the same entries come of it, each with as many bytes as it says.
+pub fn tar(data: &[u8]) {
+    fn seen(pieces: impl Iterator<Item: AsRef<[u8]>>) -> (Vec<(tar::Entry, Vec<u8>)>, Option<&'static str>, bool) {
+        let (mut walk, mut entries, mut open, mut failed) = (Walk::default(), Vec::new(), None, None);
+        for piece in pieces {
+            let fed = walk.feed(piece.as_ref(), |step| {
+                match step {
+                    Step::Begin(entry) => open = Some((entry.clone(), Vec::new())),
+                    Step::Bytes(more) => open.as_mut().unwrap().1.extend_from_slice(more),
+                    Step::End => entries.push(open.take().unwrap()),
+                }
+                Ok::<_, &'static str>(())
+            });
+            failed = fed.err();
+            if failed.is_some() {
+                break;
+            }
+        }
+        (entries, failed, walk.has_ended())
+    }
+    let whole = seen(std::iter::once(data));
+    assert!(whole.0.iter().all(|(entry, bytes)| entry.bytes == bytes.len() as u64));
+    assert!(whole.1.is_none() || !whole.2 || whole.1 == Some("goes on behind its end"));
+    assert_eq!(whole, seen(data.chunks(data.first().map_or(1, |first| usize::from(*first) + 1))));
 }

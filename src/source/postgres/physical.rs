@@ -2,8 +2,8 @@
 //! tablespace, and the manifest.
 
 mod facts;
+mod seen;
 mod spaces;
-pub(crate) mod tar;
 
 use std::{
     collections::BTreeMap,
@@ -16,8 +16,8 @@ use serde_json::json;
 
 use self::{
     facts::{ASK, Asked, CONTROL, ENDED, Ended, LABEL},
+    seen::{Kept, Seeing},
     spaces::Spaces,
-    tar::{Kept, Seeing},
 };
 use super::{
     super::{

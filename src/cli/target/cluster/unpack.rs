@@ -12,7 +12,7 @@ use std::{
 
 use super::super::{OpsError, noted::Failure};
 use crate::{
-    source::postgres::tar::{Entry, Kind, Step, Walk},
+    codec::tar::{Entry, Kind, Step, Walk},
     vault::reader::Sink,
 };
 
@@ -174,35 +174,19 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
+    use crate::codec::tar::tests::tar;
 
-    /// A tar of entries: path, type, link, bytes.
-    fn tar(entries: &[(&str, u8, &str)]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for (path, kind, link) in entries {
-            let data: &[u8] = if *kind == b'0' { b"data" } else { b"" };
-            let mut header = [0; 512];
-            header[..path.len()].copy_from_slice(path.as_bytes());
-            header[124..136].copy_from_slice(format!("{:011o}\0", data.len()).as_bytes());
-            header[148..156].copy_from_slice(b"        ");
-            header[156] = *kind;
-            header[157..157 + link.len()].copy_from_slice(link.as_bytes());
-            let sum: u64 = header.iter().map(|b| u64::from(*b)).sum();
-            header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-            bytes.extend(header);
-            bytes.extend(data);
-            bytes.extend(vec![0; data.len().wrapping_neg() % 512]);
-        }
-        bytes.extend([0; 1024]);
-        bytes
-    }
-
-    fn unpacked(entries: &[(&str, u8, &str)]) -> Result<tempfile::TempDir, String> {
+    fn unpacked(entries: &[(&'static str, u8, &'static str)]) -> Result<tempfile::TempDir, String> {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
         fs::create_dir(&root).unwrap();
         let (shared, failure) = (Shared::default(), Failure::default());
         let mut unpacker = Unpacker::new(root, &shared, &failure);
-        for some in tar(entries).chunks(77) {
+        let with_data = |(path, kind, link): &(&'static str, u8, &'static str)| {
+            (*path, *kind, *link, if *kind == b'0' { b"data".as_slice() } else { b"" })
+        };
+        let entries: Vec<_> = entries.iter().map(with_data).collect();
+        for some in tar(&entries, 2).chunks(77) {
             if unpacker.write_all(some).is_err() {
                 assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is made beside it");
                 return Err(failure.take().unwrap().to_string());

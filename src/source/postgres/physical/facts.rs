@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::super::{Result, SourceError},
-    tar::Kept,
+    seen::Kept,
 };
 use crate::model::{
     Name,
