@@ -111,6 +111,9 @@ pub struct RestoreReport {
     /// What became of each ref of a repository since the snapshot before, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<serde_json::Value>,
+    /// Whether it was laid out as a server's data directory, to go on from as it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub data_directory: bool,
     /// Where in its log it comes back to, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
@@ -135,11 +138,7 @@ pub async fn restore(
     let vault = &vault.through(Arc::clone(&counted) as _);
     let listing = listed_for(vault, &request.wanted).await?;
     let chosen = choose(listing.snapshots, &request.wanted)?;
-    if matches!(request.wanted, Wanted::Latest { .. }) {
-        let now = vault.store.server_time().await?;
-        progress.note(&describe(&chosen, now));
-    }
-    progress.phase("opening the snapshot", None);
+    noted(vault, &chosen, &request.wanted, progress).await?;
     let header = vault.whole(&chosen.snapshot).await?;
     let named = |error: OpsError| named(error, chosen.snapshot.id, &chosen.snapshot.header.writer);
     let mut snapshot = Snapshot::open(vault, header, opener).await.map_err(|error| named(error.into()))?;
@@ -158,6 +157,16 @@ pub async fn restore(
     Ok((report, findings))
 }
 
+/// Says which snapshot was chosen, where it was left to us.
+pub(super) async fn noted(vault: &Vault, chosen: &Chosen, wanted: &Wanted, progress: &Arc<dyn Progress>) -> Result<()> {
+    if matches!(wanted, Wanted::Latest { .. }) {
+        let now = vault.store.server_time().await?;
+        progress.note(&describe(chosen, now));
+    }
+    progress.phase("opening the snapshot", None);
+    Ok(())
+}
+
 /// What is told of a snapshot that was carried out.
 pub(super) fn report_of(snapshot: &Snapshot, plan: Plan, carried: Carried, warnings: Vec<String>) -> RestoreReport {
     let (header, Carried { streams, kept }) = (&snapshot.header.header, carried);
@@ -174,6 +183,7 @@ pub(super) fn report_of(snapshot: &Snapshot, plan: Plan, carried: Carried, warni
         fetched_bytes: 0,
         warnings,
         lost: Vec::new(),
+        data_directory: false,
         recovery: None,
         reference: None,
     }

@@ -327,3 +327,87 @@ fn a_recovery_goes_along_the_timelines_that_a_base_leads_to() {
     let refused = lab.recover("latest", "none", &["--timeline", "7"]).code(2).json();
     assert!(refused["error"]["message"].as_str().unwrap().contains("timelines 1, 2"), "{refused:#}");
 }
+
+/// A base as it was copied; then, with the server stopped, the same directory as the next base has it, and to a point.
+#[test]
+fn a_data_directory_that_is_there_becomes_another_and_nothing_else_is_touched() {
+    let mut lab = Lab::new();
+    lab.server.sql(
+        "postgres",
+        "create table big as select i, repeat(md5(i::text), 20) as t from generate_series(1, 40000) i",
+    );
+    lab.row(1);
+    lab.base();
+    lab.row(2);
+    lab.ship();
+    let dir = lab.out.path().join("here");
+    let data = dir.join("cluster");
+    let to = dir.to_str().unwrap();
+    let latest = ["restore", "latest", "--source", "cluster", "--to", to, "--json"];
+    let plain = |more: &[&str]| lab.sandbox.reader(&[&latest, &["--data-directory"], more].concat());
+    let told = plain(&[]).ok().json();
+    assert_eq!(
+        (&told["result"]["data_directory"], &told["result"]["kept"]["bytes"]),
+        (&Value::Bool(true), &Value::from(0))
+    );
+    assert!(!data.join("recovery.signal").exists() && !data.join("strongroom_wal").exists());
+    run(Command::new(bin("pg_verifybackup")).args(["-i", "tablespace_map"]).arg(&data));
+    let ids = "select string_agg(id::text, ',' order by id) from t";
+    assert_eq!(started(&dir, &data, ids), "1", "as it was copied");
+
+    // It is there: kept unless it is said, and refused while a server runs, or if it is something else.
+    plain(&[]).code(2).says("already there");
+    started_with(&dir, &data, |_| plain(&["--delta"]).code(2).says("a server that runs"));
+    fs::remove_file(data.join("postmaster.pid")).ok();
+    let control = data.join("global/pg_control");
+    let was = fs::read(&control).unwrap();
+    fs::write(&control, [&[7; 8], &was[8..]].concat()).unwrap();
+    plain(&["--delta"]).code(2).says("of another server");
+    fs::rename(&control, dir.join("control")).unwrap();
+    plain(&["--delta"]).code(2).says("no data directory");
+    fs::write(&control, &was).unwrap();
+    assert_eq!(started(&dir, &data, ids), "1", "nothing was changed");
+
+    // A byte of a large file, with size and time as they were, a stranger and a link that leads out.
+    let path = data.join(lab.server.sql("postgres", "select pg_relation_filepath('big')"));
+    let (mut bytes, time) = (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap());
+    let right = bytes.clone();
+    bytes[5_000_000] ^= 0x10;
+    fs::write(&path, &bytes).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    fs::write(data.join("base/stranger"), "x").unwrap();
+    let outside = lab.out.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("0000"), "of others").unwrap();
+    fs::remove_dir_all(data.join("pg_xact")).unwrap();
+    std::os::unix::fs::symlink(&outside, data.join("pg_xact")).unwrap();
+    let to_latest = |more: &[&str]| lab.recover("latest", "here", more);
+    let told = to_latest(&["--delta"]).ok().json()["result"].clone();
+    let (all, kept, fetched) = (&told["bytes"], &told["kept"]["bytes"], &told["fetched_bytes"]);
+    assert!(kept.as_u64().unwrap() > all.as_u64().unwrap() / 2, "{kept} of {all}, {fetched} fetched");
+    assert!(fs::read(&path).unwrap() == right && !data.join("base/stranger").exists());
+    assert_eq!(fs::read(outside.join("0000")).unwrap(), b"of others");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+    assert_eq!(started(&dir, &data, ids), "1,2");
+
+    // One that was killed is gone on with, and another base is no hindrance.
+    lab.row(3);
+    lab.base();
+    lab.row(4);
+    lab.ship();
+    let partial = dir.join(".strongroom-cluster.partial");
+    fs::rename(&data, &partial).unwrap();
+    run(Command::new("chown").arg("root:").arg(&partial));
+    fs::remove_dir_all(partial.join("pg_multixact")).unwrap();
+    let space = fs::read_dir(dir.join("cluster.tablespaces")).unwrap().next().unwrap().unwrap().path();
+    fs::rename(&space, space.with_file_name(format!(".strongroom-{}.partial", space.file_name().unwrap().display())))
+        .unwrap();
+    let told = lab.recover("latest", "here", &[]);
+    let told = told.ok().json()["result"].clone();
+    let (all, kept) = (&told["bytes"], &told["kept"]["bytes"]);
+    assert!(kept.as_u64().unwrap() > all.as_u64().unwrap() / 2, "{kept} of {all}");
+    assert_eq!(started(&dir, &data, ids), "1,2,3,4");
+    let mut left: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert!(left.iter().all(|name| !name.display().to_string().contains("partial")), "{left:?}");
+}

@@ -65,8 +65,16 @@ pub struct RecoverArgs {
     /// Of a PostgreSQL server that was copied (`physical = true`) and has a journal: to this point, from the newest base before
     /// it. A time, latest, lsn:16/B374D848, xid:4711, or name:LABEL as `pg_create_restore_point` was given it. DIR/<source> becomes
     /// a data directory that a server starts on
-    #[arg(long, value_name = "POINT", help_heading = "Recovery", conflicts_with_all = ["at", "resume", "stream", "reference"])]
+    #[arg(long, value_name = "POINT", help_heading = "Recovery", group = "laid_out", conflicts_with_all = ["at", "resume", "stream", "reference"])]
     pub recover_to: Option<PointArg>,
+    /// Of a PostgreSQL server that was copied (`physical = true`): DIR/<source> becomes its data directory as it was copied, and not
+    /// base.tar. A server that starts on it goes on from there, in the timeline of its origin
+    #[arg(long, help_heading = "Recovery", group = "laid_out", conflicts_with_all = ["resume", "stream", "reference"])]
+    pub data_directory: bool,
+    /// Make the data directory that is at DIR/<source> into it: what is right of its files stays and is not fetched, what is
+    /// not of the snapshot goes. It must be of the same server, and none may run on it
+    #[arg(long, help_heading = "Recovery", requires = "laid_out")]
+    pub delta: bool,
     /// What is at the point comes back too: the transaction of that number, those of that instant [default]
     #[arg(long, help_heading = "Recovery", requires = "recover_to", conflicts_with = "exclusive")]
     pub inclusive: bool,
@@ -80,7 +88,7 @@ pub struct RecoverArgs {
     #[arg(long, value_name = "WHERE", help_heading = "Recovery", requires = "recover_to")]
     pub wal: Option<WalArg>,
     /// Where the tablespace goes that was at OLD; others go to DIR/<source>.tablespaces
-    #[arg(long, value_name = "OLD=NEW", help_heading = "Recovery", requires = "recover_to", value_parser = mapped)]
+    #[arg(long, value_name = "OLD=NEW", help_heading = "Recovery", requires = "laid_out", value_parser = mapped)]
     pub tablespace_map: Vec<(PathBuf, PathBuf)>,
 }
 

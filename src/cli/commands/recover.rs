@@ -1,8 +1,8 @@
-//! `restore --recover-to`.
+//! `restore --recover-to` and `restore --data-directory`.
 
 use std::{ffi::OsString, path::Path, sync::Arc};
 
-use super::{Context, Done, identities, open};
+use super::{Context, Done, identities, open, restore::can_go_on};
 use crate::{
     cli::{
         args::{Global, PointArg, RestoreArgs, WalArg},
@@ -22,12 +22,12 @@ use crate::{
 };
 
 /// Runs it.
-pub(super) async fn run(context: &Context, args: RestoreArgs, wanted: Wanted, to: &PointArg) -> Result<Done, CliError> {
+pub(super) async fn run(context: &Context, args: RestoreArgs, wanted: Wanted) -> Result<Done, CliError> {
     if args.to == Path::new("-") {
         let hint = "give --to a directory";
-        return Err(CliError::usage("--recover-to makes a data directory, which standard output can't be", hint));
+        return Err(CliError::usage("a data directory is made, which standard output can't be", hint));
     }
-    if let Some(read) = to.read_as() {
+    if let Some(read) = args.recovery.recover_to.as_ref().and_then(PointArg::read_as) {
         context.tell(&read);
     }
     let settings = Settings::new(&context.global, &real_env)?;
@@ -41,15 +41,20 @@ pub(super) async fn run(context: &Context, args: RestoreArgs, wanted: Wanted, to
         Some(WalArg::Here) | None => None,
     };
     let recovery = args.recovery;
-    let request = RecoverRequest {
-        wanted,
-        target: recover::Target { point: to.point.clone(), inclusive: !recovery.exclusive },
-        timeline: recovery.timeline,
-        fetch,
-    };
-    let mut target = Cluster::new(args.to.clone(), recovery.tablespace_map);
+    let mut target = Cluster::new(args.to.clone(), recovery.tablespace_map).delta(recovery.delta);
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
-    let done = recover::recover(&vault, &identities.opener, &request, &mut target, &progress, &context.cancel).await;
+    let on = (&progress, &context.cancel);
+    let done = match recovery.recover_to {
+        Some(to) => {
+            let target_of = recover::Target { point: to.point, inclusive: !recovery.exclusive };
+            let request = RecoverRequest { wanted, target: target_of, timeline: recovery.timeline, fetch };
+            Box::pin(recover::recover(&vault, &identities.opener, &request, &mut target, on.0, on.1)).await
+        }
+        None => Box::pin(recover::lay_out_base(&vault, &identities.opener, &wanted, &mut target, on)).await,
+    };
+    if matches!(&done, Err(error) if can_go_on(error)) {
+        context.found(target.leave().into_iter().collect());
+    }
     let (report, findings) = done?;
     context.found(findings);
     debug_assert_eq!(report.kind, SourceKind::Postgres);

@@ -25,8 +25,11 @@ use crate::{
 /// Runs it.
 pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, CliError> {
     let wanted = wanted(&args)?;
-    if let Some(to) = args.recovery.recover_to.clone() {
-        return Box::pin(super::recover::run(context, args, wanted, &to)).await;
+    if args.recovery.recover_to.is_some() || args.recovery.data_directory {
+        if let Some(read) = args.at.as_ref().and_then(|at| at.read_as("--at")) {
+            context.tell(&read);
+        }
+        return Box::pin(super::recover::run(context, args, wanted)).await;
     }
     let to_stdout = args.to == Path::new("-");
     if to_stdout && context.global.json {
@@ -68,7 +71,7 @@ pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, Cl
 }
 
 /// Whether a restore that ended so can be gone on with.
-fn can_go_on(error: &OpsError) -> bool {
+pub(super) fn can_go_on(error: &OpsError) -> bool {
     match error {
         OpsError::Interrupted => true,
         OpsError::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,

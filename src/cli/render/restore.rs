@@ -46,7 +46,17 @@ pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
         text.add(format!("  to have it beside what is there now: git fetch {} {refspec}", shell::quoted(&to)));
     }
     if let Some(recovery) = &report.recovery {
-        recovered(recovery, &to, &mut text);
+        recovered(recovery, &mut text);
+    }
+    if report.data_directory {
+        text.add("  as it was copied: a server that starts on it goes on from there, in the timeline of its origin");
+        text.add("  unless it takes its origin's place, set archive_mode = off first");
+    }
+    if report.data_directory || report.recovery.is_some() {
+        let to = shell::quoted(&to);
+        text.add(format!(
+            "  hand it to the server's user and start that: chown -R postgres: {to} && pg_ctl -D {to} -w start"
+        ));
     }
     since::add(report.since.as_ref(), &mut text);
     for warning in &report.warnings {
@@ -56,7 +66,7 @@ pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
 }
 
 /// What was laid out for a server, and what to do with it.
-fn recovered(recovery: &Recovery, to: &str, text: &mut Lines) {
+fn recovered(recovery: &Recovery, text: &mut Lines) {
     let point = &recovery.point;
     match (&recovery.log_from, &recovery.log_until) {
         (Some(from), Some(until)) => text.add(format!(
@@ -81,8 +91,4 @@ fn recovered(recovery: &Recovery, to: &str, text: &mut Lines) {
             "  the vault has the log up to {newest}, stored {at}: what lies behind the point does not come back"
         ));
     }
-    let to = shell::quoted(to);
-    text.add(format!(
-        "  hand it to the server's user and start that: chown -R postgres: {to} && pg_ctl -D {to} -w start"
-    ));
 }

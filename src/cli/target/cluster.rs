@@ -1,7 +1,11 @@
-//! `--recover-to`: a base becomes a data directory that a server starts on, with the log that it needs and the settings
-//! that say how far. It has another name until all of it is there and proved.
+//! `--recover-to` and `--data-directory`: a base becomes a data directory that a server starts on, with the log that it needs
+//! and the settings that say how far. It has another name until all of it is there and proved; what an interrupted run left
+//! under that name is gone on with, and so is, with `--delta`, a data directory that is there.
 
+mod old;
+mod places;
 mod settings;
+mod tree;
 mod unpack;
 
 use std::{
@@ -9,12 +13,7 @@ use std::{
     io::{Seek, SeekFrom, Write},
     os::unix::fs::{OpenOptionsExt, symlink},
     path::{Path, PathBuf},
-    sync::PoisonError,
-};
-
-use rustix::{
-    fs::{CWD, RenameFlags},
-    io::Errno,
+    sync::{Arc, PoisonError},
 };
 
 use super::{
@@ -24,14 +23,16 @@ use super::{
     noted::{Failure, Noted},
 };
 use crate::{
-    model::{Finding, Name},
+    model::{Finding, Name, Severity},
     ops::{
         recover::{Ending, Layout, WAL},
         restore::{Begun, Entry, Plan, Target},
     },
     source::postgres::{BASE, MANIFEST, Tablespace},
 };
-use unpack::{Shared, Unpacker, directory};
+use old::Old;
+use places::{Place, Places, Taken, directory};
+use unpack::{Shared, Unpacker};
 
 /// How long the name of a segment of the log is.
 const SEGMENT_NAME: usize = 24;
@@ -41,6 +42,8 @@ pub struct Cluster {
     dir: PathBuf,
     /// Where tablespaces go: the old place, and the new one.
     map: Vec<(PathBuf, PathBuf)>,
+    /// Whether a data directory that is there is made into the new one.
+    delta: bool,
     failure: Failure,
     shared: Shared,
     places: Option<Places>,
@@ -49,78 +52,27 @@ pub struct Cluster {
     open: Option<(String, File)>,
 }
 
-/// The directories, while they are filled and in the end.
-struct Places {
-    source: Name,
-    data: Place,
-    spaces: Vec<(u32, Place)>,
-    /// Keeps two restores apart. There is nothing that could be gone on with.
-    marker: Option<Marker>,
-    done: bool,
-}
-
-struct Place {
-    now: PathBuf,
-    then: PathBuf,
-}
-
-impl Place {
-    fn of(then: PathBuf) -> Self {
-        let name = then.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { now: then.with_file_name(format!(".strongroom-{name}.partial")), then }
-    }
-
-    /// Makes it anew. What a killed restore left is removed.
-    fn make(&self) -> Result<()> {
-        if fs::symlink_metadata(&self.then).is_ok() {
-            return Err(OpsError::TargetExists { path: self.then.clone() });
-        }
-        if fs::symlink_metadata(&self.now).is_ok() {
-            fs::remove_dir_all(&self.now).map_err(|e| failed("can't remove what was begun", &self.now, e))?;
-        }
-        directory(&self.now).map_err(|e| failed("can't make the directory", &self.now, e))
-    }
-
-    /// Gives it its name, replacing nothing.
-    fn name(&self) -> Result<()> {
-        let named = match rustix::fs::renameat_with(CWD, &self.now, CWD, &self.then, RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if fs::symlink_metadata(&self.then).is_err() => {
-                fs::rename(&self.now, &self.then)
-            }
-            other => other.map_err(Into::into),
-        };
-        named.map_err(|e| failed("can't give its name to", &self.then, e))
-    }
-}
-
-impl Drop for Places {
-    fn drop(&mut self) {
-        if let Some(marker) = &self.marker {
-            marker.refused();
-        }
-        if self.done {
-            return;
-        }
-        // What is not whole must not be taken for a cluster.
-        for place in self.spaces.iter().map(|(_, place)| place).chain([&self.data]) {
-            let _ = fs::remove_dir_all(&place.now);
-        }
-        let _ = self.spaces_above().map(fs::remove_dir);
-    }
-}
-
-impl Places {
-    fn spaces_above(&self) -> Option<PathBuf> {
-        Some(self.data.then.parent()?.join(format!("{}.tablespaces", self.source)))
-    }
-}
-
 impl Cluster {
     /// Lays out a cluster in `dir`.
     #[must_use]
     pub fn new(dir: PathBuf, map: Vec<(PathBuf, PathBuf)>) -> Self {
         let (failure, shared) = (Failure::default(), Shared::default());
-        Self { dir, map, failure, shared, places: None, ending: None, open: None }
+        Self { dir, map, delta: false, failure, shared, places: None, ending: None, open: None }
+    }
+
+    /// The same, and a data directory that is there is made into it if `delta` says so: what is right of it stays.
+    #[must_use]
+    pub fn delta(self, delta: bool) -> Self {
+        Self { delta, ..self }
+    }
+
+    /// Leaves what is there so far to the next run, and says so.
+    pub fn leave(&mut self) -> Option<Finding> {
+        let places = self.places.as_mut().filter(|places| places.begun)?;
+        places.keep = true;
+        let message = "what was laid out so far stays, and is no cluster: the same command goes on from there";
+        let at = places.data.now.display();
+        Some(Finding::new(Severity::Info, "restore.unfinished", message).on(at))
     }
 
     fn places(&self) -> Result<&Places> {
@@ -130,35 +82,36 @@ impl Cluster {
     /// Makes the directory of a tablespace.
     fn space(&mut self, space: &Tablespace) -> Result<()> {
         let mapped = self.map.iter().find(|(old, _)| *old == Path::new(&space.path)).map(|(_, new)| new.clone());
+        let delta = self.delta;
+        let places = self.places.as_mut().ok_or(OpsError::Defect("the places of the recovery"))?;
+        let above = places.spaces_above().ok_or(OpsError::Defect("the places of the recovery"))?;
+        let ours = mapped.is_none();
         let then = if let Some(new) = mapped {
             new
         } else {
-            let above = self.places()?.spaces_above().ok_or(OpsError::Defect("the places of the recovery"))?;
             if !above.is_dir() {
                 directory(&above).map_err(|e| failed("can't make the directory", &above, e))?;
             }
             above.join(space.oid.to_string())
         };
-        let place = Place::of(then);
+        let mut place = Place::of(then);
         // An empty directory that somebody made for it is as good as none.
         let _ = fs::remove_dir(&place.then);
-        place.make()?;
-        if let Some(places) = &mut self.places {
-            places.spaces.push((space.oid, place));
-        }
+        place.make(delta && places.is_space(space.oid, &place.then, ours))?;
+        places.spaces.push((space.oid, place));
         Ok(())
     }
 
     /// The directory that a stream is unpacked into, if it is a tar.
-    fn root(&self, entry: &Entry) -> Result<Option<PathBuf>> {
+    fn root(&self, entry: &Entry) -> Result<Option<&Place>> {
         let (name, places) = (entry.stream.name.as_str(), self.places()?);
         if name == BASE {
-            return Ok(Some(places.data.now.clone()));
+            return Ok(Some(&places.data));
         }
         let spaces = self.ending.iter().flat_map(|ending| &ending.base.tablespaces);
         let of = spaces.into_iter().find(|space| space.stream.as_str() == name);
         let place = of.and_then(|of| places.spaces.iter().find(|(oid, _)| *oid == of.oid));
-        Ok(place.map(|(_, place)| place.now.clone()))
+        Ok(place.map(|(_, place)| place))
     }
 }
 
@@ -168,19 +121,16 @@ impl Layout for Cluster {
         // Links lead here from elsewhere, and a server is started from anywhere.
         self.dir = fs::canonicalize(&self.dir).map_err(|e| failed("can't find", &self.dir, e))?;
         let marker = Marker::take(&self.dir, source)?;
-        let data = Place::of(self.dir.join(source.as_str()));
-        let made = data.make();
-        if let (Err(_), Some(marker)) = (&made, &marker) {
-            marker.refused();
-        }
-        made?;
-        self.places = Some(Places { source: source.clone(), data, spaces: Vec::new(), marker, done: false });
+        let places = Places::new(source.clone(), Place::of(self.dir.join(source.as_str())), marker);
+        let places = self.places.insert(places);
+        places.forget_log()?;
+        places.taken = Taken::look(&places.data.then, self.delta)?;
         Ok(())
     }
 
     fn log(&mut self, name: &str, at: u64, bytes: &[u8]) -> Result<()> {
         if self.open.as_ref().is_none_or(|(open, _)| open != name) {
-            let wal = self.places()?.data.now.join(WAL);
+            let wal = self.places()?.wal.clone();
             if !wal.is_dir() {
                 directory(&wal).map_err(|e| failed("can't make the directory", &wal, e))?;
             }
@@ -195,11 +145,7 @@ impl Layout for Cluster {
 
     fn forget(&mut self) -> Result<()> {
         self.open = None;
-        let wal = self.places()?.data.now.join(WAL);
-        match fs::remove_dir_all(&wal) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(failed("can't remove", &wal, e)),
-            _ => Ok(()),
-        }
+        self.places()?.forget_log()
     }
 
     fn settle(&mut self, ending: Ending) {
@@ -213,19 +159,36 @@ impl Target for Cluster {
     }
 
     fn prepare(&mut self, plan: &Plan) -> Result<()> {
-        super::must_have_room(&self.dir, plan.room())?;
-        let spaces = self.ending.as_ref().map(|ending| ending.base.tablespaces.clone()).unwrap_or_default();
-        spaces.iter().try_for_each(|space| self.space(space))
+        let base = self.ending.as_ref().map(|ending| ending.base.clone());
+        let base = base.ok_or(OpsError::Defect("how the recovery ends"))?;
+        let places = self.places.as_mut().ok_or(OpsError::Defect("the places of the recovery"))?;
+        if let Some(taken) = &places.taken {
+            taken.must_be_of(&places.data.then, base.line.postgres_parts().map(|(system, _)| system))?;
+        }
+        // What is there is written over in its place.
+        let there = if places.taken.is_some() { &places.data.then } else { &places.data.now };
+        let there = Old::look(there).map_or(0, |old| old.bytes);
+        super::must_have_room(&self.dir, plan.room().saturating_sub(there))?;
+        places.data.make(places.taken.is_some())?;
+        base.tablespaces.iter().try_for_each(|space| self.space(space))
     }
 
     fn begin(&mut self, entry: &Entry) -> Result<Begun> {
-        if let Some(root) = self.root(entry)? {
-            return Ok(Begun::File(Box::new(Unpacker::new(root, &self.shared, &self.failure))));
+        if let Some(place) = self.root(entry)? {
+            let (root, again) = (place.now.clone(), place.again);
+            // What is there changes from now on.
+            let old = if again { Old::look(&root).map(Arc::new) } else { None };
+            let unpacker = Unpacker::new(root, old, (&self.shared, &self.failure))?;
+            if let Some(places) = &mut self.places {
+                places.begun = true;
+            }
+            return Ok(Begun::File(Box::new(unpacker)));
         }
         if entry.stream.name.as_str() != MANIFEST {
             return Ok(Begun::Skipped);
         }
         let path = self.places()?.data.now.join(MANIFEST);
+        let _ = fs::remove_file(&path);
         let made = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path);
         let file = made.map_err(|e| failed("can't make", &path, e))?;
         Ok(Begun::File(Box::new(Noted::durable(file, path, &self.failure))))
@@ -236,7 +199,8 @@ impl Target for Cluster {
     }
 
     fn end(&mut self, entry: &Entry) -> Result<()> {
-        if self.root(entry)?.is_some() { unpack::must_have_ended(&self.shared) } else { Ok(()) }
+        let Some(place) = self.root(entry)? else { return Ok(()) };
+        unpack::must_have_ended(&self.shared, &place.now)
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -254,9 +218,10 @@ impl Target for Cluster {
             symlink(&place.then, &link).map_err(|e| failed("can't make the link", &link, e))
         };
         places.spaces.iter().try_for_each(link)?;
-        let wal = data.join(WAL);
-        if wal.is_dir() {
-            fill(&wal, ending.base.segment)?;
+        if places.wal.is_dir() {
+            fill(&places.wal, ending.base.segment)?;
+            let wal = data.join(WAL);
+            fs::rename(&places.wal, &wal).map_err(|e| failed("can't give its name to", &wal, e))?;
         }
         settings::write(data, &ending)?;
         for (_, place) in &places.spaces {

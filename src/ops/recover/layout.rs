@@ -11,7 +11,7 @@ pub const WAL: &str = "strongroom_wal";
 pub struct Ending {
     /// What it goes on from.
     pub base: Base,
-    /// Its settings, in this order.
+    /// Its settings, in this order. None where it is not to recover to a point: then it goes on from the base.
     pub settings: Vec<(&'static str, String)>,
 }
 

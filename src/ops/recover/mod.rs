@@ -4,6 +4,7 @@
 mod gather;
 mod layout;
 mod legs;
+mod plain;
 mod point;
 mod settled;
 mod way;
@@ -32,6 +33,7 @@ use crate::{
 
 use gather::{Ended, Gathered};
 pub use layout::{Ending, Layout, WAL};
+pub use plain::lay_out_base;
 use point::{Fits, unreachable};
 pub use point::{Point, Target};
 use settled::Settled;
@@ -274,12 +276,7 @@ impl Seeking<'_> {
         let target = &self.request.target;
         let header = self.vault.whole(candidate).await?;
         let snapshot = Snapshot::open(self.vault, header, self.opener).await?;
-        let base =
-            snapshot.body.details.get("base").cloned().and_then(|base| serde_json::from_value::<Base>(base).ok());
-        let Some(base) = base.filter(|base| base.segment.is_power_of_two() && base.line.postgres_parts().is_some())
-        else {
-            return Ok(Err(Passed::NoBase));
-        };
+        let Some(base) = Base::of(&snapshot.body.details) else { return Ok(Err(Passed::NoBase)) };
         let done = candidate.standing.stored_at.unwrap_or(candidate.header.claimed_at);
         if target.fits(&base, done) == Fits::After {
             return Ok(Err(Passed::Later(Box::new(base))));

@@ -6,6 +6,7 @@ mod desk;
 mod locate;
 mod plan;
 mod resume;
+mod seeds;
 mod small;
 mod stream;
 mod walk;
@@ -33,6 +34,7 @@ pub(crate) use decode::directory_of_sealed;
 use locate::Places;
 pub(crate) use locate::sections;
 pub use resume::Sink;
+pub use seeds::Seeds;
 use stream::Tally;
 
 /// A snapshot that was opened.

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     Snapshot,
+    seeds::{Seeded, Seeds},
     stream::{self, Job, Tally},
     walk::Walk,
 };
@@ -36,6 +37,11 @@ pub trait Sink: Write + Send {
     /// If it can't be cut there.
     fn keep(&mut self, _bytes: u64) -> io::Result<()> {
         Ok(())
+    }
+
+    /// Older files that may hold chunks of it, wherever.
+    fn seeds(&self) -> Option<Arc<dyn Seeds>> {
+        None
     }
 }
 
@@ -115,6 +121,10 @@ impl Snapshot {
     ) -> Result<u64> {
         let mut walk = Walk::new(self, stream, cancel.clone());
         let (key, tally) = (self.source.key.clone(), Tally::new());
+        let seeded = match sink.seeds() {
+            Some(seeds) => Some(self.seeded(seeds, &progress, cancel.clone()).await?),
+            None => None,
+        };
         let proof = Proof { sink, kept: 0, tally, key, progress: Arc::clone(&progress), cancel: cancel.clone() };
         let (mut stage, mut kept) = (Stage::Proving(proof), 0);
         while let Some(mut chunks) = walk.next().await? {
@@ -139,7 +149,13 @@ impl Snapshot {
             let Stage::Writing(out, tally) = stage else { return Err(VaultError::stage_gone("reading")) };
             let (places, source) = (Arc::clone(&self.places), self.source.clone());
             let job = Job { places, source, progress: Arc::clone(&progress), cancel: cancel.clone() };
-            let (out, tally) = job.write(chunks, out, tally).await?;
+            let (out, tally) = if let Some(seeded) = &seeded {
+                let (out, tally, here) = job.write_seeded(chunks, out, (tally, Arc::clone(seeded))).await?;
+                kept += here;
+                (out, tally)
+            } else {
+                job.write(chunks, out, tally).await?
+            };
             stage = Stage::Writing(out, tally);
         }
         let tally = match stage {
@@ -151,6 +167,14 @@ impl Snapshot {
         };
         tally.ok_or_else(|| VaultError::stage_gone("reading"))?.check(stream.blake3, stream.bytes)?;
         Ok(kept)
+    }
+
+    /// Looks through what a target has.
+    async fn seeded(&self, seeds: Arc<dyn Seeds>, progress: &Arc<dyn Progress>, cancel: Cancel) -> Result<Arc<Seeded>> {
+        progress.note("looking at what is there already: what is right of it is kept");
+        let (params, key) = (self.header.descriptor.chunker, self.source.key.clone());
+        let looking = tokio::task::spawn_blocking(move || Seeded::look(seeds, (params, &key), &cancel));
+        looking.await.map_err(|_| VaultError::stage_gone("reading"))?.map(Arc::new)
     }
 
     /// Whether `reader` gives the stream, no more and no less.

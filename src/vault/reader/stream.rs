@@ -69,18 +69,21 @@ impl Job {
         tally: Option<Tally>,
     ) -> Result<(Box<dyn Write + Send>, Option<Tally>)> {
         let runtime = Handle::current();
-        tokio::task::spawn_blocking(move || self.run(&runtime, &chunks, out, tally))
-            .await
-            .map_err(|_| VaultError::stage_gone("reading"))?
+        let writing = tokio::task::spawn_blocking(move || {
+            let (mut out, mut tally) = (out, tally);
+            self.run(&runtime, &chunks, &mut *out, tally.as_mut()).map(|()| (out, tally))
+        });
+        writing.await.map_err(|_| VaultError::stage_gone("reading"))?
     }
 
-    fn run(
+    /// The same, on a thread that may block.
+    pub(super) fn run(
         &self,
         runtime: &Handle,
         chunks: &[ChunkRef],
-        mut out: Box<dyn Write + Send>,
-        mut tally: Option<Tally>,
-    ) -> Result<(Box<dyn Write + Send>, Option<Tally>)> {
+        out: &mut dyn Write,
+        tally: Option<&mut Tally>,
+    ) -> Result<()> {
         let plan = plan(&self.places, chunks)?;
         let desk = Desk::new(&plan);
         thread::scope(|scope| {
@@ -90,11 +93,10 @@ impl Job {
             for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
                 scope.spawn(|| self.work(runtime, &plan, chunks, &desk));
             }
-            let result = self.deliver(&plan, chunks, &desk, &mut *out, tally.as_mut());
+            let result = self.deliver(&plan, chunks, &desk, out, tally);
             desk.close();
             result
-        })?;
-        Ok((out, tally))
+        })
     }
 
     /// Fetches the parts of packs in the order of the plan, as far ahead as the budget allows.

@@ -45,11 +45,36 @@ const BEGIN: &str = "# strongroom: recovery settings. Once the server is promote
                      # is off until then. Then remove the directory strongroom_wal.\n";
 const END: &str = "# strongroom: end of the recovery settings\n";
 
-/// Writes all of it.
+/// Writes all of it. Without settings, nothing but the files of a configuration that the base has not.
 pub(super) fn write(data: &Path, ending: &Ending) -> Result<()> {
+    // The links are there already, and lead to where the tablespaces are now.
+    remove(&data.join("tablespace_map"))?;
+    configure(data, ending)?;
+    if ending.settings.is_empty() {
+        return Ok(());
+    }
     let ours: Vec<&str> = ending.settings.iter().map(|(name, _)| *name).chain(RECOVERY).collect();
+    let auto = data.join(AUTO);
+    let old = if fs::symlink_metadata(&auto).is_ok() { read(&auto)? } else { Vec::new() };
+    let mut text = without(&old, &ours).unwrap_or(old);
+    if text.last().is_some_and(|byte| *byte != b'\n') {
+        text.push(b'\n');
+    }
+    text.extend_from_slice(BEGIN.as_bytes());
+    for (name, value) in &ending.settings {
+        text.extend_from_slice(format!("{name} = {}\n", quoted(value)).as_bytes());
+    }
+    text.extend_from_slice(END.as_bytes());
+    replace(&auto, &text)?;
+    replace(&data.join("recovery.signal"), b"")
+}
+
+/// What can't stand beside our settings goes, and what the base has none of is made.
+fn configure(data: &Path, ending: &Ending) -> Result<()> {
     let main = data.join(MAIN);
-    if fs::symlink_metadata(&main).is_ok() {
+    if fs::symlink_metadata(&main).is_ok() && ending.settings.is_empty() {
+        // As it was copied.
+    } else if fs::symlink_metadata(&main).is_ok() {
         let text = read(&main)?;
         // Of the main file only what can't stand beside ours: all else ours overrides.
         if let Some(changed) = without(&text, &RECOVERY) {
@@ -75,21 +100,7 @@ pub(super) fn write(data: &Path, ending: &Ending) -> Result<()> {
             replace(&path, text.as_bytes())?;
         }
     }
-    let auto = data.join(AUTO);
-    let old = if fs::symlink_metadata(&auto).is_ok() { read(&auto)? } else { Vec::new() };
-    let mut text = without(&old, &ours).unwrap_or(old);
-    if text.last().is_some_and(|byte| *byte != b'\n') {
-        text.push(b'\n');
-    }
-    text.extend_from_slice(BEGIN.as_bytes());
-    for (name, value) in &ending.settings {
-        text.extend_from_slice(format!("{name} = {}\n", quoted(value)).as_bytes());
-    }
-    text.extend_from_slice(END.as_bytes());
-    replace(&auto, &text)?;
-    // The links are there already, and lead to where the tablespaces are now.
-    remove(&data.join("tablespace_map"))?;
-    replace(&data.join("recovery.signal"), b"")
+    Ok(())
 }
 
 /// A text without the lines that set any of `names`; nothing if it has none.

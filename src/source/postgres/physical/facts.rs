@@ -96,6 +96,13 @@ pub(super) struct Ended {
 }
 
 impl Base {
+    /// What a snapshot's facts tell of the base that it is, if it is one that knows its place in the log.
+    #[must_use]
+    pub fn of(details: &serde_json::Value) -> Option<Self> {
+        let base: Self = serde_json::from_value(details.get("base")?.clone()).ok()?;
+        (base.segment.is_power_of_two() && base.line.postgres_parts().is_some()).then_some(base)
+    }
+
     /// Reads what the files of a base tell.
     pub(super) fn read(
         (label, manifest, control): (&Kept, &Kept, &Kept),
