@@ -321,7 +321,12 @@ impl Engine for Postgres {
         let Some(up) = self.up.as_ref().filter(|up| matches!(up.at, At::Lent(_))) else {
             let told =
                 |lines: &String| format!("what the cluster loads or runs by itself, which a drill leaves out: {lines}");
-            return self.left_out.iter().map(told).collect();
+            let pages = unproved(restored).then(|| {
+                "whether the pages that were copied are sound: that server has no data checksums, and amcheck looks at what \
+                 indexes and tables say of each other"
+                    .to_owned()
+            });
+            return self.left_out.iter().map(told).chain(pages).collect();
         };
         let mut not = vec!["owners and privileges, which a server that is lent has no roles for".to_owned()];
         if restored.streams.iter().any(|stream| stream.name.as_str() == GLOBALS) {
@@ -334,6 +339,13 @@ impl Engine for Postgres {
         }
         not
     }
+}
+
+/// Whether nothing proves the pages of a copied cluster.
+fn unproved(restored: &Restored) -> bool {
+    let details = &restored.details;
+    let off = details.get("server").and_then(|server| server.get("data_checksums")).is_some_and(|is| is == "off");
+    off && details.get("physical").is_some_and(|is| is == true)
 }
 
 impl Drop for Postgres {

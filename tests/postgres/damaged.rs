@@ -62,7 +62,11 @@ fn g7_a_damaged_page_or_a_missing_file_makes_no_snapshot() {
     plant(&mut server, &file, 8192 * 4 - 10, &[0xff]);
     for more in ["", "physical = true\n"] {
         let sandbox = configured(&server, None, more);
-        no_snapshot(&sandbox, sandbox.writer(&["backup"])).says("checksum");
+        let told = no_snapshot(&sandbox, sandbox.writer(&["backup"]));
+        let told = told.says("checksum");
+        if !more.is_empty() {
+            told.says(&path).says("block");
+        }
     }
 }
 
@@ -74,6 +78,9 @@ fn a_copy_of_a_cluster_without_checksums_says_that_nothing_proves_its_pages() {
     let made = sandbox.writer(&["backup", "--json"]).ok().json();
     let warnings = made["result"]["snapshots"][0]["warnings"].to_string();
     assert!(warnings.contains("data checksums are off"), "{warnings}");
+    let drill = sandbox.reader(&["drill", "--json"]).ok().json();
+    let not = drill["result"]["drills"][0]["not_tested"].to_string();
+    assert!(not.contains("no data checksums"), "{not}");
 }
 
 /// One that is damaged costs the others of the server nothing.

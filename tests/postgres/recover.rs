@@ -343,9 +343,9 @@ fn a_data_directory_that_is_there_becomes_another_and_nothing_else_is_touched() 
     let dir = lab.out.path().join("here");
     let data = dir.join("cluster");
     let to = dir.to_str().unwrap();
-    let latest = ["restore", "latest", "--source", "cluster", "--to", to, "--json"];
-    let plain = |more: &[&str]| lab.sandbox.reader(&[&latest, &["--data-directory"], more].concat());
-    let told = plain(&[]).ok().json();
+    let latest = ["restore", "latest", "--source", "cluster", "--to", to];
+    let plain = |more: &[&str]| lab.sandbox.reader(&[latest.as_slice(), &["--data-directory"], more].concat());
+    let told = plain(&["--json"]).ok().json();
     assert_eq!(
         (&told["result"]["data_directory"], &told["result"]["kept"]["bytes"]),
         (&Value::Bool(true), &Value::from(0))

@@ -18,7 +18,8 @@ impl Failure {
 
 /// Something is where a file should go.
 pub(super) const TARGET_EXISTS: &str = "restore into another directory, or move it away. If it is from a restore of this \
-                                        snapshot, --resume keeps what is right and fetches the rest";
+                                        snapshot, --resume keeps what is right and fetches the rest; of a data directory, \
+                                        --delta";
 /// Something else is.
 pub(super) const TARGET_DIFFERS: &str = "move it away and give the command again, or restore into another directory";
 /// A file system can't have names.
