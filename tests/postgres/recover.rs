@@ -328,6 +328,21 @@ fn a_recovery_goes_along_the_timelines_that_a_base_leads_to() {
     assert!(refused["error"]["message"].as_str().unwrap().contains("timelines 1, 2"), "{refused:#}");
 }
 
+/// Changes a byte of a file, unseen by who looks at size and time alone, adds a stranger, and has a directory lead outside.
+fn disturbed(data: &Path, path: &Path, outside: &Path) -> Vec<u8> {
+    let (mut bytes, time) = (fs::read(path).unwrap(), fs::metadata(path).unwrap().modified().unwrap());
+    let right = bytes.clone();
+    bytes[5_000_000] ^= 0x10;
+    fs::write(path, &bytes).unwrap();
+    fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    fs::write(data.join("base/stranger"), "x").unwrap();
+    fs::create_dir(outside).unwrap();
+    fs::write(outside.join("0000"), "of others").unwrap();
+    fs::remove_dir_all(data.join("pg_xact")).unwrap();
+    std::os::unix::fs::symlink(outside, data.join("pg_xact")).unwrap();
+    right
+}
+
 /// A base as it was copied; then, with the server stopped, the same directory as the next base has it, and to a point.
 #[test]
 fn a_data_directory_that_is_there_becomes_another_and_nothing_else_is_touched() {
@@ -370,17 +385,8 @@ fn a_data_directory_that_is_there_becomes_another_and_nothing_else_is_touched() 
 
     // A byte of a large file, with size and time as they were, a stranger and a link that leads out.
     let path = data.join(lab.server.sql("postgres", "select pg_relation_filepath('big')"));
-    let (mut bytes, time) = (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap());
-    let right = bytes.clone();
-    bytes[5_000_000] ^= 0x10;
-    fs::write(&path, &bytes).unwrap();
-    fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
-    fs::write(data.join("base/stranger"), "x").unwrap();
     let outside = lab.out.path().join("outside");
-    fs::create_dir(&outside).unwrap();
-    fs::write(outside.join("0000"), "of others").unwrap();
-    fs::remove_dir_all(data.join("pg_xact")).unwrap();
-    std::os::unix::fs::symlink(&outside, data.join("pg_xact")).unwrap();
+    let right = disturbed(&data, &path, &outside);
     let to_latest = |more: &[&str]| lab.recover("latest", "here", more);
     let told = to_latest(&["--delta"]).ok().json()["result"].clone();
     let (all, kept, fetched) = (&told["bytes"], &told["kept"]["bytes"], &told["fetched_bytes"]);

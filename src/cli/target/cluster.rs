@@ -97,7 +97,9 @@ impl Cluster {
         let mut place = Place::of(then);
         // An empty directory that somebody made for it is as good as none.
         let _ = fs::remove_dir(&place.then);
-        place.make(delta && places.is_space(space.oid, &place.then, ours))?;
+        // One that was interrupted at its very end has given some of them their names.
+        let may = delta || places.data.again;
+        place.make(may && places.is_space(space.oid, &place.then, ours))?;
         places.spaces.push((space.oid, place));
         Ok(())
     }
