@@ -2,7 +2,7 @@
 //! Only the shipper changes the spool.
 
 use std::sync::{
-    Condvar, Mutex, MutexGuard, PoisonError,
+    Arc, Condvar, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -47,7 +47,7 @@ pub(super) struct Notes {
 pub(super) struct Board {
     notes: Mutex<Notes>,
     changed: Condvar,
-    stopped: AtomicBool,
+    stopped: Arc<AtomicBool>,
     failed: Mutex<Option<OpsError>>,
 }
 
@@ -71,6 +71,11 @@ impl Board {
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
         self.wake();
+    }
+
+    /// Tells whether both were asked to end, to whoever waits for something else.
+    pub(super) fn stopping(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stopped)
     }
 
     pub(super) fn is_stopped(&self) -> bool {

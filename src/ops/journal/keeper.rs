@@ -1,6 +1,7 @@
 //! Keeping a receiver running: finding the server, its slot, and where to go on; and telling what the server holds.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -8,32 +9,31 @@ use std::{
 use super::{
     super::{OpsError, Result},
     board::{Board, Seed},
+    check::Quiet,
     event::{Event, Observer},
 };
 use crate::{
     model::{
         Clock, Name, Severity,
-        journal::{Line, Position},
-        size,
     },
     source::{
         SourceError,
         postgres::journal::{
-            Identity, JournalOptions, OnMaxLag, Receiver, Server, Shipped, Slot, SlotState, Spool, end_orphans,
+            Identity, JournalOptions, Receiver, SegmentName, Server, Shipped, Slot, Spool, end_orphans,
         },
     },
 };
 
 /// How often it is looked after the receiver.
 const POLL: Duration = Duration::from_millis(100);
-/// How often the server is asked how it is.
-const CHECK: Duration = Duration::from_secs(20);
 /// How often what is bad and stays so is told.
 const TELL_AGAIN: Duration = Duration::from_mins(5);
+/// So many things that were told are remembered.
+const TOLD: usize = 64;
 /// The longest time between two tries to reach the server.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// A receiver that lasted so long had nothing wrong with it.
-const SOUND: Duration = Duration::from_secs(20);
+pub(super) const SOUND: Duration = Duration::from_secs(20);
 /// So long another receiver may take to be found dead by the server before this one gives up.
 const OTHERS: Duration = Duration::from_secs(5);
 /// How long status messages to the server may take at most, in seconds: it lets go of its log by them.
@@ -57,10 +57,10 @@ pub(super) struct Keeper {
 #[derive(Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each says one thing that was seen, and any of them may go together")]
 pub(super) struct State {
-    receiver: Option<Receiver>,
+    pub(super) receiver: Option<Receiver>,
     wait: Duration,
     again: Option<Instant>,
-    checked: Option<Instant>,
+    pub(super) checked: Option<Instant>,
     /// Whether the server has nothing of what comes next any more.
     removed: bool,
     /// How often in a row a receiver ended at once.
@@ -68,18 +68,26 @@ pub(super) struct State {
     /// Since when another one has the slot.
     busy: Option<Instant>,
     /// Whether it ever received.
-    received: bool,
+    pub(super) received: bool,
     /// Whether the slot was let go of, since too much waited.
-    released: bool,
+    pub(super) released: bool,
     /// Whether the server's view of the slot can't be seen.
-    blind: bool,
-    told: Option<(&'static str, Instant)>,
+    pub(super) blind: bool,
+    /// Whether the server gave up what the slot held.
+    pub(super) lost: bool,
+    /// Whether the spool has no room for more.
+    pub(super) full: bool,
+    /// When a receiver that says nothing was seen first.
+    pub(super) quiet: Option<Quiet>,
+    /// What was told, and when.
+    told: BTreeMap<String, Instant>,
 }
 
 impl Keeper {
     /// Receives until it is asked to stop.
     pub(super) fn run(mut self) {
         end_orphans(self.spool.dir());
+        self.server.give_up_when(self.board.stopping());
         while !self.board.is_stopped() {
             if let Err(error) = self.turn() {
                 self.board.fail(error);
@@ -90,7 +98,7 @@ impl Keeper {
     }
 
     fn turn(&mut self) -> Result<()> {
-        let paused = self.board.notes().paused;
+        let paused = self.look_at_room()? || self.board.notes().paused;
         if let Some(receiver) = &mut self.state.receiver {
             if paused {
                 self.stop();
@@ -107,14 +115,11 @@ impl Keeper {
             }
             self.board.notes().tried = true;
         }
-        if self.state.checked.is_none_or(|at| at.elapsed() >= CHECK) {
-            self.check()?;
-            self.state.checked = Some(Instant::now());
-        }
+        self.check_now_and_then();
         Ok(())
     }
 
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         if let Some(receiver) = self.state.receiver.take() {
             receiver.stop();
         }
@@ -137,7 +142,6 @@ impl Keeper {
             return Ok(());
         }
         if let Some(seed) = self.start(&identity, slot)? {
-            self.state.removed = false;
             self.board.notes().seed = Some(seed);
             self.board.wake();
             return Ok(());
@@ -176,11 +180,12 @@ impl Keeper {
         Err(OpsError::Request { what, next: next.to_owned() })
     }
 
-    /// The slot, made if it is missing, and made again if it lost what it held.
+    /// The slot, made if it is missing, and made again if it lost what it held. Where the server has removed what comes next,
+    /// a slot is worth nothing either: a receiver that asks for what is gone sets it back to there.
     fn slot(&mut self, identity: &Identity) -> Result<Slot> {
         let name = self.options.slot.clone();
         match self.server.slot(&name, &identity.version)? {
-            Some(slot) if slot.restart.is_some() => return Ok(slot),
+            Some(slot) if slot.restart.is_some() && !self.state.removed => return Ok(slot),
             None => {
                 self.server.create_slot(&name)?;
                 let message = format!("made the replication slot {name} on {}", self.server.place());
@@ -189,14 +194,16 @@ impl Keeper {
             Some(_) => {
                 self.server.drop_slot(&name)?;
                 self.server.create_slot(&name)?;
-                let message = format!(
-                    "the replication slot {name} on {} held nothing of the log (it was invalidated, or never used) and \
-                     was made again",
-                    self.server.place()
-                );
+                let why = if self.state.removed {
+                    "held no more of what comes next (the server has removed that)"
+                } else {
+                    "held nothing of the log (it was invalidated, or never used)"
+                };
+                let message = format!("the replication slot {name} on {} {why} and was made again", self.server.place());
                 self.tell("slot-lost", Severity::Warning, message);
             }
         }
+        self.state.lost = false;
         let slot = self.server.slot(&name, &identity.version)?;
         slot.ok_or_else(|| SourceError::new("was made and is not there", name).into())
     }
@@ -213,7 +220,7 @@ impl Keeper {
         let Some((timeline, at)) = held.or(shipped.map(|shipped| (shipped.timeline, floor(shipped.to)))) else {
             return Ok(Some(new));
         };
-        if self.state.removed {
+        if std::mem::take(&mut self.state.removed) {
             return Ok(Some(new).filter(|new| (new.timeline, new.start) != (timeline, at)));
         }
         if timeline == identity.timeline {
@@ -246,8 +253,9 @@ impl Keeper {
         if self.board.is_stopped() {
             return Ok(());
         }
-        let removed = said.contains("has already been removed") || said.contains("has been invalidated");
+        let removed = self.is_removed(said);
         let busy = said.contains("is active for PID");
+        let full = said.contains("No space left on device") || said.contains("Disk quota exceeded");
         if age >= SOUND {
             (self.state.wait, self.state.hasty, self.state.received) = (Duration::ZERO, 0, true);
         } else {
@@ -268,21 +276,48 @@ impl Keeper {
         if removed || busy {
             self.state.again = Some(Instant::now() + Duration::from_secs(1));
         }
-        self.tell("receiver-ended", Severity::Warning, format!("{said}; it is started again"));
+        if full {
+            let what = format!("the spool's disk is full ({}): the slot holds the rest on the server", self.spool.dir().display());
+            self.tell_now_and_then("disk-full", Severity::Error, "", what);
+        }
+        // Process ids change, and what it is about doesn't.
+        let about: String = said.chars().filter(|c| !c.is_ascii_digit()).take(300).collect();
+        self.tell_now_and_then("receiver-ended", Severity::Warning, &about, format!("{said}; it is started again"));
         Ok(())
+    }
+
+    /// Whether what ended a receiver is that the server has removed what it asked for. Servers say it in their own language,
+    /// and name the segment.
+    fn is_removed(&self, said: &str) -> bool {
+        let next = || {
+            let (timeline, at, size) = self.next()?;
+            Some(SegmentName::of(timeline, at, size).to_string())
+        };
+        said.contains("has already been removed")
+            || said.contains("has been invalidated")
+            || (said.contains("unexpected termination of replication stream")
+                && next().is_some_and(|name| said.contains(&name)))
+    }
+
+    /// The timeline and the position that the receiver asks for next, and the size of segments, as far as they are known.
+    fn next(&self) -> Option<(u32, u64, u64)> {
+        let (server, shipped) = {
+            let notes = self.board.notes();
+            (notes.server.clone()?, notes.shipped)
+        };
+        let size = server.segment;
+        let newest = self.spool.segments(size).ok().and_then(|mut all| all.pop());
+        let held = newest.map(|held| (held.timeline, held.start + if held.partial { 0 } else { size }));
+        let (timeline, at) = held.or(shipped.map(|shipped| (shipped.timeline, shipped.to - shipped.to % size)))?;
+        Some((timeline, at, size))
     }
 
     /// Whether the slot holds the log only from beyond what comes next.
     fn is_behind_the_slot(&self) -> bool {
-        let (server, shipped) = {
-            let notes = self.board.notes();
-            (notes.server.clone(), notes.shipped)
-        };
-        let (Some(server), Some(shipped)) = (server, shipped) else { return false };
-        let newest = self.spool.segments(server.segment).ok().and_then(|mut all| all.pop());
-        let next = newest.map_or(shipped.to, |held| held.start + if held.partial { 0 } else { server.segment });
-        let slot = self.server.slot(&self.options.slot, &server.version).ok().flatten();
-        slot.and_then(|slot| slot.restart).is_some_and(|restart| restart - restart % server.segment > next)
+        let Some((_, next, size)) = self.next() else { return false };
+        let Some(version) = self.board.notes().server.as_ref().map(|server| server.version.clone()) else { return false };
+        let slot = self.server.slot(&self.options.slot, &version).ok().flatten();
+        slot.and_then(|slot| slot.restart).is_some_and(|restart| restart - restart % size > next)
     }
 
     fn unreachable(&mut self, error: &SourceError) -> Result<()> {
@@ -290,7 +325,7 @@ impl Keeper {
             return Err(SourceError { what: error.what.clone(), object: error.object.clone(), source: None }.into());
         }
         self.back_off();
-        self.tell_now_and_then("server-away", format!("{error}; it is tried again"));
+        self.tell_now_and_then("server-away", Severity::Error, "", format!("{error}; it is tried again"));
         Ok(())
     }
 
@@ -299,99 +334,20 @@ impl Keeper {
         self.state.again = Some(Instant::now() + self.state.wait);
     }
 
-    /// Looks what the server holds for this journal.
-    fn check(&mut self) -> Result<()> {
-        if self.state.receiver.is_none() && !self.board.notes().paused && !self.state.released {
-            return Ok(());
-        }
-        let Ok(identity) = self.server.identify() else { return Ok(()) };
-        if Some(identity.system) == self.system {
-            self.board.notes().server = Some(identity.clone());
-        }
-        if self.state.received || self.state.receiver.as_ref().is_some_and(|receiver| receiver.age() > SOUND) {
-            self.state.received = true;
-        }
-        let (shipped, waiting) = {
-            let notes = self.board.notes();
-            (notes.shipped, notes.unshipped)
-        };
-        if self.state.released {
-            // What was lost is lost; it begins anew once the vault has all that is here.
-            if waiting == 0 && !self.board.notes().away {
-                self.state.released = false;
-            }
-            return Ok(());
-        }
-        if !self.state.blind {
-            match self.server.slot_state(&self.options.slot) {
-                Some(state) => self.judge(&state),
-                // A role for replication alone need not be let into a database, and is not to knock every minute.
-                None => self.state.blind = true,
-            }
-        }
-        let lag = shipped.map_or(0, |shipped| identity.flushed.saturating_sub(shipped.to));
-        if lag < self.options.max_lag {
-            return Ok(());
-        }
-        let message = format!(
-            "{} of the log are not in the vault yet, more than `max_lag` ({}): the newest there is {}, the server is at {}",
-            size::human(lag),
-            size::human(self.options.max_lag),
-            shipped.map_or_else(String::new, |shipped| Line::postgres(identity.system, shipped.timeline)
-                .say(Position(shipped.to))),
-            Line::postgres(identity.system, identity.timeline).say(Position(identity.flushed))
-        );
-        match self.options.on_max_lag {
-            OnMaxLag::Wait => {
-                let more = "the slot holds it, and the server's disk may fill: mend what keeps the vault away, or set \
-                            on_max_lag = \"gap\"";
-                self.tell_now_and_then("lag", format!("{message}; {more}"));
-            }
-            OnMaxLag::Gap => {
-                self.stop();
-                self.server.drop_slot(&self.options.slot)?;
-                self.state.released = true;
-                self.tell(
-                    "released",
-                    Severity::Error,
-                    format!("{message}; the slot was let go of, as on_max_lag says"),
-                );
-            }
-        }
-        Ok(())
-    }
-
-    fn judge(&mut self, state: &SlotState) {
-        let slot = &self.options.slot;
-        match state.wal_status.as_deref() {
-            Some("unreserved") => {
-                let left = state.safe_wal_size.map_or(0, |left| u64::try_from(left).unwrap_or(0));
-                let message = format!(
-                    "the slot {slot} is about to be lost: the server keeps no more than max_slot_wal_keep_size, and {} \
-                     are left",
-                    size::human(left)
-                );
-                self.tell_now_and_then("slot-unreserved", message);
-            }
-            Some("lost") => {
-                self.tell_now_and_then("slot-lost", format!("the server invalidated the slot {slot}"));
-                // It ends by itself as soon as it notices; then all begins anew.
-                self.stop();
-            }
-            _ => {}
-        }
-    }
-
-    fn tell(&mut self, event: &'static str, severity: Severity, message: String) {
+    pub(super) fn tell(&mut self, event: &'static str, severity: Severity, message: String) {
         self.observer.event(&Event::new(self.clock.now(), &self.name, event, severity, message));
     }
 
-    /// The same, not again while it stays so.
-    fn tell_now_and_then(&mut self, event: &'static str, message: String) {
-        if self.state.told.is_some_and(|(told, at)| told == event && at.elapsed() < TELL_AGAIN) {
+    /// The same, not again while the same stays so.
+    pub(super) fn tell_now_and_then(&mut self, event: &'static str, severity: Severity, about: &str, message: String) {
+        let key = format!("{event} {about}");
+        if self.state.told.get(&key).is_some_and(|at| at.elapsed() < TELL_AGAIN) {
             return;
         }
-        self.state.told = Some((event, Instant::now()));
-        self.tell(event, Severity::Error, message);
+        if self.state.told.len() >= TOLD {
+            self.state.told.clear();
+        }
+        self.state.told.insert(key, Instant::now());
+        self.tell(event, severity, message);
     }
 }

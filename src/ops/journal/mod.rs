@@ -1,6 +1,7 @@
 //! Journals: the log of a database, in the vault within seconds.
 
 mod board;
+mod check;
 mod event;
 mod fetch;
 mod keeper;

@@ -64,11 +64,13 @@ pub(super) struct Pace {
     retry: Option<(Instant, Duration)>,
     stopping: Option<Instant>,
     told: Option<Instant>,
+    /// When it was told that the memory can't be written.
+    unwritten: Option<Instant>,
 }
 
 impl Pace {
     pub(super) const fn new() -> Self {
-        Self { flushed: None, retry: None, stopping: None, told: None }
+        Self { flushed: None, retry: None, stopping: None, told: None, unwritten: None }
     }
 }
 
@@ -274,7 +276,13 @@ impl Shipper {
 
     /// Remembers how far it got, and lets go of what is shipped.
     fn note_down(&mut self, follower: &Follower) -> Result<()> {
-        self.write_note()?;
+        // On a disk that is full only this makes room again. What is not remembered, the vault is asked.
+        if let Err(error) = self.write_note()
+            && self.pace.unwritten.is_none_or(|at| at.elapsed() > TELL_AGAIN)
+        {
+            self.pace.unwritten = Some(Instant::now());
+            self.tell("unwritten", Severity::Error, format!("{error}; it goes on without"));
+        }
         self.board.notes().shipped = self.shipped();
         if let Some(shipped) = self.shipped() {
             follower.clear(shipped)?;

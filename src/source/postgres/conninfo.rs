@@ -137,6 +137,14 @@ impl Conninfo {
         }
     }
 
+    /// The same where somebody asks again soon: `seconds` are enough to be let in, if nothing else was said.
+    pub(crate) fn equip_hastily(&self, command: &mut Command, seconds: &str) {
+        self.equip(command);
+        if std::env::var_os("PGCONNECT_TIMEOUT").is_none() && self.get("connect_timeout").is_none() {
+            command.env("PGCONNECT_TIMEOUT", seconds);
+        }
+    }
+
     /// What a command of somebody's own needs in its environment, besides where the server is: what libpq finds in this
     /// one. Never the service, whose database would come before the one that is meant.
     pub(crate) fn for_commands(&self) -> Vec<(String, String)> {

@@ -3,11 +3,21 @@
 use std::{
     io::Read,
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{
     super::{
-        super::{Result, SourceError, child::Running},
+        super::{
+            Result, SourceError,
+            child::{Alive, Running},
+        },
         Conninfo, Session, Tool, Tools, Version,
     },
     files::{Past, history},
@@ -16,12 +26,21 @@ use crate::model::journal::Position;
 
 /// The longest answer, in bytes.
 const ANSWER: u64 = 16 << 20;
+/// How long a host may take to let somebody in, in seconds, unless the connection string says it: all are asked again soon.
+const CONNECT: &str = "10";
+/// How long an answer may take. A connection that is gone without a word would keep its client for ever.
+const LONGEST: Duration = Duration::from_mins(1);
+/// How long it may still take when all is to end.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often it is looked whether all is to end.
+const POLL: Duration = Duration::from_millis(100);
 
 /// A server and who it is asked by.
 pub struct Server {
     info: Conninfo,
     tools: Tools,
     psql: Tool,
+    stopping: Arc<AtomicBool>,
 }
 
 /// What a server is and where its log ends.
@@ -64,7 +83,12 @@ impl Server {
     /// If there is no client program.
     pub fn new(info: Conninfo, tools: Tools) -> Result<Self> {
         let psql = tools.any("psql")?;
-        Ok(Self { info, tools, psql })
+        Ok(Self { info, tools, psql, stopping: Arc::default() })
+    }
+
+    /// Waits for no answer any more soon after `stopping` is set.
+    pub fn give_up_when(&mut self, stopping: Arc<AtomicBool>) {
+        self.stopping = stopping;
     }
 
     /// Where it is, for messages.
@@ -130,6 +154,7 @@ impl Server {
              where s.slot_name operator(pg_catalog.=) '{name}' and s.slot_type operator(pg_catalog.=) 'physical'"
         );
         let mut session = Session::untouched(&self.psql, &self.info, None)?;
+        let _limit = self.limit(session.alive());
         let found: Vec<Option<String>> = session.ask("look for the replication slot", &sql)?;
         let restart = |at: Option<String>| Position::from_lsn(&at?).ok().map(|at| at.0);
         Ok(found.into_iter().next().map(|at| Slot { restart: restart(at) }))
@@ -173,19 +198,22 @@ impl Server {
              'safe_wal_size', (s ->> 'safe_wal_size')::bigint) from (select pg_catalog.to_json(r) as s from \
              pg_catalog.pg_replication_slots r where r.slot_name operator(pg_catalog.=) '{name}') x"
         );
-        Session::untouched(&self.psql, &self.info, None).ok()?.one("look at the replication slot", &sql).ok()
+        let mut session = Session::untouched(&self.psql, &self.info, None).ok()?;
+        let _limit = self.limit(session.alive());
+        session.one("look at the replication slot", &sql).ok()
     }
 
     /// Runs commands of the protocol for replication, and gives what they answer.
     fn ask(&self, doing: &str, commands: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.psql.path);
-        self.info.equip(&mut command);
+        self.info.equip_hastily(&mut command, CONNECT);
         command.args(["-X", "-A", "-t", "-q", "-w", "-F", "|", "-d"]).arg(self.argument());
         for one in commands {
             command.args(["-c", one]);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut running = Running::start(&mut command, &self.psql.path.to_string_lossy(), self.info.secrets())?;
+        let _limit = self.limit(running.alive());
         let mut answer = Vec::new();
         let read = running.stdout()?.take(ANSWER).read_to_end(&mut answer);
         let status = running.reap()?;
@@ -194,6 +222,24 @@ impl Server {
         }
         read.map_err(|e| SourceError::new(format!("could not {doing}"), self.place()).because(e))?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// Ends a client that takes too long, until what it gives is dropped.
+    fn limit(&self, client: Alive) -> mpsc::Sender<()> {
+        let (over, wait) = mpsc::channel();
+        let stopping = Arc::clone(&self.stopping);
+        thread::spawn(move || {
+            let mut end = Instant::now() + LONGEST;
+            while wait.recv_timeout(POLL) == Err(mpsc::RecvTimeoutError::Timeout) {
+                if stopping.load(Ordering::Acquire) {
+                    end = end.min(Instant::now() + GRACE);
+                }
+                if Instant::now() >= end {
+                    return client.stop();
+                }
+            }
+        });
+        over
     }
 
     /// The connection string for replication.

@@ -6,6 +6,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use super::{
@@ -123,6 +124,14 @@ impl Spool {
             }
         }
         Ok(None)
+    }
+
+    /// When a segment in it was written to last.
+    #[must_use]
+    pub fn touched(&self) -> Option<SystemTime> {
+        let log = |entry: &fs::DirEntry| entry.file_name().to_str().and_then(LogFile::read).is_some();
+        let all = fs::read_dir(&self.dir).ok()?.flatten().filter(log);
+        all.filter_map(|entry| entry.metadata().ok()?.modified().ok()).max()
     }
 
     fn path(&self, held: &Held) -> PathBuf {
