@@ -2,7 +2,14 @@
 //!
 //! `STRONGROOM_PIECES=302400` is 35 days of a piece each ten seconds; figures are printed with `--nocapture`.
 
-use std::{ops::Range, sync::Arc, time::Instant};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -34,6 +41,8 @@ struct Many {
     lab: Arc<Lab>,
     pieces: u64,
     since: Time,
+    /// How often all of it was listed.
+    listed: AtomicU64,
 }
 
 /// Bytes of log in each piece, and how far apart in time they are.
@@ -60,6 +69,9 @@ impl Many {
     }
 
     fn entries(&self, prefix: &str, each: &mut (dyn FnMut(VersionEntry) + Send)) {
+        if Self::key(0).as_str().starts_with(prefix) {
+            self.listed.fetch_add(1, Ordering::Relaxed);
+        }
         for no in 0..self.pieces {
             let key = Self::key(no).to_string();
             if key.starts_with(prefix) {
@@ -143,15 +155,19 @@ async fn a_month_of_flushes_takes_little_memory() {
     let pieces = std::env::var("STRONGROOM_PIECES").map_or(20_000, |n| n.parse().unwrap());
     let lab = Arc::new(Lab::new().await);
     lab.base(5).await;
-    let many = Arc::new(Many { lab: Arc::clone(&lab), pieces, since: lab.clock.now() });
+    let many = Arc::new(Many { lab: Arc::clone(&lab), pieces, since: lab.clock.now(), listed: AtomicU64::new(0) });
     lab.clock.pass(Duration::seconds(pieces * EVERY.as_seconds()));
     let before = peak();
     let vault = Vault::open(Arc::clone(&many) as _, Some(lab.made.id)).await.unwrap();
+    let windows = pieces.div_ceil(1 << 19).max(1);
     let told = |what: &str, since: Instant| {
+        let listed = many.listed.swap(0, Ordering::Relaxed);
+        assert!(listed <= windows, "{what} lists all of it {listed} times");
         println!("{what} of {pieces} pieces: {:.1?}, at most {} MiB, {before} before", since.elapsed(), peak());
     };
 
     let since = Instant::now();
+    many.listed.store(0, Ordering::Relaxed);
     let listing = journal::list(&vault, None, &Lab::source()).await.unwrap();
     assert_eq!(listing.lines.len() as u64 + u64::from(listing.more), 1 + u64::from(pieces > 1 << 19));
     drop(listing);

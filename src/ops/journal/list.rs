@@ -58,14 +58,11 @@ pub struct JournalLine {
 /// If the store can't be listed.
 pub async fn list(vault: &Vault, source: Option<&Name>, writer: Option<&Name>) -> Result<Vec<JournalLine>> {
     let now = vault.store.server_time().await?;
-    let all = journal::writers_and_sources(&*vault.store).await?;
-    let wanted = |(by, of): &(Name, Name)| source.is_none_or(|s| s == of) && writer.is_none_or(|w| w == by);
-    let mut found = Vec::new();
-    for (writer, source) in all.into_iter().filter(wanted) {
-        let listing = journal::list(vault, Some(&writer), &source).await?;
-        found.extend(listing.lines.iter().map(|line| of_line(line, now, listing.more)));
-    }
-    Ok(found)
+    let all = journal::list_all(vault, writer, source).await?;
+    let lines = |listing: &journal::Listing| -> Vec<JournalLine> {
+        listing.lines.iter().map(|line| of_line(line, now, listing.more)).collect()
+    };
+    Ok(all.values().flat_map(lines).collect())
 }
 
 fn of_line(listed: &journal::LineListing, now: Time, more: bool) -> JournalLine {
@@ -77,7 +74,7 @@ fn of_line(listed: &journal::LineListing, now: Time, more: bool) -> JournalLine 
         to_lsn: line.say(span.to),
     };
     let reach = listed.reach();
-    let newest = listed.pieces().max_by_key(|(_, span)| span.to).map(|(one, _)| one.stored_at);
+    let newest = listed.pieces().max_by_key(|(one, span)| (span.to, one.stored_at)).map(|(one, _)| one.stored_at);
     JournalLine {
         writer: listed.writer.clone(),
         source: listed.source.clone(),

@@ -6,10 +6,7 @@
 mod check;
 mod reach;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 
@@ -22,7 +19,7 @@ use crate::{
     },
     vault::{
         Result, Vault,
-        journal::{Reader, Windows, writers_and_sources},
+        journal::{Gathering, Reader, Windows},
         snapshots::Summary,
     },
 };
@@ -80,7 +77,7 @@ pub struct Further {
 }
 
 /// A base of a journal.
-struct Base<'a> {
+pub(super) struct Base<'a> {
     snapshot: &'a Summary,
     line: &'a Line,
     from: Position,
@@ -127,37 +124,49 @@ pub(super) struct Seen {
     pub(super) weakest: Option<Weakest>,
 }
 
-/// Checks the journals that the live ones of `chosen` are bases of.
-pub(super) async fn check(
-    vault: &Vault,
-    request: &VerifyRequest,
-    (all, chosen): (&[Summary], &[&Summary]),
-    now: Time,
-    (progress, cancel): (&Arc<dyn Progress>, &Cancel),
-    findings: &mut Findings,
-) -> Result<Seen> {
-    let mut bases: BTreeMap<(&Name, &Name), Vec<Base<'_>>> = BTreeMap::new();
-    for snapshot in chosen.iter().filter(|s| s.header.expires_at > now) {
+/// The bases of the journals of each writer's source.
+pub(super) type Bases<'a> = BTreeMap<(&'a Name, &'a Name), Vec<Base<'a>>>;
+
+/// The live ones of `chosen` that are bases of journals.
+pub(super) fn bases<'a>(chosen: &[&'a Summary], now: Time) -> Bases<'a> {
+    let mut bases = Bases::new();
+    for snapshot in chosen.iter().copied().filter(|s| s.header.expires_at > now) {
         if let Some(start) = &snapshot.header.journal {
             let base = Base { snapshot, line: &start.line, from: start.from };
             bases.entry((&snapshot.header.writer, &snapshot.header.source)).or_default().push(base);
         }
     }
+    bases
+}
+
+/// Checks the journals of `bases`, of which `gathered` has what was listed.
+pub(super) async fn check(
+    vault: &Vault,
+    request: &VerifyRequest,
+    all: &[Summary],
+    (bases, gathered): (&Bases<'_>, Gathering<'_>),
+    now: Time,
+    (progress, cancel): (&Arc<dyn Progress>, &Cancel),
+    findings: &mut Findings,
+) -> Result<Seen> {
     let mut seen = Seen::default();
     if request.snapshot.is_none() {
-        baseless(vault, &bases, findings).await?;
+        baseless(&gathered, bases, findings);
     }
     if bases.is_empty() {
         return Ok(seen);
     }
+    let mut gathered = gathered.finish();
     progress.phase("reading journals", None);
     let reader = match (&request.opener, request.depth) {
         (Some(people), Depth::Decrypt) => Some(Reader::new(vault, people, all).await?),
         _ => None,
     };
-    for ((writer, source), bases) in &bases {
+    for ((writer, source), bases) in bases {
         let mut checks = Checks::new(vault, request, reader.as_ref(), bases, now, cancel);
-        let mut windows = Windows::of(&*vault.store, writer, source);
+        let of = ((*writer).clone(), (*source).clone());
+        let first = gathered.remove(&of).unwrap_or_default();
+        let mut windows = Windows::after(&*vault.store, writer, source, first);
         while let Some(window) = windows.next().await? {
             stop_if_asked(cancel)?;
             strays(writer, source, window.strays, &window.stray_names, findings);
@@ -189,13 +198,8 @@ fn strays(writer: &Name, source: &Name, count: u64, names: &[String], findings: 
 }
 
 /// Journals that no live base stands before: of what is in them nothing can be recovered.
-async fn baseless(
-    vault: &Vault,
-    bases: &BTreeMap<(&Name, &Name), Vec<Base<'_>>>,
-    findings: &mut Findings,
-) -> Result<()> {
-    let all: BTreeSet<(Name, Name)> = writers_and_sources(&*vault.store).await?;
-    for (writer, source) in all.iter().filter(|(writer, source)| !bases.contains_key(&(writer, source))) {
+fn baseless(gathered: &Gathering<'_>, bases: &Bases<'_>, findings: &mut Findings) {
+    for (writer, source) in gathered.seen.iter().filter(|(writer, source)| !bases.contains_key(&(writer, source))) {
         let what = format!(
             "there is a journal of source {source} by writer {writer}, and no live base that it goes on from: nothing of \
              it can be recovered"
@@ -203,7 +207,6 @@ async fn baseless(
         let on = format!("{}{source}/", layout::own(layout::JOURNALS, writer));
         findings.push(Finding::new(Severity::Warning, "journal.baseless", what).on(on));
     }
-    Ok(())
 }
 
 /// Told where the newest piece is older than somebody said that it may be.

@@ -7,7 +7,7 @@ use crate::{
     format::layout::{self, ObjectName},
     model::{Finding, Findings, Lock, Severity, Time},
     store::{Entry, StoreErrorKind, Version, VersionEntry},
-    vault::{Result, Vault, fetch, snapshots::Unread},
+    vault::{Result, Vault, fetch, journal::Gathering, snapshots::Unread},
 };
 
 /// How many foreign objects are named one by one.
@@ -49,14 +49,24 @@ impl Listed {
 }
 
 impl Inventory {
-    /// Lists the store. With `whole`, everything that is in no place of the inventory is foreign.
-    pub(super) async fn compare(&mut self, vault: &Vault, whole: bool, findings: &mut Findings) -> Result<Listed> {
+    /// Lists the store, and gathers its journals. With `whole`, everything that is in no place of the inventory is foreign.
+    pub(super) async fn compare(
+        &mut self,
+        vault: &Vault,
+        whole: bool,
+        journals: &mut Gathering<'_>,
+        findings: &mut Findings,
+    ) -> Result<Listed> {
         let mut listed = Listed::default();
         if vault.store.traits().versions {
-            let mut add = |entry: VersionEntry| self.version(entry, &mut listed);
+            let mut add = |entry: VersionEntry| {
+                journals.version(&entry);
+                self.version(entry, &mut listed);
+            };
             match vault.store.list_versions("", &mut add).await {
                 Err(error) if error.kind == StoreErrorKind::Denied => {
                     findings.note(fetch::unlisted());
+                    journals.unlisted();
                 }
                 other => {
                     other?;
@@ -73,7 +83,10 @@ impl Inventory {
                         needed.candidates = vec![Candidate { version: None, bytes }];
                     }
                 }
-                None => listed.other(entry.key, entry.bytes),
+                None => {
+                    journals.entry(&entry);
+                    listed.other(entry.key, entry.bytes);
+                }
             };
             vault.store.list("", &mut add).await?;
         }

@@ -22,6 +22,7 @@ use serde::Serialize;
 use super::{
     Result, Vault, VaultError, VaultErrorKind,
     evidence::Signed,
+    journal::Gathering,
     reader::PagesAhead,
     snapshots::{self, Summary},
     standing,
@@ -196,7 +197,9 @@ pub async fn verify(
     }
     let evidence = documents::add(&mut inventory, vault, &documents, &mut findings).await?;
     progress.phase("listing objects", None);
-    let listed = inventory.compare(vault, whole, &mut findings).await?;
+    let bases = journals::bases(&chosen, now);
+    let mut gathered = Gathering::of(Box::new(|writer, source| bases.contains_key(&(writer, source))));
+    let listed = inventory.compare(vault, whole, &mut gathered, &mut findings).await?;
     if whole {
         listing::lost(vault, now, &mut findings).await?;
         listing::damaged(vault, &listing.unread, now, &mut findings).await?;
@@ -204,8 +207,8 @@ pub async fn verify(
     }
     progress.phase("reading locks", None);
     let weakest = objects::locks(vault, &mut inventory, now, cancel, &mut findings).await?;
-    let (snapshots, told) = ((all.as_slice(), chosen.as_slice()), (&progress, cancel));
-    let journals = Box::pin(journals::check(vault, request, snapshots, now, told, &mut findings)).await?;
+    let (told, gathered) = ((&progress, cancel), (&bases, gathered));
+    let journals = Box::pin(journals::check(vault, request, &all, gathered, now, told, &mut findings)).await?;
     let weakest = weakest.into_iter().chain(journals.weakest).min_by_key(|weakest| weakest.until);
     let (sources, stale) = freshness::check(&all, &request.schedule, request.writer.as_ref(), now);
     findings.extend(stale.into_iter().filter(|_| whole));

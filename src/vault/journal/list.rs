@@ -1,6 +1,9 @@
 //! Listing journals: by their names alone, in their order, and in bounded memory.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
 use crate::{
     format::{
@@ -11,7 +14,7 @@ use crate::{
         Hash, Key, Name, Time,
         journal::{Line, Piece, Reach, Span},
     },
-    store::{ObjectStore, StoreErrorKind},
+    store::{Entry, ObjectStore, StoreErrorKind, VersionEntry},
     vault::{Result, Vault},
 };
 
@@ -104,58 +107,136 @@ pub struct Listing {
 /// # Errors
 /// If the store can't be listed.
 pub async fn list(vault: &Vault, writer: Option<&Name>, source: &Name) -> Result<Listing> {
-    let writers = match writer {
-        Some(writer) => BTreeSet::from([(writer.clone(), source.clone())]),
-        None => writers_and_sources(&*vault.store).await?.into_iter().filter(|(_, of)| of == source).collect(),
-    };
     let mut all = Listing::default();
-    let mut room = WINDOW;
-    for (writer, source) in writers {
-        let mut windows = Windows::new(&*vault.store, &writer, &source, room);
-        let Some(window) = windows.next().await? else { continue };
-        room = room.saturating_sub(window.lines.iter().map(|line| line.objects.len()).sum());
-        all.more |= window.more;
-        all.unlisted |= window.unlisted;
-        all.strays += window.strays;
-        all.stray_names.extend(window.stray_names);
-        all.lines.extend(window.lines);
+    for listing in list_all(vault, writer, Some(source)).await?.into_values() {
+        all.more |= listing.more;
+        all.unlisted |= listing.unlisted;
+        all.strays += listing.strays;
+        all.stray_names.extend(listing.stray_names);
+        all.lines.extend(listing.lines);
     }
     Ok(all)
 }
 
-/// Whose journals there are, of which sources, as far as names tell. Of very many, the first.
+/// Lists journals, of one writer or source, or of all, in one pass over names.
 ///
 /// # Errors
 /// If the store can't be listed.
-pub async fn writers_and_sources(store: &dyn ObjectStore) -> Result<BTreeSet<(Name, Name)>> {
-    let mut found = BTreeSet::new();
-    let mut last = String::new();
-    let mut add = |key: &str| {
-        let Some(rest) = key.strip_prefix(layout::JOURNALS) else { return };
-        // Those of one source stand together.
-        if !last.is_empty() && rest.starts_with(&last) {
-            return;
-        }
-        let mut parts = rest.split('/');
-        if let (Some(Ok(writer)), Some(Ok(source))) = (parts.next().map(str::parse), parts.next().map(str::parse))
-            && found.len() < WRITERS
-        {
-            last = format!("{writer}/{source}/");
-            found.insert((writer, source));
-        }
+pub async fn list_all(
+    vault: &Vault,
+    writer: Option<&Name>,
+    source: Option<&Name>,
+) -> Result<BTreeMap<(Name, Name), Listing>> {
+    let prefix = match (writer, source) {
+        (Some(writer), Some(source)) => format!("{}{source}/", layout::own(layout::JOURNALS, writer)),
+        (Some(writer), None) => layout::own(layout::JOURNALS, writer),
+        (None, _) => layout::JOURNALS.to_owned(),
     };
-    if store.traits().versions {
-        match store.list_versions(layout::JOURNALS, &mut |entry| add(&entry.key)).await {
-            Err(error) if error.kind == StoreErrorKind::Denied => {}
-            other => return other.map(|()| found).map_err(Into::into),
-        }
-    }
-    store.list(layout::JOURNALS, &mut |entry| add(&entry.key)).await?;
-    Ok(found)
+    let wanted = |by: &Name, of: &Name| writer.is_none_or(|w| w == by) && source.is_none_or(|s| s == of);
+    let mut gathering = Gathering::of(Box::new(wanted));
+    gathering.list(&*vault.store, &prefix).await?;
+    Ok(gathering.finish().into_iter().map(|(of, (listing, _))| (of, listing)).collect())
 }
 
 /// So many journals are told apart by names that anybody may make up.
 const WRITERS: usize = 10_000;
+
+/// Whose journals are wanted: of which writer and source.
+type Wanted<'a> = Box<dyn Fn(&Name, &Name) -> bool + Send + Sync + 'a>;
+
+/// Journals, while something lists them in the order of their names: the first window of each that is wanted.
+pub struct Gathering<'a> {
+    wanted: Wanted<'a>,
+    /// Whose journals there are, of which sources, as far as names tell. Of very many, the first.
+    pub seen: BTreeSet<(Name, Name)>,
+    /// What begins with this belongs to the same as what came before.
+    last: String,
+    filling: Option<Filling>,
+    done: BTreeMap<(Name, Name), Gathered>,
+    room: usize,
+    unlisted: bool,
+}
+
+/// The first window of a journal, and the last name in it.
+type Gathered = (Listing, String);
+
+impl<'a> Gathering<'a> {
+    /// Gathers what is wanted.
+    #[must_use]
+    pub fn of(wanted: Wanted<'a>) -> Self {
+        let (seen, last, done) = (BTreeSet::new(), String::new(), BTreeMap::new());
+        Self { wanted, seen, last, filling: None, done, room: WINDOW, unlisted: false }
+    }
+
+    async fn list(&mut self, store: &dyn ObjectStore, prefix: &str) -> Result<()> {
+        if store.traits().versions {
+            match store.list_versions(prefix, &mut |entry| self.version(&entry)).await {
+                Err(error) if error.kind == StoreErrorKind::Denied => self.unlisted(),
+                other => return other.map_err(Into::into),
+            }
+        }
+        store.list(prefix, &mut |entry| self.entry(&entry)).await.map_err(Into::into)
+    }
+
+    /// Begins again, without the versions that these credentials may not list.
+    pub fn unlisted(&mut self) {
+        let wanted = mem::replace(&mut self.wanted, Box::new(|_, _| false));
+        *self = Self { unlisted: true, ..Self::of(wanted) };
+    }
+
+    /// Takes a version that was listed, of whatever it is.
+    pub fn version(&mut self, entry: &VersionEntry) {
+        let bytes = (!entry.delete_marker).then_some(entry.bytes);
+        self.add(&entry.key, bytes, entry.modified, entry.delete_marker && entry.latest, true);
+    }
+
+    /// Takes an object that was listed, of whatever it is.
+    pub fn entry(&mut self, entry: &Entry) {
+        self.add(&entry.key, Some(entry.bytes), entry.modified, false, false);
+    }
+
+    fn add(&mut self, key: &str, bytes: Option<u64>, modified: Time, hidden: bool, versions: bool) {
+        let Some(rest) = key.strip_prefix(layout::JOURNALS) else { return };
+        // Those of one source stand together.
+        if self.last.is_empty() || !rest.starts_with(&self.last) {
+            self.close();
+            let mut parts = rest.split('/');
+            let (Some(Ok(writer)), Some(Ok(source))) = (parts.next().map(str::parse), parts.next().map(str::parse))
+            else {
+                return;
+            };
+            let of: (Name, Name) = (writer, source);
+            if self.seen.len() >= WRITERS {
+                return;
+            }
+            self.last = format!("{}/{}/", of.0, of.1);
+            if (self.wanted)(&of.0, &of.1) && !self.done.contains_key(&of) {
+                self.filling = Some(Filling::new(&of.0, &of.1, String::new(), self.room));
+            }
+            self.seen.insert(of);
+        }
+        if let Some(filling) = &mut self.filling {
+            filling.add(key, bytes, modified, hidden, versions);
+        }
+    }
+
+    fn close(&mut self) {
+        self.last.clear();
+        let Some(filling) = self.filling.take() else { return };
+        self.room = filling.room;
+        let of = (filling.writer.clone(), filling.source.clone());
+        let (mut listing, last) = filling.finish();
+        listing.unlisted = self.unlisted;
+        self.done.insert(of, (listing, last));
+    }
+
+    /// What was gathered.
+    #[must_use]
+    pub fn finish(mut self) -> BTreeMap<(Name, Name), Gathered> {
+        self.close();
+        self.done
+    }
+}
 
 /// The journal of one source of a writer, window by window. Whoever may add objects may add any number: what is kept at
 /// once is bounded, and what follows is listed again from the start.
@@ -166,18 +247,21 @@ pub struct Windows<'a> {
     size: usize,
     after: String,
     done: bool,
+    first: Option<Listing>,
 }
 
 impl<'a> Windows<'a> {
     /// Of the journal of this writer's source.
     #[must_use]
     pub fn of(store: &'a dyn ObjectStore, writer: &Name, source: &Name) -> Self {
-        Self::new(store, writer, source, WINDOW)
+        let (writer, source) = (writer.clone(), source.clone());
+        Self { store, writer, source, size: WINDOW, after: String::new(), done: false, first: None }
     }
 
-    fn new(store: &'a dyn ObjectStore, writer: &Name, source: &Name, size: usize) -> Self {
-        let (writer, source) = (writer.clone(), source.clone());
-        Self { store, writer, source, size: size.max(1), after: String::new(), done: false }
+    /// The same where the first window was gathered already.
+    #[must_use]
+    pub fn after(store: &'a dyn ObjectStore, writer: &Name, source: &Name, (first, last): (Listing, String)) -> Self {
+        Self { first: Some(first), after: last, ..Self::of(store, writer, source) }
     }
 
     /// The next window; nothing after the last.
@@ -185,6 +269,10 @@ impl<'a> Windows<'a> {
     /// # Errors
     /// If the store can't be listed.
     pub async fn next(&mut self) -> Result<Option<Listing>> {
+        if let Some(first) = self.first.take() {
+            self.done = !first.more;
+            return Ok(Some(first));
+        }
         if std::mem::replace(&mut self.done, true) {
             return Ok(None);
         }
@@ -198,16 +286,16 @@ impl<'a> Windows<'a> {
 
     /// A window of what begins with `prefix`, which is of this source.
     async fn fill(&self, prefix: &str) -> Result<Filling> {
-        let mut filling = Filling::new(self);
+        let mut filling = self.filling();
         let mut listed = false;
         if self.store.traits().versions {
-            let mut add = |entry: crate::store::VersionEntry| {
-                let bytes = (!entry.delete_marker).then_some(entry.bytes);
-                filling.add(&entry.key, bytes, entry.modified, entry.delete_marker && entry.latest, true);
+            let mut add = |e: VersionEntry| {
+                let bytes = (!e.delete_marker).then_some(e.bytes);
+                filling.add(&e.key, bytes, e.modified, e.delete_marker && e.latest, true);
             };
             match self.store.list_versions(prefix, &mut add).await {
                 Err(error) if error.kind == StoreErrorKind::Denied => {
-                    filling = Filling::new(self);
+                    filling = self.filling();
                     filling.listing.unlisted = true;
                 }
                 other => {
@@ -217,10 +305,14 @@ impl<'a> Windows<'a> {
             }
         }
         if !listed {
-            let mut add = |e: crate::store::Entry| filling.add(&e.key, Some(e.bytes), e.modified, false, false);
+            let mut add = |e: Entry| filling.add(&e.key, Some(e.bytes), e.modified, false, false);
             self.store.list(prefix, &mut add).await?;
         }
         Ok(filling)
+    }
+
+    fn filling(&self) -> Filling {
+        Filling::new(&self.writer, &self.source, self.after.clone(), self.size)
     }
 }
 
@@ -285,9 +377,9 @@ struct Filling {
 }
 
 impl Filling {
-    fn new(of: &Windows<'_>) -> Self {
-        let (writer, source, after) = (of.writer.clone(), of.source.clone(), of.after.clone());
-        Self { listing: Listing::default(), last: after.clone(), after, writer, source, room: of.size }
+    fn new(writer: &Name, source: &Name, after: String, room: usize) -> Self {
+        let (writer, source) = (writer.clone(), source.clone());
+        Self { listing: Listing::default(), last: after.clone(), after, writer, source, room }
     }
 
     fn add(&mut self, key: &str, bytes: Option<u64>, modified: Time, hidden: bool, versions: bool) {

@@ -5,6 +5,6 @@ mod list;
 mod read;
 mod write;
 
-pub use list::{LineListing, Listed, Listing, Windows, list, list_histories, list_within, writers_and_sources};
+pub use list::{Gathering, LineListing, Listed, Listing, Windows, list, list_all, list_histories, list_within};
 pub use read::{Opened, Reader};
 pub use write::{JournalWriter, Put};
