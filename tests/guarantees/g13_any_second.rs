@@ -25,12 +25,15 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
+        Self::of(Postgres::start_with(&["max_wal_senders=6", "wal_writer_delay=20ms"]), "")
+    }
+
+    fn of(server: Postgres, more: &str) -> Self {
         let sandbox = Sandbox::with_vault();
-        let server = Postgres::start_with(&["max_wal_senders=6", "wal_writer_delay=20ms"]);
         server.sql("postgres", "create table rows (n bigserial, at timestamptz default clock_timestamp(), pad text)");
         sandbox.configure(&format!(
             "[[source]]\nname = \"pg\"\nkind = \"postgres\"\ndsn = \"{}\"\nphysical = true\n\
-             journal = {{ slot = \"strongroom\", flush = \"1s\" }}\n",
+             journal = {{ slot = \"strongroom\", flush = \"1s\"{more} }}\n",
             server.dsn("postgres")
         ));
         Self { sandbox, server }
@@ -61,6 +64,9 @@ impl Place {
 
     /// Up to where the journal's only line is in the vault.
     fn reached(&self) -> u64 {
+        if !self.sandbox.path("vault").exists() {
+            return 0;
+        }
         let list = self.list();
         let to = list.as_array().and_then(|lines| lines.first()?["stretches"].as_array()?.last()?["to"].as_str());
         to.map_or(0, |to| u64::from_str_radix(to, 16).unwrap())
@@ -210,4 +216,76 @@ fn pieces(vault: &Path) -> BTreeMap<(u64, u64), PathBuf> {
         }
     }
     found
+}
+
+/// With a vault that is away the spool stays within its bounds, and the slot holds the rest. What the server then removes all
+/// the same is told with both ends, once, and the journal goes on behind it. Segments are small ones.
+#[test]
+fn the_spool_is_bounded_and_what_the_server_removed_is_told() {
+    let settings = ["max_wal_senders=6", "min_wal_size=2MB", "max_wal_size=4MB", "wal_writer_delay=20ms"];
+    let server = Postgres::start_as(&["--wal-segsize=1"], &settings);
+    let place = Place::of(server, ", spool = \"64MiB\", every = \"1m\"");
+    let mut run = place.run();
+    until("receiving", || !receivers(&place.sandbox.path("")).is_empty());
+    place.insert(100);
+    until("the flush", || place.reached() >= place.flushed());
+
+    let (vault, away) = (place.sandbox.path("vault"), place.sandbox.path("away"));
+    fs::rename(&vault, &away).unwrap();
+    let log = || fs::read_to_string(place.sandbox.path("run.log")).unwrap();
+    let mut most = 0;
+    until("the pause", || {
+        place.insert(5000);
+        most = most.max(spooled(&place.sandbox.path("")));
+        log().contains("[paused]")
+    });
+    place.insert(30_000);
+    most = most.max(spooled(&place.sandbox.path("")));
+    assert!((60..=80).contains(&(most >> 20)), "{most} bytes in a spool of 64 MiB");
+    fs::rename(&away, &vault).unwrap();
+    until("the rest", || place.reached() >= place.flushed());
+    let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&run), rustix::process::Signal::TERM);
+    assert!(run.wait().unwrap().success(), "{}", log());
+    assert_eq!(place.list()[0]["gaps"], serde_json::json!([]), "{}", log());
+
+    // Somebody removes the slot, and the server what it held.
+    let before = place.reached();
+    place.server.sql("postgres", "select pg_drop_replication_slot('strongroom')");
+    place.insert(8000);
+    place.server.sql("postgres", "checkpoint");
+    place.server.sql("postgres", "select pg_switch_wal()");
+    place.server.sql("postgres", "checkpoint");
+    let run = place.sandbox.writer(&["journal", "run", "--until-idle", "--json"]);
+    assert_eq!(run.code, 5, "{}", run.stderr);
+    let document = run.json();
+    let gaps = document["result"]["sources"][0]["gaps"].as_array().unwrap().clone();
+    let [gap] = &gaps[..] else { panic!("{gaps:?}") };
+    let hex = |end: &str| u64::from_str_radix(gap[end].as_str().unwrap(), 16).unwrap();
+    assert!(hex("from") == before && hex("to") > before + (1 << 20), "{gap}");
+    let list = place.list();
+    assert_eq!((&list[0]["gaps"][0]["from"], &list[0]["gaps"][0]["to"]), (&gap["from"], &gap["to"]));
+    assert!(place.reached() >= place.flushed());
+
+    // A server that writes nothing is no receiver that receives nothing: the end of its log is there once more.
+    let pieces = |list: &Value| list[0]["pieces"].as_u64().unwrap();
+    let run = place.sandbox.writer(&["journal", "run", "--until-idle"]).ok();
+    assert!(run.stderr.contains("[still]") || run.stderr.contains("[shipped]"), "{}", run.stderr);
+    assert!(pieces(&place.list()) > pieces(&list));
+}
+
+/// How many bytes the files of the spool below `dir` have.
+fn spooled(dir: &Path) -> u64 {
+    let mut all = 0;
+    let mut dirs = vec![dir.join("etc/state")];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.is_dir() {
+                dirs.push(entry.path());
+            } else if entry.path().parent().is_some_and(|dir| dir.ends_with("wal")) {
+                all += meta.len();
+            }
+        }
+    }
+    all
 }

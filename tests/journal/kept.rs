@@ -69,6 +69,20 @@ async fn it_is_told_up_to_where_each_base_can_be_recovered() {
         assert_eq!((ends(one), one.age_s), ((0, Some(4000), None), Some(7)));
         assert_eq!((one.from_text.as_str(), one.to_text.as_deref()), ("0/1000000", Some("0/1000FA0")));
     }
+    // A newest piece may be so old, and no older. One of what is there already tells that nothing is new.
+    let aged = |seconds: u64| VerifyRequest {
+        journals: [(Lab::source(), Duration::seconds(seconds))].into(),
+        ..VerifyRequest::new(Depth::Locks)
+    };
+    let stale = async |seconds: u64| {
+        let report =
+            audit::verify(&lab.vault().await, &aged(seconds), Arc::new(Silent), &Cancel::default()).await.unwrap();
+        report.findings.iter().map(|f| (f.severity, f.code.as_str().to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(stale(7).await, []);
+    assert_eq!(stale(6).await, [(Severity::Weak, "journal.stale".to_owned())]);
+    lab.put(&writer, 3900, 4000).await;
+    assert_eq!(stale(6).await, []);
     // Junk: beside it, on it, far ahead of it, and in names that no server makes.
     let pieces = layout::journal(&"w1".parse().unwrap(), &Lab::source(), &line(1));
     let hash = "ab".repeat(32);

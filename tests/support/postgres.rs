@@ -50,6 +50,11 @@ impl Postgres {
 
     /// The same with settings of its own.
     pub fn start_with(settings: &[&str]) -> Self {
+        Self::start_as(&[], settings)
+    }
+
+    /// The same with options of `initdb`, too.
+    pub fn start_as(options: &[&str], settings: &[&str]) -> Self {
         let dir = tempfile::Builder::new().prefix("strongroom-pg-").tempdir().unwrap().keep();
         if rustix::process::geteuid().is_root() {
             run(Command::new("chown").arg("postgres:").arg(&dir));
@@ -57,7 +62,7 @@ impl Postgres {
         let mut init = as_server(bin("initdb"));
         init.args(["-U", "postgres", "-A", "scram-sha-256", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"]);
         // Everybody may come in through the socket as the superuser, who has no password.
-        run(init.arg("--auth-local=trust").arg("-D").arg(dir.join("data")).env("LC_ALL", "C.UTF-8"));
+        run(init.args(options).arg("--auth-local=trust").arg("-D").arg(dir.join("data")).env("LC_ALL", "C.UTF-8"));
         let rules = "local all postgres trust\nlocal replication postgres trust\nlocal all all scram-sha-256\n\
                      host all,replication all 127.0.0.1/32 scram-sha-256\n";
         fs::write(dir.join("data/pg_hba.conf"), rules).unwrap();

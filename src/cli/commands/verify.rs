@@ -56,7 +56,7 @@ pub(super) async fn run(context: &Context, args: VerifyArgs) -> Result<Done, Cli
         schedule: schedule(&settings, &args),
         writer: args.writer.clone(),
         typed: typed(&settings, &args),
-        journals: args.expect_journal.iter().cloned().collect(),
+        journals: journals(&settings, &args),
         checkpoint: before,
         acknowledge: args.acknowledge,
         evidence: args.evidence,
@@ -118,6 +118,13 @@ fn checkpoint(path: &Path) -> Result<Option<Checkpoint>, CliError> {
 fn typed(settings: &Settings, args: &VerifyArgs) -> Vec<Name> {
     let configured = settings.sources();
     args.expect.iter().map(|(name, _)| name.clone()).filter(|name| !configured.contains(name)).collect()
+}
+
+/// How old the newest pieces of journals may be, as options say, else the configuration.
+fn journals(settings: &Settings, args: &VerifyArgs) -> BTreeMap<Name, Span> {
+    let configured = settings.config.iter().flat_map(|config| &config.sources);
+    let configured = configured.filter_map(|source| Some((source.name.clone(), source.journal.as_ref()?.every?)));
+    configured.chain(args.expect_journal.iter().cloned()).collect()
 }
 
 /// How often sources are expected, as options say, else the configuration.

@@ -1,9 +1,12 @@
 //! What the two threads of a source tell each other: the keeper, who receives, and the shipper, who puts into the vault.
 //! Only the shipper changes the spool.
 
-use std::sync::{
-    Arc, Condvar, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
 use super::super::OpsError;
@@ -22,6 +25,8 @@ pub(super) struct Seed {
 pub(super) struct Notes {
     /// The server, as it was when it was asked last.
     pub(super) server: Option<Identity>,
+    /// When that was.
+    pub(super) heard: Option<Instant>,
     /// Where its log ended when it was reached first.
     pub(super) target: Option<Shipped>,
     /// Whether it was tried to reach it.

@@ -60,7 +60,8 @@ impl Keeper {
                 let what = "which is all that `spool` allows: the slot holds the rest on the server";
                 ("paused", Severity::Warning, format!("{held} of the log wait in the spool, {what}"))
             };
-            self.tell(event, severity, message);
+            // A store that is slower than the server makes it go to and fro.
+            self.tell_now_and_then(event, severity, "", message);
             self.state.checked = None;
         }
         Ok(self.state.full)
@@ -111,7 +112,10 @@ impl Keeper {
     }
 
     fn check(&mut self, identity: &Identity) {
-        self.board.notes().server = Some(identity.clone());
+        {
+            let mut notes = self.board.notes();
+            (notes.server, notes.heard) = (Some(identity.clone()), Some(Instant::now()));
+        }
         self.state.received |= self.state.receiver.as_ref().is_some_and(|receiver| receiver.age() > SOUND);
         let (shipped, waiting, away) = {
             let notes = self.board.notes();
@@ -147,7 +151,8 @@ impl Keeper {
 
     fn too_much(&mut self, message: String) {
         if self.state.lost {
-            let more = "the server gave up what the slot held, so there will be a gap: take a new base when the vault is back";
+            let more =
+                "the server gave up what the slot held, so there will be a gap: take a new base when the vault is back";
             return self.tell_now_and_then("lag", Severity::Error, "lost", format!("{message}; {more}"));
         }
         if self.options.on_max_lag == OnMaxLag::Wait {

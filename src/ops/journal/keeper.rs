@@ -13,9 +13,7 @@ use super::{
     event::{Event, Observer},
 };
 use crate::{
-    model::{
-        Clock, Name, Severity,
-    },
+    model::{Clock, Name, Severity},
     source::{
         SourceError,
         postgres::journal::{
@@ -34,6 +32,8 @@ const TOLD: usize = 64;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// A receiver that lasted so long had nothing wrong with it.
 pub(super) const SOUND: Duration = Duration::from_secs(20);
+/// How long it is waited for room.
+const FULL: Duration = Duration::from_secs(3);
 /// So long another receiver may take to be found dead by the server before this one gives up.
 const OTHERS: Duration = Duration::from_secs(5);
 /// How long status messages to the server may take at most, in seconds: it lets go of its log by them.
@@ -157,7 +157,7 @@ impl Keeper {
     fn note(&mut self, identity: &Identity) {
         let target = Shipped { timeline: identity.timeline, to: identity.flushed };
         let mut notes = self.board.notes();
-        notes.server = Some(identity.clone());
+        (notes.server, notes.heard) = (Some(identity.clone()), Some(Instant::now()));
         notes.target.get_or_insert(target);
         drop(notes);
         self.board.wake();
@@ -199,7 +199,8 @@ impl Keeper {
                 } else {
                     "held nothing of the log (it was invalidated, or never used)"
                 };
-                let message = format!("the replication slot {name} on {} {why} and was made again", self.server.place());
+                let message =
+                    format!("the replication slot {name} on {} {why} and was made again", self.server.place());
                 self.tell("slot-lost", Severity::Warning, message);
             }
         }
@@ -277,7 +278,12 @@ impl Keeper {
             self.state.again = Some(Instant::now() + Duration::from_secs(1));
         }
         if full {
-            let what = format!("the spool's disk is full ({}): the slot holds the rest on the server", self.spool.dir().display());
+            // What is stored makes room, which is soon.
+            self.state.again = Some(Instant::now() + FULL);
+            let what = format!(
+                "the spool's disk is full ({}): the slot holds the rest on the server",
+                self.spool.dir().display()
+            );
             self.tell_now_and_then("disk-full", Severity::Error, "", what);
         }
         // Process ids change, and what it is about doesn't.
@@ -315,7 +321,9 @@ impl Keeper {
     /// Whether the slot holds the log only from beyond what comes next.
     fn is_behind_the_slot(&self) -> bool {
         let Some((_, next, size)) = self.next() else { return false };
-        let Some(version) = self.board.notes().server.as_ref().map(|server| server.version.clone()) else { return false };
+        let Some(version) = self.board.notes().server.as_ref().map(|server| server.version.clone()) else {
+            return false;
+        };
         let slot = self.server.slot(&self.options.slot, &version).ok().flatten();
         slot.and_then(|slot| slot.restart).is_some_and(|restart| restart - restart % size > next)
     }

@@ -10,6 +10,7 @@ mod push;
 mod run;
 mod ship;
 mod sink;
+mod still;
 #[cfg(test)]
 mod tests;
 

@@ -62,15 +62,17 @@ pub(super) struct Shipper {
 pub(super) struct Pace {
     flushed: Option<Instant>,
     retry: Option<(Instant, Duration)>,
-    stopping: Option<Instant>,
+    pub(super) stopping: Option<Instant>,
     told: Option<Instant>,
     /// When it was told that the memory can't be written.
     unwritten: Option<Instant>,
+    /// When a piece was put last.
+    pub(super) put: Option<Instant>,
 }
 
 impl Pace {
     pub(super) const fn new() -> Self {
-        Self { flushed: None, retry: None, stopping: None, told: None, unwritten: None }
+        Self { flushed: None, retry: None, stopping: None, told: None, unwritten: None, put: None }
     }
 }
 
@@ -157,15 +159,15 @@ impl Shipper {
     }
 
     /// Whether the vault is not tried now.
-    fn waits(&self) -> bool {
+    pub(super) fn waits(&self) -> bool {
         self.pace.retry.is_some_and(|(at, _)| Instant::now() < at)
     }
 
-    fn shipped(&self) -> Option<Shipped> {
+    pub(super) fn shipped(&self) -> Option<Shipped> {
         self.note.shipped.map(|(timeline, to)| Shipped { timeline, to: to.0 })
     }
 
-    fn line(&self, timeline: u32) -> Result<Line> {
+    pub(super) fn line(&self, timeline: u32) -> Result<Line> {
         let system = self.note.system.ok_or(OpsError::Defect("the journal's memory"))?;
         Ok(Line::postgres(system, timeline))
     }
@@ -196,7 +198,11 @@ impl Shipper {
             self.damaged = Some(held);
         }
         if look.ready.is_empty() {
-            return if growing { self.take_seed(Some(follower)) } else { Ok(false) };
+            let idle = growing && self.take_seed(Some(follower))?;
+            if idle {
+                self.tell_still(follower)?;
+            }
+            return Ok(idle);
         }
         if self.waits() {
             return Ok(false);
@@ -264,6 +270,7 @@ impl Shipper {
             self.tell("timeline", Severity::Info, format!("goes on in {line}"));
         }
         self.note.shipped = Some((piece.held.timeline, to));
+        self.pace.put = Some(Instant::now());
         let span = Span { from: Position(piece.from), to };
         let SourceReport { pieces, bytes, line: on, to: newest, .. } = &mut self.report;
         *pieces += 1;
@@ -392,7 +399,7 @@ impl Shipper {
 
     /// The vault took something not. What may pass is tried again for ever: all the while it is received, and then held by
     /// the slot.
-    fn away(&mut self, error: OpsError) -> Result<()> {
+    pub(super) fn away(&mut self, error: OpsError) -> Result<()> {
         if self.until_idle || !may_pass(&error) {
             return Err(error);
         }
@@ -407,7 +414,7 @@ impl Shipper {
         Ok(())
     }
 
-    fn back(&mut self) {
+    pub(super) fn back(&mut self) {
         if self.pace.retry.take().is_some() {
             self.board.notes().away = false;
             self.pace.told = None;
@@ -421,11 +428,11 @@ impl Shipper {
         target.is_some_and(|target| self.shipped().is_some_and(|shipped| shipped >= target))
     }
 
-    fn event(&self, event: &'static str, severity: Severity, message: String) -> Event {
+    pub(super) fn event(&self, event: &'static str, severity: Severity, message: String) -> Event {
         Event::new(self.clock.now(), &self.name, event, severity, message)
     }
 
-    fn send(&self, event: &Event) {
+    pub(super) fn send(&self, event: &Event) {
         self.observer.event(event);
     }
 

@@ -16,6 +16,8 @@ use crate::{
 
 /// The least that a spool is of use with: four segments of the usual size.
 const LEAST_SPOOL: u64 = 64 << 20;
+/// The least age that a newest piece may be told to have: one that tells that nothing is new is an object, too.
+const LEAST_EVERY: Duration = Duration::from_mins(1);
 
 /// `true`, or a table.
 pub(super) enum RawJournal {
@@ -31,6 +33,7 @@ pub(super) struct RawTable {
     spool: Option<Spanned<String>>,
     max_lag: Option<Spanned<String>>,
     on_max_lag: Option<RawOnMaxLag>,
+    every: Option<Spanned<Span>>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -87,6 +90,13 @@ pub(super) fn understand(raw: Option<&Spanned<RawJournal>>, input: &Input) -> Re
         options.flush = flush.get_ref().as_duration();
         if options.flush < Duration::from_secs(1) {
             return Err(Fault::new(flush, "flush is 1s or more: each flush of something new is an object"));
+        }
+    }
+    if let Some(every) = &table.every {
+        options.every = Some(*every.get_ref());
+        if every.get_ref().as_duration() < LEAST_EVERY.max(options.flush * 3) {
+            let message = "every is 1m or more, and three times flush or more: it is how old the newest piece may get";
+            return Err(Fault::new(every, message));
         }
     }
     if let Some(spool) = &table.spool {

@@ -188,6 +188,29 @@ impl Follower {
         Ok(read.filter(|n| *n == bytes.len()).map(|_| bytes))
     }
 
+    /// The end of what was shipped, at most so many bytes, with where it begins; nothing if it is not here as a whole.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn end(&self, shipped: Shipped, bytes: u64) -> Result<Option<(u64, Vec<u8>)>> {
+        let last = shipped.to.saturating_sub(1);
+        let start = last - last % self.size;
+        let all = self.spool.segments(self.size)?;
+        let Some(held) = all.into_iter().find(|held| held.timeline == shipped.timeline && held.start == start) else {
+            return Ok(None);
+        };
+        // It may be coming for a second time, and be zeros until it has.
+        let Some(geometry) = self.geometry(&held)? else { return Ok(None) };
+        let mut walk = Walk::new(geometry, held.timeline, start);
+        let _ = over(&self.spool, &held, &mut walk, self.size)?;
+        if held.partial && walk.whole() < shipped.to {
+            return Ok(None);
+        }
+        let from = start.max(shipped.to.saturating_sub(bytes));
+        let ready = Ready { held, from, to: shipped.to };
+        Ok(self.read(&ready)?.map(|log| (from, log)))
+    }
+
     /// Removes what was shipped, but for the newest that is complete: the receiver goes on from it, and a record may begin
     /// in it.
     ///

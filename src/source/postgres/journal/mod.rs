@@ -24,6 +24,8 @@ pub use walk::{Stop, Walk};
 
 use std::time::Duration;
 
+use crate::model::Span;
+
 /// What is done when the server holds more of its log than was said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnMaxLag {
@@ -47,6 +49,8 @@ pub struct JournalOptions {
     pub max_lag: u64,
     /// What is done beyond that.
     pub on_max_lag: OnMaxLag,
+    /// How old the newest piece may get. Where the server writes nothing, that is told by a piece of what is there already.
+    pub every: Option<Span>,
 }
 
 impl Default for JournalOptions {
@@ -57,6 +61,7 @@ impl Default for JournalOptions {
             spool: 1 << 30,
             max_lag: 16 << 30,
             on_max_lag: OnMaxLag::Wait,
+            every: None,
         }
     }
 }
