@@ -16,6 +16,8 @@ mod store_support;
 #[path = "support/vault.rs"]
 mod vault_support;
 
+#[path = "journal/failing.rs"]
+mod failing;
 #[path = "journal/kept.rs"]
 mod kept;
 #[path = "journal/lab.rs"]

@@ -140,6 +140,7 @@ fn kills_lose_nothing_and_a_gap_is_told() {
         place.insert(2000);
     }
     // A second receiver is refused while this one lives.
+    until("receiving", || !receivers(&place.sandbox.path("")).is_empty());
     let second = place.sandbox.writer(&["journal", "run", "--until-idle"]);
     assert_eq!(second.code, 75, "{}", second.stderr);
     // What is committed is there after the flush, without anybody asking for more.

@@ -162,7 +162,9 @@ async fn a_month_of_flushes_takes_little_memory() {
     let windows = pieces.div_ceil(1 << 19).max(1);
     let told = |what: &str, since: Instant| {
         let listed = many.listed.swap(0, Ordering::Relaxed);
-        assert!(listed <= windows, "{what} lists all of it {listed} times");
+        // Whoever deletes looks at all else first.
+        let most = windows + u64::from(what == "prune");
+        assert!(listed <= most, "{what} lists all of it {listed} times");
         println!("{what} of {pieces} pieces: {:.1?}, at most {} MiB, {before} before", since.elapsed(), peak());
     };
 

@@ -156,9 +156,7 @@ impl Observer for Teller {
             };
             self.bars.say(&format!("{word}{}: {} [{}]", shown.source, shown.message, shown.event));
         }
-        if event.severity > Severity::Warning {
-            self.notifier.send(&format!("STATUS={}: {}", shown.source, shown.message));
-        }
+        self.notifier.send(&format!("STATUS={}: {}", shown.source, shown.message));
     }
 
     fn ready(&self) {

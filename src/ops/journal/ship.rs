@@ -99,6 +99,10 @@ impl Shipper {
             let receiving = self.board.notes().receiving;
             if let Some(since) = self.pace.stopping {
                 if !receiving && (idle || since.elapsed() > DRAIN) {
+                    if !idle {
+                        let what = "not all that is here could be stored before the end: it is when this runs again";
+                        self.tell("left", Severity::Warning, what.to_owned());
+                    }
                     break;
                 }
             } else if self.until_idle && idle && self.reached() {

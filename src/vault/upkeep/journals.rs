@@ -18,7 +18,7 @@ use crate::{
     store::{ObjectStore, Version},
     vault::{
         Result, Vault, VaultError, VaultErrorKind, fetch,
-        journal::{LineListing, Listed, Windows},
+        journal::{Gathering, LineListing, Listed, Windows},
         snapshots::Summary,
     },
 };
@@ -54,6 +54,11 @@ impl Bases {
         all
     }
 
+    /// Whether this source of a writer has any.
+    pub(super) fn has(&self, writer: &Name, source: &Name) -> bool {
+        self.0.contains_key(&(writer.clone(), source.clone()))
+    }
+
     /// Whether a base needs something of this line that ends at `to`; of a timeline's history, anything.
     fn need(&self, writer: &Name, source: &Name, line: &Line, to: Option<Position>) -> bool {
         let needed = self.0.get(&(writer.clone(), source.clone()));
@@ -83,14 +88,16 @@ pub(super) struct Looked {
 /// within it; nothing shortens one in between, and `verify` reads all.
 pub(super) async fn look(
     vault: &Vault,
-    bases: &Bases,
+    (bases, gathered): (&Bases, Gathering<'_>),
     (now, lead): (Time, Duration),
     cancel: &Cancel,
     each: &mut (dyn FnMut(Looked) + Send),
 ) -> Result<()> {
     let store = &*vault.store;
-    for ((writer, source), needed) in &bases.0 {
-        let mut windows = Windows::of(store, writer, source);
+    let mut gathered = gathered.finish();
+    for (of, needed) in &bases.0 {
+        let first = gathered.remove(of).unwrap_or_default();
+        let mut windows = Windows::after(store, &of.0, &of.1, first);
         while let Some(window) = windows.next().await? {
             let due = |one: &Listed| {
                 let promised = one.stored_at + needed.keep;

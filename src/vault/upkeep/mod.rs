@@ -14,6 +14,7 @@ use crate::{
     format::layout,
     model::{Key, Time},
     store::{ObjectStore, Version},
+    vault::journal::Gathering,
 };
 
 /// One version of an object, or a delete marker.
@@ -29,8 +30,9 @@ struct Stored {
 /// Every version of every key, oldest first, those of names that can't be keys left out.
 type Everything = BTreeMap<Key, Vec<Stored>>;
 
-/// Lists the whole vault but for its journals, which are many and stand by themselves. Where the store has versions they must be listed: what is hidden counts.
-async fn everything(store: &dyn ObjectStore) -> Result<Everything> {
+/// Lists the whole vault but for its journals, which are many and stand by themselves: those that are wanted are gathered. Where
+/// the store has versions they must be listed: what is hidden counts.
+async fn everything(store: &dyn ObjectStore, journals: &mut Gathering<'_>) -> Result<Everything> {
     let mut found = Everything::new();
     let mut add = |key: &str, stored: Stored| {
         if !key.starts_with(layout::JOURNALS)
@@ -42,6 +44,7 @@ async fn everything(store: &dyn ObjectStore) -> Result<Everything> {
     if store.traits().versions {
         store
             .list_versions("", &mut |e| {
+                journals.version(&e);
                 let version = Some(e.version);
                 add(&e.key, Stored { version, bytes: e.bytes, modified: e.modified, marker: e.delete_marker });
             })
@@ -49,6 +52,7 @@ async fn everything(store: &dyn ObjectStore) -> Result<Everything> {
     } else {
         store
             .list("", &mut |e| {
+                journals.entry(&e);
                 add(&e.key, Stored { version: None, bytes: e.bytes, modified: e.modified, marker: false });
             })
             .await?;

@@ -17,7 +17,7 @@ use crate::{
     format::layout::{self, ObjectName},
     model::{Cancel, Finding, Findings, Key, Name, Progress, Severity, SnapshotId, Span, Time},
     store::{Deleter, StoreError, StoreErrorKind, Version},
-    vault::{Result, Vault, VaultError, fetch, past, snapshots, snapshots::Summary},
+    vault::{Result, Vault, VaultError, fetch, journal::Gathering, past, snapshots, snapshots::Summary},
 };
 
 /// How many of the newest snapshots of each source always stay, and of each member's evidence.
@@ -88,7 +88,7 @@ pub async fn prune(
     progress.phase("reading headers", None);
     let listing = snapshots::list(vault).await?;
     let now = store.server_time().await?;
-    let all = everything(store).await?;
+    let all = everything(store, &mut Gathering::of(Box::new(|_, _| false))).await?;
     let mut work = Work { vault, deleter, now, grace: request.grace, cancel, progress, done: Pruned::default() };
     work.done.findings.extend(vault.findings.iter().chain(&listing.findings).cloned());
     for unread in listing.unread.iter().take(BLOCKED) {

@@ -22,7 +22,7 @@ use crate::{
     },
     model::{Cancel, Finding, Findings, Key, Lock, Name, Progress, Severity, SnapshotId, Span, Time},
     store::{ObjectStore, StoreError, StoreErrorKind, Version},
-    vault::{Result, Vault, VaultError, fetch, snapshots, snapshots::Summary},
+    vault::{Result, Vault, VaultError, fetch, journal::Gathering, snapshots, snapshots::Summary},
 };
 
 /// How many objects are looked at once. Of some all versions are read, to tell which one was signed.
@@ -83,7 +83,9 @@ pub async fn renew(vault: &Vault, dry_run: bool, progress: &dyn Progress, cancel
     let mut done = Renewed::default();
     done.findings.extend(vault.findings.iter().cloned().chain(listing.findings));
     let wanted = wanted(vault, &listing.snapshots, now, &mut done);
-    let all = everything(store).await?;
+    let bases = Bases::of(wanted.iter().map(|(snapshot, _)| *snapshot), &vault.descriptor.lock);
+    let mut gathered = Gathering::of(Box::new(|writer, source| bases.has(writer, source)));
+    let all = everything(store, &mut gathered).await?;
     let needs = Needs::of(vault, &wanted, &all, cancel).await?;
     done.snapshots = wanted.len() as u64;
     done.objects += needs.lost_count;
@@ -107,9 +109,8 @@ pub async fn renew(vault: &Vault, dry_run: bool, progress: &dyn Progress, cancel
         }
         done.take(looked?, key, &mut due);
     }
-    let bases = Bases::of(wanted.iter().map(|(snapshot, _)| *snapshot), &vault.descriptor.lock);
-    let mut seen = Vec::new();
-    journals::look(vault, &bases, (now, LEAD), cancel, &mut |looked| done.piece(looked, cap, &mut seen)).await?;
+    let (mut seen, journals) = (Vec::new(), (&bases, gathered));
+    journals::look(vault, journals, (now, LEAD), cancel, &mut |looked| done.piece(looked, cap, &mut seen)).await?;
     for mut one in seen {
         if one.version.is_none() {
             one.version = journals::version_of(store, &one.key).await?;
