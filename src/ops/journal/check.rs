@@ -145,11 +145,11 @@ impl Keeper {
                 size::human(self.options.max_lag),
                 Line::postgres(identity.system, identity.timeline).say(Position(identity.flushed))
             );
-            self.too_much(message);
+            self.too_much(&message);
         }
     }
 
-    fn too_much(&mut self, message: String) {
+    fn too_much(&mut self, message: &str) {
         if self.state.lost {
             let more =
                 "the server gave up what the slot held, so there will be a gap: take a new base when the vault is back";

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{super::Result, ship::Shipper};
 use crate::{
     model::{
-        Severity,
+        Severity, Span as Every,
         journal::{Position, Span},
     },
     source::postgres::journal::{Follower, Shipped},
@@ -23,7 +23,7 @@ const HEADER: u64 = 64;
 impl Shipper {
     /// Tells that nothing is new, if that is wanted and it is time for it.
     pub(super) fn tell_still(&mut self, follower: &Follower) -> Result<()> {
-        let Some(every) = self.options.every.map(|every| every.as_duration()) else { return Ok(()) };
+        let Some(every) = self.options.every.map(Every::as_duration) else { return Ok(()) };
         let due = self.pace.put.is_none_or(|at| at.elapsed() >= every / 3);
         let Some(shipped) = self.shipped().filter(|_| due && self.pace.stopping.is_none() && !self.waits()) else {
             return Ok(());
