@@ -1,10 +1,9 @@
-//! Every call to the store fails once, in each way, under whatever reads or keeps journals: the answer is right, or there is none.
+//! Every call to the store fails once under whatever reads journals: the answer is right, or there is none.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use strongroom::{
-    format::layout,
-    model::{Cancel, Clock, LockMode, Silent, Span as Duration, journal::Position},
+    model::{Cancel, Silent},
     ops::journal as op,
     source::postgres::journal::Ahead,
     store::{Deleter, ObjectStore},
@@ -12,20 +11,14 @@ use strongroom::{
         Vault,
         audit::{self, Depth, VerifyRequest},
         journal::Reader,
-        upkeep::{
-            prune::{self, PruneRequest},
-            renew,
-        },
     },
 };
 
 use crate::{
     faults::{Fault, FaultyStore, When},
-    kept::lose,
     lab::{Lab, START, line, log},
 };
 
-const FAULTS: [Fault; 3] = [Fault::Error, Fault::Timeout, Fault::AppliedButUnanswered];
 /// The size of the segments that are fetched.
 const SEGMENT: u64 = 1 << 20;
 
@@ -125,55 +118,4 @@ async fn whoever_reads_a_journal_is_right_or_says_that_it_can_not() {
         }
     }
     assert!(wrong.is_empty() && calls > 80, "{calls} calls: {wrong:#?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_keeps_a_journal_loses_nothing_and_ends_where_it_would_have() {
-    for fault in FAULTS {
-        let mut at = 1;
-        loop {
-            // One whose lock is too short, to be extended; and old ones, to be deleted.
-            let lab = Lab::new().await;
-            let writer = lab.writer();
-            lab.base(500).await;
-            lab.put(&writer, 0, 1000).await;
-            lab.clock.pass(Duration::days(70));
-            // The newest three stay, whatever their age.
-            for at in [1500, 1600, 1700] {
-                lab.base(at).await;
-            }
-            let put = lab.put(&writer, 1000, 2000).await;
-            let key = layout::piece(&put.piece);
-            let bytes = lab.store.get(&key, None, None).await.unwrap();
-            lose(&lab, key.as_str()).await;
-            let bare = lab.store.clone().with_default_lock(LockMode::Compliance, Duration::days(3));
-            let version = bare.overwrite(key.as_str(), bytes);
-            let (faulty, vault) = through(&lab, at, fault).await;
-            if let Ok(vault) = vault {
-                let told = renew::renew(&vault, false, &Silent, &Cancel::default()).await;
-                assert!(told.is_ok() || told.unwrap_err().to_string().contains("injected"), "{fault:?} at {at}");
-                let request = PruneRequest { grace: Duration::days(1), clock_is_right: true };
-                let done = prune::prune(&vault, Some(&*faulty), request, &Silent, &Cancel::default()).await;
-                assert!(done.is_ok() || done.unwrap_err().to_string().contains("injected"), "{fault:?} at {at}");
-            }
-            let hit = faulty.calls() >= at;
-            // Once more, and nothing in the way: all is as it should be, and what a base needs is there.
-            let vault = lab.vault().await;
-            renew::renew(&vault, false, &Silent, &Cancel::default()).await.unwrap();
-            let request = PruneRequest { grace: Duration::days(1), clock_is_right: true };
-            prune::prune(&vault, Some(&lab.store), request, &Silent, &Cancel::default()).await.unwrap();
-            let (reach, wrong) = lab.opened().await;
-            assert!(wrong.is_empty(), "{fault:?} at {at}: {wrong:?}");
-            let kept: Vec<_> = reach.stretches.iter().map(|span| (span.from.0 - START, span.to.0 - START)).collect();
-            assert_eq!(kept, [(1000, 2000)], "{fault:?} at {at}");
-            let lock = lab.store.lock_of(&key, Some(&version)).await.unwrap().unwrap();
-            assert!(lock.until >= lab.clock.now() + Duration::days(30), "{fault:?} at {at}: {lock:?}");
-            assert_eq!(reach.newest(), Some(Position(START + 2000)));
-            if !hit {
-                break;
-            }
-            at += 1;
-        }
-        assert!(at > 20, "{at} calls");
-    }
 }

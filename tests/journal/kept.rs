@@ -40,7 +40,7 @@ fn ends(one: &Recovery) -> (u64, Option<u64>, Option<(u64, u64)>) {
 }
 
 /// Removes an object as whoever owns the store can.
-pub async fn lose(lab: &Lab, key_of: &str) {
+async fn lose(lab: &Lab, key_of: &str) {
     let key = key(key_of);
     lab.clock.pass(Duration::days(66));
     let mut all = Vec::new();
