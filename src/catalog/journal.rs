@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::{RunLock, RunLockError, state};
-use crate::model::{Hash, Name, VaultId, journal::Position};
+use crate::model::{
+    Hash, Name, VaultId,
+    journal::{Line, Position},
+};
 
 /// Marks are kept of so many segments.
 const MARKS: usize = 256;
@@ -20,8 +23,10 @@ const LARGEST: u64 = 1 << 20;
 /// How far a journal got.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JournalNote {
-    /// The cluster.
+    /// The cluster, of a `PostgreSQL` server.
     pub system: Option<u64>,
+    /// The line, of a server whose log has but one.
+    pub line: Option<Line>,
     /// The timeline, and up to where it was shipped.
     pub shipped: Option<(u32, Position)>,
     /// Timelines whose histories are in the vault.
@@ -120,6 +125,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn spell(note: &JournalNote) -> String {
     let mut lines = vec!["strongroom-journal 1".to_owned()];
     lines.extend(note.system.map(|system| format!("system {system}")));
+    lines.extend(note.line.as_ref().map(|line| format!("line {line}")));
     lines.extend(note.shipped.map(|(timeline, to)| format!("shipped {timeline} {to}")));
     lines.extend(note.histories.iter().map(|timeline| format!("history {timeline}")));
     lines.push("end".to_owned());
@@ -133,6 +139,7 @@ fn read(text: &str) -> Option<JournalNote> {
     for line in middle {
         match line.split(' ').collect::<Vec<_>>().as_slice() {
             ["system", system] => note.system = Some(system.parse().ok()?),
+            ["line", line] => note.line = Some(line.parse().ok()?),
             ["shipped", timeline, to] => note.shipped = Some((timeline.parse().ok()?, to.parse().ok()?)),
             ["history", timeline] => drop(note.histories.insert(timeline.parse().ok()?)),
             _ => return None,
@@ -155,7 +162,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let memory = open(dir.path());
         assert_eq!(memory.note().unwrap(), JournalNote::default());
-        let note = JournalNote { system: Some(9), shipped: Some((2, Position(0x1_0000))), histories: [1, 2].into() };
+        let line = Some("my-00000007-mariadb-bin".parse().unwrap());
+        let note =
+            JournalNote { system: Some(9), line, shipped: Some((2, Position(0x1_0000))), histories: [1, 2].into() };
         memory.write(&note).unwrap();
         assert_eq!(open(dir.path()).note().unwrap(), note);
         let text = spell(&note);

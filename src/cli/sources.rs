@@ -96,7 +96,7 @@ fn jobs_of(config: &SourceConfig, allow_empty: bool, state: &Path) -> Vec<Job> {
     let source: Box<dyn Source> = match &config.input {
         Input::Path { path, exclude } => Box::new(PathSource::new(path).excluding(exclude.clone())),
         Input::Git(input) => return git::jobs(&config.name, input, allow_empty || config.allow_empty, state),
-        Input::Mariadb(input) => Box::new(server(input.clone())),
+        Input::Mariadb(input) => Box::new(server(input.clone()).based(config.journal.is_some())),
         Input::Postgres(options) => Box::new(PostgresSource::new((**options).clone())),
         Input::Sqlite { path, lock_timeout } => {
             Box::new(SqliteSource::new(path, lock_timeout.map_or(sqlite::LOCK_TIMEOUT, Span::as_duration)))

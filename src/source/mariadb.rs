@@ -1,6 +1,7 @@
 //! MariaDB and MySQL: a dump by the server's own tool, and what the tables held at the instant of the dump.
 
 mod account;
+pub mod binlog;
 mod complete;
 mod dump;
 mod exact;
@@ -8,6 +9,7 @@ mod globals;
 mod lock;
 mod look;
 mod options;
+mod place;
 pub mod print;
 mod scope;
 pub mod session;
@@ -87,13 +89,21 @@ pub struct MariadbSource {
     databases: Databases,
     exclude: Vec<String>,
     depth: Depth,
+    based: bool,
 }
 
 impl MariadbSource {
     /// The databases of the server that `login` reaches.
     #[must_use]
     pub fn new(flavour: Flavour, login: Login, databases: Databases, depth: Depth) -> Self {
-        Self { flavour, login, databases, exclude: Vec::new(), depth }
+        Self { flavour, login, databases, exclude: Vec::new(), depth, based: false }
+    }
+
+    /// With its place in the server's binary log, from which a journal goes on, if `based`.
+    #[must_use]
+    pub fn based(mut self, based: bool) -> Self {
+        self.based = based;
+        self
     }
 
     /// Without databases whose names fit one of `patterns`, and without tables and views of which `database.name` does.
@@ -115,7 +125,7 @@ impl Source for MariadbSource {
     fn open(&mut self) -> Result<Box<dyn Reading>> {
         let scratch = Scratch::new()?;
         let client = Client::new(self.flavour, &self.login, &scratch)?;
-        let dump = dump::Dump::begin(&client, &self.databases, &self.exclude, self.depth)?;
+        let dump = dump::Dump::begin(&client, &self.databases, &self.exclude, (self.depth, self.based))?;
         Ok(Box::new(MariadbReading { dump, client, scratch, next: Next::Dump, warnings: Vec::new() }))
     }
 
@@ -151,7 +161,8 @@ impl Reading for MariadbReading {
                 self.next = Next::Nothing;
                 // Whatever is wrong with the dump is told before anything else is begun.
                 self.dump.settle()?;
-                match globals::take(&self.client, self.dump.contents()) {
+                let taken = self.dump.globals().map(Ok);
+                match taken.unwrap_or_else(|| globals::take(&self.client, self.dump.contents())) {
                     Ok(globals::Globals { sql, warnings }) => {
                         self.warnings.extend(warnings);
                         let name = name(GLOBALS)?;
@@ -182,9 +193,10 @@ impl Reading for MariadbReading {
         if !matches!(next, Next::Nothing) {
             return Err(SourceError::new("was given up before all of it was read", client.dump_program()));
         }
-        let dump::Finished { fingerprints, warnings: more, details, members } = dump.finish(&client)?;
+        let dump::Finished { fingerprints, warnings: more, details, members, place } = dump.finish(&client)?;
         warnings.extend(more);
-        Ok(Facts { details, fingerprints, warnings, members, ..Facts::default() })
+        let journal = place.map(|place| place.start);
+        Ok(Facts { details, fingerprints, warnings, members, journal, ..Facts::default() })
     }
 }
 

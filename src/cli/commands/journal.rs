@@ -18,7 +18,7 @@ use crate::{
     model::{Name, Severity},
     ops::{
         self,
-        journal::{Event, Observer, PushRequest, RunJob, RunReport, RunRequest},
+        journal::{Event, JobServer, Observer, PushRequest, RunJob, RunReport, RunRequest},
     },
     source::redact::{redact, without_given},
 };
@@ -90,10 +90,24 @@ fn names(sources: &[&SourceConfig]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-/// The source that is named, or the only one that has a journal.
-pub(super) fn the_source(config: &Config, named: Option<&Name>) -> Result<Name, CliError> {
-    let all = with_journal(config);
-    match (named, all.as_slice()) {
+/// The source of `PostgreSQL` that is named, or the only one that has a journal: its servers hand over and take segments.
+pub(super) fn the_source(config: &Config, name: Option<&Name>) -> Result<Name, CliError> {
+    let mut all = with_journal(config);
+    let handed = |source: &&SourceConfig| matches!(source.input, Input::Postgres(_));
+    if let Some(other) = all.iter().find(|source| !handed(source) && Some(&source.name) == name) {
+        let hint = "its log comes by `strongroom journal run`, and back by `strongroom restore --recover-to`";
+        return Err(CliError::usage(
+            format!("{} is a server of MariaDB, which hands over no segments", other.name),
+            hint,
+        ));
+    }
+    all.retain(handed);
+    named(&all, name)
+}
+
+/// The one of these that is named, or the only one.
+fn named(all: &[&SourceConfig], named: Option<&Name>) -> Result<Name, CliError> {
+    match (named, all) {
         (Some(name), _) if all.iter().any(|source| source.name == *name) => Ok(name.clone()),
         (None, [only]) => Ok(only.name.clone()),
         (Some(name), _) => {
@@ -106,7 +120,8 @@ pub(super) fn the_source(config: &Config, named: Option<&Name>) -> Result<Name, 
 }
 
 fn no_journal() -> CliError {
-    let hint = "give a [[source]] of kind \"postgres\" with physical = true also journal = { slot = \"strongroom\" }";
+    let hint = "give a [[source]] of kind \"postgres\" with physical = true also journal = { slot = \"strongroom\" }, or one of \
+                kind \"mariadb\" journal = true";
     CliError::usage("no source has a journal", hint)
 }
 
@@ -116,13 +131,15 @@ fn jobs(config: &Config, wanted: &[Name]) -> Result<Vec<RunJob>, CliError> {
         return Err(no_journal());
     }
     for name in wanted {
-        the_source(config, Some(name))?;
+        named(&all, Some(name))?;
     }
-    let job = |source: &&SourceConfig| match (&source.input, &source.journal) {
-        (Input::Postgres(options), Some(journal)) => {
-            Some(RunJob { name: source.name.clone(), server: (**options).clone(), journal: journal.clone() })
-        }
-        _ => None,
+    let job = |source: &&SourceConfig| {
+        let server = match &source.input {
+            Input::Postgres(options) => JobServer::Postgres(options.clone()),
+            Input::Mariadb(input) => JobServer::Mariadb(input.login.clone()),
+            _ => return None,
+        };
+        Some(RunJob { name: source.name.clone(), server, journal: source.journal.clone()? })
     };
     let chosen = all.iter().filter(|source| wanted.is_empty() || wanted.contains(&source.name));
     Ok(chosen.filter_map(job).collect())

@@ -18,10 +18,7 @@ use super::Fault;
 use crate::{
     model::{Name, Span},
     ops::drill::Asked,
-    source::{
-        mariadb::Flavour,
-        postgres::{PostgresOptions, journal::JournalOptions},
-    },
+    source::{journal::JournalOptions, mariadb::Flavour, postgres::PostgresOptions},
 };
 
 pub use git::GitInput;
@@ -186,7 +183,7 @@ impl RawSource {
             ("jobs", at(self.jobs.as_ref()), &[Kind::Postgres]),
             ("globals", at(self.globals.as_ref()), &[Kind::Postgres]),
             ("physical", at(self.physical.as_ref()), &[Kind::Postgres]),
-            ("journal", at(self.journal.as_ref()), &[Kind::Postgres]),
+            ("journal", at(self.journal.as_ref()), SERVERS),
             ("bin", at(self.bin.as_ref()), &[Kind::Postgres]),
         ]
     }

@@ -141,7 +141,7 @@ fn servers_are_lent_without_showing_how_to_log_in() {
 
 #[test]
 fn a_journal_stands_beside_a_copy_of_the_whole_cluster() {
-    use crate::source::postgres::journal::{JournalOptions, OnMaxLag};
+    use crate::source::journal::{JournalOptions, OnMaxLag};
     let with = |journal: &str, physical: bool| {
         let physical = if physical { "physical = true\n" } else { "" };
         format!("[[source]]\nname = \"pg\"\nkind = \"postgres\"\ndsn = \"service=x\"\n{physical}journal = {journal}\n")

@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::super::OpsError;
-use crate::source::postgres::journal::{Identity, Shipped};
+use crate::{
+    model::journal::Line,
+    source::{journal::Shipped, postgres::journal::Identity},
+};
 
 /// Where the receiver is to begin, with a spool that holds nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,10 +26,12 @@ pub(super) struct Seed {
 #[derive(Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is told by one and heard by the other")]
 pub(super) struct Notes {
-    /// The server, as it was when it was asked last.
+    /// The server, as it was when it was asked last, where it is one of `PostgreSQL`.
     pub(super) server: Option<Identity>,
     /// When that was.
     pub(super) heard: Option<Instant>,
+    /// The line of its log, where that has but one.
+    pub(super) line: Option<Line>,
     /// Where its log ended when it was reached first.
     pub(super) target: Option<Shipped>,
     /// Whether it was tried to reach it.

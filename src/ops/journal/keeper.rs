@@ -16,9 +16,9 @@ use crate::{
     model::{Clock, Name, Severity},
     source::{
         SourceError,
-        postgres::journal::{
-            Identity, JournalOptions, Receiver, SegmentName, Server, Shipped, Slot, Spool, end_orphans,
-        },
+        journal::{JournalOptions, Shipped},
+        postgres::journal::{Identity, SegmentName, Server, Slot, Spool, end_orphans, receive},
+        receiver::Receiver,
     },
 };
 
@@ -148,7 +148,7 @@ impl Keeper {
         }
         self.spool.mend(identity.segment)?;
         let status = STATUS.min(self.options.flush.as_secs().max(1));
-        let receiver = Receiver::start(&self.server, &identity, &self.options.slot, self.spool.dir(), status)?;
+        let receiver = receive(&self.server, &identity, &self.options.slot, self.spool.dir(), status)?;
         self.state.receiver = Some(receiver);
         self.board.notes().receiving = true;
         Ok(())

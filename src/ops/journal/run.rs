@@ -1,7 +1,7 @@
 //! `journal run`: the logs of servers, received and shipped until somebody asks to stop.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -15,18 +15,25 @@ use super::{
     board::Board,
     event::{Event, Observer},
     keeper::{Keeper, State},
+    log::{Binlog, Log, Wal},
+    replica::{self, Replica},
     ship::{Pace, Shipper},
     sink::VaultSink,
 };
 use crate::{
     catalog::{JournalMemory, JournalNote, RunLock},
+    codec::hash::hash,
     model::{
-        Cancel, Clock, Finding, Name, Severity, Span,
+        Cancel, Clock, Finding, Name, Severity, Span, VaultId,
         journal::{Line, Position},
     },
-    source::postgres::{
-        PostgresOptions, Tools,
-        journal::{JournalOptions, Server, Spool},
+    source::{
+        journal::JournalOptions,
+        mariadb::{Login, binlog},
+        postgres::{
+            PostgresOptions, Tools,
+            journal::{Server, Spool},
+        },
     },
     vault::writer::Workplace,
 };
@@ -39,9 +46,17 @@ pub struct RunJob {
     /// Its name.
     pub name: Name,
     /// The server.
-    pub server: PostgresOptions,
+    pub server: JobServer,
     /// How its log becomes a journal.
     pub journal: JournalOptions,
+}
+
+/// A server whose log is received.
+pub enum JobServer {
+    /// Of `PostgreSQL`.
+    Postgres(Box<PostgresOptions>),
+    /// Of `MariaDB`.
+    Mariadb(Login),
 }
 
 /// What to receive.
@@ -172,12 +187,25 @@ fn watch(
     }
 }
 
+/// What receives a source, and what ships what it received.
+type Work = (Box<dyn FnOnce() + Send>, Box<dyn FnOnce() -> Result<SourceReport> + Send>);
+
 /// A source that is about to be received.
 struct Prepared {
-    keeper: Keeper,
-    shipper: Shipper,
+    work: Work,
     board: Arc<Board>,
     _lock: RunLock,
+}
+
+/// What both threads of a source are made with.
+struct Making<'a> {
+    request: &'a RunRequest,
+    job: &'a RunJob,
+    sink: VaultSink,
+    memory: JournalMemory,
+    note: JournalNote,
+    board: Arc<Board>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Prepared {
@@ -185,54 +213,26 @@ impl Prepared {
         let writer = &place.writer;
         let memory = JournalMemory::open(&request.state, writer.descriptor.vault, &writer.name, &job.name)?;
         let lock = memory.lock()?;
+        // It makes the directory, for this user alone.
         let spool = Spool::open(memory.spool())?;
         let failed = |source| OpsError::Io { what: "can't read the journal's memory", path: memory.spool(), source };
-        let mut note = memory.note().map_err(failed)?;
-        let server = Server::new(job.server.info.clone(), Tools::new(job.server.bin.clone()))?;
+        let note = memory.note().map_err(failed)?;
         let sink = VaultSink::new(place, runtime, &job.name, request.keep)?;
-        if request.new_cluster {
-            note = anew(&server, note, &spool)?;
-        }
-        let board = Arc::new(Board::default());
-        let (observer, clock) = (Arc::clone(&request.observer), Arc::clone(&place.clock) as Arc<dyn Clock>);
-        let keeper = Keeper {
-            name: job.name.clone(),
-            options: job.journal.clone(),
-            until_idle: request.until_idle,
-            server,
-            spool: spool.clone(),
-            board: Arc::clone(&board),
-            observer: Arc::clone(&observer),
-            clock: Arc::clone(&clock),
-            system: note.system,
-            state: State::default(),
+        let (board, clock) = (Arc::new(Board::default()), Arc::clone(&place.clock) as Arc<dyn Clock>);
+        let making = Making { request, job, sink, memory, note, board: Arc::clone(&board), clock };
+        let work = match &job.server {
+            JobServer::Postgres(options) => making.postgres(options, spool)?,
+            JobServer::Mariadb(login) => making.mariadb(login, &writer.descriptor.vault)?,
         };
-        let report =
-            SourceReport { source: job.name.clone(), pieces: 0, bytes: 0, line: None, to: None, gaps: Vec::new() };
-        let shipper = Shipper {
-            name: job.name.clone(),
-            options: job.journal.clone(),
-            until_idle: request.until_idle,
-            sink: Box::new(sink),
-            memory,
-            note,
-            spool,
-            board: Arc::clone(&board),
-            observer,
-            clock,
-            report,
-            pace: Pace::new(),
-            damaged: None,
-        };
-        Ok(Self { keeper, shipper, board, _lock: lock })
+        Ok(Self { work, board, _lock: lock })
     }
 
     /// Both threads, until both have ended.
     fn run(self) -> Result<SourceReport> {
-        let Self { keeper, shipper, board, _lock } = self;
+        let Self { work: (keep, ship), board, _lock } = self;
         let shipped = thread::scope(|scope| {
-            let keeping = scope.spawn(|| keeper.run());
-            let shipped = shipper.run();
+            let keeping = scope.spawn(keep);
+            let shipped = ship();
             board.stop();
             keeping.join().map_err(|_| OpsError::Defect("the thread that receives a journal"))?;
             shipped
@@ -244,6 +244,98 @@ impl Prepared {
     }
 }
 
+impl Making<'_> {
+    fn postgres(mut self, options: &PostgresOptions, spool: Spool) -> Result<Work> {
+        let server = Server::new(options.info.clone(), Tools::new(options.bin.clone()))?;
+        if self.request.new_cluster {
+            self.note = anew(&server, self.note, &spool)?;
+        }
+        let keeper = Keeper {
+            name: self.job.name.clone(),
+            options: self.job.journal.clone(),
+            until_idle: self.request.until_idle,
+            server,
+            spool: spool.clone(),
+            board: Arc::clone(&self.board),
+            observer: Arc::clone(&self.request.observer),
+            clock: Arc::clone(&self.clock),
+            system: self.note.system,
+            state: State::default(),
+        };
+        Ok((Box::new(move || keeper.run()), self.shipper(Wal::new(spool))))
+    }
+
+    fn mariadb(mut self, login: &Login, vault: &VaultId) -> Result<Work> {
+        let (server, spool) = (binlog::Server::new(login)?, binlog::Spool::new(self.memory.spool()));
+        if self.request.new_cluster {
+            self.note = another(&server, self.note, &spool)?;
+        }
+        let replica = Replica {
+            name: self.job.name.clone(),
+            options: self.job.journal.clone(),
+            number: self.job.journal.server_id.unwrap_or_else(|| number(vault, &self.job.name)),
+            until_idle: self.request.until_idle,
+            server,
+            spool: spool.clone(),
+            board: Arc::clone(&self.board),
+            observer: Arc::clone(&self.request.observer),
+            clock: Arc::clone(&self.clock),
+            line: self.note.line.clone(),
+            state: replica::State::default(),
+        };
+        Ok((Box::new(move || replica.run()), self.shipper(Binlog::new(spool))))
+    }
+
+    fn shipper<L: Log + 'static>(self, log: L) -> Box<dyn FnOnce() -> Result<SourceReport> + Send> {
+        let name = self.job.name.clone();
+        let report = SourceReport { source: name.clone(), pieces: 0, bytes: 0, line: None, to: None, gaps: Vec::new() };
+        let shipper = Shipper {
+            name,
+            options: self.job.journal.clone(),
+            until_idle: self.request.until_idle,
+            sink: Box::new(self.sink),
+            memory: self.memory,
+            note: self.note,
+            log,
+            board: self.board,
+            observer: Arc::clone(&self.request.observer),
+            clock: self.clock,
+            report,
+            pace: Pace::new(),
+            damaged: None,
+        };
+        Box::new(move || shipper.run())
+    }
+}
+
+/// What a replica is known by where nothing else is said: the same each time, and hardly that of another one, which the server
+/// would cut off for it.
+fn number(vault: &VaultId, source: &Name) -> u32 {
+    let told = hash(format!("{vault} {source}").as_bytes());
+    let [a, b, c, d, ..] = *told.as_bytes();
+    u32::from_le_bytes([a, b, c, d]) >> 2 | 1 << 30
+}
+
+/// The memory of a journal that another server goes on with, if it is another one.
+fn another(server: &binlog::Server, note: JournalNote, spool: &binlog::Spool) -> Result<JournalNote> {
+    let line = server.log()?.map(|log| log.line);
+    if note.line.is_none() || note.line == line {
+        return Ok(note);
+    }
+    if !spool.files()?.is_empty() {
+        return Err(left_over(spool.dir()));
+    }
+    Ok(JournalNote { line, ..JournalNote::default() })
+}
+
+/// Something of another server is still here.
+fn left_over(spool: &Path) -> OpsError {
+    let next = "look that it is in the vault (journal list), and remove what is in the directory that the state has for the \
+                spool";
+    let what = format!("there is still something of the old cluster in the spool: {}", spool.display());
+    OpsError::Request { what, next: next.to_owned() }
+}
+
 /// The memory of a journal that another cluster goes on with, if it is another one.
 fn anew(server: &Server, note: JournalNote, spool: &Spool) -> Result<JournalNote> {
     let identity = server.identify()?;
@@ -251,12 +343,7 @@ fn anew(server: &Server, note: JournalNote, spool: &Spool) -> Result<JournalNote
         return Ok(note);
     }
     if spool.geometry()?.is_some_and(|geometry| Some(geometry.system) == note.system) {
-        let what = "there is still something of the old cluster in the spool".to_owned();
-        let next =
-            "look that it is in the vault (journal list), and remove what is in the directory that the state has \
-                    for the spool"
-                .to_owned();
-        return Err(OpsError::Request { what: format!("{what}: {}", spool.dir().display()), next });
+        return Err(left_over(spool.dir()));
     }
     Ok(JournalNote { system: Some(identity.system), ..JournalNote::default() })
 }

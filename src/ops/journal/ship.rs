@@ -8,8 +8,9 @@ use std::{
 
 use super::{
     super::{OpsError, Result},
-    board::{Board, Seed},
+    board::Board,
     event::{Event, Observer},
+    log::{Log, Look, Part},
     run::{GapReport, SourceReport},
     sink::{Sink, is_passing, may_pass},
 };
@@ -20,11 +21,9 @@ use crate::{
         journal::{Line, Position, Span},
         size,
     },
-    source::postgres::journal::{Follower, Held, JournalOptions, Look, Ready, Shipped, Spool},
+    source::journal::{JournalOptions, Shipped},
 };
 
-/// The most bytes of the log in one piece.
-const PIECE: u64 = 16 << 20;
 /// So many pieces are put at once.
 const AT_ONCE: usize = 4;
 /// How often the spool is looked at.
@@ -35,27 +34,25 @@ const DRAIN: Duration = Duration::from_secs(25);
 const TELL_AGAIN: Duration = Duration::from_mins(5);
 /// How often what grows is shipped where somebody waits for the end.
 const SOON: Duration = Duration::from_secs(1);
-/// In so many timelines it is looked for the newest piece.
-const TIMELINES: usize = 16;
 /// The longest time between two tries to reach the vault.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The shipper of one source.
-pub(super) struct Shipper {
+pub(super) struct Shipper<L> {
     pub(super) name: Name,
     pub(super) options: JournalOptions,
     pub(super) until_idle: bool,
     pub(super) sink: Box<dyn Sink>,
     pub(super) memory: JournalMemory,
     pub(super) note: JournalNote,
-    pub(super) spool: Spool,
+    pub(super) log: L,
     pub(super) board: Arc<Board>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) report: SourceReport,
     pub(super) pace: Pace,
-    /// The last segment that was told to be damaged.
-    pub(super) damaged: Option<Held>,
+    /// The last file that was told to be damaged.
+    pub(super) damaged: Option<String>,
 }
 
 /// When what is tried next.
@@ -76,10 +73,9 @@ impl Pace {
     }
 }
 
-impl Shipper {
+impl<L: Log> Shipper<L> {
     /// Ships until it is asked to stop, or all that there was is shipped if that was asked for.
     pub(super) fn run(mut self) -> Result<SourceReport> {
-        let mut follower = None;
         {
             let mut notes = self.board.notes();
             (notes.shipped, notes.asked) = (self.shipped(), self.note.shipped.is_some());
@@ -88,13 +84,12 @@ impl Shipper {
             if self.board.is_stopped() && self.pace.stopping.is_none() {
                 self.pace.stopping = Some(Instant::now());
             }
-            if follower.is_none() {
-                follower = self.follower()?;
-            }
-            let idle = match &mut follower {
-                Some(follower) if self.ask(follower)? => self.turn(follower)?,
-                Some(_) => false,
-                None => self.take_seed(None)?,
+            let idle = if !self.log.learn(&self.board, &mut self.note)? {
+                self.log.take_seed(&self.board)?
+            } else if self.ask()? {
+                self.turn()?
+            } else {
+                false
             };
             let receiving = self.board.notes().receiving;
             if let Some(since) = self.pace.stopping {
@@ -114,32 +109,15 @@ impl Shipper {
         Ok(self.report)
     }
 
-    /// What follows the spool, once it is known how large segments are.
-    fn follower(&mut self) -> Result<Option<Follower>> {
-        let server = self.board.notes().server.clone();
-        let known = match server {
-            Some(server) => Some((server.system, server.segment)),
-            // The server may never come back, and what is here is to get into the vault all the same.
-            None => self.spool.geometry()?.map(|geometry| (geometry.system, geometry.segment)),
-        };
-        let Some((system, segment)) = known else { return Ok(None) };
-        self.note.system.get_or_insert(system);
-        Ok(Some(Follower::new(self.spool.clone(), segment)))
-    }
-
     /// Asks the vault how far the log is in it, where this memory does not know. Says whether that is known.
-    fn ask(&mut self, follower: &Follower) -> Result<bool> {
+    fn ask(&mut self) -> Result<bool> {
         if self.board.notes().asked {
             return Ok(true);
         }
         if self.waits() {
             return Ok(false);
         }
-        let server = self.board.notes().server.as_ref().map(|server| server.timeline);
-        let held = self.spool.segments(follower.segment_size())?.last().map(|held| held.timeline);
-        let newest = server.or(held).unwrap_or(1);
-        // Of a server that was promoted, the log of the timeline before may be the newest that is there.
-        for timeline in (1..=newest).rev().take(TIMELINES) {
+        for timeline in self.log.timelines(&self.board)? {
             let line = self.line(timeline)?;
             match self.sink.covered(&line) {
                 Ok(reach) => {
@@ -172,39 +150,38 @@ impl Shipper {
     }
 
     pub(super) fn line(&self, timeline: u32) -> Result<Line> {
-        let system = self.note.system.ok_or(OpsError::Defect("the journal's memory"))?;
-        Ok(Line::postgres(system, timeline))
+        self.log.line(&self.note, timeline)
     }
 
     /// Looks at the spool and ships what is due. Says whether nothing is left that could be shipped.
-    fn turn(&mut self, follower: &mut Follower) -> Result<bool> {
+    fn turn(&mut self) -> Result<bool> {
         // Who waits for the end of it wants that soon, and no object for each few records that come.
         let every = if self.until_idle { self.options.flush.min(SOON) } else { self.options.flush };
         let flush = self.pace.flushed.is_none_or(|at| at.elapsed() >= every);
         let asked = self.pace.stopping.is_some() || self.board.notes().seed.is_some();
         let growing = flush || asked;
-        let mut look = follower.look(self.shipped(), growing)?;
+        let mut look = self.log.look(self.shipped(), growing)?;
         if growing {
             self.pace.flushed = Some(Instant::now());
             self.histories()?;
         }
         self.tell_room(&look);
-        if let Some((held, broken)) = look.broken.take()
-            && self.damaged.as_ref() != Some(&held)
+        if let Some((file, broken)) = look.broken.take()
+            && self.damaged.as_ref() != Some(&file)
         {
             // The server may have let go of it, and a later version may write what is not understood here.
             let what = format!(
-                "segment {} came as no whole log, and is stored as it came: {broken}. Recovery may end there: take a new \
+                "{file} came as no whole log, and is stored as it came: {broken}. Recovery may end there: take a new \
                  base now (strongroom backup {})",
-                held.name, self.name
+                self.name
             );
             self.tell("damaged", Severity::Error, what);
-            self.damaged = Some(held);
+            self.damaged = Some(file);
         }
         if look.ready.is_empty() {
-            let idle = growing && self.take_seed(Some(follower))?;
+            let idle = growing && self.log.take_seed(&self.board)?;
             if idle {
-                self.tell_still(follower)?;
+                self.tell_still()?;
             }
             return Ok(idle);
         }
@@ -216,7 +193,7 @@ impl Shipper {
         {
             return Ok(false);
         }
-        match self.ship(follower, look.ready) {
+        match self.ship(&look.ready) {
             Ok(()) => self.back(),
             Err(error) => self.away(error)?,
         }
@@ -224,22 +201,17 @@ impl Shipper {
     }
 
     /// Puts pieces until all is put, or something fails.
-    fn ship(&mut self, follower: &Follower, ready: Vec<Ready>) -> Result<()> {
-        let cut = |ready: Ready| {
-            let starts = (0..).map(move |n| ready.from + n * PIECE).take_while(move |from| *from < ready.to);
-            starts.map(move |from| Ready { held: ready.held.clone(), from, to: ready.to.min(from + PIECE) })
-        };
-        let pieces: Vec<Ready> = ready.into_iter().flat_map(cut).collect();
-        for batch in pieces.chunks(AT_ONCE) {
+    fn ship(&mut self, parts: &[Part<L::Held>]) -> Result<()> {
+        for batch in parts.chunks(AT_ONCE) {
             let mut logs = Vec::new();
             for piece in batch {
-                let Some(log) = follower.read(piece)? else { break };
-                logs.push((self.line(piece.held.timeline)?, piece, log));
+                let Some(log) = self.log.read(piece)? else { break };
+                logs.push((self.line(piece.timeline)?, piece, log));
             }
             let whole = logs.len() == batch.len();
             let sink = &*self.sink;
             let results: Vec<Result<u64>> = thread::scope(|scope| {
-                let put = |(line, piece, log): &(Line, &Ready, Vec<u8>)| {
+                let put = |(line, piece, log): &(Line, &Part<L::Held>, Vec<u8>)| {
                     let span = Span { from: Position(piece.from), to: Position(piece.to) };
                     sink.put(line, span, log)
                 };
@@ -256,7 +228,7 @@ impl Shipper {
                     Err(error) => drop(failed.get_or_insert(error)),
                 }
             }
-            self.note_down(follower)?;
+            self.note_down()?;
             if let Some(error) = failed {
                 return Err(error);
             }
@@ -268,25 +240,24 @@ impl Shipper {
         Ok(())
     }
 
-    fn acknowledged(&mut self, line: &Line, piece: &Ready, stored: u64) {
+    fn acknowledged(&mut self, line: &Line, piece: &Part<L::Held>, stored: u64) {
         let to = Position(piece.to);
-        if self.note.shipped.is_some_and(|(timeline, _)| timeline != piece.held.timeline) {
+        if self.note.shipped.is_some_and(|(timeline, _)| timeline != piece.timeline) {
             self.tell("timeline", Severity::Info, format!("goes on in {line}"));
         }
-        self.note.shipped = Some((piece.held.timeline, to));
+        self.note.shipped = Some((piece.timeline, to));
         self.pace.put = Some(Instant::now());
         let span = Span { from: Position(piece.from), to };
         let SourceReport { pieces, bytes, line: on, to: newest, .. } = &mut self.report;
         *pieces += 1;
-        *bytes += span.distance();
+        *bytes += piece.bytes;
         (*on, *newest) = (Some(line.clone()), Some(to));
-        let message =
-            format!("{} up to {} ({} stored)", size::human(span.distance()), line.say(to), size::human(stored));
+        let message = format!("{} up to {} ({} stored)", size::human(piece.bytes), line.say(to), size::human(stored));
         self.send(&self.event("shipped", Severity::Info, message).about(line, span).of(stored));
     }
 
     /// Remembers how far it got, and lets go of what is shipped.
-    fn note_down(&mut self, follower: &Follower) -> Result<()> {
+    fn note_down(&mut self) -> Result<()> {
         // On a disk that is full only this makes room again. What is not remembered, the vault is asked.
         if let Err(error) = self.write_note()
             && self.pace.unwritten.is_none_or(|at| at.elapsed() > TELL_AGAIN)
@@ -296,7 +267,7 @@ impl Shipper {
         }
         self.board.notes().shipped = self.shipped();
         if let Some(shipped) = self.shipped() {
-            follower.clear(shipped)?;
+            self.log.clear(shipped)?;
         }
         Ok(())
     }
@@ -312,11 +283,11 @@ impl Shipper {
         if self.pace.retry.is_some() {
             return Ok(());
         }
-        for timeline in self.spool.histories()? {
+        for timeline in self.log.histories()? {
             if self.note.histories.contains(&timeline) {
                 continue;
             }
-            let Some(history) = self.spool.history(timeline)? else { continue };
+            let Some(history) = self.log.history(timeline)? else { continue };
             match self.sink.put_history(&self.line(timeline)?, &history) {
                 Ok(()) => {
                     self.note.histories.insert(timeline);
@@ -361,22 +332,8 @@ impl Shipper {
         Ok(true)
     }
 
-    /// The receiver is to begin elsewhere, and all that there was is shipped.
-    fn take_seed(&mut self, follower: Option<&mut Follower>) -> Result<bool> {
-        let wanted = self.board.notes().seed;
-        let Some(Seed { timeline, start, size }) = wanted else { return Ok(true) };
-        match follower {
-            Some(follower) => follower.empty()?,
-            None => Follower::new(self.spool.clone(), size).empty()?,
-        }
-        self.spool.seed(timeline, start, size)?;
-        self.board.notes().seed = None;
-        self.board.wake();
-        Ok(false)
-    }
-
     /// Stops the receiver while there is no more room, and lets it go on when there is.
-    fn tell_room(&mut self, look: &Look) {
+    fn tell_room(&mut self, look: &Look<L::Held>) {
         let mut notes = self.board.notes();
         notes.unshipped = look.unshipped;
         let (was, full) = (notes.paused, look.unshipped >= self.options.spool);
@@ -387,9 +344,7 @@ impl Shipper {
             self.board.wake();
             let waiting = size::human(look.unshipped);
             let message = if now {
-                format!(
-                    "{waiting} wait to be stored, which is all that `spool` allows: the slot holds the rest on the server"
-                )
+                format!("{waiting} wait to be stored, which is all that `spool` allows: {}", L::HOLDS)
             } else {
                 format!("{waiting} wait to be stored: receiving again")
             };
@@ -402,7 +357,7 @@ impl Shipper {
     }
 
     /// The vault took something not. What may pass is tried again for ever: all the while it is received, and then held by
-    /// the slot.
+    /// the server.
     pub(super) fn away(&mut self, error: OpsError) -> Result<()> {
         if self.until_idle || !may_pass(&error) {
             return Err(error);

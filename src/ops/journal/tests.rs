@@ -10,6 +10,7 @@ use std::{
 use super::{
     board::Board,
     event::{Event, Observer},
+    log::Wal,
     run::SourceReport,
     ship::{Pace, Shipper},
     sink::Sink,
@@ -21,7 +22,7 @@ use crate::{
         journal::{Line, Reach, Span},
     },
     ops::{OpsError, Result},
-    source::postgres::journal::{JournalOptions, Spool},
+    source::{journal::JournalOptions, postgres::journal::Spool},
     store::{StoreError, StoreErrorKind},
 };
 
@@ -148,7 +149,7 @@ impl Place {
             options: JournalOptions { flush: Duration::ZERO, ..JournalOptions::default() },
             until_idle: true,
             sink: Box::new(self.double.clone()),
-            spool: self.spool(),
+            log: Wal::new(self.spool()),
             memory,
             note,
             board,

@@ -15,8 +15,10 @@ use super::{
         read::{Seen, Watched},
     },
     ALL, Client, Databases, Depth, Flavour, account, complete, exact,
+    globals::{self, Globals},
     lock::Lock,
     name,
+    place::{self, Place},
     print::{self, Contents, Table},
     scope::Scope,
     session::Session,
@@ -63,6 +65,10 @@ pub(super) struct Dump {
     certain: bool,
     alive: Vec<Alive>,
     warnings: Vec<String>,
+    /// Where in the server's log it is, where that was asked for.
+    place: Option<Place>,
+    /// Users and grants of that very instant.
+    globals: Option<Globals>,
 }
 
 /// What a dump turned out to be.
@@ -71,11 +77,17 @@ pub(super) struct Finished {
     pub(super) warnings: Vec<String>,
     pub(super) details: serde_json::Value,
     pub(super) members: Option<Members>,
+    pub(super) place: Option<Place>,
 }
 
 impl Dump {
-    /// Begins the dump, and beside it a transaction of the same instant.
-    pub(super) fn begin(client: &Client, wanted: &Databases, exclude: &[String], depth: Depth) -> Result<Self> {
+    /// Begins the dump, and beside it a transaction of the same instant. `based` says that a journal is to go on from it.
+    pub(super) fn begin(
+        client: &Client,
+        wanted: &Databases,
+        exclude: &[String],
+        (depth, based): (Depth, bool),
+    ) -> Result<Self> {
         let mut seer = client.connect()?;
         let mut scope = Scope::find(&mut seer, wanted, exclude)?;
         let mut contents = print::contents(&mut seer, &scope.databases)?;
@@ -91,7 +103,19 @@ impl Dump {
             [one] => stream_of(one)?,
             _ => name(ALL)?,
         };
-        let Begun { seer, whole, running, out, apart } = Begun::at_once(client, seer, &scope, &contents, depth)?;
+        let log = based.then(|| place::Wanted::find(client));
+        let known = log.as_ref().is_some_and(std::result::Result::is_ok);
+        let begun = Begun::at_once(client, seer, &scope, &contents, (depth, known))?;
+        let Begun { seer, whole, running, out, apart, globals } = begun;
+        let place = match log.map(|log| log.and_then(|log| log.of(out.0.get_ref(), client).map_err(|e| e.to_string())))
+        {
+            Some(Ok(place)) => Some(place),
+            Some(Err(why)) => {
+                warnings.push(place::no_base(&why));
+                None
+            }
+            None => None,
+        };
         if whole.is_none() && !contents.floats.is_empty() {
             warnings.push(rounded(&contents));
         }
@@ -130,7 +154,14 @@ impl Dump {
             certain,
             alive,
             warnings,
+            place,
+            globals,
         })
+    }
+
+    /// Users and grants, if they were taken with it.
+    pub(super) fn globals(&mut self) -> Option<Globals> {
+        self.globals.take()
     }
 
     /// What runs, to be stopped from another thread.
@@ -207,12 +238,16 @@ impl Dump {
         }
         let left_out = self.scope.left_out();
         let mut details = serde_json::json!({ "longest_statement": written.longest });
+        if let (Some(place), Some(object)) = (&self.place, details.as_object_mut()) {
+            object.insert("position".to_owned(), place.details());
+        }
         if let (false, Some(object)) = (left_out.is_empty(), details.as_object_mut()) {
             object.insert("left_out".to_owned(), serde_json::json!(left_out));
             warnings.push(format!("left out, as `exclude` asks: {}", complete::list(&left_out)));
         }
         let fingerprints = self.fingerprints(client, &written, &mut warnings)?;
-        Ok(Finished { fingerprints, warnings, details, members: self.scope.members() })
+        let place = self.place.take();
+        Ok(Finished { fingerprints, warnings, details, members: self.scope.members(), place })
     }
 
     fn fingerprints(
@@ -292,12 +327,21 @@ struct Begun {
     running: Running,
     out: Output,
     apart: Option<String>,
+    globals: Option<Globals>,
 }
 
 impl Begun {
-    fn at_once(client: &Client, mut seer: Session, scope: &Scope, contents: &Contents, depth: Depth) -> Result<Self> {
+    /// With `placed`, the dump tells where in the log it is, and users and grants are of the same instant: what is replayed on
+    /// top of them makes each user once.
+    fn at_once(
+        client: &Client,
+        mut seer: Session,
+        scope: &Scope,
+        contents: &Contents,
+        (depth, placed): (Depth, bool),
+    ) -> Result<Self> {
         let floats = !contents.floats.is_empty() && tool_says(client, "--help", "--ignore-table-data");
-        let lock = if depth == Depth::Off && !floats {
+        let lock = if depth == Depth::Off && !floats && !placed {
             Err("no fingerprint was wanted".to_owned())
         } else {
             Lock::take(client)
@@ -309,18 +353,20 @@ impl Begun {
             Some(_) => contents.floats.keys().collect(),
             None => Vec::new(),
         };
-        let (running, out) = start(client, scope, &apart_from_us(&whole))?;
+        let more: &[&str] = if placed { &[place::ASK] } else { &[] };
+        let (running, out) = start(client, scope, &apart_from_us(&whole), more)?;
+        let globals = if placed { globals::take(client, contents).ok() } else { None };
         let apart = match lock {
             Ok(lock) => (!lock.released_in_time()).then(|| "it took too long".to_owned()),
             Err(why) => Some(why),
         };
         if whole.is_none() || apart.is_none() {
-            return Ok(Self { seer, whole, running, out, apart });
+            return Ok(Self { seer, whole, running, out, apart, globals });
         }
         // Rows of another instant don't belong into this dump.
         drop((running, out));
-        let (running, out) = start(client, scope, &[])?;
-        Ok(Self { seer, whole: None, running, out, apart })
+        let (running, out) = start(client, scope, &[], more)?;
+        Ok(Self { seer, whole: None, running, out, apart, globals })
     }
 }
 
@@ -330,8 +376,8 @@ fn snapshot(session: &mut Session) -> Result<()> {
 }
 
 /// Starts the dump and reads until its transaction has begun. Tables of `apart` come without their rows.
-fn start(client: &Client, scope: &Scope, apart: &[&Table]) -> Result<(Running, Output)> {
-    begun(client, scope, apart, &[])
+fn start(client: &Client, scope: &Scope, apart: &[&Table], more: &[&str]) -> Result<(Running, Output)> {
+    begun(client, scope, apart, more)
 }
 
 /// Starts a dump without any rows.

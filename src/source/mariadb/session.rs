@@ -98,10 +98,15 @@ impl Client {
     /// A command of the client's tools that reads this file of options and no other, and nothing of the environment.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
+        let program = Path::new(program);
+        self.equipped(self.cell.as_ref().map_or_else(|| Command::new(program), |cell| cell.command(program)))
+    }
+
+    /// Gives a command for one of the client's tools, which has no arguments of that yet, this file of options, and takes
+    /// the environment from it.
+    pub(super) fn equipped(&self, mut command: Command) -> Command {
         let mut file = std::ffi::OsString::from("--defaults-file=");
         file.push(&self.options);
-        let program = Path::new(program);
-        let mut command = self.cell.as_ref().map_or_else(|| Command::new(program), |cell| cell.command(program));
         command
             .arg(file)
             .env_clear()

@@ -8,10 +8,13 @@ use serde::{
 };
 use toml::Spanned;
 
-use super::{super::Fault, Input};
+use super::{super::Fault, Input, MariadbInput};
 use crate::{
     model::{Span, size::ByteSize},
-    source::postgres::journal::{JournalOptions, OnMaxLag},
+    source::{
+        journal::{JournalOptions, OnMaxLag},
+        mariadb::{Databases, Flavour},
+    },
 };
 
 /// The least that a spool is of use with: four segments of the usual size.
@@ -29,10 +32,11 @@ pub(super) enum RawJournal {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTable {
     slot: Option<Spanned<String>>,
+    server_id: Option<Spanned<u32>>,
     flush: Option<Spanned<Span>>,
     spool: Option<Spanned<String>>,
     max_lag: Option<Spanned<String>>,
-    on_max_lag: Option<RawOnMaxLag>,
+    on_max_lag: Option<Spanned<RawOnMaxLag>>,
     every: Option<Spanned<Span>>,
 }
 
@@ -72,13 +76,19 @@ pub(super) fn understand(raw: Option<&Spanned<RawJournal>>, input: &Input) -> Re
         RawJournal::Switch(true) => None,
         RawJournal::Table(table) => Some(table),
     };
-    if !matches!(input, Input::Postgres(options) if options.physical) {
-        let message = "a journal goes on from copies of the whole cluster: set `physical = true` beside it. Dumps can \
-                       have a source of their own";
-        return Err(Fault::new(at, message));
+    match input {
+        Input::Postgres(options) if options.physical => {}
+        Input::Mariadb(input) => must_hold_all(at, input)?,
+        _ => {
+            let message = "a journal goes on from copies of the whole cluster: set `physical = true` beside it. Dumps can \
+                           have a source of their own";
+            return Err(Fault::new(at, message));
+        }
     }
     let mut options = JournalOptions::default();
     let Some(table) = table else { return Ok(Some(options)) };
+    table.must_be_of(matches!(input, Input::Mariadb(_)))?;
+    options.server_id = table.server_id.as_ref().map(|number| *number.get_ref());
     if let Some(slot) = &table.slot {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         if slot.get_ref().is_empty() || slot.get_ref().len() > 63 || !slot.get_ref().chars().all(fits) {
@@ -113,11 +123,49 @@ pub(super) fn understand(raw: Option<&Spanned<RawJournal>>, input: &Input) -> Re
     {
         return Err(Fault::new(at, "max_lag is more than spool: what waits in the spool counts, too"));
     }
-    options.on_max_lag = match table.on_max_lag {
+    options.on_max_lag = match table.on_max_lag.as_ref().map(Spanned::get_ref) {
         None | Some(RawOnMaxLag::Wait) => OnMaxLag::Wait,
         Some(RawOnMaxLag::Gap) => OnMaxLag::Gap,
     };
     Ok(Some(options))
+}
+
+/// A log is of the whole server: what is replayed of it must find all that it is about.
+fn must_hold_all(at: &Spanned<RawJournal>, input: &MariadbInput) -> Result<(), Fault> {
+    let message = match (input.flavour, &input.databases) {
+        (Flavour::Mysql, _) => "journals are of servers of MariaDB: of MySQL there are dumps alone",
+        (_, Databases::Named(names)) if names.len() > 1 => {
+            "the log is of the whole server, and can be replayed for all its databases or for one: leave `databases` out, or \
+             name one. Others can have a source of their own"
+        }
+        _ if !input.exclude.is_empty() => {
+            "the log is of the whole server, and what `exclude` leaves out can't be replayed: give `exclude` to a source of its \
+             own"
+        }
+        _ => return Ok(()),
+    };
+    Err(Fault::new(at, message))
+}
+
+impl RawTable {
+    /// A key that means nothing to the other kind of server would be a wish that nobody grants.
+    fn must_be_of(&self, mariadb: bool) -> Result<(), Fault> {
+        let given = [
+            ("slot", self.slot.as_ref().map(Spanned::span), false),
+            ("on_max_lag", self.on_max_lag.as_ref().map(Spanned::span), false),
+            ("every", self.every.as_ref().map(Spanned::span), false),
+            ("server_id", self.server_id.as_ref().map(Spanned::span), true),
+        ];
+        let wrong = given.into_iter().find_map(|(key, span, of)| Some((key, span.filter(|_| of != mariadb)?, of)));
+        let Some((key, span, of)) = wrong else {
+            return match &self.server_id {
+                Some(zero) if *zero.get_ref() == 0 => Err(Fault::new(zero, "server_id is 1 or more")),
+                _ => Ok(()),
+            };
+        };
+        let of = if of { "mariadb" } else { "postgres" };
+        Err(Fault(span, format!("{key:?} belongs to journals of kind {of:?}")))
+    }
 }
 
 fn bytes(text: &Spanned<String>) -> Result<u64, Fault> {

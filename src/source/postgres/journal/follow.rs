@@ -1,7 +1,7 @@
 //! What of the spool is whole and was not shipped yet.
 
 use super::{
-    super::super::Result,
+    super::super::{Result, journal::Shipped},
     page::{Broken, Geometry},
     spool::{Held, Spool},
     walk::{Stop, Walk},
@@ -9,15 +9,6 @@ use super::{
 
 /// How much of a segment is read at a time.
 const STEP: usize = 1 << 20;
-
-/// How far the log was shipped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Shipped {
-    /// The timeline.
-    pub timeline: u32,
-    /// The position.
-    pub to: u64,
-}
 
 /// A stretch of one segment that can be shipped.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! of a record. So each record is checked by its own checksum, and counts when all of it is there.
 
 use super::{
-    crc::Crc,
+    super::super::crc::Crc,
     page::{Broken, CONTINUES, Geometry, u32_at},
 };
 
@@ -172,7 +172,7 @@ impl Walk {
                 if left < HEADER as u64 || left > LONGEST {
                     return Err(Broken::new(at, format!("no record has {left} bytes")));
                 }
-                self.now.state = State::Record { from: at, head: [0; HEADER], have: 0, left, crc: Crc::new() };
+                self.now.state = State::Record { from: at, head: [0; HEADER], have: 0, left, crc: Crc::castagnoli() };
                 Ok(Step::Taken(0))
             }
             State::Rest { left } => {

@@ -25,7 +25,7 @@ fn record(data: usize) -> Vec<u8> {
     let mut record = Vec::new();
     record.extend(u32::try_from(24 + data).unwrap().to_le_bytes());
     record.extend([1; 16]);
-    let mut crc = super::super::crc::Crc::new();
+    let mut crc = crate::source::crc::Crc::castagnoli();
     crc.add(&vec![5; data]);
     crc.add(&record);
     record.extend(crc.value().to_le_bytes());

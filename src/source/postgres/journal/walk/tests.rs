@@ -76,7 +76,7 @@ fn record(data: &[u8], info: u8) -> Vec<u8> {
     record.extend(u32::try_from(HEADER + data.len()).unwrap().to_le_bytes());
     record.extend([7; 12]);
     record.extend([info, 0, 0, 0]);
-    let mut crc = Crc::new();
+    let mut crc = Crc::castagnoli();
     crc.add(data);
     crc.add(&record);
     record.extend(crc.value().to_le_bytes());
