@@ -1,6 +1,8 @@
 //! Databases as sources, through the program, against the real things while others write to them.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "databases/binlog.rs"]
+mod binlog;
 #[path = "databases/complete.rs"]
 mod complete;
 #[path = "databases/look.rs"]

@@ -8,6 +8,7 @@ mod marker;
 mod noted;
 mod partial;
 mod plain;
+mod replay;
 #[cfg(test)]
 mod tests;
 mod there;
@@ -35,6 +36,7 @@ pub use exposed::exposed;
 use folder::{Folder, Manners};
 use marker::Marker;
 use noted::{Failure, Noted};
+pub use replay::Replay;
 
 fn failed(what: &'static str, path: &Path, source: io::Error) -> OpsError {
     OpsError::Io { what, path: path.to_owned(), source }

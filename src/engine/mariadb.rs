@@ -4,6 +4,7 @@
 mod globals;
 mod lent;
 mod rename;
+mod replay;
 mod server;
 
 use std::{
@@ -48,6 +49,8 @@ pub struct Mariadb {
     packet: Option<u64>,
     /// How loading users and grants went.
     globals: Option<Check>,
+    /// What was found of the dump before its log was replayed.
+    before: Option<Vec<Check>>,
 }
 
 /// Whose server it is.
@@ -69,6 +72,7 @@ impl Mariadb {
             unchecked: Vec::new(),
             packet: None,
             globals: None,
+            before: None,
         }
     }
 
@@ -208,6 +212,14 @@ impl Mariadb {
         checks
     }
 
+    /// Whether the tables hold what they held when they were backed up.
+    fn compared(&self, restored: &Restored) -> Vec<Check> {
+        if restored.fingerprints.is_empty() {
+            return vec![Check::error("fingerprint", "the backup told of no table, so there is nothing to compare")];
+        }
+        self.fingerprints(restored).unwrap_or_else(|e| vec![Check::error("fingerprint", e.to_string())])
+    }
+
     fn fingerprints(&self, restored: &Restored) -> Result<Vec<Check>> {
         let mut session = self.connect()?;
         let told = restored.fingerprints.iter().map(|print| print.database.as_str());
@@ -266,24 +278,30 @@ impl Engine for Mariadb {
                 self.place.warden.note("mariadb", lent::HOW);
                 At::Lent(Box::new(Lent::open(lender, &self.place.dir)?))
             }
-            None => At::Own(Box::new(Server::start(&self.place.warden, &self.place.dir, self.packet)?)),
+            None => {
+                // An event of the log is one packet, and may be as large as any.
+                let packet = restored.log.as_ref().map_or(self.packet, |_| Some(replay::PACKET));
+                At::Own(Box::new(Server::start(&self.place.warden, &self.place.dir, packet)?))
+            }
         });
         self.version = self.connect()?.value("SELECT VERSION()")?;
         streams.into_iter().try_for_each(|stream| self.load_file(stream))?;
-        self.load_globals(restored)
+        self.load_globals(restored)?;
+        if let Some(log) = &restored.log {
+            // Behind it, the tables are not what they were any more.
+            self.before = Some(self.compared(restored));
+            if let Some(At::Own(server)) = &mut self.at {
+                replay::replay(server, log)?;
+            }
+        }
+        Ok(())
     }
 
     fn check(&mut self, restored: &Restored) -> Vec<Check> {
         let mut checks = self.check_tables();
         checks.extend(self.globals.clone());
-        if restored.fingerprints.is_empty() {
-            checks.push(Check::error("fingerprint", "the backup told of no table, so there is nothing to compare"));
-            return checks;
-        }
-        match self.fingerprints(restored) {
-            Ok(more) => checks.extend(more),
-            Err(e) => checks.push(Check::error("fingerprint", e.to_string())),
-        }
+        checks.extend(self.before.take().unwrap_or_else(|| self.compared(restored)));
+        checks.extend(restored.log.iter().flat_map(replay::told));
         checks
     }
 

@@ -60,6 +60,21 @@ pub struct Restored {
     pub fingerprints: Vec<Fingerprint>,
     /// The cluster that was laid out for a recovery, where that was done. Then there are no streams.
     pub cluster: Option<Cluster>,
+    /// The log that is to be replayed on the streams, where there is one.
+    pub log: Option<Log>,
+}
+
+/// A binary log that goes on from a dump.
+#[derive(Debug, Clone, Default)]
+pub struct Log {
+    /// The directory of its files; it is not there if nothing is to be replayed.
+    pub dir: PathBuf,
+    /// The one database that the dump is of, if not of all.
+    pub database: Option<String>,
+    /// Where it ends.
+    pub until: String,
+    /// A gap in it that nothing can go beyond.
+    pub gap: Option<(String, Option<String>)>,
 }
 
 /// A copied cluster that is to go through its log. What it was unpacked by left no link in it but those of tablespaces.

@@ -176,6 +176,7 @@ mod tests {
         };
         Restored {
             cluster: None,
+            log: None,
             source: "app".parse().unwrap(),
             kind: SourceKind::Sqlite,
             streams: vec![stream],

@@ -99,12 +99,14 @@ pub struct DrillRequest {
     pub max_rpo: Option<Span>,
     /// Who signs.
     pub member: Option<Member>,
-    /// To which point of its log a copied cluster is recovered; to its end, if none is said.
+    /// To which point of its log a source that has one is recovered; to its end, if none is said.
     pub recover_to: Option<recover::Target>,
     /// Where streams go that are to be restored into this directory.
     pub target: Box<dyn Fn(PathBuf) -> Box<dyn Target> + Send + Sync>,
     /// Where a cluster is laid out for a recovery.
     pub cluster: Box<dyn Fn(PathBuf) -> Box<dyn Target> + Send + Sync>,
+    /// Where a dump and its log are laid out for a recovery.
+    pub replay: Box<dyn Fn(PathBuf) -> Box<dyn Target> + Send + Sync>,
     /// How long ago the command began, by a clock that only goes forward.
     pub elapsed: Arc<dyn Fn() -> Duration + Send + Sync>,
 }

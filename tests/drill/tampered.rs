@@ -25,6 +25,7 @@ fn restored(kind: SourceKind, files: &[(&str, PathBuf, &[u8])], fingerprints: Ve
     });
     Restored {
         cluster: None,
+        log: None,
         source: "x".parse().unwrap(),
         kind,
         streams: streams.collect(),

@@ -15,11 +15,18 @@ use tempfile::TempDir;
 pub struct Server {
     child: Child,
     dir: TempDir,
+    options: Vec<String>,
 }
 
 impl Server {
     /// Makes the system tables and starts it.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with options of the server.
+    pub fn start_with(options: &[&str]) -> Self {
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         let dir = TempDir::new().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let (data, tmp) = (dir.path().join("data"), dir.path().join("tmp"));
@@ -36,7 +43,7 @@ impl Server {
         install.arg(format!("--datadir={}", data.display())).stdout(log.try_clone().unwrap());
         let made = install.stderr(log.try_clone().unwrap()).status().unwrap();
         assert!(made.success(), "{}", fs::read_to_string(dir.path().join("log")).unwrap());
-        let mut server = Self { child: launch(dir.path(), log), dir };
+        let mut server = Self { child: launch(dir.path(), log, &options), dir, options };
         server.wait();
         server
     }
@@ -60,7 +67,7 @@ impl Server {
     /// Starts it again.
     pub fn again(&mut self) {
         let log = File::options().append(true).open(self.dir.path().join("log")).unwrap();
-        self.child = launch(self.dir.path(), log);
+        self.child = launch(self.dir.path(), log, &self.options);
         self.wait();
     }
 
@@ -105,9 +112,10 @@ impl Drop for Server {
     }
 }
 
-fn launch(dir: &Path, log: File) -> Child {
+fn launch(dir: &Path, log: File, options: &[String]) -> Child {
     let mut server = as_server("mariadbd");
     server.args(["--no-defaults", "--skip-networking", "--innodb-flush-log-at-trx-commit=0"]);
+    server.args(options);
     let data = dir.join("data");
     server.arg(format!("--tmpdir={}", dir.join("tmp").display()));
     server.arg(format!("--datadir={}", data.display())).arg(format!("--socket={}", data.join("s").display()));

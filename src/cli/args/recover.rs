@@ -23,7 +23,7 @@ impl FromStr for PointArg {
             Ok(point) => return Ok(Self { point, said: None }),
             Err(why) => why,
         };
-        if ["lsn:", "xid:", "name:"].iter().any(|kind| text.starts_with(kind)) {
+        if ["lsn:", "xid:", "name:", "pos:", "gtid:"].iter().any(|kind| text.starts_with(kind)) {
             return Err(why);
         }
         // Transactions are told apart by microseconds.
@@ -34,7 +34,8 @@ impl FromStr for PointArg {
         }
         let said: Said = text.parse().map_err(|_| {
             format!(
-                "{why}; points are latest, lsn:16/B374D848, xid:4711, name:LABEL, and times like {}",
+                "{why}; points are latest, lsn:16/B374D848, xid:4711, name:LABEL, pos:FILE:OFFSET, gtid:0-1-42, and times \
+                 like {}",
                 spoken::EXAMPLES
             )
         })?;
@@ -62,9 +63,10 @@ pub enum WalArg {
 /// Options of a recovery.
 #[derive(Debug, Args)]
 pub struct RecoverArgs {
-    /// Of a PostgreSQL server that was copied (`physical = true`) and has a journal: to this point, from the newest base before
-    /// it. A time, latest, lsn:16/B374D848, xid:4711, or name:LABEL as `pg_create_restore_point` was given it. DIR/<source> becomes
-    /// a data directory that a server starts on
+    /// Of a server that has a journal: to this point, from the newest base before it. A time, or latest; of PostgreSQL, copied
+    /// with `physical = true`, also lsn:16/B374D848, xid:4711, or name:LABEL as `pg_create_restore_point` was given it: DIR/<source>
+    /// becomes a data directory that a server starts on. Of MariaDB also gtid:0-1-42 or pos:FILE:OFFSET: DIR/<source> gets the dump,
+    /// the log cut at the point, and the stock commands that bring both back
     #[arg(long, value_name = "POINT", help_heading = "Recovery", group = "laid_out", conflicts_with_all = ["at", "resume", "stream", "reference"])]
     pub recover_to: Option<PointArg>,
     /// Of a PostgreSQL server that was copied (`physical = true`): DIR/<source> becomes its data directory as it was copied, and not

@@ -20,7 +20,7 @@ use crate::{
         identity,
         render::Output,
         settings::{Settings, real_env},
-        target::{Cluster, Directory},
+        target::{Cluster, Directory, Replay},
         wiring,
     },
     engine::{
@@ -79,6 +79,7 @@ pub(super) async fn run(context: &Context, args: DrillArgs) -> Result<Done, CliE
         recover_to: args.recover_to.map(|to| recover::Target { point: to.point, inclusive: true }),
         target: Box::new(|dir: PathBuf| Box::new(Directory::scratch(dir)) as Box<dyn Target>),
         cluster: Box::new(|dir: PathBuf| Box::new(Cluster::new(dir, Vec::new())) as Box<dyn Target>),
+        replay: Box::new(|dir: PathBuf| Box::new(Replay::new(dir)) as Box<dyn Target>),
         elapsed: Arc::new(move || start.elapsed()),
     };
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;

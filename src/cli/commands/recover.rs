@@ -11,11 +11,11 @@ use crate::{
         render::Output,
         settings::{Settings, real_env},
         shell,
-        target::{Cluster, exposed},
+        target::{Cluster, Replay, exposed},
     },
-    model::{Progress, SourceKind},
+    model::Progress,
     ops::{
-        recover::{self, Fetch, Point, RecoverRequest, Recovery},
+        recover::{self, Fetch, Places, Point, RecoverRequest, Recovery},
         snapshots::Wanted,
     },
     vault::Vault,
@@ -41,23 +41,24 @@ pub(super) async fn run(context: &Context, args: RestoreArgs, wanted: Wanted) ->
         Some(WalArg::Here) | None => None,
     };
     let recovery = args.recovery;
-    let mut target = Cluster::new(args.to.clone(), recovery.tablespace_map).delta(recovery.delta);
+    let mut cluster = Cluster::new(args.to.clone(), recovery.tablespace_map).delta(recovery.delta);
+    let mut replay = Replay::new(args.to.clone());
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
     let on = (&progress, &context.cancel);
     let done = match recovery.recover_to {
         Some(to) => {
             let target_of = recover::Target { point: to.point, inclusive: !recovery.exclusive };
             let request = RecoverRequest { wanted, target: target_of, timeline: recovery.timeline, fetch };
-            Box::pin(recover::recover(&vault, &identities.opener, &request, &mut target, on.0, on.1)).await
+            let places = Places { cluster: &mut cluster, replay: &mut replay };
+            Box::pin(recover::recover(&vault, &identities.opener, &request, places, on.0, on.1)).await
         }
-        None => Box::pin(recover::lay_out_base(&vault, &identities.opener, &wanted, &mut target, on)).await,
+        None => Box::pin(recover::lay_out_base(&vault, &identities.opener, &wanted, &mut cluster, on)).await,
     };
     if matches!(&done, Err(error) if can_go_on(error)) {
-        context.found(target.leave().into_iter().collect());
+        context.found(cluster.leave().into_iter().collect());
     }
     let (report, findings) = done?;
     context.found(findings);
-    debug_assert_eq!(report.kind, SourceKind::Postgres);
     let to = args.to.join(report.source.as_str());
     let failure = report.recovery.as_ref().and_then(short);
     Ok((Output::Restore(Box::new(report), Some(to)), failure))

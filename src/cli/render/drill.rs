@@ -43,10 +43,10 @@ fn one(drill: &Drill, text: &mut Lines) {
     if let Some(recovery) = &drill.recovery {
         let at = recovery.last_commit_at.as_deref().unwrap_or("none of the log");
         let stop = recovery.stop.as_deref().unwrap_or(&recovery.base_end);
+        let timeline = if recovery.timeline > 0 { format!(", timeline {}", recovery.timeline) } else { String::new() };
         text.add(format!(
-            "  recovered to {} at {stop}, timeline {}, with {} of log; the last transaction that came back: {at}",
+            "  recovered to {} at {stop}{timeline}, with {} of log; the last transaction that came back: {at}",
             recovery.point,
-            recovery.timeline,
             size::human(recovery.log_bytes)
         ));
     }

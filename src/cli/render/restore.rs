@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Lines, plural, since};
 use crate::{
     cli::shell,
-    model::size,
+    model::{SourceKind, size},
     ops::{recover::Recovery, restore::RestoreReport},
 };
 
@@ -46,13 +46,17 @@ pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
         text.add(format!("  to have it beside what is there now: git fetch {} {refspec}", shell::quoted(&to)));
     }
     if let Some(recovery) = &report.recovery {
-        recovered(recovery, &mut text);
+        if report.kind == SourceKind::Mariadb {
+            replayed(recovery, &to, &mut text);
+        } else {
+            recovered(recovery, &mut text);
+        }
     }
     if report.data_directory {
         text.add("  as it was copied: a server that starts on it goes on from there, in the timeline of its origin");
         text.add("  unless it takes its origin's place, set archive_mode = off first");
     }
-    if report.data_directory || report.recovery.is_some() {
+    if report.data_directory || (report.recovery.is_some() && report.kind != SourceKind::Mariadb) {
         let to = shell::quoted(&to);
         text.add(format!(
             "  hand it to the server's user and start that: chown -R postgres: {to} && pg_ctl -D {to} -w start"
@@ -63,6 +67,30 @@ pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
         text.add(format!("  warned of when it was made: {warning}"));
     }
     text
+}
+
+/// What was laid out to be replayed, and what to do with it.
+fn replayed(recovery: &Recovery, to: &str, text: &mut Lines) {
+    match (&recovery.log_from, &recovery.log_until) {
+        (Some(from), Some(until)) => text.add(format!(
+            "  with the log from {from} to {until}, {} in {}",
+            size::human(recovery.log_bytes),
+            plural(usize::try_from(recovery.pieces).unwrap_or(usize::MAX), "piece")
+        )),
+        _ => text.add("  with no log behind it"),
+    }
+    match (&recovery.last_commit_at, &recovery.last_commit_gtid) {
+        (Some(at), Some(gtid)) => text.add(format!("  the last transaction that comes back: {gtid}, of {at}")),
+        (Some(at), None) => text.add(format!("  the last transaction that comes back is of {at}")),
+        (None, _) => text.add("  no transaction of the log comes back, only what the dump has"),
+    }
+    if let (Some(newest), Some(at), true) = (&recovery.newest, recovery.newest_at, recovery.leaves_some()) {
+        text.add(format!(
+            "  the vault has the log up to {newest}, stored {at}: what lies behind the point does not come back"
+        ));
+    }
+    let script = shell::quoted(&format!("{to}/recover.sh"));
+    text.add(format!("  into an empty server, by its own programs: bash {script} --socket=/run/mysqld/mysqld.sock"));
 }
 
 /// What was laid out for a server, and what to do with it.

@@ -97,6 +97,21 @@ impl Server {
         done
     }
 
+    /// Lets the account replay a log while `work` is done.
+    pub(super) fn replaying<T>(&mut self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let version = self.armed.value("SELECT VERSION()")?;
+        // Before that it takes SUPER, which it has.
+        let split = is_split(&version);
+        if split {
+            self.armed.run("GRANT BINLOG REPLAY ON *.* TO 'root'@'localhost'")?;
+        }
+        let done = work();
+        if split {
+            self.armed.run("REVOKE BINLOG REPLAY ON *.* FROM 'root'@'localhost'")?;
+        }
+        done
+    }
+
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
@@ -156,11 +171,15 @@ fn disarm(client: &Client) -> Result<()> {
     take_away(&mut session)
 }
 
+/// Whether a server of this version has its privileges one by one.
+fn is_split(version: &str) -> bool {
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().unwrap_or_default());
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default()) >= SPLIT
+}
+
 fn take_away(session: &mut Session) -> Result<()> {
     let version = session.value("SELECT VERSION()")?;
-    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().unwrap_or_default());
     // Before that, naming a definer takes SUPER.
-    let split = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default()) >= SPLIT;
-    let taken = if split { format!("{FILES}, {SERVER}") } else { FILES.to_owned() };
+    let taken = if is_split(&version) { format!("{FILES}, {SERVER}") } else { FILES.to_owned() };
     Ok(session.run(&format!("REVOKE {taken} ON *.* FROM 'root'@'localhost'"))?)
 }

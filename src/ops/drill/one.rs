@@ -120,6 +120,7 @@ async fn fetch(place: &Place<'_>, header: VerifiedHeader, scratch: &Scratch, dri
         details,
         fingerprints,
         cluster: None,
+        log: None,
     })
 }
 

@@ -4,17 +4,17 @@ use std::path::Path;
 
 use super::{Drill, one::Place};
 use crate::{
-    engine::{Cluster, Restored},
+    engine::{Cluster, Log, Restored, RestoredStream},
     model::{SourceKind, Time},
     ops::{
-        Result,
-        recover::{self, Point, RecoverRequest, Target, WAL},
+        OpsError, Result,
+        recover::{self, LOG, Point, RecoverRequest, Target, WAL},
         snapshots::Wanted,
     },
     vault::{journal, snapshots::Summary, standing::AHEAD},
 };
 
-/// Lays out the cluster of a base below `dir`, as far as its log goes or to the point that was asked for. Nothing if it is no
+/// Lays out the cluster of a base below `dir`, or a dump and its log,, as far as its log goes or to the point that was asked for. Nothing if it is no
 /// base, or the vault has no log of it.
 ///
 /// # Errors
@@ -26,8 +26,22 @@ pub(super) async fn fetch(
     drill: &mut Drill,
 ) -> Result<Option<Restored>> {
     let header = &found.header;
-    let Some(start) = header.journal.as_ref().filter(|_| header.kind == SourceKind::Postgres) else { return Ok(None) };
+    let dump = header.kind == SourceKind::Mariadb;
+    let Some(start) = header.journal.as_ref().filter(|_| dump || header.kind == SourceKind::Postgres) else {
+        return Ok(None);
+    };
     let asked = place.request.recover_to.clone();
+    if dump && place.request.servers.mariadb.is_some() {
+        // Of somebody's server the log would reach other databases than those that were made for it.
+        if asked.is_some() {
+            return Err(OpsError::Request {
+                what: "--recover-to needs a server of the drill's own: a log is replayed on all of a server".to_owned(),
+                next: "leave [drill] mariadb out".to_owned(),
+            });
+        }
+        drill.not_tested.push("the log behind the dump: it is replayed on servers of the drill's own alone".to_owned());
+        return Ok(None);
+    }
     if asked.is_none() {
         let log = journal::list(place.vault, Some(&header.writer), &header.source).await?;
         let same = |line: &journal::LineListing| line.line == start.line || start.line.may_become(&line.line);
@@ -51,7 +65,8 @@ pub(super) async fn fetch(
         progress: place.progress,
         cancel: place.cancel,
     };
-    let mut files = (place.request.cluster)(dir.to_owned());
+    let make = if dump { &place.request.replay } else { &place.request.cluster };
+    let mut files = make(dir.to_owned());
     let laid = Box::pin(recover::lay_out(&seeking, all.to_vec(), &mut *files)).await?;
     let known = &laid.snapshot.header.header;
     drill.snapshot = Some(laid.snapshot.header.id);
@@ -62,6 +77,9 @@ pub(super) async fn fetch(
     let since = laid.last_us.map_or(known.started_at, |us| Time::from_unix(us.div_euclid(1_000_000)));
     drill.rpo_s = (since <= now + AHEAD).then(|| now.since(since).as_seconds());
     let data = dir.join(known.source.as_str());
+    if dump {
+        return Ok(Some(replayed(laid, &data, drill)));
+    }
     let cluster = Cluster {
         wal: data.join(WAL),
         data,
@@ -80,5 +98,35 @@ pub(super) async fn fetch(
         details: laid.plan.details,
         fingerprints: Vec::new(),
         cluster: Some(cluster),
+        log: None,
     }))
+}
+
+/// A dump in `data`, and the log that is to be replayed on it.
+fn replayed(mut laid: recover::Laid, data: &Path, drill: &mut Drill) -> Restored {
+    let known = &laid.snapshot.header.header;
+    let streams = laid.plan.entries.into_iter().map(|entry| RestoredStream {
+        file: data.join(entry.path()),
+        name: entry.stream.name,
+        bytes: entry.stream.bytes,
+        blake3: entry.stream.blake3,
+        meta: entry.stream.meta,
+    });
+    let log = Log {
+        dir: data.join(LOG),
+        database: laid.database,
+        until: laid.recovery.stop.clone().unwrap_or_default(),
+        gap: laid.recovery.gap.clone(),
+    };
+    drill.recovery = Some(laid.recovery);
+    Restored {
+        source: known.source.clone(),
+        kind: known.kind,
+        streams: streams.collect(),
+        repository: None,
+        details: laid.plan.details,
+        fingerprints: std::mem::take(&mut laid.snapshot.body.fingerprints),
+        cluster: None,
+        log: Some(log),
+    }
 }

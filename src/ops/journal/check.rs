@@ -13,7 +13,10 @@ use crate::{
         journal::{Line, Position},
         size,
     },
-    source::postgres::journal::{Identity, OnMaxLag, SlotState},
+    source::{
+        journal::OnMaxLag,
+        postgres::journal::{Identity, SlotState},
+    },
 };
 
 /// How often the server is asked how it is.

@@ -1,11 +1,13 @@
 //! `restore --recover-to`: the newest base before a point, with the log behind it up to that point, laid out so that a
 //! stock server starts on it and goes there.
 
+mod binlog;
 mod gather;
 mod layout;
 mod legs;
 mod plain;
 mod point;
+mod replay;
 mod settled;
 mod way;
 
@@ -36,6 +38,7 @@ pub use layout::{Ending, Layout, WAL};
 pub use plain::lay_out_base;
 use point::{Fits, unreachable};
 pub use point::{Point, Target};
+pub use replay::{Guide, LOG, Replay};
 use settled::Settled;
 use way::way_of;
 
@@ -97,6 +100,9 @@ pub struct Recovery {
     pub last_commit_at: Option<String>,
     /// Its number.
     pub last_commit_xid: Option<u32>,
+    /// The same of a server of `MariaDB`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_commit_gtid: Option<String>,
     /// Up to where the vault has the log, without a gap or behind one: what lies between is lost by stopping here.
     pub newest: Option<String>,
     /// When the vault got that.
@@ -125,7 +131,15 @@ pub(super) struct Chosen {
     pub(super) findings: Vec<Finding>,
 }
 
-/// Recovers a source of `vault` into `target`.
+/// Where a recovery goes: as what it is, only the snapshot tells.
+pub struct Places<'a> {
+    /// A copied cluster.
+    pub cluster: &'a mut dyn Files,
+    /// A dump, and the log behind it.
+    pub replay: &'a mut dyn Files,
+}
+
+/// Recovers a source of `vault` into one of `places`.
 ///
 /// # Errors
 /// If the point can't be had, and how near one can get; or as a restore.
@@ -133,7 +147,7 @@ pub async fn recover(
     vault: &Vault,
     opener: &Opener,
     request: &RecoverRequest,
-    target: &mut dyn Files,
+    places: Places<'_>,
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
 ) -> Result<(RestoreReport, Vec<Finding>)> {
@@ -141,6 +155,8 @@ pub async fn recover(
     let vault = &vault.through(Arc::clone(&counted) as _);
     let listing = listed_for(vault, &request.wanted).await?;
     let seeking = Seeking { vault, opener, request, progress, cancel };
+    let kind = choose(listing.snapshots.clone(), &request.wanted)?.snapshot.header.kind;
+    let target = if kind == SourceKind::Mariadb { places.replay } else { places.cluster };
     let laid = Box::pin(lay_out(&seeking, listing.snapshots, target)).await?;
     let mut report = report_of(&laid.snapshot, laid.plan, laid.carried, laid.warnings);
     report.recovery = Some(laid.recovery);
@@ -151,7 +167,7 @@ pub async fn recover(
     Ok((report, findings))
 }
 
-/// A cluster that was laid out.
+/// A cluster or a dump that was laid out.
 pub(super) struct Laid {
     pub(super) snapshot: Snapshot,
     pub(super) plan: Plan,
@@ -161,6 +177,8 @@ pub(super) struct Laid {
     pub(super) last_us: Option<i64>,
     warnings: Vec<String>,
     pub(super) findings: Vec<Finding>,
+    /// Of a dump of one database, that.
+    pub(super) database: Option<String>,
 }
 
 /// Chooses, gathers the log, and lays all of it out in `target`.
@@ -168,6 +186,9 @@ pub(super) struct Laid {
 /// # Errors
 /// As for [`recover`].
 pub(super) async fn lay_out(seeking: &Seeking<'_>, all: Vec<Summary>, target: &mut dyn Files) -> Result<Laid> {
+    if target.replay().is_some() {
+        return seeking.lay_out_dump(all, target).await;
+    }
     let chosen = {
         let layout = target.recovery().ok_or(OpsError::Defect("the target of the recovery"))?;
         Box::pin(seeking.choose(all, layout)).await?
@@ -180,7 +201,7 @@ pub(super) async fn lay_out(seeking: &Seeking<'_>, all: Vec<Summary>, target: &m
         layout.settle(Ending { base, settings: settled.settings });
     }
     let carried = carry_out(&snapshot, &plan, target, (seeking.progress, seeking.cancel), None).await?;
-    Ok(Laid { snapshot, plan, carried, recovery, last_us, warnings, findings })
+    Ok(Laid { snapshot, plan, carried, recovery, last_us, warnings, findings, database: None })
 }
 
 /// Where a base is looked for.
@@ -212,6 +233,15 @@ impl Seeking<'_> {
             return Err(OpsError::Request {
                 what: format!("{source} is of kind {}, and has no log to recover with", newest.header.kind.as_str()),
                 next: "leave --recover-to out: the snapshot comes back as it was taken".to_owned(),
+            });
+        }
+        if let Point::File(..) | Point::Gtid(_) = self.request.target.point {
+            return Err(OpsError::Request {
+                what: format!(
+                    "{} means nothing to {source}, which is a server of PostgreSQL",
+                    self.request.target.point
+                ),
+                next: "its points are times, lsn:16/B374D848, xid:4711, name:LABEL and latest".to_owned(),
             });
         }
         layout.open(&source)?;
@@ -373,6 +403,7 @@ fn recovery(base: &Base, target: &Target, way: &way::Found<'_>, gathered: &Gathe
         stop_at: gathered.stop.and_then(|stop| stop.at_us).map(point::time),
         last_commit_at: gathered.commit.map(|commit| point::time(commit.at_us)),
         last_commit_xid: gathered.commit.and_then(|commit| commit.xid),
+        last_commit_gtid: None,
         newest: way.newest().map(lsn),
         newest_at: way.newest_at,
         gap,

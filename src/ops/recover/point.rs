@@ -5,9 +5,12 @@ use std::{fmt, str::FromStr};
 use super::super::{OpsError, Result};
 use crate::{
     model::{Time, journal::Position},
-    source::postgres::{
-        Base,
-        wal::{Record, What},
+    source::{
+        mariadb::binlog::{Gtid, number_of},
+        postgres::{
+            Base,
+            wal::{Record, What},
+        },
     },
 };
 
@@ -25,6 +28,10 @@ pub enum Point {
     Xid(u64),
     /// What `pg_create_restore_point` was given.
     Named(String),
+    /// An offset in a file of a `MariaDB` server, by the file's number: what was committed before it.
+    File(u32, u64),
+    /// A transaction of such a server.
+    Gtid(Gtid),
     /// As far as the log goes.
     Latest,
 }
@@ -51,7 +58,13 @@ impl FromStr for Point {
             Some(("name", name)) => {
                 Err(format!("{name:?} is no name of a restore point: those have 1 to {NAME} bytes"))
             }
-            _ => Err("neither latest, lsn:X/Y, xid:N or name:LABEL, nor a time".to_owned()),
+            Some(("pos", at)) => file(at)
+                .map(|(number, offset)| Self::File(number, offset))
+                .ok_or_else(|| format!("{at:?} is no position in a binary log, such as mariadb-bin.000042:1337")),
+            Some(("gtid", gtid)) => gtid.parse().map(Self::Gtid),
+            _ => {
+                Err("neither latest, lsn:X/Y, xid:N, name:LABEL, pos:FILE:OFFSET or gtid:D-S-N, nor a time".to_owned())
+            }
         }
     }
 }
@@ -63,9 +76,23 @@ impl fmt::Display for Point {
             Self::Lsn(at) => write!(f, "lsn:{}", lsn(*at)),
             Self::Xid(xid) => write!(f, "xid:{xid}"),
             Self::Named(name) => write!(f, "name:{name}"),
+            Self::File(number, offset) => write!(f, "pos:{number}:{offset}"),
+            Self::Gtid(gtid) => write!(f, "gtid:{gtid}"),
             Self::Latest => f.write_str("latest"),
         }
     }
+}
+
+/// The number of a file, or its name, and an offset.
+fn file(text: &str) -> Option<(u32, u64)> {
+    let (file, offset) = text.rsplit_once(':')?;
+    let number = file.parse().ok().filter(|number| *number > 0).or_else(|| number_of(file))?;
+    Some((number, offset.parse().ok().filter(|offset| *offset <= u64::from(u32::MAX))?))
+}
+
+/// The position that a point in a file means.
+pub(super) const fn within(number: u32, offset: u64) -> Position {
+    Position((number as u64) << 32 | offset)
 }
 
 /// A position as `PostgreSQL` writes it.
@@ -113,7 +140,7 @@ impl Target {
                 Some(over) => before(!over.is(*xid)),
                 None => Fits::Unknown,
             },
-            Point::Named(_) => Fits::Unknown,
+            Point::Named(_) | Point::File(..) | Point::Gtid(_) => Fits::Unknown,
             Point::Latest => Fits::Before,
         }
     }
@@ -129,7 +156,9 @@ impl Target {
             (Point::Lsn(at), None) => ("recovery_target_lsn", lsn(*at)),
             (Point::Xid(xid), None) => ("recovery_target_xid", (xid & 0xffff_ffff).to_string()),
             (Point::Named(name), None) => ("recovery_target_name", name.clone()),
-            (Point::Latest, None) => ("recovery_target_inclusive", "true".to_owned()),
+            (Point::Latest | Point::File(..) | Point::Gtid(_), None) => {
+                ("recovery_target_inclusive", "true".to_owned())
+            }
         }
     }
 }
@@ -218,7 +247,7 @@ impl<'a> Search<'a> {
                 Point::Lsn(at) => record.start >= *at,
                 Point::Xid(xid) => ended.flatten().is_some_and(|ended| u64::from(ended) == xid & 0xffff_ffff),
                 Point::Named(name) => matches!(&record.what, What::Named(label) if label == name),
-                Point::Latest => false,
+                Point::File(..) | Point::Gtid(_) | Point::Latest => false,
             };
         // A time is passed by the first transaction behind it, which does not come back.
         let comes = !found || (*inclusive && !matches!(point, Point::Time(_)));
@@ -254,10 +283,14 @@ mod tests {
 
     #[test]
     fn points_are_read_as_they_are_written() {
-        for text in ["latest", "lsn:16/B374D848", "xid:4711", "name:before the migration"] {
+        for text in ["latest", "lsn:16/B374D848", "xid:4711", "name:before the migration", "pos:42:1337", "gtid:0-1-42"]
+        {
             assert_eq!(text.parse::<Point>().unwrap().to_string(), text);
         }
-        for bad in ["", "lsn:", "lsn:16", "xid:1", "xid:-5", "name:", "name:a\nb", "yesterday"] {
+        assert_eq!("pos:mariadb-bin.000042:1337".parse(), Ok(Point::File(42, 1337)));
+        for bad in
+            ["", "lsn:", "lsn:16", "xid:1", "xid:-5", "name:", "name:a\nb", "yesterday", "pos:1", "pos:0:4", "gtid:1-2"]
+        {
             assert!(bad.parse::<Point>().is_err(), "{bad}");
         }
         assert_eq!(time(1_795_816_800_000_000), "2026-11-27T22:00:00Z");

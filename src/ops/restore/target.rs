@@ -3,7 +3,10 @@
 use std::io::Read;
 
 use super::{
-    super::{OpsError, Result, recover::Layout},
+    super::{
+        OpsError, Result,
+        recover::{Layout, Replay},
+    },
     Entry, Lost, Plan, RefReport,
 };
 use crate::{model::Finding, vault::reader::Sink};
@@ -68,6 +71,11 @@ pub trait Target: Send {
 
     /// What lays out a data directory for a recovery, where this is that.
     fn recovery(&mut self) -> Option<&mut dyn Layout> {
+        None
+    }
+
+    /// What lays out a dump and the log behind it for a recovery, where this is that.
+    fn replay(&mut self) -> Option<&mut dyn Replay> {
         None
     }
 

@@ -103,19 +103,11 @@ impl Dump {
             [one] => stream_of(one)?,
             _ => name(ALL)?,
         };
-        let log = based.then(|| place::Wanted::find(client));
+        let log = based.then(|| place::Wanted::find(client, wanted));
         let known = log.as_ref().is_some_and(std::result::Result::is_ok);
         let begun = Begun::at_once(client, seer, &scope, &contents, (depth, known))?;
         let Begun { seer, whole, running, out, apart, globals } = begun;
-        let place = match log.map(|log| log.and_then(|log| log.of(out.0.get_ref(), client).map_err(|e| e.to_string())))
-        {
-            Some(Ok(place)) => Some(place),
-            Some(Err(why)) => {
-                warnings.push(place::no_base(&why));
-                None
-            }
-            None => None,
-        };
+        let place = log.and_then(|log| place::found(log, out.0.get_ref(), client, &mut warnings));
         if whole.is_none() && !contents.floats.is_empty() {
             warnings.push(rounded(&contents));
         }

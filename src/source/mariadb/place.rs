@@ -2,7 +2,7 @@
 
 use super::{
     super::{Result, SourceError},
-    Client,
+    Client, Databases,
     binlog::{log_of, number_of, position},
     session::literal,
 };
@@ -17,6 +17,8 @@ const AND: &str = "', MASTER_LOG_POS=";
 /// A log that dumps are to know their place in.
 pub(super) struct Wanted {
     line: Line,
+    /// The one database that is dumped, if not all are.
+    database: Option<String>,
 }
 
 /// The place of a dump.
@@ -25,13 +27,20 @@ pub(super) struct Place {
     file: String,
     offset: u64,
     gtid: Option<String>,
+    /// When it was taken at the latest, by the server's clock, in seconds since 1970.
+    at: Option<i64>,
+    database: Option<String>,
 }
 
 impl Wanted {
     /// The log of the server; or why a dump can't know its place.
-    pub(super) fn find(client: &Client) -> std::result::Result<Self, String> {
+    pub(super) fn find(client: &Client, databases: &Databases) -> std::result::Result<Self, String> {
+        let database = match databases {
+            Databases::Named(names) => names.first().cloned(),
+            Databases::All => None,
+        };
         match client.connect().and_then(|mut session| log_of(&mut session)) {
-            Ok(Some(log)) => Ok(Self { line: log.line }),
+            Ok(Some(log)) => Ok(Self { line: log.line, database }),
             Ok(None) => Err("the server writes none: set log_bin in its configuration".to_owned()),
             Err(error) => Err(format!("{error}. GRANT BINLOG MONITOR lets it ask")),
         }
@@ -44,23 +53,42 @@ impl Wanted {
         let from = number_of(&file).and_then(|number| position(number, offset));
         let from = from.ok_or_else(|| missing("can't name"))?;
         let start = Start { line: self.line.clone(), from };
-        let gtid = client.connect()?.value(&format!("SELECT BINLOG_GTID_POS({}, {offset})", literal(&file)));
-        Ok(Place { start, file, offset, gtid: gtid.ok().filter(|gtid| gtid != "NULL") })
+        let mut session = client.connect()?;
+        let at = session.value("SELECT UNIX_TIMESTAMP() + 1")?.parse().ok();
+        let gtid = session.value(&format!("SELECT BINLOG_GTID_POS({}, {offset})", literal(&file)));
+        let database = self.database.clone();
+        Ok(Place { start, file, offset, gtid: gtid.ok().filter(|gtid| gtid != "NULL"), at, database })
     }
 }
 
 impl Place {
     /// As the facts of a snapshot have it.
     pub(super) fn details(&self) -> serde_json::Value {
-        serde_json::json!({ "file": self.file, "offset": self.offset, "gtid": self.gtid, "line": self.start.line })
+        serde_json::json!({
+            "file": self.file,
+            "offset": self.offset,
+            "gtid": self.gtid,
+            "at": self.at,
+            "database": self.database,
+            "line": self.start.line,
+        })
     }
 }
 
-/// The warning of a dump that is no base.
-pub(super) fn no_base(why: &str) -> String {
-    format!(
-        "this dump does not know where in the server's binary log it is, so its journal can't be gone on with from it: {why}"
-    )
+/// The place that the beginning of a dump tells; with a warning where it is none that a journal could go on from.
+pub(super) fn found(
+    log: std::result::Result<Wanted, String>,
+    head: &[u8],
+    client: &Client,
+    warnings: &mut Vec<String>,
+) -> Option<Place> {
+    let place = log.and_then(|log| log.of(head, client).map_err(|e| e.to_string()));
+    let told = |why: &String| {
+        warnings.push(format!(
+            "this dump does not know where in the server's binary log it is, so no journal can go on from it: {why}"
+        ));
+    };
+    place.inspect_err(told).ok()
 }
 
 fn told(head: &[u8]) -> Option<(String, u64)> {

@@ -86,7 +86,7 @@ pub(super) struct Base<'a> {
 impl Base<'_> {
     /// Whether something of `line` that ends at `to` is needed to recover it.
     fn needs(&self, line: &Line, to: Position) -> bool {
-        (self.line == line || self.line.may_become(line)) && self.from < to
+        (self.line == line || self.line.may_become(line)) && self.from <= to
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Head {
     pub at: u32,
     /// Its kind.
     pub kind: u8,
+    /// The server that wrote it first.
+    pub server: u32,
     /// Its bytes, with this header.
     pub len: u32,
     /// Where it ends in its file; 0 if it is in none.
@@ -64,11 +66,12 @@ impl Head {
     /// # Errors
     /// If no event can have it.
     pub fn read(bytes: &[u8; HEADER]) -> Result<Self, Broken> {
-        let [a, b, c, d, kind, _, _, _, _, rest @ ..] = *bytes;
+        let [a, b, c, d, kind, s, t, u, v, rest @ ..] = *bytes;
         let [e, f, g, h, i, j, k, l, m, n] = rest;
         let head = Self {
             at: u32::from_le_bytes([a, b, c, d]),
             kind,
+            server: u32::from_le_bytes([s, t, u, v]),
             len: u32::from_le_bytes([e, f, g, h]),
             end: u32::from_le_bytes([i, j, k, l]),
             flags: u16::from_le_bytes([m, n]),

@@ -3,11 +3,13 @@
 
 pub mod event;
 mod follow;
+mod groups;
 mod server;
 mod spool;
 mod walk;
 
 pub use follow::{Follower, Look, Ready};
+pub use groups::{Group, Groups, Gtid, beginning};
 pub(super) use server::log_of;
 pub use server::{Log, Server, end_orphans, position, split};
 pub use spool::{Held, Spool, file_of, number_of};
