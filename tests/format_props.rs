@@ -177,6 +177,7 @@ fn every_check(data: &[u8]) {
     checks::name(data);
     checks::journal(data);
     checks::tar(data);
+    checks::binlog(data);
 }
 
 proptest! {

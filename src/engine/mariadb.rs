@@ -273,16 +273,13 @@ impl Engine for Mariadb {
             return Err(EngineError::new("the snapshot holds no dump", restored.source.as_str()));
         }
         self.packet = packet_for(&restored.details);
-        self.at = Some(match &self.lender {
-            Some(lender) => {
-                self.place.warden.note("mariadb", lent::HOW);
-                At::Lent(Box::new(Lent::open(lender, &self.place.dir)?))
-            }
-            None => {
-                // An event of the log is one packet, and may be as large as any.
-                let packet = restored.log.as_ref().map_or(self.packet, |_| Some(replay::PACKET));
-                At::Own(Box::new(Server::start(&self.place.warden, &self.place.dir, packet)?))
-            }
+        self.at = Some(if let Some(lender) = &self.lender {
+            self.place.warden.note("mariadb", lent::HOW);
+            At::Lent(Box::new(Lent::open(lender, &self.place.dir)?))
+        } else {
+            // An event of the log is one packet, and may be as large as any.
+            let packet = restored.log.as_ref().map_or(self.packet, |_| Some(replay::PACKET));
+            At::Own(Box::new(Server::start(&self.place.warden, &self.place.dir, packet)?))
         });
         self.version = self.connect()?.value("SELECT VERSION()")?;
         streams.into_iter().try_for_each(|stream| self.load_file(stream))?;

@@ -196,7 +196,7 @@ impl Reading for MariadbReading {
         let dump::Finished { fingerprints, warnings: more, details, members, place } = dump.finish(&client)?;
         warnings.extend(more);
         let journal = place.map(|place| place.start);
-        Ok(Facts { details, fingerprints, warnings, members, journal, ..Facts::default() })
+        Ok(Facts { details, fingerprints, warnings, journal, members, ..Facts::default() })
     }
 }
 

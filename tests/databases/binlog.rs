@@ -27,7 +27,7 @@ impl Place {
     fn new() -> Self {
         let server = Server::start_with(&LOGGED);
         server.sql(
-            "CREATE DATABASE shop; CREATE TABLE shop.rows (id INT AUTO_INCREMENT PRIMARY KEY, at DATETIME(6), pad TEXT) ENGINE=InnoDB;
+            "CREATE DATABASE shop; CREATE TABLE shop.entries (id INT AUTO_INCREMENT PRIMARY KEY, at DATETIME(6), pad TEXT) ENGINE=InnoDB;
              CREATE USER backup@localhost; GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES, RELOAD, PROCESS, BINLOG MONITOR,
              REPLICATION SLAVE ON *.* TO backup@localhost",
         );
@@ -42,7 +42,7 @@ impl Place {
     fn insert(&self, format: &str, rows: u32) {
         self.server.sql(&format!(
             "SET SESSION binlog_format={format}; USE shop;
-             INSERT INTO rows (at, pad) SELECT NOW(6), REPEAT(MD5(seq), 30) FROM seq_1_to_{rows}"
+             INSERT INTO entries (at, pad) SELECT NOW(6), REPEAT(MD5(seq), 30) FROM seq_1_to_{rows}"
         ));
     }
 
@@ -125,7 +125,7 @@ fn kill(pid: i32) {
 }
 
 fn contents(server: &Server) -> String {
-    server.sql("SELECT COUNT(*), MAX(id), MD5(GROUP_CONCAT(CONCAT(id, at, MD5(pad)) ORDER BY id)) FROM shop.rows")
+    server.sql("SELECT COUNT(*), MAX(id), MD5(GROUP_CONCAT(CONCAT(id, at, MD5(pad)) ORDER BY id)) FROM shop.entries")
 }
 
 /// What lies in a directory, by its name.
@@ -194,7 +194,7 @@ fn an_accident_is_undone_and_what_is_missing_is_told() {
     let before = contents(&place.server);
     let at = place.written();
     thread::sleep(Duration::from_millis(1100));
-    let accident = place.server.sql("DELETE FROM shop.rows; SELECT @@timestamp DIV 1, @@last_gtid");
+    let accident = place.server.sql("DELETE FROM shop.entries; SELECT @@timestamp DIV 1, @@last_gtid");
     let (second, gtid) = accident.trim().split_once('\t').unwrap();
     place.insert("ROW", 5);
     let after = contents(&place.server);

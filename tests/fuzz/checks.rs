@@ -31,6 +31,7 @@ use strongroom::{
         Hash, Name, Time, VaultId,
         journal::{Line, Piece, Position, Span},
     },
+    source::mariadb::binlog::{Groups, beginning, event::MAGIC},
 };
 
 /// The key that signs what a decoder would otherwise refuse at its signature.
@@ -193,6 +194,27 @@ pub fn journal(data: &[u8]) {
     signed.bytes = length;
     let signed = Envelope::sign(&signed, &SIGNER).unwrap().encode().unwrap();
     open(&object(signed.bytes(), data.get(3..).unwrap_or_default()));
+}
+
+/// A binary log, in two parts whose bounds lie anywhere: whatever is kept of it was given, once, and in its order.
+pub fn binlog(data: &[u8]) {
+    let whole = [&MAGIC, data].concat();
+    let cut = data.first().map_or(0, |at| usize::from(*at)).min(whole.len());
+    let read = |parts: &[&[u8]]| {
+        let (mut groups, mut seen) = (Groups::default(), Vec::new());
+        for part in parts {
+            let Ok(kept) = groups.feed(part, &mut |group| seen.push(*group)) else { break };
+            assert!(kept.windows(2).all(|pair| pair[0].end <= pair[1].start));
+            assert!(kept.iter().all(|range| range.end <= part.len()));
+        }
+        seen
+    };
+    let all = read(&[&whole]);
+    assert!(all.windows(2).all(|pair| pair[0].end <= pair[1].begin && pair[0].length < pair[1].length));
+    assert!(all.iter().all(|group| group.length <= whole.len() as u64));
+    let parts = read(&[&whole[..cut], &whole[cut..]]);
+    assert!(parts.len() <= all.len() + 1);
+    let _ = beginning(&whole);
 }
 
 pub fn key_file(data: &[u8]) {

@@ -55,6 +55,7 @@ impl Backup {
             details,
             fingerprints,
             cluster: None,
+            log: None,
         };
         Self { scratch, restored }
     }

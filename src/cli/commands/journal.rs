@@ -111,11 +111,11 @@ fn named(all: &[&SourceConfig], named: Option<&Name>) -> Result<Name, CliError> 
         (Some(name), _) if all.iter().any(|source| source.name == *name) => Ok(name.clone()),
         (None, [only]) => Ok(only.name.clone()),
         (Some(name), _) => {
-            let hint = format!("those with `journal` in their [[source]] are: {}", names(&all));
+            let hint = format!("those with `journal` in their [[source]] are: {}", names(all));
             Err(CliError::usage(format!("no source called {name} has a journal"), hint))
         }
         (None, []) => Err(no_journal()),
-        (None, _) => Err(CliError::usage("several sources have a journal", format!("give --source: {}", names(&all)))),
+        (None, _) => Err(CliError::usage("several sources have a journal", format!("give --source: {}", names(all)))),
     }
 }
 

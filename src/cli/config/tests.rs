@@ -171,3 +171,27 @@ fn a_journal_stands_beside_a_copy_of_the_whole_cluster() {
     let told = told(&with("true", false));
     assert!(told.contains(":5:") && told.contains("physical = true"), "{told}");
 }
+
+#[test]
+fn a_journal_of_mariadb_has_its_own_keys_and_is_of_the_whole_server() {
+    let with =
+        |kind: &str, more: &str| format!("[[source]]\nname = \"shop\"\nkind = \"{kind}\"\nhost = \"db1\"\n{more}\n");
+    let read = |more: &str| parse(&with("mariadb", more)).unwrap().sources[0].journal.clone().unwrap();
+    assert_eq!(read("journal = true").server_id, None);
+    let all =
+        read("databases = [\"a\"]\njournal = { flush = \"5s\", spool = \"64MiB\", max_lag = \"1GiB\", server_id = 9 }");
+    assert_eq!((all.flush.as_secs(), all.spool, all.max_lag, all.server_id), (5, 64 << 20, 1 << 30, Some(9)));
+    for (kind, more, words) in [
+        ("mariadb", "journal = { slot = \"x\" }", "\"slot\" belongs to journals of kind \"postgres\""),
+        ("mariadb", "journal = { on_max_lag = \"gap\" }", "\"on_max_lag\" belongs to journals of kind \"postgres\""),
+        ("mariadb", "journal = { server_id = 0 }", "1 or more"),
+        ("mariadb", "databases = [\"a\", \"b\"]\njournal = true", "for all its databases or for one"),
+        ("mariadb", "exclude = [\"tmp*\"]\njournal = true", "`exclude`"),
+        ("mysql", "journal = true", "MySQL"),
+    ] {
+        let told = told(&with(kind, more));
+        assert!(told.contains(words), "{more}: {told}");
+    }
+    let pg = "[[source]]\nname = \"pg\"\nkind = \"postgres\"\ndsn = \"service=x\"\nphysical = true\njournal = { server_id = 4 }\n";
+    assert!(told(pg).contains("\"server_id\" belongs to journals of kind \"mariadb\""));
+}

@@ -103,7 +103,7 @@ pub(super) async fn fetch(
 }
 
 /// A dump in `data`, and the log that is to be replayed on it.
-fn replayed(mut laid: recover::Laid, data: &Path, drill: &mut Drill) -> Restored {
+fn replayed(laid: recover::Laid, data: &Path, drill: &mut Drill) -> Restored {
     let known = &laid.snapshot.header.header;
     let streams = laid.plan.entries.into_iter().map(|entry| RestoredStream {
         file: data.join(entry.path()),
@@ -125,7 +125,7 @@ fn replayed(mut laid: recover::Laid, data: &Path, drill: &mut Drill) -> Restored
         streams: streams.collect(),
         repository: None,
         details: laid.plan.details,
-        fingerprints: std::mem::take(&mut laid.snapshot.body.fingerprints),
+        fingerprints: laid.fingerprints,
         cluster: None,
         log: Some(log),
     }

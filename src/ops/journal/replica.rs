@@ -38,6 +38,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const SOUND: Duration = Duration::from_secs(20);
 /// Where the first event of a file begins.
 const FIRST: u64 = 4;
+/// So often in a row a receiver may end at once, before it is told to begin with the whole file.
+const HASTY: u32 = 2;
 /// So often in a row nothing may come though the server goes on, before the connection is taken for dead.
 const SILENT: u32 = 2;
 
@@ -178,7 +180,7 @@ impl Replica {
         }
         // It may have been cut within an event, or the server may have lost the end of a file in a crash.
         let length = log.files.iter().find(|(file, _)| *file == number).map_or(0, |(_, length)| *length);
-        Ok((number, if self.state.hasty > 0 || offset > length { FIRST } else { offset.max(FIRST) }))
+        Ok((number, if self.state.hasty >= HASTY || offset > length { FIRST } else { offset.max(FIRST) }))
     }
 
     /// The log that the vault has is longer than the server's.

@@ -141,6 +141,7 @@ impl Seeking<'_> {
         let recovery = recovery(&self.request.target, &based, &gathered, newest);
         self.progress.note(&told(&snapshot.header.header.source, &recovery));
         let warnings = std::mem::take(&mut snapshot.body.warnings);
+        let fingerprints = std::mem::take(&mut snapshot.body.fingerprints);
         let plan = planned(&mut snapshot, None).await?;
         if let Some(layout) = target.replay() {
             layout.cut(gathered.cut.as_ref().map(|(file, length)| (file.as_str(), *length)))?;
@@ -151,7 +152,7 @@ impl Seeking<'_> {
             findings.push(super::gap(from, to.as_deref()).on(snapshot.header.header.source.as_str()));
         }
         let last_us = gathered.last.map(|last| i64::from(last.at) * 1_000_000);
-        Ok(Laid { snapshot, plan, carried, recovery, last_us, warnings, findings, database })
+        Ok(Laid { snapshot, plan, carried, recovery, last_us, warnings, findings, database, fingerprints })
     }
 
     /// What is said of a server of another kind would be a wish that nobody grants.
@@ -239,10 +240,12 @@ fn none(point: &Point, source: &Name, passed: Vec<Passed>) -> OpsError {
         let next = "nothing earlier can be had but from an older snapshot: `strongroom snapshots` lists them";
         return unreachable(what, next);
     }
-    let what = match no_base {
-        0 => format!("{source} has no dump before {point}"),
-        n => format!("none of the {n} snapshots of {source} that fit knows its place in the server's binary log"),
-    };
+    if no_base == 0 {
+        let what = format!("{source} has no dump before {point}");
+        return unreachable(what, "`strongroom snapshots` lists those that there are");
+    }
+    let what =
+        format!("none of the {no_base} snapshots of {source} that fit knows its place in the server's binary log");
     let next = "a recovery needs a snapshot that was taken with `journal` in its [[source]], from a server that writes a binary \
                 log; `strongroom restore` brings a snapshot back as it is";
     unreachable(what, next)

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     codec::Opener,
-    model::{Cancel, Finding, Name, Progress, Severity, SourceKind, Time},
+    model::{Cancel, Finding, Fingerprint, Name, Progress, Severity, SourceKind, Time},
     source::postgres::Base,
     store::counted::Counted,
     vault::{
@@ -179,6 +179,8 @@ pub(super) struct Laid {
     pub(super) findings: Vec<Finding>,
     /// Of a dump of one database, that.
     pub(super) database: Option<String>,
+    /// What the tables of a dump held.
+    pub(super) fingerprints: Vec<Fingerprint>,
 }
 
 /// Chooses, gathers the log, and lays all of it out in `target`.
@@ -201,7 +203,17 @@ pub(super) async fn lay_out(seeking: &Seeking<'_>, all: Vec<Summary>, target: &m
         layout.settle(Ending { base, settings: settled.settings });
     }
     let carried = carry_out(&snapshot, &plan, target, (seeking.progress, seeking.cancel), None).await?;
-    Ok(Laid { snapshot, plan, carried, recovery, last_us, warnings, findings, database: None })
+    Ok(Laid {
+        snapshot,
+        plan,
+        carried,
+        recovery,
+        last_us,
+        warnings,
+        findings,
+        database: None,
+        fingerprints: Vec::new(),
+    })
 }
 
 /// Where a base is looked for.

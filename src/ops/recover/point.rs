@@ -87,7 +87,7 @@ impl fmt::Display for Point {
 fn file(text: &str) -> Option<(u32, u64)> {
     let (file, offset) = text.rsplit_once(':')?;
     let number = file.parse().ok().filter(|number| *number > 0).or_else(|| number_of(file))?;
-    Some((number, offset.parse().ok().filter(|offset| *offset <= u64::from(u32::MAX))?))
+    Some((number, offset.parse::<u32>().ok()?.into()))
 }
 
 /// The position that a point in a file means.

@@ -25,7 +25,7 @@ const LEAST_EVERY: Duration = Duration::from_mins(1);
 /// `true`, or a table.
 pub(super) enum RawJournal {
     Switch(bool),
-    Table(RawTable),
+    Table(Box<RawTable>),
 }
 
 #[derive(Deserialize)]
@@ -61,7 +61,7 @@ impl<'de> Deserialize<'de> for RawJournal {
                 Ok(RawJournal::Switch(on))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawJournal, A::Error> {
-                RawTable::deserialize(MapAccessDeserializer::new(map)).map(RawJournal::Table)
+                RawTable::deserialize(MapAccessDeserializer::new(map)).map(|table| RawJournal::Table(Box::new(table)))
             }
         }
         deserializer.deserialize_any(Either)

@@ -37,17 +37,19 @@ pub(super) fn judge(target: &Target, group: &Group, end: Position) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        Verdict::{Behind, Comes, Last},
+        *,
+    };
 
     #[test]
     fn a_transaction_comes_back_if_it_was_over_before_the_point() {
         let group =
             |number, at| Group { gtid: format!("0-1-{number}").parse().ok(), begin: 300, end: 400, at, length: 0 };
-        let end = Position(3 << 32 | 400);
+        let end = within(3, 400);
         let verdict = |point: &str, inclusive, group: &Group| {
             judge(&Target { point: point.parse().unwrap(), inclusive }, group, end)
         };
-        use Verdict::{Behind, Comes, Last};
         let five = group(5, 1000);
         assert_eq!(verdict("gtid:0-1-5", true, &five), Last);
         assert_eq!(verdict("gtid:0-1-5", false, &five), Behind);

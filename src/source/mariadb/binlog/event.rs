@@ -66,15 +66,18 @@ impl Head {
     /// # Errors
     /// If no event can have it.
     pub fn read(bytes: &[u8; HEADER]) -> Result<Self, Broken> {
-        let [a, b, c, d, kind, s, t, u, v, rest @ ..] = *bytes;
-        let [e, f, g, h, i, j, k, l, m, n] = rest;
+        let word = |at: usize| {
+            let four = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>());
+            four.map_or(0, |four| u32::from_le_bytes(*four))
+        };
+        let [_, _, _, _, kind, .., low, high] = *bytes;
         let head = Self {
-            at: u32::from_le_bytes([a, b, c, d]),
+            at: word(0),
             kind,
-            server: u32::from_le_bytes([s, t, u, v]),
-            len: u32::from_le_bytes([e, f, g, h]),
-            end: u32::from_le_bytes([i, j, k, l]),
-            flags: u16::from_le_bytes([m, n]),
+            server: word(5),
+            len: word(9),
+            end: word(13),
+            flags: u16::from_le_bytes([low, high]),
         };
         if (head.len as usize) < HEADER {
             return Err(Broken("an event is shorter than its own header"));
@@ -137,17 +140,14 @@ impl Events {
     /// If that is no log. Then nothing more can be read.
     pub fn feed(&mut self, mut bytes: &[u8], see: &mut dyn FnMut(&Event<'_>)) -> Result<(), Broken> {
         while !bytes.is_empty() {
-            let head = match self.head {
-                Some(head) => head,
-                None => {
-                    let missing = HEADER.saturating_sub(self.kept.len()).min(bytes.len());
-                    let (now, rest) = bytes.split_at(missing);
-                    self.kept.extend_from_slice(now);
-                    bytes = rest;
-                    let Some(head) = self.begin()? else { return Ok(()) };
-                    head
-                }
-            };
+            if self.head.is_none() {
+                let missing = HEADER.saturating_sub(self.kept.len()).min(bytes.len());
+                let (now, rest) = bytes.split_at(missing);
+                self.kept.extend_from_slice(now);
+                bytes = rest;
+                self.begin()?;
+            }
+            let Some(head) = self.head else { return Ok(()) };
             let left = (head.len - self.have) as usize;
             let (now, rest) = bytes.split_at(left.min(bytes.len()));
             self.take(&head, now);
@@ -159,9 +159,9 @@ impl Events {
         Ok(())
     }
 
-    /// The header, once it is there.
-    fn begin(&mut self) -> Result<Option<Head>, Broken> {
-        let Some(mut first) = self.kept.first_chunk::<HEADER>().copied() else { return Ok(None) };
+    /// Reads the header, once it is there.
+    fn begin(&mut self) -> Result<(), Broken> {
+        let Some(mut first) = self.kept.first_chunk::<HEADER>().copied() else { return Ok(()) };
         let head = Head::read(&first)?;
         if head.kind == kind::FORMAT
             && let Some(flags) = first.get_mut(HEADER - 2)
@@ -169,8 +169,8 @@ impl Events {
             *flags &= !IN_USE;
         }
         self.crc.add(&first);
-        (self.head, self.have) = (Some(head), HEADER as u32);
-        Ok(Some(head))
+        (self.head, self.have) = (Some(head), u32::try_from(HEADER).unwrap_or_default());
+        Ok(())
     }
 
     fn take(&mut self, head: &Head, bytes: &[u8]) {

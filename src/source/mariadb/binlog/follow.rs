@@ -93,7 +93,7 @@ impl Follower {
             }
         }
         look.unshipped = look.ready.iter().map(|ready| ready.bytes).sum();
-        let grows = |ready: &Ready| ready.to % FILE != 0 && ready.bytes < self.part / 2;
+        let grows = |ready: &Ready| !ready.to.is_multiple_of(FILE) && ready.bytes < self.part / 2;
         if !growing && look.ready.last().is_some_and(grows) {
             look.ready.pop();
         }
@@ -146,7 +146,7 @@ impl Follower {
         let mut push = |from: u64, to: u64, offset: u64, bytes: u64| {
             parts.push(Ready { held: found.held.clone(), offset, bytes, from, to });
         };
-        let ended = found.to % FILE == 0;
+        let ended = found.to.is_multiple_of(FILE);
         let Some(of) = found.of.filter(|of| base + of.to > from) else {
             // Only that the file has ended is new: a piece holds something, so the last event goes with it again.
             let Some(tail) = found.walk.tail else { return };

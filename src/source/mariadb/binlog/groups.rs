@@ -163,10 +163,10 @@ impl Groups {
             self.begun = Some(began(event, begin));
             return;
         }
-        let Some(begun) = self.begun else { return };
-        if ends(event, begun.alone) {
+        let Some(group) = self.begun else { return };
+        if ends(event, group.alone) {
             self.begun = None;
-            see(&Group { gtid: begun.gtid, begin: begun.begin, end, at: event.head.at, length: self.length });
+            see(&Group { gtid: group.gtid, begin: group.begin, end, at: event.head.at, length: self.length });
         }
     }
 }

@@ -67,7 +67,7 @@ pub const fn split(at: Position) -> (u32, u64) {
 /// The position that an offset in a file means, if there is one: offsets have 32 bits in the log itself.
 #[must_use]
 pub fn position(number: u32, offset: u64) -> Option<Position> {
-    (offset <= u64::from(u32::MAX)).then_some(Position(u64::from(number) << 32 | offset))
+    u32::try_from(offset).is_ok().then_some(Position(u64::from(number) << 32 | offset))
 }
 
 impl Server {

@@ -35,7 +35,10 @@ pub(in super::super) fn format(begin: Option<u32>) -> Vec<u8> {
     made(kind::FORMAT, 9, begin, &body)
 }
 
-fn read(parts: &[&[u8]]) -> Result<Vec<(u8, u32, Vec<u8>, bool)>, Broken> {
+/// What is told of an event: kind, end, body, and whether it is sound.
+type Told = (u8, u32, Vec<u8>, bool);
+
+fn read(parts: &[&[u8]]) -> Result<Vec<Told>, Broken> {
     let (mut events, mut all) = (Events::default(), Vec::new());
     for part in parts {
         events.feed(part, &mut |event| {

@@ -61,8 +61,8 @@ fn at(number: u64, offset: usize) -> u64 {
     number << 32 | offset as u64
 }
 
-fn shipped(to: u64) -> Option<Shipped> {
-    Some(Shipped { timeline: 0, to })
+const fn shipped(to: u64) -> Shipped {
+    Shipped { timeline: 0, to }
 }
 
 fn spans(look: &Look) -> Vec<(u64, u64)> {
@@ -81,13 +81,13 @@ fn only_whole_events_are_shipped_and_the_end_of_a_file_is_told() {
     assert_eq!(follower.read(&look.ready[0]).unwrap().unwrap(), whole[..first]);
     // It grows, and ends; what was shipped stays shipped.
     place.put(1, 3, &ended(whole.clone(), kind::ROTATE));
-    let look = follower.look(shipped(at(3, first)), true).unwrap();
+    let look = follower.look(Some(shipped(at(3, first))), true).unwrap();
     assert_eq!(spans(&look), [(at(3, first), at(4, 0))]);
     // What grows waits for its time, what has ended does not.
     place.put(1, 4, &file(&[]));
-    let look = follower.look(shipped(at(3, first)), false).unwrap();
+    let look = follower.look(Some(shipped(at(3, first))), false).unwrap();
     assert_eq!((spans(&look), look.unshipped > 0), (vec![(at(3, first), at(4, 0))], true));
-    follower.clear(Shipped { timeline: 0, to: at(4, 0) }).unwrap();
+    follower.clear(shipped(at(4, 0))).unwrap();
     assert_eq!(place.left(), [(1, 4)], "what is in the vault goes");
 }
 
@@ -101,7 +101,7 @@ fn a_file_that_a_crash_ended_is_told_to_have_ended() {
     assert_eq!(spans(&follower.look(None, true).unwrap()), [(at(3, 0), all)]);
     // The same receiver is told of the next file: the last event goes with the end once more.
     place.put(1, 4, &file(&[]));
-    let look = follower.look(shipped(all), true).unwrap();
+    let look = follower.look(Some(shipped(all)), true).unwrap();
     let last = file(&[b"one"]).len();
     assert_eq!((spans(&look)[0], look.gap), ((at(3, last), at(4, 0)), None));
     assert_eq!(follower.read(&look.ready[0]).unwrap().unwrap(), whole[last..]);
@@ -113,7 +113,7 @@ fn a_file_that_a_crash_ended_is_told_to_have_ended() {
     place.put(2, 3, &from(&whole, whole.len()));
     place.put(2, 4, &file(&[]));
     let mut follower = place.follower(1 << 24);
-    let look = follower.look(shipped(all), true).unwrap();
+    let look = follower.look(Some(shipped(all)), true).unwrap();
     assert_eq!((spans(&look)[0], look.gap), ((all, at(4, 0)), None));
     assert!(!follower.read(&look.ready[0]).unwrap().unwrap().is_empty(), "a piece holds something");
 }
@@ -136,14 +136,14 @@ fn a_receiver_that_begins_in_the_middle_goes_on_there() {
 
     // The server has no more of what comes next: a gap, with both ends.
     place.put(3, 9, &file(&[b"later"]));
-    let look = follower.look(shipped(at(3, whole.len())), true).unwrap();
+    let look = follower.look(Some(shipped(at(3, whole.len()))), true).unwrap();
     assert_eq!(look.gap.map(|(from, to)| (from.to, to.to)), Some((at(3, whole.len()), at(9, 0))));
     assert_eq!(spans(&look)[0].0, at(9, 0));
     // Events that are in no file count for nothing.
     let mut more = file(&[b"later"]);
     more.extend(artificial(kind::ROTATE, b"x"));
     place.put(3, 9, &more);
-    assert_eq!(spans(&follower.look(shipped(at(9, more.len())), true).unwrap()), []);
+    assert_eq!(spans(&follower.look(Some(shipped(at(9, more.len()))), true).unwrap()), []);
 }
 
 #[test]

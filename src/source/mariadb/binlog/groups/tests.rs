@@ -54,7 +54,10 @@ fn log() -> Vec<u8> {
     made.0
 }
 
-fn read(pieces: &[&[u8]]) -> Result<(Vec<(u64, u32)>, Vec<u8>, u64), Broken> {
+/// Transactions with their seconds, what was kept of the log, and where the last transaction ends.
+type Told = (Vec<(u64, u32)>, Vec<u8>, u64);
+
+fn read(pieces: &[&[u8]]) -> Result<Told, Broken> {
     let (mut groups, mut all, mut bytes, mut settled) = (Groups::default(), Vec::new(), Vec::new(), 0);
     for piece in pieces {
         let kept = groups.feed(piece, &mut |group| {
@@ -64,7 +67,9 @@ fn read(pieces: &[&[u8]]) -> Result<(Vec<(u64, u32)>, Vec<u8>, u64), Broken> {
             assert_eq!(group.length, group.end);
             settled = group.end;
         })?;
-        kept.into_iter().for_each(|range| bytes.extend(&piece[range]));
+        for range in kept {
+            bytes.extend(&piece[range]);
+        }
     }
     Ok((all, bytes, settled))
 }
