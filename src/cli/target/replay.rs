@@ -265,7 +265,7 @@ fn script(guide: &Guide, dumps: &[String], files: &[String]) -> String {
             .map_or_else(String::new, |name| format!(" {}", shell::quoted(&format!("--database={name}"))));
         let files: Vec<String> = files.iter().map(|name| shell::quoted(&format!("{LOG}/{name}"))).collect();
         lines.push(format!(
-            "mariadb-binlog --no-defaults{only} {} | mariadb \"$@\" --binary-mode --max-allowed-packet=1G",
+            "mariadb-binlog --no-defaults --loose-skip-gtid-strict-mode{only} {} | mariadb \"$@\" --binary-mode --max-allowed-packet=1G",
             files.join(" ")
         ));
     }

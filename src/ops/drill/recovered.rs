@@ -31,15 +31,7 @@ pub(super) async fn fetch(
         return Ok(None);
     };
     let asked = place.request.recover_to.clone();
-    if dump && place.request.servers.mariadb.is_some() {
-        // Of somebody's server the log would reach other databases than those that were made for it.
-        if asked.is_some() {
-            return Err(OpsError::Request {
-                what: "--recover-to needs a server of the drill's own: a log is replayed on all of a server".to_owned(),
-                next: "leave [drill] mariadb out".to_owned(),
-            });
-        }
-        drill.not_tested.push("the log behind the dump: it is replayed on servers of the drill's own alone".to_owned());
+    if dump && is_lent(place, drill)? {
         return Ok(None);
     }
     if asked.is_none() {
@@ -100,6 +92,21 @@ pub(super) async fn fetch(
         cluster: Some(cluster),
         log: None,
     }))
+}
+
+/// Whether the server is somebody's, where a log would reach other databases than those that were made for the drill.
+fn is_lent(place: &Place<'_>, drill: &mut Drill) -> Result<bool> {
+    if place.request.servers.mariadb.is_none() {
+        return Ok(false);
+    }
+    if place.request.recover_to.is_some() {
+        return Err(OpsError::Request {
+            what: "--recover-to needs a server of the drill's own: a log is replayed on all of a server".to_owned(),
+            next: "leave [drill] mariadb out".to_owned(),
+        });
+    }
+    drill.not_tested.push("the log behind the dump: it is replayed on servers of the drill's own alone".to_owned());
+    Ok(true)
 }
 
 /// A dump in `data`, and the log that is to be replayed on it.

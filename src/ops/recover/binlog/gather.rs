@@ -15,7 +15,7 @@ use crate::{
         Cancel, Finding, Progress, Severity, Time,
         journal::{Position, Span},
     },
-    source::mariadb::binlog::{Group, Groups, beginning, position, split},
+    source::mariadb::binlog::{Group, Groups, beginning, opening, position, split},
     vault::{
         VaultError,
         journal::{LineListing, Opened, Reader},
@@ -214,10 +214,13 @@ impl<'a> Way<'a> {
         for choice in tried {
             match self.open(&choice).await {
                 Ok(opened) => {
-                    let Some(begin) = beginning(&opened.log) else { continue };
+                    // What another file says of transactions is not true of this one.
+                    let own = choice.span.from == own;
+                    let begin = if own { opening(&opened.log) } else { beginning(&opened.log).map(<[u8]>::to_vec) };
+                    let Some(begin) = begin else { continue };
                     let mut groups = Groups::new(offset);
-                    groups.prime(begin).map_err(|_| OpsError::Defect("the first event of a log"))?;
-                    layout.log(&name, begin)?;
+                    groups.prime(&begin).map_err(|_| OpsError::Defect("the first event of a log"))?;
+                    layout.log(&name, &begin)?;
                     return Ok(Some(File { number, name, groups }));
                 }
                 Err(error) if error.is_of_object() => {}

@@ -219,5 +219,25 @@ pub fn beginning(bytes: &[u8]) -> Option<&[u8]> {
     bytes.get(..MAGIC.len() + head.len as usize)
 }
 
+/// The same, with the list of the last transactions before it, if that follows: the server's tools hold other files against
+/// it.
+#[must_use]
+pub fn opening(bytes: &[u8]) -> Option<Vec<u8>> {
+    let begin = beginning(bytes)?;
+    let mut found = begin.to_vec();
+    let mut rest = bytes.get(begin.len()..).unwrap_or_default();
+    while let Some(head) = rest.first_chunk().and_then(|first| Head::read(first).ok()) {
+        let Some((event, after)) = rest.split_at_checked(head.len as usize) else { break };
+        if head.kind == kind::GTID {
+            break;
+        }
+        if head.kind == kind::GTID_LIST {
+            found.extend_from_slice(event);
+        }
+        rest = after;
+    }
+    Some(found)
+}
+
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ mod spool;
 mod walk;
 
 pub use follow::{Follower, Look, Ready};
-pub use groups::{Group, Groups, Gtid, beginning};
+pub use groups::{Group, Groups, Gtid, beginning, opening};
 pub(super) use server::log_of;
 pub use server::{Log, Server, end_orphans, position, split};
 pub use spool::{Held, Spool, file_of, number_of};

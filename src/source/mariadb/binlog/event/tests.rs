@@ -66,7 +66,9 @@ fn events_are_told_apart_and_held_against_their_checksums() {
         let told = read(&[&bad]);
         // Without these two nobody knows that there are checksums.
         let known = at == 4 || at == HEADER + 56;
-        assert!(known || told.is_err() || told.unwrap().iter().any(|one| !one.3), "{at}");
+        // One that says that it is longer is not all there.
+        let told = told.ok().filter(|all| all.len() == 2);
+        assert!(known || told.is_none_or(|all| all.iter().any(|one| !one.3)), "{at}");
     }
     let mut short = log.clone();
     short[9..13].copy_from_slice(&18_u32.to_le_bytes());

@@ -92,6 +92,8 @@ fn transactions_are_told_with_the_second_of_their_commit_and_one_that_is_cut_is_
         assert!(wrong.parse::<Gtid>().is_err(), "{wrong}");
     }
     assert_eq!(beginning(&log).unwrap().len(), 4 + format(Some(4)).len());
+    let list = 19 + 4 + 4;
+    assert_eq!(opening(&log).unwrap(), log[..beginning(&log).unwrap().len() + list]);
     assert!(beginning(&log[..40]).is_none() && beginning(&log[4..]).is_none());
 }
 
