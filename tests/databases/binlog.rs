@@ -89,14 +89,14 @@ impl Place {
     }
 
     fn recover(&self, point: &str, more: &[&str], code: i32) -> (PathBuf, Value, String) {
-        let to = self.sandbox.path(&format!("back-{}", point.replace(['/', ':', ' '], "-")));
+        let to = self.sandbox.path(&format!("back-{}-{}", point.replace(['/', ':', ' '], "-"), more.len()));
         let mut command = self.sandbox.command();
         command.args(["--vault", &self.sandbox.url(), "restore", "latest", "--source", "shop", "--recover-to", point]);
         command.args(more).arg("--json").arg("-i").arg(self.sandbox.identity()).arg("--to").arg(&to);
         let run = self.sandbox.finish(&mut command);
         assert_eq!(run.code, code, "{point}: {}{}", run.out(), run.stderr);
         let document: Value = serde_json::from_slice(&run.stdout).unwrap();
-        (to.join("shop"), document["result"]["recovery"].clone(), run.stderr)
+        (to.join("shop"), document["result"]["recovery"].clone(), format!("{}{}", run.out(), run.stderr))
     }
 }
 
