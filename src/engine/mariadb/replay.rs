@@ -51,6 +51,7 @@ pub(super) fn replay(server: &mut Server, log: &Log) -> Result<()> {
     if files.is_empty() {
         return Ok(());
     }
+    let cell = server.reader();
     server.replaying(|| {
         let mut command = client.command("mariadb");
         command.args(LOADING).arg(format!("--max-allowed-packet={PACKET}"));
@@ -60,7 +61,7 @@ pub(super) fn replay(server: &mut Server, log: &Log) -> Result<()> {
         let mut broken = None;
         for path in &files {
             let file = File::open(path).map_err(|e| EngineError::at("can't read a file of the log", path, e))?;
-            let mut command = client.command(PROGRAM);
+            let mut command = cell.reading(PROGRAM);
             command.args(log.database.as_ref().map(|name| format!("--database={name}"))).arg("-");
             command.stdin(file).stdout(Stdio::piped());
             let mut reading = client.start(&mut command, PROGRAM)?;

@@ -12,6 +12,7 @@ use super::super::{
     jail::{Jail, Warden},
 };
 use crate::source::{
+    cell::Cell,
     child::Running,
     mariadb::{
         Client, Flavour, Login,
@@ -37,6 +38,8 @@ pub(super) struct Server {
     /// A session that began before everything was taken from its account: it can give that back.
     armed: Session,
     socket: PathBuf,
+    /// Where programs run that read a log, and may put down what they work with.
+    reader: Reader,
     _running: Running,
 }
 
@@ -86,7 +89,8 @@ impl Server {
         // It says nothing for as long as loading takes.
         armed.run("SET SESSION wait_timeout = 2147483")?;
         disarm(&client)?;
-        Ok(Self { client, armed, socket, _running: running })
+        let reader = Reader { cell: jail.server(&[])?, tmp: place("tmp") };
+        Ok(Self { client, armed, socket, reader, _running: running })
     }
 
     /// Lets the account do everything while `work` is done.
@@ -112,12 +116,32 @@ impl Server {
         done
     }
 
+    pub(super) fn reader(&self) -> Reader {
+        self.reader.clone()
+    }
+
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
 
     pub(super) fn socket(&self) -> &Path {
         &self.socket
+    }
+}
+
+/// Where programs run that read a log.
+#[derive(Clone)]
+pub(super) struct Reader {
+    cell: Cell,
+    tmp: PathBuf,
+}
+
+impl Reader {
+    /// A command that does. An event of some length goes through a file.
+    pub(super) fn reading(&self, program: &str) -> Command {
+        let mut command = self.cell.command(Path::new(program));
+        command.arg("--no-defaults").env("TMPDIR", &self.tmp).env("LC_ALL", "C.UTF-8");
+        command
     }
 }
 
