@@ -330,7 +330,7 @@ fn what_a_server_lacks_is_told() {
     drop(other);
     let bare = Server::start();
     bare.sql(
-        "CREATE DATABASE x; CREATE TABLE x.y (a INT); CREATE USER backup@localhost; GRANT SELECT, BINLOG MONITOR, REPLICATION SLAVE ON *.* TO backup@localhost",
+        "CREATE DATABASE x; CREATE TABLE x.y (a INT); CREATE USER backup@localhost; GRANT ALL ON *.* TO backup@localhost",
     );
     gone(&bare);
     let run = place.sandbox.writer(&["journal", "run", "--until-idle"]).says("writes no binary log").says("log_bin");
