@@ -141,7 +141,11 @@ fn pieces(vault: &Path) -> Vec<PathBuf> {
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(dir).unwrap().flatten() {
             let path = entry.path();
-            if path.is_dir() { dirs.push(path) } else { found.push(path) }
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|end| end == "age") {
+                found.push(path);
+            }
         }
     }
     found.sort();
