@@ -13,6 +13,7 @@
 //! | [`catalog`] | the writer's local memory of what it stored: a cache, never the only copy |
 //! | [`store`] | the contract of an object store, and its implementations |
 //! | [`format`] | the bytes of the vault format and the names of its objects |
+//! | [`signal`] | what changed that should not have: facts of the last runs in, verdicts out |
 //! | [`codec`] | chunking, hashing, compression, deltas, sealing and signing |
 //! | [`model`] | values without behaviour beyond arithmetic: ids, times, locks, reports |
 
@@ -26,6 +27,7 @@ pub mod engine;
 pub mod format;
 pub mod model;
 pub mod ops;
+pub mod signal;
 pub mod source;
 pub mod store;
 pub mod vault;

@@ -3,8 +3,8 @@
 use super::source::Source;
 
 /// The rooms from the top of the house to its foundation: a room may use those that come after it.
-pub const ROOMS: [&str; 10] =
-    ["cli", "ops", "engine", "source", "vault", "catalog", "store", "format", "codec", "model"];
+pub const ROOMS: [&str; 11] =
+    ["cli", "ops", "engine", "source", "vault", "catalog", "store", "format", "signal", "codec", "model"];
 
 /// Every outside crate and the rooms that may use it. Tests within `src` may use any of them.
 pub const OWNERS: [(&str, &[&str]); 45] = [
@@ -45,7 +45,7 @@ pub const OWNERS: [(&str, &[&str]); 45] = [
     // File descriptors, advisory locks and process groups: wherever files and children are handled.
     ("rustix", &["cli", "engine", "source", "catalog", "store"]),
     ("seccompiler", &["engine"]),
-    ("serde", &["cli", "ops", "engine", "source", "vault", "store", "format", "codec", "model"]),
+    ("serde", &["cli", "ops", "engine", "source", "vault", "store", "format", "signal", "codec", "model"]),
     ("serde_json", &["cli", "ops", "engine", "source", "vault", "store", "format"]),
     ("sha1", &["codec"]),
     ("tempfile", &["cli", "source", "catalog"]),
@@ -66,7 +66,7 @@ pub const FUNCTION_LINES: usize = 80;
 /// The rooms that may touch files, processes, the network and the environment.
 const WITH_IO: [&str; 5] = ["cli", "source", "engine", "catalog", "store"];
 /// The rooms of pure values and bytes: no threads, no time, nothing asynchronous.
-const PURE: [&str; 3] = ["format", "codec", "model"];
+const PURE: [&str; 4] = ["format", "signal", "codec", "model"];
 /// What of the standard library is IO.
 const IO_MODULES: [&str; 5] = ["fs", "net", "process", "env", "os"];
 

@@ -1,0 +1,136 @@
+//! A sample of many things by their hashes, kept so that two of different times can be held against each other.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// How many bits of a hash are kept. A sample of a thousand million things has 2²⁶ places for each of 256 of them.
+const BITS: u32 = 48;
+/// The largest hash of these bits.
+const LAST: u64 = (1 << BITS) - 1;
+/// Hex digits of one.
+const DIGITS: usize = 12;
+/// The most hashes that one sample holds.
+const MOST: usize = 8192;
+
+/// The things of a set whose hashes are smallest. Whether one is in the sample depends on its own hash alone, so of two
+/// samples of one set at two times it can be said which share of the earlier things is still there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sample {
+    /// Every thing whose hash is at most this is in the sample.
+    up_to: u64,
+    /// Their hashes, in order.
+    hashes: Vec<u64>,
+}
+
+impl Sample {
+    /// The `most` smallest of these 64-bit hashes. `bound` is the largest hash of which all were looked at, the largest of
+    /// all where nothing was left out before.
+    #[must_use]
+    pub fn of(hashes: impl IntoIterator<Item = u64>, bound: u64, most: usize) -> Self {
+        let most = most.clamp(1, MOST);
+        let shift = u64::BITS - BITS;
+        let mut kept = std::collections::BTreeSet::new();
+        let mut up_to = bound >> shift;
+        for hash in hashes {
+            let hash = hash >> shift;
+            if hash <= up_to && kept.insert(hash) && kept.len() > most {
+                kept.pop_last();
+                up_to = kept.last().copied().unwrap_or_default();
+            }
+        }
+        Self { up_to, hashes: kept.into_iter().collect() }
+    }
+
+    /// How many things it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    /// The same, with no more than `most` hashes.
+    #[must_use]
+    pub fn thinned(&self, most: usize) -> Self {
+        let up_to = self.hashes.get(most.max(1)).map_or(self.up_to, |next| next.saturating_sub(1));
+        Self { up_to, hashes: self.hashes.iter().copied().filter(|hash| *hash <= up_to).collect() }
+    }
+
+    /// How many of the things of this sample can be looked for in `later`, and how many of them are there.
+    #[must_use]
+    pub fn still_in(&self, later: &Self) -> (u64, u64) {
+        let bound = self.up_to.min(later.up_to);
+        let comparable = self.hashes.iter().filter(|hash| **hash <= bound);
+        comparable
+            .fold((0, 0), |(all, there), hash| (all + 1, there + u64::from(later.hashes.binary_search(hash).is_ok())))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if !digits || text.len() % DIGITS != 0 || text.len() / DIGITS > MOST + 1 {
+            return None;
+        }
+        let mut words =
+            text.as_bytes().chunks(DIGITS).map(|word| u64::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok());
+        let up_to = words.next()??;
+        let hashes: Vec<u64> = words.collect::<Option<_>>()?;
+        let ordered = hashes.windows(2).all(|pair| matches!(pair, [a, b] if a < b));
+        (ordered && hashes.last().is_none_or(|last| *last <= up_to) && up_to <= LAST).then_some(Self { up_to, hashes })
+    }
+}
+
+impl Serialize for Sample {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let words = std::iter::once(&self.up_to).chain(&self.hashes);
+        serializer.serialize_str(&words.map(|hash| format!("{hash:012x}")).collect::<String>())
+    }
+}
+
+impl<'de> Deserialize<'de> for Sample {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| D::Error::custom("a sample is not spelled as samples are"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hashes(range: std::ops::Range<u64>) -> impl Iterator<Item = u64> {
+        // A multiplier without pattern spreads them.
+        range.map(|n| (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    #[test]
+    fn what_is_still_there_is_told_whatever_the_size() {
+        let was = Sample::of(hashes(0..100_000), u64::MAX, 512);
+        assert_eq!(was.len(), 512);
+        // A fifth is gone, as much again is new.
+        let is = Sample::of(hashes(20_000..140_000), u64::MAX, 512);
+        let (all, there) = was.still_in(&is);
+        assert!(all > 350 && (70..90).contains(&(there * 100 / all)), "{there} of {all}");
+        assert_eq!(was.still_in(&was), (512, 512));
+        assert_eq!(was.still_in(&Sample::of([], u64::MAX, 512)), (512, 0));
+        let thin = was.thinned(64);
+        assert_eq!((thin.len(), thin.still_in(&was)), (64, (64, 64)));
+        // Where only a part was looked at, nothing beyond it counts as gone.
+        let part = Sample::of(hashes(0..100_000).filter(|h| *h < 1 << 50), (1 << 50) - 1, 512);
+        let (all, there) = was.still_in(&part);
+        assert_eq!(all, there);
+    }
+
+    #[test]
+    fn a_sample_is_spelled_in_one_way() {
+        let sample = Sample::of(hashes(0..9), u64::MAX, 4);
+        let text = serde_json::to_string(&sample).unwrap();
+        assert_eq!(text.len(), 5 * DIGITS + 2);
+        assert_eq!(serde_json::from_str::<Sample>(&text).unwrap(), sample);
+        for bad in ["", "0", "00000000000g", "000000000001000000000002", "ffffffffffff000000000002000000000001"] {
+            assert!(Sample::parse(bad).is_none(), "{bad}");
+        }
+    }
+}

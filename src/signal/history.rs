@@ -1,0 +1,117 @@
+//! The runs of one source that are remembered.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Facts, Verdict};
+
+/// The most runs that are remembered.
+const RUNS: usize = 60;
+/// So many of the newest are kept whatever their times. Of those before, one a day: so many runs of one hour, honest or not,
+/// do not push out what was usual before.
+const NEWEST: usize = 15;
+
+/// A run, and what was said of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// What is known of it.
+    pub facts: Facts,
+    /// Rules that spoke, each with what it spoke about, joined by a blank.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<String>,
+}
+
+/// The runs of one source, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct History {
+    runs: Vec<Run>,
+}
+
+impl History {
+    /// Remembers a run, and forgets what there is no room for.
+    pub fn push(&mut self, facts: Facts, verdicts: &[Verdict]) {
+        let told = verdicts.iter().flat_map(|v| v.subjects.iter().map(move |s| format!("{} {s}", v.rule))).collect();
+        self.runs.push(Run { facts, told });
+        self.thin();
+    }
+
+    fn thin(&mut self) {
+        let old = self.runs.len().saturating_sub(NEWEST);
+        let mut day = None;
+        let mut at = 0;
+        // The last run of a day stands for it.
+        let last_of_day: Vec<bool> = (0..old)
+            .map(|at| {
+                let of = |at: usize| self.runs.get(at).map(|run| run.facts.day());
+                at + 1 == old || of(at) != of(at + 1)
+            })
+            .collect();
+        self.runs.retain(|run| {
+            let keep = at >= old || (last_of_day.get(at) == Some(&true) && day != Some(run.facts.day()));
+            if keep {
+                day = Some(run.facts.day());
+            }
+            at += 1;
+            keep
+        });
+        let over = self.runs.len().saturating_sub(RUNS);
+        self.runs.drain(..over);
+    }
+
+    /// How many runs are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// The newest run.
+    #[must_use]
+    pub fn last(&self) -> Option<&Facts> {
+        self.runs.last().map(|run| &run.facts)
+    }
+
+    /// All runs, oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Facts> {
+        self.runs.iter().map(|run| &run.facts)
+    }
+
+    pub(super) fn facts(&self) -> Vec<&Facts> {
+        self.iter().collect()
+    }
+
+    /// Whether a rule spoke of this in one of the last `runs` runs.
+    pub(super) fn told(&self, runs: usize, rule: &str, subject: &str) -> bool {
+        let wanted = format!("{rule} {subject}");
+        self.runs.iter().rev().take(runs).any(|run| run.told.contains(&wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Time;
+
+    #[test]
+    fn a_flood_of_runs_does_not_push_out_what_was_usual() {
+        let mut history = History::default();
+        for day in 0..40 {
+            history.push(Facts::new(Time::from_unix(day * 86_400), 1000, 1), &[]);
+        }
+        for minute in 0..1000 {
+            history.push(Facts::new(Time::from_unix(40 * 86_400 + minute * 60), 7, 1), &[]);
+        }
+        assert!(history.len() <= RUNS);
+        assert!(history.iter().filter(|facts| facts.bytes == 1000).count() >= 39);
+        for day in 41..200 {
+            history.push(Facts::new(Time::from_unix(day * 86_400), 1000, 1), &[]);
+        }
+        assert_eq!(history.len(), RUNS);
+        assert_eq!(history.last().unwrap().at, Time::from_unix(199 * 86_400));
+    }
+}

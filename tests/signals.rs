@@ -1,0 +1,33 @@
+//! Signals: what the rules say of lives and attacks, and that the page about them says the same as the code.
+
+#[path = "support/life/mod.rs"]
+mod life;
+
+use life::replay::Row;
+
+/// `cargo bench --bench signals` is the same for more days and seeds.
+#[test]
+fn attacks_are_told_and_ordinary_life_is_not() {
+    let (lives, attacks) = life::replay::table(&[11, 12], 61);
+    let bad: Vec<String> = lives
+        .iter()
+        .chain(&attacks)
+        .filter(|row| !row.fine)
+        .map(|Row { name, told, words, .. }| format!("{name}: {told}: {words}"))
+        .collect();
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+#[test]
+fn the_page_has_the_rules_of_the_code() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/signals.md")).unwrap();
+    let rows: Vec<String> = strongroom::signal::rules::ALL
+        .iter()
+        .map(|r| format!("| `{}` | {} | {} | {} | {} |", r.name, r.looks_at, r.speaks, r.why, r.blind))
+        .collect();
+    let told: Vec<&str> = page.lines().filter(|line| line.starts_with("| `") && line.contains('.')).collect();
+    for row in &rows {
+        assert!(told.contains(&row.as_str()), "docs/signals.md lacks this row:\n{row}");
+    }
+    assert_eq!(told.len(), rows.len(), "docs/signals.md has rows of rules that there are not");
+}
