@@ -1,6 +1,8 @@
 //! A sample of many things by their hashes, kept so that two of different times can be held against each other.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 
 /// How many bits of a hash are kept. A sample of a thousand million things has 2²⁶ places for each of 256 of them.
 const BITS: u32 = 48;
@@ -70,7 +72,7 @@ impl Sample {
 
     fn parse(text: &str) -> Option<Self> {
         let digits = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if !digits || text.len() % DIGITS != 0 || text.len() / DIGITS > MOST + 1 {
+        if !digits || !text.len().is_multiple_of(DIGITS) || text.len() / DIGITS > MOST + 1 {
             return None;
         }
         let mut words =
@@ -85,7 +87,11 @@ impl Sample {
 impl Serialize for Sample {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let words = std::iter::once(&self.up_to).chain(&self.hashes);
-        serializer.serialize_str(&words.map(|hash| format!("{hash:012x}")).collect::<String>())
+        let mut text = String::with_capacity(DIGITS * (self.hashes.len() + 1));
+        for hash in words {
+            write!(text, "{hash:012x}").map_err(S::Error::custom)?;
+        }
+        serializer.serialize_str(&text)
     }
 }
 

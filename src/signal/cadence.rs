@@ -41,8 +41,8 @@ pub fn quiet(history: &History, now: Time, every: Option<Span>) -> Option<Verdic
             (limit, why)
         }
     };
-    let words = format!("the newest snapshot is of {}, {} ago, and {why}", last.at, told(whole));
-    (age > limit).then(|| Verdict::new(&rules::RUNS_QUIET, Level::Alarm, vec!["all".to_owned()], words))
+    let said = format!("the newest snapshot is of {}, {} ago, and {why}", last.at, told(whole));
+    (age > limit).then(|| Verdict::new(&rules::RUNS_QUIET, Level::Alarm, vec!["all".to_owned()], said))
 }
 
 /// Saturdays and Sundays; day 0 was a Thursday.

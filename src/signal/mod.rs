@@ -76,23 +76,21 @@ struct Found {
 
 /// One verdict of each level, however many things a rule found.
 fn together(rule: &Rule, found: Vec<Found>) -> Vec<Verdict> {
-    let mut verdicts = Vec::new();
-    for level in [Level::Alarm, Level::Notice] {
-        let these: Vec<&Found> = found.iter().filter(|one| one.level == level).collect();
-        if these.is_empty() {
-            continue;
-        }
+    let (alarms, notices): (Vec<Found>, Vec<Found>) = found.into_iter().partition(|one| one.level == Level::Alarm);
+    let verdict = |level, these: Vec<Found>| {
         let mut words: Vec<&str> = these.iter().take(NAMED).map(|one| one.words.as_str()).collect();
         let more = these.len().saturating_sub(NAMED);
         let rest = format!("and {more} more");
         if more > 0 {
             words.push(&rest);
         }
+        let words = words.join("; ");
         // What was told is looked up by name later, so more names are kept than are said.
-        let subjects = these.iter().take(NAMED * 20).map(|one| one.subject.clone()).collect();
-        verdicts.push(Verdict::new(rule, level, subjects, words.join("; ")));
-    }
-    verdicts
+        let subjects = these.into_iter().take(NAMED * 20).map(|one| one.subject).collect();
+        Verdict::new(rule, level, subjects, words)
+    };
+    let levels = [(Level::Alarm, alarms), (Level::Notice, notices)].into_iter();
+    levels.filter(|(_, these)| !these.is_empty()).map(|(level, these)| verdict(level, these)).collect()
 }
 
 /// What is to be said of a run, by those before it. The loudest first.

@@ -26,7 +26,7 @@ fn default(past: &[&Facts], last: &Refs, refs: &Refs) -> Vec<Found> {
     let mut add = |level, subject: &str, words| found.push(Found { level, subject: subject.to_owned(), words });
     if let Some(was) = last.default.as_deref().filter(|_| last.default_there) {
         let same = refs.default.as_deref() == Some(was);
-        if same && !refs.default_there || !same && !refs.default_there && !is_there(refs, was) {
+        if !refs.default_there && (same || !is_there(refs, was)) {
             add(Level::Alarm, was, format!("branch {was}, on which the repository stood, is gone"));
         } else if let (false, Some(is)) = (same, refs.default.as_deref()) {
             // A branch that was renamed is gone under its old name and new under the new one.

@@ -101,7 +101,9 @@ fn all_rows(tables: &Tables) -> u64 {
 fn really_gone<'a>(before: &'a Tables, after: &Tables) -> (Vec<&'a String>, Vec<(&'a String, String)>) {
     let count = |tables: &Tables| {
         let mut shapes: BTreeMap<String, u64> = BTreeMap::new();
-        tables.keys().for_each(|name| *shapes.entry(shape(name)).or_default() += 1);
+        for name in tables.keys() {
+            *shapes.entry(shape(name)).or_default() += 1;
+        }
         shapes
     };
     let (shapes_before, shapes_after) = (count(before), count(after));

@@ -1,13 +1,7 @@
 //! Days in the life of sources, simulated: what each run of a backup would tell the rules of signals. Row by row and file
 //! by file, so that samples are real samples.
 
-#![allow(
-    dead_code,
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::unwrap_used
-)]
+#![allow(dead_code, missing_docs, clippy::pedantic, clippy::unwrap_used, clippy::indexing_slicing, dropping_copy_types)]
 
 pub mod attacks;
 pub mod lives;
