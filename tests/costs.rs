@@ -25,3 +25,5 @@ mod lab;
 mod locks;
 #[path = "costs/rebuild.rs"]
 mod rebuild;
+#[path = "costs/watch.rs"]
+mod watch;

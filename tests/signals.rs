@@ -1,7 +1,17 @@
 //! Signals: what the rules say of lives and attacks, and that the page about them says the same as the code.
 
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 #[path = "support/life/mod.rs"]
 mod life;
+#[path = "signals/real.rs"]
+mod real;
+#[path = "support/sandbox.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod sandbox;
+#[path = "support/postgres.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod server;
 
 use life::replay::Row;
 

@@ -13,6 +13,8 @@ mod said;
 mod snapshots;
 mod upkeep;
 mod verify;
+#[cfg(feature = "full")]
+mod watch;
 #[cfg(not(feature = "full"))]
 mod writer;
 
@@ -36,6 +38,8 @@ pub use restore::RestoreArgs;
 pub use snapshots::SnapshotsArgs;
 pub use upkeep::{PruneArgs, RenewArgs};
 pub use verify::{DepthArg, VerifyArgs};
+#[cfg(feature = "full")]
+pub use watch::WatchArgs;
 #[cfg(not(feature = "full"))]
 pub use writer::{COMMANDS, Command};
 
@@ -55,6 +59,7 @@ Exit codes:
     4  damage found
     5  protection weaker than promised
     6  drill failed
+    7  something looks wrong in what is backed up (`watch`)
    10  no vault there
    12  no identity given opens it
    75  try again: the store can't be reached, or another run of this writer is under way
@@ -159,6 +164,8 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Hold what the vault has against what was signed
     Verify(VerifyArgs),
+    /// Look at what is new in a vault, and tell what should not have changed
+    Watch(WatchArgs),
     /// Print the policy with the least that a role needs of its bucket
     Policy(PolicyArgs),
     /// Find out what the credentials at hand can do to the vault
@@ -214,6 +221,7 @@ pub const COMMANDS: &[&str] = &[
     "snapshots",
     "restore",
     "verify",
+    "watch",
     "doctor",
     "renew",
     "prune",
@@ -238,6 +246,7 @@ impl Command {
             Self::Snapshots(_) => "snapshots",
             Self::Restore(_) => "restore",
             Self::Verify(_) => "verify",
+            Self::Watch(_) => "watch",
             Self::Policy(_) => "policy",
             Self::Doctor(_) => "doctor",
             Self::Renew(_) => "renew",

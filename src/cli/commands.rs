@@ -16,6 +16,8 @@ mod restore;
 mod snapshots;
 mod upkeep;
 mod verify;
+#[cfg(feature = "full")]
+mod watch;
 #[cfg(not(feature = "full"))]
 mod writer;
 
@@ -104,6 +106,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Done, CliError> 
         Command::Snapshots(args) => snapshots::run(context, args).await,
         Command::Restore(args) => restore::run(context, args).await,
         Command::Verify(args) => Box::pin(verify::run(context, args)).await,
+        Command::Watch(args) => Box::pin(watch::run(context, args)).await,
         Command::Policy(args) => policy::run(context, args),
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Renew(args) => upkeep::renew(context, args).await,

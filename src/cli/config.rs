@@ -3,6 +3,7 @@
 mod delta;
 pub mod drill;
 mod source;
+pub mod watch;
 
 use std::{
     fmt, fs, io,
@@ -17,6 +18,7 @@ use toml::Spanned;
 use delta::RawDelta;
 use drill::RawDrill;
 use source::RawSource;
+use watch::{RawWatch, WatchConfig};
 
 use crate::{
     engine::Servers,
@@ -86,6 +88,8 @@ pub struct Config {
     pub servers: Servers,
     /// What is backed up.
     pub sources: Vec<SourceConfig>,
+    /// What a watch does.
+    pub watch: WatchConfig,
     /// Who else may write it, if anybody may.
     pub foreign: Option<String>,
 }
@@ -156,6 +160,8 @@ struct Raw {
     local: RawLocal,
     #[serde(default)]
     drill: RawDrill,
+    #[serde(default)]
+    watch: RawWatch,
     #[serde(default)]
     source: Vec<Spanned<RawSource>>,
 }
@@ -287,6 +293,7 @@ impl Config {
             lock: raw.lock,
             immutable: raw.local.immutable,
             servers: drill::understand(raw.drill, dir)?,
+            watch: watch::understand(raw.watch)?,
             sources,
             foreign: None,
         })

@@ -34,6 +34,8 @@ pub enum Exit {
     Weak,
     /// A drill failed.
     Drill,
+    /// Something looks wrong in what is backed up.
+    Signal,
     /// There is no vault there.
     NoVault,
     /// No identity opens it.
@@ -58,6 +60,7 @@ impl Exit {
             Self::Damage => 4,
             Self::Weak => 5,
             Self::Drill => 6,
+            Self::Signal => 7,
             Self::NoVault => 10,
             Self::NoIdentity => 12,
             Self::TryAgain => 75,

@@ -91,11 +91,21 @@ impl Place {
 /// # Errors
 /// If it can't be read, or is unreasonably large.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, CliError> {
+    read_up_to(path, LIMIT)
+}
+
+/// As [`read`], with a limit of its own.
+///
+/// # Errors
+/// If it can't be read, or is larger.
+pub fn read_up_to(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, CliError> {
     let failed = |source| CliError::Io { what: "can't read", path: path.to_owned(), source };
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(error)),
-        Ok(meta) if meta.len() > LIMIT => Err(failed(io::Error::other("it is larger than 64 MiB"))),
+        Ok(meta) if meta.len() > limit => {
+            Err(failed(io::Error::other(format!("it is larger than {} MiB", limit >> 20))))
+        }
         Ok(_) => fs::read(path).map(Some).map_err(failed),
     }
 }

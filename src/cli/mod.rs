@@ -15,6 +15,8 @@ pub mod interrupt;
 pub mod notify;
 pub mod outdir;
 pub mod prompt;
+#[cfg(feature = "full")]
+pub mod react;
 pub mod render;
 pub mod secrets;
 pub mod settings;
@@ -156,7 +158,7 @@ fn execute(context: &Context, command: Command) -> Result<(Output, Option<Failur
         .map_err(failed("can't start the threads of"))?;
     // The writer's own build has none of these.
     let grace = match command.name() {
-        "snapshots" | "verify" | "renew" | "prune" => interrupt::SHORT,
+        "snapshots" | "verify" | "watch" | "renew" | "prune" => interrupt::SHORT,
         // What is whole is shipped before it ends.
         "journal run" => interrupt::LONG,
         _ => interrupt::GRACE,

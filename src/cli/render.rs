@@ -15,6 +15,7 @@ mod since;
 mod snapshots;
 mod upkeep;
 mod verify;
+mod watch;
 
 use std::{
     collections::BTreeMap,
@@ -46,6 +47,7 @@ use crate::{
         restore::RestoreReport,
         snapshots::SnapshotLine,
         verify::VerifyReport,
+        watch::WatchReport,
     },
 };
 
@@ -75,6 +77,8 @@ pub enum Output {
     Restore(Box<RestoreReport>, Option<PathBuf>),
     /// `verify`, and what it found.
     Verify(Box<VerifyReport>, Vec<Finding>),
+    /// `watch`, and what it found.
+    Watch(Box<WatchReport>, Vec<Finding>),
     /// `policy`.
     Policy(Document),
     /// `doctor`, and what is worth saying besides.
@@ -204,6 +208,7 @@ fn value(output: &Output) -> Value {
         Output::Snapshots(lines) => json!(lines),
         Output::Restore(report, to) => with(report, "to", json!(to)),
         Output::Verify(report, _) => json!(report),
+        Output::Watch(report, _) => json!(report),
         Output::Policy(document) => json!(document),
         Output::Doctor(report, _) => json!(report),
         Output::Drill(report) => json!(report),
@@ -289,6 +294,7 @@ fn text(output: &Output) -> (String, bool) {
         Output::Restore(report, to) => (restore::text(report, to.as_ref()), false),
         // What verify finds is its result; elsewhere findings are remarks.
         Output::Verify(report, findings) => (verify::text(report, findings), !findings.is_empty()),
+        Output::Watch(report, findings) => (watch::text(report, findings), true),
         // Writing to memory does not fail. The lines are those of JSON.
         Output::Policy(document) => return (serde_json::to_string_pretty(document).unwrap_or_default() + "\n", true),
         Output::Doctor(report, findings) => (doctor::text(report, findings), true),

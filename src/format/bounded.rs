@@ -40,6 +40,12 @@ pub(super) fn features<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec
     deserializer.deserialize_seq(Few { most: FEATURES, what: PhantomData })
 }
 
+/// What of a short list is understood; what a later build may say besides is passed over.
+pub(super) fn flags<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let Value::Array(all) = value(deserializer)? else { return Ok(Vec::new()) };
+    Ok(all.into_iter().take(FEATURES).filter_map(|one| serde_json::from_value(one).ok()).collect())
+}
+
 /// Warnings: the first ones, and how many more there are.
 pub(super) fn warnings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     deserializer.deserialize_seq(Warnings)

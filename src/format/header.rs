@@ -16,6 +16,7 @@ use super::{
 use crate::{
     codec::{hash, sign::SigningKey},
     model::{ChunkerParams, Hash, Name, SnapshotId, SourceKind, Tier, Time, VaultId, journal},
+    signal::Level,
 };
 
 const WHAT: &str = "snapshot header";
@@ -54,6 +55,15 @@ pub struct Totals {
     pub packed: u64,
 }
 
+/// What a writer's rule said of its own run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flag {
+    /// The rule.
+    pub rule: String,
+    /// How loud.
+    pub level: Level,
+}
+
 /// A snapshot's header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -88,6 +98,9 @@ pub struct Header {
     /// Where in its source's log the snapshot stands: a journal of that line goes on from it. Said of bases alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub journal: Option<journal::Start>,
+    /// What its writer found odd about what it backed up, if anything. Never anything out of the data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounded::flags")]
+    pub signals: Vec<Flag>,
     /// The pages that name its packs.
     pub pages: Vec<ObjectRef>,
     /// The indexes that find its chunks.

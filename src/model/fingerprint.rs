@@ -4,6 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+/// So many rows of all tables together are in samples: 200 KB of each snapshot.
+const SAMPLES: usize = 16 << 10;
+/// Fewer rows of a table say nothing.
+const LEAST: usize = 64;
+
 /// What one table held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableFingerprint {
@@ -12,6 +17,10 @@ pub struct TableFingerprint {
     /// A hash of all rows that does not depend on their order, in lower-case hex; `None` if only rows were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
+    /// A sample of its rows by their hashes, by which two times can be held against each other. Not compared after a
+    /// restore: it follows from what is hashed.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "super::sample::lenient")]
+    pub sample: Option<super::Sample>,
 }
 
 /// What one database held. Names are as the server spells them, schema and table joined by a dot where it has schemas.
@@ -63,6 +72,18 @@ impl TableFingerprint {
 }
 
 impl Fingerprint {
+    /// Makes samples smaller where there are many tables: they are kept with every snapshot.
+    pub fn bound_samples(&mut self) {
+        let mut sizes: Vec<u64> = self.tables.values().map(|table| table.rows).collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        let least = sizes.get(SAMPLES / LEAST).copied();
+        let each = (SAMPLES / sizes.len().max(1)).clamp(LEAST, super::sample::SAMPLED);
+        for table in self.tables.values_mut() {
+            let kept = table.sample.take().filter(|_| least.is_none_or(|least| table.rows > least));
+            table.sample = kept.map(|sample| sample.thinned(each));
+        }
+    }
+
     /// Holds `actual` against this one: every table and every object of either, in order.
     #[must_use]
     pub fn compare(&self, actual: &Self) -> Vec<Comparison> {
@@ -87,7 +108,7 @@ mod tests {
     use super::*;
 
     fn print(tables: &[(&str, u64, Option<&str>)], objects: &[(&str, &str)]) -> Fingerprint {
-        let table = |rows, hash: Option<&str>| TableFingerprint { rows, hash: hash.map(str::to_owned) };
+        let table = |rows, hash: Option<&str>| TableFingerprint { rows, hash: hash.map(str::to_owned), sample: None };
         Fingerprint {
             tables: tables.iter().map(|(name, rows, hash)| ((*name).to_owned(), table(*rows, *hash))).collect(),
             objects: objects.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),

@@ -1,11 +1,15 @@
 //! A sample of many things by their hashes, kept so that two of different times can be held against each other.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 
 /// How many bits of a hash are kept. A sample of a thousand million things has 2²⁶ places for each of 256 of them.
 const BITS: u32 = 48;
+/// What is left out of 64.
+const SHIFT: u32 = u64::BITS - BITS;
+/// About so many things of one set are sampled where that is no matter of room.
+pub const SAMPLED: usize = 512;
 /// The largest hash of these bits.
 const LAST: u64 = (1 << BITS) - 1;
 /// Hex digits of one.
@@ -28,18 +32,9 @@ impl Sample {
     /// all where nothing was left out before.
     #[must_use]
     pub fn of(hashes: impl IntoIterator<Item = u64>, bound: u64, most: usize) -> Self {
-        let most = most.clamp(1, MOST);
-        let shift = u64::BITS - BITS;
-        let mut kept = std::collections::BTreeSet::new();
-        let mut up_to = bound >> shift;
-        for hash in hashes {
-            let hash = hash >> shift;
-            if hash <= up_to && kept.insert(hash) && kept.len() > most {
-                kept.pop_last();
-                up_to = kept.last().copied().unwrap_or_default();
-            }
-        }
-        Self { up_to, hashes: kept.into_iter().collect() }
+        let mut sampling = Sampling { up_to: bound >> SHIFT, ..Sampling::new(most) };
+        hashes.into_iter().for_each(|hash| sampling.add(hash));
+        sampling.done()
     }
 
     /// How many things it holds.
@@ -84,6 +79,37 @@ impl Sample {
     }
 }
 
+/// A sample being taken, of any number of things.
+#[derive(Debug)]
+pub struct Sampling {
+    up_to: u64,
+    most: usize,
+    kept: BTreeSet<u64>,
+}
+
+impl Sampling {
+    /// Of at most so many things.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self { up_to: LAST, most: most.clamp(1, MOST), kept: BTreeSet::new() }
+    }
+
+    /// Takes one in, by 64 bits of its hash.
+    pub fn add(&mut self, hash: u64) {
+        let hash = hash >> SHIFT;
+        if hash <= self.up_to && self.kept.insert(hash) && self.kept.len() > self.most {
+            self.kept.pop_last();
+            self.up_to = self.kept.last().copied().unwrap_or_default();
+        }
+    }
+
+    /// The sample.
+    #[must_use]
+    pub fn done(self) -> Sample {
+        Sample { up_to: self.up_to, hashes: self.kept.into_iter().collect() }
+    }
+}
+
 impl Serialize for Sample {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let words = std::iter::once(&self.up_to).chain(&self.hashes);
@@ -100,6 +126,20 @@ impl<'de> Deserialize<'de> for Sample {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| D::Error::custom("a sample is not spelled as samples are"))
     }
+}
+
+/// A sample, or none where something else stands in its place: a restore is not to fail by what it does not need.
+pub(super) fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Sample>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Text(String),
+        Other(serde::de::IgnoredAny),
+    }
+    Ok(match Stored::deserialize(deserializer)? {
+        Stored::Text(text) => Sample::parse(&text),
+        Stored::Other(_) => None,
+    })
 }
 
 #[cfg(test)]

@@ -13,16 +13,18 @@ use super::{
     OpsError, Pin, Result, catalog, distrust, groups,
     look::{self, Looked, Past},
     open_vault,
+    signals::{Expected, Own},
     watching::{Noticed, Watching},
 };
 use crate::{
     catalog::{Bases, Catalog, RunLock},
     format::{certificate::Certificate, layout, writer_key::Writer},
     model::{Cancel, Finding, Hash, Name, Severity, SnapshotId, SourceKind, Span, Tiers, Time, VaultId},
+    signal::Verdict,
     source::{Before, Reading, Source},
     vault::{
         Vault, VaultErrorKind, members, own, past, standing,
-        writer::{self, Committed, Request, Workplace},
+        writer::{self, Committed, Judge, Request, Workplace},
     },
 };
 
@@ -73,6 +75,8 @@ pub struct BackupRequest {
     pub clock_is_right: bool,
     /// Whether what is told of the writer's own headers, and of members of groups that are gone, is known from now on.
     pub acknowledge: bool,
+    /// Changes that were announced.
+    pub expected: Vec<Expected>,
     /// Whether a memory that was lost stays lost, and all is stored again.
     pub no_rebuild: bool,
     /// How long ago the command began, by a clock that only goes forward.
@@ -122,6 +126,8 @@ pub struct SnapshotReport {
     /// What became of each ref of a repository since its last snapshot, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<serde_json::Value>,
+    /// What looks odd about what was backed up, by the runs before.
+    pub signals: Vec<Verdict>,
     /// Its streams.
     pub streams: Vec<StreamReport>,
 }
@@ -177,7 +183,9 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
         let group = job.group.clone();
         let forgotten = job.source.kind() == SourceKind::Git && catalog.runs(Some(&name), 1)?.is_empty();
         let full_every = if anew.contains(&name) { Some(Span::ZERO) } else { wishes.full_every };
-        let made = one(place, runtime, &mut catalog, job, Wishes { full_every, ..wishes }, bases.clone());
+        let own = Own::of(&mut catalog, &name)?;
+        let judge = own.judge(name.clone(), job.source.kind(), request.expected.clone());
+        let made = one(place, runtime, &mut catalog, job, (Wishes { full_every, ..wishes }, judge), bases.clone());
         if let Some(group) = group {
             let snapshot = made.as_ref().ok().map(|(made, _)| made.id);
             grouped.entry(group).or_default().insert(name.clone(), snapshot);
@@ -202,7 +210,8 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
                 }
                 let took = (request.elapsed)().saturating_sub(began);
                 look::note_run(&mut catalog, &name, took)?;
-                report.snapshots.push(tell(name, made, took));
+                let signals = own.keep(&mut catalog, made.id)?;
+                report.snapshots.push(SnapshotReport { signals, ..tell(name, made, took) });
             }
             Err(error) => {
                 report.findings.push(Finding::new(Severity::Error, SOURCE_FAILED, error.to_string()).on(&name));
@@ -315,7 +324,7 @@ fn one(
     runtime: &Handle,
     catalog: &mut Catalog,
     job: Job,
-    wishes: Wishes,
+    (wishes, judge): (Wishes, Judge),
     bases: Option<Arc<Bases>>,
 ) -> Result<(Committed, Noticed)> {
     let Job { name, source, allow_empty, timeout, .. } = job;
@@ -330,7 +339,9 @@ fn one(
     let known: Vec<String> = groups::known(catalog, &name)?.into_keys().collect();
     let Wishes { keep, tiers, full_every } = wishes;
     let (level, warnings) = (DEFAULT_LEVEL, Vec::new());
-    let request = Request { source: name.clone(), kind, keep, tiers, full_every, allow_empty, level, bases, warnings };
+    let (source_name, judge) = (name.clone(), Some(judge));
+    let request =
+        Request { source: source_name, kind, keep, tiers, full_every, allow_empty, level, bases, warnings, judge };
     let made = writer::backup_from(place, runtime, catalog, request, |before| {
         place.progress.phase(&format!("opening {name}"), None);
         let reading = open(source, before, &place.cancel)?;
@@ -385,6 +396,7 @@ fn tell(source: Name, made: Committed, took: Duration) -> SnapshotReport {
         duration_s: took.as_secs_f64(),
         warnings,
         since,
+        signals: Vec::new(),
         streams: streams.into_iter().map(|s| StreamReport { name: s.name, bytes: s.bytes, blake3: s.blake3 }).collect(),
     }
 }

@@ -23,8 +23,10 @@ pub mod recover;
 pub mod renew;
 pub mod report;
 pub mod restore;
+pub mod signals;
 pub mod snapshots;
 pub mod verify;
+pub mod watch;
 mod watching;
 
 pub use error::OpsError;

@@ -238,6 +238,9 @@ fn describe(chosen: &Chosen, now: Time) -> String {
         line.writer,
         size::human(line.bytes)
     );
+    if let Some(calm) = &chosen.calm {
+        let _ = write!(text, "; its writer raised an ALARM on it, and the last one without is {}", calm.id.short());
+    }
     match &chosen.previous {
         None => text.push_str("; it is the first of this source"),
         Some(previous) => {

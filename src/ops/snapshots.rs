@@ -6,6 +6,7 @@ use super::{OpsError, Result};
 use crate::{
     format::header::Claim,
     model::{Finding, Name, SnapshotId, SourceKind, Time},
+    signal::Level,
     vault::{
         self, Vault,
         snapshots::Summary,
@@ -46,6 +47,9 @@ pub struct SnapshotLine {
     pub floor_until: Time,
     /// Until when it is to be kept.
     pub expires_at: Time,
+    /// What its writer found odd about what it backed up, if anything; `watch` judges for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Level>,
     /// Bytes of all its streams.
     pub bytes: u64,
 }
@@ -67,6 +71,7 @@ impl From<&Summary> for SnapshotLine {
             claim: found.standing.claim,
             floor_until: header.floor_until,
             expires_at: header.expires_at,
+            signal: header.signal,
             bytes: header.totals.bytes,
         }
     }
@@ -155,6 +160,8 @@ pub struct Chosen {
     pub snapshot: Summary,
     /// Its predecessor.
     pub previous: Option<SnapshotLine>,
+    /// The newest before it whose writer raised no alarm, where it did of this one.
+    pub calm: Option<SnapshotLine>,
 }
 
 /// Finds the snapshot that is meant among `all` (oldest first).
@@ -170,8 +177,11 @@ pub fn choose(all: Vec<Summary>, wanted: &Wanted) -> Result<Chosen> {
     let whose = |line: &SnapshotLine| (line.source.clone(), line.writer.clone());
     let chosen = lines.get(at).map(whose);
     let previous = lines.iter().take(at).rev().find(|line| Some(whose(line)) == chosen).cloned();
+    let alarmed = lines.get(at).is_some_and(|line| line.signal == Some(Level::Alarm));
+    let calm = |line: &&SnapshotLine| Some(whose(line)) == chosen && line.signal != Some(Level::Alarm) && !line.suspect;
+    let calm = lines.iter().take(at).rev().find(calm).filter(|_| alarmed).cloned();
     let snapshot = all.into_iter().nth(at).ok_or(OpsError::Defect("the list of snapshots"))?;
-    Ok(Chosen { snapshot, previous })
+    Ok(Chosen { snapshot, previous, calm })
 }
 
 fn by_prefix(lines: &[SnapshotLine], prefix: &str) -> Result<usize> {

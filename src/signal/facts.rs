@@ -112,6 +112,9 @@ pub struct Refs {
     pub units: BTreeMap<String, u64>,
     /// How many tags.
     pub tags: u64,
+    /// Whether nobody knows what became of them since the run before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unlogged: bool,
     /// Branches whose history was replaced since the run before.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub rewritten: BTreeSet<String>,

@@ -2,13 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Facts, Verdict};
+use super::{Facts, Level, Verdict};
 
 /// The most runs that are remembered.
 const RUNS: usize = 60;
 /// So many of the newest are kept whatever their times. Of those before, one a day: so many runs of one hour, honest or not,
 /// do not push out what was usual before.
 const NEWEST: usize = 15;
+/// So many of the newest keep their samples whole.
+const FULL: usize = 8;
+/// So many things stay in a sample of those before.
+const THIN: usize = 128;
 
 /// A run, and what was said of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +22,9 @@ pub struct Run {
     /// Rules that spoke, each with what it spoke about, joined by a blank.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<String>,
+    /// Whether any of them was an alarm.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alarm: bool,
 }
 
 /// The runs of one source, oldest first.
@@ -31,7 +38,8 @@ impl History {
     /// Remembers a run, and forgets what there is no room for.
     pub fn push(&mut self, facts: Facts, verdicts: &[Verdict]) {
         let told = verdicts.iter().flat_map(|v| v.subjects.iter().map(move |s| format!("{} {s}", v.rule))).collect();
-        self.runs.push(Run { facts, told });
+        let alarm = verdicts.iter().any(|verdict| verdict.level == Level::Alarm);
+        self.runs.push(Run { facts, told, alarm });
         self.thin();
     }
 
@@ -56,6 +64,15 @@ impl History {
         });
         let over = self.runs.len().saturating_sub(RUNS);
         self.runs.drain(..over);
+        // What lies further back is compared by less.
+        if let Some(run) = self.runs.len().checked_sub(FULL + 1).and_then(|at| self.runs.get_mut(at)) {
+            for table in run.facts.tables.iter_mut().flat_map(|tables| tables.values_mut()) {
+                table.sample = table.sample.as_ref().map(|sample| sample.thinned(THIN));
+            }
+            if let Some(files) = &mut run.facts.files {
+                (files.names, files.contents) = (files.names.thinned(THIN), files.contents.thinned(THIN));
+            }
+        }
     }
 
     /// How many runs are remembered.
@@ -74,6 +91,19 @@ impl History {
     #[must_use]
     pub fn last(&self) -> Option<&Facts> {
         self.runs.last().map(|run| &run.facts)
+    }
+
+    /// The newest run without an alarm.
+    #[must_use]
+    pub fn last_calm(&self) -> Option<&Facts> {
+        self.runs.iter().rev().find(|run| !run.alarm).map(|run| &run.facts)
+    }
+
+    /// Whether a rule spoke on this day, counted from 1970.
+    #[must_use]
+    pub fn spoke(&self, rule: &str, day: i64) -> bool {
+        let of_day = self.runs.iter().rev().take_while(|run| run.facts.day() == day);
+        of_day.flat_map(|run| &run.told).any(|told| told.split(' ').next() == Some(rule))
     }
 
     /// All runs, oldest first.

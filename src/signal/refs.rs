@@ -34,6 +34,11 @@ fn default(past: &[&Facts], last: &Refs, refs: &Refs) -> Vec<Found> {
             add(level, was, format!("the repository stood on branch {was} and stands on {is} now"));
         }
     }
+    if refs.unlogged {
+        let words =
+            "it is not known how the branches came from where they were to where they are: the writer lost its memory";
+        add(Level::Notice, "log", words.to_owned());
+    }
     if let Some(is) = refs.default.as_deref().filter(|is| refs.rewritten.contains(*is)) {
         let before = past.iter().filter(|f| f.refs.as_ref().is_some_and(|refs| refs.rewritten.contains(is))).count();
         let level = if before > 0 { Level::Notice } else { Level::Alarm };

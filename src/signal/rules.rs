@@ -56,7 +56,7 @@ rules! {
         "a tree whose files are all written anew each time";
     REFS_DEFAULT "refs.default":
         "the branch that `HEAD` stands on",
-        "alarm where it is gone, or its history was replaced and never was in the runs that are remembered; notice where it was, or another branch takes its place",
+        "alarm where it is gone, or its history was replaced and never was in the runs that are remembered; notice where it was, where another branch takes its place, and where the writer does not know what became of the branches",
         "a force-push to the main branch drops what others built upon",
         "a history that the writer says went forward and did not";
     REFS_GONE "refs.gone":

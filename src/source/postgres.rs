@@ -211,7 +211,9 @@ impl Source for PostgresSource {
         let jobs = options.jobs.clamp(1, MOST_JOBS);
         let (info, depth, lock_timeout) = (options.info.clone(), options.fingerprint, options.lock_timeout);
         let passwords = globals.as_ref().map(|globals| globals.passwords);
-        let mut details = json!({ "server": server, "pg_dump": dump.version.text, "passwords": passwords });
+        let rights = globals::rights(&mut session)?;
+        let tool = dump.version.text.clone();
+        let mut details = json!({ "server": server, "pg_dump": tool, "passwords": passwords, "rights": rights });
         if let (None, Some(details)) = (&globals, details.as_object_mut()) {
             // Dumps name roles that no stream makes.
             let roles = session

@@ -4,7 +4,10 @@ mod judge;
 mod order;
 mod summary;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use futures::{StreamExt, stream};
 
@@ -80,6 +83,41 @@ pub async fn list(vault: &Vault) -> Result<Listing> {
 /// As for [`list`].
 pub async fn by_id(vault: &Vault, prefix: &str) -> Result<Listing> {
     of(vault, |id| id.to_string().starts_with(prefix), true).await
+}
+
+/// The headers that are not known yet, and the ids of all that are there.
+#[derive(Debug)]
+pub struct Newer {
+    /// Those that are not known, read and verified.
+    pub listing: Listing,
+    /// Whatever stands under a header's name.
+    pub there: Vec<SnapshotId>,
+    /// How many that are not known were left for another time.
+    pub left: usize,
+}
+
+/// Lists all headers and reads those that are not `known`, at most so many. `whole` says that none is known, so that they
+/// can be judged as a whole.
+///
+/// # Errors
+/// As for [`list`].
+pub async fn newer(
+    vault: &Vault,
+    known: &(dyn Fn(&SnapshotId) -> bool + Sync),
+    most: usize,
+    whole: bool,
+) -> Result<Newer> {
+    let seen = Mutex::new((Vec::new(), 0_usize));
+    let wanted = |id: &SnapshotId| {
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.0.push(*id);
+        let new = !known(id);
+        seen.1 += usize::from(new);
+        new && seen.1 <= most
+    };
+    let listing = of(vault, wanted, !whole).await?;
+    let (there, new) = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Newer { listing, there, left: new.saturating_sub(most) })
 }
 
 async fn of(vault: &Vault, wanted: impl Fn(&SnapshotId) -> bool, alone: bool) -> Result<Listing> {

@@ -178,6 +178,7 @@ fn run(place: &Workplace, runtime: &tokio::runtime::Handle, catalog: &mut Catalo
         level: 2,
         bases: None,
         warnings: Vec::new(),
+        judge: None,
     };
     let done = writer::backup_from(place, runtime, catalog, request, |before| {
         let names = before.map(|before| before.streams.into_keys().collect()).unwrap_or_default();

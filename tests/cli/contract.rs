@@ -6,7 +6,7 @@ use crate::sandbox::Sandbox;
 fn help_lists_the_commands_and_the_exit_codes() {
     let sandbox = Sandbox::new();
     let long = sandbox.run(&["--help"]).ok().out();
-    for word in ["init", "backup", "snapshots", "restore", "verify", "catalog", "completions", "man"] {
+    for word in ["init", "backup", "snapshots", "restore", "verify", "watch", "catalog", "completions", "man"] {
         assert!(long.contains(word), "{word}");
     }
     for code in

@@ -63,6 +63,7 @@ async fn run(made: &Made, state: &Path, data: Vec<u8>) -> Run {
         cancel: Cancel::default(),
     };
     let request = BackupRequest {
+        expected: Vec::new(),
         jobs: vec![Job {
             name: "dump".parse().unwrap(),
             source: Box::new(Given(Some(data))),

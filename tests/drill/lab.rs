@@ -124,6 +124,7 @@ pub fn back_up(sandbox: &Sandbox, name: &str, source: Made) {
         cancel: Cancel::default(),
     };
     let request = BackupRequest {
+        expected: Vec::new(),
         jobs: vec![Job {
             name: name.parse().unwrap(),
             source: Box::new(source),

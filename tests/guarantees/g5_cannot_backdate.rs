@@ -262,6 +262,7 @@ async fn g5_the_clock_of_a_directory_is_held_against_its_past() {
             cancel: Cancel::default(),
         };
         let request = BackupRequest {
+            expected: Vec::new(),
             jobs: vec![Job {
                 name: "orders".parse().unwrap(),
                 source: Box::new(Given),

@@ -99,6 +99,7 @@ impl House {
             expires_at: now() + Span::days(35),
             tier: None,
             journal: None,
+            signals: Vec::new(),
             full_at: None,
             pages: Vec::new(),
             indexes: Vec::new(),

@@ -72,6 +72,7 @@ impl Made {
             expires_at: policy().floor(now),
             tier: None,
             journal: None,
+            signals: Vec::new(),
             full_at: None,
             pages: Vec::new(),
             indexes: Vec::new(),

@@ -193,6 +193,7 @@ impl Made {
             level: 2,
             bases: Some(Arc::new(bases)),
             warnings: Vec::new(),
+            judge: None,
         };
         let (state, id, name) = (state.to_owned(), self.id, self.writer.name.clone());
         let runtime = tokio::runtime::Handle::current();

@@ -47,6 +47,7 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
         pins: settings.pins.clone(),
         clock_is_right,
         acknowledge,
+        expected: config.sources.iter().flat_map(|source| source.expect.clone()).collect(),
         no_rebuild,
         elapsed: stopwatch(),
     };

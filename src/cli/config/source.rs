@@ -1,6 +1,7 @@
 //! `[[source]]`: what is backed up.
 
 mod check;
+mod expect;
 mod git;
 mod journal;
 pub mod mariadb;
@@ -17,7 +18,7 @@ use toml::Spanned;
 use super::Fault;
 use crate::{
     model::{Name, Span},
-    ops::drill::Asked,
+    ops::{drill::Asked, signals::Expected},
     source::{journal::JournalOptions, mariadb::Flavour, postgres::PostgresOptions},
 };
 
@@ -41,6 +42,8 @@ pub struct SourceConfig {
     pub timeout: Option<Span>,
     /// How its log becomes a journal, if it does.
     pub journal: Option<JournalOptions>,
+    /// Changes that are announced.
+    pub expect: Vec<Expected>,
 }
 
 /// What a source reads.
@@ -91,6 +94,8 @@ pub(super) struct RawSource {
     every: Option<Span>,
     #[serde(default)]
     check: Vec<check::RawCheck>,
+    #[serde(default)]
+    expect: Vec<expect::RawExpect>,
     path: Option<Spanned<PathBuf>>,
     exclude: Option<Spanned<Vec<String>>>,
     repo: Option<Spanned<String>>,
@@ -268,5 +273,6 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
     };
     let checks = check::understand(raw.check)?;
     let journal = journal::understand(raw.journal.as_ref(), &input)?;
-    Ok(SourceConfig { name, input, checks, allow_empty: raw.allow_empty, every: raw.every, timeout, journal })
+    let expect = expect::understand(&name, raw.expect);
+    Ok(SourceConfig { name, input, checks, allow_empty: raw.allow_empty, every: raw.every, timeout, journal, expect })
 }

@@ -10,6 +10,7 @@ use crate::{
         look::Looked,
         prune::PruneReport,
         verify::worst,
+        watch::WatchReport,
     },
     source::redact::redact,
 };
@@ -125,6 +126,25 @@ impl Failure {
         let message = format!("{} of {} drills failed: {}", names.len(), report.drills.len(), names.join(", "));
         let hint = Some("the checks say what is not as it was, or could not be checked".to_owned());
         Some(Self { exit: Exit::Drill, kind: "drill-failed", message, hint })
+    }
+
+    /// What a watch means, if not success: damage before alarms, alarms before what is owed.
+    #[must_use]
+    pub fn of_watch(report: &WatchReport, findings: &[Finding]) -> Option<Self> {
+        let told = Self::of_findings(findings);
+        if told.as_ref().is_some_and(|failure| failure.exit == Exit::Damage) {
+            return told;
+        }
+        let Some(first) = report.open.first() else { return told };
+        let more = match report.open.len() {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        let why = first.reasons.first().map(|verdict| verdict.words.as_str()).unwrap_or_default();
+        let message = format!("alarm {}{more}: {why}", first.cause);
+        let hint = "look what happened to the source; earlier snapshots are as they were. If it was meant: watch \
+                    --checkpoint FILE --acknowledge CAUSE";
+        Some(Self { exit: Exit::Signal, kind: "alarm", message: redact(&message), hint: Some(hint.to_owned()) })
     }
 
     /// What the findings of a verification mean, if not success.

@@ -27,6 +27,9 @@ fn one(snapshot: &SnapshotReport, text: &mut Lines) {
         snapshot.floor_until
     ));
     since::add(snapshot.since.as_ref(), text);
+    for signal in &snapshot.signals {
+        text.add(format!("  {}: {} [{}]", signal.level.as_str(), signal.words, signal.rule));
+    }
     for warning in &snapshot.warnings {
         text.add(format!("  warning: {warning}"));
     }

@@ -6,6 +6,7 @@ use super::Lines;
 use crate::{
     model::{Time, size},
     ops::snapshots::SnapshotLine,
+    signal::Level,
 };
 
 /// The column of sizes.
@@ -19,6 +20,11 @@ fn doubt(line: &SnapshotLine) -> &'static str {
         (.., true) => " (not yet: a clock was wrong)",
         _ => "",
     }
+}
+
+/// What its writer says of it.
+fn flagged(line: &SnapshotLine) -> &'static str {
+    if line.signal == Some(Level::Alarm) { " (ALARM by its writer: see watch)" } else { "" }
 }
 
 /// A time to the minute, or to the day: with all of both the table would be wider than a terminal.
@@ -42,7 +48,7 @@ pub(super) fn text(lines: &[SnapshotLine]) -> Lines {
             shortened(line.created_at, 16),
             size::human(line.bytes),
             shortened(line.floor_until, 10),
-            format!("{}{}", line.writer, doubt(line)),
+            format!("{}{}{}", line.writer, doubt(line), flagged(line)),
         ]);
     }
     for (at, column) in table.column_iter_mut().enumerate() {

@@ -221,7 +221,7 @@ pub fn table(session: &mut Session, table: &Table, columns: &[String], depth: De
     let odd = || SourceError::new("the server gave no number of rows", &from);
     let rows = rows.parse().map_err(|_| odd())?;
     let hash = hashed.then(|| sum.parse::<u128>().map(|sum| format!("{sum:032x}"))).transpose().map_err(|_| odd())?;
-    Ok(TableFingerprint { rows, hash })
+    Ok(TableFingerprint { rows, hash, sample: None })
 }
 
 /// What the tables of `contents` hold, without those in `without`.

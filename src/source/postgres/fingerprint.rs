@@ -39,7 +39,7 @@ const RANGES: u32 = 140_000;
 /// order of their names, since a restore may put those that were inherited elsewhere.
 const TABLES: &str = r#"
 select json_build_object('name', format('%I.%I', n.nspname, c.relname), 'place', json_build_array(n.nspname, c.relname), 'oid', c.oid::bigint,
-  'numbers', (select coalesce(json_agg(a.attnum), '[]') from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), 'bytes', coalesce(pg_table_size(c.oid), 0),
+  'numbers', (select coalesce(json_agg(a.attnum), '[]') from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), 'bytes', coalesce(pg_table_size(c.oid), 0), 'estimate', c.reltuples,
   'blocks', case when (select a.amname from pg_am a where a.oid = c.relam) = 'heap'
      then coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::bigint else 0 end,
   'from', format('only %I.%I x %s', n.nspname, c.relname, k.condition),
@@ -155,6 +155,9 @@ pub(super) struct Table {
     pub(super) numbers: Vec<i16>,
     /// What it takes on the server's disk, without indexes.
     pub(super) bytes: u64,
+    /// How many rows the server last estimated, if it did.
+    #[serde(default)]
+    pub(super) estimate: f64,
     /// How many blocks of rows it has, where rows have a place among them; else none.
     pub(super) blocks: u64,
     /// Whether it belongs to no extension.
@@ -237,10 +240,11 @@ pub(super) fn take(
     let counted = rows::count(session, tables, (hashed, number >= RANGES), helpers, marks)?;
     taken.tables = counted.tables;
     for name in session.ask::<String>("list the unlogged tables", UNLOGGED)? {
-        taken.tables.insert(name, TableFingerprint { rows: 0, hash: None });
+        taken.tables.insert(name, TableFingerprint { rows: 0, hash: None, sample: None });
     }
+    taken.bound_samples();
     let sql = if hashed { LARGE_OBJECTS } else { LARGE_OBJECTS_COUNTED };
-    let large = rows::ask(session, "large objects", sql)?.told();
+    let large = rows::ask(session, "large objects", sql)?.told(None);
     let hash = large.hash.filter(|_| large.rows > 0).map(|hash| format!(", {hash}")).unwrap_or_default();
     taken.objects.insert("large objects".to_owned(), format!("{}{hash}", large.rows));
     Ok(Taken { fingerprint: taken, changed: counted.changed, sequences })

@@ -1,6 +1,7 @@
 //! Roles, their settings and tablespaces: what belongs to the whole cluster and stands in no database's dump.
 
 use std::{
+    collections::BTreeMap,
     process::{Command, Stdio},
     sync::Arc,
 };
@@ -23,6 +24,28 @@ pub(crate) const STREAM: &str = "globals.sql";
 /// What `pg_dumpall` writes at its end, and how near the end it must stand.
 const TRAILER: &[u8] = b"-- PostgreSQL database cluster dump complete";
 const WITHIN: usize = 4 << 10;
+
+/// What each role may do beyond what everybody may, as one text each.
+const RIGHTS: &str = r"
+select json_build_object('role', r.rolname, 'rights', to_json(array_remove(array[
+  case when r.rolsuper then 'superuser' end, case when r.rolcreaterole then 'createrole' end,
+  case when r.rolcreatedb then 'createdb' end, case when r.rolreplication then 'replication' end,
+  case when r.rolbypassrls then 'bypassrls' end, case when r.rolcanlogin then 'login' end], null)
+  || array(select 'member of ' || g.rolname from pg_auth_members m join pg_roles g on g.oid = m.roleid
+    where m.member = r.oid order by 1)))
+from pg_roles r where r.rolname !~ '^pg_' order by r.rolname";
+
+#[derive(Deserialize)]
+struct Rights {
+    role: String,
+    rights: Vec<String>,
+}
+
+/// What each role may do, by its name: so that one that may do more than before is seen.
+pub(super) fn rights(session: &mut Session) -> Result<BTreeMap<String, Vec<String>>> {
+    let all = session.ask::<Rights>("list what roles may do", RIGHTS)?;
+    Ok(all.into_iter().map(|Rights { role, rights }| (role, rights)).collect())
+}
 
 /// How the globals are dumped.
 pub(super) struct Globals {

@@ -4,7 +4,7 @@
 //! takes the next of all that there are.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
     sync::{Mutex, PoisonError},
     thread,
 };
@@ -18,10 +18,15 @@ use super::{
     unlocked::Marks,
     waits,
 };
-use crate::model::TableFingerprint;
+use crate::model::{Sample, TableFingerprint, sample::SAMPLED};
 
 /// How many blocks are taken at once: 64 MiB of the usual ones.
 const BLOCKS: u64 = 8192;
+
+/// The usual bytes of a block.
+const PAGE: u64 = 8192;
+/// So many rows are in a block of a table at least, as far as samples are concerned: a block holds thrice as many at most.
+const ROWS: u64 = 80;
 
 /// Sessions besides the one that is there.
 pub(super) struct Helpers<'a> {
@@ -40,11 +45,13 @@ impl Helpers<'_> {
 }
 
 /// What was counted so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sum {
     rows: u64,
     /// The lower 64 bits of the sum of each of the two hashes.
     hash: Option<(u64, u64)>,
+    /// The first hash of those rows where it is small, if these were asked for.
+    sample: Option<Vec<u64>>,
 }
 
 impl Sum {
@@ -52,15 +59,23 @@ impl Sum {
         self.rows = self.rows.saturating_add(more.rows);
         let (some, others) = (self.hash.take(), more.hash);
         // A range without rows has no sum.
+        if let Some(more) = more.sample {
+            self.sample.get_or_insert_default().extend(more);
+        }
         self.hash = match (some, others) {
             (Some(some), Some(others)) => Some((some.0.wrapping_add(others.0), some.1.wrapping_add(others.1))),
             (some, others) => some.or(others),
         };
     }
 
-    /// As a fingerprint tells it.
-    pub(super) fn told(self) -> TableFingerprint {
-        TableFingerprint { rows: self.rows, hash: self.hash.map(|(low, high)| format!("{low:016x}{high:016x}")) }
+    /// As a fingerprint tells it. All rows whose first hash is at most `bound` were asked for a sample.
+    pub(super) fn told(self, bound: Option<u64>) -> TableFingerprint {
+        let sample = self.sample.unwrap_or_default();
+        TableFingerprint {
+            rows: self.rows,
+            hash: self.hash.map(|(low, high)| format!("{low:016x}{high:016x}")),
+            sample: bound.filter(|_| self.hash.is_some()).map(|bound| Sample::of(sample, bound, SAMPLED)),
+        }
     }
 }
 
@@ -136,12 +151,18 @@ pub(super) fn count(
     let changed = std::mem::take(&mut *lock(&changed));
     let sums = lock(&sums);
     let whole = sums.iter().filter(|(name, _)| !changed.contains(*name));
-    let tables = whole.map(|(name, sum)| (name.clone(), sum.told())).collect();
+    let bounds: BTreeMap<&String, u64> = tables.iter().map(|table| (&table.name, bound(table))).collect();
+    let tables = whole.map(|(name, sum)| (name.clone(), sum.clone().told(bounds.get(name).copied()))).collect();
     Ok(Tables { tables, changed: changed.into_iter().collect() })
 }
 
 fn add(sums: &Mutex<BTreeMap<String, Sum>>, piece: &Piece<'_>, sum: Sum) {
-    lock(sums).entry(piece.table.name.clone()).and_modify(|all| all.add(sum)).or_insert(sum);
+    match lock(sums).entry(piece.table.name.clone()) {
+        Entry::Occupied(mut all) => all.get_mut().add(sum),
+        Entry::Vacant(free) => {
+            free.insert(sum);
+        }
+    }
 }
 
 fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -161,14 +182,31 @@ fn pieces(table: &Table, ranges: bool) -> Vec<Piece<'_>> {
     (0..count).map(piece).collect()
 }
 
+/// Up to which first hash rows are asked for a sample: about twice as many as one holds, by what the server last estimated.
+/// It may be wrong about the rows, and not about the blocks, of which each holds so many at most.
+fn bound(table: &Table) -> u64 {
+    let least = table.bytes / PAGE * ROWS;
+    let rows = if table.estimate >= 1.0 { table.estimate } else { 0.0 };
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate of rows")]
+    let rows = (rows as u64).max(least).max(1);
+    (u64::MAX / rows).saturating_mul(2 * SAMPLED as u64)
+}
+
+/// The same as the server has it, whose hashes have a sign.
+fn signed(bound: u64) -> i64 {
+    (bound ^ 1 << 63).cast_signed()
+}
+
 fn counting(piece: &Piece<'_>, hashed: bool) -> String {
     let Piece { table: Table { from, columns, .. }, which } = piece;
     if hashed {
         // Without `offset` the planner would put the row's text into both hashes and make it twice.
         format!(
-            "select json_build_object('rows', count(*)::text, 'low', sum(hashtextextended(r, 0))::text, \
-             'high', sum(hashtextextended(r, 1))::text) \
-             from (select row({columns})::text collate \"C\" as r from {from}{which} offset 0) s"
+            "select json_build_object('rows', count(*)::text, 'low', sum(a)::text, 'high', sum(b)::text, \
+             'sample', json_agg(a::text) filter (where a <= {})) \
+             from (select hashtextextended(r, 0) as a, hashtextextended(r, 1) as b \
+             from (select row({columns})::text collate \"C\" as r from {from}{which} offset 0) s offset 0) h",
+            signed(bound(piece.table))
         )
     } else {
         format!("select json_build_object('rows', count(*)::text) from {from}{which}")
@@ -180,6 +218,8 @@ pub(super) struct Counted {
     rows: String,
     low: Option<String>,
     high: Option<String>,
+    #[serde(default)]
+    sample: Option<Vec<String>>,
 }
 
 /// Runs a statement that gives `rows`, and `low` and `high` if it hashes; `name` is what is counted.
@@ -193,7 +233,12 @@ pub(super) fn read(counted: &Counted) -> Option<Sum> {
         (Some(low), Some(high)) => Some((half(low)?, half(high)?)),
         _ => None,
     };
-    Some(Sum { rows: counted.rows.parse().ok()?, hash })
+    let unsigned = |hash: &String| Some(hash.parse::<i64>().ok()?.cast_unsigned() ^ 1 << 63);
+    let sample: Option<Vec<u64>> = match &counted.sample {
+        Some(all) => Some(all.iter().map(unsigned).collect::<Option<_>>()?),
+        None => None,
+    };
+    Some(Sum { rows: counted.rows.parse().ok()?, hash, sample })
 }
 
 /// The lower 64 bits of a sum.
@@ -217,14 +262,14 @@ mod tests {
     fn parts_add_up_to_what_the_whole_gives() {
         let sum = |rows: &str, low: Option<&str>, high: Option<&str>| {
             let own = |text: Option<&str>| text.map(str::to_owned);
-            read(&Counted { rows: rows.to_owned(), low: own(low), high: own(high) }).unwrap()
+            read(&Counted { rows: rows.to_owned(), low: own(low), high: own(high), sample: None }).unwrap()
         };
         let mut parts = sum("0", None, None);
         parts.add(sum("2", Some("-3"), Some("9223372036854775808")));
         parts.add(sum("0", None, None));
         parts.add(sum("3", Some("5"), Some("9223372036854775809")));
-        assert_eq!(parts.told(), sum("5", Some("2"), Some("18446744073709551617")).told());
-        assert_eq!(parts.told().hash.unwrap(), "00000000000000020000000000000001");
+        assert_eq!(parts.clone().told(None), sum("5", Some("2"), Some("18446744073709551617")).told(None));
+        assert_eq!(parts.told(None).hash.unwrap(), "00000000000000020000000000000001");
     }
 
     #[test]

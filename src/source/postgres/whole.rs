@@ -126,7 +126,7 @@ impl Expected {
         let all = &taken.changed;
         for (name, place) in self.tables.iter().filter(|(name, _)| all.contains(name)) {
             if let Rows::Counted(rows) = written.rows(place) {
-                taken.fingerprint.tables.insert(name.clone(), TableFingerprint { rows, hash: None });
+                taken.fingerprint.tables.insert(name.clone(), TableFingerprint { rows, hash: None, sample: None });
             }
         }
         let first = all.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");

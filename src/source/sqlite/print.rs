@@ -6,7 +6,10 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig, types::ValueRef};
 
 use crate::{
     codec::hash::Hasher,
-    model::{Fingerprint, TableFingerprint},
+    model::{
+        Fingerprint, TableFingerprint,
+        sample::{SAMPLED, Sampling},
+    },
 };
 
 /// How many faults are told.
@@ -104,6 +107,7 @@ pub fn fingerprint(connection: &Connection) -> rusqlite::Result<Fingerprint> {
         let held = table(connection, &name)?;
         print.tables.insert(name, held);
     }
+    print.bound_samples();
     Ok(print)
 }
 
@@ -132,19 +136,21 @@ fn table(connection: &Connection, name: &str) -> rusqlite::Result<TableFingerpri
     let list = if columns.is_empty() { "NULL".to_owned() } else { columns.join(", ") };
     let mut statement = connection.prepare(&format!("SELECT {list} FROM {}", quoted(name)))?;
     let mut rows = statement.query([])?;
-    let (mut count, mut sum) = (0_u64, 0_u128);
+    let (mut count, mut sum, mut sample) = (0_u64, 0_u128, Sampling::new(SAMPLED));
     while let Some(row) = rows.next()? {
         let mut hasher = Hasher::new();
         for at in 0..columns.len().max(1) {
             add(&mut hasher, row.get_ref(at)?);
         }
         let hash = hasher.finish();
+        let first = hash.as_bytes().first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first));
+        sample.add(first);
         let mut half = [0; 16];
         half.iter_mut().zip(hash.as_bytes()).for_each(|(to, from)| *to = *from);
         sum = sum.wrapping_add(u128::from_be_bytes(half));
         count += 1;
     }
-    Ok(TableFingerprint { rows: count, hash: Some(format!("{sum:032x}")) })
+    Ok(TableFingerprint { rows: count, hash: Some(format!("{sum:032x}")), sample: Some(sample.done()) })
 }
 
 /// Each value with its type and its length, so that no two rows look alike.

@@ -11,9 +11,9 @@ mod small;
 mod stream;
 mod walk;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use super::{Result, Vault, VaultError, VaultErrorKind, keys};
+use super::{Result, Vault, VaultError, VaultErrorKind, fetch, keys};
 use crate::{
     codec::{
         hash::{ChunkIdKey, Hasher},
@@ -22,11 +22,12 @@ use crate::{
     format::{
         body::{BODY_LIMIT, Body, StreamRecord},
         epoch::EpochKeys,
-        header::VerifiedHeader,
+        header::{HEADER_LIMIT, VerifiedHeader},
+        layout,
         list::ChunkRef,
         pieces::Pieces,
     },
-    model::{Cancel, ChunkId, Hash, Progress, Silent},
+    model::{Cancel, ChunkId, Hash, Name, PackId, Progress, Silent, SnapshotId},
     store::ObjectStore,
 };
 pub(crate) use ahead::PagesAhead;
@@ -46,6 +47,29 @@ pub struct Snapshot {
     pub(super) places: Arc<Places>,
     pub(super) source: PackSource,
     blocks: small::Blocks,
+}
+
+/// The packs that an earlier snapshot needs; nothing where it is not there any more.
+///
+/// # Errors
+/// If the store does not answer.
+pub(crate) async fn packs_of(
+    vault: &Vault,
+    writer: &Name,
+    seq: u64,
+    id: SnapshotId,
+) -> Result<Option<HashSet<PackId>>> {
+    let (key, wanted) = (layout::header(writer, seq, &id), Hash::from_bytes(*id.as_bytes()));
+    let found = async {
+        let bytes = fetch::by_hash(&*vault.store, &key, None, &wanted, HEADER_LIMIT).await?;
+        let header = VerifiedHeader::open(&bytes, vault.descriptor.vault)?;
+        locate::pages(&*vault.store, &header).await
+    };
+    match found.await {
+        Ok(packs) => Ok(Some(packs.into_iter().map(|pack| pack.id).collect())),
+        Err(error) if error.is_of_object() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Where a snapshot's packs are and what opens them.
@@ -158,6 +182,17 @@ impl Snapshot {
             add(&chunks);
         }
         Ok(hasher.finish())
+    }
+
+    /// The packs that it needs.
+    pub(crate) fn packs(&self) -> HashSet<PackId> {
+        self.places.packs.iter().map(|pack| pack.id).collect()
+    }
+
+    /// Of the packs that are not among those of `before`, the bytes as they were read and as they are compressed.
+    pub(crate) fn anew(&self, before: &HashSet<PackId>) -> (u64, u64) {
+        let new = self.places.packs.iter().filter(|pack| !before.contains(&pack.id)).flat_map(|pack| &pack.blocks);
+        new.fold((0, 0), |(plain, stored), block| (plain + u64::from(block.plain), stored + u64::from(block.stored)))
     }
 
     /// Bytes of all blocks that the snapshot's packs hold, decoded.

@@ -12,6 +12,7 @@ use crate::{
         layout,
     },
     model::{Hash, Key, Name, SnapshotId, SourceKind, Time, journal::Start},
+    signal::Level,
     vault::{Result, Vault, VaultError, VaultErrorKind, fetch, standing},
 };
 
@@ -52,6 +53,8 @@ pub struct Brief {
     pub expires_at: Time,
     /// Where in its source's log it stands, if it is a base of a journal.
     pub journal: Option<Start>,
+    /// What its writer found odd about what it backed up, if anything.
+    pub signal: Option<Level>,
     /// What it amounts to.
     pub totals: Totals,
 }
@@ -92,6 +95,7 @@ impl Summary {
                 floor_until: header.floor_until,
                 expires_at: header.expires_at,
                 journal: header.journal.clone(),
+                signal: header.signals.iter().map(|flag| flag.level).max(),
                 totals: header.totals,
             },
             certified_from: found.certificate.valid_from,

@@ -3,7 +3,7 @@
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    Committed, Run,
+    Committed, Observed, Run,
     dedup::Outcome,
     locks::{self, Told},
 };
@@ -93,6 +93,7 @@ impl Run<'_> {
         self.read_back(catalog, &packs, &closure)?;
         self.stop_if_asked()?;
         let writer = &self.place.writer;
+        let signals = self.request.judge.as_ref().map(|judge| judge(&self.observed(&outcome))).unwrap_or_default();
         let header = Header {
             format: FORMAT.to_owned(),
             vault: writer.descriptor.vault,
@@ -108,6 +109,7 @@ impl Run<'_> {
             tier: self.retention.tier,
             full_at: Some(self.retention.full_at),
             journal: outcome.journal,
+            signals,
             pages,
             indexes: indexed.live,
             body: outcome.body,
@@ -157,6 +159,17 @@ impl Run<'_> {
             chunks_new: outcome.counts.chunks_new,
             chunks_delta: outcome.counts.chunks_delta,
         })
+    }
+
+    fn observed<'b>(&self, outcome: &'b Outcome) -> Observed<'b> {
+        Observed {
+            at: self.started_at,
+            streams: &outcome.streams,
+            details: &outcome.details,
+            fingerprints: &outcome.fingerprints,
+            bytes_new: outcome.counts.bytes_new,
+            bytes_stored: outcome.counts.bytes_stored,
+        }
     }
 
     fn stop_if_asked(&self) -> Result<(), VaultError> {

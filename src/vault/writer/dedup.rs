@@ -28,7 +28,7 @@ use crate::{
         index::Section,
         list::{self, ChunkRef},
     },
-    model::{ChunkId, ChunkerParams, Hash, journal::Start},
+    model::{ChunkId, ChunkerParams, Fingerprint, Hash, journal::Start},
     vault::{VaultError, input::Facts},
 };
 
@@ -38,6 +38,9 @@ const WAKE: Duration = Duration::from_millis(100);
 /// What came of the streams.
 pub(super) struct Outcome {
     pub(super) streams: Vec<StreamRecord>,
+    /// What the source told of itself, as the body has it.
+    pub(super) details: serde_json::Value,
+    pub(super) fingerprints: Vec<Fingerprint>,
     pub(super) body: Vec<ChunkRef>,
     pub(super) warnings: Vec<String>,
     /// What the source's details say of what became of its parts.
@@ -161,6 +164,8 @@ impl Dedup<'_> {
         let left = facts.note.zip(state.kept);
         Ok(Outcome {
             streams: body.streams,
+            details: body.details,
+            fingerprints: body.fingerprints,
             body: chunks,
             warnings: body.warnings,
             since,

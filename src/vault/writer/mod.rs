@@ -43,11 +43,13 @@ use crate::{
     codec::Chunker,
     format::{
         body::StreamRecord,
-        header::Header,
+        header::{Flag, Header},
         layout::{self, ObjectName},
         writer_key::Writer,
     },
-    model::{Cancel, Clock, Finding, LockBy, Name, PackId, Progress, SnapshotId, SourceKind, Span, Tiers, Time},
+    model::{
+        Cancel, Clock, Finding, Fingerprint, LockBy, Name, PackId, Progress, SnapshotId, SourceKind, Span, Tiers, Time,
+    },
     store::{Entry, ObjectStore},
 };
 use bases::{BaseCache, Sketching};
@@ -108,6 +110,27 @@ pub struct Request {
     pub bases: Option<Arc<Bases>>,
     /// What the header is to warn of.
     pub warnings: Vec<String>,
+    /// Judges the run once all of it was read, for the header.
+    pub judge: Option<Judge>,
+}
+
+/// What judges a run by what it read.
+pub type Judge = Box<dyn Fn(&Observed<'_>) -> Vec<Flag> + Send + Sync>;
+
+/// A run, once all of it was read.
+pub struct Observed<'a> {
+    /// When it started.
+    pub at: Time,
+    /// Its streams.
+    pub streams: &'a [StreamRecord],
+    /// What its source told of it.
+    pub details: &'a serde_json::Value,
+    /// What its databases held.
+    pub fingerprints: &'a [Fingerprint],
+    /// Bytes of chunks that were not known.
+    pub bytes_new: u64,
+    /// What the run put into the vault for them.
+    pub bytes_stored: u64,
 }
 
 /// A snapshot that was committed.

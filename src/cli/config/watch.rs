@@ -1,0 +1,77 @@
+//! `[watch]`: what is run when something looks wrong. Without a shell: each is a program and its arguments.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::Fault;
+use crate::{
+    model::{Name, Span},
+    signal::Level,
+};
+
+/// How long a reaction may take, if nothing is said.
+const TIMEOUT: Span = Span::seconds(30);
+/// How long one may take at most.
+const LONGEST: Span = Span::seconds(3600);
+
+/// What a watch does.
+#[derive(Debug, Clone, Default)]
+pub struct WatchConfig {
+    /// What is run, in this order.
+    pub react: Vec<React>,
+}
+
+/// Something that is run once for each cause.
+#[derive(Debug, Clone)]
+pub struct React {
+    /// What it is called in the checkpoint.
+    pub name: Name,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// After this time it is ended.
+    pub timeout: Span,
+    /// From which level on.
+    pub level: Level,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWatch {
+    #[serde(default)]
+    react: Vec<RawReact>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawReact {
+    name: Spanned<Name>,
+    command: Spanned<Vec<String>>,
+    timeout: Option<Spanned<Span>>,
+    level: Option<Level>,
+}
+
+/// What it means.
+pub(super) fn understand(raw: RawWatch) -> Result<WatchConfig, Fault> {
+    let (mut names, mut react) = (BTreeSet::new(), Vec::new());
+    for RawReact { name, command, timeout, level } in raw.react {
+        if !names.insert(name.get_ref().clone()) {
+            return Err(Fault::new(&name, format!("there are two reactions called {}", name.get_ref())));
+        }
+        if command.get_ref().first().is_none_or(String::is_empty) {
+            let what = "give a program and its arguments, such as [\"/usr/local/bin/page\", \"db\"]";
+            return Err(Fault::new(&command, what));
+        }
+        if let Some(timeout) = timeout.as_ref().filter(|t| *t.get_ref() == Span::ZERO || *t.get_ref() > LONGEST) {
+            return Err(Fault::new(timeout, format!("give a time from 1s to {LONGEST}")));
+        }
+        react.push(React {
+            name: name.into_inner(),
+            command: command.into_inner(),
+            timeout: timeout.map_or(TIMEOUT, Spanned::into_inner),
+            level: level.unwrap_or(Level::Alarm),
+        });
+    }
+    Ok(WatchConfig { react })
+}

@@ -1,0 +1,174 @@
+//! Facts out of a snapshot's body.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::{
+    codec::hash::{Hasher, hash},
+    format::body::StreamRecord,
+    model::{Fingerprint, Hash, Sample, SnapshotId, SourceKind, Time},
+    signal::{Facts, Files, Fresh, Refs, Table, unit},
+};
+
+/// The bytes of each stream are facts up to so many streams.
+const FEW: usize = 64;
+/// The most things in a sample.
+const SAMPLED: usize = 512;
+/// The most tables of which more than their rows is looked at.
+const TABLES: usize = 2000;
+/// The most groups of branches that are told apart.
+const UNITS: usize = 2000;
+
+/// A snapshot, as its body tells of it.
+pub struct Taken<'a> {
+    /// When.
+    pub at: Time,
+    /// Its id, once it has one.
+    pub snapshot: Option<SnapshotId>,
+    /// Of what.
+    pub kind: SourceKind,
+    /// Its streams.
+    pub streams: &'a [StreamRecord],
+    /// What its source told of it.
+    pub details: &'a Value,
+    /// What its databases held.
+    pub fingerprints: &'a [Fingerprint],
+    /// What was stored for it that was not there.
+    pub fresh: Option<Fresh>,
+}
+
+/// What is known of a snapshot.
+#[must_use]
+pub fn facts(taken: &Taken<'_>) -> Facts {
+    let Taken { at, snapshot, kind, streams, details, fingerprints, fresh } = taken;
+    let bytes = streams.iter().map(|stream| stream.bytes).fold(0, u64::saturating_add);
+    let mut facts = Facts::new(*at, bytes, streams.len() as u64);
+    (facts.snapshot, facts.fresh) = (*snapshot, *fresh);
+    if streams.len() <= FEW {
+        let name = |stream: &StreamRecord| stream.path.clone().unwrap_or_else(|| stream.name.to_string());
+        facts.parts = streams.iter().map(|stream| (name(stream), stream.bytes)).collect();
+    }
+    facts.state = Some(contents(streams));
+    if !fingerprints.is_empty() {
+        databases(&mut facts, fingerprints);
+    }
+    match kind {
+        SourceKind::Git => facts.refs = refs(&mut facts.state, details),
+        SourceKind::Path => facts.files = Some(files(streams)),
+        SourceKind::Postgres => facts.roles = roles(details),
+        _ => {}
+    }
+    facts
+}
+
+fn first_bits(hash: &Hash) -> u64 {
+    hash.as_bytes().first_chunk::<8>().map_or(0, |first| u64::from_be_bytes(*first))
+}
+
+/// A short name of the whole.
+fn short(hasher: &Hasher) -> String {
+    hasher.finish().to_string().chars().take(32).collect()
+}
+
+fn contents(streams: &[StreamRecord]) -> String {
+    let mut all: Vec<(&str, &Hash)> =
+        streams.iter().map(|s| (s.path.as_deref().unwrap_or(s.name.as_str()), &s.blake3)).collect();
+    all.sort_unstable();
+    let mut hasher = Hasher::new();
+    for (name, blake3) in all {
+        hasher.update(name.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(blake3.as_bytes());
+    }
+    short(&hasher)
+}
+
+fn files(streams: &[StreamRecord]) -> Files {
+    let files: Vec<&StreamRecord> = streams.iter().filter(|s| !s.meta.dir && s.meta.link.is_none()).collect();
+    let name = |s: &&StreamRecord| first_bits(&hash(s.path.as_deref().unwrap_or(s.name.as_str()).as_bytes()));
+    Files {
+        count: files.len() as u64,
+        empty: files.iter().filter(|s| s.bytes == 0).count() as u64,
+        names: Sample::of(files.iter().map(name), u64::MAX, SAMPLED),
+        // All empty files hold the same, which says nothing of what was lost.
+        contents: Sample::of(files.iter().filter(|s| s.bytes > 0).map(|s| first_bits(&s.blake3)), u64::MAX, SAMPLED),
+    }
+}
+
+fn databases(facts: &mut Facts, fingerprints: &[Fingerprint]) {
+    let mut tables = BTreeMap::new();
+    let (mut hasher, mut hashed) = (Hasher::new(), true);
+    for print in fingerprints {
+        let full = |name: &str| {
+            if fingerprints.len() > 1 { format!("{}: {name}", print.database) } else { name.to_owned() }
+        };
+        for (name, held) in &print.tables {
+            let columns = [format!("columns {name}"), format!("table {name}")];
+            let columns = columns.iter().find_map(|key| print.objects.get(key)).cloned();
+            hashed &= held.hash.is_some();
+            hasher.update(format!("{}\n{name}\n{}\n{:?}\n", print.database, held.rows, held.hash).as_bytes());
+            let table = Table { rows: held.rows, hash: held.hash.clone(), columns, sample: held.sample.clone() };
+            tables.insert(full(name), table);
+        }
+        for (name, value) in print.objects.iter().filter(|(name, _)| name.starts_with("sequence ")) {
+            let digits = value.split(',').next().unwrap_or_default();
+            if let Ok(value) = digits.parse() {
+                facts.sequences.insert(full(name), value);
+            }
+        }
+    }
+    if tables.len() > TABLES {
+        tables.values_mut().for_each(|table| *table = Table { rows: table.rows, ..Table::default() });
+    }
+    if hashed && !tables.is_empty() {
+        facts.state = Some(short(&hasher));
+    }
+    facts.tables = Some(tables);
+}
+
+/// Roles and what they may do, as the source told it.
+fn roles(details: &Value) -> Option<BTreeMap<String, BTreeSet<String>>> {
+    let rights = details.get("rights")?.as_object()?;
+    let texts =
+        |list: &Value| list.as_array().into_iter().flatten().filter_map(|r| Some(r.as_str()?.to_owned())).collect();
+    Some(rights.iter().map(|(role, list)| (role.clone(), texts(list))).collect())
+}
+
+fn refs(state: &mut Option<String>, details: &Value) -> Option<Refs> {
+    let all = details.get("refs")?.as_object()?;
+    let default = details.get("head").and_then(|head| head.get("symbolic")).and_then(Value::as_str);
+    let branch = |name: &str| name.strip_prefix("refs/heads/").map(str::to_owned);
+    let mut refs = Refs { default: default.and_then(branch), ..Refs::default() };
+    refs.default_there = default.is_some_and(|name| all.contains_key(name));
+    let mut hasher = Hasher::new();
+    for (name, oid) in all {
+        hasher.update(format!("{name} {oid}\n").as_bytes());
+        if let Some(branch) = branch(name) {
+            let unit = unit(&branch).to_owned();
+            if refs.units.len() < UNITS || refs.units.contains_key(&unit) {
+                *refs.units.entry(unit).or_default() += 1;
+            }
+        } else if name.starts_with("refs/tags/") {
+            refs.tags += 1;
+        }
+    }
+    *state = Some(short(&hasher));
+    refs.unlogged = details.get("since").is_none();
+    let changes = details.get("since").and_then(|since| since.get("changes")).and_then(Value::as_array);
+    for change in changes.into_iter().flatten() {
+        let text = |key: &str| change.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (name, what) = (text("ref"), text("what"));
+        if let Some(branch) = branch(name).filter(|_| what == "rewritten") {
+            refs.rewritten.insert(branch);
+        } else if let Some(tag) =
+            name.strip_prefix("refs/tags/").filter(|_| matches!(what, "rewritten" | "forward" | "moved"))
+        {
+            refs.moved_tags.insert(tag.to_owned());
+        }
+        if refs.rewritten.len() + refs.moved_tags.len() >= UNITS {
+            break;
+        }
+    }
+    Some(refs)
+}
