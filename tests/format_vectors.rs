@@ -22,14 +22,14 @@ use strongroom::{
         page::Page,
     },
     model::{
-        ChunkId, ChunkerParams, Hash, Name, VaultId,
+        ChunkId, ChunkerParams, Hash, Name, Sample, VaultId,
         journal::{Piece, Span},
     },
 };
 
 /// Every vector that a test below reads.
-const TESTED: [&str; 10] =
-    ["certificate", "chunker", "delta", "directory", "ids", "index", "journal", "list", "pack", "page"];
+const TESTED: [&str; 11] =
+    ["certificate", "chunker", "delta", "directory", "ids", "index", "journal", "list", "pack", "page", "sample"];
 
 struct Vector(BTreeMap<String, String>);
 
@@ -251,4 +251,13 @@ fn a_page_is_stored_as_the_document_says() {
     let stored = page.encode().unwrap();
     assert_eq!(std::str::from_utf8(stored.bytes()).unwrap(), v.text("page"));
     assert_eq!(hash::hash(stored.bytes()), v.hash("name"));
+}
+
+#[test]
+fn a_sample_of_rows_is_spelled_as_the_document_says() {
+    let v = vector("sample");
+    let hashes: Vec<u64> = v.text("hashes").split(' ').map(|hash| u64::from_str_radix(hash, 16).unwrap()).collect();
+    let sample = Sample::of(hashes, u64::MAX, v.text("kept").parse().unwrap());
+    assert_eq!(serde_json::to_value(&sample).unwrap(), v.text("sample"));
+    assert_eq!(serde_json::from_value::<Sample>(v.text("sample").into()).unwrap(), sample);
 }

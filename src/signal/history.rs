@@ -99,13 +99,6 @@ impl History {
         self.runs.iter().rev().find(|run| !run.alarm).map(|run| &run.facts)
     }
 
-    /// Whether a rule spoke on this day, counted from 1970.
-    #[must_use]
-    pub fn spoke(&self, rule: &str, day: i64) -> bool {
-        let of_day = self.runs.iter().rev().take_while(|run| run.facts.day() == day);
-        of_day.flat_map(|run| &run.told).any(|told| told.split(' ').next() == Some(rule))
-    }
-
     /// All runs, oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Facts> {
         self.runs.iter().map(|run| &run.facts)

@@ -98,7 +98,7 @@ fn files(streams: &[StreamRecord]) -> Files {
 
 fn databases(facts: &mut Facts, fingerprints: &[Fingerprint]) {
     let mut tables = BTreeMap::new();
-    let (mut hasher, mut hashed) = (Hasher::new(), true);
+    let (mut hasher, mut whole) = (Hasher::new(), true);
     for print in fingerprints {
         let full = |name: &str| {
             if fingerprints.len() > 1 { format!("{}: {name}", print.database) } else { name.to_owned() }
@@ -106,7 +106,7 @@ fn databases(facts: &mut Facts, fingerprints: &[Fingerprint]) {
         for (name, held) in &print.tables {
             let columns = [format!("columns {name}"), format!("table {name}")];
             let columns = columns.iter().find_map(|key| print.objects.get(key)).cloned();
-            hashed &= held.hash.is_some();
+            whole &= held.hash.is_some();
             hasher.update(format!("{}\n{name}\n{}\n{:?}\n", print.database, held.rows, held.hash).as_bytes());
             let table = Table { rows: held.rows, hash: held.hash.clone(), columns, sample: held.sample.clone() };
             tables.insert(full(name), table);
@@ -121,7 +121,7 @@ fn databases(facts: &mut Facts, fingerprints: &[Fingerprint]) {
     if tables.len() > TABLES {
         tables.values_mut().for_each(|table| *table = Table { rows: table.rows, ..Table::default() });
     }
-    if hashed && !tables.is_empty() {
+    if whole && !tables.is_empty() {
         facts.state = Some(short(&hasher));
     }
     facts.tables = Some(tables);

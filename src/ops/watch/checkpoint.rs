@@ -37,6 +37,9 @@ pub struct Remembered {
     /// How many runs each day had, by its number from 1970.
     #[serde(default)]
     pub days: BTreeMap<i64, u64>,
+    /// The day of which it was said last that there are too many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flooded: Option<i64>,
 }
 
 impl Remembered {

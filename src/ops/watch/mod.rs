@@ -230,7 +230,10 @@ impl Pass<'_> {
         let remembered = self.checkpoint.sources.entry(name.to_owned()).or_default();
         let mut verdicts = signal::judge(&remembered.history, &facts);
         let day = remembered.count(facts.at);
-        verdicts.extend(signal::flood(&remembered.days, day).filter(|_| !remembered.history.spoke("runs.flood", day)));
+        if let Some(flood) = signal::flood(&remembered.days, day).filter(|_| remembered.flooded != Some(day)) {
+            remembered.flooded = Some(day);
+            verdicts.push(flood);
+        }
         announce(&self.request.expected, source, facts.at, &mut verdicts);
         let last_good = remembered.history.last_calm().and_then(|facts| facts.snapshot);
         let at = facts.at;
@@ -280,8 +283,8 @@ impl Pass<'_> {
             self.keys = Some((summary.epoch, keys));
         }
         let Some((_, keys)) = &self.keys else { return Ok(plain) };
-        let opened = match Snapshot::open_with(self.vault, whole, keys).await {
-            Ok(opened) => opened,
+        let snapshot = match Snapshot::open_with(self.vault, whole, keys).await {
+            Ok(snapshot) => snapshot,
             Err(error) if error.kind == VaultErrorKind::Damaged => {
                 let what = format!("the body of this snapshot can't be read, so it was not looked into: {error}");
                 self.findings.push(Finding::new(Severity::Error, "body.damaged", what).of(summary.id));
@@ -290,7 +293,7 @@ impl Pass<'_> {
             Err(error) => return Err(error.into()),
         };
         self.opened += 1;
-        let body = &opened.body;
+        let body = &snapshot.body;
         let bytes = body.streams.iter().map(|stream| stream.bytes).fold(0, u64::saturating_add);
         if bytes != totals.bytes || body.streams.len() as u64 != totals.streams {
             let what = format!(
@@ -301,10 +304,9 @@ impl Pass<'_> {
             );
             self.findings.push(Finding::new(Severity::Error, "header.false", what).of(summary.id));
         }
-        let before = self.packs_before(&opened.header).await?;
-        let fresh = before.map(|before| opened.anew(&before)).map(|(bytes, stored)| Fresh { bytes, stored });
-        let body = &opened.body;
-        self.packs.insert(summary.header.writer.clone(), (summary.id, opened.packs()));
+        let before = self.packs_before(&snapshot.header).await?;
+        let fresh = before.map(|before| snapshot.anew(&before)).map(|(bytes, stored)| Fresh { bytes, stored });
+        self.packs.insert(summary.header.writer.clone(), (summary.id, snapshot.packs()));
         Ok(facts(&Taken {
             at: summary.since(),
             snapshot: Some(summary.id),

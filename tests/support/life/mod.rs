@@ -218,6 +218,7 @@ impl Repository {
             default_there: self.branches.contains_key(&self.default),
             units,
             tags: self.tags.len() as u64,
+            unlogged: false,
             rewritten: std::mem::take(&mut self.rewritten),
             moved_tags: std::mem::take(&mut self.moved_tags),
         });
