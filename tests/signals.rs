@@ -18,7 +18,7 @@ use life::replay::Row;
 /// `cargo bench --bench signals` is the same for more days and seeds.
 #[test]
 fn attacks_are_told_and_ordinary_life_is_not() {
-    let (lives, attacks) = life::replay::table(&[11], 61);
+    let (lives, attacks) = life::replay::table(&[11], 61, &[9]);
     let bad: Vec<String> = lives
         .iter()
         .chain(&attacks)

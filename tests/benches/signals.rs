@@ -18,7 +18,7 @@ fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|word| word.parse::<u64>().ok());
     let seeds: Vec<u64> = (1..=numbers.next().unwrap_or(10)).collect();
     let days = numbers.next().unwrap_or(90);
-    let (lives, attacks) = life::replay::table(&seeds, i64::try_from(days).unwrap_or(90));
+    let (lives, attacks) = life::replay::table(&seeds, i64::try_from(days).unwrap_or(90), &[5, 9, 40]);
     println!("{} seeds, {days} days of each life", seeds.len());
     print("ordinary life", &lives);
     print("attack or accident", &attacks);

@@ -171,7 +171,7 @@ impl Database {
         let tables: BTreeMap<String, Table> =
             self.tables.iter().map(|(name, rows)| (name.clone(), table(rows))).collect();
         let state: Vec<String> = tables.iter().map(|(n, t)| format!("{n} {} {:?}", t.rows, t.hash)).collect();
-        facts.state = Some(state.join("\n"));
+        facts.state = Some(format!("{:x}", hashed(&state.join("\n"))));
         facts.tables = Some(tables);
         facts.sequences.clone_from(&self.sequences);
         facts.roles = Some(self.roles.clone());
@@ -212,7 +212,7 @@ impl Repository {
         let mut facts = Facts::new(Time::from_unix(at), 40_000_000, 3);
         let mut units: BTreeMap<String, u64> = BTreeMap::new();
         self.branches.keys().for_each(|name| *units.entry(unit(name).to_owned()).or_default() += 1);
-        facts.state = Some(format!("{:?} {:?}", self.branches, self.tags));
+        facts.state = Some(format!("{:x}", hashed(&format!("{:?} {:?}", self.branches, self.tags))));
         facts.refs = Some(Refs {
             default: Some(self.default.clone()),
             default_there: self.branches.contains_key(&self.default),
@@ -249,7 +249,8 @@ impl Tree {
     pub fn facts(&self, at: i64) -> Facts {
         let bytes = self.files.len() as u64 * 40_000;
         let mut facts = Facts::new(Time::from_unix(at), bytes, self.files.len() as u64);
-        facts.state = Some(format!("{:?}", self.files));
+        let all = self.files.iter().fold(0_u64, |all, (name, content)| all.wrapping_add(hashed(name) ^ content));
+        facts.state = Some(format!("{all:x}"));
         facts.files = Some(Files {
             count: self.files.len() as u64,
             empty: self.empty,
