@@ -12,7 +12,7 @@ const NEWEST: usize = 15;
 /// So many of the newest keep their samples whole.
 const FULL: usize = 8;
 /// So many things stay in a sample of those before.
-const THIN: usize = 128;
+const THIN: usize = 256;
 
 /// A run, and what was said of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
