@@ -274,6 +274,7 @@ mod tests {
             claim: Claim::Open,
             floor_until: time,
             expires_at: time,
+            signal: None,
             bytes: 0,
         }
     }

@@ -119,7 +119,9 @@ fn databases(facts: &mut Facts, fingerprints: &[Fingerprint]) {
         }
     }
     if tables.len() > TABLES {
-        tables.values_mut().for_each(|table| *table = Table { rows: table.rows, ..Table::default() });
+        for table in tables.values_mut() {
+            *table = Table { rows: table.rows, ..Table::default() };
+        }
     }
     if whole && !tables.is_empty() {
         facts.state = Some(short(&hasher));

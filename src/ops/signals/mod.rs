@@ -42,7 +42,7 @@ pub fn announce(expected: &[Expected], source: &Name, at: Time, verdicts: &mut [
     for verdict in verdicts.iter_mut().filter(|verdict| verdict.level == Level::Alarm) {
         if let Some(one) = expected.iter().find(|one| one.covers(source, at, verdict)) {
             verdict.level = Level::Notice;
-            verdict.words.push_str(&format!(" (announced until {}: {})", one.until, one.reason));
+            verdict.words = format!("{} (announced until {}: {})", verdict.words, one.until, one.reason);
         }
     }
 }

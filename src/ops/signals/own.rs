@@ -12,11 +12,14 @@ use crate::{
     vault::writer::{Judge, Observed},
 };
 
+/// The facts of the run and what was said of it, once it was judged.
+type Said = Arc<Mutex<Option<(Facts, Vec<Verdict>)>>>;
+
 /// What the writer remembers of one source, and what it says of its run.
 pub(in crate::ops) struct Own {
     note: String,
     history: History,
-    said: Arc<Mutex<Option<(Facts, Vec<Verdict>)>>>,
+    said: Said,
 }
 
 impl Own {
