@@ -198,8 +198,7 @@ impl RawSource {
 pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceConfig, Fault> {
     let whole = raw.span();
     let raw = raw.into_inner();
-    let name = raw.name.get_ref().clone();
-    let kind = raw.kind;
+    let (name, kind) = (raw.name.get_ref().clone(), raw.kind);
     // A key of another kind would be a wish that nobody grants.
     for (key, span, of) in raw.present() {
         if let Some(span) = span.filter(|_| !of.contains(&kind)) {
