@@ -107,11 +107,13 @@ impl Place {
 
 impl Drop for Places {
     fn drop(&mut self) {
+        if self.done {
+            // One that was killed may have left it.
+            let _ = self.marker.as_ref().map(Marker::done);
+            return;
+        }
         if let Some(marker) = &self.marker {
             marker.refused();
-        }
-        if self.done {
-            return;
         }
         let _ = self.forget_log();
         let all = || self.spaces.iter().map(|(_, place)| place).chain([&self.data]);
