@@ -74,7 +74,7 @@ fn page() -> impl Strategy<Value = Page> {
 
 fn stream(name: String) -> impl Strategy<Value = StreamRecord> {
     let meta = (proptest::option::of(0..0o10000_u32), any::<Option<i64>>(), any::<Option<String>>(), any::<bool>())
-        .prop_map(|(mode, mtime_ns, link, dir)| FileMeta { mode, mtime_ns, link, dir });
+        .prop_map(|(mode, mtime_ns, link, dir)| FileMeta { mode, mtime_ns, link: link.map(Into::into), dir });
     let list = vec(chunk_ref(ChunkerParams::LIMIT), 0..40);
     (proptest::option::of("\\PC{0,40}"), meta, any::<[u8; 32]>(), list, 0..2_u8, any::<u64>()).prop_map(
         move |(path, mut meta, blake3, mut list, depth, bytes)| {
@@ -90,6 +90,7 @@ fn stream(name: String) -> impl Strategy<Value = StreamRecord> {
             meta.link = meta.link.filter(|_| empty);
             meta.dir &= empty && meta.link.is_none();
             let (name, blake3) = (name.parse().unwrap(), Hash::from_bytes(blake3));
+            let path = path.map(Into::into);
             StreamRecord { name, path, meta, bytes, blake3, chunks, depth, list }
         },
     )
@@ -348,7 +349,7 @@ fn a_stream_that_contradicts_itself_is_refused() {
         Body::decode(&Body::new(vec![stream], serde_json::Value::Null, Vec::new()).encode().unwrap()).is_ok()
     };
     let mode = |mode| FileMeta { mode: Some(mode), ..FileMeta::default() };
-    let link = || FileMeta { link: Some("there".to_owned()), ..FileMeta::default() };
+    let link = || FileMeta { link: Some("there".into()), ..FileMeta::default() };
     let dir = || FileMeta { dir: true, ..FileMeta::default() };
     assert!(sound(mode(0o7777), 9) && sound(link(), 0) && sound(dir(), 0));
     assert!(!sound(mode(0o10_0644), 9) && !sound(link(), 9) && !sound(dir(), 9));

@@ -93,7 +93,7 @@ impl Place {
             let sink = Shared::default();
             snapshot.restore_stream(stream, Box::new(sink.clone()), Arc::new(Silent), Cancel::default()).await?;
             let bytes = std::mem::take(&mut *sink.0.lock().unwrap());
-            found.insert(stream.path.clone().unwrap_or_else(|| stream.name.to_string()), bytes);
+            found.insert(stream.path.as_deref().unwrap_or(stream.name.as_str()).to_owned(), bytes);
         }
         Ok(found)
     }
@@ -284,7 +284,7 @@ async fn the_script_writes_nothing_outside_its_directory() {
     let place = Place::new().await;
     let plain = b"out of here";
     let link = |name: &str, path: &str, target: &Path| {
-        let meta = FileMeta { link: Some(target.to_str().unwrap().to_owned()), ..FileMeta::default() };
+        let meta = FileMeta { link: Some(target.to_str().unwrap().into()), ..FileMeta::default() };
         StreamRecord { meta, ..stream(name, Some(path), b"", Vec::new()) }
     };
     let evil = place.path("evil");
@@ -320,7 +320,7 @@ async fn paths_modes_links_and_directories_come_back() {
     craft.pack(vec![craft.plain(b"#!/bin/sh\n")]).await;
     let meta = FileMeta { mode: Some(0o750), mtime_ns: Some(1_700_000_000_123_456_789), ..FileMeta::default() };
     let run = StreamRecord { meta, ..stream("run.sh", Some("bin/Run Me.sh"), b"#!/bin/sh\n", vec![chunk]) };
-    let meta = FileMeta { link: Some("bin/Run Me.sh".to_owned()), ..FileMeta::default() };
+    let meta = FileMeta { link: Some("bin/Run Me.sh".into()), ..FileMeta::default() };
     let link = StreamRecord { meta, ..stream("link", None, b"", Vec::new()) };
     let meta = FileMeta { dir: true, ..FileMeta::default() };
     let dir = StreamRecord { meta, ..stream("dir", Some("empty/dir"), b"", Vec::new()) };

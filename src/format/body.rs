@@ -19,7 +19,7 @@ pub struct StreamRecord {
     pub name: Name,
     /// The real relative path that it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
+    pub path: Option<Box<str>>,
     /// What the file system knew of it.
     #[serde(default, flatten)]
     pub meta: FileMeta,
@@ -39,10 +39,10 @@ pub struct StreamRecord {
 #[derive(Deserialize)]
 struct Stored {
     name: Name,
-    path: Option<String>,
+    path: Option<Box<str>>,
     mode: Option<u32>,
     mtime_ns: Option<i64>,
-    link: Option<String>,
+    link: Option<Box<str>>,
     #[serde(default)]
     dir: bool,
     bytes: u64,
@@ -54,7 +54,9 @@ struct Stored {
 
 impl From<Stored> for StreamRecord {
     fn from(stored: Stored) -> Self {
-        let Stored { name, path, mode, mtime_ns, link, dir, bytes, blake3, chunks, depth, list } = stored;
+        let Stored { name, path, mode, mtime_ns, link, dir, bytes, blake3, chunks, depth, mut list } = stored;
+        // Most files have one chunk, and a list that grew has room for four.
+        list.shrink_to_fit();
         Self { name, path, meta: FileMeta { mode, mtime_ns, link, dir }, bytes, blake3, chunks, depth, list }
     }
 }

@@ -139,7 +139,7 @@ mod tests {
     fn a_large_body_is_the_same_in_pieces_and_says_the_same_when_it_is_wrong() {
         let stream = |no: usize| StreamRecord {
             name: format!("s{no}").parse().unwrap(),
-            path: Some(format!("d/{no:0>1000}")),
+            path: Some(format!("d/{no:0>1000}").into()),
             meta: FileMeta::default(),
             bytes: 0,
             blake3: Hash::from_bytes([7; 32]),

@@ -18,7 +18,7 @@ pub struct NameError {
 /// Checked whenever one is made, decoding included, so a name can stand in an object key or a file path as it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct Name(String);
+pub struct Name(Box<str>);
 
 impl Name {
     /// The longest name, in bytes.
@@ -37,7 +37,7 @@ impl FromStr for Name {
         let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
         let first = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         if first && text.len() <= Self::MAX && text.bytes().all(inner) {
-            return Ok(Self(text.to_owned()));
+            return Ok(Self(text.into()));
         }
         Err(NameError {
             kind: "name",

@@ -83,7 +83,7 @@ pub struct FileMeta {
     pub mtime_ns: Option<i64>,
     /// The target of a symbolic link; the stream is then empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub link: Option<String>,
+    pub link: Option<Box<str>>,
     /// Whether it is a directory that holds nothing else in the snapshot; the stream is then empty.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dir: bool,

@@ -414,7 +414,7 @@ fn link(name: Name, path: String, at: &Path) -> Result<Incoming> {
     let meta = fs::symlink_metadata(at).map_err(failed)?;
     let target = fs::read_link(at).map_err(failed)?;
     let target = utf8(target.as_os_str(), at)?;
-    let meta = FileMeta { mtime_ns: mtime_ns(&meta), link: Some(target), ..FileMeta::default() };
+    let meta = FileMeta { mtime_ns: mtime_ns(&meta), link: Some(target.into()), ..FileMeta::default() };
     Ok(Incoming { name, path: Some(path), meta, expected: Some(0), reader: Box::new(io::empty()) })
 }
 

@@ -107,7 +107,7 @@ impl<'a> Craft<'a> {
 pub fn stream(name: &str, path: Option<&str>, plain: &[u8], chunks: Vec<ChunkRef>) -> StreamRecord {
     StreamRecord {
         name: name.parse().unwrap(),
-        path: path.map(str::to_owned),
+        path: path.map(Into::into),
         meta: FileMeta::default(),
         bytes: plain.len() as u64,
         blake3: hash_of(plain),

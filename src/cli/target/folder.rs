@@ -222,7 +222,7 @@ impl Folder {
             placed => placed?,
         };
         if let Some(target) = &meta.link {
-            match rustix::fs::symlinkat(target.as_str(), &dir, name) {
+            match rustix::fs::symlinkat(&**target, &dir, name) {
                 Ok(()) => set_time(&dir, name, meta.mtime_ns),
                 Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP) => self.plain.add(What::Link, entry.path()),
                 Err(e) => return self.taken("can't make a link", entry.path(), e),

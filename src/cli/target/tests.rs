@@ -13,7 +13,7 @@ use crate::{
 fn plan(streams: &[(&str, FileMeta)]) -> Plan {
     let streams = streams.iter().enumerate().map(|(n, (path, meta))| StreamRecord {
         name: format!("s{n}").parse().unwrap(),
-        path: Some((*path).to_owned()),
+        path: Some((*path).into()),
         meta: meta.clone(),
         bytes: 3,
         blake3: Hash::from_bytes([0; 32]),

@@ -82,7 +82,7 @@ impl Plan {
     pub fn new(source: Name, kind: SourceKind, body: Body, only: Option<&str>) -> Result<Self> {
         const SHOWN: usize = 20;
         // By what a person knows: the path or name that it came from, where it has one.
-        let called = |s: &StreamRecord| s.path.clone().unwrap_or_else(|| s.name.to_string());
+        let called = |s: &StreamRecord| s.path.as_deref().unwrap_or(s.name.as_str()).to_owned();
         let names: Vec<String> = body.streams.iter().take(SHOWN).map(called).collect();
         let more = body.streams.len().saturating_sub(SHOWN);
         let wanted = |stream: &StreamRecord| {
@@ -224,7 +224,7 @@ mod tests {
     fn stream(name: &str, path: Option<&str>, meta: FileMeta) -> StreamRecord {
         StreamRecord {
             name: name.parse().unwrap(),
-            path: path.map(str::to_owned),
+            path: path.map(Into::into),
             meta,
             bytes: 7,
             blake3: Hash::from_bytes([0; 32]),

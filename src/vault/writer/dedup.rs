@@ -321,6 +321,7 @@ impl Dedup<'_> {
         if let (Some(kept), Some(chunks)) = (&mut self.state.kept, current.kept) {
             kept.push(Kept { name: name.clone(), path: path.clone(), bytes: current.bytes, blake3, chunks });
         }
+        let path = path.map(Into::into);
         self.state.streams.push(StreamRecord { name, path, meta, bytes: current.bytes, blake3, chunks, depth, list });
         Ok(())
     }
