@@ -116,7 +116,8 @@ fn the_files_beside_a_damaged_one_come_back() {
             }
         }
     }
-    packs.sort_by_key(|path| fs::metadata(path).unwrap().modified().unwrap());
+    // A full one: the snapshot's body is in the last, which is not.
+    packs.sort_by_key(|path| std::cmp::Reverse(fs::metadata(path).unwrap().len()));
     fs::remove_file(&packs[0]).unwrap();
     let (to, told) = restore(&sandbox, "files");
     let names: Vec<&str> = told["lost"].as_array().unwrap().iter().map(|l| l["object"].as_str().unwrap()).collect();
