@@ -62,6 +62,7 @@ pub enum WalArg {
 
 /// Options of a recovery.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 pub struct RecoverArgs {
     /// Of a server that has a journal: to this point, from the newest base before it. A time, or latest; of PostgreSQL, copied
     /// with `physical = true`, also lsn:16/B374D848, xid:4711, or name:LABEL as `pg_create_restore_point` was given it: DIR/<source>

@@ -46,7 +46,7 @@ pub fn facts(taken: &Taken<'_>) -> Facts {
     let mut facts = Facts::new(*at, bytes, streams.len() as u64);
     (facts.snapshot, facts.fresh) = (*snapshot, *fresh);
     if streams.len() <= FEW {
-        let name = |stream: &StreamRecord| stream.path.clone().unwrap_or_else(|| stream.name.to_string());
+        let name = |stream: &StreamRecord| stream.path.as_deref().unwrap_or(stream.name.as_str()).to_owned();
         facts.parts = streams.iter().map(|stream| (name(stream), stream.bytes)).collect();
     }
     facts.state = Some(contents(streams));

@@ -75,17 +75,15 @@ impl Inventory {
             }
         }
         if !listed.versions {
-            let mut add = |entry: Entry| match self.get_mut(&entry.key) {
-                Some(needed) => {
-                    needed.versions = 1;
-                    let bytes = entry.bytes;
-                    if needed.fits(bytes) {
-                        needed.candidates = vec![Candidate { version: None, bytes }];
-                    }
-                }
-                None => {
+            let mut add = |entry: Entry| {
+                let Some(needed) = self.get_mut(&entry.key) else {
                     journals.entry(&entry);
-                    listed.other(entry.key, entry.bytes);
+                    return listed.other(entry.key, entry.bytes);
+                };
+                needed.versions = 1;
+                let bytes = entry.bytes;
+                if needed.fits(bytes) {
+                    needed.candidates = vec![Candidate { version: None, bytes }];
                 }
             };
             vault.store.list("", &mut add).await?;
