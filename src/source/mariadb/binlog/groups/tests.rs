@@ -83,8 +83,8 @@ fn transactions_are_told_with_the_second_of_their_commit_and_one_that_is_cut_is_
     let (all, ..) = read(&[&log[..usize::try_from(settled).unwrap()]]).unwrap();
     assert_eq!(all.len(), 3);
     let mut bad = log.clone();
-    let last = bad.len() - 9;
-    bad[last] ^= 1;
+    let at = bad.len() - 9;
+    bad[at] ^= 1;
     assert!(read(&[&bad]).is_err());
     assert!(read(&[b"nonsense"]).is_err() && read(&[&log[..log.len() - 1], b""]).is_ok());
     assert_eq!("3-7-2".parse::<Gtid>().unwrap().to_string(), "3-7-2");
@@ -92,8 +92,8 @@ fn transactions_are_told_with_the_second_of_their_commit_and_one_that_is_cut_is_
         assert!(wrong.parse::<Gtid>().is_err(), "{wrong}");
     }
     assert_eq!(beginning(&log).unwrap().len(), 4 + format(Some(4)).len());
-    let list = 19 + 4 + 4;
-    assert_eq!(opening(&log).unwrap(), log[..beginning(&log).unwrap().len() + list]);
+    let known = 19 + 4 + 4;
+    assert_eq!(opening(&log).unwrap(), log[..beginning(&log).unwrap().len() + known]);
     assert!(beginning(&log[..40]).is_none() && beginning(&log[4..]).is_none());
 }
 
