@@ -297,7 +297,8 @@ fn drilled_and_broken(place: &Place, accident: &Accident) {
     let pieces = pieces(&place.sandbox.path("vault"));
     fs::remove_file(&pieces[pieces.len() - 2]).unwrap();
     let verified = place.sandbox.run(&["--vault", &place.sandbox.url(), "verify"]);
-    assert!(verified.code != 0 && verified.stderr.contains("journal.gap"), "{}{}", verified.out(), verified.stderr);
+    let told = format!("{}{}", verified.out(), verified.stderr);
+    assert!(verified.code != 0 && told.contains("journal.gap"), "{told}");
     let beyond = place.recover("pos:999:4", &[], 1).2;
     assert!(beyond.contains("gap") || beyond.contains("missing"), "{beyond}");
     let (_, cut, _) = place.recover("latest", &[], 4);
