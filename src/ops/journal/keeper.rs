@@ -238,8 +238,9 @@ impl Keeper {
         let history = self.server.history(identity.timeline)?;
         let after = history.iter().position(|past| past.timeline == timeline);
         match after.and_then(|n| history.get(n)) {
-            // It streams to where the timeline ended, and then the next.
-            Some(past) if at <= past.end => Ok(empty.then_some(Seed { timeline, start: at, size })),
+            // It streams to where the timeline ended, and then the next. Where nothing is left of it (it ended with a segment),
+            // the server has nothing to stream, and a receiver would ask for it for ever.
+            Some(past) if at < past.end => Ok(empty.then_some(Seed { timeline, start: at, size })),
             // More came than what the server went on from: of that nothing is in the new timeline.
             Some(past) => {
                 let next = after.and_then(|n| history.get(n + 1)).map_or(identity.timeline, |past| past.timeline);
