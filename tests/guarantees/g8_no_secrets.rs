@@ -69,6 +69,7 @@ fn commands(place: &Place<'_>) -> Vec<(&'static str, Vec<String>)> {
         ("w1", vec!["journal", "push", "000000010000000000000001"]),
         ("reader", vec!["journal", "list"]),
         ("reader", vec!["journal", "fetch", "-i", &identity, "--source", "orders", "00000002.history", "x"]),
+        ("reader", vec!["watch", "-i", &identity]),
         ("reader", vec!["man"]),
     ];
     lines.into_iter().map(|(who, args)| (who, args.into_iter().map(str::to_owned).collect())).collect()
