@@ -77,7 +77,9 @@ pub fn attack((name, slow, attack): &Attack, seeds: &[u64], honest: i64) -> Row 
             None => missed += 1,
         }
     }
-    let fine = missed == 0 && early == 0 && latest <= if *slow { 5 } else { 1 };
+    // Where little is known of what is usual, chance is given more room, and that can cost a day.
+    let days = if honest < 10 { 6 } else { 5 };
+    let fine = missed == 0 && early == 0 && latest <= if *slow { days } else { 1 };
     let told =
         if missed > 0 { format!("MISSED by {missed} of {}", seeds.len()) } else { format!("alarm at run {latest}") };
     Row { name: format!("{name}, after {honest} days"), told, words, fine }
