@@ -302,7 +302,9 @@ proptest! {
             header[..path.len()].copy_from_slice(path.as_bytes());
             header[124..135].copy_from_slice(format!("{:011o}", data.len()).as_bytes());
             header[156] = if kind % 4 == 0 { *kind } else { b'0' };
-            at.iter().for_each(|(at, to)| header[*at] = *to);
+            for (at, to) in &at {
+                header[*at] = *to;
+            }
             header[148..156].copy_from_slice(b"        ");
             let sum: u64 = header.iter().map(|b| u64::from(*b)).sum();
             header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());

@@ -84,7 +84,7 @@ pub struct BackupRequest {
 }
 
 /// A stream of a snapshot.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct StreamReport {
     /// Its name.
     pub name: Name,

@@ -154,7 +154,7 @@ pub struct Drill {
     /// Bytes restored.
     pub bytes: u64,
     /// Streams restored.
-    pub streams: Vec<Value>,
+    pub streams: Vec<StreamReport>,
     /// Whether every check passed.
     pub passed: bool,
     /// Whether what was stored is not what it should be, so that nothing new must lean on it.
@@ -237,11 +237,6 @@ impl Drill {
         // No check at all is no proof of anything.
         self.passed = !self.checks.is_empty() && self.checks.iter().all(Check::passed);
     }
-}
-
-/// What is told of the streams that came back.
-fn streams(of: &[StreamReport]) -> Vec<Value> {
-    of.iter().map(|s| json!({ "name": s.name, "bytes": s.bytes, "blake3": s.blake3 })).collect()
 }
 
 /// Whether a check is about the bytes that came back, and not about what they mean.
@@ -410,7 +405,8 @@ mod tests {
     fn evidence_holds_what_failed_and_the_number_of_the_rest() {
         let mut drill = Drill::new("tree".parse().unwrap());
         let name = |no: usize| format!("stream {no:0>60}");
-        let stream = |no: usize| json!({ "name": name(no), "bytes": 1, "blake3": "7".repeat(64) });
+        let blake3 = crate::model::Hash::from_bytes([7; 32]);
+        let stream = |no: usize| StreamReport { name: format!("s{no:0>60}").parse().unwrap(), bytes: 1, blake3 };
         drill.streams = (0..60_000).map(stream).collect();
         drill.checks = (0..60_000).map(|no| Check::compare(name(no), "1 byte", "1 byte")).collect();
         drill.checks.extend((0..150).map(|no| Check::error(format!("bad {no}"), "x".repeat(500))));

@@ -38,14 +38,14 @@ async fn days(days: u64) -> (Made, Arc<HandClock>, tempfile::TempDir) {
 
 async fn look(
     made: &Made,
-    opened: bool,
+    with_key: bool,
     checkpoint: Option<Checkpoint>,
     every: Option<Span>,
 ) -> (WatchReport, Vec<Finding>, Calls) {
     let store = Arc::new(Counted::new(Arc::clone(&made.store)));
     let vault = Vault::open(Arc::clone(&store) as Arc<dyn ObjectStore>, Some(made.id)).await.unwrap();
     let schedule: BTreeMap<Name, Span> = every.map(|every| ("dump".parse().unwrap(), every)).into_iter().collect();
-    let opener = opened.then(|| made.owner.clone());
+    let opener = with_key.then(|| made.owner.clone());
     let request = WatchRequest { opener, schedule, expected: Vec::new(), checkpoint, acknowledge: Vec::new() };
     let (report, findings) =
         watch(&vault, request, &(Arc::new(Silent) as Arc<dyn Progress>), &Cancel::default()).await.unwrap();

@@ -272,7 +272,8 @@ pub fn name(data: &[u8]) {
 
 /// However a tar is cut on its way, the same entries come of it, each with as many bytes as it says.
 pub fn tar(data: &[u8]) {
-    fn seen(pieces: impl Iterator<Item: AsRef<[u8]>>) -> (Vec<(tar::Entry, Vec<u8>)>, Option<&'static str>, bool) {
+    type Seen = (Vec<(tar::Entry, Vec<u8>)>, Option<&'static str>, bool);
+    fn seen(pieces: impl Iterator<Item: AsRef<[u8]>>) -> Seen {
         let (mut walk, mut entries, mut open, mut failed) = (Walk::default(), Vec::new(), None, None);
         for piece in pieces {
             let fed = walk.feed(piece.as_ref(), |step| {

@@ -59,12 +59,12 @@ pub(super) async fn fetch(
     };
     let make = if dump { &place.request.replay } else { &place.request.cluster };
     let mut files = make(dir.to_owned());
-    let laid = Box::pin(recover::lay_out(&seeking, all.to_vec(), &mut *files)).await?;
+    let mut laid = Box::pin(recover::lay_out(&seeking, all.to_vec(), &mut *files)).await?;
+    drill.streams = std::mem::take(&mut laid.carried.streams);
     let known = &laid.snapshot.header.header;
     drill.snapshot = Some(laid.snapshot.header.id);
     drill.created_at = Some(known.started_at);
     drill.bytes = laid.plan.bytes.saturating_add(laid.recovery.log_bytes);
-    drill.streams = super::streams(&laid.carried.streams);
     // How old what comes back is: the last transaction, where there is one.
     let since = laid.last_us.map_or(known.started_at, |us| Time::from_unix(us.div_euclid(1_000_000)));
     drill.rpo_s = (since <= now + AHEAD).then(|| now.since(since).as_seconds());
