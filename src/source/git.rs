@@ -17,6 +17,7 @@ mod mirror;
 mod only;
 mod packs;
 mod prove;
+mod reach;
 mod reading;
 mod refs;
 mod repo;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{GitDetails, Head, Oid, RefName, Result, details::log_tip, repo::Repo, run, segments, walk};
+use super::{GitDetails, Head, Oid, RefName, Result, details::log_tip, reach, repo::Repo, run, segments, walk};
 use crate::{
     model::{Finding, Severity},
     source::{SourceError, read::Warnings},
@@ -159,14 +159,17 @@ pub(super) fn missing(scratch: &Path, objects: &Path, details: &GitDetails) -> R
     Ok(gone.map(|oid| (oid.clone(), format!("names {}, which is not there", oid.as_str()))).collect())
 }
 
-/// Those of `tips` of which something is missing that can be reached, and not from `held`. They are told apart by walks over
-/// halves of them; what is whole is not walked again.
+/// Those of `tips` of which something is missing that can be reached, and not from `held`. Where contents are missing, that
+/// can be seen in a few passes; what else is missing is found by walks over halves of the tips. What is whole is not walked
+/// again.
 pub(super) fn lacking(
     (scratch, objects): (&Path, &Path),
     tips: Vec<Oid>,
     held: &[Oid],
 ) -> Result<HashMap<Oid, String>> {
-    let (mut whole, mut gone, mut walks) = (held.to_vec(), HashMap::new(), 0);
+    let seen = reach::missing_contents((scratch, objects), &tips, held)?;
+    let (mut gone, tips) = seen.map_or((HashMap::new(), tips), |seen| (seen.gone, seen.rest));
+    let (mut whole, mut walks) = (held.to_vec(), 0);
     let (mut todo, began) = (vec![tips], Instant::now());
     while let Some(mut some) = todo.pop() {
         if some.is_empty() {
