@@ -90,6 +90,8 @@ type Verdict = (Exit, &'static str, Option<String>);
 
 const DRAFT: &str = "keep the build that wrote it for as long as its snapshots are wanted; back up into a new vault";
 const AGAIN: &str = "run the command again later";
+const PLUGIN: &str =
+    "see that the device is there, that it is the one which the identity names, and what its plugin says by itself";
 const CLOCK: &str = "set this host's clock (such as by chrony or systemd-timesyncd); locks are counted by the store's";
 const STATE: &str = "let the user who runs this own it, or name another directory as `state` in [writer]: it must be on a disk \
                      that can be written to, and stay from run to run";
@@ -283,6 +285,7 @@ fn vault(error: &VaultError) -> Verdict {
         K::NoIdentity => {
             (Exit::NoIdentity, "no-identity", hint("give the identity of an owner or a driller of this vault with -i"))
         }
+        K::Plugin => (Exit::Failed, "plugin", hint(PLUGIN)),
         K::NoSnapshot => (Exit::Failed, "no-snapshot", hint("`strongroom snapshots` lists what there is")),
         K::Unknown => (Exit::Usage, "unknown-name", hint("correct it; `strongroom snapshots` lists what there is")),
         K::Full => (Exit::Failed, "disk-full", hint("free some space where the error says")),
@@ -351,6 +354,7 @@ fn codec(error: &CodecError) -> Verdict {
         CodecError::NoIdentity => (Exit::NoIdentity, "no-identity", hint("give another identity with -i")),
         CodecError::BadKey(_) => (Exit::Usage, "key", None),
         CodecError::Damaged(_) | CodecError::BadSignature | CodecError::TooLarge(_) => (Exit::Damage, "damaged", None),
+        CodecError::Plugin(_) => (Exit::Failed, "plugin", hint(PLUGIN)),
         CodecError::Library { .. } => (Exit::Failed, "failed", None),
     }
 }

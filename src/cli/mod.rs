@@ -14,6 +14,7 @@ pub mod identity;
 pub mod interrupt;
 pub mod notify;
 pub mod outdir;
+pub mod plugin;
 pub mod prompt;
 #[cfg(feature = "full")]
 pub mod react;
@@ -75,6 +76,10 @@ pub fn main() -> ExitCode {
     // buffer rounds up to them is never used. A kernel that can't turn them off only costs memory.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let typed: Vec<OsString> = std::env::args_os().collect();
+    if typed.get(1).is_some_and(|word| word == plugin::WORD) {
+        return plugin::step();
+    }
+    crate::codec::seal::run_plugins_by(plugin::run);
     #[cfg(feature = "full")]
     if let Some((_, [word, rest @ ..])) = typed.split_first() {
         if word == crate::engine::jail::WORD {

@@ -18,6 +18,9 @@ pub enum CodecError {
     /// More bytes than the limit allows.
     #[error("larger than the limit of {0} bytes")]
     TooLarge(usize),
+    /// A plugin of age failed, or could not be started. What it was to open is none the worse for it.
+    #[error("the age plugin of an identity failed: {0}")]
+    Plugin(String),
     /// A library refused.
     #[error("{what}: {source}")]
     Library {

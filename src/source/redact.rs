@@ -173,7 +173,8 @@ fn value_after(after: &str, line_long: bool) -> Option<(usize, usize)> {
 
 /// Masks age identities.
 fn mask_identities(text: &str) -> String {
-    const PREFIXES: [&str; 2] = ["age-secret-key-", "age-plugin-"];
+    const PLUGIN: &str = "age-plugin-";
+    const PREFIXES: [&str; 2] = ["age-secret-key-", PLUGIN];
     let mut text = text.to_owned();
     for prefix in PREFIXES {
         // In either case: one that was typed in the wrong case is a secret all the same.
@@ -183,6 +184,11 @@ fn mask_identities(text: &str) -> String {
             let end = at + prefix.len();
             let rest = text.get(end..).unwrap_or_default();
             let after = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '-');
+            let word = rest.strip_suffix(after).unwrap_or(rest);
+            if prefix == PLUGIN && !word.contains("-1") {
+                // A plugin's program is called so; what an identity holds follows after "-1".
+                continue;
+            }
             out.push_str(text.get(from..end).unwrap_or_default());
             out.push_str(MASK);
             from = text.len() - after.len();
@@ -210,6 +216,8 @@ mod tests {
             ("AWS_SECRET_ACCESS_KEY=abc/def+g", "AWS_SECRET_ACCESS_KEY=***"),
             ("Authorization: Basic dXNlcjpw\nnext", "Authorization: ***\nnext"),
             ("identity AGE-SECRET-KEY-1QQQQ.", "identity AGE-SECRET-KEY-***."),
+            ("identity AGE-PLUGIN-YUBIKEY-1QQQQ.", "identity AGE-PLUGIN-***."),
+            ("install age-plugin-yubikey, age-plugin-tpm", "install age-plugin-yubikey, age-plugin-tpm"),
             ("password authentication failed for user \"app\"", "password authentication failed for user \"app\""),
             ("password=", "password="),
             ("Access denied (using password: NO)", "Access denied (using password: NO)"),

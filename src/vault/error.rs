@@ -28,6 +28,8 @@ pub enum VaultErrorKind {
     Draft,
     /// None of the identities opens it.
     NoIdentity,
+    /// The plugin of an identity failed.
+    Plugin,
     /// Nothing in the vault fits what was asked for.
     NoSnapshot,
     /// A name that nothing in the vault has: mistyped, most likely.
@@ -130,6 +132,7 @@ impl From<FormatError> for VaultError {
     fn from(error: FormatError) -> Self {
         let kind = match &error {
             FormatError::Codec(CodecError::NoIdentity) => VaultErrorKind::NoIdentity,
+            FormatError::Codec(CodecError::Plugin(_)) => VaultErrorKind::Plugin,
             FormatError::Untrusted { .. } => VaultErrorKind::Untrusted,
             FormatError::Version { .. } | FormatError::Features { .. } => VaultErrorKind::Newer,
             FormatError::Draft { .. } => VaultErrorKind::Draft,

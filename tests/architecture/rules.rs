@@ -46,7 +46,7 @@ pub const OWNERS: [(&str, &[&str]); 45] = [
     ("rustix", &["cli", "engine", "source", "catalog", "store"]),
     ("seccompiler", &["engine"]),
     ("serde", &["cli", "ops", "engine", "source", "vault", "store", "format", "signal", "codec", "model"]),
-    ("serde_json", &["cli", "ops", "engine", "source", "vault", "store", "format"]),
+    ("serde_json", &["cli", "ops", "engine", "source", "vault", "store", "format", "codec"]),
     ("sha1", &["codec"]),
     ("tempfile", &["cli", "source", "catalog"]),
     ("thiserror", &["cli", "ops", "engine", "source", "vault", "catalog", "store", "format", "codec", "model"]),

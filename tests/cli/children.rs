@@ -70,3 +70,40 @@ fn children_see_nothing_of_what_opens_or_reaches_the_vault() {
     let proxied = proxied.filter(|entry| fs::read_to_string(entry.path()).unwrap().contains("http_proxy=http://127"));
     assert!(proxied.count() > 0, "git is told of the proxy as it understands it");
 }
+
+#[test]
+fn plugins_of_age_get_what_they_need_and_nothing_of_ours() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("bin");
+    fs::create_dir_all(&dir).unwrap();
+    let plugin = dir.join("age-plugin-stub");
+    fs::write(&plugin, include_str!("plugin.py")).unwrap();
+    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755)).unwrap();
+    let identity = sandbox.identity();
+    fs::write(&identity, "AGE-PLUGIN-STUB-1WD682CSWJUACL\n").unwrap();
+    fs::set_permissions(&identity, fs::Permissions::from_mode(0o600)).unwrap();
+    let run = |args: &[&str], input: &[u8]| {
+        let mut command = sandbox.command();
+        command.env("PATH", format!("{}:/usr/bin:/bin", dir.display()));
+        command.env("AWS_SECRET_ACCESS_KEY", "planted-secret").env("STRONGROOM_PASSWORD_OF_MINE", "planted-too");
+        command.env("PGPASSWORD", "planted-third").env("AGE_PLUGIN_STUB_DEVICE", "kept").env("LC_ALL", "C.UTF-8");
+        sandbox.finish(command.args(args).write_stdin(input))
+    };
+    let (url, etc, config) = (sandbox.url(), sandbox.path("etc"), sandbox.config());
+    let (etc, config) = (etc.to_str().unwrap(), config.to_str().unwrap());
+    run(&["init", "--vault", &url, "--out", etc, "--recipient", "age1stub1wd682cs39fx9v"], b"").ok();
+    run(&["--config", config, "backup", "--name", "x", "--stdin"], b"some bytes").ok();
+    let restore =
+        ["--vault", &url, "restore", "latest", "--source", "x", "--to", "-", "-i", identity.to_str().unwrap()];
+    assert_eq!(run(&restore, b"").ok().stdout, b"some bytes");
+    for mode in ["recipient-v1", "identity-v1"] {
+        let seen = fs::read_to_string(dir.join(format!("seen-{mode}"))).unwrap();
+        assert!(!seen.contains("planted") && seen.contains("PATH=") && seen.contains("HOME="), "{mode}: {seen}");
+        assert!(seen.contains("AGE_PLUGIN_STUB_DEVICE=kept") && seen.contains("LC_ALL=C.UTF-8"), "{mode}: {seen}");
+    }
+    // What a plugin says of its failure arrives.
+    fs::write(dir.join("broken"), "").unwrap();
+    run(&restore, b"").code(1).says("the key was unplugged");
+    fs::remove_file(plugin).unwrap();
+    run(&restore, b"").code(2).says("age-plugin-stub");
+}

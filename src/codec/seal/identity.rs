@@ -5,7 +5,7 @@ use std::{io::Read as _, sync::Arc};
 use age::secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use super::{Recipient, library};
+use super::{Recipient, plugin};
 use crate::{
     codec::{CodecError, Result},
     model::VaultId,
@@ -110,7 +110,7 @@ pub(super) fn parse(text: &str, origin: &str, prompt: &Arc<dyn Prompt>) -> Resul
         if let Ok(identity) = line.parse::<age::x25519::Identity>() {
             keys.push(Box::new(identity));
         } else if let Ok(identity) = line.parse::<age::plugin::Identity>() {
-            plugins.push(plugin(identity, prompt)?);
+            plugins.push(plugin::identity(identity, prompt)?);
         } else {
             return Err(bad(origin, &format!("line {number} is neither an identity nor a comment")));
         }
@@ -207,17 +207,9 @@ fn unlock(identity: age::ssh::Identity, origin: &str, prompt: &dyn Prompt) -> Re
     Err(bad(origin, "the passphrase is wrong"))
 }
 
-fn plugin(identity: age::plugin::Identity, prompt: &Arc<dyn Prompt>) -> Result<Key> {
-    let name = identity.plugin().to_owned();
-    let asker = Asker(Arc::clone(prompt));
-    age::plugin::IdentityPluginV1::new(&name, &[identity], asker)
-        .map(|plugin| Box::new(plugin) as Key)
-        .map_err(|e| library("start the plugin of an identity", e.to_string()))
-}
-
 /// Lets a plugin talk to the person.
 #[derive(Clone)]
-struct Asker(Arc<dyn Prompt>);
+pub(super) struct Asker(pub(super) Arc<dyn Prompt>);
 
 impl age::Callbacks for Asker {
     fn display_message(&self, message: &str) {

@@ -9,6 +9,7 @@ mod local;
 mod opener;
 mod part;
 mod payload;
+mod plugin;
 mod recipient;
 mod stanza;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use identity::{
 pub use local::{LOCAL_OVERHEAD, LocalSealer};
 pub use opener::Opener;
 pub use part::{PartReader, header_len, plain_len, sealed_range};
+pub use plugin::{Runner, plugin_step, run_plugins_by};
 pub use recipient::Recipient;
 pub use stanza::{sha256, ssh_tags};
 pub use writer::{SealStream, Sealed, SealedFile, Sealer};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
-use super::library;
+use super::plugin;
 use crate::codec::{CodecError, Result};
 
 /// A public key to seal to: X25519 (`age1…`), ssh-ed25519, ssh-rsa of 2048 bits and more, or a plugin's (`age1name1…`).
@@ -48,9 +48,7 @@ pub(super) fn wrappers(recipients: &[Recipient]) -> Result<Vec<Box<dyn age::Reci
     }
     let names: BTreeSet<&str> = plugins.iter().map(age::plugin::Recipient::plugin).collect();
     for name in names {
-        let plugin = age::plugin::RecipientPluginV1::new(name, &plugins, &[], age::NoCallbacks)
-            .map_err(|e| library("start the plugin of a recipient", e.to_string()))?;
-        wrappers.push(Box::new(plugin));
+        wrappers.push(plugin::recipient(name, &plugins)?);
     }
     Ok(wrappers)
 }
