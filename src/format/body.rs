@@ -80,6 +80,21 @@ pub struct Body {
     pub warnings: Vec<String>,
 }
 
+impl StreamRecord {
+    /// How many bytes it takes in a body at least.
+    #[must_use]
+    pub fn least(&self) -> usize {
+        // What every record spells, with each number of one digit; what files have besides; a chunk of the list.
+        const RECORD: usize = 128;
+        const FILE: usize = 40;
+        const CHUNK: usize = 70;
+        let path = self.path.as_deref().map_or(0, |path| path.len().saturating_add(10));
+        let file = if self.meta.mode.is_some() && self.meta.mtime_ns.is_some() { FILE } else { 0 };
+        let list = self.list.len().saturating_mul(CHUNK);
+        [self.name.as_str().len(), path, file, list].into_iter().fold(RECORD, usize::saturating_add)
+    }
+}
+
 impl Body {
     /// A body of these streams and facts.
     #[must_use]
@@ -92,10 +107,15 @@ impl Body {
     /// # Errors
     /// If it is larger than [`BODY_LIMIT`].
     pub fn encode(&self) -> Result<Vec<u8>> {
-        let bytes = text::encode(WHAT, self)?;
-        if bytes.len() > BODY_LIMIT {
+        // A buffer that grows holds everything twice while it does.
+        let mut size = Counter(0);
+        let damaged = |e: serde_json::Error| FormatError::damaged(WHAT, e.to_string());
+        serde_json::to_writer(&mut size, self).map_err(damaged)?;
+        if size.0 > BODY_LIMIT {
             return Err(FormatError::TooLarge { what: WHAT, limit: BODY_LIMIT });
         }
+        let mut bytes = Vec::with_capacity(size.0);
+        serde_json::to_writer(&mut bytes, self).map_err(damaged)?;
         Ok(bytes)
     }
 
@@ -130,6 +150,20 @@ impl Body {
     }
 }
 
+/// Counts what is written.
+struct Counter(usize);
+
+impl std::io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 fn check_stream(stream: &StreamRecord) -> Result<()> {
     let bad = |why: &str| Err(FormatError::damaged(WHAT, format!("stream {}: {why}", stream.name)));
     let FileMeta { mode, link, dir, .. } = &stream.meta;
@@ -155,4 +189,34 @@ fn check_stream(stream: &StreamRecord) -> Result<()> {
         return bad("its list does not hold the chunks that it counts");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Hash;
+
+    #[test]
+    fn no_record_is_shorter_than_the_least_that_it_says() {
+        let plain = StreamRecord {
+            name: "a".parse().unwrap(),
+            path: None,
+            meta: FileMeta::default(),
+            bytes: 0,
+            blake3: Hash::from_bytes([0; 32]),
+            chunks: 0,
+            depth: 0,
+            list: Vec::new(),
+        };
+        let chunk = ChunkRef { id: crate::model::ChunkId::from_bytes([1; 32]), len: 9 };
+        let meta = FileMeta { mode: Some(0o644), mtime_ns: Some(1_764_000_000_123_456_789), ..FileMeta::default() };
+        let file =
+            StreamRecord { path: Some("a/b".into()), meta, bytes: 9, chunks: 1, list: vec![chunk], ..plain.clone() };
+        let many = StreamRecord { list: vec![chunk; 30], chunks: 30, bytes: 270, ..file.clone() };
+        for record in [plain, file, many] {
+            let spelled = serde_json::to_string(&record).unwrap();
+            let (least, real) = (record.least(), spelled.len());
+            assert!(least <= real && real <= least + 24, "{least} {real} {spelled}");
+        }
+    }
 }

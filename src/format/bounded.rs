@@ -13,6 +13,8 @@ use serde_json::{Map, Number, Value};
 const VALUES: usize = 1_000_000;
 /// So many streams may stand in a body. The shortest record of one that was read from a file fills a body with fewer.
 const STREAMS: usize = 500_000;
+/// A list of so many is likely to be a very long one.
+const MANY: usize = 16_384;
 /// So many warnings are kept, and so many bytes of them.
 const WARNINGS: usize = 1000;
 const WARNED: usize = 256 << 10;
@@ -68,6 +70,10 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Few<T> {
         while let Some(one) = seq.next_element()? {
             if all.len() == self.most {
                 return Err(A::Error::custom(format!("a list has more than {} entries", self.most)));
+            }
+            if all.len() == MANY {
+                // Room that is not used costs no memory, and a long list that moves needs the room of both.
+                all.reserve_exact(self.most.saturating_sub(MANY));
             }
             all.push(one);
         }

@@ -59,6 +59,9 @@ impl Keys {
 const REPEATED: u64 = 16;
 const FREE: u64 = 4 << 30;
 
+/// Of so many damaged streams it is remembered why.
+const DAMAGED: usize = 10_000;
+
 /// What is verified besides objects.
 pub(super) struct Deep<'a> {
     pub(super) vault: &'a Vault,
@@ -66,8 +69,9 @@ pub(super) struct Deep<'a> {
     pub(super) progress: &'a Arc<dyn Progress>,
     pub(super) cancel: &'a Cancel,
     pub(super) findings: &'a mut Findings,
-    /// How streams came out that were read, by what they are and where.
-    seen: HashMap<Hash, std::result::Result<(), String>>,
+    /// Streams that were read, by what they are and where, and how those came out that are damaged.
+    seen: HashSet<Hash>,
+    damaged: HashMap<Hash, String>,
     /// Indexes that were opened.
     opened: HashSet<Hash>,
     /// Streams of all snapshots.
@@ -90,7 +94,8 @@ impl<'a> Deep<'a> {
             progress,
             cancel,
             findings,
-            seen: HashMap::new(),
+            seen: HashSet::new(),
+            damaged: HashMap::new(),
             opened: HashSet::new(),
             streams: 0,
             plain: 0,
@@ -204,9 +209,9 @@ impl<'a> Deep<'a> {
             Err(error) if is_damage(&error) => return Ok(Err(format!("its list of chunks is lost: {error}"))),
             Err(error) => return Err(error),
         };
-        if let Some(known) = self.seen.get(&likeness) {
+        if self.seen.contains(&likeness) {
             self.progress.advance(stream.bytes);
-            return Ok(known.clone());
+            return Ok(self.damaged.get(&likeness).map_or(Ok(()), |why| Err(why.clone())));
         }
         let (progress, cancel) = (Arc::clone(self.progress), self.cancel.clone());
         let pack = packs::Checked::of(snapshot, stream);
@@ -220,7 +225,15 @@ impl<'a> Deep<'a> {
             Err(error) if is_damage(&error) => Err(error.to_string()),
             Err(error) => return Err(error),
         };
-        self.seen.insert(likeness, outcome.clone());
+        match &outcome {
+            Ok(()) => _ = self.seen.insert(likeness),
+            Err(why) if self.damaged.len() < DAMAGED => {
+                self.seen.insert(likeness);
+                self.damaged.insert(likeness, why.clone());
+            }
+            // It is read again where it stands again.
+            Err(_) => {}
+        }
         Ok(outcome)
     }
 }

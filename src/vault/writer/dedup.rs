@@ -24,12 +24,13 @@ use crate::{
     catalog::{Catalog, Kept, Known, NewPack, PackNo},
     codec::{chunker::Chunker, hash::ChunkIdKey, hash::Hasher},
     format::{
-        body::{Body, StreamRecord},
+        FormatError,
+        body::{BODY_LIMIT, Body, StreamRecord},
         index::Section,
         list::{self, ChunkRef},
     },
     model::{ChunkId, ChunkerParams, Fingerprint, Hash, journal::Start},
-    vault::{VaultError, input::Facts},
+    vault::{VaultError, VaultErrorKind, input::Facts},
 };
 
 /// How often a stage that waits looks whether it is to stop.
@@ -90,6 +91,17 @@ pub(super) struct Dedup<'a> {
     pub(super) state: State,
 }
 
+/// The error of a snapshot that has to say more of its streams than a body holds.
+fn too_large(streams: usize) -> VaultError {
+    let what = format!(
+        "this source has too many files or streams for one snapshot: what is to be said of the first {streams} takes more than \
+         the {} MiB that a snapshot has for it. Make several sources of it, each with some of its paths, or `exclude` what \
+         need not be backed up",
+        BODY_LIMIT >> 20
+    );
+    VaultError::new(VaultErrorKind::Source, what)
+}
+
 /// What the stage remembers of the run.
 #[derive(Default)]
 pub(super) struct State {
@@ -97,6 +109,8 @@ pub(super) struct State {
     next: u64,
     current: Option<Current>,
     streams: Vec<StreamRecord>,
+    /// How many bytes of the body these streams take at least.
+    body: usize,
     /// The lists of the streams, if the source keeps a memory.
     kept: Option<Vec<Kept>>,
     /// Chunks that are new in this run and not acknowledged yet.
@@ -322,8 +336,10 @@ impl Dedup<'_> {
             kept.push(Kept { name: name.clone(), path: path.clone(), bytes: current.bytes, blake3, chunks });
         }
         let path = path.map(Into::into);
-        self.state.streams.push(StreamRecord { name, path, meta, bytes: current.bytes, blake3, chunks, depth, list });
-        Ok(())
+        let stream = StreamRecord { name, path, meta, bytes: current.bytes, blake3, chunks, depth, list };
+        self.state.body = self.state.body.saturating_add(stream.least());
+        self.state.streams.push(stream);
+        if self.state.body > BODY_LIMIT { Err(too_large(self.state.streams.len())) } else { Ok(()) }
     }
 
     fn store_list_part(&mut self, part: &[u8], current: &mut Current) -> Result<(), VaultError> {
@@ -344,7 +360,10 @@ impl Dedup<'_> {
     }
 
     fn store_body(&mut self, body: &Body) -> Result<Vec<ChunkRef>, VaultError> {
-        let bytes = body.encode()?;
+        let bytes = body.encode().map_err(|error| match error {
+            FormatError::TooLarge { .. } => too_large(body.streams.len()),
+            other => other.into(),
+        })?;
         let mut lengths = Vec::new();
         Chunker::new(self.params)?.cut(&bytes, true, &mut lengths);
         let mut rest = bytes.as_slice();
@@ -369,7 +388,7 @@ impl Dedup<'_> {
             return Ok(());
         }
         Err(VaultError::new(
-            crate::vault::VaultErrorKind::Source,
+            VaultErrorKind::Source,
             "the source gave no data: a dead producer looks just like this, so no snapshot was made",
         ))
     }
