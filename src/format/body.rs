@@ -87,10 +87,10 @@ impl StreamRecord {
         // What every record spells, with each number of one digit; what files have besides; a chunk of the list.
         const RECORD: usize = 128;
         const FILE: usize = 40;
-        const CHUNK: usize = 70;
+        const CHUNK: usize = 71;
         let path = self.path.as_deref().map_or(0, |path| path.len().saturating_add(10));
         let file = if self.meta.mode.is_some() && self.meta.mtime_ns.is_some() { FILE } else { 0 };
-        let list = self.list.len().saturating_mul(CHUNK);
+        let list = self.list.len().saturating_mul(CHUNK).saturating_sub(1);
         [self.name.as_str().len(), path, file, list].into_iter().fold(RECORD, usize::saturating_add)
     }
 }
