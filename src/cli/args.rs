@@ -7,9 +7,13 @@ mod init;
 mod journal;
 mod member;
 mod policy;
+#[cfg(feature = "full")]
+mod ready;
 mod recover;
 mod restore;
 mod said;
+#[cfg(feature = "full")]
+mod show;
 mod snapshots;
 mod upkeep;
 mod verify;
@@ -33,8 +37,12 @@ pub use journal::{JournalCommand, JournalPushArgs, JournalRunArgs};
 pub use journal::{JournalFetchArgs, JournalListArgs};
 pub use member::{AddArgs, MemberAddArgs, MemberCommand, RevokeArgs, RoleArg, WriterCommand};
 pub use policy::{PolicyArgs, PolicyRoleArg, ProviderArg};
+#[cfg(feature = "full")]
+pub use ready::{ReadyArgs, StatusArgs};
 pub use recover::{PointArg, WalArg};
 pub use restore::RestoreArgs;
+#[cfg(feature = "full")]
+pub use show::{DiffArgs, ShowArgs};
 pub use snapshots::SnapshotsArgs;
 pub use upkeep::{PruneArgs, RenewArgs};
 pub use verify::{DepthArg, VerifyArgs};
@@ -160,12 +168,20 @@ pub enum Command {
     Backup(BackupArgs),
     /// List the snapshots, newest last
     Snapshots(SnapshotsArgs),
+    /// Show one snapshot in full
+    Show(ShowArgs),
+    /// Compare two snapshots by table, ref and file
+    Diff(DiffArgs),
     /// Bring a snapshot back
     Restore(RestoreArgs),
     /// Hold what the vault has against what was signed
     Verify(VerifyArgs),
     /// Look at what is new in a vault, and tell what should not have changed
     Watch(WatchArgs),
+    /// Say whether sources could be restored now: ask it before anything destructive
+    Ready(ReadyArgs),
+    /// Show how each source stands: snapshots, locks, drills, alarms and journals
+    Status(StatusArgs),
     /// Print the policy with the least that a role needs of its bucket
     Policy(PolicyArgs),
     /// Find out what the credentials at hand can do to the vault
@@ -219,9 +235,13 @@ pub const COMMANDS: &[&str] = &[
     "init",
     "backup",
     "snapshots",
+    "show",
+    "diff",
     "restore",
     "verify",
     "watch",
+    "ready",
+    "status",
     "doctor",
     "renew",
     "prune",
@@ -244,9 +264,13 @@ impl Command {
             Self::Init(_) => "init",
             Self::Backup(_) => "backup",
             Self::Snapshots(_) => "snapshots",
+            Self::Show(_) => "show",
+            Self::Diff(_) => "diff",
             Self::Restore(_) => "restore",
             Self::Verify(_) => "verify",
             Self::Watch(_) => "watch",
+            Self::Ready(_) => "ready",
+            Self::Status(_) => "status",
             Self::Policy(_) => "policy",
             Self::Doctor(_) => "doctor",
             Self::Renew(_) => "renew",
