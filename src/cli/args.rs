@@ -13,6 +13,8 @@ mod recover;
 mod restore;
 mod said;
 #[cfg(feature = "full")]
+mod schedule;
+#[cfg(feature = "full")]
 mod show;
 mod snapshots;
 mod upkeep;
@@ -41,6 +43,8 @@ pub use policy::{PolicyArgs, PolicyRoleArg, ProviderArg};
 pub use ready::{ReadyArgs, StatusArgs};
 pub use recover::{PointArg, WalArg};
 pub use restore::RestoreArgs;
+#[cfg(feature = "full")]
+pub use schedule::{ScheduleArgs, ScheduleRole};
 #[cfg(feature = "full")]
 pub use show::{DiffArgs, ShowArgs};
 pub use snapshots::SnapshotsArgs;
@@ -184,6 +188,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Print the policy with the least that a role needs of its bucket
     Policy(PolicyArgs),
+    /// Write units of systemd or a crontab for what a role runs by itself
+    Schedule(ScheduleArgs),
     /// Find out what the credentials at hand can do to the vault
     Doctor(DoctorArgs),
     /// Extend the locks of what snapshots need, as the keeper
@@ -242,6 +248,7 @@ pub const COMMANDS: &[&str] = &[
     "watch",
     "ready",
     "status",
+    "schedule",
     "doctor",
     "renew",
     "prune",
@@ -257,6 +264,19 @@ pub const COMMANDS: &[&str] = &[
 
 #[cfg(feature = "full")]
 impl Command {
+    /// Whether hooks, pings and metrics belong around it: it does something, and does not only say what it would do.
+    #[must_use]
+    pub const fn is_run(&self) -> bool {
+        match self {
+            Self::Backup(args) => !args.dry_run,
+            Self::Drill(args) => !args.history,
+            Self::Renew(args) => !args.dry_run,
+            Self::Prune(args) => args.yes,
+            Self::Verify(_) | Self::Watch(_) | Self::Status(_) => true,
+            _ => false,
+        }
+    }
+
     /// The command as documents name it.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -271,6 +291,7 @@ impl Command {
             Self::Watch(_) => "watch",
             Self::Ready(_) => "ready",
             Self::Status(_) => "status",
+            Self::Schedule(_) => "schedule",
             Self::Policy(_) => "policy",
             Self::Doctor(_) => "doctor",
             Self::Renew(_) => "renew",

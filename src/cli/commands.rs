@@ -16,6 +16,8 @@ mod ready;
 mod recover;
 mod restore;
 #[cfg(feature = "full")]
+mod schedule;
+#[cfg(feature = "full")]
 mod show;
 mod snapshots;
 #[cfg(feature = "full")]
@@ -117,6 +119,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Done, CliError> 
         Command::Watch(args) => Box::pin(watch::run(context, args)).await,
         Command::Ready(args) => ready::run(context, args).await,
         Command::Status(args) => Box::pin(status::run(context, args)).await,
+        Command::Schedule(args) => schedule::run(context, &args),
         Command::Policy(args) => policy::run(context, args),
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Renew(args) => upkeep::renew(context, args).await,

@@ -112,6 +112,8 @@ pub enum Output {
     JournalFetch(Fetched),
     /// `journal list`.
     Journals(Vec<JournalLine>),
+    /// `schedule`: the files that it left.
+    Schedule(Vec<PathBuf>),
     /// A text as it is.
     Text(String),
 }
@@ -237,6 +239,7 @@ fn value(output: &Output) -> Value {
         Output::JournalPush(report) => json!(report),
         Output::JournalFetch(report) => json!(report),
         Output::Journals(lines) => json!({ "journals": lines }),
+        Output::Schedule(files) => json!({ "files": files }),
         Output::Text(text) => json!(text),
     }
 }
@@ -332,6 +335,7 @@ fn text(output: &Output) -> (String, bool) {
         Output::JournalPush(report) => (journal::pushed(report), false),
         Output::JournalFetch(report) => (journal::fetched(report), false),
         Output::Journals(lines) => (journal::listed(lines), true),
+        Output::Schedule(files) => (upkeep::scheduled(files), false),
         Output::Text(text) => return (text.clone(), true),
     };
     (lines.0, asked_for)

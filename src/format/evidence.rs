@@ -201,8 +201,7 @@ mod tests {
 
     #[test]
     fn nobody_vouches_for_himself() {
-        for kind in
-            [EvidenceKind::LockProof, EvidenceKind::Verification, EvidenceKind::Drill, EvidenceKind::Readiness]
+        for kind in [EvidenceKind::LockProof, EvidenceKind::Verification, EvidenceKind::Drill, EvidenceKind::Readiness]
         {
             assert!(!kind.may_sign(Role::Writer));
         }

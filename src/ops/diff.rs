@@ -228,7 +228,8 @@ mod tests {
 
     #[test]
     fn what_is_gone_comes_first_and_everything_is_counted() {
-        let map = |all: &[(&str, u64)]| all.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect::<BTreeMap<_, _>>();
+        let map =
+            |all: &[(&str, u64)]| all.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect::<BTreeMap<_, _>>();
         let (a, b) = (map(&[("a", 1), ("b", 2), ("c", 3)]), map(&[("b", 2), ("c", 4), ("d", 5)]));
         let found = compare(&a, &b, PartialEq::eq, u64::to_string);
         assert_eq!((found.same, found.gone, found.changed, found.added), (1, 1, 1, 1));

@@ -4,8 +4,8 @@
 pub mod backup;
 pub mod bucket;
 pub mod catalog;
-mod distrust;
 pub mod diff;
+mod distrust;
 pub mod doctor;
 pub mod drill;
 mod error;
@@ -25,6 +25,7 @@ pub mod recover;
 pub mod renew;
 pub mod report;
 pub mod restore;
+pub mod schedule;
 pub mod show;
 pub mod signals;
 pub mod snapshots;

@@ -166,7 +166,11 @@ pub async fn status(
         VaultErrorKind::Cancelled => OpsError::Interrupted,
         _ => error.into(),
     })?;
-    let place = Place { request: &request, audit: &audit, within: request.drilled.unwrap_or_else(|| readiness::drill_interval(vault.descriptor.lock.keep)) };
+    let place = Place {
+        request: &request,
+        audit: &audit,
+        within: request.drilled.unwrap_or_else(|| readiness::drill_interval(vault.descriptor.lock.keep)),
+    };
     let wanted = |one: &&Freshness| request.sources.is_empty() || request.sources.contains(&one.source);
     let mut sources: Vec<SourceStatus> = audit.sources.iter().filter(wanted).map(|one| place.source(one)).collect();
     for name in &request.configured {
@@ -229,7 +233,8 @@ impl Place<'_> {
         let newest = own.iter().rfind(|seen| !seen.suspect && !seen.future).copied();
         let every = fresh.every;
         let taken = fresh.newest.or_else(|| newest.map(|seen| seen.started_at));
-        let drill = fresh.writer.as_ref().and_then(|writer| readiness::last(&self.audit.evidence, &fresh.source, writer));
+        let drill =
+            fresh.writer.as_ref().and_then(|writer| readiness::last(&self.audit.evidence, &fresh.source, writer));
         let (grown, over) = newest.map_or((0, Span::ZERO), |newest| growth(&own, newest));
         let alarms = self.alarms(&own);
         let journal = newest.and_then(|_| self.journal(fresh));

@@ -20,7 +20,11 @@ fn ready(sandbox: &Sandbox, more: &[&str]) -> Run {
 fn refused(case: &str, run: &Run, code: &str) {
     assert_eq!(run.code, 5, "{case}: {}\n{}", run.out(), run.stderr);
     let document = run.json();
-    assert_eq!((&document["error"]["kind"], &document["result"]["ready"]), (&"not-ready".into(), &false.into()), "{case}");
+    assert_eq!(
+        (&document["error"]["kind"], &document["result"]["ready"]),
+        (&"not-ready".into(), &false.into()),
+        "{case}"
+    );
     let told = codes(&document, "reasons");
     assert!(told.iter().any(|one| one == code), "{case}: {told:?} has no {code}");
     assert!(document["error"]["hint"].as_str().is_some_and(|hint| hint.len() > 20), "{case}");
@@ -43,7 +47,10 @@ fn it_is_ready_where_everything_holds() {
     let run = ready(&sandbox, &["shop", "--max-age", "1h", "--drilled", "1h"]).ok();
     let document = run.json();
     let one = &document["result"]["sources"][0];
-    assert_eq!((&one["source"], &one["ready"], &one["reasons"]), (&"shop".into(), &true.into(), &serde_json::json!([])));
+    assert_eq!(
+        (&one["source"], &one["ready"], &one["reasons"]),
+        (&"shop".into(), &true.into(), &serde_json::json!([]))
+    );
     assert!(one["age_s"].as_u64().unwrap() < 600 && one["drill"]["passed"] == true, "{one}");
     assert!(one["locked_until"].as_str().unwrap() > "2026", "{one}");
     // Without options, for all that is configured, and with the name as an option.
@@ -72,8 +79,11 @@ fn it_is_never_ready_where_something_does_not_hold() {
     sandbox.configure("[[source.check]]\nname = \"many\"\nsql = \"select count(*) > 1000000 from orders\"\n");
     drill(&sandbox, &["shop"]).code(6);
     refused("drill failed", &ready(&sandbox, &["shop"]), "drill-failed");
-    fs::write(sandbox.config(), format!("{config}[[source.check]]\nname = \"odd\"\nsql = \"select nothing from nowhere\"\n"))
-        .unwrap();
+    fs::write(
+        sandbox.config(),
+        format!("{config}[[source.check]]\nname = \"odd\"\nsql = \"select nothing from nowhere\"\n"),
+    )
+    .unwrap();
     drill(&sandbox, &["shop"]).code(6);
     refused("drill could not run", &ready(&sandbox, &["shop"]), "drill-not-run");
     fs::write(sandbox.config(), &config).unwrap();
@@ -192,7 +202,10 @@ fn the_answer_is_signed_by_who_may_and_says_where_it_is_not() {
     let sandbox = drilled();
     let plain = ready(&sandbox, &["shop"]).ok().json();
     assert_eq!(plain["result"]["statement"], Value::Null);
-    assert!(plain["result"]["unsigned"].as_str().unwrap().contains("may not sign"), "a writer vouches for nothing: {plain}");
+    assert!(
+        plain["result"]["unsigned"].as_str().unwrap().contains("may not sign"),
+        "a writer vouches for nothing: {plain}"
+    );
     let reader = sandbox.reader(&["ready", "shop", "--json"]).ok().json();
     assert!(reader["result"]["unsigned"].as_str().unwrap().contains("neither"), "{reader}");
 

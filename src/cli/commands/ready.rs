@@ -13,11 +13,7 @@ use crate::{
         wiring::{self, SystemClock},
     },
     model::{Clock, Progress},
-    ops::{
-        self,
-        readiness::ReadyRequest,
-        watch::Checkpoint,
-    },
+    ops::{self, readiness::ReadyRequest, watch::Checkpoint},
 };
 
 /// Runs it.
@@ -40,8 +36,7 @@ pub(super) async fn run(context: &Context, args: ReadyArgs) -> Result<Done, CliE
         member,
     };
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
-    let (report, findings) =
-        Box::pin(ops::readiness::ready(&vault, request, &progress, &context.cancel)).await?;
+    let (report, findings) = Box::pin(ops::readiness::ready(&vault, request, &progress, &context.cancel)).await?;
     context.found(findings);
     let failure = Failure::of_ready(&report);
     Ok((Output::Ready(Box::new(report)), failure))

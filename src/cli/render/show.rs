@@ -18,9 +18,16 @@ pub(super) fn shown(report: &ShowReport) -> Lines {
     let now = report.at;
     text.add(format!("snapshot {}", report.id));
     let mut add = |line: String| wrapped(&format!("  {line}"), 13, &mut text);
-    add(format!("source     {} ({}) of writer {}, its {}.", report.source, report.kind.as_str(), report.writer, report.seq));
+    add(format!(
+        "source     {} ({}) of writer {}, its {}.",
+        report.source,
+        report.kind.as_str(),
+        report.writer,
+        report.seq
+    ));
     if report.suspect {
-        add("suspect    its writer was revoked, or may not write this source: it is never taken as the latest".to_owned());
+        add("suspect    its writer was revoked, or may not write this source: it is never taken as the latest"
+            .to_owned());
     }
     if report.future {
         add("not yet    it claims to be of a time that is not yet: it is never taken as the latest".to_owned());
@@ -29,14 +36,20 @@ pub(super) fn shown(report: &ShowReport) -> Lines {
     if let Some(stored) = report.stored_at {
         add(format!("stored     {stored}, by the store's clock"));
     }
-    add(format!("locked     until {} at least when it was written, {}", report.floor_until, age(report.floor_until, now)));
+    add(format!(
+        "locked     until {} at least when it was written, {}",
+        report.floor_until,
+        age(report.floor_until, now)
+    ));
     let tier = report.tier.map(|tier| format!(" ({tier:?})").to_lowercase()).unwrap_or_default();
     add(format!("kept       until {}{tier}, {}", report.expires_at, age(report.expires_at, now)));
     let totals = report.totals;
     add(format!("holds      {} in {} streams, {} chunks", size::human(totals.bytes), totals.streams, totals.chunks));
     add(format!("needs      {} in {} packs", size::human(totals.packed), totals.packs));
     add(match report.cost {
-        Some(cost) => format!("cost       {} in {} packs that were not needed before", size::human(cost.bytes), cost.packs),
+        Some(cost) => {
+            format!("cost       {} in {} packs that were not needed before", size::human(cost.bytes), cost.packs)
+        }
         None => "cost       not known: the snapshot before is not there, or a page can't be read".to_owned(),
     });
     if let Some(journal) = &report.journal {
@@ -94,7 +107,13 @@ fn more(count: u64, text: &mut Lines) {
 pub(super) fn diffed(report: &DiffReport) -> Lines {
     let mut text = Lines::default();
     for (word, line) in [("from", &report.a), ("to  ", &report.b)] {
-        text.add(format!("{word}  {} {} of {}, {}", line.id.short(), line.source, line.created_at, size::human(line.bytes)));
+        text.add(format!(
+            "{word}  {} {} of {}, {}",
+            line.id.short(),
+            line.source,
+            line.created_at,
+            size::human(line.bytes)
+        ));
     }
     let grown = size::human(report.grown.unsigned_abs());
     let how = if report.grown < 0 { "smaller" } else { "larger" };

@@ -50,7 +50,8 @@ pub fn last(all: &[Signed], source: &Name, writer: &Name) -> Option<LastDrill> {
     let signed = all.iter().filter(about).max_by_key(|signed| when(signed))?;
     let result = &signed.evidence.result;
     let checks = result.get("checks").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let of = |wanted: &str| checks.iter().filter(|check| text(check, "status").as_deref() == Some(wanted)).count() as u64;
+    let of =
+        |wanted: &str| checks.iter().filter(|check| text(check, "status").as_deref() == Some(wanted)).count() as u64;
     let passed = result.get("passed").and_then(Value::as_bool) == Some(true);
     Some(LastDrill {
         at: when(signed),

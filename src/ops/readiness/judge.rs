@@ -162,7 +162,9 @@ pub fn alarmed<'a>(live: impl Iterator<Item = &'a Summary>, chosen: &Summary, al
 #[must_use]
 pub fn locked(until: Option<Time>, expires: Time, now: Time) -> Option<Reason> {
     match until {
-        _ if expires <= now => Some(Reason::new("expired", format!("the snapshot was to be kept until {expires} only"))),
+        _ if expires <= now => {
+            Some(Reason::new("expired", format!("the snapshot was to be kept until {expires} only")))
+        }
         None => Some(Reason::new("lock", "its locks could not be read")),
         Some(until) if until <= now => {
             let words = if until.unix() == 0 {

@@ -143,12 +143,15 @@ pub async fn ready(
         sources.push(one(vault, &request, &listing, source, now, (progress, cancel)).await?);
     }
     if sources.is_empty() {
-        return Err(OpsError::NoSnapshot { what: "the vault holds no snapshot, and no source is configured".to_owned() });
+        return Err(OpsError::NoSnapshot {
+            what: "the vault holds no snapshot, and no source is configured".to_owned(),
+        });
     }
     let mut not_checked = Vec::new();
     if request.seen.is_none() {
         not_checked.push(
-            "no --checkpoint of `watch` was given: of alarms, only those are known that writers put into headers".to_owned(),
+            "no --checkpoint of `watch` was given: of alarms, only those are known that writers put into headers"
+                .to_owned(),
         );
     }
     not_checked.push("no data was read: `drill` and `verify --depth read` do".to_owned());
@@ -276,4 +279,3 @@ pub fn late(every: Span) -> Span {
 pub fn drill_interval(keep: Span) -> Span {
     Span::seconds((keep.as_seconds() / 3).max(1))
 }
-
