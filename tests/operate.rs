@@ -8,11 +8,15 @@ mod around;
 mod http;
 #[path = "operate/lab.rs"]
 mod lab;
+#[path = "operate/monitoring.rs"]
+mod monitoring;
 #[path = "operate/ready.rs"]
 mod ready;
 #[path = "support/sandbox.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod sandbox;
+#[path = "operate/schedule.rs"]
+mod schedule;
 #[path = "operate/show.rs"]
 mod show;
 #[path = "operate/status.rs"]

@@ -76,6 +76,7 @@ fn commands(place: &Place<'_>) -> Vec<(&'static str, Vec<String>)> {
         ("reader", vec!["show", "latest", "--source", "orders"]),
         ("reader", vec!["show", "latest", "--source", "orders", "-i", &identity]),
         ("reader", vec!["diff", "00000000", "11111111", "-i", &identity]),
+        ("w1", vec!["schedule", "--role", "writer", "--cron"]),
         ("reader", vec!["man"]),
     ];
     lines.into_iter().map(|(who, args)| (who, args.into_iter().map(str::to_owned).collect())).collect()

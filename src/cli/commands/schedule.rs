@@ -61,7 +61,8 @@ pub(super) fn run(context: &Context, args: &ScheduleArgs) -> Result<Done, CliErr
     for unit in &units {
         let path = dir.join(&unit.name);
         if files::read(&path)?.is_some_and(|there| there != unit.text.as_bytes()) {
-            let hint = "give another directory, or move what is there away; changes belong into drop-ins (systemctl edit)";
+            let hint =
+                "give another directory, or move what is there away; changes belong into drop-ins (systemctl edit)";
             return Err(CliError::usage(format!("{} is there and says something else", path.display()), hint));
         }
         files::replace_readable(&path, unit.text.as_bytes())?;
@@ -163,7 +164,10 @@ fn secrets(config: &Config) -> Result<BTreeSet<String>, CliError> {
     };
     for path in key.chain(credentials) {
         let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if path.parent() != Some(dir) || file.is_empty() || !file.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+        if path.parent() != Some(dir)
+            || file.is_empty()
+            || !file.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        {
             let what = format!("{} does not lie beside {}", path.display(), config.path.display());
             let hint = "put it there and name it without a path, such as key = \"writer.key\": systemd hands both over together";
             return Err(CliError::usage(what, hint));

@@ -93,7 +93,7 @@ fn service(entry: &Entry, request: &ScheduleRequest) -> String {
     let words = words(entry, &config, |_| format!("%d/{SECRET_IDENTITY}"));
     let mut text = format!(
         "# Made by `strongroom schedule`. Change it by a drop-in: systemctl edit strongroom-{}.service\n[Unit]\n\
-         Description=Strongroom: {}\nDocumentation=man:strongroom(1)\nWants=network-online.target\n\
+         Description=Strongroom: {}\nWants=network-online.target\n\
          After=network-online.target\n",
         task.as_str(),
         task.describe()
@@ -130,7 +130,9 @@ fn service(entry: &Entry, request: &ScheduleRequest) -> String {
     text.push_str(if entry.homes { "ProtectHome=read-only\n" } else { "ProtectHome=yes\n" });
     text.push_str(HARDENED);
     text.push_str(if task == Task::Drill { DRILLING } else { CLOSED });
-    text.push_str(&format!("MemoryMax={memory}\nTasksMax=1024\nNice=10\nIOSchedulingClass=best-effort\nIOSchedulingPriority=7\n"));
+    text.push_str(&format!(
+        "MemoryMax={memory}\nTasksMax=1024\nNice=10\nIOSchedulingClass=best-effort\nIOSchedulingPriority=7\n"
+    ));
     if runs {
         text.push_str("\n[Install]\nWantedBy=multi-user.target\n");
     }
@@ -168,6 +170,7 @@ pub(super) fn failed() -> Unit {
 
 /// Who runs it, for systemd-sysusers.
 pub(super) fn user(name: &str) -> Unit {
-    let text = format!("# Made by `strongroom schedule`, for /usr/lib/sysusers.d.\nu {name} - \"Strongroom\" {STATE}\n");
+    let text =
+        format!("# Made by `strongroom schedule`, for /usr/lib/sysusers.d.\nu {name} - \"Strongroom\" {STATE}\n");
     Unit { name: "strongroom-sysusers.conf".to_owned(), text }
 }
