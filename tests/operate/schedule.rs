@@ -86,7 +86,7 @@ fn a_writers_units_are_sound_and_hand_over_what_it_needs() {
         "NoNewPrivileges=yes".to_owned(),
         "PrivateTmp=yes".to_owned(),
         "OnFailure=strongroom-failed@%n.service".to_owned(),
-        "TimeoutStartSec=12h".to_owned(),
+        "RuntimeMaxSec=12h".to_owned(),
         "MemoryMax=2G".to_owned(),
     ] {
         assert!(service.lines().any(|has| has == line), "no {line} in:\n{service}");
@@ -128,7 +128,9 @@ fn a_keepers_box_gets_what_its_configurations_allow() {
     let sandbox = with_shop("");
     let etc = sandbox.path("keep");
     fs::create_dir(&etc).unwrap();
-    for role in ["keeper", "pruner", "auditor", "driller"] {
+    // A keeper signs nothing, so it has no key and no member's configuration.
+    fs::write(etc.join("keeper.toml"), format!("[vault]\nurl = {:?}\n", sandbox.url())).unwrap();
+    for role in ["pruner", "auditor", "driller"] {
         let config = member(&sandbox, role, role);
         for entry in fs::read_dir(Path::new(&config).parent().unwrap()).unwrap().map(Result::unwrap) {
             let name = entry.file_name().into_string().unwrap();

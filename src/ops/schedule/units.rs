@@ -110,8 +110,9 @@ fn service(entry: &Entry, request: &ScheduleRequest) -> String {
     if runs {
         text.push_str("Type=notify\nRestart=always\nRestartSec=10\nWatchdogSec=60\nTimeoutStopSec=60\n");
     } else {
-        // What the store or another run of this writer was in the way of is tried again, and only then is it a failure.
-        text.push_str(&format!("Type=oneshot\nRestartForceExitStatus=75\nRestartSec=10min\nTimeoutStartSec={time}\n"));
+        // What the store or another run of this writer was in the way of is tried again, and only then is it a failure. Services
+        // of type oneshot can't have that, nor a limit that ends in a failure and no new start.
+        text.push_str(&format!("Type=exec\nRestartForceExitStatus=75\nRestartSec=10min\nRuntimeMaxSec={time}\n"));
     }
     text.push_str(&format!("ExecStart={program} {words}\n"));
     let folder = entry.config.parent().unwrap_or(Path::new("/"));
