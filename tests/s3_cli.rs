@@ -23,6 +23,8 @@ mod init;
 mod network;
 #[path = "s3_cli/place.rs"]
 mod place;
+#[path = "s3_cli/ready.rs"]
+mod ready;
 #[path = "s3_cli/rights.rs"]
 mod rights;
 #[allow(dead_code)]

@@ -7,9 +7,15 @@ mod init;
 mod journal;
 mod member;
 mod policy;
+#[cfg(feature = "full")]
+mod ready;
 mod recover;
 mod restore;
 mod said;
+#[cfg(feature = "full")]
+mod schedule;
+#[cfg(feature = "full")]
+mod show;
 mod snapshots;
 mod upkeep;
 mod verify;
@@ -33,8 +39,14 @@ pub use journal::{JournalCommand, JournalPushArgs, JournalRunArgs};
 pub use journal::{JournalFetchArgs, JournalListArgs};
 pub use member::{AddArgs, MemberAddArgs, MemberCommand, RevokeArgs, RoleArg, WriterCommand};
 pub use policy::{PolicyArgs, PolicyRoleArg, ProviderArg};
+#[cfg(feature = "full")]
+pub use ready::{ReadyArgs, StatusArgs};
 pub use recover::{PointArg, WalArg};
 pub use restore::RestoreArgs;
+#[cfg(feature = "full")]
+pub use schedule::{ScheduleArgs, ScheduleRole};
+#[cfg(feature = "full")]
+pub use show::{DiffArgs, ShowArgs};
 pub use snapshots::SnapshotsArgs;
 pub use upkeep::{PruneArgs, RenewArgs};
 pub use verify::{DepthArg, VerifyArgs};
@@ -160,14 +172,24 @@ pub enum Command {
     Backup(BackupArgs),
     /// List the snapshots, newest last
     Snapshots(SnapshotsArgs),
+    /// Show one snapshot in full
+    Show(ShowArgs),
+    /// Compare two snapshots by table, ref and file
+    Diff(DiffArgs),
     /// Bring a snapshot back
     Restore(RestoreArgs),
     /// Hold what the vault has against what was signed
     Verify(VerifyArgs),
     /// Look at what is new in a vault, and tell what should not have changed
     Watch(WatchArgs),
+    /// Say whether sources could be restored now: ask it before anything destructive
+    Ready(ReadyArgs),
+    /// Show how each source stands: snapshots, locks, drills, alarms and journals
+    Status(StatusArgs),
     /// Print the policy with the least that a role needs of its bucket
     Policy(PolicyArgs),
+    /// Write units of systemd or a crontab for what a role runs by itself
+    Schedule(ScheduleArgs),
     /// Find out what the credentials at hand can do to the vault
     Doctor(DoctorArgs),
     /// Extend the locks of what snapshots need, as the keeper
@@ -219,9 +241,14 @@ pub const COMMANDS: &[&str] = &[
     "init",
     "backup",
     "snapshots",
+    "show",
+    "diff",
     "restore",
     "verify",
     "watch",
+    "ready",
+    "status",
+    "schedule",
     "doctor",
     "renew",
     "prune",
@@ -237,6 +264,19 @@ pub const COMMANDS: &[&str] = &[
 
 #[cfg(feature = "full")]
 impl Command {
+    /// Whether hooks, pings and metrics belong around it: it does something, and does not only say what it would do.
+    #[must_use]
+    pub const fn is_run(&self) -> bool {
+        match self {
+            Self::Backup(args) => !args.dry_run,
+            Self::Drill(args) => !args.history,
+            Self::Renew(args) => !args.dry_run,
+            Self::Prune(args) => args.yes,
+            Self::Verify(_) | Self::Watch(_) | Self::Status(_) => true,
+            _ => false,
+        }
+    }
+
     /// The command as documents name it.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -244,9 +284,14 @@ impl Command {
             Self::Init(_) => "init",
             Self::Backup(_) => "backup",
             Self::Snapshots(_) => "snapshots",
+            Self::Show(_) => "show",
+            Self::Diff(_) => "diff",
             Self::Restore(_) => "restore",
             Self::Verify(_) => "verify",
             Self::Watch(_) => "watch",
+            Self::Ready(_) => "ready",
+            Self::Status(_) => "status",
+            Self::Schedule(_) => "schedule",
             Self::Policy(_) => "policy",
             Self::Doctor(_) => "doctor",
             Self::Renew(_) => "renew",

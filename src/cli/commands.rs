@@ -11,9 +11,17 @@ mod journal;
 mod journal_read;
 mod member;
 mod policy;
+#[cfg(feature = "full")]
+mod ready;
 mod recover;
 mod restore;
+#[cfg(feature = "full")]
+mod schedule;
+#[cfg(feature = "full")]
+mod show;
 mod snapshots;
+#[cfg(feature = "full")]
+mod status;
 mod upkeep;
 mod verify;
 #[cfg(feature = "full")]
@@ -104,9 +112,14 @@ pub async fn run(context: &Context, command: Command) -> Result<Done, CliError> 
         Command::Init(args) => init::run(context, args).await,
         Command::Backup(args) => backup::run(context, args).await,
         Command::Snapshots(args) => snapshots::run(context, args).await,
+        Command::Show(args) => show::show(context, args).await,
+        Command::Diff(args) => show::diff(context, args).await,
         Command::Restore(args) => restore::run(context, args).await,
         Command::Verify(args) => Box::pin(verify::run(context, args)).await,
         Command::Watch(args) => Box::pin(watch::run(context, args)).await,
+        Command::Ready(args) => ready::run(context, args).await,
+        Command::Status(args) => Box::pin(status::run(context, args)).await,
+        Command::Schedule(args) => schedule::run(context, &args),
         Command::Policy(args) => policy::run(context, args),
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Renew(args) => upkeep::renew(context, args).await,

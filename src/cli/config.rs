@@ -1,5 +1,6 @@
 //! `strongroom.toml`: read strictly, so that a misspelt key is told and not ignored.
 
+pub mod around;
 mod delta;
 pub mod drill;
 mod source;
@@ -15,6 +16,7 @@ use std::{
 use serde::Deserialize;
 use toml::Spanned;
 
+use around::{AroundConfig, RawHook, RawMetrics, RawPing};
 use delta::RawDelta;
 use drill::RawDrill;
 use source::RawSource;
@@ -90,6 +92,8 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// What a watch does.
     pub watch: WatchConfig,
+    /// What happens around runs.
+    pub around: AroundConfig,
     /// Who else may write it, if anybody may.
     pub foreign: Option<String>,
 }
@@ -162,6 +166,12 @@ struct Raw {
     drill: RawDrill,
     #[serde(default)]
     watch: RawWatch,
+    #[serde(default)]
+    metrics: RawMetrics,
+    #[serde(default)]
+    ping: RawPing,
+    #[serde(default)]
+    hook: Vec<RawHook>,
     #[serde(default)]
     source: Vec<Spanned<RawSource>>,
 }
@@ -294,6 +304,7 @@ impl Config {
             immutable: raw.local.immutable,
             servers: drill::understand(raw.drill, dir)?,
             watch: watch::understand(raw.watch)?,
+            around: around::understand(raw.metrics, raw.ping, raw.hook, dir)?,
             sources,
             foreign: None,
         })

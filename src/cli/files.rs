@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, Write as _},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -59,6 +60,23 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     file.persist(&path).map_err(|error| failed(error.error))?;
     // So that the new name outlives a power cut.
     fs::File::open(parent(&path)).and_then(|dir| dir.sync_all()).map_err(failed)
+}
+
+/// As [`replace`], a file that everybody may read: what other programs collect.
+///
+/// # Errors
+/// As there.
+pub fn replace_readable(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    let failed = |source| CliError::Unwritten { path: path.to_owned(), source };
+    let path = match Place::of(path)? {
+        Place::Device(_) => return replace(path, bytes),
+        Place::File(path) => path,
+    };
+    let mode = fs::Permissions::from_mode(0o644);
+    let made = tempfile::Builder::new().prefix(".").suffix(".new").permissions(mode).tempfile_in(parent(&path));
+    let mut file = made.map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.persist(&path).map(drop).map_err(|error| failed(error.error))
 }
 
 /// What is, or will be, where a path leads.

@@ -1,6 +1,7 @@
 //! The command line: what was typed, what it means, and how it is told.
 
 pub mod args;
+pub mod around;
 pub mod bars;
 pub mod commands;
 pub mod config;
@@ -15,6 +16,7 @@ pub mod interrupt;
 pub mod notify;
 pub mod outdir;
 pub mod plugin;
+pub mod program;
 pub mod prompt;
 #[cfg(feature = "full")]
 pub mod react;
@@ -171,7 +173,7 @@ fn execute(context: &Context, command: Command) -> Result<(Output, Option<Failur
     let done = runtime.block_on(async {
         interrupt::watch(context.cancel.clone()).map_err(failed("can't watch the signals of"))?;
         tokio::select! {
-            done = commands::run(context, command) => done,
+            done = around::run(context, command) => done,
             () = interrupt::overdue(&context.cancel, grace) => Err(OpsError::Interrupted.into()),
         }
     });

@@ -10,9 +10,12 @@ mod drill;
 mod init;
 mod journal;
 mod member;
+mod ready;
 mod restore;
+mod show;
 mod since;
 mod snapshots;
+mod status;
 mod upkeep;
 mod verify;
 mod watch;
@@ -30,10 +33,11 @@ use serde_json::{Value, json};
 pub use self::document::Visible;
 use super::failure::{Exit, Failure};
 use crate::{
-    model::{Finding, Severity, visible, visible_lines},
+    model::{Finding, Severity, Time, visible, visible_lines},
     ops::{
         backup::BackupReport,
         catalog::RebuildReport,
+        diff::DiffReport,
         doctor::DoctorReport,
         drill::{DrillReport, HistoryLine},
         init::InitReport,
@@ -43,9 +47,12 @@ use crate::{
         member::RevokeReport,
         policy::Document,
         prune::PruneReport,
+        readiness::ReadyReport,
         renew::RenewReport,
         restore::RestoreReport,
+        show::ShowReport,
         snapshots::SnapshotLine,
+        status::StatusReport,
         verify::VerifyReport,
         watch::WatchReport,
     },
@@ -73,12 +80,20 @@ pub enum Output {
     Rehearsal(Looked),
     /// `snapshots`.
     Snapshots(Vec<SnapshotLine>),
+    /// `show`.
+    Show(Box<ShowReport>),
+    /// `diff`.
+    Diff(Box<DiffReport>),
     /// `restore`, and where to; nowhere if to standard output.
     Restore(Box<RestoreReport>, Option<PathBuf>),
     /// `verify`, and what it found.
     Verify(Box<VerifyReport>, Vec<Finding>),
     /// `watch`, and what it found.
     Watch(Box<WatchReport>, Vec<Finding>),
+    /// `ready`.
+    Ready(Box<ReadyReport>),
+    /// `status`.
+    Status(Box<StatusReport>),
     /// `policy`.
     Policy(Document),
     /// `doctor`, and what is worth saying besides.
@@ -97,6 +112,8 @@ pub enum Output {
     JournalFetch(Fetched),
     /// `journal list`.
     Journals(Vec<JournalLine>),
+    /// `schedule`: the files that it left.
+    Schedule(Vec<PathBuf>),
     /// A text as it is.
     Text(String),
 }
@@ -206,9 +223,13 @@ fn value(output: &Output) -> Value {
             json!({ "dry_run": true, "snapshots": [], "failed": failed.collect::<Vec<_>>(), "checks": looked.checks })
         }
         Output::Snapshots(lines) => json!(lines),
+        Output::Show(report) => json!(report),
+        Output::Diff(report) => json!(report),
         Output::Restore(report, to) => with(report, "to", json!(to)),
         Output::Verify(report, _) => json!(report),
         Output::Watch(report, _) => json!(report),
+        Output::Ready(report) => json!(report),
+        Output::Status(report) => json!(report),
         Output::Policy(document) => json!(document),
         Output::Doctor(report, _) => json!(report),
         Output::Drill(report) => json!(report),
@@ -218,6 +239,7 @@ fn value(output: &Output) -> Value {
         Output::JournalPush(report) => json!(report),
         Output::JournalFetch(report) => json!(report),
         Output::Journals(lines) => json!({ "journals": lines }),
+        Output::Schedule(files) => json!({ "files": files }),
         Output::Text(text) => json!(text),
     }
 }
@@ -291,10 +313,14 @@ fn text(output: &Output) -> (String, bool) {
         Output::Backup(report) => (backup::text(&report.snapshots), false),
         Output::Rehearsal(looked) => (backup::rehearsed(looked), true),
         Output::Snapshots(lines) => (snapshots::text(lines), true),
+        Output::Show(report) => (show::shown(report), true),
+        Output::Diff(report) => (show::diffed(report), true),
         Output::Restore(report, to) => (restore::text(report, to.as_ref()), false),
         // What verify finds is its result; elsewhere findings are remarks.
         Output::Verify(report, findings) => (verify::text(report, findings), !findings.is_empty()),
         Output::Watch(report, findings) => (watch::text(report, findings), true),
+        Output::Ready(report) => (ready::text(report), true),
+        Output::Status(report) => (status::text(report), true),
         // Writing to memory does not fail. The lines are those of JSON.
         Output::Policy(document) => return (serde_json::to_string_pretty(document).unwrap_or_default() + "\n", true),
         Output::Doctor(report, findings) => (doctor::text(report, findings), true),
@@ -309,9 +335,51 @@ fn text(output: &Output) -> (String, bool) {
         Output::JournalPush(report) => (journal::pushed(report), false),
         Output::JournalFetch(report) => (journal::fetched(report), false),
         Output::Journals(lines) => (journal::listed(lines), true),
+        Output::Schedule(files) => (upkeep::scheduled(files), false),
         Output::Text(text) => return (text.clone(), true),
     };
     (lines.0, asked_for)
+}
+
+/// How long before or after `now` an instant is.
+fn age(at: Time, now: Time) -> String {
+    if at > now {
+        return format!("in {}", brief(at.since(now).as_seconds()));
+    }
+    format!("{} ago", brief(now.since(at).as_seconds()))
+}
+
+/// Seconds in the one unit that says most: `41 s`, `3 min`, `5 h`, `12 d`.
+fn brief(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Adds a text in lines of 80 columns, those after the first indented by so much. No word is cut.
+fn wrapped(line: &str, indent: usize, text: &mut Lines) {
+    const WIDTH: usize = 80;
+    // What comes out of data may hold anything; what is visible of it is what takes room.
+    let line = visible(line);
+    let own = line.chars().take_while(|c| *c == ' ').count();
+    let mut current = " ".repeat(own);
+    let mut empty = true;
+    for word in line.trim_start().split(' ') {
+        if !empty && current.chars().count() + 1 + word.chars().count() > WIDTH {
+            text.add(current.trim_end());
+            current = " ".repeat(indent);
+            empty = true;
+        }
+        if !empty {
+            current.push(' ');
+        }
+        current.push_str(word);
+        empty = false;
+    }
+    text.add(current.trim_end());
 }
 
 fn plural(n: usize, what: &str) -> String {

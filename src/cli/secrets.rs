@@ -10,6 +10,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::error::CliError;
+use crate::store::credentials::is_passed_by_systemd;
 
 /// The largest key or identity file, in bytes.
 const LIMIT: u64 = 1 << 20;
@@ -23,6 +24,9 @@ pub fn read(path: &Path, what: &'static str) -> Result<Zeroizing<Vec<u8>>, CliEr
     let file = File::open(path).map_err(failed)?;
     let meta = file.metadata().map_err(failed)?;
     let mode = meta.permissions().mode() & 0o7777;
+    if is_passed_by_systemd(path) {
+        return bounded(file).map_err(failed);
+    }
     // A pipe has no readers but us, whatever its mode says.
     if meta.is_file() && mode & 0o077 != 0 {
         return Err(CliError::Exposed { path: path.to_owned(), mode });

@@ -13,7 +13,7 @@ use crate::{
         member_key::{self, Member},
         writer_key::{self, Writer},
     },
-    model::{Clock, Finding, LockPolicy, Severity, Span, Time},
+    model::{Clock, Finding, LockPolicy, Name, Severity, Span, Time},
     ops::{self, OpsError, bucket::BucketRequest},
     store::{
         Checksum, Deleter, ObjectStore, VaultUrl,
@@ -156,6 +156,13 @@ pub fn writer(config: &WriterConfig) -> Result<Writer, CliError> {
         }
         _ => Ok(writer),
     }
+}
+
+/// Who writes here, as the configuration or the writer's key says.
+#[must_use]
+pub fn writer_name(settings: &Settings) -> Option<Name> {
+    let config = settings.config.as_ref()?.writer.as_ref()?;
+    config.name.clone().or_else(|| writer(config).ok().map(|writer| writer.name))
 }
 
 /// Reads the key that signs evidence: of `[member]`, or else of `[writer]`; `None` where the configuration has neither.

@@ -27,6 +27,8 @@ pub enum EvidenceKind {
     Verification,
     /// A restore drill.
     Drill,
+    /// An answer to whether sources could be restored. It is handed to whoever asks and not stored.
+    Readiness,
 }
 
 impl EvidenceKind {
@@ -37,6 +39,7 @@ impl EvidenceKind {
             Self::LockProof => "lock-proof",
             Self::Verification => "verification",
             Self::Drill => "drill",
+            Self::Readiness => "readiness",
         }
     }
 
@@ -47,7 +50,7 @@ impl EvidenceKind {
         matches!(
             (self, role),
             (Self::Drill, Role::Driller)
-                | (Self::Verification, Role::Driller | Role::Auditor)
+                | (Self::Verification | Self::Readiness, Role::Driller | Role::Auditor)
                 | (Self::LockProof, Role::Pruner)
         )
     }
@@ -198,11 +201,13 @@ mod tests {
 
     #[test]
     fn nobody_vouches_for_himself() {
-        for kind in [EvidenceKind::LockProof, EvidenceKind::Verification, EvidenceKind::Drill] {
+        for kind in [EvidenceKind::LockProof, EvidenceKind::Verification, EvidenceKind::Drill, EvidenceKind::Readiness]
+        {
             assert!(!kind.may_sign(Role::Writer));
         }
         assert!(EvidenceKind::Drill.may_sign(Role::Driller) && !EvidenceKind::Drill.may_sign(Role::Auditor));
         assert!(EvidenceKind::Verification.may_sign(Role::Auditor));
+        assert!(EvidenceKind::Readiness.may_sign(Role::Auditor) && !EvidenceKind::Readiness.may_sign(Role::Pruner));
         assert!(EvidenceKind::LockProof.may_sign(Role::Pruner) && !EvidenceKind::LockProof.may_sign(Role::Driller));
     }
 }

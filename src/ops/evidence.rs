@@ -104,6 +104,15 @@ impl Signer {
         Ok((layout::evidence(&self.name, at, &hash::hash(document.bytes())), document))
     }
 
+    /// Signs a draft for whoever asked for it: the envelope, which is not stored.
+    ///
+    /// # Errors
+    /// If it is larger than evidence may be.
+    pub fn statement(&self, vault: &Vault, draft: Draft) -> Result<serde_json::Value> {
+        let (_, document) = self.sign(vault, draft)?;
+        serde_json::from_slice(document.bytes()).map_err(|_| OpsError::Defect("the encoding of a statement"))
+    }
+
     /// Signs a draft and stores it, locked as the vault's policy says and read back.
     ///
     /// # Errors

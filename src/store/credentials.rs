@@ -128,6 +128,21 @@ fn is_file_name(name: &str) -> bool {
     !name.contains(['/', '\0']) && name != "." && name != ".."
 }
 
+/// Whether a file is one that systemd passed to this process (`LoadCredential=`). The directory is the service's alone; the
+/// files' own bits and owners differ between versions of systemd.
+#[must_use]
+pub fn is_passed_by_systemd(path: &Path) -> bool {
+    std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|dir| {
+        let dir = Path::new(&dir);
+        dir.is_absolute() && path.parent() == Some(dir) && is_plain(path)
+    })
+}
+
+/// A link may lead to a file that others can read.
+fn is_plain(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
+}
+
 /// A pair of keys. Wiped on drop, and shown nowhere.
 pub struct Keys {
     /// The access key's id.
@@ -146,7 +161,7 @@ impl Keys {
     /// # Errors
     /// `File`, with the reason; never with what the file holds.
     pub fn from_file(path: &Path) -> Result<Self, CredentialsError> {
-        Self::read(path, true)
+        Self::read(path, !is_passed_by_systemd(path))
     }
 
     /// Reads the keys that systemd passed under this name.

@@ -34,7 +34,7 @@ const AT_ONCE: usize = 16;
 const SUSPECTS: usize = 256;
 
 /// What a vault holds.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Listing {
     /// Every header that trust reaches, oldest first, newest last.
     pub snapshots: Vec<Summary>,

@@ -15,6 +15,7 @@ pub const OWNERS: [(&str, &[&str]); 45] = [
     ("aws-credential-types", &["store"]),
     ("aws-sdk-s3", &["store"]),
     ("aws-smithy-http-client", &["store"]),
+    ("aws-smithy-runtime-api", &["store"]),
     ("base64", &["ops", "store", "format"]),
     ("blake3", &["codec"]),
     ("bytes", &["vault", "store", "format", "codec"]),

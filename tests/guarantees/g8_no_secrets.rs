@@ -70,6 +70,13 @@ fn commands(place: &Place<'_>) -> Vec<(&'static str, Vec<String>)> {
         ("reader", vec!["journal", "list"]),
         ("reader", vec!["journal", "fetch", "-i", &identity, "--source", "orders", "00000002.history", "x"]),
         ("reader", vec!["watch", "-i", &identity]),
+        ("reader", vec!["ready"]),
+        ("auditor", vec!["ready", "orders", "--max-age", "1h", "--drilled", "7d"]),
+        ("auditor", vec!["status"]),
+        ("reader", vec!["show", "latest", "--source", "orders"]),
+        ("reader", vec!["show", "latest", "--source", "orders", "-i", &identity]),
+        ("reader", vec!["diff", "00000000", "11111111", "-i", &identity]),
+        ("w1", vec!["schedule", "--role", "writer", "--cron"]),
         ("reader", vec!["man"]),
     ];
     lines.into_iter().map(|(who, args)| (who, args.into_iter().map(str::to_owned).collect())).collect()

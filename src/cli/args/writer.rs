@@ -31,6 +31,12 @@ pub enum Command {
 pub const COMMANDS: &[&str] = &["backup", "doctor", "journal", "catalog", "completions", "man"];
 
 impl Command {
+    /// Whether hooks, pings and metrics belong around it: it does something, and does not only say what it would do.
+    #[must_use]
+    pub const fn is_run(&self) -> bool {
+        matches!(self, Self::Backup(args) if !args.dry_run)
+    }
+
     /// The command as documents name it.
     #[must_use]
     pub const fn name(&self) -> &'static str {

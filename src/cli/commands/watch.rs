@@ -96,7 +96,7 @@ fn keep(path: &Path, checkpoint: &Checkpoint) -> Result<(), Failure> {
 }
 
 /// Reads a checkpoint, if there is one yet.
-fn checkpoint(path: &Path) -> Result<Option<Checkpoint>, CliError> {
+pub(super) fn checkpoint(path: &Path) -> Result<Option<Checkpoint>, CliError> {
     files::must_be_a_file(path)?;
     let Some(bytes) = files::read_up_to(path, LIMIT)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(|error| {

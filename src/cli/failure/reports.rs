@@ -9,6 +9,8 @@ use crate::{
         drill::DrillReport,
         look::Looked,
         prune::PruneReport,
+        readiness::ReadyReport,
+        status::StatusReport,
         verify::worst,
         watch::WatchReport,
     },
@@ -145,6 +147,39 @@ impl Failure {
         let hint = "look what happened to the source; earlier snapshots are as they were. If it was meant: watch \
                     --checkpoint FILE --acknowledge CAUSE";
         Some(Self { exit: Exit::Signal, kind: "alarm", message: redact(&message), hint: Some(hint.to_owned()) })
+    }
+
+    /// What an answer of `ready` means, if not yes.
+    #[must_use]
+    pub fn of_ready(report: &ReadyReport) -> Option<Self> {
+        if report.ready {
+            return None;
+        }
+        let names: Vec<&str> = report.not_ready().map(|one| one.source.as_str()).collect();
+        let first = report.not_ready().flat_map(|one| &one.reasons).next();
+        let why = first.map_or("nothing says that it is", |reason| reason.words.as_str());
+        let message = format!("not ready: {}: {why}", names.join(", "));
+        let hint = "do nothing that can't be undone until each reason is gone: `backup` makes a new snapshot, `drill` \
+                    proves it, `watch --acknowledge` closes an alarm that was meant";
+        Some(Self { exit: Exit::Weak, kind: "not-ready", message: redact(&message), hint: Some(hint.to_owned()) })
+    }
+
+    /// What a status means, if not that nothing is owed.
+    #[must_use]
+    pub fn of_status(report: &StatusReport, findings: &[Finding]) -> Option<Self> {
+        let told = Self::of_findings(findings);
+        if told.as_ref().is_some_and(|failure| failure.exit == Exit::Damage) {
+            return told;
+        }
+        let (source, first) = report.all_owed().next()?;
+        let more = match report.all_owed().count() {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        let source = source.map(|name| format!("{name}: ")).unwrap_or_default();
+        let message = format!("something is owed: {source}{}{more}", first.words);
+        let hint = "each line that begins with OWED says what: `backup`, `drill` or `renew` mends it";
+        Some(Self { exit: Exit::Weak, kind: "owed", message: redact(&message), hint: Some(hint.to_owned()) })
     }
 
     /// What the findings of a verification mean, if not success.

@@ -1,5 +1,7 @@
 //! `renew` and `prune`, for people.
 
+use std::path::PathBuf;
+
 use super::{Lines, plural};
 use crate::{
     model::size,
@@ -66,5 +68,22 @@ pub(super) fn pruned(report: &PruneReport) -> Lines {
     if report.dry_run && !report.deleted.is_empty() {
         text.add("nothing was deleted: --yes deletes");
     }
+    text
+}
+
+/// `schedule`, for people.
+pub(super) fn scheduled(files: &[PathBuf]) -> Lines {
+    let mut text = Lines::default();
+    for file in files {
+        text.add(file.display().to_string());
+    }
+    let name = |file: &PathBuf| file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let starts = |name: &String| name.ends_with(".timer") || name.ends_with("-journal.service");
+    let timers: Vec<String> = files.iter().map(name).filter(starts).collect();
+    let dir = files.first().and_then(|file| file.parent()).map(|dir| dir.display().to_string()).unwrap_or_default();
+    text.add("nothing is started yet. As root:");
+    text.add(format!("  systemd-sysusers {dir}/strongroom-sysusers.conf"));
+    text.add(format!("  cp {dir}/*.service {dir}/*.timer /etc/systemd/system/ && systemctl daemon-reload"));
+    text.add(format!("  systemctl enable --now {}", timers.join(" ")));
     text
 }

@@ -131,6 +131,12 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// Whether the header of this snapshot was read.
+    #[must_use]
+    pub fn knows(&self, id: &SnapshotId) -> bool {
+        self.known.contains_key(&short(id))
+    }
+
     /// Takes up an alarm that is not known yet.
     pub(super) fn open(&mut self, signal: &Signal) {
         let known = self.acknowledged.contains_key(&signal.cause) || self.open.iter().any(|o| o.cause == signal.cause);

@@ -15,6 +15,7 @@ mod list;
 mod locks;
 mod objects;
 mod page;
+mod post;
 mod probe;
 mod proxy;
 mod settings;
@@ -50,6 +51,7 @@ use fail::{Call, Facts, Place};
 
 pub use admin::{BucketLock, S3Admin, Versioning};
 pub use intruder::S3Intruder;
+pub use post::post;
 pub use probe::{Abilities, Ability};
 pub use settings::{Checksum, Patience, S3Settings};
 pub use stray::{Found, Stray, strays};

@@ -29,7 +29,15 @@ impl Proxy {
             Some(endpoint) => endpoint.clone(),
             None => format!("https://s3.{}.amazonaws.com", settings.region.as_deref().unwrap_or("us-east-1")),
         };
-        Self::of(&url, &|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+        Self::to(&url)
+    }
+
+    /// The proxy on the way to `url`, if there is one.
+    ///
+    /// # Errors
+    /// `Invalid` if it is one that can't be used.
+    pub(super) fn to(url: &str) -> Result<Option<Self>> {
+        Self::of(url, &|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
     }
 
     /// The proxy that `env` names for `url`.

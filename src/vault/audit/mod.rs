@@ -24,12 +24,13 @@ use super::{
     evidence::Signed,
     journal::Gathering,
     reader::PagesAhead,
-    snapshots::{self, Summary},
+    snapshots::{self, Listing, Summary},
     standing,
 };
 use crate::{
     codec::seal::Opener,
-    model::{Cancel, Finding, Findings, Name, Progress, Severity, SnapshotId, Span, Time},
+    model::{Cancel, Finding, Findings, Name, Progress, Severity, SnapshotId, SourceKind, Span, Time},
+    signal::Level,
 };
 use documents::Documents;
 use inventory::Inventory;
@@ -103,6 +104,8 @@ pub struct Seen {
     pub id: SnapshotId,
     /// Its source.
     pub source: Name,
+    /// What kind of source that is.
+    pub kind: SourceKind,
     /// Who wrote it.
     pub writer: Name,
     /// When its run started.
@@ -119,6 +122,11 @@ pub struct Seen {
     pub stored: u64,
     /// Whether its writer was revoked from a time before it.
     pub suspect: bool,
+    /// Whether it claims to be of a time that is not yet.
+    pub future: bool,
+    /// What its writer found odd about what it backed up, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Level>,
 }
 
 /// What a verification saw.
@@ -174,8 +182,22 @@ pub async fn verify(
     cancel: &Cancel,
 ) -> Result<VerifyReport> {
     progress.phase("reading headers", None);
-    let now = vault.store.server_time().await?;
     let listing = snapshots::list(vault).await?;
+    verify_listed(vault, request, listing, progress, cancel).await
+}
+
+/// As [`verify`], of headers that were listed just now.
+///
+/// # Errors
+/// As there.
+pub async fn verify_listed(
+    vault: &Vault,
+    request: &VerifyRequest,
+    listing: Listing,
+    progress: Arc<dyn Progress>,
+    cancel: &Cancel,
+) -> Result<VerifyReport> {
+    let now = vault.store.server_time().await?;
     let mut findings = Findings::default();
     findings.extend(vault.findings.iter().cloned().chain(listing.findings));
     let all = listing.snapshots;
@@ -385,6 +407,7 @@ fn seen(inventory: &Inventory, all: &[Summary], only: Option<SnapshotId>) -> Vec
     let one = |s: &Summary| Seen {
         id: s.id,
         source: s.header.source.clone(),
+        kind: s.header.kind,
         writer: s.header.writer.clone(),
         started_at: s.header.started_at,
         floor_until: s.header.floor_until,
@@ -394,6 +417,8 @@ fn seen(inventory: &Inventory, all: &[Summary], only: Option<SnapshotId>) -> Vec
         bytes: s.header.totals.bytes,
         stored: stored(&s.id),
         suspect: s.standing.suspect,
+        future: s.standing.future,
+        signal: s.header.signal,
     };
     all.iter().filter(|s| only.is_none_or(|id| s.id == id)).map(one).collect()
 }

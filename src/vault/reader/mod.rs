@@ -11,7 +11,10 @@ mod small;
 mod stream;
 mod walk;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use super::{Result, Vault, VaultError, VaultErrorKind, fetch, keys};
 use crate::{
@@ -67,6 +70,18 @@ pub(crate) async fn packs_of(
     };
     match found.await {
         Ok(packs) => Ok(Some(packs.into_iter().map(|pack| pack.id).collect())),
+        Err(error) if error.is_of_object() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The packs that a snapshot needs, with their sealed bytes, as its pages say; nothing where one can't be read.
+///
+/// # Errors
+/// If the store does not answer.
+pub(crate) async fn packs_with_bytes(vault: &Vault, header: &VerifiedHeader) -> Result<Option<BTreeMap<PackId, u64>>> {
+    match locate::pages(&*vault.store, header).await {
+        Ok(packs) => Ok(Some(packs.into_iter().map(|pack| (pack.id, pack.bytes)).collect())),
         Err(error) if error.is_of_object() => Ok(None),
         Err(error) => Err(error),
     }

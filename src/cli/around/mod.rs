@@ -1,0 +1,131 @@
+//! What happens around a run: hooks, the pings of a dead-man's switch, metrics. None of it makes a run fail, but for a hook
+//! that is `required`.
+
+mod metrics;
+mod ping;
+mod prometheus;
+
+use std::time::Instant;
+
+use super::{
+    args::Command,
+    commands::{self, Context},
+    config::around::{AroundConfig, Hook, On},
+    error::CliError,
+    failure::{Exit, Failure},
+    program,
+    render::Output,
+    settings::{Settings, real_env},
+    wiring,
+};
+use crate::model::{Clock as _, Finding, Severity};
+
+use metrics::Ran;
+
+/// A run that ended.
+struct Ended {
+    output: Output,
+    failure: Option<Failure>,
+}
+
+impl Ended {
+    fn code(&self) -> u8 {
+        self.failure.as_ref().map_or(Exit::Done, |failure| failure.exit).code()
+    }
+}
+
+/// Runs a command with what belongs around it.
+///
+/// # Errors
+/// If it fails before there is anything to show and nothing belongs around it.
+pub async fn run(context: &Context, command: Command) -> Result<(Output, Option<Failure>), CliError> {
+    let name = command.name();
+    // What is wrong with the configuration is told by the command itself.
+    let settings = if command.is_run() { Settings::new(&context.global, &real_env).ok() } else { None };
+    let Some((settings, around)) = settings.as_ref().and_then(|s| Some((s, &s.config.as_ref()?.around))) else {
+        return commands::run(context, command).await;
+    };
+    if around.metrics.is_none() && around.hooks.is_empty() && !around.pings.contains_key(name) {
+        return commands::run(context, command).await;
+    }
+    let began = Instant::now();
+    let start = ping::start(around, name);
+    let mut ended = match hooks(context, around, On::Pre, name, None).await {
+        Some(failure) => Ended { output: Output::Nothing, failure: Some(failure) },
+        None => work(context, command).await,
+    };
+    let now = wiring::SystemClock.now();
+    if let Some(path) = &around.metrics {
+        let ran = Ran { command: name, at: now, exit_code: ended.code(), duration_s: began.elapsed().as_secs_f64() };
+        let writer = wiring::writer_name(settings);
+        if let Err(error) = metrics::write(path, &ran, writer.as_ref(), &ended.output) {
+            warn(context, "metrics.unwritten", &format!("the metrics of this run were not written: {error}"));
+        }
+    }
+    for on in [On::Post, On::OnFailure] {
+        if on == On::OnFailure && ended.code() == 0 {
+            continue;
+        }
+        let failed = hooks(context, around, on, name, Some(&ended)).await;
+        ended.failure = ended.failure.or(failed);
+    }
+    ping::end(context, around, name, start, ended.code(), ended.failure.as_ref().map(|failure| failure.kind)).await;
+    Ok((ended.output, ended.failure))
+}
+
+async fn work(context: &Context, command: Command) -> Ended {
+    match commands::run(context, command).await {
+        Ok((output, failure)) => Ended { output, failure },
+        Err(error) => {
+            let (failure, findings) = Failure::with_findings(error);
+            context.found(findings);
+            Ended { output: Output::Nothing, failure: Some(failure) }
+        }
+    }
+}
+
+/// Tells of something that did not work and makes nothing fail.
+fn warn(context: &Context, code: &str, what: &str) {
+    context.found(vec![Finding::new(Severity::Warning, code, what)]);
+}
+
+/// Runs the hooks of this moment, one after the other. Gives the failure of the first that is required and failed; those
+/// after it are not run before a run, and are run after one.
+async fn hooks(context: &Context, around: &AroundConfig, on: On, name: &str, ended: Option<&Ended>) -> Option<Failure> {
+    let mut failed = None;
+    for hook in around.hooks.iter().filter(|hook| hook.on == on && hook.commands.contains(name)) {
+        let (hook, told) = (hook.clone(), told(hook, name, ended));
+        let ran = tokio::task::spawn_blocking(move || {
+            let ended = program::run(&hook.command, hook.timeout, told);
+            (hook, ended)
+        });
+        let Ok((hook, Err(why))) = ran.await else { continue };
+        let what = format!("hook {} ({}) failed: {why}", hook.name, on.as_str());
+        if !hook.required {
+            warn(context, "hook.failed", &what);
+            continue;
+        }
+        let hint = "mend the hook, or take `required = true` out of its [[hook]]".to_owned();
+        failed.get_or_insert(Failure { exit: Exit::Failed, kind: "hook", message: what, hint: Some(hint) });
+        if on == On::Pre {
+            break;
+        }
+    }
+    failed
+}
+
+/// What a hook is told of the run.
+fn told(hook: &Hook, name: &str, ended: Option<&Ended>) -> Vec<(&'static str, String)> {
+    let mut told = vec![("HOOK_ON", hook.on.as_str().to_owned()), ("HOOK_COMMAND", name.to_owned())];
+    let Some(ended) = ended else { return told };
+    told.push(("HOOK_EXIT_CODE", ended.code().to_string()));
+    if let Some(failure) = &ended.failure {
+        told.push(("HOOK_ERROR", failure.kind.to_owned()));
+        told.push(("HOOK_MESSAGE", program::words(&failure.message)));
+    }
+    if let Output::Backup(report) = &ended.output {
+        let ids: Vec<String> = report.snapshots.iter().map(|one| one.id.to_string()).collect();
+        told.push(("HOOK_SNAPSHOTS", ids.join(" ")));
+    }
+    told
+}

@@ -1,0 +1,41 @@
+//! `status`.
+
+use std::sync::Arc;
+
+use super::{Context, Done, open, ready::seen};
+use crate::{
+    cli::{
+        args::StatusArgs,
+        error::CliError,
+        failure::Failure,
+        render::Output,
+        settings::{Settings, real_env},
+        wiring::SystemClock,
+    },
+    model::{Clock, Progress},
+    ops::{self, status::StatusRequest},
+};
+
+/// Runs it.
+pub(super) async fn run(context: &Context, args: StatusArgs) -> Result<Done, CliError> {
+    let seen = args.checkpoint.as_deref().map(seen).transpose()?;
+    let settings = Settings::new(&context.global, &real_env)?;
+    let vault = open(&settings, None).await?;
+    let configured = || settings.config.iter().flat_map(|config| &config.sources);
+    let journal = |source: &crate::cli::config::SourceConfig| source.journal.as_ref().and_then(|journal| journal.every);
+    let request = StatusRequest {
+        sources: args.source,
+        configured: settings.sources(),
+        every: configured().filter_map(|source| Some((source.name.clone(), source.every?))).collect(),
+        journals: configured().filter_map(|source| Some((source.name.clone(), journal(source)?))).collect(),
+        max_age: args.max_age,
+        drilled: args.drilled,
+        seen,
+        host: SystemClock.now(),
+    };
+    let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
+    let (report, findings) = Box::pin(ops::status::status(&vault, request, &progress, &context.cancel)).await?;
+    let failure = Failure::of_status(&report, &findings);
+    context.keep(findings);
+    Ok((Output::Status(Box::new(report)), failure))
+}

@@ -1,0 +1,177 @@
+//! The text of units.
+
+use std::path::Path;
+
+use super::{Entry, ScheduleRequest, Task, Unit};
+
+/// What the configuration is called among what systemd hands over.
+pub const SECRET_CONFIG: &str = "strongroom.toml";
+/// What the identity is called there.
+const SECRET_IDENTITY: &str = "identity";
+/// The state of everything that runs here.
+const STATE: &str = "/var/lib/strongroom";
+
+/// What every service has.
+const HARDENED: &str = "\
+UMask=0077
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectSystem=strict
+PrivateTmp=yes
+PrivateDevices=yes
+DevicePolicy=closed
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProcSubset=pid
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+RemoveIPC=yes
+KeyringMode=private
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+";
+
+/// What services have that start no server and make no jail of their own.
+const CLOSED: &str = "\
+RestrictNamespaces=yes
+MemoryDenyWriteExecute=yes
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+";
+
+/// A drill confines what it loads, by namespaces, Landlock and seccomp, and starts database servers.
+const DRILLING: &str = "\
+RestrictNamespaces=user mnt pid
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallFilter=@sandbox @mount setrlimit prlimit64
+";
+
+/// The words of a command, with the configuration and the identity where `config` and `place` say.
+pub(super) fn words(entry: &Entry, config: &str, place: impl Fn(&str) -> String) -> String {
+    let identity = entry.identity.as_ref().map(|path| format!(" -i {}", place(&path.display().to_string())));
+    let identity = identity.unwrap_or_default();
+    let seen = format!("{STATE}/watch.json");
+    let rest = match entry.task {
+        Task::Backup => "backup".to_owned(),
+        Task::Doctor => "doctor".to_owned(),
+        Task::Journal => "journal run".to_owned(),
+        Task::Renew => "renew".to_owned(),
+        Task::Prune => "prune --yes".to_owned(),
+        Task::Verify => format!("verify --checkpoint {STATE}/verify.json"),
+        Task::Watch => format!("watch{identity} --checkpoint {seen}"),
+        Task::Status => "status".to_owned(),
+        Task::Drill => format!("drill{identity}"),
+    };
+    format!("--config {config} --no-progress {rest}")
+}
+
+/// The service and its timer.
+pub(super) fn of(entry: &Entry, request: &ScheduleRequest) -> Vec<Unit> {
+    let name = format!("strongroom-{}", entry.task.as_str());
+    let mut units = vec![Unit { name: format!("{name}.service"), text: service(entry, request) }];
+    if entry.task != Task::Journal {
+        units.push(Unit { name: format!("{name}.timer"), text: timer(entry) });
+    }
+    units
+}
+
+fn service(entry: &Entry, request: &ScheduleRequest) -> String {
+    let task = entry.task;
+    let runs = task == Task::Journal;
+    let (time, memory) = task.limits();
+    let program = request.program.display();
+    let config = format!("%d/{SECRET_CONFIG}");
+    let words = words(entry, &config, |_| format!("%d/{SECRET_IDENTITY}"));
+    let mut text = format!(
+        "# Made by `strongroom schedule`. Change it by a drop-in: systemctl edit strongroom-{}.service\n[Unit]\n\
+         Description=Strongroom: {}\nWants=network-online.target\n\
+         After=network-online.target\n",
+        task.as_str(),
+        task.describe()
+    );
+    if runs {
+        text.push_str("StartLimitIntervalSec=0\n");
+    } else {
+        text.push_str("OnFailure=strongroom-failed@%n.service\nStartLimitIntervalSec=6h\nStartLimitBurst=6\n");
+    }
+    for path in &entry.writes {
+        text.push_str(&format!("RequiresMountsFor={}\n", escaped(path)));
+    }
+    text.push_str(&format!("\n[Service]\nUser={0}\nGroup={0}\n", request.user));
+    if runs {
+        text.push_str("Type=notify\nRestart=always\nRestartSec=10\nWatchdogSec=60\nTimeoutStopSec=60\n");
+    } else {
+        // What the store or another run of this writer was in the way of is tried again, and only then is it a failure. Services
+        // of type oneshot can't have that, nor a limit that ends in a failure and no new start.
+        text.push_str(&format!("Type=exec\nRestartForceExitStatus=75\nRestartSec=10min\nRuntimeMaxSec={time}\n"));
+    }
+    text.push_str(&format!("ExecStart={program} {words}\n"));
+    let folder = entry.config.parent().unwrap_or(Path::new("/"));
+    text.push_str(&format!("LoadCredential={SECRET_CONFIG}:{}\n", escaped(&entry.config)));
+    for secret in &entry.secrets {
+        text.push_str(&format!("LoadCredential={secret}:{}\n", escaped(&folder.join(secret))));
+    }
+    if let Some(identity) = &entry.identity {
+        text.push_str(&format!("LoadCredential={SECRET_IDENTITY}:{}\n", escaped(identity)));
+    }
+    text.push_str("StateDirectory=strongroom\nStateDirectoryMode=0700\nEnvironment=HOME=/var/lib/strongroom\n");
+    let state = entry.state.iter().filter(|state| !state.starts_with(STATE));
+    for path in entry.writes.iter().chain(state) {
+        text.push_str(&format!("ReadWritePaths={}\n", escaped(path)));
+    }
+    text.push_str(if entry.homes { "ProtectHome=read-only\n" } else { "ProtectHome=yes\n" });
+    text.push_str(HARDENED);
+    text.push_str(if task == Task::Drill { DRILLING } else { CLOSED });
+    text.push_str(&format!(
+        "MemoryMax={memory}\nTasksMax=1024\nNice=10\nIOSchedulingClass=best-effort\nIOSchedulingPriority=7\n"
+    ));
+    if runs {
+        text.push_str("\n[Install]\nWantedBy=multi-user.target\n");
+    }
+    text
+}
+
+fn timer(entry: &Entry) -> String {
+    let (calendar, _, delay) = entry.task.calendar(entry.every);
+    format!(
+        "# Made by `strongroom schedule`. Change it by a drop-in: systemctl edit strongroom-{0}.timer\n[Unit]\n\
+         Description=Strongroom: {1}\n\n[Timer]\nOnCalendar={calendar}\nRandomizedDelaySec={delay}\nPersistent=true\n\n\
+         [Install]\nWantedBy=timers.target\n",
+        entry.task.as_str(),
+        entry.task.describe()
+    )
+}
+
+/// A path as units have it: spaces would end it, and `%` is a specifier.
+fn escaped(path: &Path) -> String {
+    path.display().to_string().replace('%', "%%").replace(' ', "\\x20")
+}
+
+/// What is started when a run fails.
+pub(super) fn failed() -> Unit {
+    let text = "# Made by `strongroom schedule`. A line in the journal, of priority crit, is all that it does: let it page somebody by a\n\
+                # drop-in, systemctl edit strongroom-failed@.service, with an empty ExecStart= before your own.\n\
+                [Unit]\nDescription=Strongroom: say that %i failed\n\n\
+                [Service]\nType=oneshot\nDynamicUser=yes\n\
+                ExecStart=/usr/bin/logger -p daemon.crit -t strongroom \"%i failed: see journalctl -u %i\"\n\
+                ProtectHome=yes\nPrivateNetwork=yes\nIPAddressDeny=any\nRestrictNamespaces=yes\nMemoryDenyWriteExecute=yes\n\
+                SystemCallFilter=@system-service\nSystemCallFilter=~@privileged @resources\nTimeoutStartSec=1min\n";
+    let own = HARDENED.replace("RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6", "RestrictAddressFamilies=AF_UNIX");
+    Unit { name: "strongroom-failed@.service".to_owned(), text: format!("{text}{own}") }
+}
+
+/// Who runs it, for systemd-sysusers.
+pub(super) fn user(name: &str) -> Unit {
+    let text =
+        format!("# Made by `strongroom schedule`, for /usr/lib/sysusers.d.\nu {name} - \"Strongroom\" {STATE}\n");
+    Unit { name: "strongroom-sysusers.conf".to_owned(), text }
+}

@@ -1,0 +1,23 @@
+//! What an operator and an agent ask: `ready`, `status`, `show`, `diff`, metrics, pings, hooks and schedules.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "operate/around.rs"]
+mod around;
+#[path = "support/http.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod http;
+#[path = "operate/lab.rs"]
+mod lab;
+#[path = "operate/monitoring.rs"]
+mod monitoring;
+#[path = "operate/ready.rs"]
+mod ready;
+#[path = "support/sandbox.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod sandbox;
+#[path = "operate/schedule.rs"]
+mod schedule;
+#[path = "operate/show.rs"]
+mod show;
+#[path = "operate/status.rs"]
+mod status;

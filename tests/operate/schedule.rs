@@ -1,0 +1,207 @@
+//! `schedule`: units that systemd takes without a word, and that confine what they run.
+
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+
+use crate::{
+    lab::{member, with_shop},
+    sandbox::Sandbox,
+};
+
+/// A writer's box: its state is not beside its configuration.
+fn writer(more: &str) -> Sandbox {
+    let sandbox = with_shop(more);
+    let text = fs::read_to_string(sandbox.config()).unwrap();
+    fs::write(sandbox.config(), text.replace("state = \"state\"", "state = \"/var/lib/strongroom/state\"")).unwrap();
+    sandbox
+}
+
+/// The units in a directory, by name.
+fn units(dir: &Path) -> BTreeMap<String, String> {
+    let all = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    all.map(|e| (e.file_name().into_string().unwrap(), fs::read_to_string(e.path()).unwrap())).collect()
+}
+
+/// What systemd says of units, and how exposed it finds the worst of them.
+fn analyzed(dir: &Path) -> Option<(String, Vec<(String, f64)>)> {
+    let run = |args: &[&str], files: &[String]| Command::new("systemd-analyze").args(args).args(files).output();
+    let list = |end: &str| -> Vec<String> {
+        units(dir).into_keys().filter(|name| name.ends_with(end)).map(|n| dir.join(n).display().to_string()).collect()
+    };
+    let mut all = list(".service");
+    all.extend(list(".timer"));
+    // An instance, as it would be started.
+    all.retain(|path| !path.contains('@'));
+    let verified = run(&["verify", "--man=no", "--recursive-errors=one"], &all).ok()?;
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned() + &String::from_utf8_lossy(&verified.stderr);
+    let mut exposed = Vec::new();
+    for unit in list(".service") {
+        let run = run(&["security", "--offline=true", "--no-pager"], std::slice::from_ref(&unit)).ok()?;
+        let text = String::from_utf8_lossy(&run.stdout).into_owned();
+        let level = text.split("Overall exposure level for").nth(1).and_then(|rest| rest.split(": ").nth(1));
+        let level = level.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&run.stderr)));
+        exposed.push((unit, level.split_whitespace().next().unwrap().parse().unwrap()));
+    }
+    Some((said, exposed))
+}
+
+fn sound(dir: &Path) {
+    let Some((said, exposed)) = analyzed(dir) else {
+        eprintln!("there is no systemd-analyze here, so the units were not looked at by systemd");
+        return;
+    };
+    assert_eq!(said.trim(), "", "systemd-analyze verify has something to say");
+    for (unit, level) in exposed {
+        assert!(level < 2.5, "{unit} is exposed: {level}");
+    }
+}
+
+#[test]
+fn a_writers_units_are_sound_and_hand_over_what_it_needs() {
+    let sandbox = writer("every = \"6h\"\n");
+    let dir = sandbox.path("units");
+    let to = dir.display().to_string();
+    let told = sandbox.writer(&["schedule", "--role", "writer", "--systemd", &to]).ok().out();
+    assert!(told.contains("systemctl enable --now strongroom-backup.timer strongroom-doctor.timer"), "{told}");
+    let made = units(&dir);
+    let names: Vec<&str> = made.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "strongroom-backup.service",
+            "strongroom-backup.timer",
+            "strongroom-doctor.service",
+            "strongroom-doctor.timer",
+            "strongroom-failed@.service",
+            "strongroom-sysusers.conf"
+        ]
+    );
+    let service = &made["strongroom-backup.service"];
+    let etc = sandbox.path("etc").display().to_string();
+    for line in [
+        "User=strongroom".to_owned(),
+        format!("LoadCredential=strongroom.toml:{etc}/strongroom.toml"),
+        format!("LoadCredential=writer.key:{etc}/writer.key"),
+        format!("ReadWritePaths={}", sandbox.path("vault").display()),
+        "ProtectSystem=strict".to_owned(),
+        "NoNewPrivileges=yes".to_owned(),
+        "PrivateTmp=yes".to_owned(),
+        "OnFailure=strongroom-failed@%n.service".to_owned(),
+        "RuntimeMaxSec=12h".to_owned(),
+        "MemoryMax=2G".to_owned(),
+    ] {
+        assert!(service.lines().any(|has| has == line), "no {line} in:\n{service}");
+    }
+    assert!(service.contains("--config %d/strongroom.toml --no-progress backup\n"), "{service}");
+    let timer = &made["strongroom-backup.timer"];
+    for line in ["OnCalendar=*-*-* 00/6:05:00", "Persistent=true", "RandomizedDelaySec=600"] {
+        assert!(timer.lines().any(|has| has == line), "no {line} in:\n{timer}");
+    }
+    sound(&dir);
+    // Again it is the same; what somebody changed is not written over.
+    sandbox.writer(&["schedule", "--role", "writer", "--to", &to]).ok();
+    fs::write(dir.join("strongroom-backup.timer"), "other").unwrap();
+    sandbox.writer(&["schedule", "--role", "writer", "--to", &to]).code(2).says("says something else");
+    assert_eq!(fs::read_to_string(dir.join("strongroom-backup.timer")).unwrap(), "other");
+}
+
+#[test]
+fn what_a_unit_could_not_do_is_refused_before() {
+    let sandbox = with_shop("");
+    let to = sandbox.path("units").display().to_string();
+    sandbox
+        .writer(&["schedule", "--role", "writer", "--to", &to])
+        .code(2)
+        .says("`state` is")
+        .says("/var/lib/strongroom");
+    let text = fs::read_to_string(sandbox.config()).unwrap();
+    let text = text.replace("state = \"state\"", "state = \"/var/lib/strongroom/state\"");
+    fs::write(sandbox.config(), text.replace("key = \"writer.key\"", "key = \"/elsewhere/writer.key\"")).unwrap();
+    sandbox.writer(&["schedule", "--role", "writer", "--to", &to]).code(2).says("does not lie beside");
+    fs::write(sandbox.config(), &text).unwrap();
+    sandbox.writer(&["schedule", "--role", "writer", "--user", "a b; rm", "--to", &to]).code(2);
+    sandbox.writer(&["schedule", "--role", "writer"]).code(2);
+    assert!(!sandbox.path("units").exists() || units(&sandbox.path("units")).is_empty());
+}
+
+#[test]
+fn a_keepers_box_gets_what_its_configurations_allow() {
+    let sandbox = with_shop("");
+    let etc = sandbox.path("keep");
+    fs::create_dir(&etc).unwrap();
+    // A keeper signs nothing, so it has no key and no member's configuration.
+    fs::write(etc.join("keeper.toml"), format!("[vault]\nurl = {:?}\n", sandbox.url())).unwrap();
+    for role in ["pruner", "auditor", "driller"] {
+        let config = member(&sandbox, role, role);
+        for entry in fs::read_dir(Path::new(&config).parent().unwrap()).unwrap().map(Result::unwrap) {
+            let name = entry.file_name().into_string().unwrap();
+            let to = if name.ends_with(".toml") { format!("{role}.toml") } else { name };
+            fs::copy(entry.path(), etc.join(to)).unwrap();
+        }
+    }
+    let config = etc.join("keeper.toml").display().to_string();
+    let key = sandbox.path("safe/drill.key").display().to_string();
+    let dir = sandbox.path("units");
+    let to = dir.display().to_string();
+    sandbox.run(&["--config", &config, "schedule", "--role", "keeper", "--identity", &key, "--to", &to]).ok();
+    let made = units(&dir);
+    for task in ["renew", "prune", "verify", "watch", "status", "drill"] {
+        for end in ["service", "timer"] {
+            assert!(made.contains_key(&format!("strongroom-{task}.{end}")), "{task} {end}");
+        }
+    }
+    assert!(made["strongroom-drill.service"].contains(&format!("LoadCredential=identity:{key}\n")));
+    assert!(made["strongroom-drill.service"].contains("drill -i %d/identity\n"));
+    assert!(
+        made["strongroom-renew.service"].contains("/keeper.toml\n")
+            && made["strongroom-prune.service"].contains("prune --yes\n")
+    );
+    assert!(made["strongroom-watch.timer"].contains("OnCalendar=*-*-* *:00/10:00"));
+    sound(&dir);
+
+    // What is not there is left out, and said.
+    for role in ["pruner", "driller"] {
+        fs::remove_file(etc.join(format!("{role}.toml"))).unwrap();
+    }
+    let dir = sandbox.path("fewer");
+    let to = dir.display().to_string();
+    let run = sandbox.run(&["--config", &config, "schedule", "--role", "keeper", "--to", &to]).ok();
+    assert!(
+        run.stderr.contains("pruner.toml is not there") && run.stderr.contains("[schedule.partial]"),
+        "{}",
+        run.stderr
+    );
+    let made = units(&dir);
+    assert!(made.contains_key("strongroom-renew.service") && !made.contains_key("strongroom-prune.service"));
+    assert!(!made.contains_key("strongroom-drill.service") && !made["strongroom-watch.service"].contains(" -i "));
+
+    let cron = sandbox.run(&["--config", &config, "schedule", "--role", "keeper", "--cron"]).ok().out();
+    assert!(cron.contains("0 4 * * * strongroom ") && cron.contains("keeper.toml --no-progress renew\n"), "{cron}");
+    let jobs = cron.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit() || c == '*'));
+    assert_eq!(jobs.count(), 4, "{cron}");
+}
+
+#[test]
+fn files_that_systemd_hands_over_are_read_whatever_their_mode() {
+    let sandbox = writer("");
+    let text = fs::read_to_string(sandbox.config()).unwrap();
+    let state = sandbox.path("state").display().to_string();
+    let passed = sandbox.path("credentials");
+    fs::create_dir(&passed).unwrap();
+    fs::write(passed.join("strongroom.toml"), text.replace("/var/lib/strongroom/state", &state)).unwrap();
+    fs::copy(sandbox.path("etc/writer.key"), passed.join("writer.key")).unwrap();
+    for name in ["strongroom.toml", "writer.key"] {
+        fs::set_permissions(passed.join(name), fs::Permissions::from_mode(0o440)).unwrap();
+    }
+    let config = passed.join("strongroom.toml").display().to_string();
+    sandbox.run(&["--config", &config, "backup", "shop"]).code(2).says("can be read by others");
+    let mut command = sandbox.command();
+    command.env("CREDENTIALS_DIRECTORY", &passed).args(["--config", &config, "backup", "shop"]);
+    sandbox.finish(&mut command).ok();
+    // A link leads out of what systemd handed over.
+    fs::remove_file(passed.join("writer.key")).unwrap();
+    fs::set_permissions(sandbox.path("etc/writer.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    std::os::unix::fs::symlink(sandbox.path("etc/writer.key"), passed.join("writer.key")).unwrap();
+    let mut command = sandbox.command();
+    command.env("CREDENTIALS_DIRECTORY", &passed).args(["--config", &config, "backup", "shop"]);
+    sandbox.finish(&mut command).code(2).says("can be read by others");
+}
