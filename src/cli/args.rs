@@ -8,6 +8,8 @@ mod journal;
 mod member;
 mod policy;
 mod recover;
+#[cfg(feature = "full")]
+mod replicate;
 mod restore;
 mod said;
 mod snapshots;
@@ -34,6 +36,8 @@ pub use journal::{JournalFetchArgs, JournalListArgs};
 pub use member::{AddArgs, MemberAddArgs, MemberCommand, RevokeArgs, RoleArg, WriterCommand};
 pub use policy::{PolicyArgs, PolicyRoleArg, ProviderArg};
 pub use recover::{PointArg, WalArg};
+#[cfg(feature = "full")]
+pub use replicate::{FromArgs, LocksArg, RepairArgs, RepairDepthArg, ReplicateArgs, TargetArgs};
 pub use restore::RestoreArgs;
 pub use snapshots::SnapshotsArgs;
 pub use upkeep::{PruneArgs, RenewArgs};
@@ -174,6 +178,10 @@ pub enum Command {
     Renew(RenewArgs),
     /// Delete what no snapshot needs and no lock protects, as the pruner
     Prune(PruneArgs),
+    /// Copy the vault to another place, by hash and under locks
+    Replicate(ReplicateArgs),
+    /// Put true bytes back from a copy where they are damaged or gone
+    Repair(RepairArgs),
     /// Who may write, and who may sign what they found
     #[command(subcommand)]
     Member(MemberCommand),
@@ -225,6 +233,8 @@ pub const COMMANDS: &[&str] = &[
     "doctor",
     "renew",
     "prune",
+    "replicate",
+    "repair",
     "member",
     "writer",
     "drill",
@@ -251,6 +261,8 @@ impl Command {
             Self::Doctor(_) => "doctor",
             Self::Renew(_) => "renew",
             Self::Prune(_) => "prune",
+            Self::Replicate(_) => "replicate",
+            Self::Repair(_) => "repair",
             Self::Member(MemberCommand::Add(_)) => "member add",
             Self::Member(MemberCommand::Revoke(_)) => "member revoke",
             Self::Writer(WriterCommand::Add(_)) => "writer add",

@@ -1,5 +1,6 @@
 //! `strongroom.toml`: read strictly, so that a misspelt key is told and not ignored.
 
+pub mod copy;
 mod delta;
 pub mod drill;
 mod source;
@@ -15,6 +16,7 @@ use std::{
 use serde::Deserialize;
 use toml::Spanned;
 
+use copy::{CopyConfig, RawCopy};
 use delta::RawDelta;
 use drill::RawDrill;
 use source::RawSource;
@@ -90,6 +92,8 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// What a watch does.
     pub watch: WatchConfig,
+    /// Where copies of the vault are kept.
+    pub copies: Vec<CopyConfig>,
     /// Who else may write it, if anybody may.
     pub foreign: Option<String>,
 }
@@ -162,6 +166,8 @@ struct Raw {
     drill: RawDrill,
     #[serde(default)]
     watch: RawWatch,
+    #[serde(default)]
+    copy: Vec<RawCopy>,
     #[serde(default)]
     source: Vec<Spanned<RawSource>>,
 }
@@ -294,6 +300,7 @@ impl Config {
             immutable: raw.local.immutable,
             servers: drill::understand(raw.drill, dir)?,
             watch: watch::understand(raw.watch)?,
+            copies: copy::understand(raw.copy, dir)?,
             sources,
             foreign: None,
         })
@@ -334,7 +341,10 @@ fn note_secrets(text: &str) {
     }
     match text.parse::<toml::Table>() {
         // Files and paths are called by what they hold, and are no secrets.
-        Ok(table) => table.iter().filter(|(name, _)| *name != "vault").for_each(|(name, value)| walk(name, value)),
+        Ok(table) => table
+            .iter()
+            .filter(|(name, _)| !matches!(name.as_str(), "vault" | "copy"))
+            .for_each(|(name, value)| walk(name, value)),
         Err(_) => text.lines().for_each(given),
     }
 }

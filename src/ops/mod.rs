@@ -21,6 +21,8 @@ pub mod prune;
 pub mod publish;
 pub mod recover;
 pub mod renew;
+pub mod repair;
+pub mod replicate;
 pub mod report;
 pub mod restore;
 pub mod signals;

@@ -26,11 +26,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Deleter, Entry, Head, ObjectStore, Payload, Put, Result, StoreError, StoreErrorKind as Kind, Traits, VaultUrl,
-    Version, VersionEntry, rules::MAX_OBJECT,
+    Deleter, Entry, Head, Mender, ObjectStore, Payload, Put, Result, StoreError, StoreErrorKind as Kind, Traits,
+    VaultUrl, Version, VersionEntry, rules::MAX_OBJECT,
 };
 use crate::{
     codec::spares::Spares,
+    format::copied::Copied,
     model::{Clock, Key, Lock, Time},
 };
 
@@ -224,5 +225,13 @@ impl ObjectStore for LocalStore {
 impl Deleter for LocalStore {
     async fn delete_version(&self, key: &Key, version: Option<&Version>) -> Result<()> {
         self.on("delete", key, version, |store, key| store.delete(&key)).await
+    }
+}
+
+#[async_trait]
+impl Mender for LocalStore {
+    async fn put_again(&self, key: &Key, copied: &Copied, lock: Option<Lock>) -> Result<Option<Version>> {
+        let (key, bytes) = (key.clone(), copied.bytes().clone());
+        self.blocking(move |store| store.put_over(&key, &bytes, lock)).await.map(|()| None)
     }
 }
