@@ -18,6 +18,7 @@ use crate::{
     store::{
         Checksum, Deleter, Mender, ObjectStore, VaultUrl,
         local::LocalStore,
+        memory::MemoryStore,
         s3::{S3Settings, S3Store},
     },
 };
@@ -129,6 +130,10 @@ pub async fn open_target(settings: &Settings, change: bool) -> Result<Arc<dyn Ob
     let VaultUrl::Local(path) = settings.vault()? else { return open_store(settings).await };
     must_hold_nothing_else(path)?;
     let clock = Arc::new(SystemClock);
+    if !change && !path.exists() {
+        // What would be made is empty.
+        return Ok(Arc::new(MemoryStore::new(clock)));
+    }
     let store = if change { LocalStore::create(path, clock) } else { LocalStore::open(path, clock) };
     Ok(Arc::new(store.map_err(OpsError::from)?))
 }

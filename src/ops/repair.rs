@@ -46,6 +46,15 @@ pub struct RepairReport {
     pub from_calls: Calls,
 }
 
+/// How the vault and its copy are called, as [`place_of`](super::replicate::place_of) has it.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The vault.
+    pub vault: String,
+    /// The copy.
+    pub from: String,
+}
+
 /// Repairs the vault in `store` with what the copy in `from` has.
 ///
 /// # Errors
@@ -53,14 +62,14 @@ pub struct RepairReport {
 pub async fn repair(
     (store, mender): (Arc<dyn ObjectStore>, &dyn Mender),
     from: Arc<dyn ObjectStore>,
-    pins: &[Pin],
+    (pins, places): (&[Pin], Places),
     request: MendRequest,
     (progress, cancel): (&dyn Progress, &Cancel),
 ) -> Result<(RepairReport, Vec<Finding>)> {
     let (here, there) = (Arc::new(Counted::new(store)), Arc::new(Counted::new(from)));
     let store = Arc::clone(&here) as Arc<dyn ObjectStore>;
-    if store.url() == there.url() {
-        let what = format!("{} can't be repaired from itself", store.url());
+    if places.vault == places.from {
+        let what = format!("{} can't be repaired from itself", places.vault);
         let next = "give --from the URL of a copy".to_owned();
         return Err(OpsError::Request { what, next });
     }
@@ -85,8 +94,8 @@ pub async fn repair(
     let report = RepairReport {
         dry_run: request.dry_run,
         vault: id,
-        url: store.url(),
-        from: from.store.url(),
+        url: places.vault,
+        from: places.from,
         snapshots: done.snapshots,
         objects: done.mended.values().map(|count| count.objects).sum(),
         mended: done.mended,

@@ -53,10 +53,10 @@ impl Copies {
         self.names.is_empty()
     }
 
-    /// Whether only a part of the vault was ever to be copied, by one record at least.
+    /// Whether only a part of the vault was to be copied, when that was done last.
     #[must_use]
     pub fn are_of_a_part(&self) -> bool {
-        self.names.iter().any(|(name, _)| name.part)
+        self.names.iter().max_by_key(|(name, _)| (name.begins, name.ends)).is_some_and(|(name, _)| name.part)
     }
 
     /// Whether headers were copied at this time of the store.

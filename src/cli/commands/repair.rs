@@ -12,7 +12,11 @@ use crate::{
         settings::{Settings, real_env},
         wiring,
     },
-    ops::{self, Pin, repair::MendRequest},
+    ops::{
+        self, Pin,
+        repair::{MendRequest, Places},
+        replicate::place_of,
+    },
     store::VaultUrl,
 };
 
@@ -32,10 +36,15 @@ pub(super) async fn run(context: &Context, args: RepairArgs) -> Result<Done, Cli
         ..S3Config::default()
     };
     let mended = wiring::mended_store(&settings).await?;
-    let from = wiring::open_store(&Settings::of_other(url, s3)).await?;
+    let other = Settings::of_other(url, s3);
+    let from = wiring::open_store(&other).await?;
+    let places = Places {
+        vault: place_of(&mended.store.url(), settings.endpoint()),
+        from: place_of(&from.url(), other.endpoint()),
+    };
     let request = MendRequest { read: args.depth == RepairDepthArg::Read, dry_run: args.dry_run };
     let told = (&*context.bars as &dyn crate::model::Progress, &context.cancel);
-    let done = ops::repair::repair((mended.store, &*mended.mender), from, &pins, request, told).await;
+    let done = ops::repair::repair((mended.store, &*mended.mender), from, (&pins, places), request, told).await;
     let (report, findings) = done?;
     let failure = Failure::of_findings(&findings);
     context.found(findings);

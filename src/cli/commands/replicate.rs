@@ -114,7 +114,7 @@ async fn pass(
         *vault = Some(ops::open_vault(store, &pins).await?);
     }
     let Some(source) = vault.as_ref() else { return Err(ops::OpsError::Defect("the opening of the vault").into()) };
-    let to = place_of(&target.url(), one.settings.endpoint());
+    let to = place_of(&one.settings.vault()?.to_string(), one.settings.endpoint());
     let copy = CopyRequest { from: from.to_owned(), ..one.request };
     let request = ReplicateRequest { copy, to, adopt };
     let done = ops::replicate::replicate(source, target, &request, &*context.bars, &context.cancel).await;

@@ -67,14 +67,23 @@ impl LocalStore {
     /// Opens the vault's directory anew for each call, so that an unmounted disk is noticed.
     pub(super) fn open_root(&self, call: &str) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::open(&self.root, flags, Mode::empty()).map_err(|e| match e {
+        let told = || self.root.display().to_string();
+        let root = rustix::fs::open(&self.root, flags, Mode::empty()).map_err(|e| match e {
             Errno::NOENT => {
                 let what = format!("{call}: the vault's directory does not exist; is its disk mounted?");
                 StoreError::new(Kind::NoVault, what).on(self.root.display())
             }
             Errno::NOTDIR => no_directory(call, &self.root),
-            e => failed(call, &self.root.display().to_string(), e),
-        })
+            e => failed(call, &told(), e),
+        })?;
+        let stat = rustix::fs::fstat(&root).map_err(|e| failed(call, &told(), e))?;
+        // The empty directory below a disk that was pulled out takes files like any other.
+        let found = (stat.st_dev, stat.st_ino);
+        if *self.identity.get_or_init(|| found) != found {
+            let what = format!("{call}: another directory has taken the place of the vault's; was its disk unmounted?");
+            return Err(StoreError::new(Kind::NoVault, what).on(told()));
+        }
+        Ok(root)
     }
 
     pub(super) fn sweep(&self) -> Result<()> {

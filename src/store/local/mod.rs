@@ -19,7 +19,7 @@ use std::{
     fmt,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use async_trait::async_trait;
@@ -55,6 +55,8 @@ pub struct LocalStore {
     immutable: bool,
     /// The directories that this handle knows to be durable, the way to them included. As many as the vault has.
     durable: Arc<Mutex<HashSet<String>>>,
+    /// Which directory it was when it was opened: its device and number.
+    identity: Arc<OnceLock<(u64, u64)>>,
     /// Memory of packs that were read.
     spares: Arc<Spares>,
 }
@@ -83,8 +85,8 @@ impl LocalStore {
     /// # Errors
     /// `NoVault` if nothing is there, `Invalid` if it is no directory.
     pub fn open(path: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let store =
-            Self { root: path.into(), clock, immutable: false, durable: Arc::default(), spares: Spares::new(SPARES) };
+        let (durable, identity, spares) = (Arc::default(), Arc::default(), Spares::new(SPARES));
+        let store = Self { root: path.into(), clock, immutable: false, durable, identity, spares };
         store.sweep()?;
         Ok(store)
     }

@@ -69,11 +69,17 @@ pub(super) async fn copy(pass: &Pass<'_>, look: bool, done: &mut CopyDone) -> Re
                 continue;
             }
         }
-        if (!there || look) && !pass.request.dry_run {
-            let required = if there || mends { ask.min(place.cap()) } else { place.promised() };
+        if pass.request.dry_run {
+            continue;
+        }
+        if !there {
+            let required = if mends { ask.min(place.cap()) } else { place.promised() };
             if let Err(trouble) = place.lock(&object, required, ask).await? {
                 told(pass, &object, trouble, done)?;
             }
+        } else if look && place.sets_locks() {
+            // What lives longer now needs them for longer. Where that can't be done, the keeper of the copy does it.
+            drop(place.lock(&object, ask.min(place.cap()), ask).await?);
         }
     }
     Ok(())

@@ -83,6 +83,11 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// Whether puts ask for their locks here, and locks can be extended.
+    pub(super) fn sets_locks(&self) -> bool {
+        self.explicit.load(Ordering::Relaxed) && !self.lockless.load(Ordering::Relaxed)
+    }
+
     /// How many locks were extended.
     pub(super) fn extended(&self) -> u64 {
         self.extended.load(Ordering::Relaxed)
@@ -90,8 +95,7 @@ impl<'a> Place<'a> {
 
     /// The lock that something gets which is to be locked until `ask`.
     pub(super) fn lock_until(&self, ask: Time) -> Option<Lock> {
-        let explicit = self.explicit.load(Ordering::Relaxed) && !self.lockless.load(Ordering::Relaxed);
-        explicit.then_some(Lock { mode: self.policy.mode, until: ask })
+        self.sets_locks().then_some(Lock { mode: self.policy.mode, until: ask })
     }
 
     /// Notes what was put over something else, once it was read back.

@@ -268,6 +268,8 @@ async fn carry(pass: &Pass<'_>, table: &Table, window: Vec<Wanted<'_>>, done: &m
     }
     let texts = texts.into_iter().filter(|at| !broken.contains(at)).collect();
     bring(pass, table, (&due, texts), &mut troubles).await?;
+    let mut due = due;
+    due.retain(|at, _| !broken.contains(at));
     locks(pass, table, &due, &mut troubles).await?;
     for (at, trouble) in &troubles {
         if let Some(object) = table.get(*at) {
