@@ -20,13 +20,14 @@ use strongroom::{
     ops::policy::{PolicyRequest, PolicyRole, Provider, policy},
 };
 
-const ROLES: [PolicyRole; 7] = [
+const ROLES: [PolicyRole; 8] = [
     PolicyRole::Writer,
     PolicyRole::Keeper,
     PolicyRole::Reader,
     PolicyRole::Driller,
     PolicyRole::Auditor,
     PolicyRole::Pruner,
+    PolicyRole::Copier,
     PolicyRole::Bucket,
 ];
 

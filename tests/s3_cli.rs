@@ -5,6 +5,8 @@
 mod agent;
 #[path = "s3_cli/between.rs"]
 mod between;
+#[path = "s3_cli/copies.rs"]
+mod copies;
 #[path = "s3_cli/crashes.rs"]
 mod crashes;
 #[path = "s3_cli/doctor.rs"]

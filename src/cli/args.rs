@@ -10,6 +10,8 @@ mod policy;
 #[cfg(feature = "full")]
 mod ready;
 mod recover;
+#[cfg(feature = "full")]
+mod replicate;
 mod restore;
 mod said;
 #[cfg(feature = "full")]
@@ -42,6 +44,8 @@ pub use policy::{PolicyArgs, PolicyRoleArg, ProviderArg};
 #[cfg(feature = "full")]
 pub use ready::{ReadyArgs, StatusArgs};
 pub use recover::{PointArg, WalArg};
+#[cfg(feature = "full")]
+pub use replicate::{FromArgs, LocksArg, RepairArgs, RepairDepthArg, ReplicateArgs, TargetArgs};
 pub use restore::RestoreArgs;
 #[cfg(feature = "full")]
 pub use schedule::{ScheduleArgs, ScheduleRole};
@@ -196,6 +200,10 @@ pub enum Command {
     Renew(RenewArgs),
     /// Delete what no snapshot needs and no lock protects, as the pruner
     Prune(PruneArgs),
+    /// Copy the vault to another place, by hash and under locks
+    Replicate(ReplicateArgs),
+    /// Put true bytes back from a copy where they are damaged or gone
+    Repair(RepairArgs),
     /// Who may write, and who may sign what they found
     #[command(subcommand)]
     Member(MemberCommand),
@@ -252,6 +260,8 @@ pub const COMMANDS: &[&str] = &[
     "doctor",
     "renew",
     "prune",
+    "replicate",
+    "repair",
     "member",
     "writer",
     "drill",
@@ -296,6 +306,8 @@ impl Command {
             Self::Doctor(_) => "doctor",
             Self::Renew(_) => "renew",
             Self::Prune(_) => "prune",
+            Self::Replicate(_) => "replicate",
+            Self::Repair(_) => "repair",
             Self::Member(MemberCommand::Add(_)) => "member add",
             Self::Member(MemberCommand::Revoke(_)) => "member revoke",
             Self::Writer(WriterCommand::Add(_)) => "writer add",

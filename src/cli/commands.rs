@@ -14,6 +14,10 @@ mod policy;
 #[cfg(feature = "full")]
 mod ready;
 mod recover;
+#[cfg(feature = "full")]
+mod repair;
+#[cfg(feature = "full")]
+pub mod replicate;
 mod restore;
 #[cfg(feature = "full")]
 mod schedule;
@@ -124,6 +128,8 @@ pub async fn run(context: &Context, command: Command) -> Result<Done, CliError> 
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Renew(args) => upkeep::renew(context, args).await,
         Command::Prune(args) => upkeep::prune(context, args).await,
+        Command::Replicate(args) => Box::pin(replicate::run(context, args)).await,
+        Command::Repair(args) => Box::pin(repair::run(context, args)).await,
         Command::Member(command) => member::run(context, command).await,
         Command::Writer(command) => member::run(context, command.into()).await,
         Command::Drill(args) => Box::pin(drill::run(context, args)).await,

@@ -1,6 +1,7 @@
 //! `strongroom.toml`: read strictly, so that a misspelt key is told and not ignored.
 
 pub mod around;
+pub mod copy;
 mod delta;
 pub mod drill;
 mod source;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use around::{AroundConfig, RawHook, RawMetrics, RawPing};
+use copy::{CopyConfig, RawCopy};
 use delta::RawDelta;
 use drill::RawDrill;
 use source::RawSource;
@@ -94,6 +96,8 @@ pub struct Config {
     pub watch: WatchConfig,
     /// What happens around runs.
     pub around: AroundConfig,
+    /// Where copies of the vault are kept.
+    pub copies: Vec<CopyConfig>,
     /// Who else may write it, if anybody may.
     pub foreign: Option<String>,
 }
@@ -172,6 +176,7 @@ struct Raw {
     ping: RawPing,
     #[serde(default)]
     hook: Vec<RawHook>,
+    copy: Vec<RawCopy>,
     #[serde(default)]
     source: Vec<Spanned<RawSource>>,
 }
@@ -305,6 +310,7 @@ impl Config {
             servers: drill::understand(raw.drill, dir)?,
             watch: watch::understand(raw.watch)?,
             around: around::understand(raw.metrics, raw.ping, raw.hook, dir)?,
+            copies: copy::understand(raw.copy, dir)?,
             sources,
             foreign: None,
         })
@@ -345,7 +351,10 @@ fn note_secrets(text: &str) {
     }
     match text.parse::<toml::Table>() {
         // Files and paths are called by what they hold, and are no secrets.
-        Ok(table) => table.iter().filter(|(name, _)| *name != "vault").for_each(|(name, value)| walk(name, value)),
+        Ok(table) => table
+            .iter()
+            .filter(|(name, _)| !matches!(name.as_str(), "vault" | "copy"))
+            .for_each(|(name, value)| walk(name, value)),
         Err(_) => text.lines().for_each(given),
     }
 }

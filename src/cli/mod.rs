@@ -5,6 +5,8 @@ pub mod around;
 pub mod bars;
 pub mod commands;
 pub mod config;
+#[cfg(feature = "full")]
+pub mod copies;
 pub mod error;
 pub mod failure;
 pub mod files;

@@ -4,6 +4,8 @@
 //! documents hold it as it is, escaped as JSON escapes.
 
 mod backup;
+#[cfg(feature = "full")]
+mod copies;
 mod doctor;
 mod document;
 mod drill;
@@ -31,6 +33,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 pub use self::document::Visible;
+#[cfg(feature = "full")]
+use super::commands::replicate::Replicated;
 use super::failure::{Exit, Failure};
 use crate::{
     model::{Finding, Severity, Time, visible, visible_lines},
@@ -49,6 +53,7 @@ use crate::{
         prune::PruneReport,
         readiness::ReadyReport,
         renew::RenewReport,
+        repair::RepairReport,
         restore::RestoreReport,
         show::ShowReport,
         snapshots::SnapshotLine,
@@ -70,6 +75,12 @@ pub enum Output {
     Renew(RenewReport),
     /// `prune`.
     Prune(PruneReport),
+    /// `replicate`, each copy.
+    #[cfg(feature = "full")]
+    Replicate(Vec<Replicated>),
+    /// `repair`.
+    #[cfg(feature = "full")]
+    Repair(RepairReport),
     /// `member add`, and the files that it left.
     Member(MemberReport, Vec<PathBuf>),
     /// `member revoke`.
@@ -208,6 +219,10 @@ fn value(output: &Output) -> Value {
         Output::Init(report, files) => with(report, "files", json!(files)),
         Output::Renew(report) => json!(report),
         Output::Prune(report) => json!(report),
+        #[cfg(feature = "full")]
+        Output::Replicate(all) => copies::value(all),
+        #[cfg(feature = "full")]
+        Output::Repair(report) => json!(report),
         Output::Member(report, files) => with(report, "files", json!(files)),
         Output::Revoke(report) => json!(report),
         Output::Backup(report) => {
@@ -308,6 +323,10 @@ fn text(output: &Output) -> (String, bool) {
         Output::Init(report, files) => (init::text(report, files), false),
         Output::Renew(report) => (upkeep::renewed(report), false),
         Output::Prune(report) => (upkeep::pruned(report), false),
+        #[cfg(feature = "full")]
+        Output::Replicate(all) => (copies::replicated(all), false),
+        #[cfg(feature = "full")]
+        Output::Repair(report) => (copies::repaired(report), false),
         Output::Member(report, files) => (member::added(report, files), false),
         Output::Revoke(report) => (member::revoked(report), false),
         Output::Backup(report) => (backup::text(&report.snapshots), false),

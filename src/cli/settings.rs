@@ -102,6 +102,12 @@ impl Settings {
         Ok(Self { config, vault, s3, pins: pin.into_iter().collect() })
     }
 
+    /// Another place, which no configuration and no variable says anything of.
+    #[must_use]
+    pub fn of_other(vault: VaultUrl, s3: S3Config) -> Self {
+        Self { config: None, vault: Some(vault), s3, pins: Vec::new() }
+    }
+
     /// How to reach the vault's bucket.
     ///
     /// # Errors

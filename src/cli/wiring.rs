@@ -16,8 +16,9 @@ use crate::{
     model::{Clock, Finding, LockPolicy, Name, Severity, Span, Time},
     ops::{self, OpsError, bucket::BucketRequest},
     store::{
-        Checksum, Deleter, ObjectStore, VaultUrl,
+        Checksum, Deleter, Mender, ObjectStore, VaultUrl,
         local::LocalStore,
+        memory::MemoryStore,
         s3::{S3Settings, S3Store},
     },
 };
@@ -117,6 +118,47 @@ pub async fn create_store(settings: &Settings, request: &BucketRequest) -> Resul
                 store = S3Store::connect(S3Settings { checksum, ..reach }).await.map_err(OpsError::from)?;
             }
             Ok(NewStore { store: Arc::new(store.clone()), deleter: Arc::new(store), window, verified_by })
+        }
+    }
+}
+
+/// Opens the store that a copy goes to; a directory is made if it is missing, unless nothing is to be changed.
+///
+/// # Errors
+/// If it can't be opened, or a directory holds something else.
+pub async fn open_target(settings: &Settings, change: bool) -> Result<Arc<dyn ObjectStore>, CliError> {
+    let VaultUrl::Local(path) = settings.vault()? else { return open_store(settings).await };
+    must_hold_nothing_else(path)?;
+    let clock = Arc::new(SystemClock);
+    if !change && !path.exists() {
+        // What would be made is empty.
+        return Ok(Arc::new(MemoryStore::new(clock)));
+    }
+    let store = if change { LocalStore::create(path, clock) } else { LocalStore::open(path, clock) };
+    Ok(Arc::new(store.map_err(OpsError::from)?))
+}
+
+/// A store with the right to put over what is damaged, for `repair`.
+pub struct MendedStore {
+    /// The store.
+    pub store: Arc<dyn ObjectStore>,
+    /// The right.
+    pub mender: Arc<dyn Mender>,
+}
+
+/// Opens the store that `settings` mean, which must be there, for `repair`.
+///
+/// # Errors
+/// As [`open_store`].
+pub async fn mended_store(settings: &Settings) -> Result<MendedStore, CliError> {
+    match settings.vault()? {
+        VaultUrl::Local(path) => {
+            let store = LocalStore::open(path, Arc::new(SystemClock)).map_err(OpsError::from)?;
+            Ok(MendedStore { store: Arc::new(store.clone()), mender: Arc::new(store) })
+        }
+        VaultUrl::S3 { bucket, prefix } => {
+            let store = S3Store::connect(settings.bucket(bucket, prefix)?).await.map_err(OpsError::from)?;
+            Ok(MendedStore { store: Arc::new(store.clone()), mender: Arc::new(store) })
         }
     }
 }

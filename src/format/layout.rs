@@ -25,6 +25,8 @@ pub const JOURNALS: &str = "journals/";
 pub const EVIDENCE: &str = "evidence/";
 /// The prefix of all canaries.
 pub const CANARIES: &str = "canaries/";
+/// The prefix of the records that this place holds a copy.
+pub const COPIES: &str = "copies/";
 
 // Every key made below is valid by construction: names and hex are within a key's alphabet.
 fn key(text: &str) -> Key {
@@ -113,6 +115,22 @@ pub fn canary(member: &Name, at: Time, random: &str) -> Key {
     key(&format!("{CANARIES}{member}/{}-{random}", at.compact()))
 }
 
+/// `copies/<begins>-<ends>-<whole or part>-<hash>.json`
+#[must_use]
+pub fn copy(begins: Time, ends: Time, part: bool, hash: &Hash) -> Key {
+    let extent = if part { "part" } else { "whole" };
+    key(&format!("{COPIES}{}-{}-{extent}-{hash}.json", begins.compact(), ends.compact()))
+}
+
+/// The hash that the name of an object ends in: that of its bytes, of whatever kind it is.
+#[must_use]
+pub fn named_hash(key: &str) -> Option<Hash> {
+    let name = key.rsplit('/').next()?;
+    let name = name.strip_suffix(".json").or_else(|| name.strip_suffix(".age")).unwrap_or(name);
+    let at = name.len().checked_sub(64)?;
+    name.get(at..)?.parse().ok()
+}
+
 /// The prefix of a writer's own objects of one kind, such as `packs/db1/`.
 #[must_use]
 pub fn own(kind: &str, writer: &Name) -> String {
@@ -146,6 +164,21 @@ pub enum ObjectName {
     Evidence(Name, Hash),
     /// A canary of a member.
     Canary(Name),
+    /// A record that this place holds a copy.
+    Copy(CopyName),
+}
+
+/// What the name of a record of a copy tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopyName {
+    /// From when on headers were put.
+    pub begins: Time,
+    /// Until when at most.
+    pub ends: Time,
+    /// Whether not all of the vault was to be copied.
+    pub part: bool,
+    /// BLAKE3 of its bytes.
+    pub hash: Hash,
 }
 
 /// Reads a key as it stands in a listing; `None` if it is no name of this format.
@@ -183,6 +216,7 @@ pub fn parse(text: &str) -> Option<ObjectName> {
             ObjectName::Evidence(member.parse().ok()?, hash.parse().ok()?)
         }
         "canaries" => ObjectName::Canary(rest.split_once('/')?.0.parse().ok()?),
+        "copies" => ObjectName::Copy(parse_copy(rest)?),
         _ => return None,
     };
     // A second spelling of the same object would let one object be counted twice.
@@ -213,6 +247,18 @@ fn parse_journal(rest: &str) -> Option<ObjectName> {
     Some(ObjectName::Piece(Piece { writer, source, line, span, hash: parts.next()?.parse().ok()? }))
 }
 
+fn parse_copy(rest: &str) -> Option<CopyName> {
+    let mut parts = rest.strip_suffix(".json")?.splitn(4, '-');
+    let (begins, ends) = (Time::from_compact(parts.next()?)?, Time::from_compact(parts.next()?)?);
+    let part = match parts.next()? {
+        "whole" => false,
+        "part" => true,
+        _ => return None,
+    };
+    let hash = parts.next()?.parse().ok()?;
+    (begins <= ends).then_some(CopyName { begins, ends, part, hash })
+}
+
 fn numbered<'a>(rest: &'a str, suffix: &str) -> Option<(Name, u64, &'a str)> {
     let (name, file) = rest.split_once('/')?;
     let (number, hash) = file.strip_suffix(suffix)?.split_once('-')?;
@@ -232,6 +278,7 @@ fn spell(object: &ObjectName) -> Option<Key> {
         ObjectName::Header(writer, seq, id) => header(writer, *seq, id),
         ObjectName::Piece(of) => piece(of),
         ObjectName::History(writer, source, line, hash) => history(writer, source, line, hash),
+        ObjectName::Copy(of) => copy(of.begins, of.ends, of.part, &of.hash),
         ObjectName::Evidence(..) | ObjectName::Canary(_) => return None,
     })
 }
@@ -266,10 +313,31 @@ mod tests {
             (header(&name, 12, &snapshot), ObjectName::Header(name.clone(), 12, snapshot)),
             (evidence(&name, Time::from_unix(0), &hash), ObjectName::Evidence(name.clone(), hash)),
             (canary(&name, Time::from_unix(0), "r4nd"), ObjectName::Canary(name.clone())),
+            (
+                copy(Time::from_unix(0), Time::from_unix(7200), true, &hash),
+                ObjectName::Copy(CopyName {
+                    begins: Time::from_unix(0),
+                    ends: Time::from_unix(7200),
+                    part: true,
+                    hash,
+                }),
+            ),
         ];
         for (key, object) in cases {
             assert_eq!(parse(key.as_str()), Some(object), "{key}");
         }
+    }
+
+    #[test]
+    fn a_name_ends_in_the_hash_of_its_object() {
+        let hash = Hash::from_bytes([7; 32]);
+        let name: Name = "db1".parse().unwrap();
+        let id = PackId::from_bytes([7; 32]);
+        for key in [pack(&name, &id), index(&name, &hash), page(&name, &hash), root_record(&hash)] {
+            assert_eq!(named_hash(key.as_str()), Some(hash), "{key}");
+        }
+        assert_eq!(named_hash("holds/db1/20261122T215100Z-x.json"), None);
+        assert_eq!(named_hash(DESCRIPTOR), None);
     }
 
     #[test]
@@ -291,6 +359,9 @@ mod tests {
             &format!("journals/db1/orders/x/1-0000000000000002-{hex}.age"),
             &format!("journals/db1/orders/x/y/history-{hex}.age"),
             &format!("journals/db1/orders/history-{hex}.age"),
+            &format!("copies/20261122T215100Z-20261122T215000Z-whole-{hex}.json"),
+            &format!("copies/2026-11-22T21:51:00Z-20261122T235100Z-whole-{hex}.json"),
+            &format!("copies/20261122T215100Z-20261122T235100Z-all-{hex}.json"),
         ] {
             assert_eq!(parse(text), None, "{text}");
         }

@@ -5,6 +5,7 @@
 pub mod body;
 mod bounded;
 pub mod certificate;
+pub mod copied;
 pub mod cursor;
 pub mod descriptor;
 pub mod dsse;

@@ -68,6 +68,13 @@ impl Time {
     pub fn compact(self) -> String {
         self.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect()
     }
+
+    /// Reads what [`compact`](Self::compact) writes, and no other spelling.
+    #[must_use]
+    pub fn from_compact(text: &str) -> Option<Self> {
+        let stamp: jiff::Timestamp = text.parse().ok()?;
+        Some(Self::from_unix(stamp.as_second())).filter(|time| time.compact() == text)
+    }
 }
 
 impl Add<Span> for Time {
@@ -223,6 +230,8 @@ mod tests {
         let time: Time = "2026-11-22T21:51:00Z".parse().unwrap();
         assert_eq!(time.to_string(), "2026-11-22T21:51:00Z");
         assert_eq!(time.compact(), "20261122T215100Z");
+        assert_eq!(Time::from_compact("20261122T215100Z"), Some(time));
+        assert_eq!(Time::from_compact("2026-11-22T21:51:00Z"), None);
         assert_eq!(time + Span::days(1), "2026-11-23T21:51:00Z".parse().unwrap());
         for text in ["35d", "12h", "30m", "90s"] {
             assert_eq!(text.parse::<Span>().unwrap().to_string(), text);

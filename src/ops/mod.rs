@@ -23,6 +23,8 @@ pub mod publish;
 pub mod readiness;
 pub mod recover;
 pub mod renew;
+pub mod repair;
+pub mod replicate;
 pub mod report;
 pub mod restore;
 pub mod schedule;

@@ -39,6 +39,8 @@ pub enum PolicyRole {
     Auditor,
     /// Reads, deletes what no lock protects, and proves that locks hold.
     Pruner,
+    /// Puts a copy of a vault there, and replaces and deletes nothing.
+    Copier,
     /// The bucket itself, whoever comes.
     Bucket,
 }

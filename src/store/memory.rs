@@ -14,11 +14,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Deleter, Entry, Head, ObjectStore, Payload, Put, Result, StoreError, StoreErrorKind as Kind, Traits, Version,
-    VersionEntry,
+    Deleter, Entry, Head, Mender, ObjectStore, Payload, Put, Result, StoreError, StoreErrorKind as Kind, Traits,
+    Version, VersionEntry,
     rules::{MAX_OBJECT, clip, extended},
 };
-use crate::model::{Clock, Key, Lock, LockMode, Span, Time};
+use crate::{
+    format::copied::Copied,
+    model::{Clock, Key, Lock, LockMode, Span, Time},
+};
 
 /// A bucket in memory. Clones are handles to the same bucket, like several processes that use one.
 #[derive(Clone)]
@@ -258,5 +261,16 @@ impl Deleter for MemoryStore {
             state.keys.remove(key.as_str());
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Mender for MemoryStore {
+    async fn put_again(&self, key: &Key, copied: &Copied, lock: Option<Lock>) -> Result<Option<Version>> {
+        if let Some(lock) = lock {
+            self.must_last("put", key, lock)?;
+        }
+        let lock = lock.or_else(|| self.default_lock());
+        Ok(Some(self.push(&mut self.state(), key.as_str(), Some(copied.bytes().clone()), lock)))
     }
 }

@@ -22,7 +22,7 @@ use bytes::Bytes;
 
 use crate::{
     codec::seal::Sealed,
-    format::Public,
+    format::{Public, copied::Copied},
     model::{Key, Lock, Time},
 };
 
@@ -42,6 +42,8 @@ pub enum Payload {
     Sealed(Sealed),
     /// A signed or content-named document without secrets.
     Public(Public),
+    /// What another place of the vault holds, as it is there.
+    Copied(Copied),
 }
 
 impl Payload {
@@ -51,6 +53,7 @@ impl Payload {
         match self {
             Self::Sealed(sealed) => sealed.bytes(),
             Self::Public(public) => public.bytes(),
+            Self::Copied(copied) => copied.bytes(),
         }
     }
 }
@@ -252,4 +255,17 @@ pub trait Deleter: Send + Sync {
     async fn hide(&self, key: &Key) -> Result<Version> {
         Err(StoreError::new(StoreErrorKind::Unsupported, "hide: this store has no delete markers").on(key))
     }
+}
+
+/// The power to put an object although something has its key. Held by `repair` alone, which gives it what is known to be
+/// right where nothing right is left.
+#[async_trait]
+pub trait Mender: Send + Sync {
+    /// Puts `copied` under `key`, on top of whatever has that key: as a new version where the store keeps versions, which
+    /// leaves all others as they are; else in the place of the one object, whose lock stays and is extended to `lock`.
+    /// Returns the version.
+    ///
+    /// # Errors
+    /// As for [`ObjectStore::put_new`].
+    async fn put_again(&self, key: &Key, copied: &Copied, lock: Option<Lock>) -> Result<Option<Version>>;
 }

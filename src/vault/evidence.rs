@@ -168,7 +168,7 @@ fn is_foreign(error: &VaultError) -> bool {
     matches!(error.kind, K::Damaged | K::Untrusted | K::Newer | K::Draft)
 }
 
-async fn one(vault: &Vault, members: &Members, key: &Key, member: &Name, hash: &Hash) -> Result<Evidence> {
+pub(crate) async fn one(vault: &Vault, members: &Members, key: &Key, member: &Name, hash: &Hash) -> Result<Evidence> {
     let bytes = fetch::by_hash(&*vault.store, key, None, hash, LARGEST).await?;
     let envelope = Envelope::decode::<Evidence>(&bytes)?;
     let claimed: Evidence = envelope.claims()?;

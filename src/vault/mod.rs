@@ -1,6 +1,8 @@
 //! Where codec, format, store and catalog meet.
 
 pub mod audit;
+pub mod copies;
+pub mod copying;
 pub mod earlier;
 mod error;
 pub mod evidence;

@@ -13,6 +13,7 @@ use futures::{StreamExt, stream};
 
 use super::{
     Result, Vault, VaultError, VaultErrorKind,
+    copies::Copies,
     fetch::{self, Stored},
     members::Members,
     standing,
@@ -134,8 +135,9 @@ async fn of(vault: &Vault, wanted: impl Fn(&SnapshotId) -> bool, alone: bool) ->
         })
         .filter(|named| wanted(&named.id))
         .collect();
+    let copies = if vault.store.traits().trusted_time { Copies::of(&*vault.store).await? } else { Copies::default() };
     let left_out = match &members {
-        Some(members) if !alone => leave_out(vault, members, &mut names, &mut findings),
+        Some(members) if !alone => leave_out(vault, members, &copies, &mut names, &mut findings),
         _ => BTreeMap::new(),
     };
     let mut reading = Reading { vault, findings, snapshots: Vec::new(), unread: Vec::new(), refused: None };
@@ -155,7 +157,8 @@ async fn of(vault: &Vault, wanted: impl Fn(&SnapshotId) -> bool, alone: bool) ->
         // These credentials read nothing here: that is not about one object.
         return Err(error);
     }
-    judge::judge(members.as_ref(), &mut snapshots, &mut unread, alone, &mut findings);
+    let seen = judge::Seen { members: members.as_ref(), copies: &copies, alone };
+    judge::judge(&seen, &mut snapshots, &mut unread, &mut findings);
     let now = vault.store.server_time().await?;
     standing::settle(members.as_ref(), &mut snapshots, now, &mut findings);
     let places = order::places(&snapshots);
@@ -234,12 +237,19 @@ async fn members(vault: &Vault, findings: &mut Findings) -> Result<Option<Member
 
 /// Leaves out most of what the store has only since its writer was revoked: a flood of it is to cost nobody anything.
 /// In a copy that was made later, all of it would be, and then nothing is left out.
-fn leave_out(vault: &Vault, members: &Members, names: &mut Vec<Named>, findings: &mut Findings) -> BTreeMap<Name, u64> {
+fn leave_out(
+    vault: &Vault,
+    members: &Members,
+    copies: &Copies,
+    names: &mut Vec<Named>,
+    findings: &mut Findings,
+) -> BTreeMap<Name, u64> {
     let mut left_out = BTreeMap::new();
     if !vault.store.traits().trusted_time {
         return left_out;
     }
-    let since = |named: &Named| named.stored.first().map(|first| first.modified);
+    let stored = |named: &Named| named.stored.first().map(|first| first.modified);
+    let since = |named: &Named| stored(named).filter(|stored| !copies.cover(*stored));
     let mut revoked: BTreeMap<Name, Vec<Time>> = BTreeMap::new();
     for named in names.iter() {
         if let Some((from, since)) = members.revoked_from(&named.writer).zip(since(named))

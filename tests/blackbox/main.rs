@@ -11,6 +11,7 @@
 
 mod asked_wrongly;
 mod contract;
+mod copies;
 mod damage;
 mod full_disk;
 mod interrupted;

@@ -32,6 +32,11 @@ fn commands(place: &Place<'_>) -> Vec<(&'static str, Vec<String>)> {
     let hunted = place.sandbox.path("etc").display().to_string();
     let [w2, ci] = ["made-w2", "made-ci"].map(|name| place.sandbox.path(name).display().to_string());
     let dsn = format!("postgres://app:{PASSWORD}@127.0.0.1:9/orders");
+    let disk = format!("file://{}", place.sandbox.path("disk").display());
+    let copy_to = ["replicate", "--to", &disk].map(str::to_owned);
+    let spec = format!("file:{}", server().credentials("reader").display());
+    let from = ["repair", "--from", &disk, "--from-credentials", &spec, "--from-endpoint", "http://127.0.0.1:9"];
+    let repair_from = from.map(str::to_owned);
     let lines: Vec<(&str, Vec<&str>)> = vec![
         ("reader", vec!["snapshots"]),
         ("auditor", vec!["verify"]),
@@ -53,6 +58,8 @@ fn commands(place: &Place<'_>) -> Vec<(&'static str, Vec<String>)> {
         ("keeper", vec!["renew", "--dry-run"]),
         ("pruner", vec!["prune", "--grace", "0s"]),
         ("pruner", vec!["prune", "--grace", "0s", "--yes"]),
+        ("reader", copy_to.iter().map(String::as_str).collect()),
+        ("copier", repair_from.iter().map(String::as_str).collect()),
         ("admin", vec!["writer", "add", "w2", "--out", &w2, "-i", &identity]),
         ("admin", vec!["member", "add", "ci", "--role", "driller", "--out", &ci, "-i", &identity]),
         ("admin", vec!["member", "revoke", "ci", "--from", "2100-01-01T00:00:00Z", "-i", &identity]),

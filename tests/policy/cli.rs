@@ -8,13 +8,14 @@ use strongroom::{
 
 use crate::{document, request, sandbox::Sandbox};
 
-const ROLES: [(&str, PolicyRole); 7] = [
+const ROLES: [(&str, PolicyRole); 8] = [
     ("writer", PolicyRole::Writer),
     ("keeper", PolicyRole::Keeper),
     ("reader", PolicyRole::Reader),
     ("driller", PolicyRole::Driller),
     ("auditor", PolicyRole::Auditor),
     ("pruner", PolicyRole::Pruner),
+    ("copier", PolicyRole::Copier),
     ("bucket", PolicyRole::Bucket),
 ];
 

@@ -114,11 +114,11 @@ fn each_role_writes_and_deletes_its_own_and_nothing_else() {
     };
     for provider in PROVIDERS {
         for by in LOCKS {
-            for role in &crate::ROLES[..6] {
+            for role in &crate::ROLES[..7] {
                 let document = document(&request(*role, provider, by));
                 for (kind, path) in objects("m1").chain(objects("m2")) {
                     let about = format!("{provider:?} {by:?} {role:?} {path}");
-                    let mine = path.contains("/m1/") && own(*role).contains(&kind);
+                    let mine = *role == PolicyRole::Copier || path.contains("/m1/") && own(*role).contains(&kind);
                     assert_eq!(may(&document, "s3:PutObject", &path, &[]), mine, "put {about}");
                     let data = !matches!(kind, "vault.json" | "keys/" | "members/");
                     for action in ["s3:DeleteObject", "s3:DeleteObjectVersion"] {
@@ -152,7 +152,7 @@ fn each_role_writes_and_deletes_its_own_and_nothing_else() {
 #[test]
 fn a_writer_reads_its_own_text_and_no_pack_and_the_others_read_everything() {
     for provider in PROVIDERS {
-        for role in &crate::ROLES[..6] {
+        for role in &crate::ROLES[..7] {
             let document = document(&request(*role, provider, LockBy::BucketDefault));
             let all = *role != PolicyRole::Writer;
             for (kind, path) in objects("m1").chain(objects("m2")) {

@@ -144,7 +144,9 @@ impl<'a> Place<'a> {
     pub fn finish(&self, command: &mut Command) -> Run {
         let run = self.sandbox.finish(command);
         let text = format!("{}{}", String::from_utf8_lossy(&run.stdout), run.stderr);
-        for identity in ["admin", "w1", "w1-explicit", "w2", "reader", "keeper", "driller", "auditor", "pruner"] {
+        for identity in
+            ["admin", "w1", "w1-explicit", "w2", "reader", "keeper", "driller", "auditor", "pruner", "copier"]
+        {
             assert!(!text.contains(self.server.secret(identity)), "the secret key of {identity} was shown:\n{text}");
         }
         run

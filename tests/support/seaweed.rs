@@ -67,7 +67,8 @@ impl Seaweed {
         fs::create_dir(dir.join("data")).unwrap();
         let mut secrets = BTreeMap::new();
         let identities = fill(IDENTITIES, &mut secrets).replace("@BUCKET@", "vault*").replace("@PREFIX@", "*");
-        fs::write(dir.join("s3.json"), granted(&identities, more, &mut secrets)).unwrap();
+        let identities = granted(&identities, more, &mut secrets);
+        fs::write(dir.join("s3.json"), with_copier(&identities, &mut secrets)).unwrap();
         fs::write(dir.join("iam.json"), fill(IAM, &mut secrets)).unwrap();
         fs::write(dir.join("security.toml"), fill(SECURITY, &mut secrets)).unwrap();
         let mut server = Self { dir, port: 0, secrets, keeper: None };
@@ -251,6 +252,33 @@ fn granted(identities: &str, more: &[(String, &str, &str)], secrets: &mut BTreeM
         }));
         secrets.insert(name.clone(), secret);
     }
+    all.to_string()
+}
+
+/// The identity `copier`, which may put anything into every vault, lock it, and delete nothing: what `policy copier` prints
+/// for a vault whose writers lock.
+fn with_copier(identities: &str, secrets: &mut BTreeMap<String, String>) -> String {
+    let mut all: serde_json::Value = serde_json::from_str(identities).unwrap();
+    let of = |name: &str| {
+        let all = all["policies"].as_array().unwrap();
+        let policy = all.iter().find(|policy| policy["name"] == name).unwrap();
+        serde_json::from_str::<serde_json::Value>(policy["content"].as_str().unwrap()).unwrap()
+    };
+    let mut policy = of("keeper");
+    for statement in policy["Statement"].as_array_mut().unwrap() {
+        if statement["Sid"] == "ExtendLocks" {
+            statement["Action"] = serde_json::json!(["s3:PutObject", "s3:PutObjectRetention"]);
+        }
+        if statement["Effect"] == "Deny" {
+            statement["Action"].as_array_mut().unwrap().retain(|action| action != "s3:PutObject");
+        }
+    }
+    let secret = random_key();
+    all["policies"].as_array_mut().unwrap().push(serde_json::json!({"name": "copier", "content": policy.to_string()}));
+    all["identities"].as_array_mut().unwrap().push(serde_json::json!({
+        "name": "copier", "credentials": [{"accessKey": "copier", "secretKey": &secret}], "policyNames": ["copier"]
+    }));
+    secrets.insert("copier".to_owned(), secret);
     all.to_string()
 }
 

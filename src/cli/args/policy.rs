@@ -20,6 +20,8 @@ pub enum PolicyRoleArg {
     Auditor,
     /// Reads everything, deletes what no lock protects, and proves that locks hold
     Pruner,
+    /// Puts a copy of a vault into the bucket; replaces and deletes nothing
+    Copier,
     /// The bucket's own policy
     Bucket,
 }

@@ -74,6 +74,7 @@ fn role(role: PolicyRoleArg) -> PolicyRole {
         PolicyRoleArg::Driller => PolicyRole::Driller,
         PolicyRoleArg::Auditor => PolicyRole::Auditor,
         PolicyRoleArg::Pruner => PolicyRole::Pruner,
+        PolicyRoleArg::Copier => PolicyRole::Copier,
         PolicyRoleArg::Bucket => PolicyRole::Bucket,
     }
 }
@@ -91,6 +92,8 @@ fn member(settings: &Settings, args: &PolicyArgs) -> Result<Name, CliError> {
         (None, PolicyRoleArg::Auditor) => usual("auditor"),
         (None, PolicyRoleArg::Pruner) => usual("pruner"),
         // They have nothing of their own.
-        (None, PolicyRoleArg::Keeper | PolicyRoleArg::Reader | PolicyRoleArg::Bucket) => usual("nobody"),
+        (None, PolicyRoleArg::Keeper | PolicyRoleArg::Reader | PolicyRoleArg::Copier | PolicyRoleArg::Bucket) => {
+            usual("nobody")
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What reports mean, if not success.
 
 use super::{Exit, Failure, Verdict, ops};
+#[cfg(feature = "full")]
+use crate::cli::commands::replicate::Replicated;
 use crate::{
     model::{Finding, Severity},
     ops::{
@@ -115,6 +117,30 @@ impl Failure {
         let message = format!("the store refused to delete {refused} versions; the others are gone");
         let hint = Some("the findings say which; check what this role may delete".to_owned());
         (refused > 0).then_some(Self { exit: Exit::Failed, kind: "prune-refused", message, hint })
+    }
+
+    /// What copies mean, if not success: damage before what is protected less, and that before what failed.
+    #[cfg(feature = "full")]
+    #[must_use]
+    pub fn of_copies(all: &[Replicated]) -> Option<Self> {
+        let mut failures: Vec<&Self> = all.iter().filter_map(|one| one.failure.as_ref()).collect();
+        let rank = |failure: &Self| match failure.exit {
+            Exit::Interrupted => 0,
+            Exit::Damage => 1,
+            Exit::Weak => 2,
+            Exit::TryAgain => 4,
+            _ => 3,
+        };
+        failures.sort_by_key(|failure| rank(failure));
+        let worst = failures.first()?;
+        let mut failure = Self::clone(worst);
+        if all.len() > 1 {
+            let names = all.iter().filter(|one| one.failure.is_some());
+            let names: Vec<&str> = names.filter_map(|one| one.name.as_ref().map(|name| name.as_str())).collect();
+            failure.message =
+                format!("{} of {} copies ({}): {}", failures.len(), all.len(), names.join(", "), failure.message);
+        }
+        Some(failure)
     }
 
     /// What drills mean, if not success.

@@ -42,6 +42,7 @@ pub(super) fn policy(request: &PolicyRequest) -> Policy {
         PolicyRole::Keeper => keeper(request),
         PolicyRole::Driller | PolicyRole::Auditor => witness(request),
         PolicyRole::Pruner => pruner(request),
+        PolicyRole::Copier => copier(request),
         PolicyRole::Reader | PolicyRole::Bucket => {
             [read_all(request), vec![never(request, "NeverWrite", &[&[PUT, LOCK], DELETE, LIFT].concat())]].concat()
         }
@@ -131,6 +132,21 @@ fn pruner(request: &PolicyRequest) -> Vec<Statement> {
     statements.push(never(request, "NeverLiftLocks", &[LIFT, lock].concat()));
     let trust = [layout::DESCRIPTOR.to_owned(), format!("{}*", layout::KEYS), format!("{}*", layout::MEMBERS)];
     statements.push(Statement::deny("NeverDeleteTrust", DELETE, request.objects(&trust)));
+    statements.extend(put_rules(request));
+    statements
+}
+
+/// Whoever puts a copy there: everything but what a writer of the copy or its people put themselves.
+fn copier(request: &PolicyRequest) -> Vec<Statement> {
+    let everything = request.objects(&["*".to_owned()]);
+    let mut statements = read_all(request);
+    statements.push(Statement::allow("WriteCopy", &[PUT], everything.clone()));
+    if request.by == LockBy::Explicit {
+        statements.push(Statement::allow("LockCopy", &[LOCK], everything));
+        statements.extend(lock_bounds(request, request.max_lock));
+    }
+    let lock: &[&str] = if request.by == LockBy::Explicit { &[] } else { &[LOCK] };
+    statements.push(never(request, "NeverDestroy", &[DELETE, LIFT, lock].concat()));
     statements.extend(put_rules(request));
     statements
 }

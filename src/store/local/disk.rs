@@ -67,14 +67,23 @@ impl LocalStore {
     /// Opens the vault's directory anew for each call, so that an unmounted disk is noticed.
     pub(super) fn open_root(&self, call: &str) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::open(&self.root, flags, Mode::empty()).map_err(|e| match e {
+        let told = || self.root.display().to_string();
+        let root = rustix::fs::open(&self.root, flags, Mode::empty()).map_err(|e| match e {
             Errno::NOENT => {
                 let what = format!("{call}: the vault's directory does not exist; is its disk mounted?");
                 StoreError::new(Kind::NoVault, what).on(self.root.display())
             }
             Errno::NOTDIR => no_directory(call, &self.root),
-            e => failed(call, &self.root.display().to_string(), e),
-        })
+            e => failed(call, &told(), e),
+        })?;
+        let stat = rustix::fs::fstat(&root).map_err(|e| failed(call, &told(), e))?;
+        // The empty directory below a disk that was pulled out takes files like any other.
+        let found = (stat.st_dev, stat.st_ino);
+        if *self.identity.get_or_init(|| found) != found {
+            let what = format!("{call}: another directory has taken the place of the vault's; was its disk unmounted?");
+            return Err(StoreError::new(Kind::NoVault, what).on(told()));
+        }
+        Ok(root)
     }
 
     pub(super) fn sweep(&self) -> Result<()> {
@@ -188,6 +197,38 @@ impl LocalStore {
         Ok(Put::Created { version: None })
     }
 
+    /// Puts an object in the place of one that is damaged, or of nothing. The record of its lock stays, or is made anew
+    /// where it can't be read any more.
+    pub(super) fn put_over(&self, key: &Key, bytes: &Bytes, lock: Option<Lock>) -> Result<()> {
+        const CALL: &str = "put again";
+        let fail = |e: io::Error| failed(CALL, key.as_str(), e);
+        let (path, name) = split(key);
+        let root = self.open_root(CALL)?;
+        let dir = self.durable_dir(&root, path).map_err(fail)?;
+        let tmp = self.tmp(CALL, &root)?;
+        let now = self.clock.now();
+        let object = Unplaced::write(&tmp, bytes, now).map_err(fail)?;
+        let guard = dir::guard(&tmp, FlockOperation::LockExclusive).map_err(fail)?;
+        let record = sidecar::read(&dir, name, key.as_str());
+        if let (Err(error), Some(lock)) = (&record, lock)
+            && error.kind == Kind::Corrupt
+        {
+            self.must_last(CALL, key, lock)?;
+            let text = sidecar::encode(lock).map_err(fail)?;
+            let anew = Unplaced::write(&tmp, &text, now).map_err(fail)?;
+            unfix(&dir, &sidecar::name(name)).map_err(fail)?;
+            anew.replace(&dir, &sidecar::name(name)).map_err(fail)?;
+        }
+        unfix(&dir, name).map_err(fail)?;
+        object.replace(&dir, name).map_err(fail)?;
+        rustix::fs::fsync(&dir).map_err(|e| fail(e.into()))?;
+        drop(guard);
+        if let Some(lock) = lock {
+            self.extend(key, lock)?;
+        }
+        Ok(())
+    }
+
     /// The directory at `path`, made if it is missing, and durable.
     fn durable_dir(&self, root: &OwnedFd, path: &str) -> io::Result<OwnedFd> {
         let known = self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(path);
@@ -282,6 +323,15 @@ impl LocalStore {
 fn set_immutable(dir: &OwnedFd, name: &str) -> io::Result<()> {
     immutable::set(dir::open_object(dir, name)?)?;
     immutable::set(dir::open_object(dir, &sidecar::name(name))?)
+}
+
+/// Takes the immutable flag off a file, if the file is there.
+fn unfix(dir: &OwnedFd, name: &str) -> io::Result<()> {
+    match dir::open_object(dir, name) {
+        Ok(file) => immutable::clear(file),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+    }
 }
 
 /// Removes a file, flagged immutable or not.

@@ -19,18 +19,19 @@ use std::{
     fmt,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Deleter, Entry, Head, ObjectStore, Payload, Put, Result, StoreError, StoreErrorKind as Kind, Traits, VaultUrl,
-    Version, VersionEntry, rules::MAX_OBJECT,
+    Deleter, Entry, Head, Mender, ObjectStore, Payload, Put, Result, StoreError, StoreErrorKind as Kind, Traits,
+    VaultUrl, Version, VersionEntry, rules::MAX_OBJECT,
 };
 use crate::{
     codec::spares::Spares,
+    format::copied::Copied,
     model::{Clock, Key, Lock, Time},
 };
 
@@ -54,6 +55,8 @@ pub struct LocalStore {
     immutable: bool,
     /// The directories that this handle knows to be durable, the way to them included. As many as the vault has.
     durable: Arc<Mutex<HashSet<String>>>,
+    /// Which directory it was when it was opened: its device and number.
+    identity: Arc<OnceLock<(u64, u64)>>,
     /// Memory of packs that were read.
     spares: Arc<Spares>,
 }
@@ -82,8 +85,8 @@ impl LocalStore {
     /// # Errors
     /// `NoVault` if nothing is there, `Invalid` if it is no directory.
     pub fn open(path: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let store =
-            Self { root: path.into(), clock, immutable: false, durable: Arc::default(), spares: Spares::new(SPARES) };
+        let (durable, identity, spares) = (Arc::default(), Arc::default(), Spares::new(SPARES));
+        let store = Self { root: path.into(), clock, immutable: false, durable, identity, spares };
         store.sweep()?;
         Ok(store)
     }
@@ -224,5 +227,13 @@ impl ObjectStore for LocalStore {
 impl Deleter for LocalStore {
     async fn delete_version(&self, key: &Key, version: Option<&Version>) -> Result<()> {
         self.on("delete", key, version, |store, key| store.delete(&key)).await
+    }
+}
+
+#[async_trait]
+impl Mender for LocalStore {
+    async fn put_again(&self, key: &Key, copied: &Copied, lock: Option<Lock>) -> Result<Option<Version>> {
+        let (key, bytes) = (key.clone(), copied.bytes().clone());
+        self.blocking(move |store| store.put_over(&key, &bytes, lock)).await.map(|()| None)
     }
 }

@@ -44,9 +44,13 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use super::{
-    Deleter, Entry, Head, ObjectStore, Payload, Put, Result, StoreError, Traits, Version, VersionEntry, pace::Pace,
+    Deleter, Entry, Head, Mender, ObjectStore, Payload, Put, Result, StoreError, Traits, Version, VersionEntry,
+    pace::Pace,
 };
-use crate::model::{Key, Lock, Time};
+use crate::{
+    format::copied::Copied,
+    model::{Key, Lock, Time},
+};
 use fail::{Call, Facts, Place};
 
 pub use admin::{BucketLock, S3Admin, Versioning};
@@ -172,6 +176,15 @@ impl S3Store {
         self.told(call, &self.facts(error))
     }
 
+    /// Notes what was put.
+    fn note(&self, key: &Key) {
+        let mut recent = self.inner.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() == RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(key.clone());
+    }
+
     /// The place where updates of this version's lock wait for each other.
     fn extending(&self, key: &Key, version: Option<&Version>) -> Option<&Mutex<()>> {
         let hash = self.inner.hasher.hash_one((key, version));
@@ -214,11 +227,7 @@ impl ObjectStore for S3Store {
 
     async fn put_new(&self, key: &Key, payload: &Payload, lock: Option<Lock>) -> Result<Put> {
         let put = self.put(key, payload.bytes().clone(), lock).await?;
-        let mut recent = self.inner.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if recent.len() == RECENT {
-            recent.pop_front();
-        }
-        recent.push_back(key.clone());
+        self.note(key);
         Ok(put)
     }
 
@@ -267,5 +276,17 @@ impl Deleter for S3Store {
 
     async fn hide(&self, key: &Key) -> Result<Version> {
         self.put_marker(key).await
+    }
+}
+
+#[async_trait]
+impl Mender for S3Store {
+    async fn put_again(&self, key: &Key, copied: &Copied, lock: Option<Lock>) -> Result<Option<Version>> {
+        let put = self.put_as(key, copied.bytes().clone(), lock, false).await?;
+        self.note(key);
+        Ok(match put {
+            Put::Created { version } => version,
+            Put::AlreadyThere => None,
+        })
     }
 }

@@ -27,12 +27,17 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 impl S3Store {
     pub(super) async fn put(&self, key: &Key, bytes: Bytes, lock: Option<Lock>) -> Result<Put> {
+        self.put_as(key, bytes, lock, true).await
+    }
+
+    /// Puts an object: only under a free name, or on top of whatever has it.
+    pub(super) async fn put_as(&self, key: &Key, bytes: Bytes, lock: Option<Lock>, only_new: bool) -> Result<Put> {
         if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_OBJECT {
             return Err(StoreError::new(Kind::Invalid, "put: larger than an object may be").on(key));
         }
         let settings = self.settings();
         // Without the server's help a put can only look first.
-        if !settings.conditional_put && self.is_listed(key).await? {
+        if only_new && !settings.conditional_put && self.is_listed(key).await? {
             return Ok(Put::AlreadyThere);
         }
         let needs = if lock.is_some() { "s3:PutObject or s3:PutObjectRetention" } else { "s3:PutObject" };
@@ -44,7 +49,7 @@ impl S3Store {
                 .bucket(self.bucket())
                 .key(self.full(key))
                 .checksum_algorithm(settings.checksum.algorithm())
-                .set_if_none_match(settings.conditional_put.then(|| "*".to_owned()))
+                .set_if_none_match((only_new && settings.conditional_put).then(|| "*".to_owned()))
                 .set_object_lock_mode(lock.map(|lock| match lock.mode {
                     LockMode::Compliance => ObjectLockMode::Compliance,
                     LockMode::Governance => ObjectLockMode::Governance,

@@ -10,8 +10,13 @@ use crate::{
 /// How far the store's clock may be set back between two runs before that is told.
 const SET_BACK: Span = Span::seconds(300);
 
-/// Checks the chain of every writer. `all` are headers that trust reaches.
-pub(super) fn check<'a>(all: impl Iterator<Item = &'a Summary>, policy: &LockPolicy, now: Time) -> Findings {
+/// Checks the chain of every writer. `all` are headers that trust reaches; `part` says that this place holds a copy of a
+/// part of the vault, where headers are missing that were never copied.
+pub(super) fn check<'a>(
+    all: impl Iterator<Item = &'a Summary>,
+    policy: &LockPolicy,
+    (now, part): (Time, bool),
+) -> Findings {
     let mut writers: BTreeMap<&Name, Vec<&Summary>> = BTreeMap::new();
     for snapshot in all {
         writers.entry(&snapshot.header.writer).or_default().push(snapshot);
@@ -19,7 +24,7 @@ pub(super) fn check<'a>(all: impl Iterator<Item = &'a Summary>, policy: &LockPol
     let mut findings = Findings::default();
     for (writer, mut chain) in writers {
         chain.sort_by_key(|s| (s.header.seq, s.id));
-        links(&chain, policy, now, &mut findings);
+        links(&chain, policy, (now, part), &mut findings);
         forks(writer, &chain, &mut findings);
         order(writer, &chain, &mut findings);
     }
@@ -33,7 +38,7 @@ pub(super) fn heads<'a>(all: impl Iterator<Item = &'a Summary> + Clone) -> Vec<&
 }
 
 /// Predecessors that are named and gone, and numbers that were left out.
-fn links(chain: &[&Summary], policy: &LockPolicy, now: Time, findings: &mut Findings) {
+fn links(chain: &[&Summary], policy: &LockPolicy, (now, part): (Time, bool), findings: &mut Findings) {
     let known: HashMap<SnapshotId, u64> = chain.iter().map(|s| (s.id, s.header.seq)).collect();
     for one in chain {
         let header = &one.header;
@@ -48,11 +53,20 @@ fn links(chain: &[&Summary], policy: &LockPolicy, now: Time, findings: &mut Find
                 1 => String::new(),
                 n => format!(" (and {} more)", n - 1),
             };
-            let what = format!(
-                "snapshot {prev}{more}, which this one names as its predecessor, is gone, though what it promised is \
-                 not over"
-            );
-            findings.push(Finding::new(Severity::Error, "header.missing", what).of(one.id));
+            let finding = if part {
+                let what = format!(
+                    "snapshot {prev}{more}, which this one names as its predecessor, is not here: this is a copy of a part \
+                     of the vault"
+                );
+                Finding::new(Severity::Info, "chain.part", what)
+            } else {
+                let what = format!(
+                    "snapshot {prev}{more}, which this one names as its predecessor, is gone, though what it promised is \
+                     not over"
+                );
+                Finding::new(Severity::Error, "header.missing", what)
+            };
+            findings.push(finding.of(one.id));
         }
         // Where numbers are used up, the last one is everybody's.
         let after = |seq: &&u64| **seq >= header.seq && header.seq != u64::MAX;

@@ -40,6 +40,10 @@ impl Listed {
         if matches!(layout::parse(&key), Some(ObjectName::Piece(_) | ObjectName::History(..))) {
             return;
         }
+        // Nothing signs these either, and who made the copy knows of them.
+        if matches!(layout::parse(&key), Some(ObjectName::Copy(_))) {
+            return;
+        }
         self.foreign += 1;
         self.foreign_bytes = self.foreign_bytes.saturating_add(bytes);
         if self.foreign <= SHOW_FOREIGN {

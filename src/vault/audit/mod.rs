@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use super::{
     Result, Vault, VaultError, VaultErrorKind,
+    copies::Copies,
     evidence::Signed,
     journal::Gathering,
     reader::PagesAhead,
@@ -206,7 +207,8 @@ pub async fn verify_listed(
     // Asked for one snapshot, what others say of themselves is not its fault. Asked for all, suspect ones say nothing.
     let meant = |finding: &Finding| request.snapshot.is_none_or(|id| finding.snapshot == Some(id.to_string()));
     let heard = all.iter().filter(|s| !(whole && s.standing.suspect));
-    findings.extend(chain::check(heard, &vault.descriptor.lock, now).into_vec().into_iter().filter(meant));
+    let part = Copies::of(&*vault.store).await?.are_of_a_part();
+    findings.extend(chain::check(heard, &vault.descriptor.lock, (now, part)).into_vec().into_iter().filter(meant));
     let chosen = chosen(&all, request, &mut findings)?;
     let suspects: Vec<&Summary> = all.iter().filter(|s| whole && s.standing.suspect).collect();
 

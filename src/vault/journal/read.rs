@@ -10,7 +10,9 @@ use crate::{
         journal::{self, HistoryRecord, Origin, Record, SEALED_LIMIT},
     },
     model::{Finding, Findings, Hash, Key, Name, Severity, Span as Duration, Time},
-    vault::{Result, Vault, VaultError, VaultErrorKind, fetch, keys, members::Members, snapshots::Summary},
+    vault::{
+        Result, Vault, VaultError, VaultErrorKind, copies::Copies, fetch, keys, members::Members, snapshots::Summary,
+    },
 };
 
 /// How far a piece's own time may be off the store's.
@@ -32,6 +34,8 @@ pub struct Reader<'a> {
     writers: BTreeMap<Name, Certificate>,
     /// Whether the store's times say when something was put here, and not only when it was copied here.
     witness: bool,
+    /// When objects were copied here: of these they don't.
+    copies: Copies,
     /// What was found while it was made.
     pub findings: Vec<Finding>,
 }
@@ -89,7 +93,8 @@ impl<'a> Reader<'a> {
             return Err(refused.unwrap_or_else(none));
         }
         let witness = vault.store.traits().trusted_time && snapshots.iter().any(|s| s.standing.stored_at.is_some());
-        Ok(Self { vault, epochs: Opener::merge(openers), writers, witness, findings: findings.into_vec() })
+        let copies = Copies::of(&*vault.store).await?;
+        Ok(Self { vault, epochs: Opener::merge(openers), writers, witness, copies, findings: findings.into_vec() })
     }
 
     /// Opens a piece that was listed: whichever of its versions has the right bytes.
@@ -179,7 +184,7 @@ impl<'a> Reader<'a> {
 
     /// Fails if its writer was no member when this was put: since when it is there, as far as can be known.
     fn timely(&self, writer: &Certificate, key: &Key, of: &Listed, claimed: Time) -> Result<()> {
-        let since = if self.witness { of.stored_at } else { claimed };
+        let since = if self.witness && !self.copies.cover(of.stored_at) { of.stored_at } else { claimed };
         let refused = |what: String| Err(VaultError::new(VaultErrorKind::Untrusted, what).on(key));
         if let Some(from) = writer.revoked_from.filter(|from| since >= *from) {
             return refused(format!("writer {} was revoked from {from}, and this is of {since}", writer.name));

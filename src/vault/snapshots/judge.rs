@@ -4,22 +4,32 @@ use std::collections::BTreeMap;
 
 use super::{Summary, Unread};
 use crate::{
+    format::layout,
     model::{Finding, Findings, Name, Severity, Span, Time},
-    vault::members::Members,
+    vault::{copies::Copies, members::Members},
 };
 
 /// How far a header's own time may be off the store's: clocks, and puts that were tried again for a while.
 const SLACK: Span = Span::seconds(3600);
 
-/// Finds out since when each snapshot is there, and which are suspect since their writer was revoked. `alone` says that
-/// others were not looked at, which may say as much.
+/// What headers are held against.
+pub(super) struct Seen<'a> {
+    /// Who was revoked, as far as anybody may know.
+    pub(super) members: Option<&'a Members>,
+    /// When headers were copied here.
+    pub(super) copies: &'a Copies,
+    /// Whether others were not looked at, which may say as much.
+    pub(super) alone: bool,
+}
+
+/// Finds out since when each snapshot is there, and which are suspect since their writer was revoked.
 pub(super) fn judge(
-    members: Option<&Members>,
+    &Seen { members, copies, alone }: &Seen<'_>,
     snapshots: &mut [Summary],
     unread: &mut Vec<Unread>,
-    alone: bool,
     findings: &mut Findings,
 ) {
+    unwitnessed(copies, snapshots, unread, findings);
     let late = |s: &Summary| s.standing.stored_at.is_some_and(|at| at > s.header.claimed_at + SLACK);
     // Copied, each was stored long after it was made, and the copy's order says nothing.
     let copied = !alone && !snapshots.is_empty() && snapshots.iter().all(late);
@@ -56,6 +66,26 @@ pub(super) fn judge(
     }
     if let Some(members) = members {
         suspects(members, snapshots, unread, findings);
+    }
+}
+
+/// Takes the store's word from what was put here by copying: it says when that was, and nothing of when it was made.
+fn unwitnessed(copies: &Copies, snapshots: &mut [Summary], unread: &mut [Unread], findings: &mut Findings) {
+    let mut copied = 0_u64;
+    for snapshot in snapshots {
+        let stored = &mut snapshot.standing.stored_at;
+        copied += u64::from(stored.take_if(|stored| copies.cover(*stored)).is_some());
+    }
+    for one in unread {
+        one.since.take_if(|since| copies.cover(*since));
+    }
+    if copied > 0 {
+        let what = format!(
+            "{copied} snapshots were copied to this place, as its records below {} say: their times and order are what \
+             their writers claim",
+            layout::COPIES
+        );
+        findings.push(Finding::new(Severity::Warning, "vault.copied", what));
     }
 }
 

@@ -37,10 +37,10 @@ struct Needed {
 
 /// The bases of journals among some snapshots.
 #[derive(Debug, Default)]
-pub(super) struct Bases(BTreeMap<(Name, Name), Needed>);
+pub(crate) struct Bases(BTreeMap<(Name, Name), Needed>);
 
 impl Bases {
-    pub(super) fn of<'a>(snapshots: impl Iterator<Item = &'a Summary>, policy: &LockPolicy) -> Self {
+    pub(crate) fn of<'a>(snapshots: impl Iterator<Item = &'a Summary>, policy: &LockPolicy) -> Self {
         let mut all = Self::default();
         for header in snapshots.map(|snapshot| &snapshot.header) {
             let Some(start) = &header.journal else { continue };
@@ -55,12 +55,12 @@ impl Bases {
     }
 
     /// Whether this source of a writer has any.
-    pub(super) fn has(&self, writer: &Name, source: &Name) -> bool {
+    pub(crate) fn has(&self, writer: &Name, source: &Name) -> bool {
         self.0.contains_key(&(writer.clone(), source.clone()))
     }
 
     /// Whether a base needs something of this line that ends at `to`; of a timeline's history, anything.
-    fn need(&self, writer: &Name, source: &Name, line: &Line, to: Option<Position>) -> bool {
+    pub(crate) fn need(&self, writer: &Name, source: &Name, line: &Line, to: Option<Position>) -> bool {
         let needed = self.0.get(&(writer.clone(), source.clone()));
         needed.is_some_and(|needed| needed.need(line, to))
     }

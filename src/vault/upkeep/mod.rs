@@ -9,6 +9,11 @@ mod sound;
 
 use std::collections::BTreeMap;
 
+pub(crate) use journals::Bases;
+pub(crate) use prune::KEEP_NEWEST;
+pub(crate) use renew::vouched;
+pub(crate) use sound::{longest, wrong};
+
 use super::Result;
 use crate::{
     format::layout,

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How many of the newest snapshots of each source always stay, and of each member's evidence.
-const KEEP_NEWEST: usize = 3;
+pub(crate) const KEEP_NEWEST: usize = 3;
 /// How old what has no lock must be at least: a run puts packs before anything names them.
 const UNLOCKED: Span = Span::days(1);
 /// How many reasons for deleting nothing are named.
@@ -142,6 +142,7 @@ fn owner(key: &Key, kind: &str) -> Option<Name> {
         | ObjectName::Certificate(..)
         | ObjectName::Piece(_)
         | ObjectName::History(..)
+        | ObjectName::Copy(_)
         | ObjectName::Header(..) => return None,
     };
     (is == kind).then_some(name)

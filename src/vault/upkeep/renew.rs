@@ -336,7 +336,7 @@ async fn metadata(
 }
 
 /// Whether these bytes are what this vault's root signed or named.
-fn vouched(vault: &Vault, is: &ObjectName, bytes: &[u8]) -> bool {
+pub(crate) fn vouched(vault: &Vault, is: &ObjectName, bytes: &[u8]) -> bool {
     let (root, id) = (&vault.descriptor.root, vault.descriptor.vault);
     match is {
         ObjectName::Descriptor => Envelope::decode::<Descriptor>(bytes)

@@ -11,15 +11,15 @@ use crate::{
 const SLACK: Span = Span::seconds(3600);
 
 /// The headers of a vault by their ids.
-pub(super) type ById<'a> = HashMap<SnapshotId, &'a Summary>;
+pub(crate) type ById<'a> = HashMap<SnapshotId, &'a Summary>;
 
 /// The longest that the root lets this snapshot be kept, whatever its header says.
-pub(super) fn longest(vault: &Vault, snapshot: &Summary) -> Time {
+pub(crate) fn longest(vault: &Vault, snapshot: &Summary) -> Time {
     snapshot.since() + vault.descriptor.lock.max_lock
 }
 
 /// What is wrong with a header that the writer's key did sign.
-pub(super) fn wrong(snapshot: &Summary, by_id: &ById<'_>) -> Option<String> {
+pub(crate) fn wrong(snapshot: &Summary, by_id: &ById<'_>) -> Option<String> {
     let header = &snapshot.header;
     if snapshot.standing.outside {
         return Some(format!("its writer's certificate does not let it write source {}", header.source));

@@ -1,0 +1,52 @@
+//! `repair`.
+
+use super::{Context, Done};
+use crate::{
+    cli::{
+        args::{RepairArgs, RepairDepthArg},
+        config::S3Config,
+        error::CliError,
+        failure::Failure,
+        identity,
+        render::Output,
+        settings::{Settings, real_env},
+        wiring,
+    },
+    ops::{
+        self, Pin,
+        repair::{MendRequest, Places},
+        replicate::place_of,
+    },
+    store::VaultUrl,
+};
+
+/// Runs it.
+pub(super) async fn run(context: &Context, args: RepairArgs) -> Result<Done, CliError> {
+    let settings = Settings::new(&context.global, &real_env)?;
+    let identities = identity::load(&args.identity.identity, &real_env)?;
+    let mut pins: Vec<Pin> = settings.pins.clone();
+    pins.extend(identities.into_iter().flat_map(|identities| identities.pins));
+    let url: VaultUrl = args.from.parse().map_err(|source| CliError::Url { origin: "--from", source })?;
+    let typed = &args.copy;
+    let s3 = S3Config {
+        endpoint: typed.from_endpoint.clone(),
+        region: typed.from_region.clone(),
+        path_style: typed.from_path_style.then_some(true),
+        credentials: typed.from_credentials.as_deref().map(str::parse).transpose()?,
+        ..S3Config::default()
+    };
+    let mended = wiring::mended_store(&settings).await?;
+    let other = Settings::of_other(url, s3);
+    let from = wiring::open_store(&other).await?;
+    let places = Places {
+        vault: place_of(&mended.store.url(), settings.endpoint()),
+        from: place_of(&from.url(), other.endpoint()),
+    };
+    let request = MendRequest { read: args.depth == RepairDepthArg::Read, dry_run: args.dry_run };
+    let told = (&*context.bars as &dyn crate::model::Progress, &context.cancel);
+    let done = ops::repair::repair((mended.store, &*mended.mender), from, (&pins, places), request, told).await;
+    let (report, findings) = done?;
+    let failure = Failure::of_findings(&findings);
+    context.found(findings);
+    Ok((Output::Repair(report), failure))
+}

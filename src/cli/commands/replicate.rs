@@ -1,0 +1,189 @@
+//! `replicate`.
+
+use std::sync::Arc;
+
+use super::{Context, Done};
+use crate::{
+    cli::{
+        args::{LocksArg, ReplicateArgs},
+        config::{S3Config, copy::CopyConfig},
+        copies::{self, Last},
+        error::CliError,
+        failure::Failure,
+        identity,
+        render::Output,
+        settings::{Settings, real_env},
+        wiring,
+    },
+    model::{Name, Time, VaultId},
+    ops::{
+        self, Pin,
+        replicate::{Limits, ReplicateReport, ReplicateRequest, place_of},
+    },
+    store::{ObjectStore, VaultUrl},
+    vault::{Vault, copying::CopyRequest},
+};
+
+/// How many objects are moved at once, if nothing is said.
+const JOBS: u16 = 8;
+
+/// A copy that is to be made.
+struct Wanted {
+    name: Option<Name>,
+    settings: Settings,
+    removable: bool,
+    request: CopyRequest,
+}
+
+/// What became of one.
+pub struct Replicated {
+    /// What the configuration calls it.
+    pub name: Option<Name>,
+    /// Where it is.
+    pub url: String,
+    /// What was done; nothing where its disk is not there.
+    pub report: Option<ReplicateReport>,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// When it was seen last, and what it lacks since: of a disk that is not there.
+    pub last: Option<Last>,
+}
+
+/// Runs it.
+pub(super) async fn run(context: &Context, args: ReplicateArgs) -> Result<Done, CliError> {
+    if let Some(read) = args.since.as_ref().and_then(|since| since.read_as("--since")) {
+        context.tell(&read);
+    }
+    let settings = Settings::new(&context.global, &real_env)?;
+    let wanted = wanted(&args, &settings)?;
+    let identities = identity::load(&args.identity.identity, &real_env)?;
+    let mut pins: Vec<Pin> = settings.pins.clone();
+    pins.extend(identities.into_iter().flat_map(|identities| identities.pins));
+    let store = wiring::open_store(&settings).await?;
+    let from = place_of(&store.url(), settings.endpoint());
+    let remembered = settings.config.as_ref().map(|config| copies::path(&config.path));
+    let mut memory = remembered.as_deref().map(copies::read).transpose()?.unwrap_or_default();
+    let mut vault: Option<Vault> = None;
+    let mut all = Vec::new();
+    let single = wanted.len() == 1;
+    for one in wanted {
+        let url = one.settings.vault()?.to_string();
+        if one.removable && !copies::is_there(&one.settings)? {
+            let last = one.name.as_ref().and_then(|name| memory.get(name).cloned());
+            all.push(Replicated { name: one.name, url, report: None, failure: None, last });
+            continue;
+        }
+        let name = one.name.clone();
+        let done = pass(context, (&store, &pins, &from), &mut vault, one, args.adopt).await;
+        let (report, failure) = match done {
+            Ok((report, failure)) => (Some(report), failure),
+            Err(error) if single => return Err(error),
+            Err(error) => (None, Some(Failure::of(&error))),
+        };
+        if let (Some(name), Some(report)) = (&name, report.as_ref().filter(|report| !report.dry_run)) {
+            memory.note(name, &url, report);
+        }
+        all.push(Replicated { name, url, report, failure, last: None });
+        if context.cancel.is_cancelled() {
+            break;
+        }
+    }
+    if let Some(path) = remembered.filter(|_| !args.dry_run && all.iter().any(|one| one.name.is_some())) {
+        copies::write(&path, &memory)?;
+    }
+    let failure = Failure::of_copies(&all);
+    Ok((Output::Replicate(all), failure))
+}
+
+/// One pass of one copy.
+async fn pass(
+    context: &Context,
+    (store, pins, from): (&Arc<dyn ObjectStore>, &[Pin], &str),
+    vault: &mut Option<Vault>,
+    one: Wanted,
+    adopt: bool,
+) -> Result<(ReplicateReport, Option<Failure>), CliError> {
+    let target = wiring::open_target(&one.settings, !one.request.dry_run).await?;
+    if vault.is_none() {
+        // Where nothing says which vault is meant, a copy that is there already does.
+        let held: Option<VaultId> = if pins.is_empty() { ops::replicate::vault_of(&target).await? } else { None };
+        let pins = match held {
+            Some(id) => vec![Pin::one(id, format!("the copy {}", target.url()))],
+            None => pins.to_vec(),
+        };
+        *vault = Some(ops::open_vault(store, &pins).await?);
+    }
+    let Some(source) = vault.as_ref() else { return Err(ops::OpsError::Defect("the opening of the vault").into()) };
+    let to = place_of(&one.settings.vault()?.to_string(), one.settings.endpoint());
+    let copy = CopyRequest { from: from.to_owned(), ..one.request };
+    let request = ReplicateRequest { copy, to, adopt };
+    let done = ops::replicate::replicate(source, target, &request, &*context.bars, &context.cancel).await;
+    let (mut report, findings) = done?;
+    report.name = one.name.map(|name| name.to_string());
+    let failure = Failure::of_findings(&findings);
+    context.found(findings);
+    Ok((report, failure))
+}
+
+/// The copies that are meant: the one typed, or those of the configuration.
+fn wanted(args: &ReplicateArgs, settings: &Settings) -> Result<Vec<Wanted>, CliError> {
+    if let Some(to) = &args.to {
+        let url: VaultUrl = to.parse().map_err(|source| CliError::Url { origin: "--to", source })?;
+        let typed = &args.target;
+        let s3 = S3Config {
+            endpoint: typed.to_endpoint.clone(),
+            region: typed.to_region.clone(),
+            path_style: typed.to_path_style.then_some(true),
+            credentials: typed.to_credentials.as_deref().map(str::parse).transpose()?,
+            ..S3Config::default()
+        };
+        let settings = Settings::of_other(url, s3);
+        return Ok(vec![Wanted { name: None, settings, removable: false, request: request(args, None) }]);
+    }
+    let configured = settings.config.iter().flat_map(|config| &config.copies);
+    for name in &args.copies {
+        if !configured.clone().any(|copy| copy.name == *name) {
+            let what = format!("the configuration has no [[copy]] called {name}");
+            return Err(CliError::usage(what, "correct the name, or add it to the configuration"));
+        }
+    }
+    let wanted: Vec<Wanted> = configured
+        .filter(|copy| args.copies.is_empty() || args.copies.contains(&copy.name))
+        .map(|copy| Wanted {
+            name: Some(copy.name.clone()),
+            settings: Settings::of_other(copy.url.clone(), copy.s3.clone()),
+            removable: copy.removable,
+            request: request(args, Some(copy)),
+        })
+        .collect();
+    if wanted.is_empty() {
+        let hint = "give --to URL, or add [[copy]] with a name and a url to the configuration";
+        return Err(CliError::usage("nothing says where the copy goes", hint));
+    }
+    Ok(wanted)
+}
+
+/// What is wanted of a copy: options beat the configuration.
+fn request(args: &ReplicateArgs, copy: Option<&CopyConfig>) -> CopyRequest {
+    let typed: Vec<Name> = args.source.clone();
+    let sources = if typed.is_empty() { copy.map(|copy| copy.sources.clone()).unwrap_or_default() } else { typed };
+    let as_possible = match args.locks {
+        Some(locks) => locks == LocksArg::AsPossible,
+        None => copy.is_some_and(|copy| copy.as_possible),
+    };
+    let since: Option<Time> = args.since.as_ref().map(|since| since.time);
+    let newest = args.newest.or(copy.and_then(|copy| copy.newest));
+    CopyRequest {
+        sources,
+        newest: newest.and_then(|newest| usize::try_from(newest).ok()),
+        since,
+        dry_run: args.dry_run,
+        as_possible,
+        jobs: usize::from(args.jobs.unwrap_or(JOBS)),
+        limits: Limits {
+            down: args.limit_download.map(|rate| rate.0).or(copy.and_then(|copy| copy.limit_download)),
+            up: args.limit_upload.map(|rate| rate.0).or(copy.and_then(|copy| copy.limit_upload)),
+        },
+        from: String::new(),
+    }
+}

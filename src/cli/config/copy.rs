@@ -1,0 +1,110 @@
+//! `[[copy]]`: where copies of the vault are kept.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{Fault, S3Config, parsed};
+use crate::{
+    model::{Name, size::ByteSize},
+    store::{VaultUrl, credentials::CredentialsSpec},
+};
+
+/// A copy that `replicate` makes.
+#[derive(Debug, Clone)]
+pub struct CopyConfig {
+    /// What it is called.
+    pub name: Name,
+    /// Where it is.
+    pub url: VaultUrl,
+    /// How a bucket is reached.
+    pub s3: S3Config,
+    /// Only snapshots of these sources; of all if there are none.
+    pub sources: Vec<Name>,
+    /// Only so many of the newest of each source.
+    pub newest: Option<u32>,
+    /// Whether what can't be locked as it should be is copied anyway.
+    pub as_possible: bool,
+    /// Whether it is on a disk that is not always there.
+    pub removable: bool,
+    /// Bytes per second that are put there.
+    pub limit_upload: Option<u64>,
+    /// Bytes per second that are read for it.
+    pub limit_download: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCopy {
+    name: Spanned<Name>,
+    url: Spanned<String>,
+    endpoint: Option<String>,
+    region: Option<String>,
+    path_style: Option<bool>,
+    credentials: Option<Spanned<String>>,
+    checksum: Option<Spanned<String>>,
+    conditional_put: Option<bool>,
+    #[serde(default)]
+    sources: Vec<Name>,
+    newest: Option<Spanned<u32>>,
+    locks: Option<RawLocks>,
+    #[serde(default)]
+    removable: Option<Spanned<bool>>,
+    limit_upload: Option<Spanned<String>>,
+    limit_download: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum RawLocks {
+    Required,
+    AsPossible,
+}
+
+/// What they mean.
+pub(super) fn understand(all: Vec<RawCopy>, dir: &Path) -> Result<Vec<CopyConfig>, Fault> {
+    let mut copies: Vec<CopyConfig> = Vec::new();
+    for raw in all {
+        let copy = one(&raw, dir)?;
+        if copies.iter().any(|other| other.name == copy.name) {
+            return Err(Fault::new(&raw.name, format!("there are two copies called {}", copy.name)));
+        }
+        copies.push(copy);
+    }
+    Ok(copies)
+}
+
+fn one(raw: &RawCopy, dir: &Path) -> Result<CopyConfig, Fault> {
+    let url: VaultUrl = raw.url.get_ref().parse().map_err(|e| Fault::new(&raw.url, e))?;
+    let credentials: Option<CredentialsSpec> = parsed(raw.credentials.as_ref())?;
+    if let Some(at) = raw.removable.as_ref().filter(|removable| *removable.get_ref()) {
+        if matches!(url, VaultUrl::S3 { .. }) {
+            return Err(Fault::new(at, "a bucket is no removable disk: leave it out, or give a url of file:///"));
+        }
+    }
+    if let Some(newest) = raw.newest.as_ref().filter(|newest| *newest.get_ref() == 0) {
+        return Err(Fault::new(newest, "a copy of none is no copy: give 1 or more, or leave it out"));
+    }
+    let rate = |text: &Option<Spanned<String>>| -> Result<Option<u64>, Fault> {
+        Ok(parsed::<ByteSize>(text.as_ref())?.map(|size| size.0))
+    };
+    Ok(CopyConfig {
+        name: raw.name.get_ref().clone(),
+        s3: S3Config {
+            endpoint: raw.endpoint.clone(),
+            region: raw.region.clone(),
+            path_style: raw.path_style,
+            credentials: credentials.map(|spec| spec.relative_to(dir)),
+            checksum: parsed(raw.checksum.as_ref())?,
+            conditional_put: raw.conditional_put,
+        },
+        url,
+        sources: raw.sources.clone(),
+        newest: raw.newest.as_ref().map(|newest| *newest.get_ref()),
+        as_possible: raw.locks == Some(RawLocks::AsPossible),
+        removable: raw.removable.as_ref().is_some_and(|removable| *removable.get_ref()),
+        limit_upload: rate(&raw.limit_upload)?,
+        limit_download: rate(&raw.limit_download)?,
+    })
+}

@@ -1,0 +1,89 @@
+//! What is remembered of configured copies, beside the configuration: when each was seen last, since disks that lie in a
+//! drawer can't be asked.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{error::CliError, files, settings::Settings};
+use crate::{
+    format::layout,
+    model::{Name, Time},
+    ops::replicate::ReplicateReport,
+    store::VaultUrl,
+};
+
+/// What was seen of a copy at its last pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    /// Where it was.
+    pub url: String,
+    /// When, by its own clock.
+    pub at: Time,
+    /// How many snapshots it had then of those that it was to have.
+    pub snapshots: u64,
+    /// How many were left out.
+    pub left_out: u64,
+}
+
+/// All of them, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    copies: BTreeMap<Name, Last>,
+}
+
+impl Memory {
+    /// What was seen of a copy last.
+    #[must_use]
+    pub fn get(&self, name: &Name) -> Option<&Last> {
+        self.copies.get(name)
+    }
+
+    /// Remembers a pass.
+    pub fn note(&mut self, name: &Name, url: &str, report: &ReplicateReport) {
+        let snapshots = report.there + report.copied.len() as u64;
+        let last = Last { url: url.to_owned(), at: report.at, snapshots, left_out: report.left_out.len() as u64 };
+        self.copies.insert(name.clone(), last);
+    }
+}
+
+/// Where they are remembered: `strongroom.copies.json` beside `strongroom.toml`.
+#[must_use]
+pub fn path(config: &Path) -> PathBuf {
+    config.with_extension("copies.json")
+}
+
+/// Reads what is remembered; nothing where there is no such file yet.
+///
+/// # Errors
+/// If it can't be read, or is something else.
+pub fn read(path: &Path) -> Result<Memory, CliError> {
+    let Some(bytes) = files::read(path)? else { return Ok(Memory::default()) };
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let what = format!("{} is not what `replicate` remembers of copies: {error}", path.display());
+        CliError::usage(what, "move it away; only when each copy was seen last is lost with it")
+    })
+}
+
+/// Writes what is remembered.
+///
+/// # Errors
+/// If it can't be written.
+pub fn write(path: &Path, memory: &Memory) -> Result<(), CliError> {
+    let text =
+        serde_json::to_vec_pretty(memory).map_err(|_| crate::ops::OpsError::Defect("what is remembered of copies"))?;
+    files::replace(path, &text)
+}
+
+/// Whether the disk of a copy is there, which the vault on it tells. An empty directory where a disk would be mounted is
+/// none, or the copy would go to the disk below; so the first copy to a new disk is made with --to.
+///
+/// # Errors
+/// If there is no place.
+pub fn is_there(settings: &Settings) -> Result<bool, CliError> {
+    let VaultUrl::Local(path) = settings.vault()? else { return Ok(true) };
+    Ok(path.join(layout::DESCRIPTOR).exists())
+}

@@ -1,0 +1,112 @@
+//! `replicate`: a second copy of a vault, made by whoever can read the first and put into the second, without a key.
+
+mod target;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::Serialize;
+
+use super::Result;
+use crate::{
+    model::{Cancel, Finding, Progress, Severity, SnapshotId, Time, VaultId},
+    store::{
+        ObjectStore,
+        counted::{Calls, Counted},
+    },
+    vault::{
+        Vault,
+        copying::{self, CopiedCount, CopyRequest},
+    },
+};
+
+pub use crate::vault::copying::Limits;
+pub use target::{place_of, vault_of};
+
+/// What to copy where.
+#[derive(Debug, Clone)]
+pub struct ReplicateRequest {
+    /// What of the vault, and how.
+    pub copy: CopyRequest,
+    /// How the target is called, as [`place_of`] has it.
+    pub to: String,
+    /// Go on although another place fed this copy before, or nothing says that it is one.
+    pub adopt: bool,
+}
+
+/// What `replicate` did, or would do.
+#[derive(Debug, Serialize)]
+pub struct ReplicateReport {
+    /// What the configuration calls the copy, if it has a name.
+    pub name: Option<String>,
+    /// Whether nothing was put.
+    pub dry_run: bool,
+    /// Where the copy was made from.
+    pub source: String,
+    /// Where it is.
+    pub target: String,
+    /// The vault that both hold.
+    pub vault: VaultId,
+    /// When the pass began, by the target's clock.
+    pub at: Time,
+    /// Snapshots that were there already.
+    pub there: u64,
+    /// Snapshots that were copied, or would be.
+    pub copied: Vec<SnapshotId>,
+    /// Snapshots that were left out; the findings say why.
+    pub left_out: Vec<SnapshotId>,
+    /// What was put, or would be, by kind.
+    pub moved: BTreeMap<&'static str, CopiedCount>,
+    /// All of it.
+    pub objects: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// The lock that ends first among those that were read in the target.
+    pub weakest_lock: Option<Time>,
+    /// What was asked of the source.
+    pub source_calls: Calls,
+    /// What was asked of the target.
+    pub target_calls: Calls,
+}
+
+/// Copies what `target` lacks of `source`.
+///
+/// # Errors
+/// If a store does not answer, the target holds something else or can't lock. What is wrong with single objects is a finding.
+pub async fn replicate(
+    source: &Vault,
+    target: Arc<dyn ObjectStore>,
+    request: &ReplicateRequest,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<(ReplicateReport, Vec<Finding>)> {
+    let (from, to) = (Arc::new(Counted::new(Arc::clone(&source.store))), Arc::new(Counted::new(target)));
+    let source = source.through(Arc::clone(&from) as Arc<dyn ObjectStore>);
+    let target = Arc::clone(&to) as Arc<dyn ObjectStore>;
+    let at = target.server_time().await?;
+    let mut findings = target::must_fit(&source, &target, request).await?;
+    let done = copying::copy(&source, &*target, &request.copy, progress, cancel).await?;
+    findings.extend(done.findings.into_vec());
+    let report = ReplicateReport {
+        name: None,
+        dry_run: request.copy.dry_run,
+        source: request.copy.from.clone(),
+        target: request.to.clone(),
+        vault: source.descriptor.vault,
+        at,
+        there: done.there,
+        copied: done.copied,
+        left_out: done.left_out,
+        objects: done.moved.values().map(|count| count.objects).sum(),
+        bytes: done.moved.values().map(|count| count.bytes).sum(),
+        moved: done.moved,
+        weakest_lock: done.weakest_lock,
+        source_calls: from.calls(),
+        target_calls: to.calls(),
+    };
+    if request.copy.as_possible && report.weakest_lock.is_some_and(|until| until <= at) {
+        let what = "what was copied is not locked there, as --locks as-possible allows: whoever may delete there can delete \
+                    it. `verify` of the copy tells what falls short";
+        findings.push(Finding::new(Severity::Warning, "copy.as-possible", what).on(&report.target));
+    }
+    Ok((report, findings))
+}

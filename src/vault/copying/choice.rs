@@ -1,0 +1,123 @@
+//! Which snapshots a copy is to have: those that are not over, as `prune` counts, and that an honest run made.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::{CopyRequest, place::Place};
+use crate::{
+    format::layout::{self, ObjectName},
+    model::{Finding, Findings, Name, Severity, SnapshotId},
+    vault::{
+        Result, Vault, fetch,
+        snapshots::{self, Summary},
+        upkeep::{KEEP_NEWEST, longest, wrong},
+    },
+};
+
+/// What is to be done about snapshots.
+pub(super) struct Chosen {
+    /// Those that are to be copied, oldest first.
+    pub(super) new: Vec<Summary>,
+    /// All of the source, if all were read.
+    pub(super) all: Option<Vec<Summary>>,
+    /// What was found.
+    pub(super) findings: Findings,
+    /// How many are there already.
+    pub(super) there: u64,
+    /// Those that are not copied, since no honest run makes such.
+    pub(super) refused: Vec<SnapshotId>,
+}
+
+/// The headers that the source has by their names, and whether the target has each.
+async fn known(source: &Vault, place: &Place<'_>) -> Result<(HashSet<SnapshotId>, usize)> {
+    place.list(layout::SNAPSHOTS).await?;
+    let listed = fetch::listed(&*source.store, layout::SNAPSHOTS).await?;
+    let (mut known, mut all) = (HashSet::new(), 0);
+    for (key, stored) in listed.keys {
+        let Some(ObjectName::Header(.., id)) = layout::parse(&key) else { continue };
+        all += 1;
+        let sizes: Vec<u64> = stored.iter().map(|stored| stored.bytes).collect();
+        if place.lists(&key, &sizes) {
+            known.insert(id);
+        }
+    }
+    Ok((known, all))
+}
+
+/// Chooses. Of a whole vault only those headers are read that the target has not.
+pub(super) async fn choose(source: &Vault, place: &Place<'_>, request: &CopyRequest) -> Result<Chosen> {
+    let (known, names) = known(source, place).await?;
+    let mut findings = Findings::default();
+    findings.extend(source.findings.iter().cloned());
+    let mut whole = request.is_part() || known.is_empty();
+    let mut listing = snapshots::Listing::default();
+    if !whole {
+        listing = snapshots::newer(source, &|id| known.contains(id), names.saturating_add(1), false).await?.listing;
+        // Whether one that is over is among the newest of its source is told by all of them.
+        whole = listing.snapshots.iter().any(|snapshot| !lives(source, place, snapshot));
+    }
+    if whole {
+        listing = snapshots::list(source).await?;
+    }
+    findings.extend(listing.findings);
+    for unread in &listing.unread {
+        let what =
+            "this is no header that can be read, so whether it is a snapshot is not known, and it was not copied";
+        findings.push(Finding::new(Severity::Error, "copy.header", what).on(&unread.key));
+    }
+    let mut refused = Vec::new();
+    let fitting = sound(&listing.snapshots, &mut refused, &mut findings);
+    let wanted = wanted(source, place, request, &fitting);
+    let there = if whole { wanted.iter().filter(|snapshot| known.contains(&snapshot.id)).count() } else { known.len() };
+    let new = wanted.into_iter().filter(|snapshot| !known.contains(&snapshot.id)).cloned().collect();
+    let all = whole.then_some(listing.snapshots);
+    Ok(Chosen { new, all, findings, there: there as u64, refused })
+}
+
+/// Those that an honest run makes. In the copy the store's time can't contradict a header any more, so what it contradicts in
+/// the source stays there.
+fn sound<'a>(all: &'a [Summary], refused: &mut Vec<SnapshotId>, findings: &mut Findings) -> Vec<&'a Summary> {
+    let by_id: HashMap<SnapshotId, &Summary> = all.iter().map(|snapshot| (snapshot.id, snapshot)).collect();
+    let mut fitting = Vec::new();
+    for snapshot in all {
+        let why = wrong(snapshot, &by_id)
+            .or_else(|| snapshot.standing.future.then(|| "it claims to be of a time that is not yet".to_owned()));
+        let Some(why) = why else {
+            fitting.push(snapshot);
+            continue;
+        };
+        refused.push(snapshot.id);
+        let what = format!("this snapshot was not copied: {why}");
+        findings.push(Finding::new(Severity::Warning, "copy.refused", what).of(snapshot.id));
+    }
+    fitting
+}
+
+/// Whether a snapshot is not over.
+fn lives(source: &Vault, place: &Place<'_>, snapshot: &Summary) -> bool {
+    let header = &snapshot.header;
+    header.expires_at.max(header.floor_until).min(longest(source, snapshot)) > place.now
+}
+
+/// Those that are wanted: not over, or among the newest of their source; and as the request says. Oldest first.
+pub(super) fn wanted<'a>(
+    source: &Vault,
+    place: &Place<'_>,
+    request: &CopyRequest,
+    fitting: &[&'a Summary],
+) -> Vec<&'a Summary> {
+    let mut places: BTreeMap<(&Name, &Name), usize> = BTreeMap::new();
+    let mut wanted = Vec::new();
+    for snapshot in fitting.iter().rev() {
+        let header = &snapshot.header;
+        let at = places.entry((&header.writer, &header.source)).or_default();
+        *at += 1;
+        let live = lives(source, place, snapshot) || *at <= KEEP_NEWEST;
+        let named = request.sources.is_empty() || request.sources.contains(&header.source);
+        let young = request.since.is_none_or(|since| snapshot.since() >= since);
+        if live && named && young && request.newest.is_none_or(|newest| *at <= newest) {
+            wanted.push(*snapshot);
+        }
+    }
+    wanted.reverse();
+    wanted
+}

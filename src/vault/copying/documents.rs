@@ -1,0 +1,219 @@
+//! The documents of a vault: its descriptor first, so that the target is known for a copy of this vault from then on; the
+//! records of root and epochs, certificates, evidence, holds and approvals.
+
+use std::collections::BTreeMap;
+
+use super::{
+    CopyDone, Pass,
+    object::{APPROVALS, HOLDS, Object, Trouble, Where},
+    place::Standing,
+};
+use crate::{
+    codec::hash,
+    format::{
+        copied::Copied,
+        layout::{self, ObjectName},
+    },
+    model::{Finding, Key, Name, Severity, Time},
+    store::Payload,
+    vault::{
+        Result, Vault, VaultErrorKind, evidence,
+        fetch::{self, Stored},
+        members::Members,
+        upkeep::{KEEP_NEWEST, vouched},
+    },
+};
+
+/// No document has more stored bytes.
+const LARGEST: usize = 6 << 20;
+
+fn other(key: &Key, named: crate::model::Hash) -> Object {
+    Object { at: Where::Other(key.clone()), hash: named, bytes: None, limit: LARGEST, hint: None }
+}
+
+/// Copies what is missing. Where snapshots are to be copied, the locks of what is there are looked at, too.
+pub(super) async fn copy(pass: &Pass<'_>, look: bool, done: &mut CopyDone) -> Result<()> {
+    let place = pass.mover.place;
+    let mut all: Vec<(Object, Option<Payload>)> = Vec::new();
+    match descriptor(pass.source).await? {
+        Some(found) => all.push(found),
+        None => {
+            let what =
+                "no version of it can be read as the root signed it, so it was not copied; snapshots embed a copy";
+            done.findings.push(Finding::new(Severity::Error, "copy.damaged", what).on(layout::DESCRIPTOR));
+        }
+    }
+    for prefix in [layout::DESCRIPTOR, layout::KEYS, layout::MEMBERS, HOLDS, APPROVALS] {
+        place.list(prefix).await?;
+        if prefix == layout::DESCRIPTOR {
+            continue;
+        }
+        for key in fetch::listed(&*pass.source.store, prefix).await?.keys.into_keys() {
+            if let (Some(named), Ok(key)) = (layout::named_hash(&key), key.parse::<Key>()) {
+                all.push((other(&key, named), None));
+            }
+        }
+    }
+    let ask = pass.furthest;
+    for (object, payload) in all {
+        let mends = pass.mover.mends();
+        let there = place.there(&object.key()) && !mends;
+        if !there && pass.request.dry_run && !mends {
+            count(done, &object, payload.as_ref());
+            continue;
+        }
+        if !there {
+            let brought = one(pass, &object, payload, ask).await?;
+            if let Err(trouble) = brought {
+                done.findings.push(trouble.finding(&object.key(), pass.mover.mends()));
+                continue;
+            }
+        }
+        if pass.request.dry_run {
+            continue;
+        }
+        if !there {
+            let required = if mends { ask.min(place.cap()) } else { place.promised() };
+            if let Err(trouble) = place.lock(&object, required, ask).await? {
+                told(pass, &object, trouble, done)?;
+            }
+        } else if look && place.sets_locks() {
+            // What lives longer now needs them for longer. Where that can't be done, the keeper of the copy does it.
+            drop(place.lock(&object, ask.min(place.cap()), ask).await?);
+        }
+    }
+    Ok(())
+}
+
+/// A document whose lock is too short. The descriptor is the first object of a copy: what can't lock it can't hold the copy.
+fn told(pass: &Pass<'_>, object: &Object, trouble: Trouble, done: &mut CopyDone) -> Result<()> {
+    let key = object.key();
+    if key == layout::descriptor() && !pass.request.as_possible && !pass.mover.mends() {
+        let Trouble::Short(why) = &trouble else { return Ok(()) };
+        let what = format!(
+            "the target can't hold what the source promises: the lock of the first object {why}. Give the bucket Object Lock \
+             with a default retention that is long enough, or the credentials the right to set locks; with --locks \
+             as-possible it is copied anyway"
+        );
+        return Err(crate::vault::VaultError::new(VaultErrorKind::Unprotected, what).on(key));
+    }
+    done.findings.push(trouble.finding(&key, pass.mover.mends()));
+    Ok(())
+}
+
+fn count(done: &mut CopyDone, object: &Object, payload: Option<&Payload>) {
+    let count = done.moved.entry(object.kind()).or_default();
+    count.objects += 1;
+    count.bytes += payload.map_or(0, |payload| payload.bytes().len() as u64);
+}
+
+/// Brings a document, if somebody vouches for it. What nobody does is left where it is.
+async fn one(
+    pass: &Pass<'_>,
+    object: &Object,
+    payload: Option<Payload>,
+    ask: Time,
+) -> Result<std::result::Result<(), Trouble>> {
+    let key = object.key();
+    if let Some(payload) = payload {
+        if pass.mover.mends() && matches!(pass.mover.place.standing(object, false).await?, Ok(Standing::Here)) {
+            return Ok(Ok(()));
+        }
+        return pass.mover.put(object, &payload, ask).await;
+    }
+    let Some(name) = layout::parse(key.as_str()) else { return Ok(Ok(())) };
+    if matches!(name, ObjectName::Root(_) | ObjectName::Epoch(..) | ObjectName::Certificate(..)) {
+        let bytes = match fetch::by_hash(&*pass.source.store, &key, None, &object.hash, LARGEST).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind == VaultErrorKind::Damaged => return Ok(Err(Trouble::Damaged(error.what))),
+            Err(error) if error.is_of_object() => return Ok(Err(Trouble::Unread(error.what))),
+            Err(error) => return Err(error),
+        };
+        if !vouched(pass.source, &name, &bytes) {
+            let what = "this vault's root does not vouch for it".to_owned();
+            return Ok(Err(Trouble::Damaged(what)));
+        }
+    }
+    pass.mover.bring(object, false, ask).await
+}
+
+/// The vault's descriptor as it stands in the source: the version that certifies itself.
+async fn descriptor(source: &Vault) -> Result<Option<(Object, Option<Payload>)>> {
+    let key = layout::descriptor();
+    let versions = fetch::versions(&*source.store, &key).await?.into_iter().map(Some).chain([None]);
+    for version in versions {
+        let bytes = match source.store.get(&key, version.as_ref(), Some(0..LARGEST as u64)).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_not_found() || fetch::is_unreadable(error.kind) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let named = hash::hash(&bytes);
+        if let Some(copied) = Copied::descriptor(source.descriptor.vault, bytes) {
+            let payload = Payload::Copied(copied);
+            return Ok(Some((other(&key, named), Some(payload))));
+        }
+    }
+    Ok(None)
+}
+
+/// Copies evidence that is not there and that `prune` would leave there.
+pub(super) async fn copy_evidence(pass: &Pass<'_>, done: &mut CopyDone) -> Result<()> {
+    let place = pass.mover.place;
+    place.list(layout::EVIDENCE).await?;
+    let listed = fetch::listed(&*pass.source.store, layout::EVIDENCE).await?;
+    let missing = missing(pass, listed.keys);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let members = Members::of(pass.source).await?;
+    for (key, member, named) in missing {
+        pass.mover.go_on()?;
+        let object = other(&key, named);
+        if pass.request.dry_run && !pass.mover.mends() {
+            count(done, &object, None);
+            continue;
+        }
+        match evidence::one(pass.source, &members, &key, &member, &named).await {
+            Ok(_) => {}
+            Err(error) if error.is_of_object() => {
+                let what = format!("nobody who may signed it, or it can't be read, so it was not copied: {error}");
+                done.findings.push(Finding::new(Severity::Warning, "evidence.foreign", what).on(&key));
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
+        if let Err(trouble) = pass.mover.bring(&object, false, place.usual()).await? {
+            done.findings.push(trouble.finding(&key, pass.mover.mends()));
+        } else if !pass.mover.mends()
+            && let Err(trouble) = place.lock(&object, place.promised(), place.usual()).await?
+        {
+            done.findings.push(trouble.finding(&key, pass.mover.mends()));
+        }
+    }
+    Ok(())
+}
+
+/// The evidence that the target lacks: of each member's the newest, and what is young.
+fn missing(pass: &Pass<'_>, listed: BTreeMap<String, Vec<Stored>>) -> Vec<(Key, Name, crate::model::Hash)> {
+    let place = pass.mover.place;
+    let mut of: BTreeMap<Name, Vec<(Time, Key, crate::model::Hash)>> = BTreeMap::new();
+    for (text, stored) in listed {
+        let (Some(ObjectName::Evidence(member, named)), Ok(key)) = (layout::parse(&text), text.parse::<Key>()) else {
+            continue;
+        };
+        let since = stored.first().map_or(place.now, |first| first.modified);
+        of.entry(member).or_default().push((since, key, named));
+    }
+    let policy = pass.source.descriptor.lock;
+    let mut missing = Vec::new();
+    for (member, mut all) in of {
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        for (at, (since, key, named)) in all.into_iter().enumerate() {
+            let young = policy.lock_from(since).until > place.now;
+            if (young || at < KEEP_NEWEST) && (pass.mover.mends() || !place.there(&key)) {
+                missing.push((key, member.clone(), named));
+            }
+        }
+    }
+    missing
+}

@@ -1,0 +1,130 @@
+//! Putting right what is damaged, gone or locked too short in a vault, with the true bytes out of a copy.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::{
+    CopiedCount, CopyDone, CopyRequest, Limits, Pass, choice, documents, journals, lasts,
+    lease::Lease,
+    mover::{Mend, Mover},
+    place::Place,
+    windows,
+};
+use crate::{
+    format::layout,
+    model::{Cancel, Finding, Findings, Progress, Severity, SnapshotId},
+    store::Mender,
+    vault::{
+        Result, Vault,
+        copies::Copies,
+        snapshots::{self, Summary},
+        upkeep::wrong,
+    },
+};
+
+/// How many objects are looked at at once. What is read of them is bounded apart.
+const JOBS: usize = 8;
+
+/// How to repair.
+#[derive(Debug, Clone, Copy)]
+pub struct MendRequest {
+    /// Read every byte, and not only names, sizes, locks and small documents.
+    pub read: bool,
+    /// Put nothing; say what would be.
+    pub dry_run: bool,
+}
+
+/// What a repair did, or would do.
+#[derive(Debug, Default)]
+pub struct Mended {
+    /// Snapshots whose objects were looked at.
+    pub snapshots: u64,
+    /// Objects that were put right, by kind.
+    pub mended: BTreeMap<&'static str, CopiedCount>,
+    /// Locks that were extended.
+    pub extended: u64,
+    /// Snapshots that are still not whole, or not locked as they promise.
+    pub broken: Vec<SnapshotId>,
+    /// What was found.
+    pub findings: Findings,
+}
+
+/// Puts right in `vault` what `from`, a copy of it, has as it was signed.
+///
+/// # Errors
+/// If a store does not answer, or does not let be put what must be. What can't be put right is a finding.
+pub async fn mend(
+    vault: &Vault,
+    mender: &dyn Mender,
+    from: &Vault,
+    request: MendRequest,
+    (progress, cancel): (&dyn Progress, &Cancel),
+) -> Result<Mended> {
+    progress.phase("comparing", None);
+    let policy = from.descriptor.lock;
+    let now = vault.store.server_time().await?;
+    let place = Place::new(&*vault.store, policy, now, (false, request.dry_run));
+    let mend = Some(Mend { mender, read: request.read });
+    let (stores, told) = ((&*from.store, &place), (progress, cancel));
+    let mover = Mover::new(stores, (JOBS, Limits::default()), told, (request.dry_run, mend));
+    let copying = CopyRequest { dry_run: request.dry_run, ..CopyRequest::default() };
+    let lease = Lease::new(&*vault.store, (from.descriptor.vault, String::new(), false), None);
+    place.list(layout::SNAPSHOTS).await?;
+
+    let theirs = snapshots::list(from).await?;
+    let ours = snapshots::list(vault).await?;
+    let part = Copies::of(&*vault.store).await?.are_of_a_part();
+    let known = wanted(from, &place, &theirs.snapshots, part);
+    let ids: HashSet<SnapshotId> = known.iter().map(|snapshot| snapshot.id).collect();
+    let own = honest(&ours.snapshots).into_iter().filter(|snapshot| !ids.contains(&snapshot.id));
+    let own: Vec<Summary> = own.cloned().collect();
+
+    let all = known.iter().chain(&own);
+    let furthest = all.map(|snapshot| lasts(&place, snapshot)).max().unwrap_or_else(|| place.usual());
+    let pass = Pass {
+        source: from,
+        reads: from,
+        also: Some(vault),
+        mover: &mover,
+        lease: &lease,
+        request: &copying,
+        furthest,
+    };
+    let mut done = CopyDone::default();
+    let snapshots = (known.len() + own.len()) as u64;
+    documents::copy(&pass, true, &mut done).await?;
+    windows::copy(&pass, &known, &mut done).await?;
+    let own_pass = Pass { reads: vault, also: Some(from), ..pass };
+    windows::copy(&own_pass, &own, &mut done).await?;
+    journals::copy(&pass, Some(theirs.snapshots), &mut done).await?;
+    documents::copy_evidence(&pass, &mut done).await?;
+    for key in mover.mended() {
+        let what = if request.dry_run {
+            "damaged or gone here; the copy has it as it was signed"
+        } else {
+            "damaged or gone here; the true bytes were put, and read back"
+        };
+        done.findings.push(Finding::new(Severity::Info, "repair.mended", what).on(key));
+    }
+    Ok(Mended {
+        snapshots,
+        mended: mover.moved(),
+        extended: place.extended(),
+        broken: done.left_out,
+        findings: done.findings,
+    })
+}
+
+/// Those of a listing that an honest run made.
+fn honest(all: &[Summary]) -> Vec<&Summary> {
+    let by_id: HashMap<SnapshotId, &Summary> = all.iter().map(|snapshot| (snapshot.id, snapshot)).collect();
+    all.iter().filter(|one| !one.standing.future && wrong(one, &by_id).is_none()).collect()
+}
+
+/// The snapshots of the copy that belong here: those that are not over, and those whose headers have a name here. Of a copy
+/// of a part, the latter alone.
+fn wanted(from: &Vault, place: &Place<'_>, all: &[Summary], part: bool) -> Vec<Summary> {
+    let live = choice::wanted(from, place, &CopyRequest::default(), &honest(all));
+    let live: HashSet<SnapshotId> = live.into_iter().map(|snapshot| snapshot.id).collect();
+    let belongs = |snapshot: &&&Summary| place.there(&snapshot.key()) || !part && live.contains(&snapshot.id);
+    honest(all).iter().filter(belongs).map(|snapshot| Summary::clone(snapshot)).collect()
+}

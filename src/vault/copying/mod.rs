@@ -1,0 +1,150 @@
+//! Copying a vault to another place, by hash: what is there already is left as it is, what is missing is read from the
+//! source, hashed, put under its name and locked, and headers come last. Needs no identity and no key of the root.
+
+mod choice;
+mod documents;
+mod journals;
+mod lease;
+mod limit;
+pub mod mend;
+mod mover;
+mod object;
+mod place;
+mod windows;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Result, Vault, snapshots::Summary};
+use crate::{
+    model::{Cancel, Findings, Name, Progress, SnapshotId, Time},
+    store::ObjectStore,
+};
+use choice::Chosen;
+use lease::Lease;
+use mover::Mover;
+use place::Place;
+
+/// What of a vault to copy, and how.
+#[derive(Debug, Clone, Default)]
+pub struct CopyRequest {
+    /// Snapshots of these sources alone; of all if there are none.
+    pub sources: Vec<Name>,
+    /// Of each source only so many of the newest.
+    pub newest: Option<usize>,
+    /// Only those that are not older.
+    pub since: Option<Time>,
+    /// Put nothing; say what would be.
+    pub dry_run: bool,
+    /// Copy also what can't be locked as long as it should be.
+    pub as_possible: bool,
+    /// How many objects are moved at once.
+    pub jobs: usize,
+    /// How fast.
+    pub limits: Limits,
+    /// Where the copy is made from, for its record.
+    pub from: String,
+}
+
+impl CopyRequest {
+    /// Whether only a part of the vault is wanted.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        !self.sources.is_empty() || self.newest.is_some() || self.since.is_some()
+    }
+}
+
+/// Bytes per second; without one as many as come.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// Read from the source.
+    pub down: Option<u64>,
+    /// Put into the target.
+    pub up: Option<u64>,
+}
+
+/// What was copied of one kind, or would be.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CopiedCount {
+    /// Objects.
+    pub objects: u64,
+    /// Their bytes, as far as they are known.
+    pub bytes: u64,
+}
+
+/// What a pass of copying did, or would do.
+#[derive(Debug, Default)]
+pub struct CopyDone {
+    /// Snapshots that were to be in the target and are there already.
+    pub there: u64,
+    /// Snapshots that were copied.
+    pub copied: Vec<SnapshotId>,
+    /// Snapshots that were left out, since what they need is damaged, can't be locked, or is none of an honest run's.
+    pub left_out: Vec<SnapshotId>,
+    /// By kind: `packs`, `lists`, `indexes`, `snapshots`, `journals`, `members`, `keys`, `evidence`, `descriptor` and so on.
+    pub moved: BTreeMap<&'static str, CopiedCount>,
+    /// The lock that ends first among those that were read.
+    pub weakest_lock: Option<Time>,
+    /// What was found.
+    pub findings: Findings,
+}
+
+/// Copies what the target lacks of `source`.
+///
+/// # Errors
+/// If a store does not answer or refuses what it must allow, or the target can't lock. What is wrong with single objects is a
+/// finding, and the snapshots that need them are left out.
+pub async fn copy(
+    source: &Vault,
+    target: &dyn ObjectStore,
+    request: &CopyRequest,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<CopyDone> {
+    progress.phase("comparing", None);
+    let mut done = CopyDone::default();
+    let policy = source.descriptor.lock;
+    let place = Place::new(target, policy, target.server_time().await?, (request.as_possible, false));
+    let (stores, told) = ((&*source.store, &place), (progress, cancel));
+    let mover = Mover::new(stores, (request.jobs, request.limits), told, (request.dry_run, None));
+    let Chosen { new, all, findings, there, refused } = choice::choose(source, &place, request).await?;
+    done.findings.extend(findings.into_vec());
+    (done.there, done.left_out) = (there, refused);
+    let furthest = new.iter().map(|snapshot| lasts(&place, snapshot)).max().unwrap_or_else(|| place.usual());
+    let lock = (!request.as_possible).then_some((policy.mode, furthest.max(place.usual())));
+    let lease = Lease::new(
+        target,
+        (source.descriptor.vault, request.from.clone(), request.is_part()),
+        lock.filter(|_| target.traits().explicit_locks),
+    );
+    let pass = Pass { source, reads: source, also: None, mover: &mover, lease: &lease, request, furthest };
+    documents::copy(&pass, !new.is_empty(), &mut done).await?;
+    windows::copy(&pass, &new, &mut done).await?;
+    journals::copy(&pass, all, &mut done).await?;
+    documents::copy_evidence(&pass, &mut done).await?;
+    done.moved.extend(mover.moved());
+    done.weakest_lock = place.weakest();
+    Ok(done)
+}
+
+/// What every part of a pass works with.
+struct Pass<'a> {
+    source: &'a Vault,
+    /// Where headers and pages are read.
+    reads: &'a Vault,
+    /// Where pages are read that can't be read there.
+    also: Option<&'a Vault>,
+    mover: &'a Mover<'a>,
+    lease: &'a Lease<'a>,
+    request: &'a CopyRequest,
+    /// Until when the vault's documents are needed.
+    furthest: Time,
+}
+
+/// Until when what a snapshot needs is to be locked: as long as it is to be kept, as far as the root allows.
+fn lasts(place: &Place<'_>, snapshot: &Summary) -> Time {
+    let most = snapshot.since() + (place.cap().since(place.now));
+    let wanted = snapshot.header.expires_at.max(snapshot.header.floor_until).min(most);
+    wanted.max(place.usual()).min(place.cap())
+}

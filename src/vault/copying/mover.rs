@@ -1,0 +1,202 @@
+//! Moving objects: each is read from the source, hashed, and put into the target under its name.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use tokio::sync::Semaphore;
+
+use super::{
+    CopiedCount, Limits,
+    limit::Limit,
+    object::{Object, Trouble},
+    place::{Place, Standing, payload},
+};
+use crate::{
+    codec::hash,
+    model::{Cancel, Key, Progress, Time},
+    store::{Mender, ObjectStore, Payload},
+    vault::{Result, VaultError, VaultErrorKind, fetch},
+};
+
+/// So many bytes are under way at once at most, whatever the number of jobs. The largest object has half of it.
+const ROOM: u32 = 64 << 20;
+/// So many objects that were mended are named.
+const MENDED: usize = 100_000;
+/// What room is counted in.
+const UNIT: u64 = 1 << 10;
+
+/// How a repair mends.
+pub(super) struct Mend<'a> {
+    pub(super) mender: &'a dyn Mender,
+    /// Whether every byte is read, and not only names, sizes and locks are looked at.
+    pub(super) read: bool,
+}
+
+/// Moves objects from one place to another.
+pub(super) struct Mover<'a> {
+    pub(super) source: &'a dyn ObjectStore,
+    pub(super) place: &'a Place<'a>,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) cancel: &'a Cancel,
+    /// How many objects are moved at once.
+    pub(super) jobs: usize,
+    /// Whether nothing is put.
+    dry_run: bool,
+    /// What puts over what is damaged; nothing for a copy, which never does.
+    pub(super) mend: Option<Mend<'a>>,
+    room: Semaphore,
+    down: Limit,
+    up: Limit,
+    /// What was put, by kind.
+    moved: Mutex<BTreeMap<&'static str, CopiedCount>>,
+    /// What was mended, or would be: of very many, the first.
+    mended: Mutex<Vec<Key>>,
+}
+
+impl<'a> Mover<'a> {
+    pub(super) fn new(
+        (source, place): (&'a dyn ObjectStore, &'a Place<'a>),
+        (jobs, limits): (usize, Limits),
+        (progress, cancel): (&'a dyn Progress, &'a Cancel),
+        (dry_run, mend): (bool, Option<Mend<'a>>),
+    ) -> Self {
+        let units = usize::try_from(u64::from(ROOM) / UNIT).unwrap_or(1);
+        let (down, up) = (Limit::new(limits.down), Limit::new(limits.up));
+        let (room, moved, mended) = (Semaphore::new(units), Mutex::default(), Mutex::default());
+        Self { source, place, progress, cancel, jobs: jobs.max(1), dry_run, mend, room, down, up, moved, mended }
+    }
+
+    /// Whether this is a repair.
+    pub(super) fn mends(&self) -> bool {
+        self.mend.is_some()
+    }
+
+    /// What was mended, or would be.
+    pub(super) fn mended(&self) -> Vec<Key> {
+        self.mended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What was put, by kind.
+    pub(super) fn moved(&self) -> BTreeMap<&'static str, CopiedCount> {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Fails if somebody asked to stop.
+    pub(super) fn go_on(&self) -> Result<()> {
+        if self.cancel.is_cancelled() { Err(VaultError::cancelled()) } else { Ok(()) }
+    }
+
+    /// Sees to it that the target has an object: it is there, or is put there, locked until `ask` where puts lock.
+    pub(super) async fn bring(
+        &self,
+        object: &Object,
+        trusted: bool,
+        ask: Time,
+    ) -> Result<std::result::Result<(), Trouble>> {
+        self.go_on()?;
+        let most = object.bytes.unwrap_or(object.limit as u64).min(u64::from(ROOM));
+        let units = u32::try_from(most.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
+        // Never closed.
+        let _room = self.room.acquire_many(units).await;
+        self.go_on()?;
+        let trusted = self.mend.as_ref().map_or(trusted, |mend| !mend.read);
+        match self.place.standing(object, trusted).await? {
+            Ok(Standing::Here) => return Ok(Ok(())),
+            Ok(Standing::Taken) if self.mend.is_none() => return Ok(Err(Trouble::Taken)),
+            Ok(Standing::Free | Standing::Taken) => {}
+            // What can't be read can't be judged, and what is put over it may be put in vain.
+            Err(trouble) => return Ok(Err(trouble)),
+        }
+        let payload = match self.fetch(object).await? {
+            Ok(payload) => payload,
+            Err(trouble) => return Ok(Err(trouble)),
+        };
+        self.put(object, &payload, ask).await
+    }
+
+    /// The true bytes of an object, out of the source.
+    async fn fetch(&self, object: &Object) -> Result<std::result::Result<Payload, Trouble>> {
+        // Where its size is known, it is paid for before it is fetched, so that the line is never fuller than was allowed.
+        if let Some(bytes) = object.bytes {
+            self.down.pass(bytes).await;
+        }
+        let key = object.key();
+        let bytes = match fetch::by_hash(self.source, &key, object.hint.as_deref(), &object.hash, object.limit).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind == VaultErrorKind::Damaged => return Ok(Err(Trouble::Damaged(error.what))),
+            Err(error) if error.is_of_object() => return Ok(Err(Trouble::Unread(error.what))),
+            Err(error) => return Err(error),
+        };
+        if object.bytes.is_none() {
+            self.down.pass(bytes.len() as u64).await;
+        }
+        let unfit = || Trouble::Damaged("its name is not the hash of what was signed".to_owned());
+        Ok(payload(object, bytes).ok_or_else(unfit))
+    }
+
+    /// Puts what was read.
+    pub(super) async fn put(
+        &self,
+        object: &Object,
+        payload: &Payload,
+        ask: Time,
+    ) -> Result<std::result::Result<(), Trouble>> {
+        let bytes = payload.bytes().len() as u64;
+        if !self.dry_run {
+            self.up.pass(bytes).await;
+            let standing = match self.place.put(object, payload, ask).await? {
+                Ok(standing) => standing,
+                Err(trouble) => return Ok(Err(trouble)),
+            };
+            match (standing, &self.mend) {
+                (Standing::Here, _) => {}
+                (Standing::Free | Standing::Taken, None) => return Ok(Err(Trouble::Taken)),
+                (Standing::Free | Standing::Taken, Some(mend)) => {
+                    if let Err(trouble) = self.over(mend, object, payload, ask).await? {
+                        return Ok(Err(trouble));
+                    }
+                }
+            }
+        }
+        let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = moved.entry(object.kind()).or_default();
+        count.objects += 1;
+        count.bytes += bytes;
+        drop(moved);
+        if self.mends() {
+            let mut mended = self.mended.lock().unwrap_or_else(PoisonError::into_inner);
+            if mended.len() < MENDED {
+                mended.push(object.key());
+            }
+        }
+        self.progress.advance(bytes);
+        Ok(Ok(()))
+    }
+
+    /// Puts true bytes over what is damaged, and reads them back.
+    async fn over(
+        &self,
+        mend: &Mend<'_>,
+        object: &Object,
+        payload: &Payload,
+        ask: Time,
+    ) -> Result<std::result::Result<(), Trouble>> {
+        let Payload::Copied(copied) = payload else { return Ok(Err(Trouble::Taken)) };
+        let key = object.key();
+        let version = mend.mender.put_again(&key, copied, self.place.lock_until(ask)).await?;
+        let read = match self.place.store.get(&key, version.as_ref(), Some(0..object.limit as u64 + 1)).await {
+            Ok(read) => read,
+            Err(error) if error.is_not_found() || fetch::is_unreadable(error.kind) => {
+                return Ok(Err(Trouble::Unread(error.to_string())));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if hash::hash(&read) != object.hash {
+            return Ok(Err(Trouble::Taken));
+        }
+        self.place.note(&key, version, read.len() as u64);
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,406 @@
+//! Snapshots, a window of them at a time: packs first, then what names them, then the locks of all that are read back, and
+//! then the headers in their order. So no header is ever in the target whose closure is not there and locked.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use futures::{StreamExt, stream};
+
+use super::{
+    CopyDone, Pass, lasts,
+    object::{Id, Object, Trouble, Where},
+};
+use crate::{
+    format::{
+        header::{HEADER_LIMIT, ObjectRef, VerifiedHeader},
+        index::SEALED_LIMIT,
+        layout,
+        page::{PAGE_LIMIT, PackRef},
+    },
+    model::{Finding, Hash, Name, Time},
+    vault::{Result, reader::PagesAhead, snapshots::Summary},
+};
+
+/// So many snapshots are in a window at most.
+const SNAPSHOTS: usize = 64;
+/// A window ends where so many bytes are to be moved: what a pass that is stopped leaves without headers.
+const BYTES: u64 = 256 << 20;
+/// The most bytes that a pack has.
+const PACK_LIMIT: usize = 32 << 20;
+
+/// What all windows share: objects by their place in a table, since snapshots share most of them.
+#[derive(Default)]
+struct Table {
+    objects: Vec<Object>,
+    places: HashMap<Id, u32>,
+    /// The packs that each page names. By key: whoever names a page of another writer names nothing.
+    pages: HashMap<Id, Arc<[u32]>>,
+    writers: HashMap<Name, Arc<Name>>,
+    /// What a rehearsal counted already.
+    counted: HashSet<u32>,
+}
+
+impl Table {
+    fn writer(&mut self, name: &Name) -> Arc<Name> {
+        Arc::clone(self.writers.entry(name.clone()).or_insert_with(|| Arc::new(name.clone())))
+    }
+
+    fn add(&mut self, object: Object) -> u32 {
+        let next = u32::try_from(self.objects.len()).unwrap_or(u32::MAX);
+        let at = *self.places.entry(Id::of(object.key().as_str())).or_insert(next);
+        if at == next {
+            self.objects.push(object);
+        }
+        at
+    }
+
+    fn get(&self, at: u32) -> Option<&Object> {
+        self.objects.get(at as usize)
+    }
+}
+
+/// A snapshot that is to be copied, and what it needs.
+struct Wanted<'a> {
+    summary: &'a Summary,
+    /// Pages with their packs, and indexes.
+    pages: Vec<(u32, Arc<[u32]>)>,
+    indexes: Vec<u32>,
+    /// Why it can't be copied, as far as that is known.
+    unknown: Option<Trouble>,
+}
+
+impl Wanted<'_> {
+    fn packs(&self) -> impl Iterator<Item = u32> {
+        self.pages.iter().flat_map(|(_, packs)| packs.iter().copied())
+    }
+
+    fn texts(&self) -> impl Iterator<Item = u32> {
+        self.pages.iter().map(|(page, _)| *page).chain(self.indexes.iter().copied())
+    }
+}
+
+/// Until when an object must be locked, and until when it is asked to be.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    required: Time,
+    ask: Time,
+    /// Whether something in the target that was put after it names it.
+    trusted: bool,
+}
+
+/// Copies snapshots, oldest first.
+pub(super) async fn copy(pass: &Pass<'_>, new: &[Summary], done: &mut CopyDone) -> Result<()> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::default();
+    let mut listed: HashSet<&Name> = HashSet::new();
+    for snapshot in new {
+        if listed.insert(&snapshot.header.writer) {
+            for kind in [layout::PACKS, layout::LISTS, layout::INDEXES] {
+                pass.mover.place.list(&layout::own(kind, &snapshot.header.writer)).await?;
+            }
+        }
+    }
+    let mut left = new;
+    while !left.is_empty() {
+        pass.mover.go_on()?;
+        let window = gather(pass, &mut table, &mut left, done).await?;
+        if pass.request.dry_run && !pass.mover.mends() {
+            rehearse(pass, &mut table, &window, done);
+        } else {
+            carry(pass, &table, window, done).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The next window: its headers and pages are read.
+async fn gather<'a>(
+    pass: &Pass<'_>,
+    table: &mut Table,
+    left: &mut &'a [Summary],
+    done: &mut CopyDone,
+) -> Result<Vec<Wanted<'a>>> {
+    let (mut window, mut bytes) = (Vec::new(), 0_u64);
+    let mut counted: HashSet<u32> = HashSet::new();
+    while let Some((summary, rest)) = left.split_first()
+        && window.len() < SNAPSHOTS
+        && bytes < BYTES
+    {
+        *left = rest;
+        let header = match pass.reads.whole(summary).await {
+            Ok(header) => header,
+            Err(error) if error.is_of_object() => {
+                let trouble = Trouble::Damaged(error.what);
+                done.findings.push(trouble.finding(&summary.key(), pass.mover.mends()));
+                leave_out(pass, summary, (&trouble, 1), done);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let wanted = needs(pass, table, summary, &header, done).await?;
+        for at in wanted.packs() {
+            let Some(object) = table.get(at) else { continue };
+            if counted.insert(at) && !pass.mover.place.there(&object.key()) {
+                bytes = bytes.saturating_add(object.bytes.unwrap_or(0));
+            }
+        }
+        window.push(wanted);
+    }
+    Ok(window)
+}
+
+/// What a snapshot needs, by its header and pages.
+async fn needs<'a>(
+    pass: &Pass<'_>,
+    table: &mut Table,
+    summary: &'a Summary,
+    header: &VerifiedHeader,
+    done: &mut CopyDone,
+) -> Result<Wanted<'a>> {
+    let writer = table.writer(&header.header.writer);
+    let hint = |version: &Option<String>| version.as_deref().map(Into::into);
+    let mut wanted = Wanted { summary, pages: Vec::new(), indexes: Vec::new(), unknown: None };
+    for index in &header.header.indexes {
+        let at = Where::Index(Arc::clone(&writer));
+        let (bytes, hint) = (Some(index.bytes), hint(&index.version));
+        wanted.indexes.push(table.add(Object { at, hash: index.hash, bytes, limit: SEALED_LIMIT, hint }));
+    }
+    let known: HashSet<Id> = table.pages.keys().copied().collect();
+    let mut ahead =
+        PagesAhead::of(&*pass.reads.store, std::iter::once(header), |page| known.contains(&Id::of(page.as_str())));
+    for page in &header.header.pages {
+        let (bytes, version) = (Some(page.bytes), hint(&page.version));
+        let at = Where::Page(Arc::clone(&writer));
+        let object = Object { at, hash: page.hash, bytes, limit: PAGE_LIMIT, hint: version };
+        let key = object.key();
+        let at = table.add(object);
+        let id = Id::of(key.as_str());
+        if let Some(packs) = table.pages.get(&id) {
+            wanted.pages.push((at, Arc::clone(packs)));
+            continue;
+        }
+        let packs = match read(pass, ahead.page(header, page).await, header, page).await {
+            Ok(packs) => packs,
+            Err(error) if error.is_of_object() => {
+                let trouble = Trouble::Damaged(error.what);
+                done.findings.note(trouble.finding(&key, pass.mover.mends()));
+                wanted.unknown = Some(trouble);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let packs: Arc<[u32]> = packs
+            .into_iter()
+            .map(|pack| {
+                let at = Where::Pack(Arc::clone(&writer));
+                let hash = Hash::from_bytes(*pack.id.as_bytes());
+                table.add(Object { at, hash, bytes: Some(pack.bytes), limit: PACK_LIMIT, hint: hint(&pack.version) })
+            })
+            .collect();
+        table.pages.insert(id, Arc::clone(&packs));
+        wanted.pages.push((at, packs));
+    }
+    Ok(wanted)
+}
+
+/// The packs of a page. Of two places that both lack something, one may have what the other lacks.
+async fn read(
+    pass: &Pass<'_>,
+    first: Result<Vec<PackRef>>,
+    header: &VerifiedHeader,
+    page: &ObjectRef,
+) -> Result<Vec<PackRef>> {
+    match (first, pass.also) {
+        (Err(error), Some(also)) if error.is_of_object() => {
+            let mut other = PagesAhead::of(&*also.store, std::iter::empty(), |_| false);
+            other.page(header, page).await
+        }
+        (first, _) => first,
+    }
+}
+
+/// Counts what would be moved.
+fn rehearse(pass: &Pass<'_>, table: &mut Table, window: &[Wanted<'_>], done: &mut CopyDone) {
+    for wanted in window {
+        if let Some(trouble) = &wanted.unknown {
+            leave_out(pass, wanted.summary, (trouble, 1), done);
+            continue;
+        }
+        for at in wanted.packs().chain(wanted.texts()) {
+            if !table.counted.insert(at) {
+                continue;
+            }
+            let Some(object) = table.get(at) else { continue };
+            if !pass.mover.place.there(&object.key()) {
+                let count = done.moved.entry(object.kind()).or_default();
+                count.objects += 1;
+                count.bytes += object.bytes.unwrap_or(0);
+            }
+        }
+        done.moved.entry("snapshots").or_default().objects += 1;
+        done.copied.push(wanted.summary.id);
+    }
+}
+
+/// Moves a window: packs, what names them, locks, headers.
+async fn carry(pass: &Pass<'_>, table: &Table, window: Vec<Wanted<'_>>, done: &mut CopyDone) -> Result<()> {
+    let place = pass.mover.place;
+    let due = due(pass, table, &window);
+    let mut troubles: HashMap<u32, Trouble> = HashMap::new();
+    let total = due.keys().filter_map(|at| table.get(*at)).filter(|object| !place.there(&object.key()));
+    pass.mover.progress.phase("copying", Some(total.filter_map(|object| object.bytes).sum()));
+
+    let (packs, texts): (Vec<u32>, Vec<u32>) =
+        due.keys().partition(|at| table.get(**at).is_some_and(|object| matches!(object.at, Where::Pack(_))));
+    bring(pass, table, (&due, packs), &mut troubles).await?;
+    // A page says to whoever goes on that its packs were seen whole, so one of which a pack is missing stays away.
+    let mut broken: HashSet<u32> = HashSet::new();
+    for wanted in &window {
+        for (page, packs) in &wanted.pages {
+            if packs.iter().any(|pack| troubles.contains_key(pack)) {
+                broken.insert(*page);
+            }
+        }
+    }
+    let texts = texts.into_iter().filter(|at| !broken.contains(at)).collect();
+    bring(pass, table, (&due, texts), &mut troubles).await?;
+    let mut due = due;
+    due.retain(|at, _| !broken.contains(at));
+    locks(pass, table, &due, &mut troubles).await?;
+    for (at, trouble) in &troubles {
+        if let Some(object) = table.get(*at) {
+            done.findings.note(trouble.finding(&object.key(), pass.mover.mends()));
+        }
+    }
+    headers(pass, window, &troubles, done).await
+}
+
+/// What a window needs, and how long each is to be locked.
+fn due(pass: &Pass<'_>, table: &Table, window: &[Wanted<'_>]) -> HashMap<u32, Due> {
+    let place = pass.mover.place;
+    let mut due: HashMap<u32, Due> = HashMap::new();
+    for wanted in window.iter().filter(|wanted| wanted.unknown.is_none()) {
+        let (required, ask) = (wanted.summary.header.floor_until, lasts(place, wanted.summary));
+        let mut add = |at: u32, trusted: bool| {
+            let one = due.entry(at).or_insert(Due { required, ask, trusted });
+            one.required = one.required.max(required);
+            one.ask = one.ask.max(ask);
+            one.trusted |= trusted;
+        };
+        for (page, packs) in &wanted.pages {
+            let whole = table
+                .get(*page)
+                .is_some_and(|page| page.bytes.is_some_and(|bytes| place.lists(page.key().as_str(), &[bytes])));
+            packs.iter().for_each(|pack| add(*pack, whole));
+            add(*page, false);
+        }
+        wanted.indexes.iter().for_each(|index| add(*index, false));
+    }
+    due
+}
+
+/// Brings objects, several at once.
+async fn bring(
+    pass: &Pass<'_>,
+    table: &Table,
+    (due, wanted): (&HashMap<u32, Due>, Vec<u32>),
+    troubles: &mut HashMap<u32, Trouble>,
+) -> Result<()> {
+    let mut wanted = wanted;
+    // In the order of the table, which is that in which the packs were stored.
+    wanted.sort_unstable();
+    let objects = wanted.into_iter().filter_map(|at| Some((at, table.get(at)?, due.get(&at)?)));
+    let mut moves = stream::iter(objects)
+        .map(|(at, object, due)| async move { (at, pass.mover.bring(object, due.trusted, due.ask).await) })
+        .buffer_unordered(pass.mover.jobs);
+    while let Some((at, brought)) = moves.next().await {
+        if let Err(trouble) = brought? {
+            troubles.insert(at, trouble);
+        }
+    }
+    Ok(())
+}
+
+/// Reads back the locks of what a window needs, and extends those that are short.
+async fn locks(
+    pass: &Pass<'_>,
+    table: &Table,
+    due: &HashMap<u32, Due>,
+    troubles: &mut HashMap<u32, Trouble>,
+) -> Result<()> {
+    let place = pass.mover.place;
+    pass.mover.progress.phase("reading locks", None);
+    let wanted: Vec<_> = due
+        .iter()
+        .filter(|(at, due)| due.required > place.now && !troubles.contains_key(at))
+        .filter_map(|(at, due)| Some((*at, table.get(*at)?, *due)))
+        .filter(|(_, object, _)| !pass.request.dry_run || place.holds(object))
+        .collect();
+    let mut reads = stream::iter(wanted)
+        .map(|(at, object, due)| async move { (at, place.lock(object, due.required, due.ask).await) })
+        .buffer_unordered(place.store.at_once());
+    while let Some((at, lock)) = reads.next().await {
+        pass.mover.go_on()?;
+        if let Err(trouble) = lock? {
+            troubles.insert(at, trouble);
+        }
+    }
+    Ok(())
+}
+
+/// Puts the headers whose closure is there and locked, in their order.
+async fn headers(
+    pass: &Pass<'_>,
+    window: Vec<Wanted<'_>>,
+    troubles: &HashMap<u32, Trouble>,
+    done: &mut CopyDone,
+) -> Result<()> {
+    let place = pass.mover.place;
+    if !pass.mover.mends() {
+        pass.lease.hold().await?;
+    }
+    for wanted in window {
+        let bad: Vec<&Trouble> = wanted.packs().chain(wanted.texts()).filter_map(|at| troubles.get(&at)).collect();
+        let worst = wanted.unknown.as_ref().or(bad.iter().copied().max_by_key(|trouble| trouble.severity()));
+        if let Some(trouble) = worst {
+            leave_out(pass, wanted.summary, (trouble, bad.len().max(1)), done);
+            continue;
+        }
+        let header = &wanted.summary.header;
+        let hash = Hash::from_bytes(*wanted.summary.id.as_bytes());
+        let at = Where::Other(wanted.summary.key());
+        let object = Object { at, hash, bytes: None, limit: HEADER_LIMIT, hint: None };
+        let ask = lasts(place, wanted.summary);
+        if let Err(trouble) = pass.mover.bring(&object, false, ask).await? {
+            done.findings.push(trouble.finding(&object.key(), pass.mover.mends()));
+            leave_out(pass, wanted.summary, (&trouble, 1), done);
+            continue;
+        }
+        if header.floor_until > place.now
+            && (!pass.request.dry_run || place.holds(&object))
+            && let Err(trouble) = place.lock(&object, header.floor_until, ask).await?
+        {
+            done.findings.push(trouble.finding(&object.key(), pass.mover.mends()));
+        }
+        done.copied.push(wanted.summary.id);
+    }
+    Ok(())
+}
+
+fn leave_out(pass: &Pass<'_>, summary: &Summary, (trouble, objects): (&Trouble, usize), done: &mut CopyDone) {
+    done.left_out.push(summary.id);
+    if pass.mover.mends() {
+        let what = format!("{objects} of the objects that this snapshot needs are still not as they should be");
+        done.findings.push(Finding::new(trouble.severity(), "repair.snapshot", what).of(summary.id));
+        return;
+    }
+    let what = format!(
+        "this snapshot was not copied, since {objects} of the objects that it needs could not be, or not as it promises; \
+         `strongroom verify --depth read` of the source tells what is damaged there"
+    );
+    done.findings.push(Finding::new(trouble.severity(), "copy.left-out", what).of(summary.id));
+}

@@ -1,0 +1,619 @@
+//! G17, elsewhere: a copy restores with the first vault gone, whatever call failed while it was made; it never holds a header
+//! whose closure is not there and locked; and damage in one place heals from another. No identity is needed for either.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use strongroom::{
+    codec::hash,
+    format::{
+        header::{HEADER_LIMIT, VerifiedHeader},
+        layout::{self, ObjectName},
+        page::Page,
+    },
+    model::{Cancel, Clock, Finding, Hash, Key, Lock, LockBy, LockPolicy, Severity, Silent, Span, Time},
+    ops::{
+        Pin,
+        repair::{MendRequest, Places, RepairReport, repair},
+        replicate::{ReplicateReport, ReplicateRequest, replicate},
+    },
+    store::{
+        self, Deleter, Entry, Head, Mender, ObjectStore, Payload, Put, StoreError, StoreErrorKind, Traits, Version,
+        VersionEntry, counted::Counted, local::LocalStore, memory::MemoryStore,
+    },
+    vault::{
+        Vault, VaultErrorKind,
+        audit::{Depth, VerifyRequest, verify},
+        copying::CopyRequest,
+        snapshots,
+    },
+};
+
+use crate::{
+    faults::{Fault, FaultyStore, When},
+    house::House,
+    store_support::{HandClock, keys, versions},
+    vault_support::{Made, dump, make, noise, policy, streams},
+};
+
+fn explicit() -> LockPolicy {
+    LockPolicy { by: LockBy::Explicit, ..policy() }
+}
+
+/// A bucket that locks what comes, and whose copier may not touch locks.
+struct ByDefault(MemoryStore);
+
+#[async_trait]
+impl ObjectStore for ByDefault {
+    fn url(&self) -> String {
+        self.0.url()
+    }
+    fn traits(&self) -> Traits {
+        Traits { explicit_locks: false, ..self.0.traits() }
+    }
+    async fn put_new(&self, key: &Key, payload: &Payload, lock: Option<Lock>) -> store::Result<Put> {
+        match lock {
+            Some(_) => Err(StoreError::new(StoreErrorKind::Denied, "put: s3:PutObjectRetention is not allowed")),
+            None => self.0.put_new(key, payload, None).await,
+        }
+    }
+    async fn get(
+        &self,
+        key: &Key,
+        version: Option<&Version>,
+        range: Option<std::ops::Range<u64>>,
+    ) -> store::Result<Bytes> {
+        self.0.get(key, version, range).await
+    }
+    async fn head(&self, key: &Key, version: Option<&Version>) -> store::Result<Head> {
+        self.0.head(key, version).await
+    }
+    async fn list(&self, prefix: &str, each: &mut (dyn FnMut(Entry) + Send)) -> store::Result<()> {
+        self.0.list(prefix, each).await
+    }
+    async fn list_versions(&self, prefix: &str, each: &mut (dyn FnMut(VersionEntry) + Send)) -> store::Result<()> {
+        self.0.list_versions(prefix, each).await
+    }
+    async fn lock_of(&self, key: &Key, version: Option<&Version>) -> store::Result<Option<Lock>> {
+        self.0.lock_of(key, version).await
+    }
+    async fn extend_lock(&self, _: &Key, _: Option<&Version>, _: Lock) -> store::Result<Lock> {
+        Err(StoreError::new(StoreErrorKind::Denied, "extend lock: s3:PutObjectRetention is not allowed"))
+    }
+    async fn server_time(&self) -> store::Result<Time> {
+        self.0.server_time().await
+    }
+}
+
+fn wanted(from: &str) -> ReplicateRequest {
+    let copy = CopyRequest { jobs: 4, from: from.to_owned(), ..CopyRequest::default() };
+    ReplicateRequest { copy, to: "the copy".to_owned(), adopt: false }
+}
+
+async fn run(
+    made: &Made,
+    target: Arc<dyn ObjectStore>,
+    request: &ReplicateRequest,
+) -> Result<(ReplicateReport, Vec<Finding>), strongroom::ops::OpsError> {
+    let vault = Vault::open(Arc::clone(&made.store), Some(made.id)).await?;
+    replicate(&vault, target, request, &Silent, &Cancel::default()).await
+}
+
+async fn copied(made: &Made, target: &Arc<dyn ObjectStore>) -> ReplicateReport {
+    let (report, findings) = run(made, Arc::clone(target), &wanted("the first")).await.unwrap();
+    let bad: Vec<_> = findings.iter().filter(|finding| finding.severity >= Severity::Weak).collect();
+    assert!(bad.is_empty(), "{bad:?}");
+    report
+}
+
+/// Fails if a header is in `store` whose closure is not there, or not locked until its floor. Returns how many there are.
+async fn must_be_closed(made: &Made, store: &dyn ObjectStore, what: &str) -> usize {
+    let mut headers = 0;
+    for key in keys(store, layout::SNAPSHOTS).await {
+        let bytes = store.get(&key.parse().unwrap(), None, Some(0..HEADER_LIMIT as u64)).await.unwrap();
+        let header = VerifiedHeader::open(&bytes, made.id).unwrap();
+        headers += 1;
+        let writer = &header.header.writer;
+        let mut needed: Vec<(Key, Hash)> =
+            header.header.indexes.iter().map(|index| (layout::index(writer, &index.hash), index.hash)).collect();
+        for page in &header.header.pages {
+            let key = layout::page(writer, &page.hash);
+            let bytes = store.get(&key, None, None).await.unwrap_or_else(|e| panic!("{what}: {e}"));
+            let packs = Page::decode(&bytes, made.id, writer).unwrap().packs;
+            needed.push((key, page.hash));
+            needed.extend(packs.iter().map(|p| (layout::pack(writer, &p.id), Hash::from_bytes(*p.id.as_bytes()))));
+        }
+        for (key, wanted) in needed {
+            let bytes = store.get(&key, None, None).await.unwrap_or_else(|e| panic!("{what}: {e}"));
+            assert!(hash::hash(&bytes) == wanted, "{what}: {key} is something else");
+            let lock = store.lock_of(&key, None).await.unwrap();
+            let until = lock.map_or(Time::from_unix(0), |lock| lock.until);
+            assert!(until >= header.header.floor_until, "{what}: {key} is locked until {until} only");
+        }
+    }
+    headers
+}
+
+/// A vault with three snapshots in a bucket whose writer locks.
+async fn three(policy: LockPolicy) -> (Made, Arc<HandClock>, tempfile::TempDir) {
+    let clock = HandClock::new();
+    let made = make(Arc::new(MemoryStore::new(clock.clone())), clock.clone(), policy).await;
+    let state = tempfile::tempdir().unwrap();
+    for day in 0..3_u64 {
+        let data = [dump(day, 60_000), noise(day + 10, 300_000)].concat();
+        made.backup(state.path(), "orders", streams([("a", data)])).await.unwrap();
+        clock.pass(Span::days(1));
+    }
+    (made, clock, state)
+}
+
+fn bucket(clock: &Arc<HandClock>) -> Arc<dyn ObjectStore> {
+    Arc::new(MemoryStore::new(clock.clone()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g17_a_copy_restores_with_the_first_vault_gone_and_is_verified_renewed_and_pruned() {
+    let (made, clock, state) = three(explicit()).await;
+    let expected = made.restore_all().await.unwrap();
+    let copy = MemoryStore::new(clock.clone());
+    let target: Arc<dyn ObjectStore> = Arc::new(copy.clone());
+    assert_eq!(copied(&made, &target).await.copied.len(), 3);
+    assert_eq!(must_be_closed(&made, &*target, "the first pass").await, 3);
+    assert_eq!(made.through(Arc::clone(&target)).restore_all().await.unwrap(), expected);
+
+    // What comes a day later is copied within the hour after it was made; what came before was not.
+    made.backup(state.path(), "orders", streams([("a", dump(9, 70_000))])).await.unwrap();
+    clock.pass(Span::seconds(600));
+    let report = copied(&made, &target).await;
+    assert_eq!((report.copied.len(), report.there), (1, 3));
+    let vault = Vault::open(Arc::clone(&target), Some(made.id)).await.unwrap();
+    let source = Vault::open(Arc::clone(&made.store), Some(made.id)).await.unwrap();
+    let order = |listing: snapshots::Listing| listing.snapshots.into_iter().map(|s| s.id).collect::<Vec<_>>();
+    let listing = snapshots::list(&vault).await.unwrap();
+    assert!(!listing.findings.iter().any(|f| f.code == "header.backdated"), "{:?}", listing.findings);
+    assert_eq!(order(listing), order(snapshots::list(&source).await.unwrap()));
+    let seen = verify(&vault, &VerifyRequest::new(Depth::Read), Arc::new(Silent), &Cancel::default()).await.unwrap();
+    let bad: Vec<_> = seen.findings.iter().filter(|f| f.severity >= Severity::Weak).collect();
+    assert!(bad.is_empty() && seen.snapshots == 4, "{bad:?}");
+
+    // The copy lives on by itself: its keeper extends, its pruner deletes what is over, and nothing of it comes back.
+    clock.pass(Span::days(30));
+    let house = House { bucket: copy.clone(), clock: clock.clone(), made: made.through(Arc::clone(&target)) };
+    let renewed = house.renew().await;
+    assert_eq!((renewed.refused, renewed.snapshots), (0, 4));
+    clock.pass(Span::days(60));
+    for day in 0..3_u64 {
+        made.backup(state.path(), "orders", streams([("a", dump(day + 20, 70_000))])).await.unwrap();
+        clock.pass(Span::days(1));
+    }
+    assert_eq!(copied(&made, &target).await.copied.len(), 3);
+    clock.pass(Span::days(1));
+    let pruned = house.prune(Span::ZERO).await;
+    assert!(pruned.blocked.is_empty(), "{:?}", pruned.blocked);
+    assert!(pruned.deleted.get("snapshots").is_some_and(|count| count.versions == 4), "{:?}", pruned.deleted);
+    assert_eq!(made.through(Arc::clone(&target)).restore_all().await.unwrap().len(), 3);
+    let again = copied(&made, &target).await;
+    assert_eq!((again.copied.len(), again.objects), (0, 0), "what was pruned in the copy does not come back");
+}
+
+/// A copy whose `n`-th call of one side fails; returns whether there was such a call, and bytes put in all passes.
+async fn fails_at((made, clock): (&Made, &Arc<HandClock>), n: u64, fault: Fault, source_fails: bool) -> (bool, u64) {
+    let inner = bucket(clock);
+    let counted: Arc<Counted> = Arc::new(Counted::new(Arc::clone(&inner)));
+    let what = format!("call {n}, {fault:?}, source {source_fails}");
+    let (source, target): (Arc<dyn ObjectStore>, Arc<dyn ObjectStore>);
+    let faulty;
+    if source_fails {
+        faulty = FaultyStore::new(Arc::clone(&made.store), When::At(n), fault);
+        (source, target) = (faulty.clone(), counted.clone());
+    } else {
+        faulty = FaultyStore::new(counted.clone(), When::At(n), fault);
+        (source, target) = (Arc::clone(&made.store), faulty.clone());
+    }
+    let first = run(&made.through(source), target, &wanted("the first")).await;
+    let reached = faulty.calls() >= n;
+    let headers = must_be_closed(made, &*inner, &what).await;
+    if let Ok((report, _)) = &first {
+        assert_eq!(headers as u64, report.there + report.copied.len() as u64, "{what}");
+    }
+    let after: Arc<dyn ObjectStore> = counted.clone();
+    let (report, findings) = run(made, after, &wanted("the first")).await.unwrap_or_else(|e| panic!("{what}: {e}"));
+    assert!(findings.iter().all(|f| f.severity < Severity::Weak), "{what}: {findings:?}");
+    assert_eq!(report.there + report.copied.len() as u64, 3, "{what}");
+    assert_eq!(must_be_closed(made, &*inner, &what).await, 3, "{what}");
+    (reached, counted.calls().put)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g17_whatever_call_fails_no_header_is_there_without_its_closure_and_the_next_run_goes_on() {
+    let (made, clock, _state) = three(explicit()).await;
+    for source_fails in [true, false] {
+        for fault in [Fault::Error, Fault::AppliedButUnanswered, Fault::Denied] {
+            let (mut n, mut most) = (1, 0);
+            loop {
+                let (reached, puts) = fails_at((&made, &clock), n, fault, source_fails).await;
+                most = puts.max(most);
+                if !reached {
+                    println!(
+                        "{fault:?}, source {source_fails}: {} calls; {most} puts at most, {puts} without a fault",
+                        n - 1
+                    );
+                    // A put that was not answered is sent again, and so is what was under way beside it.
+                    assert!(most <= puts + 2 * 4, "{most} puts, {puts} are needed");
+                    break;
+                }
+                n += 1;
+            }
+            assert!(n > 20, "a copy makes more than 20 calls; only {n} were failed");
+        }
+    }
+}
+
+/// A copy of a bucket in which the object `key` has other bytes, put as an attacker or a rotten disk would leave them.
+async fn spoiled(
+    store: &dyn ObjectStore,
+    clock: &Arc<HandClock>,
+    spoil: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>,
+) -> MemoryStore {
+    let other = MemoryStore::new(clock.clone());
+    for key in keys(store, "").await {
+        let key: Key = key.parse().unwrap();
+        let bytes = store.get(&key, None, None).await.unwrap().to_vec();
+        let Some(bytes) = spoil(key.as_str(), bytes) else { continue };
+        let version = other.overwrite(key.as_str(), bytes);
+        if let Some(lock) = store.lock_of(&key, None).await.unwrap().filter(|lock| lock.until > clock.now()) {
+            other.extend_lock(&key, Some(&version), lock).await.unwrap();
+        }
+    }
+    other
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g17_what_is_damaged_in_the_source_is_named_and_left_out_with_what_needs_it() {
+    let (made, clock, _state) = three(explicit()).await;
+    let vault = Vault::open(Arc::clone(&made.store), Some(made.id)).await.unwrap();
+    let last = snapshots::list(&vault).await.unwrap().snapshots.pop().unwrap();
+    let header = vault.whole(&last).await.unwrap();
+    // A pack that the last snapshot alone needs: the last of its last page.
+    let page = header.header.pages.last().unwrap();
+    let bytes = made.store.get(&layout::page(&last.header.writer, &page.hash), None, None).await.unwrap();
+    let pack = Page::decode(&bytes, made.id, &last.header.writer).unwrap().packs.pop().unwrap();
+    let pack = layout::pack(&last.header.writer, &pack.id);
+    let flip = |key: &str, mut bytes: Vec<u8>| {
+        if key == pack.as_str() {
+            bytes[100] ^= 1;
+        }
+        Some(bytes)
+    };
+    let source: Arc<dyn ObjectStore> = Arc::new(spoiled(&*made.store, &clock, flip).await);
+    let target = bucket(&clock);
+    let (report, findings) = run(&made.through(source), Arc::clone(&target), &wanted("the first")).await.unwrap();
+    assert_eq!((report.copied.len(), report.left_out.as_slice()), (2, &[last.id][..]));
+    let codes: Vec<(&str, Option<&str>)> = findings
+        .iter()
+        .filter(|f| f.severity == Severity::Error)
+        .map(|f| (f.code.as_str(), f.object.as_deref()))
+        .collect();
+    assert!(codes.contains(&("copy.damaged", Some(pack.as_str()))), "{codes:?}");
+    assert!(codes.iter().any(|(code, _)| *code == "copy.left-out"), "{codes:?}");
+    assert_eq!(must_be_closed(&made, &*target, "damaged").await, 2);
+    assert!(!keys(&*target, "").await.contains(&pack.to_string()));
+    // Mended, it comes along.
+    assert_eq!(copied(&made, &target).await.copied, [last.id]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g17_what_somebody_put_into_the_target_is_never_believed_and_never_replaced() {
+    let (made, clock, _state) = three(explicit()).await;
+    let copy = MemoryStore::new(clock.clone());
+    let target: Arc<dyn ObjectStore> = Arc::new(copy.clone());
+    // Under every pack's name something of the right size, before the copy begins.
+    let mut request = wanted("the first");
+    request.copy.newest = Some(1);
+    run(&made, Arc::clone(&target), &request).await.unwrap();
+    let before = keys(&*target, "").await;
+    let packs: Vec<String> =
+        keys(&*made.store, layout::PACKS).await.into_iter().filter(|k| !before.contains(k)).collect();
+    assert!(!packs.is_empty());
+    for key in &packs {
+        let size = made.store.head(&key.parse().unwrap(), None).await.unwrap().bytes;
+        copy.overwrite(key, vec![0_u8; usize::try_from(size).unwrap()]);
+    }
+    let (report, findings) = run(&made, Arc::clone(&target), &wanted("the first")).await.unwrap();
+    assert!(findings.iter().any(|f| f.code == "copy.taken" && f.severity == Severity::Error), "{findings:?}");
+    assert!(!report.left_out.is_empty());
+    let headers = must_be_closed(&made, &*target, "planted").await;
+    assert_eq!(headers, 3 - report.left_out.len());
+    for key in &packs {
+        assert_eq!(versions(&copy, key).await.len(), 1, "nothing was put over {key}");
+    }
+    // The repair puts the true ones above them, and then the copy is whole.
+    let (report, findings) = mended(&copy, &made, true).await;
+    assert!(report.objects >= packs.len() as u64, "{findings:?}");
+    let bad: Vec<_> = findings.iter().filter(|f| f.severity >= Severity::Weak).collect();
+    assert!(bad.is_empty(), "{bad:?}");
+    assert_eq!(copied(&made, &target).await.there, 3);
+    assert_eq!(made.through(target).restore_all().await.unwrap(), made.restore_all().await.unwrap());
+}
+
+async fn mended(
+    store: &(impl ObjectStore + Mender + Clone + 'static),
+    made: &Made,
+    read: bool,
+) -> (RepairReport, Vec<Finding>) {
+    let request = MendRequest { read, dry_run: false };
+    let places = Places { vault: "the damaged".to_owned(), from: "the copy".to_owned() };
+    let pins = [Pin::one(made.id, "the test")];
+    let told = (&Silent as &dyn strongroom::model::Progress, &Cancel::default());
+    repair((Arc::new(store.clone()), store), Arc::clone(&made.store), (&pins, places), request, told).await.unwrap()
+}
+
+/// What can be done to an object.
+const DAMAGES: [(&str, fn(Vec<u8>) -> Option<Vec<u8>>); 4] = [
+    ("flipped", |mut bytes| {
+        let at = bytes.len() / 2;
+        bytes[at] ^= 0x40;
+        Some(bytes)
+    }),
+    ("cut", |mut bytes| {
+        bytes.truncate(bytes.len() / 2);
+        Some(bytes)
+    }),
+    ("emptied", |_| Some(Vec::new())),
+    ("removed", |_| None),
+];
+
+/// The kinds of objects, each by a key of it.
+async fn locations(store: &dyn ObjectStore) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for key in keys(store, "").await {
+        let kind = match layout::parse(&key) {
+            Some(ObjectName::Root(_)) => "root record".to_owned(),
+            Some(ObjectName::Epoch(..)) => "epoch record".to_owned(),
+            Some(ObjectName::Copy(_)) | None => continue,
+            Some(_) => key.split('/').next().unwrap().to_owned(),
+        };
+        // The last of each: the newest header among them.
+        found.insert(kind, key);
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g17_every_damage_of_every_object_in_a_bucket_heals_from_a_copy() {
+    let (made, clock, _state) = three(explicit()).await;
+    let places = locations(&*made.store).await;
+    let kinds: Vec<&str> = places.keys().map(String::as_str).collect();
+    for kind in ["epoch record", "indexes", "lists", "members", "packs", "root record", "snapshots", "vault.json"] {
+        assert!(kinds.contains(&kind), "{kinds:?}");
+    }
+    for (damage, spoil) in DAMAGES {
+        for (kind, victim) in &places {
+            let what = format!("{kind} {damage}");
+            let change = |key: &str, bytes: Vec<u8>| if key == victim { spoil(bytes) } else { Some(bytes) };
+            let broken = spoiled(&*made.store, &clock, change).await;
+            let (report, findings) = mended(&broken, &made, true).await;
+            assert_eq!(report.objects, 1, "{what}: {findings:?}");
+            let told: Vec<_> = findings.iter().filter(|f| f.code == "repair.mended").collect();
+            assert_eq!(told[0].object.as_deref(), Some(victim.as_str()), "{what}");
+            must_be_whole(&broken, &made, &what).await;
+            let (again, _) = mended(&broken, &made, true).await;
+            assert_eq!((again.objects, again.extended), (0, 0), "{what}: once is enough");
+        }
+    }
+}
+
+/// Fails if `verify` finds damage, or what is needed is not locked.
+async fn must_be_whole(store: &MemoryStore, made: &Made, what: &str) {
+    let store: Arc<dyn ObjectStore> = Arc::new(store.clone());
+    let vault = Vault::open(Arc::clone(&store), Some(made.id)).await.unwrap();
+    let seen = verify(&vault, &VerifyRequest::new(Depth::Read), Arc::new(Silent), &Cancel::default()).await.unwrap();
+    let bad: Vec<_> = seen.findings.iter().filter(|f| f.severity >= Severity::Weak).collect();
+    assert!(bad.is_empty() && seen.snapshots == 3, "{what}: {bad:?}");
+    assert_eq!(made.through(store).restore_all().await.unwrap(), made.restore_all().await.unwrap(), "{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g17_every_damage_of_every_object_in_a_directory_heals_from_a_copy() {
+    let (made, clock, _state) = three(explicit()).await;
+    for (damage, spoil) in DAMAGES {
+        let root = tempfile::tempdir().unwrap();
+        let directory = LocalStore::create(root.path().join("v"), clock.clone()).unwrap();
+        let store: Arc<dyn ObjectStore> = Arc::new(directory.clone());
+        copied(&made, &store).await;
+        for (kind, victim) in &locations(&*store).await {
+            let what = format!("{kind} {damage}");
+            let path = root.path().join("v").join(victim);
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            if let Some(bytes) = spoil(bytes) {
+                std::fs::write(&path, bytes).unwrap();
+            }
+            let (report, findings) = mended(&directory, &made, true).await;
+            assert_eq!(report.objects, 1, "{what}: {findings:?}");
+            let bad: Vec<_> = findings.iter().filter(|f| f.severity >= Severity::Weak).collect();
+            assert!(bad.is_empty(), "{what}: {bad:?}");
+            assert_eq!(must_be_closed(&made, &*store, &what).await, 3, "{what}");
+        }
+        let vault = Vault::open(Arc::clone(&store), Some(made.id)).await.unwrap();
+        let seen =
+            verify(&vault, &VerifyRequest::new(Depth::Read), Arc::new(Silent), &Cancel::default()).await.unwrap();
+        let bad: Vec<_> = seen.findings.iter().filter(|f| f.severity >= Severity::Weak).collect();
+        assert!(bad.is_empty(), "{damage}: {bad:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g17_what_no_copy_has_is_named_and_short_locks_are_extended() {
+    let (made, clock, _state) = three(explicit()).await;
+    let places = locations(&*made.store).await;
+    let pack = places["packs"].clone();
+    let gone = |key: &str, bytes: Vec<u8>| (key != pack).then_some(bytes);
+    let other: Arc<dyn ObjectStore> = Arc::new(spoiled(&*made.store, &clock, gone).await);
+    // Both lost the same pack.
+    let broken = spoiled(&*made.store, &clock, gone).await;
+    let (report, findings) = mended(&broken, &made.through(other), true).await;
+    assert!(findings.iter().any(|f| f.code == "repair.lost" && f.object.as_deref() == Some(&pack)), "{findings:?}");
+    assert!(!report.broken.is_empty());
+    // Nothing is locked here.
+    let bare = MemoryStore::new(clock.clone());
+    for key in keys(&*made.store, "").await {
+        let bytes = made.store.get(&key.parse().unwrap(), None, None).await.unwrap();
+        bare.overwrite(&key, bytes);
+    }
+    let dry = MendRequest { read: false, dry_run: true };
+    let names = || Places { vault: "a".to_owned(), from: "b".to_owned() };
+    let told = (&Silent as &dyn strongroom::model::Progress, &Cancel::default());
+    let here: Arc<dyn ObjectStore> = Arc::new(bare.clone());
+    let (report, findings) = repair((here, &bare), Arc::clone(&made.store), (&[], names()), dry, told).await.unwrap();
+    assert!(report.extended == 0 && findings.iter().any(|f| f.code == "repair.unlocked"), "{findings:?}");
+    let (report, findings) = mended(&bare, &made, false).await;
+    assert!(report.extended > 5 && report.objects == 0, "{findings:?}");
+    must_be_whole(&bare, &made, "locked again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g17_a_target_that_cannot_lock_as_long_is_refused_or_told() {
+    // The bucket's default lock ends before what is promised, and the copier may not extend it.
+    let (made, clock, _state) = three(policy()).await;
+    let short = MemoryStore::new(clock.clone()).with_default_lock(policy().mode, Span::days(3));
+    let target: Arc<dyn ObjectStore> = Arc::new(ByDefault(short.clone()));
+    let error = run(&made, Arc::clone(&target), &wanted("the first")).await.unwrap_err();
+    let strongroom::ops::OpsError::Vault(error) = error else { panic!("{error}") };
+    assert_eq!(error.kind, VaultErrorKind::Unprotected, "{error}");
+    assert!(keys(&*target, layout::SNAPSHOTS).await.is_empty());
+    let mut request = wanted("the first");
+    request.copy.as_possible = true;
+    let (report, _) = run(&made, Arc::clone(&target), &request).await.unwrap();
+    assert_eq!(report.copied.len(), 3);
+    assert!(report.weakest_lock.unwrap() < clock.now() + Span::days(4));
+    let vault = Vault::open(target, Some(made.id)).await.unwrap();
+    let seen = verify(&vault, &VerifyRequest::new(Depth::Locks), Arc::new(Silent), &Cancel::default()).await.unwrap();
+    assert!(seen.findings.iter().any(|f| f.code == "lock.short" && f.severity == Severity::Weak));
+    // A default that is long enough needs no right to set locks.
+    let fit = MemoryStore::new(clock.clone()).with_default_lock(policy().mode, Span::days(65));
+    let target: Arc<dyn ObjectStore> = Arc::new(ByDefault(fit));
+    assert_eq!(copied(&made, &target).await.copied.len(), 3);
+    assert_eq!(must_be_closed(&made, &*target, "by default").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g17_another_vault_two_sources_and_a_vault_that_is_written_to_are_refused() {
+    let (made, clock, _state) = three(explicit()).await;
+    let refused = |result: Result<_, strongroom::ops::OpsError>| match result {
+        Err(strongroom::ops::OpsError::Request { what, .. }) => what,
+        Err(error) => panic!("{error}"),
+        Ok::<(ReplicateReport, Vec<Finding>), _>(_) => panic!("it was not refused"),
+    };
+    let (other, ..) = three(explicit()).await;
+    let what = refused(run(&made, Arc::clone(&other.store), &wanted("the first")).await);
+    assert!(what.contains("another vault"), "{what}");
+    // The vault itself, which a writer feeds.
+    let twin: Arc<dyn ObjectStore> = Arc::new(spoiled(&*made.store, &clock, |_, bytes| Some(bytes)).await);
+    let what = refused(run(&made, Arc::clone(&twin), &wanted("the first")).await);
+    assert!(what.contains("nothing says that they were copied"), "{what}");
+    let target = bucket(&clock);
+    copied(&made, &target).await;
+    let what = refused(run(&made, Arc::clone(&target), &wanted("the second")).await);
+    assert!(what.contains("is a copy of the first, and not of the second"), "{what}");
+    let mut request = wanted("the second");
+    request.adopt = true;
+    made.backup(tempfile::tempdir().unwrap().path(), "other", streams([("a", dump(5, 5_000))])).await.unwrap();
+    run(&made, Arc::clone(&target), &request).await.unwrap();
+    run(&made, Arc::clone(&target), &wanted("the second")).await.unwrap();
+    let mut itself = wanted("the copy");
+    itself.adopt = true;
+    let what = refused(run(&made, target, &itself).await);
+    assert!(what.contains("the vault itself"), "{what}");
+    // Something else lies there.
+    let full = MemoryStore::new(clock.clone());
+    full.overwrite("holiday.jpg", "x");
+    let what = refused(run(&made, Arc::new(full), &wanted("the first")).await);
+    assert!(what.contains("holiday.jpg"), "{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g17_a_part_is_copied_as_it_was_asked_for_and_verifies() {
+    let (made, clock, state) = three(explicit()).await;
+    made.backup(state.path(), "code", streams([("a", dump(30, 5_000))])).await.unwrap();
+    let target = bucket(&clock);
+    let mut request = wanted("the first");
+    (request.copy.newest, request.copy.sources) = (Some(2), vec!["orders".parse().unwrap()]);
+    request.copy.dry_run = true;
+    let (dry, _) = run(&made, Arc::clone(&target), &request).await.unwrap();
+    assert!(keys(&*target, "").await.is_empty(), "a dry run puts nothing");
+    request.copy.dry_run = false;
+    let (report, _) = run(&made, Arc::clone(&target), &request).await.unwrap();
+    assert_eq!(dry.copied, report.copied);
+    assert_eq!(report.copied.len(), 2);
+    let told = |report: &ReplicateReport| (report.moved.get("packs").copied(), report.moved.get("lists").copied());
+    assert_eq!(told(&dry), told(&report));
+    let vault = Vault::open(Arc::clone(&target), Some(made.id)).await.unwrap();
+    let seen = verify(&vault, &VerifyRequest::new(Depth::Read), Arc::new(Silent), &Cancel::default()).await.unwrap();
+    let bad: Vec<_> = seen.findings.iter().filter(|f| f.severity >= Severity::Weak).collect();
+    assert!(bad.is_empty() && seen.snapshots == 2, "{bad:?}");
+    assert!(seen.findings.iter().any(|f| f.code == "chain.part"));
+    // A repair does not make it a whole one.
+    let (again, _) = run(&made, Arc::clone(&target), &request).await.unwrap();
+    assert_eq!((again.there, again.copied.len(), again.objects), (2, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g17_a_header_that_the_source_contradicts_stays_there() {
+    let (made, clock, _state) = three(explicit()).await;
+    let vault = Vault::open(Arc::clone(&made.store), Some(made.id)).await.unwrap();
+    let last = snapshots::list(&vault).await.unwrap().snapshots.pop().unwrap();
+    let mut header = vault.whole(&last).await.unwrap().header;
+    // Whoever holds the writer's key makes one that claims to be of two days ago.
+    (header.seq, header.prev) = (header.seq + 1, vec![last.id]);
+    header.started_at = Time::from_unix(clock.now().unix() - 2 * 86_400);
+    header.claimed_at = header.started_at;
+    let (id, public) = header.seal(&made.writer.signing_key).unwrap();
+    let key = layout::header(&header.writer, header.seq, &id);
+    made.store.put_new(&key, &strongroom::store::Payload::Public(public), None).await.unwrap();
+    let target = bucket(&clock);
+    let (report, findings) = run(&made, Arc::clone(&target), &wanted("the first")).await.unwrap();
+    assert_eq!((report.copied.len(), report.left_out.as_slice()), (3, &[id][..]));
+    assert!(findings.iter().any(|f| f.code == "copy.refused"), "{findings:?}");
+    assert!(!keys(&*target, "").await.contains(&key.to_string()));
+}
+
+/// What a pass costs grows with what is missing, and not with what is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn g17_an_up_to_date_copy_costs_a_few_listings() {
+    let clock = HandClock::new();
+    let made = make(Arc::new(MemoryStore::new(clock.clone())), clock.clone(), explicit()).await;
+    let state = tempfile::tempdir().unwrap();
+    let (days, target) = (60_u64, bucket(&clock));
+    for day in 0..days {
+        made.backup(state.path(), "orders", streams([("a", noise(day, 40_000))])).await.unwrap();
+        clock.pass(Span::seconds(3600));
+    }
+    let first = copied(&made, &target).await;
+    assert_eq!(first.copied.len() as u64, days);
+    let idle = copied(&made, &target).await;
+    assert_eq!((idle.objects, idle.target_calls.put, idle.source_calls.bytes < 20_000), (0, 0, true), "{idle:?}");
+    assert!(idle.source_calls.get <= 4 && idle.target_calls.get <= 6, "{idle:?}");
+    assert!(idle.source_calls.list <= 12 && idle.target_calls.list <= 12 && idle.target_calls.head <= 3, "{idle:?}");
+    made.backup(state.path(), "orders", streams([("a", noise(1000, 40_000))])).await.unwrap();
+    let one = copied(&made, &target).await;
+    println!("first: {:?} {:?}", first.source_calls, first.target_calls);
+    println!("idle: {:?} {:?}", idle.source_calls, idle.target_calls);
+    println!("one more: {:?} {:?}", one.source_calls, one.target_calls);
+    assert_eq!(one.copied.len(), 1);
+    // One lock is looked at for each object that the new snapshot needs, and only what is new is read and put.
+    assert!(one.source_calls.get <= 14 && one.target_calls.put <= 90, "{one:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g17_a_store_without_deleter_is_all_that_a_copier_needs() {
+    // What it puts can't be taken away again by its own credentials' mistakes.
+    let (made, clock, _state) = three(explicit()).await;
+    let copy = MemoryStore::new(clock.clone());
+    copied(&made, &(Arc::new(copy.clone()) as Arc<dyn ObjectStore>)).await;
+    for key in keys(&copy, layout::PACKS).await {
+        let error = copy.delete_version(&key.parse().unwrap(), None).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Locked);
+    }
+}
