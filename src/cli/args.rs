@@ -60,6 +60,7 @@ Exit codes:
     5  protection weaker than promised
     6  drill failed
     7  something looks wrong in what is backed up (`watch`)
+    8  not approved: fewer people agreed than have to
    10  no vault there
    12  no identity given opens it
    75  try again: the store can't be reached, or another run of this writer is under way

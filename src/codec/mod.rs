@@ -12,6 +12,7 @@ mod secret;
 pub mod sign;
 pub mod sketch;
 pub mod spares;
+pub mod ssh;
 pub mod tar;
 
 pub use chunker::Chunker;

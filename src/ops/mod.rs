@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod drill;
 mod error;
 pub mod evidence;
+pub mod freeze;
 pub mod groups;
 pub mod init;
 pub mod journal;
