@@ -3,6 +3,8 @@
 mod backup;
 mod doctor;
 mod drill;
+#[cfg(feature = "full")]
+mod guard;
 mod init;
 mod journal;
 mod member;
@@ -27,6 +29,11 @@ use crate::{model::VaultId, store::s3::Checksum};
 pub use backup::BackupArgs;
 pub use doctor::{AsArg, DoctorArgs};
 pub use drill::DrillArgs;
+#[cfg(feature = "full")]
+pub use guard::{
+    ApproveCheckArgs, ApproveCommand, ApproveNewArgs, ApproversCommand, ApproversSetArgs, FreezeArgs, KeyCombineArgs, KeyCommand,
+    KeySplitArgs, PapersArgs, ReleaseArgs,
+};
 pub use init::{By, InitArgs, Mode};
 pub use journal::{JournalCommand, JournalPushArgs, JournalRunArgs};
 #[cfg(feature = "full")]
@@ -175,6 +182,19 @@ pub enum Command {
     Renew(RenewArgs),
     /// Delete what no snapshot needs and no lock protects, as the pruner
     Prune(PruneArgs),
+    /// Keep snapshots whatever their expiry, as the keeper
+    Freeze(FreezeArgs),
+    /// Lift a hold that `freeze` made
+    Release(ReleaseArgs),
+    /// Who has to agree to what
+    #[command(subcommand)]
+    Approvers(ApproversCommand),
+    /// What approvers sign
+    #[command(subcommand)]
+    Approve(ApproveCommand),
+    /// Identities in several hands
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Who may write, and who may sign what they found
     #[command(subcommand)]
     Member(MemberCommand),
@@ -226,6 +246,11 @@ pub const COMMANDS: &[&str] = &[
     "doctor",
     "renew",
     "prune",
+    "freeze",
+    "release",
+    "approvers",
+    "approve",
+    "key",
     "member",
     "writer",
     "drill",
@@ -252,6 +277,14 @@ impl Command {
             Self::Doctor(_) => "doctor",
             Self::Renew(_) => "renew",
             Self::Prune(_) => "prune",
+            Self::Freeze(_) => "freeze",
+            Self::Release(_) => "release",
+            Self::Approvers(ApproversCommand::Set(_)) => "approvers set",
+            Self::Approvers(ApproversCommand::List) => "approvers list",
+            Self::Approve(ApproveCommand::New(_)) => "approve new",
+            Self::Approve(ApproveCommand::Check(_)) => "approve check",
+            Self::Key(KeyCommand::Split(_)) => "key split",
+            Self::Key(KeyCommand::Combine(_)) => "key combine",
             Self::Member(MemberCommand::Add(_)) => "member add",
             Self::Member(MemberCommand::Revoke(_)) => "member revoke",
             Self::Writer(WriterCommand::Add(_)) => "writer add",

@@ -7,6 +7,7 @@ mod backup;
 mod doctor;
 mod document;
 mod drill;
+mod guard;
 mod init;
 mod journal;
 mod member;
@@ -32,10 +33,12 @@ use super::failure::{Exit, Failure};
 use crate::{
     model::{Finding, Severity, visible, visible_lines},
     ops::{
+        approve::{ApproversReport, CheckReport, RequestReport},
         backup::BackupReport,
         catalog::RebuildReport,
         doctor::DoctorReport,
         drill::{DrillReport, HistoryLine},
+        freeze::{FreezeReport, HoldLine, ReleaseReport},
         init::InitReport,
         journal::{Fetched, JournalLine, PushReport, RunReport},
         look::Looked,
@@ -45,6 +48,7 @@ use crate::{
         prune::PruneReport,
         renew::RenewReport,
         restore::RestoreReport,
+        shares::{CombineReport, SplitReport},
         snapshots::SnapshotLine,
         verify::VerifyReport,
         watch::WatchReport,
@@ -63,6 +67,22 @@ pub enum Output {
     Renew(RenewReport),
     /// `prune`.
     Prune(PruneReport),
+    /// `freeze`.
+    Freeze(FreezeReport),
+    /// `snapshots --holds`.
+    Holds(Vec<HoldLine>),
+    /// `release`.
+    Release(ReleaseReport),
+    /// `approvers`; nothing if there is no list.
+    Approvers(Option<ApproversReport>),
+    /// `approve new`.
+    Request(RequestReport),
+    /// `approve check`.
+    Check(CheckReport),
+    /// `key split`, and the files that it left.
+    Split(SplitReport, Vec<PathBuf>),
+    /// `key combine`, and the file that it left.
+    Combined(CombineReport, Vec<PathBuf>),
     /// `member add`, and the files that it left.
     Member(MemberReport, Vec<PathBuf>),
     /// `member revoke`.
@@ -191,6 +211,14 @@ fn value(output: &Output) -> Value {
         Output::Init(report, files) => with(report, "files", json!(files)),
         Output::Renew(report) => json!(report),
         Output::Prune(report) => json!(report),
+        Output::Freeze(report) => json!(report),
+        Output::Holds(lines) => json!({ "holds": lines }),
+        Output::Release(report) => json!(report),
+        Output::Approvers(report) => json!(report),
+        Output::Request(report) => json!(report),
+        Output::Check(report) => json!(report),
+        Output::Split(report, files) => with(report, "files", json!(files)),
+        Output::Combined(report, files) => with(report, "files", json!(files)),
         Output::Member(report, files) => with(report, "files", json!(files)),
         Output::Revoke(report) => json!(report),
         Output::Backup(report) => {
@@ -286,6 +314,15 @@ fn text(output: &Output) -> (String, bool) {
         Output::Init(report, files) => (init::text(report, files), false),
         Output::Renew(report) => (upkeep::renewed(report), false),
         Output::Prune(report) => (upkeep::pruned(report), false),
+        Output::Freeze(report) => (guard::frozen(report), false),
+        Output::Holds(lines) => (guard::holds(lines), true),
+        Output::Release(report) => (guard::released(report), false),
+        Output::Approvers(report) => (guard::approvers(report.as_ref()), true),
+        // The file that is signed, byte for byte.
+        Output::Request(report) => return (report.request.clone(), true),
+        Output::Check(report) => (guard::checked(report), true),
+        Output::Split(report, files) => (guard::split(report, files), false),
+        Output::Combined(report, files) => (guard::combined(report, files), false),
         Output::Member(report, files) => (member::added(report, files), false),
         Output::Revoke(report) => (member::revoked(report), false),
         Output::Backup(report) => (backup::text(&report.snapshots), false),

@@ -9,6 +9,7 @@ pub mod git_pack;
 pub mod hash;
 pub mod seal;
 mod secret;
+pub mod shares;
 pub mod sign;
 pub mod sketch;
 pub mod spares;

@@ -23,6 +23,7 @@ pub mod pack;
 pub mod page;
 pub mod pieces;
 pub mod root;
+pub mod share;
 mod text;
 pub mod writer_key;
 

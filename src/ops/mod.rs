@@ -1,6 +1,7 @@
 //! One promise per file. What a command does, without words for people and without touching files of its own: the
 //! command line hands in keys, sources and targets, and shows what comes back.
 
+pub mod approve;
 pub mod backup;
 pub mod bucket;
 pub mod catalog;
@@ -24,6 +25,7 @@ pub mod recover;
 pub mod renew;
 pub mod report;
 pub mod restore;
+pub mod shares;
 pub mod signals;
 pub mod snapshots;
 pub mod verify;

@@ -78,7 +78,7 @@ impl Holds {
                 Err((key, error)) => {
                     let damaged = error.kind == VaultErrorKind::Damaged && error.object.is_some();
                     if damaged || !matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted) {
-                        let what = format!("what this holds is not known, so `prune` deletes nothing: {}", error.what);
+                        let what = format!("what this holds is not known: {}", error.what);
                         findings.push(Finding::new(Severity::Warning, "hold.unread", what).on(&key));
                         holds.unread.push(key);
                     } else {
