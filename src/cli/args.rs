@@ -3,6 +3,8 @@
 mod backup;
 mod doctor;
 mod drill;
+#[cfg(feature = "full")]
+mod guard;
 mod init;
 mod journal;
 mod member;
@@ -35,6 +37,11 @@ use crate::{model::VaultId, store::s3::Checksum};
 pub use backup::BackupArgs;
 pub use doctor::{AsArg, DoctorArgs};
 pub use drill::DrillArgs;
+#[cfg(feature = "full")]
+pub use guard::{
+    ApproveCheckArgs, ApproveCommand, ApproveNewArgs, ApproversCommand, ApproversSetArgs, FreezeArgs, KeyCombineArgs,
+    KeyCommand, KeySplitArgs, PapersArgs, ReleaseArgs,
+};
 pub use init::{By, InitArgs, Mode};
 pub use journal::{JournalCommand, JournalPushArgs, JournalRunArgs};
 #[cfg(feature = "full")]
@@ -76,6 +83,7 @@ Exit codes:
     5  protection weaker than promised
     6  drill failed
     7  something looks wrong in what is backed up (`watch`)
+    8  not approved: fewer people agreed than have to
    10  no vault there
    12  no identity given opens it
    75  try again: the store can't be reached, or another run of this writer is under way
@@ -204,6 +212,19 @@ pub enum Command {
     Replicate(ReplicateArgs),
     /// Put true bytes back from a copy where they are damaged or gone
     Repair(RepairArgs),
+    /// Keep snapshots whatever their expiry, as the keeper
+    Freeze(FreezeArgs),
+    /// Lift a hold that `freeze` made
+    Release(ReleaseArgs),
+    /// Who has to agree to what
+    #[command(subcommand)]
+    Approvers(ApproversCommand),
+    /// What approvers sign
+    #[command(subcommand)]
+    Approve(ApproveCommand),
+    /// Identities in several hands
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Who may write, and who may sign what they found
     #[command(subcommand)]
     Member(MemberCommand),
@@ -262,6 +283,11 @@ pub const COMMANDS: &[&str] = &[
     "prune",
     "replicate",
     "repair",
+    "freeze",
+    "release",
+    "approvers",
+    "approve",
+    "key",
     "member",
     "writer",
     "drill",
@@ -308,6 +334,14 @@ impl Command {
             Self::Prune(_) => "prune",
             Self::Replicate(_) => "replicate",
             Self::Repair(_) => "repair",
+            Self::Freeze(_) => "freeze",
+            Self::Release(_) => "release",
+            Self::Approvers(ApproversCommand::Set(_)) => "approvers set",
+            Self::Approvers(ApproversCommand::List) => "approvers list",
+            Self::Approve(ApproveCommand::New(_)) => "approve new",
+            Self::Approve(ApproveCommand::Check(_)) => "approve check",
+            Self::Key(KeyCommand::Split(_)) => "key split",
+            Self::Key(KeyCommand::Combine(_)) => "key combine",
             Self::Member(MemberCommand::Add(_)) => "member add",
             Self::Member(MemberCommand::Revoke(_)) => "member revoke",
             Self::Writer(WriterCommand::Add(_)) => "writer add",

@@ -5,6 +5,8 @@ mod backup;
 mod catalog;
 mod doctor;
 mod drill;
+#[cfg(feature = "full")]
+mod guard;
 mod init;
 mod journal;
 #[cfg(feature = "full")]
@@ -26,6 +28,7 @@ mod show;
 mod snapshots;
 #[cfg(feature = "full")]
 mod status;
+#[cfg(feature = "full")]
 mod upkeep;
 mod verify;
 #[cfg(feature = "full")]
@@ -130,6 +133,11 @@ pub async fn run(context: &Context, command: Command) -> Result<Done, CliError> 
         Command::Prune(args) => upkeep::prune(context, args).await,
         Command::Replicate(args) => Box::pin(replicate::run(context, args)).await,
         Command::Repair(args) => Box::pin(repair::run(context, args)).await,
+        Command::Freeze(args) => Box::pin(guard::freeze(context, args)).await,
+        Command::Release(args) => Box::pin(guard::release(context, args)).await,
+        Command::Approvers(command) => guard::approvers(context, command).await,
+        Command::Approve(command) => guard::approve(context, command).await,
+        Command::Key(command) => guard::key(context, command),
         Command::Member(command) => member::run(context, command).await,
         Command::Writer(command) => member::run(context, command.into()).await,
         Command::Drill(args) => Box::pin(drill::run(context, args)).await,

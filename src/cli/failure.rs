@@ -10,6 +10,7 @@ use crate::{
     catalog::{CatalogError, CatalogErrorKind, RunLockError},
     codec::CodecError,
     format::FormatError,
+    guard::GuardError,
     model::Finding,
     ops::OpsError,
     source::redact::redact,
@@ -36,6 +37,8 @@ pub enum Exit {
     Drill,
     /// Something looks wrong in what is backed up.
     Signal,
+    /// Fewer people agreed than have to.
+    NotApproved,
     /// There is no vault there.
     NoVault,
     /// No identity opens it.
@@ -61,6 +64,7 @@ impl Exit {
             Self::Weak => 5,
             Self::Drill => 6,
             Self::Signal => 7,
+            Self::NotApproved => 8,
             Self::NoVault => 10,
             Self::NoIdentity => 12,
             Self::TryAgain => 75,
@@ -207,6 +211,7 @@ fn ops(error: &OpsError) -> Verdict {
         E::Store(error) => store(error),
         E::Catalog(error) => catalog(error),
         E::RunLock(error) => run_lock(error),
+        E::Guard(error) => guard(error),
         E::Source(_) => (Exit::Failed, "source", None),
         E::Format(error) => format(error),
         E::Codec(error) => codec(error),
@@ -298,6 +303,21 @@ fn vault(error: &VaultError) -> Verdict {
         K::TryAgain => (Exit::TryAgain, "try-again", hint(AGAIN)),
         K::Cancelled => (Exit::Interrupted, "interrupted", None),
         K::Failed => (Exit::Failed, "failed", None),
+    }
+}
+
+fn guard(error: &GuardError) -> Verdict {
+    use GuardError as E;
+    match error {
+        E::NotApproved { next, .. } => (Exit::NotApproved, "not-approved", hint(next)),
+        E::Request { next, .. } => (Exit::Usage, "usage", hint(next)),
+        E::Unlocked { .. } => {
+            (Exit::Weak, "unprotected", hint("check the store's default retention against the vault's policy"))
+        }
+        E::Vault(error) => vault(error),
+        E::Store(error) => store(error),
+        E::Format(error) => format(error),
+        E::Codec(error) => codec(error),
     }
 }
 

@@ -9,6 +9,7 @@ mod copies;
 mod doctor;
 mod document;
 mod drill;
+mod guard;
 mod init;
 mod journal;
 mod member;
@@ -39,11 +40,13 @@ use super::failure::{Exit, Failure};
 use crate::{
     model::{Finding, Severity, Time, visible, visible_lines},
     ops::{
+        approve::{ApproversReport, CheckReport, RequestReport},
         backup::BackupReport,
         catalog::RebuildReport,
         diff::DiffReport,
         doctor::DoctorReport,
         drill::{DrillReport, HistoryLine},
+        freeze::{FreezeReport, HoldLine, ReleaseReport},
         init::InitReport,
         journal::{Fetched, JournalLine, PushReport, RunReport},
         look::Looked,
@@ -55,6 +58,7 @@ use crate::{
         renew::RenewReport,
         repair::RepairReport,
         restore::RestoreReport,
+        shares::{CombineReport, SplitReport},
         show::ShowReport,
         snapshots::SnapshotLine,
         status::StatusReport,
@@ -81,6 +85,22 @@ pub enum Output {
     /// `repair`.
     #[cfg(feature = "full")]
     Repair(RepairReport),
+    /// `freeze`.
+    Freeze(FreezeReport),
+    /// `snapshots --holds`.
+    Holds(Vec<HoldLine>),
+    /// `release`.
+    Release(ReleaseReport),
+    /// `approvers`; nothing if there is no list.
+    Approvers(Option<ApproversReport>),
+    /// `approve new`.
+    Request(RequestReport),
+    /// `approve check`.
+    Check(CheckReport),
+    /// `key split`, and the files that it left.
+    Split(SplitReport, Vec<PathBuf>),
+    /// `key combine`, and the file that it left.
+    Combined(CombineReport, Vec<PathBuf>),
     /// `member add`, and the files that it left.
     Member(MemberReport, Vec<PathBuf>),
     /// `member revoke`.
@@ -223,6 +243,14 @@ fn value(output: &Output) -> Value {
         Output::Replicate(all) => copies::value(all),
         #[cfg(feature = "full")]
         Output::Repair(report) => json!(report),
+        Output::Freeze(report) => json!(report),
+        Output::Holds(lines) => json!({ "holds": lines }),
+        Output::Release(report) => json!(report),
+        Output::Approvers(report) => json!(report),
+        Output::Request(report) => json!(report),
+        Output::Check(report) => json!(report),
+        Output::Split(report, files) => with(report, "files", json!(files)),
+        Output::Combined(report, files) => with(report, "files", json!(files)),
         Output::Member(report, files) => with(report, "files", json!(files)),
         Output::Revoke(report) => json!(report),
         Output::Backup(report) => {
@@ -327,6 +355,15 @@ fn text(output: &Output) -> (String, bool) {
         Output::Replicate(all) => (copies::replicated(all), false),
         #[cfg(feature = "full")]
         Output::Repair(report) => (copies::repaired(report), false),
+        Output::Freeze(report) => (guard::frozen(report), false),
+        Output::Holds(lines) => (guard::holds(lines), true),
+        Output::Release(report) => (guard::released(report), false),
+        Output::Approvers(report) => (guard::approvers(report.as_ref()), true),
+        // The file that is signed, byte for byte.
+        Output::Request(report) => return (report.request.clone(), true),
+        Output::Check(report) => (guard::checked(report), true),
+        Output::Split(report, files) => (guard::split(report, files), false),
+        Output::Combined(report, files) => (guard::combined(report, files), false),
         Output::Member(report, files) => (member::added(report, files), false),
         Output::Revoke(report) => (member::revoked(report), false),
         Output::Backup(report) => (backup::text(&report.snapshots), false),

@@ -9,9 +9,11 @@ pub mod git_pack;
 pub mod hash;
 pub mod seal;
 mod secret;
+pub mod shares;
 pub mod sign;
 pub mod sketch;
 pub mod spares;
+pub mod ssh;
 pub mod tar;
 
 pub use chunker::Chunker;

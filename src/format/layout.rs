@@ -27,6 +27,14 @@ pub const EVIDENCE: &str = "evidence/";
 pub const CANARIES: &str = "canaries/";
 /// The prefix of the records that this place holds a copy.
 pub const COPIES: &str = "copies/";
+/// The prefix of all holds.
+pub const HOLDS: &str = "holds/";
+/// The prefix of all releases of holds.
+pub const RELEASES: &str = "releases/";
+/// The prefix of the lists of approvers.
+pub const APPROVERS: &str = "approvers/";
+/// The prefix of used approvals.
+pub const APPROVALS: &str = "approvals/";
 
 // Every key made below is valid by construction: names and hex are within a key's alphabet.
 fn key(text: &str) -> Key {
@@ -131,6 +139,30 @@ pub fn named_hash(key: &str) -> Option<Hash> {
     name.get(at..)?.parse().ok()
 }
 
+/// `holds/<member>/<time>-<hash>.json`
+#[must_use]
+pub fn hold(member: &Name, at: Time, hash: &Hash) -> Key {
+    key(&format!("{HOLDS}{member}/{}-{hash}.json", at.compact()))
+}
+
+/// `releases/<member>/<time>-<hash>.json`
+#[must_use]
+pub fn release(member: &Name, at: Time, hash: &Hash) -> Key {
+    key(&format!("{RELEASES}{member}/{}-{hash}.json", at.compact()))
+}
+
+/// `approvers/<rev>-<hash>.json`
+#[must_use]
+pub fn approvers(rev: u32, hash: &Hash) -> Key {
+    key(&format!("{APPROVERS}{rev:04}-{hash}.json"))
+}
+
+/// `approvals/<nonce>.json`
+#[must_use]
+pub fn spent(nonce: &Hash) -> Key {
+    key(&format!("{APPROVALS}{nonce}.json"))
+}
+
 /// The prefix of a writer's own objects of one kind, such as `packs/db1/`.
 #[must_use]
 pub fn own(kind: &str, writer: &Name) -> String {
@@ -166,6 +198,14 @@ pub enum ObjectName {
     Canary(Name),
     /// A record that this place holds a copy.
     Copy(CopyName),
+    /// A hold of a member.
+    Hold(Name, Hash),
+    /// A release by a member.
+    Release(Name, Hash),
+    /// A list of approvers: revision, hash.
+    Approvers(u32, Hash),
+    /// A used approval: its nonce.
+    Spent(Hash),
 }
 
 /// What the name of a record of a copy tells.
@@ -211,10 +251,22 @@ pub fn parse(text: &str) -> Option<ObjectName> {
         }
         "journals" => parse_journal(rest)?,
         "evidence" => {
-            let (member, file) = rest.split_once('/')?;
-            let (_, hash) = file.strip_suffix(".json")?.split_once('-')?;
-            ObjectName::Evidence(member.parse().ok()?, hash.parse().ok()?)
+            let (member, hash) = timed(rest)?;
+            ObjectName::Evidence(member, hash)
         }
+        "holds" => {
+            let (member, hash) = timed(rest)?;
+            ObjectName::Hold(member, hash)
+        }
+        "releases" => {
+            let (member, hash) = timed(rest)?;
+            ObjectName::Release(member, hash)
+        }
+        "approvers" => {
+            let (rev, hash) = rest.strip_suffix(".json")?.split_once('-')?;
+            ObjectName::Approvers(rev.parse().ok()?, hash.parse().ok()?)
+        }
+        "approvals" => ObjectName::Spent(rest.strip_suffix(".json")?.parse().ok()?),
         "canaries" => ObjectName::Canary(rest.split_once('/')?.0.parse().ok()?),
         "copies" => ObjectName::Copy(parse_copy(rest)?),
         _ => return None,
@@ -259,6 +311,13 @@ fn parse_copy(rest: &str) -> Option<CopyName> {
     (begins <= ends).then_some(CopyName { begins, ends, part, hash })
 }
 
+/// `<member>/<time>-<hash>.json`
+fn timed(rest: &str) -> Option<(Name, Hash)> {
+    let (member, file) = rest.split_once('/')?;
+    let (_, hash) = file.strip_suffix(".json")?.split_once('-')?;
+    Some((member.parse().ok()?, hash.parse().ok()?))
+}
+
 fn numbered<'a>(rest: &'a str, suffix: &str) -> Option<(Name, u64, &'a str)> {
     let (name, file) = rest.split_once('/')?;
     let (number, hash) = file.strip_suffix(suffix)?.split_once('-')?;
@@ -279,7 +338,11 @@ fn spell(object: &ObjectName) -> Option<Key> {
         ObjectName::Piece(of) => piece(of),
         ObjectName::History(writer, source, line, hash) => history(writer, source, line, hash),
         ObjectName::Copy(of) => copy(of.begins, of.ends, of.part, &of.hash),
-        ObjectName::Evidence(..) | ObjectName::Canary(_) => return None,
+        ObjectName::Approvers(rev, hash) => approvers(*rev, hash),
+        ObjectName::Spent(nonce) => spent(nonce),
+        ObjectName::Evidence(..) | ObjectName::Canary(_) | ObjectName::Hold(..) | ObjectName::Release(..) => {
+            return None;
+        }
     })
 }
 
@@ -322,6 +385,10 @@ mod tests {
                     hash,
                 }),
             ),
+            (hold(&name, Time::from_unix(0), &hash), ObjectName::Hold(name.clone(), hash)),
+            (release(&name, Time::from_unix(0), &hash), ObjectName::Release(name.clone(), hash)),
+            (approvers(7, &hash), ObjectName::Approvers(7, hash)),
+            (spent(&hash), ObjectName::Spent(hash)),
         ];
         for (key, object) in cases {
             assert_eq!(parse(key.as_str()), Some(object), "{key}");
@@ -353,6 +420,8 @@ mod tests {
             &format!("snapshots/db1/00000000000000000000000000000-{hex}.json"),
             &format!("lists/db1/{}", "AB".repeat(32)),
             "keys/epoch-1/1-00.json",
+            &format!("approvers/7-{hex}.json"),
+            &format!("approvals/db1/{hex}.json"),
             &format!("journals/db1/orders/x/0000000000000001-0000000000000001-{hex}.age"),
             &format!("journals/db1/orders/x/0000000000000002-0000000000000001-{hex}.age"),
             &format!("journals/db1/orders/x/00000000000000A1-00000000000000b1-{hex}.age"),

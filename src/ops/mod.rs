@@ -1,6 +1,7 @@
 //! One promise per file. What a command does, without words for people and without touching files of its own: the
 //! command line hands in keys, sources and targets, and shows what comes back.
 
+pub mod approve;
 pub mod backup;
 pub mod bucket;
 pub mod catalog;
@@ -10,6 +11,7 @@ pub mod doctor;
 pub mod drill;
 mod error;
 pub mod evidence;
+pub mod freeze;
 pub mod groups;
 pub mod init;
 pub mod journal;
@@ -28,6 +30,7 @@ pub mod replicate;
 pub mod report;
 pub mod restore;
 pub mod schedule;
+pub mod shares;
 pub mod show;
 pub mod signals;
 pub mod snapshots;

@@ -1,5 +1,6 @@
 //! Where codec, format, store and catalog meet.
 
+pub mod approvers;
 pub mod audit;
 pub mod copies;
 pub mod copying;
@@ -8,6 +9,7 @@ mod error;
 pub mod evidence;
 mod fetch;
 mod heads;
+pub mod holds;
 pub mod input;
 pub mod journal;
 pub mod keys;
@@ -17,6 +19,7 @@ pub mod own;
 pub mod past;
 pub mod reader;
 pub mod rebuild;
+mod signed;
 pub mod snapshots;
 pub mod standing;
 pub mod upkeep;

@@ -6,6 +6,7 @@ use crate::cli::commands::replicate::Replicated;
 use crate::{
     model::{Finding, Severity},
     ops::{
+        approve::CheckReport,
         backup::BackupReport,
         doctor::{Check, Status},
         drill::DrillReport,
@@ -141,6 +142,14 @@ impl Failure {
                 format!("{} of {} copies ({}): {}", failures.len(), all.len(), names.join(", "), failure.message);
         }
         Some(failure)
+    }
+
+    /// What the state of a request means, if it would not be let through.
+    #[must_use]
+    pub fn of_request(report: &CheckReport) -> Option<Self> {
+        let message = redact(&format!("not approved: {}", report.why_not));
+        let hint = Some("the approvers sign the request's file as it is; `approvers list` names them".to_owned());
+        (!report.approved).then_some(Self { exit: Exit::NotApproved, kind: "not-approved", message, hint })
     }
 
     /// What drills mean, if not success.

@@ -1,6 +1,7 @@
 //! What becomes of a vault with time: locks are extended while snapshots need them, and what none needs goes when its
 //! lock has ended. Locks are the reference counts, signed headers say what needs what, and no identity is needed.
 
+mod documents;
 mod journals;
 mod needs;
 pub mod prune;
@@ -9,9 +10,9 @@ mod sound;
 
 use std::collections::BTreeMap;
 
+pub(crate) use documents::vouched;
 pub(crate) use journals::Bases;
 pub(crate) use prune::KEEP_NEWEST;
-pub(crate) use renew::vouched;
 pub(crate) use sound::{longest, wrong};
 
 use super::Result;
