@@ -1,8 +1,12 @@
 //! What was typed. What it means is found out in [`settings`](super::settings) and in the commands.
 
+#[cfg(feature = "full")]
+mod airgap;
 mod backup;
 mod doctor;
 mod drill;
+#[cfg(feature = "full")]
+mod incident;
 mod init;
 mod journal;
 mod member;
@@ -24,9 +28,13 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{model::VaultId, store::s3::Checksum};
 
+#[cfg(feature = "full")]
+pub use airgap::{AirgapCommand, AirgapRunArgs, OpenArgs, WatchdogArgs};
 pub use backup::BackupArgs;
 pub use doctor::{AsArg, DoctorArgs};
 pub use drill::DrillArgs;
+#[cfg(feature = "full")]
+pub use incident::IncidentArgs;
 pub use init::{By, InitArgs, Mode};
 pub use journal::{JournalCommand, JournalPushArgs, JournalRunArgs};
 #[cfg(feature = "full")]
@@ -59,7 +67,8 @@ Exit codes:
     4  damage found
     5  protection weaker than promised
     6  drill failed
-    7  something looks wrong in what is backed up (`watch`)
+    7  something looks wrong in what is backed up (`watch`, `incident`)
+    8  not approved
    10  no vault there
    12  no identity given opens it
    75  try again: the store can't be reached, or another run of this writer is under way
@@ -166,6 +175,11 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Look at what is new in a vault, and tell what should not have changed
     Watch(WatchArgs),
+    /// Show what happened to each source, what is safe, what restoring it loses, and what to type
+    Incident(IncidentArgs),
+    /// Cut the ways to the vault on demand, and prove that they are cut
+    #[command(subcommand)]
+    Airgap(AirgapCommand),
     /// Print the policy with the least that a role needs of its bucket
     Policy(PolicyArgs),
     /// Find out what the credentials at hand can do to the vault
@@ -222,6 +236,8 @@ pub const COMMANDS: &[&str] = &[
     "restore",
     "verify",
     "watch",
+    "incident",
+    "airgap",
     "doctor",
     "renew",
     "prune",
@@ -247,6 +263,8 @@ impl Command {
             Self::Restore(_) => "restore",
             Self::Verify(_) => "verify",
             Self::Watch(_) => "watch",
+            Self::Incident(_) => "incident",
+            Self::Airgap(command) => command.name(),
             Self::Policy(_) => "policy",
             Self::Doctor(_) => "doctor",
             Self::Renew(_) => "renew",

@@ -1,10 +1,14 @@
 //! Each command: settings become keys, stores and sources, the work is done in `ops`, and what comes back is shown.
 //! Here is what all of them share; each has a file of its own.
 
+#[cfg(feature = "full")]
+mod airgap;
 mod backup;
 mod catalog;
 mod doctor;
 mod drill;
+#[cfg(feature = "full")]
+mod incident;
 mod init;
 mod journal;
 #[cfg(feature = "full")]
@@ -13,6 +17,7 @@ mod member;
 mod policy;
 mod recover;
 mod restore;
+mod seen;
 mod snapshots;
 mod upkeep;
 mod verify;
@@ -107,6 +112,8 @@ pub async fn run(context: &Context, command: Command) -> Result<Done, CliError> 
         Command::Restore(args) => restore::run(context, args).await,
         Command::Verify(args) => Box::pin(verify::run(context, args)).await,
         Command::Watch(args) => Box::pin(watch::run(context, args)).await,
+        Command::Incident(args) => Box::pin(incident::run(context, args)).await,
+        Command::Airgap(command) => Box::pin(airgap::run(context, command)).await,
         Command::Policy(args) => policy::run(context, args),
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Renew(args) => upkeep::renew(context, args).await,

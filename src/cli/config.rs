@@ -1,5 +1,6 @@
 //! `strongroom.toml`: read strictly, so that a misspelt key is told and not ignored.
 
+pub mod airgap;
 mod delta;
 pub mod drill;
 mod source;
@@ -15,6 +16,7 @@ use std::{
 use serde::Deserialize;
 use toml::Spanned;
 
+use airgap::{AirgapConfig, RawAirgap};
 use delta::RawDelta;
 use drill::RawDrill;
 use source::RawSource;
@@ -90,6 +92,8 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// What a watch does.
     pub watch: WatchConfig,
+    /// How the ways to the vault are cut.
+    pub airgap: Option<AirgapConfig>,
     /// Who else may write it, if anybody may.
     pub foreign: Option<String>,
 }
@@ -162,6 +166,7 @@ struct Raw {
     drill: RawDrill,
     #[serde(default)]
     watch: RawWatch,
+    airgap: Option<Spanned<RawAirgap>>,
     #[serde(default)]
     source: Vec<Spanned<RawSource>>,
 }
@@ -294,6 +299,7 @@ impl Config {
             immutable: raw.local.immutable,
             servers: drill::understand(raw.drill, dir)?,
             watch: watch::understand(raw.watch)?,
+            airgap: airgap::understand(raw.airgap.as_ref(), dir)?,
             sources,
             foreign: None,
         })

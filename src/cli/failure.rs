@@ -1,5 +1,7 @@
 //! Errors become words and exit codes here and nowhere else.
 
+#[cfg(feature = "full")]
+mod day;
 mod hints;
 mod reports;
 
@@ -36,6 +38,8 @@ pub enum Exit {
     Drill,
     /// Something looks wrong in what is backed up.
     Signal,
+    /// Fewer people agreed than have to.
+    NotApproved,
     /// There is no vault there.
     NoVault,
     /// No identity opens it.
@@ -61,6 +65,7 @@ impl Exit {
             Self::Weak => 5,
             Self::Drill => 6,
             Self::Signal => 7,
+            Self::NotApproved => 8,
             Self::NoVault => 10,
             Self::NoIdentity => 12,
             Self::TryAgain => 75,
@@ -185,6 +190,9 @@ fn judge(error: &CliError) -> Verdict {
             (Exit::Usage, "identity", hint("give the path of an age identity file or an ssh private key with -i"))
         }
         E::Unwritten { .. } => (Exit::Failed, "unwritten", hint("what the command did is done; give another file")),
+        E::NotApproved(_) => {
+            (Exit::NotApproved, "not-approved", hint("only `airgap open` connects them, as the approvers decide"))
+        }
         E::Unconfined(_) => (Exit::Failed, "unconfined", hint("or say --unconfined where nothing else is on the host")),
         E::Io { .. } => (Exit::Usage, "file", None),
     }

@@ -3,10 +3,14 @@
 //! Text for people is made of [`Lines`], so that what comes out of data never steers a terminal and never begins a line;
 //! documents hold it as it is, escaped as JSON escapes.
 
+#[cfg(feature = "full")]
+mod airgap;
 mod backup;
 mod doctor;
 mod document;
 mod drill;
+#[cfg(feature = "full")]
+mod incident;
 mod init;
 mod journal;
 mod member;
@@ -28,7 +32,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 pub use self::document::Visible;
+#[cfg(feature = "full")]
+use super::airgap::window::WindowReport;
 use super::failure::{Exit, Failure};
+#[cfg(feature = "full")]
+use crate::ops::{
+    airgap::{StatusReport, TripReport},
+    incident::IncidentReport,
+};
 use crate::{
     model::{Finding, Severity, visible, visible_lines},
     ops::{
@@ -79,6 +90,18 @@ pub enum Output {
     Verify(Box<VerifyReport>, Vec<Finding>),
     /// `watch`, and what it found.
     Watch(Box<WatchReport>, Vec<Finding>),
+    /// `incident`, whether as Markdown, and what it found.
+    #[cfg(feature = "full")]
+    Incident(Box<IncidentReport>, bool, Vec<Finding>),
+    /// `airgap trip`, and what it found.
+    #[cfg(feature = "full")]
+    Trip(TripReport, Vec<Finding>),
+    /// `airgap status`.
+    #[cfg(feature = "full")]
+    Airgap(StatusReport),
+    /// `airgap run`.
+    #[cfg(feature = "full")]
+    Window(WindowReport),
     /// `policy`.
     Policy(Document),
     /// `doctor`, and what is worth saying besides.
@@ -209,6 +232,14 @@ fn value(output: &Output) -> Value {
         Output::Restore(report, to) => with(report, "to", json!(to)),
         Output::Verify(report, _) => json!(report),
         Output::Watch(report, _) => json!(report),
+        #[cfg(feature = "full")]
+        Output::Incident(report, ..) => json!(report),
+        #[cfg(feature = "full")]
+        Output::Trip(report, _) => json!(report),
+        #[cfg(feature = "full")]
+        Output::Airgap(report) => json!(report),
+        #[cfg(feature = "full")]
+        Output::Window(report) => json!(report),
         Output::Policy(document) => json!(document),
         Output::Doctor(report, _) => json!(report),
         Output::Drill(report) => json!(report),
@@ -295,6 +326,16 @@ fn text(output: &Output) -> (String, bool) {
         // What verify finds is its result; elsewhere findings are remarks.
         Output::Verify(report, findings) => (verify::text(report, findings), !findings.is_empty()),
         Output::Watch(report, findings) => (watch::text(report, findings), true),
+        #[cfg(feature = "full")]
+        Output::Incident(report, true, _) => return (report.markdown(), true),
+        #[cfg(feature = "full")]
+        Output::Incident(report, false, findings) => (incident::text(report, findings), true),
+        #[cfg(feature = "full")]
+        Output::Trip(report, findings) => (airgap::tripped(report, findings), true),
+        #[cfg(feature = "full")]
+        Output::Airgap(report) => (airgap::status(report), true),
+        #[cfg(feature = "full")]
+        Output::Window(report) => (airgap::window(report), false),
         // Writing to memory does not fail. The lines are those of JSON.
         Output::Policy(document) => return (serde_json::to_string_pretty(document).unwrap_or_default() + "\n", true),
         Output::Doctor(report, findings) => (doctor::text(report, findings), true),

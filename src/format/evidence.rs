@@ -27,6 +27,8 @@ pub enum EvidenceKind {
     Verification,
     /// A restore drill.
     Drill,
+    /// The ways to the vault were cut.
+    Airgap,
 }
 
 impl EvidenceKind {
@@ -37,6 +39,7 @@ impl EvidenceKind {
             Self::LockProof => "lock-proof",
             Self::Verification => "verification",
             Self::Drill => "drill",
+            Self::Airgap => "airgap",
         }
     }
 
@@ -49,6 +52,7 @@ impl EvidenceKind {
             (Self::Drill, Role::Driller)
                 | (Self::Verification, Role::Driller | Role::Auditor)
                 | (Self::LockProof, Role::Pruner)
+                | (Self::Airgap, Role::Driller | Role::Auditor | Role::Pruner)
         )
     }
 }
@@ -198,7 +202,7 @@ mod tests {
 
     #[test]
     fn nobody_vouches_for_himself() {
-        for kind in [EvidenceKind::LockProof, EvidenceKind::Verification, EvidenceKind::Drill] {
+        for kind in [EvidenceKind::LockProof, EvidenceKind::Verification, EvidenceKind::Drill, EvidenceKind::Airgap] {
             assert!(!kind.may_sign(Role::Writer));
         }
         assert!(EvidenceKind::Drill.may_sign(Role::Driller) && !EvidenceKind::Drill.may_sign(Role::Auditor));

@@ -1,6 +1,7 @@
 //! One promise per file. What a command does, without words for people and without touching files of its own: the
 //! command line hands in keys, sources and targets, and shows what comes back.
 
+pub mod airgap;
 pub mod backup;
 pub mod bucket;
 pub mod catalog;
@@ -10,10 +11,12 @@ pub mod drill;
 mod error;
 pub mod evidence;
 pub mod groups;
+pub mod incident;
 pub mod init;
 pub mod journal;
 pub mod lock_proof;
 pub mod look;
+pub mod lookback;
 pub mod member;
 mod pins;
 pub mod policy;

@@ -15,6 +15,7 @@ mod list;
 mod locks;
 mod objects;
 mod page;
+mod policy;
 mod probe;
 mod proxy;
 mod settings;
