@@ -45,7 +45,7 @@ fn it_is_open_while_the_command_runs_and_at_no_other_time() {
 
 #[test]
 fn whatever_does_not_connect_runs_nothing() {
-    let broken = "[[airgap.step]]\nname = \"x\"\ndisconnect = [\"true\"]\nconnect = [\"false\"]\nprobe = [\"false\"]\n";
+    let broken = "[[airgap.step]]\nname = \"x\"\ndisconnect = [\"true\"]\nconnect = [\"false\"]\nprobe = [\"false\"]\npatience = \"1s\"\n";
     let ways = Ways::new("", &[good("a"), broken.to_owned()]);
     ways.open("a");
     ways.run(&["airgap", "status"]).ok();

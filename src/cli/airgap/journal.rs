@@ -62,6 +62,7 @@ impl Disk {
     }
 
     fn append(&self, line: &[u8]) -> io::Result<()> {
+        self.must_be_a_file()?;
         let new = !self.path.exists();
         let mut file = File::options().create(true).append(true).read(true).mode(0o600).open(&self.path)?;
         // What was cut off by a loss of power must not swallow this line.
@@ -78,7 +79,16 @@ impl Disk {
         Ok(())
     }
 
+    /// What has no end would be read for ever, and nobody would cut.
+    fn must_be_a_file(&self) -> io::Result<()> {
+        match fs::metadata(&self.path) {
+            Ok(meta) if !meta.is_file() => Err(io::Error::other("it is no regular file")),
+            _ => Ok(()),
+        }
+    }
+
     fn entries(&self) -> io::Result<Vec<Entry>> {
+        self.must_be_a_file()?;
         match fs::metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),

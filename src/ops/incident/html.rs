@@ -11,6 +11,9 @@ use crate::{
     ops::report::{capital, escape, when},
 };
 
+/// The longest word of a command that is not broken.
+const OPTION: usize = 24;
+
 /// The page.
 pub(super) fn page(report: &IncidentReport) -> String {
     let mut out = String::with_capacity(32 << 10);
@@ -107,7 +110,13 @@ fn point(name: &str, point: Option<&Point>, out: &mut String) {
 fn commands(steps: &[Step], out: &mut String) {
     out.push_str("<ol class=\"steps\">");
     for step in steps {
-        let _ = write!(out, "<li>{}<pre>{}</pre></li>", escape(&step.what), escape(&step.command));
+        // A browser breaks lines within `--vault`, and whoever types it off a paper would not know.
+        let words = step.command.split(' ').map(|word| match word.starts_with('-') && word.len() <= OPTION {
+            true => format!("<span class=\"w\">{}</span>", escape(word)),
+            false => escape(word),
+        });
+        let command = words.collect::<Vec<_>>().join(" ");
+        let _ = write!(out, "<li>{}<pre>{command}</pre></li>", escape(&step.what));
     }
     out.push_str("</ol>");
 }
@@ -134,7 +143,7 @@ fn loss(loss: &Loss, out: &mut String) {
         out.push_str("<table><thead><tr><th>ref</th><th>good</th><th>now</th></tr></thead><tbody>");
         for one in &loss.refs {
             let oid = |oid: &Option<String>| {
-                oid.as_ref().map_or_else(|| "–".to_owned(), |oid| oid.chars().take(12).collect())
+                oid.as_ref().map_or_else(|| "–".to_owned(), |oid| oid.chars().take(10).collect())
             };
             let _ = write!(
                 out,
