@@ -1,10 +1,14 @@
 //! What was typed. What it means is found out in [`settings`](super::settings) and in the commands.
 
+#[cfg(feature = "full")]
+mod airgap;
 mod backup;
 mod doctor;
 mod drill;
 #[cfg(feature = "full")]
 mod guard;
+#[cfg(feature = "full")]
+mod incident;
 mod init;
 mod journal;
 mod member;
@@ -34,6 +38,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{model::VaultId, store::s3::Checksum};
 
+#[cfg(feature = "full")]
+pub use airgap::{AirgapCommand, AirgapRunArgs, OpenArgs, WatchdogArgs};
 pub use backup::BackupArgs;
 pub use doctor::{AsArg, DoctorArgs};
 pub use drill::DrillArgs;
@@ -42,6 +48,8 @@ pub use guard::{
     ApproveCheckArgs, ApproveCommand, ApproveNewArgs, ApproversCommand, ApproversSetArgs, FreezeArgs, KeyCombineArgs,
     KeyCommand, KeySplitArgs, PapersArgs, ReleaseArgs,
 };
+#[cfg(feature = "full")]
+pub use incident::IncidentArgs;
 pub use init::{By, InitArgs, Mode};
 pub use journal::{JournalCommand, JournalPushArgs, JournalRunArgs};
 #[cfg(feature = "full")]
@@ -82,7 +90,7 @@ Exit codes:
     4  damage found
     5  protection weaker than promised
     6  drill failed
-    7  something looks wrong in what is backed up (`watch`)
+    7  something looks wrong in what is backed up (`watch`, `incident`)
     8  not approved: fewer people agreed than have to
    10  no vault there
    12  no identity given opens it
@@ -198,6 +206,11 @@ pub enum Command {
     Ready(ReadyArgs),
     /// Show how each source stands: snapshots, locks, drills, alarms and journals
     Status(StatusArgs),
+    /// Show what happened to each source, what is safe, what restoring it loses, and what to type
+    Incident(IncidentArgs),
+    /// Cut the ways to the vault on demand, and prove that they are cut
+    #[command(subcommand)]
+    Airgap(AirgapCommand),
     /// Print the policy with the least that a role needs of its bucket
     Policy(PolicyArgs),
     /// Write units of systemd or a crontab for what a role runs by itself
@@ -278,6 +291,8 @@ pub const COMMANDS: &[&str] = &[
     "ready",
     "status",
     "schedule",
+    "incident",
+    "airgap",
     "doctor",
     "renew",
     "prune",
@@ -328,6 +343,8 @@ impl Command {
             Self::Ready(_) => "ready",
             Self::Status(_) => "status",
             Self::Schedule(_) => "schedule",
+            Self::Incident(_) => "incident",
+            Self::Airgap(command) => command.name(),
             Self::Policy(_) => "policy",
             Self::Doctor(_) => "doctor",
             Self::Renew(_) => "renew",

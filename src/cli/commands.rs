@@ -1,12 +1,16 @@
 //! Each command: settings become keys, stores and sources, the work is done in `ops`, and what comes back is shown.
 //! Here is what all of them share; each has a file of its own.
 
+#[cfg(feature = "full")]
+mod airgap;
 mod backup;
 mod catalog;
 mod doctor;
 mod drill;
 #[cfg(feature = "full")]
 mod guard;
+#[cfg(feature = "full")]
+mod incident;
 mod init;
 mod journal;
 #[cfg(feature = "full")]
@@ -23,6 +27,8 @@ pub mod replicate;
 mod restore;
 #[cfg(feature = "full")]
 mod schedule;
+#[cfg(feature = "full")]
+mod seen;
 #[cfg(feature = "full")]
 mod show;
 mod snapshots;
@@ -127,6 +133,8 @@ pub async fn run(context: &Context, command: Command) -> Result<Done, CliError> 
         Command::Ready(args) => ready::run(context, args).await,
         Command::Status(args) => Box::pin(status::run(context, args)).await,
         Command::Schedule(args) => schedule::run(context, &args),
+        Command::Incident(args) => Box::pin(incident::run(context, args)).await,
+        Command::Airgap(command) => Box::pin(airgap::run(context, command)).await,
         Command::Policy(args) => policy::run(context, args),
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Renew(args) => upkeep::renew(context, args).await,

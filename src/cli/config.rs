@@ -1,5 +1,6 @@
 //! `strongroom.toml`: read strictly, so that a misspelt key is told and not ignored.
 
+pub mod airgap;
 pub mod around;
 pub mod copy;
 mod delta;
@@ -17,6 +18,7 @@ use std::{
 use serde::Deserialize;
 use toml::Spanned;
 
+use airgap::{AirgapConfig, RawAirgap};
 use around::{AroundConfig, RawHook, RawMetrics, RawPing};
 use copy::{CopyConfig, RawCopy};
 use delta::RawDelta;
@@ -98,6 +100,8 @@ pub struct Config {
     pub around: AroundConfig,
     /// Where copies of the vault are kept.
     pub copies: Vec<CopyConfig>,
+    /// How the ways to the vault are cut.
+    pub airgap: Option<AirgapConfig>,
     /// Who else may write it, if anybody may.
     pub foreign: Option<String>,
 }
@@ -170,6 +174,7 @@ struct Raw {
     drill: RawDrill,
     #[serde(default)]
     watch: RawWatch,
+    airgap: Option<Spanned<RawAirgap>>,
     #[serde(default)]
     metrics: RawMetrics,
     #[serde(default)]
@@ -311,6 +316,7 @@ impl Config {
             watch: watch::understand(raw.watch)?,
             around: around::understand(raw.metrics, raw.ping, raw.hook, dir)?,
             copies: copy::understand(raw.copy, dir)?,
+            airgap: airgap::understand(raw.airgap.as_ref(), dir)?,
             sources,
             foreign: None,
         })

@@ -1,5 +1,7 @@
 //! The command line: what was typed, what it means, and how it is told.
 
+#[cfg(feature = "full")]
+pub mod airgap;
 pub mod args;
 pub mod around;
 pub mod bars;
@@ -28,6 +30,8 @@ pub mod settings;
 pub mod shell;
 pub mod sources;
 pub mod target;
+#[cfg(feature = "full")]
+pub mod typed;
 pub mod wiring;
 
 use std::{
@@ -167,9 +171,9 @@ fn execute(context: &Context, command: Command) -> Result<(Output, Option<Failur
         .map_err(failed("can't start the threads of"))?;
     // The writer's own build has none of these.
     let grace = match command.name() {
-        "snapshots" | "verify" | "watch" | "renew" | "prune" => interrupt::SHORT,
-        // What is whole is shipped before it ends.
-        "journal run" => interrupt::LONG,
+        "snapshots" | "verify" | "watch" | "incident" | "renew" | "prune" => interrupt::SHORT,
+        // What is whole is shipped before it ends, and what is open is cut.
+        "journal run" | "airgap trip" | "airgap run" | "airgap watchdog" | "airgap listen" => interrupt::LONG,
         _ => interrupt::GRACE,
     };
     let done = runtime.block_on(async {

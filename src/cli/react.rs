@@ -1,20 +1,30 @@
-//! Runs what a watch reacts with: a program, and what was seen in its environment.
+//! Runs what a watch reacts with: a program without a shell, a time limit, and what was seen in its environment.
 
-use super::{config::watch::React, program};
+use super::{
+    config::watch::{Deed, React},
+    program,
+};
 use crate::{model::SnapshotId, ops::signals::Signal};
 
-/// Runs a reaction to `signal`.
+/// Runs a reaction to `signal` that is a program.
 ///
 /// # Errors
 /// Why it did not end well, in words.
 pub fn run(reaction: &React, signal: &Signal) -> Result<(), String> {
-    program::run(&reaction.command, reaction.timeout, told(signal))
+    let Deed::Command(words) = &reaction.deed else { return Err("it is no program".to_owned()) };
+    program::run(words, reaction.timeout, told(signal))
 }
 
-/// What was seen, for the program.
+/// The reasons of a signal in one line.
+#[must_use]
+pub fn words(signal: &Signal) -> String {
+    let words: Vec<String> = signal.reasons.iter().map(|v| format!("{}: {}", v.rule, v.words)).collect();
+    program::words(&words.join("; "))
+}
+
+/// What was seen, for the program. Names in it come from the data, so nothing of it may be a control character.
 fn told(signal: &Signal) -> Vec<(&'static str, String)> {
     let id = |id: Option<SnapshotId>| id.map(|id| id.to_string()).unwrap_or_default();
-    let words: Vec<String> = signal.reasons.iter().map(|v| format!("{}: {}", v.rule, v.words)).collect();
     vec![
         ("WATCH_CAUSE", signal.cause.clone()),
         ("WATCH_LEVEL", signal.level.as_str().to_owned()),
@@ -22,6 +32,6 @@ fn told(signal: &Signal) -> Vec<(&'static str, String)> {
         ("WATCH_SOURCE", signal.source.to_string()),
         ("WATCH_SNAPSHOT", id(signal.snapshot)),
         ("WATCH_LAST_GOOD", id(signal.last_good)),
-        ("WATCH_WORDS", program::words(&words.join("; "))),
+        ("WATCH_WORDS", words(signal)),
     ]
 }

@@ -3,6 +3,8 @@
 //! Text for people is made of [`Lines`], so that what comes out of data never steers a terminal and never begins a line;
 //! documents hold it as it is, escaped as JSON escapes.
 
+#[cfg(feature = "full")]
+mod airgap;
 mod backup;
 #[cfg(feature = "full")]
 mod copies;
@@ -10,9 +12,12 @@ mod doctor;
 mod document;
 mod drill;
 mod guard;
+#[cfg(feature = "full")]
+mod incident;
 mod init;
 mod journal;
 mod member;
+mod output;
 mod ready;
 mod restore;
 mod show;
@@ -27,127 +32,16 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     io::{self, Write},
-    path::PathBuf,
 };
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 pub use self::document::Visible;
-#[cfg(feature = "full")]
-use super::commands::replicate::Replicated;
+pub use self::output::Output;
 use super::failure::{Exit, Failure};
-use crate::{
-    model::{Finding, Severity, Time, visible, visible_lines},
-    ops::{
-        approve::{ApproversReport, CheckReport, RequestReport},
-        backup::BackupReport,
-        catalog::RebuildReport,
-        diff::DiffReport,
-        doctor::DoctorReport,
-        drill::{DrillReport, HistoryLine},
-        freeze::{FreezeReport, HoldLine, ReleaseReport},
-        init::InitReport,
-        journal::{Fetched, JournalLine, PushReport, RunReport},
-        look::Looked,
-        member::MemberReport,
-        member::RevokeReport,
-        policy::Document,
-        prune::PruneReport,
-        readiness::ReadyReport,
-        renew::RenewReport,
-        repair::RepairReport,
-        restore::RestoreReport,
-        shares::{CombineReport, SplitReport},
-        show::ShowReport,
-        snapshots::SnapshotLine,
-        status::StatusReport,
-        verify::VerifyReport,
-        watch::WatchReport,
-    },
-};
-
-/// What a command gives back.
-pub enum Output {
-    /// Nothing, since it failed before.
-    Nothing,
-    /// Nothing, since the command line says nothing that can be done. Why takes several lines.
-    Unparsed,
-    /// `init`, and the files that it left.
-    Init(Box<InitReport>, Vec<PathBuf>),
-    /// `renew`.
-    Renew(RenewReport),
-    /// `prune`.
-    Prune(PruneReport),
-    /// `replicate`, each copy.
-    #[cfg(feature = "full")]
-    Replicate(Vec<Replicated>),
-    /// `repair`.
-    #[cfg(feature = "full")]
-    Repair(RepairReport),
-    /// `freeze`.
-    Freeze(FreezeReport),
-    /// `snapshots --holds`.
-    Holds(Vec<HoldLine>),
-    /// `release`.
-    Release(ReleaseReport),
-    /// `approvers`; nothing if there is no list.
-    Approvers(Option<ApproversReport>),
-    /// `approve new`.
-    Request(RequestReport),
-    /// `approve check`.
-    Check(CheckReport),
-    /// `key split`, and the files that it left.
-    Split(SplitReport, Vec<PathBuf>),
-    /// `key combine`, and the file that it left.
-    Combined(CombineReport, Vec<PathBuf>),
-    /// `member add`, and the files that it left.
-    Member(MemberReport, Vec<PathBuf>),
-    /// `member revoke`.
-    Revoke(RevokeReport),
-    /// `backup`.
-    Backup(BackupReport),
-    /// `backup --dry-run`.
-    Rehearsal(Looked),
-    /// `snapshots`.
-    Snapshots(Vec<SnapshotLine>),
-    /// `show`.
-    Show(Box<ShowReport>),
-    /// `diff`.
-    Diff(Box<DiffReport>),
-    /// `restore`, and where to; nowhere if to standard output.
-    Restore(Box<RestoreReport>, Option<PathBuf>),
-    /// `verify`, and what it found.
-    Verify(Box<VerifyReport>, Vec<Finding>),
-    /// `watch`, and what it found.
-    Watch(Box<WatchReport>, Vec<Finding>),
-    /// `ready`.
-    Ready(Box<ReadyReport>),
-    /// `status`.
-    Status(Box<StatusReport>),
-    /// `policy`.
-    Policy(Document),
-    /// `doctor`, and what is worth saying besides.
-    Doctor(Box<DoctorReport>, Vec<Finding>),
-    /// `drill`.
-    Drill(DrillReport),
-    /// `drill --history`.
-    Drills(Vec<HistoryLine>),
-    /// `catalog rebuild`.
-    Rebuild(RebuildReport),
-    /// `journal run`.
-    JournalRun(RunReport),
-    /// `journal push`.
-    JournalPush(PushReport),
-    /// `journal fetch`.
-    JournalFetch(Fetched),
-    /// `journal list`.
-    Journals(Vec<JournalLine>),
-    /// `schedule`: the files that it left.
-    Schedule(Vec<PathBuf>),
-    /// A text as it is.
-    Text(String),
-}
+use crate::model::{Finding, Severity, Time, visible, visible_lines};
+use crate::ops::catalog::RebuildReport;
 
 /// A command that ended.
 pub struct Ended {
@@ -273,6 +167,14 @@ fn value(output: &Output) -> Value {
         Output::Watch(report, _) => json!(report),
         Output::Ready(report) => json!(report),
         Output::Status(report) => json!(report),
+        #[cfg(feature = "full")]
+        Output::Incident(report, ..) => json!(report),
+        #[cfg(feature = "full")]
+        Output::Trip(report, _) => json!(report),
+        #[cfg(feature = "full")]
+        Output::Airgap(report) => json!(report),
+        #[cfg(feature = "full")]
+        Output::Window(report) => json!(report),
         Output::Policy(document) => json!(document),
         Output::Doctor(report, _) => json!(report),
         Output::Drill(report) => json!(report),
@@ -377,6 +279,16 @@ fn text(output: &Output) -> (String, bool) {
         Output::Watch(report, findings) => (watch::text(report, findings), true),
         Output::Ready(report) => (ready::text(report), true),
         Output::Status(report) => (status::text(report), true),
+        #[cfg(feature = "full")]
+        Output::Incident(report, true, _) => return (report.markdown(), true),
+        #[cfg(feature = "full")]
+        Output::Incident(report, false, findings) => (incident::text(report, findings), true),
+        #[cfg(feature = "full")]
+        Output::Trip(report, findings) => (airgap::tripped(report, findings), true),
+        #[cfg(feature = "full")]
+        Output::Airgap(report) => (airgap::status(report), true),
+        #[cfg(feature = "full")]
+        Output::Window(report) => (airgap::window(report), false),
         // Writing to memory does not fail. The lines are those of JSON.
         Output::Policy(document) => return (serde_json::to_string_pretty(document).unwrap_or_default() + "\n", true),
         Output::Doctor(report, findings) => (doctor::text(report, findings), true),

@@ -7,6 +7,7 @@ mod gear;
 pub mod git_object;
 pub mod git_pack;
 pub mod hash;
+pub mod mac;
 pub mod seal;
 mod secret;
 pub mod shares;

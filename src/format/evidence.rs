@@ -29,6 +29,8 @@ pub enum EvidenceKind {
     Drill,
     /// An answer to whether sources could be restored. It is handed to whoever asks and not stored.
     Readiness,
+    /// The ways to the vault were cut.
+    Airgap,
 }
 
 impl EvidenceKind {
@@ -40,6 +42,7 @@ impl EvidenceKind {
             Self::Verification => "verification",
             Self::Drill => "drill",
             Self::Readiness => "readiness",
+            Self::Airgap => "airgap",
         }
     }
 
@@ -52,6 +55,7 @@ impl EvidenceKind {
             (Self::Drill, Role::Driller)
                 | (Self::Verification | Self::Readiness, Role::Driller | Role::Auditor)
                 | (Self::LockProof, Role::Pruner)
+                | (Self::Airgap, Role::Driller | Role::Auditor | Role::Pruner)
         )
     }
 }
@@ -201,8 +205,8 @@ mod tests {
 
     #[test]
     fn nobody_vouches_for_himself() {
-        for kind in [EvidenceKind::LockProof, EvidenceKind::Verification, EvidenceKind::Drill, EvidenceKind::Readiness]
-        {
+        use EvidenceKind as K;
+        for kind in [K::LockProof, K::Verification, K::Drill, K::Readiness, K::Airgap] {
             assert!(!kind.may_sign(Role::Writer));
         }
         assert!(EvidenceKind::Drill.may_sign(Role::Driller) && !EvidenceKind::Drill.may_sign(Role::Auditor));

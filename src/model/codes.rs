@@ -25,6 +25,8 @@ const COPY: &str = "Look for it in a copy of the vault. Find out who could delet
 /// All of them, in the order of their codes.
 #[rustfmt::skip]
 pub const CODES: &[Code] = &[
+    code("airgap.unstored", Severity::Warning, "A trip could not be noted in the vault, or only that it began",
+        "The journal that [airgap] names has all of it. Give [member] the key of an auditor, a driller or a pruner, and let its principal put"),
     code("body.damaged", Severity::Error, "What lists a snapshot's streams can't be read: none of it restores",
         "Restore an earlier snapshot, or the streams that are whole; take a new backup"),
     code("bucket.lifecycle", Severity::Weak, "The bucket hides, deletes or moves objects by their age",
@@ -241,6 +243,8 @@ pub const CODES: &[Code] = &[
         "Give these credentials the right to set locks, or run `renew` as the keeper"),
     code("repair.unread", Severity::Error, "An object can't be read, so it was neither judged nor mended",
         "Give these credentials the right, or find out who put it there"),
+    code("restore.passed-over", Severity::Warning, "`restore last-good` passed this snapshot over, since it shows an alarm that nobody acknowledged",
+        "Look what happened to the source. If it was meant, acknowledge the alarm with `watch` and give --checkpoint, or name the snapshot by its id"),
     code("restore.unfinished", Severity::Info, "A restore ended before its end; what came back so far stays",
         "Give the same command again: it goes on from there"),
     code("root.damaged", Severity::Error, "No version of the record of the root key has the bytes that were signed: nobody can add or revoke members; snapshots restore",

@@ -110,7 +110,7 @@ fn damage(evidence: &Evidence, writer: &Name) -> Damage {
     let result = &evidence.result;
     let mut damage = Damage::default();
     match evidence.kind {
-        EvidenceKind::LockProof | EvidenceKind::Readiness => {}
+        EvidenceKind::LockProof | EvidenceKind::Readiness | EvidenceKind::Airgap => {}
         EvidenceKind::Drill => {
             let own = text(result, "writer").as_deref() == Some(writer.as_str());
             let damaged = result.get("damaged").and_then(Value::as_bool).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! One promise per file. What a command does, without words for people and without touching files of its own: the
 //! command line hands in keys, sources and targets, and shows what comes back.
 
+pub mod airgap;
 pub mod approve;
 pub mod backup;
 pub mod bucket;
@@ -13,10 +14,12 @@ mod error;
 pub mod evidence;
 pub mod freeze;
 pub mod groups;
+pub mod incident;
 pub mod init;
 pub mod journal;
 pub mod lock_proof;
 pub mod look;
+pub mod lookback;
 pub mod member;
 mod pins;
 pub mod policy;

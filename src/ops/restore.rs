@@ -239,7 +239,11 @@ fn describe(chosen: &Chosen, now: Time) -> String {
         size::human(line.bytes)
     );
     if let Some(calm) = &chosen.calm {
-        let _ = write!(text, "; its writer raised an ALARM on it, and the last one without is {}", calm.id.short());
+        let _ = write!(
+            text,
+            "; its writer raised an ALARM on it, and the last one without is {} (`restore last-good` looks for itself)",
+            calm.id.short()
+        );
     }
     match &chosen.previous {
         None => text.push_str("; it is the first of this source"),

@@ -84,6 +84,10 @@ fn commands(place: &Place<'_>) -> Vec<(&'static str, Vec<String>)> {
         ("reader", vec!["show", "latest", "--source", "orders", "-i", &identity]),
         ("reader", vec!["diff", "00000000", "11111111", "-i", &identity]),
         ("w1", vec!["schedule", "--role", "writer", "--cron"]),
+        ("reader", vec!["restore", "last-good", "--source", "orders", "--to", "-", "-i", &identity]),
+        ("reader", vec!["incident", "-i", &identity]),
+        ("reader", vec!["incident", "-i", &identity, "--html", "incident.html"]),
+        ("w1", vec!["airgap", "status"]),
         ("reader", vec!["man"]),
     ];
     lines.into_iter().map(|(who, args)| (who, args.into_iter().map(str::to_owned).collect())).collect()
@@ -108,7 +112,7 @@ fn run_all(place: &Place<'_>, endpoint: &str) -> usize {
     for (who, args) in commands(place) {
         for more in [&["-vv"][..], &["-vv", "--json"]] {
             let mut command = place.sandbox.command();
-            let is_writer = matches!(args[0].as_str(), "backup" | "catalog")
+            let is_writer = matches!(args[0].as_str(), "backup" | "catalog" | "airgap")
                 || args == ["doctor"]
                 || (args[0] == "journal" && matches!(args[1].as_str(), "run" | "push"));
             if is_writer {
@@ -139,6 +143,15 @@ fn run_all(place: &Place<'_>, endpoint: &str) -> usize {
 fn g8_every_command_keeps_its_secrets_on_a_server_that_works_and_on_one_that_does_not() {
     let place = Place::with_vault(server());
     place.backup("orders", b"some bytes");
+    let file = |who: &str| format!("file:{}", server().credentials(who).display());
+    place.sandbox.configure(&format!(
+        "\n[airgap]\njournal = \"journal\"\n[[airgap.step]]\nname = \"bucket\"\nbuiltin = \"bucket-deny-puts\"\n\
+         allow = [\"admin\"]\ncredentials = \"{}\"\nprobe_credentials = \"{}\"\nprobe_member = \"w1\"\n\
+         [[airgap.step]]\nname = \"tells\"\ndisconnect = [\"true\"]\nconnect = [\"true\"]\n\
+         probe = [\"sh\", \"-c\", \"env >&2; exit 126\", \"{PASSWORD}\"]\n",
+        file("admin"),
+        file("w1")
+    ));
     let run: BTreeSet<String> = commands(&place).into_iter().map(|(_, args)| args[0].clone()).collect();
     assert_eq!(run, COMMANDS.iter().map(|name| (*name).to_owned()).collect(), "every command is run");
     assert_eq!(run_all(&place, &server().endpoint()), 2 * commands(&place).len());

@@ -14,23 +14,30 @@ use crate::model::Name;
   strongroom restore latest --source orders -i recovery.key --to - | psql orders
   strongroom restore latest --source code --at 2026-11-22T06:00:00Z --ref main -i recovery.key --to ~/back
   strongroom restore latest --source orders --at '2 hours ago' -i recovery.key --to ~/back
+  strongroom restore last-good --source orders -i recovery.key --to ~/back
   strongroom restore latest --source cluster --recover-to '2026-11-22 14:59:30' -i recovery.key --to /srv
 
 It needs the vault and an identity, and nothing of the machine that was backed up. Nothing is overwritten.
-One that was interrupted goes on where it stopped when the same command is given again.")]
+One that was interrupted goes on where it stopped when the same command is given again. `last-good` looks back over the \
+source's snapshots by the rules of docs/signals.md and takes the newest without an alarm that nobody acknowledged; it says \
+which it passes over, and why.")]
 pub struct RestoreArgs {
-    /// The beginning of a snapshot's id (8 digits at least), or `latest`
+    /// The beginning of a snapshot's id (8 digits at least), `latest`, or `last-good`: the newest without an alarm that
+    /// nobody acknowledged
     pub snapshot: String,
-    /// With latest: of which source
+    /// With latest or last-good: of which source
     #[arg(long, value_name = "NAME")]
     pub source: Option<Name>,
-    /// With latest: whose, where two writers have a source of this name
+    /// With latest or last-good: whose, where two writers have a source of this name
     #[arg(long, value_name = "NAME")]
     pub writer: Option<Name>,
-    /// With latest: the newest that is not younger than this, such as 2026-11-22T06:00:00Z, "2026-11-22 07:00" (this
+    /// With latest or last-good: the newest that is not younger than this, such as 2026-11-22T06:00:00Z, "2026-11-22 07:00" (this
     /// host's time), yesterday or "2 hours ago"
     #[arg(long, value_name = "TIME")]
     pub at: Option<Said>,
+    /// With last-good: what `watch` remembers, for the alarms that were acknowledged
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
     /// The identities.
     #[command(flatten)]
     pub identity: IdentityArgs,

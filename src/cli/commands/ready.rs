@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{Context, Done, open, watch};
+use super::{Context, Done, open, seen};
 use crate::{
     cli::{
         args::ReadyArgs,
@@ -44,7 +44,7 @@ pub(super) async fn run(context: &Context, args: ReadyArgs) -> Result<Done, CliE
 
 /// What a watch saw last. That it saw nothing yet is no peace.
 pub(super) fn seen(path: &Path) -> Result<Checkpoint, CliError> {
-    watch::checkpoint(path)?.ok_or_else(|| {
+    seen::checkpoint(path)?.ok_or_else(|| {
         let what = format!("there is no checkpoint at {}", path.display());
         CliError::usage(what, "give the file that `watch --checkpoint` keeps, or run `watch` first")
     })

@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, path::Path, sync::Arc};
 
-use super::{Context, Done, identities, open, restore::can_go_on};
+use super::{
+    Context, Done, identities, open,
+    restore::{Asked, can_go_on, settled},
+};
 use crate::{
     cli::{
         args::{Global, PointArg, RestoreArgs, WalArg},
@@ -14,15 +17,12 @@ use crate::{
         target::{Cluster, Replay, exposed},
     },
     model::Progress,
-    ops::{
-        recover::{self, Fetch, Places, Point, RecoverRequest, Recovery},
-        snapshots::Wanted,
-    },
+    ops::recover::{self, Fetch, Places, Point, RecoverRequest, Recovery},
     vault::Vault,
 };
 
 /// Runs it.
-pub(super) async fn run(context: &Context, args: RestoreArgs, wanted: Wanted) -> Result<Done, CliError> {
+pub(super) async fn run(context: &Context, args: RestoreArgs, asked: Asked) -> Result<Done, CliError> {
     if args.to == Path::new("-") {
         let hint = "give --to a directory";
         return Err(CliError::usage("a data directory is made, which standard output can't be", hint));
@@ -36,6 +36,7 @@ pub(super) async fn run(context: &Context, args: RestoreArgs, wanted: Wanted) ->
     context.found(exposed(&args.to));
     let vault = open(&settings, Some(&identities)).await?;
     context.found(vault.findings.clone());
+    let wanted = settled(context, asked, (&vault, &identities.opener), &settings).await?;
     let fetch = match args.recovery.wal {
         Some(WalArg::Fetch) => Some(fetch(&context.global, &vault, &args.identity.identity)?),
         Some(WalArg::Here) | None => None,

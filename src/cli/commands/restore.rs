@@ -1,8 +1,11 @@
 //! `restore`.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use super::{Context, Done, identities, open};
+use super::{
+    Context, Done, identities, open,
+    seen::{acknowledged, expected},
+};
 use crate::{
     cli::{
         args::RestoreArgs,
@@ -12,24 +15,26 @@ use crate::{
         settings::{Settings, real_env},
         target::{Directory, Pipe, exposed},
     },
-    model::{Progress, SourceKind},
+    codec::seal::Opener,
+    model::{Progress, SourceKind, size},
     ops::{
         self, OpsError,
+        lookback::{self, Known},
         restore::{Lost, RestoreRequest, Target},
-        snapshots::Wanted,
+        snapshots::{SnapshotLine, Wanted},
     },
     source::redact::redact,
-    vault::VaultErrorKind,
+    vault::{Vault, VaultErrorKind},
 };
 
 /// Runs it.
 pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, CliError> {
-    let wanted = wanted(&args)?;
+    let asked = asked(&args)?;
     if args.recovery.recover_to.is_some() || args.recovery.data_directory {
         if let Some(read) = args.at.as_ref().and_then(|at| at.read_as("--at")) {
             context.tell(&read);
         }
-        return Box::pin(super::recover::run(context, args, wanted)).await;
+        return Box::pin(super::recover::run(context, args, asked)).await;
     }
     let to_stdout = args.to == Path::new("-");
     if to_stdout && context.global.json {
@@ -48,6 +53,7 @@ pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, Cl
     }
     let vault = open(&settings, Some(&identities)).await?;
     context.found(vault.findings.clone());
+    let wanted = settled(context, asked, (&vault, &identities.opener), &settings).await?;
     let mut target: Box<dyn Target> = match (to_stdout, args.resume) {
         (true, _) => Box::<Pipe>::default(),
         (false, true) => Box::new(Directory::resuming(args.to.clone())),
@@ -90,16 +96,59 @@ fn not_whole(lost: &[Lost]) -> Option<Failure> {
     Some(Failure { exit: Exit::Damage, kind: "damaged", message, hint: Some(hint.to_owned()) })
 }
 
-fn wanted(args: &RestoreArgs) -> Result<Wanted, CliError> {
-    if args.snapshot == "latest" {
+/// What was asked for.
+pub(super) enum Asked {
+    /// A snapshot by its name or its time.
+    Plain(Wanted),
+    /// The newest good one up to this, and what is known of alarms.
+    Good(Wanted, BTreeSet<String>),
+}
+
+/// Which snapshot it is: the last good one is looked for, and what is passed over is told.
+///
+/// # Errors
+/// If there is none, or the vault can't be read.
+pub(super) async fn settled(
+    context: &Context,
+    asked: Asked,
+    (vault, opener): (&Vault, &Opener),
+    settings: &Settings,
+) -> Result<Wanted, CliError> {
+    let (wanted, acknowledged) = match asked {
+        Asked::Plain(wanted) => return Ok(wanted),
+        Asked::Good(wanted, acknowledged) => (wanted, acknowledged),
+    };
+    let known = Known { expected: expected(settings), acknowledged };
+    let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
+    let good = lookback::find(vault, Some(opener), &wanted, &known, (&*progress, &context.cancel)).await?;
+    context.found(good.findings);
+    let SnapshotLine { id, source, writer, created_at, bytes, .. } = good.snapshot;
+    let size = size::human(bytes);
+    context
+        .tell(&format!("last good snapshot of {source}: {}, of {created_at} by writer {writer}, {size}", id.short()));
+    Ok(Wanted::Id(id.to_string()))
+}
+
+fn asked(args: &RestoreArgs) -> Result<Asked, CliError> {
+    let word = args.snapshot.as_str();
+    if args.checkpoint.is_some() && word != "last-good" {
+        let hint = "give `last-good --source NAME`, or leave --checkpoint out";
+        return Err(CliError::usage("--checkpoint goes with `last-good`", hint));
+    }
+    if word == "latest" || word == "last-good" {
         let source = args.source.clone().ok_or_else(|| {
-            CliError::usage("`latest` needs --source NAME", "`strongroom snapshots` lists the sources")
+            CliError::usage(format!("`{word}` needs --source NAME"), "`strongroom snapshots` lists the sources")
         })?;
-        return Ok(Wanted::Latest { source, writer: args.writer.clone(), at: args.at.as_ref().map(|at| at.time) });
+        let at = args.at.as_ref().map(|at| at.time);
+        let wanted = Wanted::Latest { source, writer: args.writer.clone(), at };
+        if word == "latest" {
+            return Ok(Asked::Plain(wanted));
+        }
+        return Ok(Asked::Good(wanted, acknowledged(args.checkpoint.as_deref())?));
     }
     if args.source.is_some() || args.writer.is_some() || args.at.is_some() {
         let hint = "give `latest --source NAME`, or an id alone: it names one snapshot already";
-        return Err(CliError::usage("--source, --writer and --at go with `latest`", hint));
+        return Err(CliError::usage("--source, --writer and --at go with `latest` and `last-good`", hint));
     }
-    Ok(Wanted::id(&args.snapshot)?)
+    Ok(Asked::Plain(Wanted::id(word)?))
 }

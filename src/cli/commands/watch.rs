@@ -2,26 +2,29 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{Context, Done, open, verify::leave};
+use super::{
+    Context, Done, open,
+    seen::{checkpoint, expected},
+    verify::leave,
+};
 use crate::{
     cli::{
+        airgap,
         args::WatchArgs,
-        config::watch::React,
+        config::watch::{Deed, React},
         error::CliError,
         failure::Failure,
-        files, identity, react,
+        identity, react,
         render::Output,
         settings::{Settings, real_env},
     },
     model::{Finding, Progress, Severity},
     ops::{
         self, OpsError,
+        signals::Signal,
         watch::{Checkpoint, WatchReport, WatchRequest},
     },
 };
-
-/// The largest checkpoint that is read, in bytes.
-const LIMIT: u64 = 1 << 30;
 
 /// Runs it.
 pub(super) async fn run(context: &Context, args: WatchArgs) -> Result<Done, CliError> {
@@ -43,7 +46,7 @@ pub(super) async fn run(context: &Context, args: WatchArgs) -> Result<Done, CliE
     let request = WatchRequest {
         opener: identities.map(|identities| identities.opener),
         schedule: sources().filter_map(|source| Some((source.name.clone(), source.every?))).collect(),
-        expected: sources().flat_map(|source| source.expect.clone()).collect(),
+        expected: expected(&settings),
         checkpoint: before,
         acknowledge: args.acknowledge,
     };
@@ -51,7 +54,7 @@ pub(super) async fn run(context: &Context, args: WatchArgs) -> Result<Done, CliE
     let (mut report, mut findings) = ops::watch::watch(&vault, request, &progress, &context.cancel).await?;
     let mut unwritten = args.checkpoint.as_deref().and_then(|path| keep(path, &report.checkpoint).err());
     if let (true, Some(path), None) = (args.react, &args.checkpoint, &unwritten) {
-        findings.extend(respond(path, &reactions, &mut report));
+        findings.extend(respond(path, (&reactions, &settings), &mut report).await);
         unwritten = keep(path, &report.checkpoint).err();
     }
     context.keep(findings.clone());
@@ -61,7 +64,7 @@ pub(super) async fn run(context: &Context, args: WatchArgs) -> Result<Done, CliE
 
 /// Runs what there is to run. Each is noted in the checkpoint before it begins: what nobody knows the end of is not run
 /// again.
-fn respond(path: &Path, reactions: &[React], report: &mut WatchReport) -> Vec<Finding> {
+async fn respond(path: &Path, (reactions, settings): (&[React], &Settings), report: &mut WatchReport) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut tell = |name: &str, what: String| {
         findings.push(Finding::new(Severity::Weak, "watch.reaction", what).on(name));
@@ -78,7 +81,10 @@ fn respond(path: &Path, reactions: &[React], report: &mut WatchReport) -> Vec<Fi
                 tell(name, format!("{name} was not run for {cause}: the checkpoint can't be written"));
                 return findings;
             }
-            let ended = react::run(reaction, &signal);
+            let ended = match reaction.deed {
+                Deed::Command(_) => react::run(reaction, &signal),
+                Deed::AirgapTrip => trip(settings, &signal).await,
+            };
             if let Err(why) = &ended {
                 tell(name, format!("{name} failed for {cause}: {why}"));
             }
@@ -89,18 +95,24 @@ fn respond(path: &Path, reactions: &[React], report: &mut WatchReport) -> Vec<Fi
     findings
 }
 
+/// Cuts the ways to the vault.
+async fn trip(settings: &Settings, signal: &Signal) -> Result<(), String> {
+    let reason = format!("{}: {}", signal.cause, react::words(signal));
+    let tripped = match airgap::config(settings) {
+        Ok(config) => super::airgap::trip(&config, settings, "watch", reason).await,
+        Err(error) => Err(error),
+    };
+    let (report, _) = tripped.map_err(|error| error.to_string())?;
+    let unnoted = report.unnoted.first().map(|why| format!("all is cut, and it could not be noted: {why}"));
+    match (report.open.is_empty(), unnoted) {
+        (true, None) => Ok(()),
+        (true, Some(why)) => Err(why),
+        (false, _) => Err(format!("not proved to be cut: {}", report.open.join(", "))),
+    }
+}
+
 fn keep(path: &Path, checkpoint: &Checkpoint) -> Result<(), Failure> {
     let text = serde_json::to_vec(checkpoint);
     let text = text.map_err(|_| Failure::of(&CliError::from(OpsError::Defect("the encoding of the checkpoint"))))?;
     leave(path, &text).map_or(Ok(()), Err)
-}
-
-/// Reads a checkpoint, if there is one yet.
-pub(super) fn checkpoint(path: &Path) -> Result<Option<Checkpoint>, CliError> {
-    files::must_be_a_file(path)?;
-    let Some(bytes) = files::read_up_to(path, LIMIT)? else { return Ok(None) };
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-        let what = format!("{} is no checkpoint of `watch`: {error}", path.display());
-        CliError::usage(what, "give --checkpoint a file that `watch` wrote, or one that is not there yet")
-    })
 }

@@ -28,12 +28,28 @@ pub struct WatchConfig {
 pub struct React {
     /// What it is called in the checkpoint.
     pub name: Name,
-    /// The program and its arguments.
-    pub command: Vec<String>,
+    /// What is done.
+    pub deed: Deed,
     /// After this time it is ended.
     pub timeout: Span,
     /// From which level on.
     pub level: Level,
+}
+
+/// What a reaction does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deed {
+    /// Runs a program with these arguments.
+    Command(Vec<String>),
+    /// Cuts the ways to the vault, as [airgap] says.
+    AirgapTrip,
+}
+
+/// What a reaction does that is built in.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Builtin {
+    AirgapTrip,
 }
 
 #[derive(Deserialize, Default)]
@@ -47,7 +63,8 @@ pub(super) struct RawWatch {
 #[serde(deny_unknown_fields)]
 struct RawReact {
     name: Spanned<Name>,
-    command: Spanned<Vec<String>>,
+    command: Option<Spanned<Vec<String>>>,
+    builtin: Option<Builtin>,
     timeout: Option<Spanned<Span>>,
     level: Option<Level>,
 }
@@ -55,20 +72,27 @@ struct RawReact {
 /// What it means.
 pub(super) fn understand(raw: RawWatch) -> Result<WatchConfig, Fault> {
     let (mut names, mut react) = (BTreeSet::new(), Vec::new());
-    for RawReact { name, command, timeout, level } in raw.react {
+    for RawReact { name, command, builtin, timeout, level } in raw.react {
         if !names.insert(name.get_ref().clone()) {
             return Err(Fault::new(&name, format!("there are two reactions called {}", name.get_ref())));
         }
-        if command.get_ref().first().is_none_or(String::is_empty) {
-            let what = "give a program and its arguments, such as [\"/usr/local/bin/page\", \"db\"]";
-            return Err(Fault::new(&command, what));
-        }
+        let deed = match (command, builtin) {
+            (Some(command), None) if command.get_ref().first().is_none_or(String::is_empty) => {
+                let what = "give a program and its arguments, such as [\"/usr/local/bin/page\", \"db\"]";
+                return Err(Fault::new(&command, what));
+            }
+            (Some(command), None) => Deed::Command(command.into_inner()),
+            (None, Some(Builtin::AirgapTrip)) => Deed::AirgapTrip,
+            _ => {
+                return Err(Fault::new(&name, "give either a command or a builtin, such as builtin = \"airgap-trip\""));
+            }
+        };
         if let Some(timeout) = timeout.as_ref().filter(|t| *t.get_ref() == Span::ZERO || *t.get_ref() > LONGEST) {
             return Err(Fault::new(timeout, format!("give a time from 1s to {LONGEST}")));
         }
         react.push(React {
             name: name.into_inner(),
-            command: command.into_inner(),
+            deed,
             timeout: timeout.map_or(TIMEOUT, Spanned::into_inner),
             level: level.unwrap_or(Level::Alarm),
         });

@@ -158,7 +158,7 @@ fn ended(text: &str) -> String {
 }
 
 /// A text with a capital letter at its start.
-pub(super) fn capital(text: &str) -> String {
+pub(in crate::ops) fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
@@ -170,7 +170,7 @@ pub(super) fn marked(text: &str) -> String {
 }
 
 /// Text that can't become markup: names of objects may come from anybody.
-pub(super) fn escape(plain: &str) -> String {
+pub(in crate::ops) fn escape(plain: &str) -> String {
     let plain = visible(plain);
     let mut out = String::with_capacity(plain.len());
     for c in plain.chars() {

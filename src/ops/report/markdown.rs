@@ -143,7 +143,7 @@ fn more(all: usize, out: &mut String) {
 }
 
 /// Text that can't become markup: names of objects may come from anybody.
-fn text(plain: &str) -> String {
+pub(in crate::ops) fn text(plain: &str) -> String {
     let plain = visible(plain);
     let mut out = String::with_capacity(plain.len());
     for c in plain.chars() {

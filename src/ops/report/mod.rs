@@ -13,6 +13,8 @@ mod suites;
 use serde::Serialize;
 use serde_json::Value;
 
+pub(super) use html::{capital, escape};
+pub(super) use markdown::text as marked_down;
 pub use of_drills::of_drills;
 
 use super::{evidence::Signed, verify::VerifyReport};
@@ -325,7 +327,7 @@ fn plural(n: u64, what: &str) -> String {
 }
 
 /// A time for people: the day and the minute.
-fn when(time: Time) -> String {
+pub(super) fn when(time: Time) -> String {
     let text = time.to_string();
     match text.get(..16) {
         Some(minute) => minute.replace('T', " "),

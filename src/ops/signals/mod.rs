@@ -2,11 +2,13 @@
 //! of its own memory; [`watch`](super::watch) asks out of the vault, and trusts no writer.
 
 mod facts;
+mod gather;
 mod own;
 
 use serde::{Deserialize, Serialize};
 
 pub use facts::{Taken, facts};
+pub(super) use gather::Gather;
 pub(super) use own::Own;
 
 use crate::{

@@ -5,7 +5,7 @@ mod chain;
 mod checkpoint;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -15,17 +15,15 @@ use self::checkpoint::short;
 pub use self::checkpoint::{Checkpoint, Head, Reaction, Remembered};
 use super::{
     OpsError, Result,
-    signals::{Expected, Signal, Taken, announce, facts, loudest},
+    signals::{Expected, Gather, Signal, announce, loudest},
 };
 use crate::{
     codec::seal::Opener,
-    format::{epoch::EpochKeys, header::VerifiedHeader},
-    model::{Cancel, Finding, Findings, Hash, Name, PackId, Progress, Severity, SnapshotId, Span, Time},
-    signal::{self, Facts, Fresh, Level, Verdict},
+    model::{Cancel, Finding, Findings, Name, Progress, Severity, SnapshotId, Span, Time},
+    signal::{self, Level, Verdict},
     store::counted::{Calls, Counted},
     vault::{
-        Vault, VaultErrorKind, keys,
-        reader::{Snapshot, packs_of},
+        Vault,
         snapshots::{self, Summary},
     },
 };
@@ -127,27 +125,19 @@ pub async fn watch(
         let what = format!("{} new headers were left for the next pass: many came at once", newer.left);
         findings.push(Finding::new(Severity::Warning, "watch.behind", what));
     }
-    let (mut checkpoint, heads) = (checkpoint.clone(), checkpoint.heads.clone());
+    let heads = checkpoint.heads.values().map(|head| (head.id, head.seq)).collect();
+    let mut checkpoint = checkpoint.clone();
     chain::gone(&checkpoint, &there, now, &mut findings);
     checkpoint.known.retain(|id, until| there.contains(id) || *until > now);
     chain::follow(&mut checkpoint, &newer.listing.snapshots, &mut findings);
-    let (signals, packs) = (Vec::new(), BTreeMap::new());
-    let mut pass = Pass {
-        vault: &vault,
-        request: &request,
-        now,
-        checkpoint,
-        findings,
-        signals,
-        opened: 0,
-        keys: None,
-        packs,
-        heads,
-    };
+    let gather = Gather::new(&vault, request.opener.as_ref(), heads);
+    let mut pass = Pass { vault: &vault, request: &request, now, checkpoint, findings, signals: Vec::new(), gather };
     let new = newer.listing.snapshots.len() as u64;
     pass.take(&newer.listing.snapshots, cancel).await?;
     pass.quiet();
-    let Pass { mut checkpoint, mut findings, signals, opened, .. } = pass;
+    let Pass { mut checkpoint, mut findings, signals, gather, .. } = pass;
+    findings.extend(gather.findings);
+    let opened = gather.opened;
     for signal in &signals {
         checkpoint.open(signal);
     }
@@ -178,13 +168,7 @@ struct Pass<'a> {
     checkpoint: Checkpoint,
     findings: Findings,
     signals: Vec<Signal>,
-    opened: u64,
-    /// The keys of the epoch that was opened last.
-    keys: Option<(Hash, EpochKeys)>,
-    /// The packs of the snapshot of each writer that was opened last.
-    packs: BTreeMap<Name, (SnapshotId, HashSet<PackId>)>,
-    /// The newest snapshot of each writer when the pass began.
-    heads: BTreeMap<Name, Head>,
+    gather: Gather<'a>,
 }
 
 fn full_name(summary: &Summary) -> String {
@@ -225,7 +209,7 @@ impl Pass<'_> {
     async fn one(&mut self, name: &str, summary: &Summary) -> Result<()> {
         let whole = self.vault.whole(summary).await?;
         let flags = whole.header.signals.clone();
-        let facts = self.facts(summary, whole).await?;
+        let (facts, _) = self.gather.facts(summary, whole).await?;
         let source = &summary.header.source;
         let remembered = self.checkpoint.sources.entry(name.to_owned()).or_default();
         let mut verdicts = signal::judge(&remembered.history, &facts);
@@ -270,63 +254,6 @@ impl Pass<'_> {
             self.signals.push(signal(BY_WATCH, verdicts, level));
         }
         Ok(())
-    }
-
-    /// What is known of a snapshot: all that its body tells, or what its header says.
-    async fn facts(&mut self, summary: &Summary, whole: VerifiedHeader) -> Result<Facts> {
-        let totals = summary.header.totals;
-        let mut plain = Facts::new(summary.since(), totals.bytes, totals.streams);
-        plain.snapshot = Some(summary.id);
-        let Some(opener) = &self.request.opener else { return Ok(plain) };
-        if self.keys.as_ref().is_none_or(|(epoch, _)| *epoch != summary.epoch) {
-            let keys = keys::epoch_keys(self.vault, &whole.epoch, opener).await?;
-            self.keys = Some((summary.epoch, keys));
-        }
-        let Some((_, keys)) = &self.keys else { return Ok(plain) };
-        let snapshot = match Snapshot::open_with(self.vault, whole, keys).await {
-            Ok(snapshot) => snapshot,
-            Err(error) if error.kind == VaultErrorKind::Damaged => {
-                let what = format!("the body of this snapshot can't be read, so it was not looked into: {error}");
-                self.findings.push(Finding::new(Severity::Error, "body.damaged", what).of(summary.id));
-                return Ok(plain);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        self.opened += 1;
-        let body = &snapshot.body;
-        let bytes = body.streams.iter().map(|stream| stream.bytes).fold(0, u64::saturating_add);
-        if bytes != totals.bytes || body.streams.len() as u64 != totals.streams {
-            let what = format!(
-                "its header says {} bytes in {} streams, and its body has {bytes} in {}: whoever signed it lies",
-                totals.bytes,
-                totals.streams,
-                body.streams.len()
-            );
-            self.findings.push(Finding::new(Severity::Error, "header.false", what).of(summary.id));
-        }
-        let before = self.packs_before(&snapshot.header).await?;
-        let fresh = before.map(|before| snapshot.anew(&before)).map(|(bytes, stored)| Fresh { bytes, stored });
-        self.packs.insert(summary.header.writer.clone(), (summary.id, snapshot.packs()));
-        Ok(facts(&Taken {
-            at: summary.since(),
-            snapshot: Some(summary.id),
-            kind: summary.header.kind,
-            streams: &body.streams,
-            details: &body.details,
-            fingerprints: &body.fingerprints,
-            fresh,
-        }))
-    }
-
-    /// The packs of the writer's snapshot before this one, where that is known.
-    async fn packs_before(&self, now: &VerifiedHeader) -> Result<Option<HashSet<PackId>>> {
-        let header = &now.header;
-        let Some(prev) = header.prev.first() else { return Ok(Some(HashSet::new())) };
-        if let Some((_, packs)) = self.packs.get(&header.writer).filter(|(id, _)| id == prev) {
-            return Ok(Some(packs.clone()));
-        }
-        let Some(head) = self.heads.get(&header.writer).filter(|head| head.id == *prev) else { return Ok(None) };
-        Ok(packs_of(self.vault, &header.writer, head.seq, head.id).await?)
     }
 
     /// Sources that were expected and did not come.

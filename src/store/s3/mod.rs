@@ -15,6 +15,7 @@ mod list;
 mod locks;
 mod objects;
 mod page;
+mod policy;
 mod post;
 mod probe;
 mod proxy;
