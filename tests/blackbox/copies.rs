@@ -212,3 +212,28 @@ fn g17_a_limit_really_limits() {
         fs::remove_dir_all(lab.path("slow")).unwrap();
     }
 }
+
+#[test]
+fn g17_a_disk_that_is_pulled_out_in_the_middle() {
+    let lab = Lab::new();
+    let last = vault(&lab, 3);
+    fs::create_dir(lab.path("disk")).unwrap();
+    let Some(disk) = Mount::tmpfs(&lab, &lab.path("disk"), "size=200m") else { return };
+    let url = format!("file://{}", lab.text("disk"));
+    let mut command = replicate(&lab, &url);
+    command.args(["--limit-upload", "8MiB"]);
+    let mut child = disk.inside(&lab, &command);
+    let child = child.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while !disk.seen().join("packs").exists() {
+        thread::sleep(Duration::from_millis(5)); // nothing tells when another process has put
+    }
+    let mut pull = Command::new("umount");
+    pull.arg("--lazy").arg(lab.path("disk"));
+    assert!(disk.inside(&lab, &pull).status().unwrap().success());
+    lab.wait(child).fails(10, &["another directory has taken the place", "unmounted?"]);
+    // Nothing went to the disk below.
+    assert!(fs::read_dir(lab.path("disk")).unwrap().next().is_none());
+    // And a disk that is there takes it.
+    lab.run(&mut replicate(&lab, &url)).ok();
+    must_restore(&lab, &url, &last, "back");
+}
