@@ -173,7 +173,7 @@ fn g17_configured_copies_and_disks_that_lie_in_a_drawer() {
     // Neither was begun yet, and an empty directory is no disk.
     fs::create_dir(lab.path("disk-a")).unwrap();
     let run = lab.run(&mut lab.writer(["replicate"])).ok();
-    assert!(run.out().matches("holds no copy yet, or is not there").count() == 2, "{}", run.out());
+    assert!(run.said().matches("holds no copy yet, or is not there").count() == 2, "{}", run.said());
     assert!(fs::read_dir(lab.path("disk-a")).unwrap().next().is_none());
     for name in ["a", "b"] {
         lab.run(&mut lab.writer(["replicate", "--to", &format!("file://{}", lab.text(format!("disk-{name}")))])).ok();
@@ -193,7 +193,7 @@ fn g17_configured_copies_and_disks_that_lie_in_a_drawer() {
     assert_eq!(copies[1]["last"]["snapshots"], 1, "{done}");
     fs::rename(lab.path("drawer"), lab.path("disk-b")).unwrap();
     let run = lab.run(&mut lab.writer(["replicate", "disk-b"])).ok();
-    assert!(run.out().contains("disk-b: copied 1 snapshot"), "{}", run.out());
+    assert!(run.said().contains("disk-b: copied 1 snapshot"), "{}", run.said());
     must_restore(&lab, &format!("file://{}", lab.text("disk-b")), &next, "back");
     assert!(last != next);
     lab.run(&mut lab.writer(["replicate", "disk-c"])).fails(2, &["disk-c"]);

@@ -519,6 +519,8 @@ async fn g17_another_vault_two_sources_and_a_vault_that_is_written_to_are_refuse
     assert!(what.contains("is a copy of the first, and not of the second"), "{what}");
     let mut request = wanted("the second");
     request.adopt = true;
+    request.copy.mark = true;
+    clock.pass(Span::seconds(1));
     made.backup(tempfile::tempdir().unwrap().path(), "other", streams([("a", dump(5, 5_000))])).await.unwrap();
     run(&made, Arc::clone(&target), &request).await.unwrap();
     run(&made, Arc::clone(&target), &wanted("the second")).await.unwrap();
