@@ -93,12 +93,12 @@ fn g17_a_disk_that_is_full_read_only_or_gone() {
     let url = format!("file://{}", lab.text("disk"));
     let run = |command: &Command| lab.run(&mut disk.inside(&lab, command));
     let full = run(&replicate(&lab, &url));
-    full.fails(1, &["o space left", "hint: free"]);
+    full.code(1).says_anywhere(&["disk-full", "o space left", "free some space"]);
     // What is there is whole.
     let seen = run(&at_copy(&lab, &url, &["verify", "--depth", "read", "--json"])).ok().json();
     assert!(seen["result"]["snapshots"].as_u64().unwrap() <= 1, "{seen}");
     disk.remount(&lab, "size=100m,ro");
-    run(&replicate(&lab, &url)).fails(1, &["ead-only"]);
+    run(&replicate(&lab, &url)).code(1).says_anywhere(&["ead-only"]);
     disk.remount(&lab, "size=100m,rw");
     let done = run(&replicate(&lab, &url)).ok().json();
     let report = &done["result"]["copies"][0]["report"];
@@ -147,7 +147,7 @@ fn g17_damage_is_told_and_repaired_through_the_program() {
     fs::remove_file(lab.path("vault").join(&header)).unwrap();
     fs::write(lab.path("vault").join(&header), &text[..text.len() - 7]).unwrap();
     // Its lock's record says that the newest header was put: what is there instead is damage.
-    lab.run(&mut lab.reader(["verify"])).fails(4, &["header.damaged"]);
+    lab.run(&mut lab.reader(["verify"])).code(4).says_anywhere(&["header.damaged"]);
     let dry = lab.run(&mut at_copy(&lab, &lab.url(), &["repair", "--from", &copy, "--dry-run", "--json"])).json();
     assert_eq!(dry["result"]["objects"], 2, "{dry}");
     assert_eq!(fs::read(&path).unwrap(), bytes, "a dry run puts nothing");
@@ -230,7 +230,7 @@ fn g17_a_disk_that_is_pulled_out_in_the_middle() {
     let mut pull = Command::new("umount");
     pull.arg("--lazy").arg(lab.path("disk"));
     assert!(disk.inside(&lab, &pull).status().unwrap().success());
-    lab.wait(child).fails(10, &["another directory has taken the place", "unmounted?"]);
+    lab.wait(child).code(10).says_anywhere(&["another directory has taken the place", "unmounted?"]);
     // Nothing went to the disk below.
     assert!(fs::read_dir(lab.path("disk")).unwrap().next().is_none());
     // And a disk that is there takes it.
