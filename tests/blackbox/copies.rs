@@ -93,12 +93,12 @@ fn g17_a_disk_that_is_full_read_only_or_gone() {
     let url = format!("file://{}", lab.text("disk"));
     let run = |command: &Command| lab.run(&mut disk.inside(&lab, command));
     let full = run(&replicate(&lab, &url));
-    full.fails(1, &["o space left", "hint: free"]);
+    full.code(1).says_anywhere(&["disk-full", "o space left", "free some space"]);
     // What is there is whole.
     let seen = run(&at_copy(&lab, &url, &["verify", "--depth", "read", "--json"])).ok().json();
     assert!(seen["result"]["snapshots"].as_u64().unwrap() <= 1, "{seen}");
     disk.remount(&lab, "size=100m,ro");
-    run(&replicate(&lab, &url)).fails(1, &["ead-only"]);
+    run(&replicate(&lab, &url)).code(1).says_anywhere(&["ead-only"]);
     disk.remount(&lab, "size=100m,rw");
     let done = run(&replicate(&lab, &url)).ok().json();
     let report = &done["result"]["copies"][0]["report"];
@@ -147,7 +147,7 @@ fn g17_damage_is_told_and_repaired_through_the_program() {
     fs::remove_file(lab.path("vault").join(&header)).unwrap();
     fs::write(lab.path("vault").join(&header), &text[..text.len() - 7]).unwrap();
     // Its lock's record says that the newest header was put: what is there instead is damage.
-    lab.run(&mut lab.reader(["verify"])).fails(4, &["header.damaged"]);
+    lab.run(&mut lab.reader(["verify"])).code(4).says_anywhere(&["header.damaged"]);
     let dry = lab.run(&mut at_copy(&lab, &lab.url(), &["repair", "--from", &copy, "--dry-run", "--json"])).json();
     assert_eq!(dry["result"]["objects"], 2, "{dry}");
     assert_eq!(fs::read(&path).unwrap(), bytes, "a dry run puts nothing");
@@ -173,7 +173,7 @@ fn g17_configured_copies_and_disks_that_lie_in_a_drawer() {
     // Neither was begun yet, and an empty directory is no disk.
     fs::create_dir(lab.path("disk-a")).unwrap();
     let run = lab.run(&mut lab.writer(["replicate"])).ok();
-    assert!(run.out().matches("holds no copy yet, or is not there").count() == 2, "{}", run.out());
+    assert!(run.said().matches("holds no copy yet, or is not there").count() == 2, "{}", run.said());
     assert!(fs::read_dir(lab.path("disk-a")).unwrap().next().is_none());
     for name in ["a", "b"] {
         lab.run(&mut lab.writer(["replicate", "--to", &format!("file://{}", lab.text(format!("disk-{name}")))])).ok();
@@ -193,7 +193,7 @@ fn g17_configured_copies_and_disks_that_lie_in_a_drawer() {
     assert_eq!(copies[1]["last"]["snapshots"], 1, "{done}");
     fs::rename(lab.path("drawer"), lab.path("disk-b")).unwrap();
     let run = lab.run(&mut lab.writer(["replicate", "disk-b"])).ok();
-    assert!(run.out().contains("disk-b: copied 1 snapshot"), "{}", run.out());
+    assert!(run.said().contains("disk-b: copied 1 snapshot"), "{}", run.said());
     must_restore(&lab, &format!("file://{}", lab.text("disk-b")), &next, "back");
     assert!(last != next);
     lab.run(&mut lab.writer(["replicate", "disk-c"])).fails(2, &["disk-c"]);
@@ -211,4 +211,29 @@ fn g17_a_limit_really_limits() {
         assert!(took > Duration::from_secs(2), "20 MiB at 8 MiB/s took {took:?}");
         fs::remove_dir_all(lab.path("slow")).unwrap();
     }
+}
+
+#[test]
+fn g17_a_disk_that_is_pulled_out_in_the_middle() {
+    let lab = Lab::new();
+    let last = vault(&lab, 3);
+    fs::create_dir(lab.path("disk")).unwrap();
+    let Some(disk) = Mount::tmpfs(&lab, &lab.path("disk"), "size=200m") else { return };
+    let url = format!("file://{}", lab.text("disk"));
+    let mut command = replicate(&lab, &url);
+    command.args(["--limit-upload", "8MiB"]);
+    let mut child = disk.inside(&lab, &command);
+    let child = child.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while !disk.seen().join("packs").exists() {
+        thread::sleep(Duration::from_millis(5)); // nothing tells when another process has put
+    }
+    let mut pull = Command::new("umount");
+    pull.arg("--lazy").arg(lab.path("disk"));
+    assert!(disk.inside(&lab, &pull).status().unwrap().success());
+    lab.wait(child).code(10).says_anywhere(&["another directory has taken the place", "unmounted?"]);
+    // Nothing went to the disk below.
+    assert!(fs::read_dir(lab.path("disk")).unwrap().next().is_none());
+    // And a disk that is there takes it.
+    lab.run(&mut replicate(&lab, &url)).ok();
+    must_restore(&lab, &url, &last, "back");
 }

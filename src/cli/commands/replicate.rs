@@ -115,7 +115,7 @@ async fn pass(
     }
     let Some(source) = vault.as_ref() else { return Err(ops::OpsError::Defect("the opening of the vault").into()) };
     let to = place_of(&one.settings.vault()?.to_string(), one.settings.endpoint());
-    let copy = CopyRequest { from: from.to_owned(), ..one.request };
+    let copy = CopyRequest { from: from.to_owned(), mark: adopt, ..one.request };
     let request = ReplicateRequest { copy, to, adopt };
     let done = ops::replicate::replicate(source, target, &request, &*context.bars, &context.cancel).await;
     let (mut report, findings) = done?;
@@ -185,5 +185,6 @@ fn request(args: &ReplicateArgs, copy: Option<&CopyConfig>) -> CopyRequest {
             up: args.limit_upload.map(|rate| rate.0).or(copy.and_then(|copy| copy.limit_upload)),
         },
         from: String::new(),
+        mark: false,
     }
 }

@@ -195,3 +195,28 @@ fn a_journal_of_mariadb_has_its_own_keys_and_is_of_the_whole_server() {
     let pg = "[[source]]\nname = \"pg\"\nkind = \"postgres\"\ndsn = \"service=x\"\nphysical = true\njournal = { server_id = 4 }\n";
     assert!(told(pg).contains("\"server_id\" belongs to journals of kind \"mariadb\""));
 }
+
+#[test]
+fn copies_have_a_place_and_a_name_of_their_own() {
+    let text = "[[copy]]\nname = \"paris\"\nurl = \"s3://other-vault/prod\"\ncredentials = \"file:c.toml\"\nlimit_upload = \
+                \"20MB\"\nlocks = \"as-possible\"\n[[copy]]\nname = \"disk-a\"\nurl = \"file:///mnt/a\"\nremovable = true\n\
+                sources = [\"orders\"]\nnewest = 3\n";
+    let copies = parse(text).unwrap().copies;
+    assert_eq!((copies[0].limit_upload, copies[0].as_possible, copies[0].removable), (Some(20_000_000), true, false));
+    assert_eq!(copies[0].s3.credentials.as_ref().unwrap().to_string(), "file:/etc/strongroom/c.toml");
+    assert_eq!((copies[1].newest, copies[1].removable, copies[1].sources.len()), (Some(3), true, 1));
+    for (wrong, word) in [
+        ("[[copy]]\nname = \"a\"\nurl = \"/mnt/a\"", "file:///mnt/a"),
+        ("[[copy]]\nname = \"a\"\nurl = \"s3://other/a\"\nremovable = true", "no removable disk"),
+        ("[[copy]]\nname = \"a\"\nurl = \"file:///a\"\nnewest = 0", "no copy"),
+        (
+            "[[copy]]\nname = \"a\"\nurl = \"file:///a\"\n[[copy]]\nname = \"a\"\nurl = \"file:///b\"",
+            "two copies called a",
+        ),
+        ("[[copy]]\nname = \"a\"\nurl = \"file:///a\"\nlimit_upload = \"fast\"", "no size"),
+        ("[copy]\nname = \"a\"\nurl = \"file:///a\"", "two brackets"),
+        ("[[copy]]\nname = \"a\"\nurl = \"file:///a\"\nkeep = \"1d\"", "keep"),
+    ] {
+        assert!(told(wrong).contains(word), "{wrong}: {}", told(wrong));
+    }
+}

@@ -1,11 +1,11 @@
 //! The documents of a vault: its descriptor first, so that the target is known for a copy of this vault from then on; the
-//! records of root and epochs, certificates, evidence, holds and approvals.
+//! records of root and epochs, certificates, evidence, holds and their releases, and who approves.
 
 use std::collections::BTreeMap;
 
 use super::{
     CopyDone, Pass,
-    object::{APPROVALS, HOLDS, Object, Trouble, Where},
+    object::{APPROVERS, HOLDS, Object, RELEASES, Trouble, Where},
     place::Standing,
 };
 use crate::{
@@ -43,7 +43,7 @@ pub(super) async fn copy(pass: &Pass<'_>, look: bool, done: &mut CopyDone) -> Re
             done.findings.push(Finding::new(Severity::Error, "copy.damaged", what).on(layout::DESCRIPTOR));
         }
     }
-    for prefix in [layout::DESCRIPTOR, layout::KEYS, layout::MEMBERS, HOLDS, APPROVALS] {
+    for prefix in [layout::DESCRIPTOR, layout::KEYS, layout::MEMBERS, HOLDS, RELEASES, APPROVERS] {
         place.list(prefix).await?;
         if prefix == layout::DESCRIPTOR {
             continue;

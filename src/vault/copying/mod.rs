@@ -45,6 +45,8 @@ pub struct CopyRequest {
     pub limits: Limits,
     /// Where the copy is made from, for its record.
     pub from: String,
+    /// Put a record also if nothing is copied.
+    pub mark: bool,
 }
 
 impl CopyRequest {
@@ -120,6 +122,9 @@ pub async fn copy(
     );
     let pass = Pass { source, reads: source, also: None, mover: &mover, lease: &lease, request, furthest };
     documents::copy(&pass, !new.is_empty(), &mut done).await?;
+    if request.mark && !request.dry_run {
+        lease.hold().await?;
+    }
     windows::copy(&pass, &new, &mut done).await?;
     journals::copy(&pass, all, &mut done).await?;
     documents::copy_evidence(&pass, &mut done).await?;

@@ -101,19 +101,28 @@ impl<'a> Mover<'a> {
         // Never closed.
         let _room = self.room.acquire_many(units).await;
         self.go_on()?;
+        match self.ready(object, trusted).await? {
+            Ok(Some(payload)) => self.put(object, &payload, ask).await,
+            Ok(None) => Ok(Ok(())),
+            Err(trouble) => Ok(Err(trouble)),
+        }
+    }
+
+    /// The true bytes of an object that is to be put; nothing where it is there already.
+    pub(super) async fn ready(
+        &self,
+        object: &Object,
+        trusted: bool,
+    ) -> Result<std::result::Result<Option<Payload>, Trouble>> {
+        self.go_on()?;
         let trusted = self.mend.as_ref().map_or(trusted, |mend| !mend.read);
         match self.place.standing(object, trusted).await? {
-            Ok(Standing::Here) => return Ok(Ok(())),
-            Ok(Standing::Taken) if self.mend.is_none() => return Ok(Err(Trouble::Taken)),
-            Ok(Standing::Free | Standing::Taken) => {}
+            Ok(Standing::Here) => Ok(Ok(None)),
+            Ok(Standing::Taken) if self.mend.is_none() => Ok(Err(Trouble::Taken)),
+            Ok(Standing::Free | Standing::Taken) => Ok(self.fetch(object).await?.map(Some)),
             // What can't be read can't be judged, and what is put over it may be put in vain.
-            Err(trouble) => return Ok(Err(trouble)),
+            Err(trouble) => Ok(Err(trouble)),
         }
-        let payload = match self.fetch(object).await? {
-            Ok(payload) => payload,
-            Err(trouble) => return Ok(Err(trouble)),
-        };
-        self.put(object, &payload, ask).await
     }
 
     /// The true bytes of an object, out of the source.

@@ -76,15 +76,17 @@ impl Object {
 pub(super) fn kind_of(key: &str) -> &'static str {
     let prefixes =
         [layout::SNAPSHOTS, layout::JOURNALS, layout::KEYS, layout::MEMBERS, layout::EVIDENCE, layout::PACKS];
-    let more = [layout::INDEXES, layout::LISTS, HOLDS, APPROVALS];
+    let more = [layout::INDEXES, layout::LISTS, HOLDS, RELEASES, APPROVERS];
     let found = prefixes.into_iter().chain(more).find(|prefix| key.starts_with(prefix));
     found.map_or("descriptor", |prefix| prefix.trim_end_matches('/'))
 }
 
 /// The prefix of holds.
 pub(super) const HOLDS: &str = "holds/";
-/// The prefix of approvals.
-pub(super) const APPROVALS: &str = "approvals/";
+/// The prefix of releases of holds.
+pub(super) const RELEASES: &str = "releases/";
+/// The prefix of the lists of approvers.
+pub(super) const APPROVERS: &str = "approvers/";
 
 /// Why an object can't be in the copy as it should be.
 #[derive(Debug, Clone)]

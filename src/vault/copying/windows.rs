@@ -20,7 +20,7 @@ use crate::{
         page::{PAGE_LIMIT, PackRef},
     },
     model::{Finding, Hash, Name, Time},
-    vault::{Result, reader::PagesAhead, snapshots::Summary},
+    vault::{Result, VaultError, reader::PagesAhead, snapshots::Summary},
 };
 
 /// So many snapshots are in a window at most.
@@ -124,24 +124,30 @@ async fn gather<'a>(
     left: &mut &'a [Summary],
     done: &mut CopyDone,
 ) -> Result<Vec<Wanted<'a>>> {
-    let (mut window, mut bytes) = (Vec::new(), 0_u64);
+    let some = left.get(..SNAPSHOTS).unwrap_or(left);
+    let reads = stream::iter(some).map(|summary| pass.reads.whole(summary)).buffered(pass.mover.jobs);
+    let headers: Vec<Result<VerifiedHeader>> = reads.collect().await;
+    let known: HashSet<Id> = table.pages.keys().copied().collect();
+    let whole = headers.iter().filter_map(|header| header.as_ref().ok());
+    let mut ahead = PagesAhead::of(&*pass.reads.store, whole, |page| known.contains(&Id::of(page.as_str())));
+    let (mut window, mut bytes, mut taken) = (Vec::new(), 0_u64, 0);
     let mut counted: HashSet<u32> = HashSet::new();
-    while let Some((summary, rest)) = left.split_first()
-        && window.len() < SNAPSHOTS
-        && bytes < BYTES
-    {
-        *left = rest;
-        let header = match pass.reads.whole(summary).await {
+    for (summary, header) in some.iter().zip(&headers) {
+        if bytes >= BYTES {
+            break;
+        }
+        taken += 1;
+        let header = match header {
             Ok(header) => header,
             Err(error) if error.is_of_object() => {
-                let trouble = Trouble::Damaged(error.what);
+                let trouble = Trouble::Damaged(error.what.clone());
                 done.findings.push(trouble.finding(&summary.key(), pass.mover.mends()));
                 leave_out(pass, summary, (&trouble, 1), done);
                 continue;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(VaultError::new(error.kind, error.to_string())),
         };
-        let wanted = needs(pass, table, summary, &header, done).await?;
+        let wanted = needs(pass, table, (summary, header), &mut ahead, done).await?;
         for at in wanted.packs() {
             let Some(object) = table.get(at) else { continue };
             if counted.insert(at) && !pass.mover.place.there(&object.key()) {
@@ -150,6 +156,7 @@ async fn gather<'a>(
         }
         window.push(wanted);
     }
+    *left = left.get(taken..).unwrap_or_default();
     Ok(window)
 }
 
@@ -157,8 +164,8 @@ async fn gather<'a>(
 async fn needs<'a>(
     pass: &Pass<'_>,
     table: &mut Table,
-    summary: &'a Summary,
-    header: &VerifiedHeader,
+    (summary, header): (&'a Summary, &VerifiedHeader),
+    ahead: &mut PagesAhead<'_>,
     done: &mut CopyDone,
 ) -> Result<Wanted<'a>> {
     let writer = table.writer(&header.header.writer);
@@ -169,9 +176,6 @@ async fn needs<'a>(
         let (bytes, hint) = (Some(index.bytes), hint(&index.version));
         wanted.indexes.push(table.add(Object { at, hash: index.hash, bytes, limit: SEALED_LIMIT, hint }));
     }
-    let known: HashSet<Id> = table.pages.keys().copied().collect();
-    let mut ahead =
-        PagesAhead::of(&*pass.reads.store, std::iter::once(header), |page| known.contains(&Id::of(page.as_str())));
     for page in &header.header.pages {
         let (bytes, version) = (Some(page.bytes), hint(&page.version));
         let at = Where::Page(Arc::clone(&writer));
@@ -363,6 +367,7 @@ async fn headers(
     if !pass.mover.mends() {
         pass.lease.hold().await?;
     }
+    let mut fit = Vec::new();
     for wanted in window {
         let bad: Vec<&Trouble> = wanted.packs().chain(wanted.texts()).filter_map(|at| troubles.get(&at)).collect();
         let worst = wanted.unknown.as_ref().or(bad.iter().copied().max_by_key(|trouble| trouble.severity()));
@@ -370,23 +375,45 @@ async fn headers(
             leave_out(pass, wanted.summary, (trouble, bad.len().max(1)), done);
             continue;
         }
-        let header = &wanted.summary.header;
         let hash = Hash::from_bytes(*wanted.summary.id.as_bytes());
         let at = Where::Other(wanted.summary.key());
-        let object = Object { at, hash, bytes: None, limit: HEADER_LIMIT, hint: None };
-        let ask = lasts(place, wanted.summary);
-        if let Err(trouble) = pass.mover.bring(&object, false, ask).await? {
+        fit.push((wanted.summary, Object { at, hash, bytes: None, limit: HEADER_LIMIT, hint: None }));
+    }
+    // Read ahead, and put one after the other: whoever reads the copy meanwhile sees no gap in a chain.
+    let mut read = stream::iter(fit)
+        .map(|(summary, object)| async move {
+            let ready = pass.mover.ready(&object, false).await;
+            (summary, object, ready)
+        })
+        .buffered(pass.mover.jobs);
+    let mut put = Vec::new();
+    while let Some((summary, object, ready)) = read.next().await {
+        let brought = match ready? {
+            Ok(Some(payload)) => pass.mover.put(&object, &payload, lasts(place, summary)).await?,
+            Ok(None) => Ok(()),
+            Err(trouble) => Err(trouble),
+        };
+        if let Err(trouble) = brought {
             done.findings.push(trouble.finding(&object.key(), pass.mover.mends()));
-            leave_out(pass, wanted.summary, (&trouble, 1), done);
+            leave_out(pass, summary, (&trouble, 1), done);
             continue;
         }
-        if header.floor_until > place.now
-            && (!pass.request.dry_run || place.holds(&object))
-            && let Err(trouble) = place.lock(&object, header.floor_until, ask).await?
-        {
+        done.copied.push(summary.id);
+        put.push((summary, object));
+    }
+    let locked = put.into_iter().filter(|(summary, object)| {
+        summary.header.floor_until > place.now && (!pass.request.dry_run || place.holds(object))
+    });
+    let mut locks = stream::iter(locked)
+        .map(|(summary, object)| async move {
+            let locked = place.lock(&object, summary.header.floor_until, lasts(place, summary)).await;
+            (object, locked)
+        })
+        .buffered(place.store.at_once());
+    while let Some((object, locked)) = locks.next().await {
+        if let Err(trouble) = locked? {
             done.findings.push(trouble.finding(&object.key(), pass.mover.mends()));
         }
-        done.copied.push(wanted.summary.id);
     }
     Ok(())
 }
