@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`cli`] | arguments, configuration, wiring, rendering, progress bars, words for failures |
 //! | [`ops`] | one promise per file: init, backup, restore, verify … |
+//! | [`guard`] | what several people decide and what stays whatever its expiry: approvals, holds |
 //! | [`engine`] | throwaway servers that show that what was restored can be used |
 //! | [`source`] | what a backup reads: streams, files, commands, git, databases |
 //! | [`vault`] | where codec, format, store and catalog meet: the writer's pipeline and the reader |
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod codec;
 pub mod engine;
 pub mod format;
+pub mod guard;
 pub mod model;
 pub mod ops;
 pub mod signal;

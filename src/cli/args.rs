@@ -6,6 +6,8 @@ mod backup;
 mod doctor;
 mod drill;
 #[cfg(feature = "full")]
+mod guard;
+#[cfg(feature = "full")]
 mod incident;
 mod init;
 mod journal;
@@ -33,6 +35,11 @@ pub use airgap::{AirgapCommand, AirgapRunArgs, OpenArgs, WatchdogArgs};
 pub use backup::BackupArgs;
 pub use doctor::{AsArg, DoctorArgs};
 pub use drill::DrillArgs;
+#[cfg(feature = "full")]
+pub use guard::{
+    ApproveCheckArgs, ApproveCommand, ApproveNewArgs, ApproversCommand, ApproversSetArgs, FreezeArgs, KeyCombineArgs,
+    KeyCommand, KeySplitArgs, PapersArgs, ReleaseArgs,
+};
 #[cfg(feature = "full")]
 pub use incident::IncidentArgs;
 pub use init::{By, InitArgs, Mode};
@@ -68,7 +75,7 @@ Exit codes:
     5  protection weaker than promised
     6  drill failed
     7  something looks wrong in what is backed up (`watch`, `incident`)
-    8  not approved
+    8  not approved: fewer people agreed than have to
    10  no vault there
    12  no identity given opens it
    75  try again: the store can't be reached, or another run of this writer is under way
@@ -188,6 +195,19 @@ pub enum Command {
     Renew(RenewArgs),
     /// Delete what no snapshot needs and no lock protects, as the pruner
     Prune(PruneArgs),
+    /// Keep snapshots whatever their expiry, as the keeper
+    Freeze(FreezeArgs),
+    /// Lift a hold that `freeze` made
+    Release(ReleaseArgs),
+    /// Who has to agree to what
+    #[command(subcommand)]
+    Approvers(ApproversCommand),
+    /// What approvers sign
+    #[command(subcommand)]
+    Approve(ApproveCommand),
+    /// Identities in several hands
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Who may write, and who may sign what they found
     #[command(subcommand)]
     Member(MemberCommand),
@@ -241,6 +261,11 @@ pub const COMMANDS: &[&str] = &[
     "doctor",
     "renew",
     "prune",
+    "freeze",
+    "release",
+    "approvers",
+    "approve",
+    "key",
     "member",
     "writer",
     "drill",
@@ -269,6 +294,14 @@ impl Command {
             Self::Doctor(_) => "doctor",
             Self::Renew(_) => "renew",
             Self::Prune(_) => "prune",
+            Self::Freeze(_) => "freeze",
+            Self::Release(_) => "release",
+            Self::Approvers(ApproversCommand::Set(_)) => "approvers set",
+            Self::Approvers(ApproversCommand::List) => "approvers list",
+            Self::Approve(ApproveCommand::New(_)) => "approve new",
+            Self::Approve(ApproveCommand::Check(_)) => "approve check",
+            Self::Key(KeyCommand::Split(_)) => "key split",
+            Self::Key(KeyCommand::Combine(_)) => "key combine",
             Self::Member(MemberCommand::Add(_)) => "member add",
             Self::Member(MemberCommand::Revoke(_)) => "member revoke",
             Self::Writer(WriterCommand::Add(_)) => "writer add",

@@ -8,6 +8,8 @@ mod catalog;
 mod doctor;
 mod drill;
 #[cfg(feature = "full")]
+mod guard;
+#[cfg(feature = "full")]
 mod incident;
 mod init;
 mod journal;
@@ -19,6 +21,7 @@ mod recover;
 mod restore;
 mod seen;
 mod snapshots;
+#[cfg(feature = "full")]
 mod upkeep;
 mod verify;
 #[cfg(feature = "full")]
@@ -118,6 +121,11 @@ pub async fn run(context: &Context, command: Command) -> Result<Done, CliError> 
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Renew(args) => upkeep::renew(context, args).await,
         Command::Prune(args) => upkeep::prune(context, args).await,
+        Command::Freeze(args) => Box::pin(guard::freeze(context, args)).await,
+        Command::Release(args) => Box::pin(guard::release(context, args)).await,
+        Command::Approvers(command) => guard::approvers(context, command).await,
+        Command::Approve(command) => guard::approve(context, command).await,
+        Command::Key(command) => guard::key(context, command),
         Command::Member(command) => member::run(context, command).await,
         Command::Writer(command) => member::run(context, command.into()).await,
         Command::Drill(args) => Box::pin(drill::run(context, args)).await,

@@ -12,6 +12,7 @@ use crate::{
     catalog::{CatalogError, CatalogErrorKind, RunLockError},
     codec::CodecError,
     format::FormatError,
+    guard::GuardError,
     model::Finding,
     ops::OpsError,
     source::redact::redact,
@@ -190,9 +191,6 @@ fn judge(error: &CliError) -> Verdict {
             (Exit::Usage, "identity", hint("give the path of an age identity file or an ssh private key with -i"))
         }
         E::Unwritten { .. } => (Exit::Failed, "unwritten", hint("what the command did is done; give another file")),
-        E::NotApproved(_) => {
-            (Exit::NotApproved, "not-approved", hint("only `airgap open` connects them, as the approvers decide"))
-        }
         E::Unconfined(_) => (Exit::Failed, "unconfined", hint("or say --unconfined where nothing else is on the host")),
         E::Io { .. } => (Exit::Usage, "file", None),
     }
@@ -213,6 +211,7 @@ fn ops(error: &OpsError) -> Verdict {
         E::Store(error) => store(error),
         E::Catalog(error) => catalog(error),
         E::RunLock(error) => run_lock(error),
+        E::Guard(error) => guard(error),
         E::Source(_) => (Exit::Failed, "source", None),
         E::Format(error) => format(error),
         E::Codec(error) => codec(error),
@@ -303,6 +302,21 @@ fn vault(error: &VaultError) -> Verdict {
         K::TryAgain => (Exit::TryAgain, "try-again", hint(AGAIN)),
         K::Cancelled => (Exit::Interrupted, "interrupted", None),
         K::Failed => (Exit::Failed, "failed", None),
+    }
+}
+
+fn guard(error: &GuardError) -> Verdict {
+    use GuardError as E;
+    match error {
+        E::NotApproved { next, .. } => (Exit::NotApproved, "not-approved", hint(next)),
+        E::Request { next, .. } => (Exit::Usage, "usage", hint(next)),
+        E::Unlocked { .. } => {
+            (Exit::Weak, "unprotected", hint("check the store's default retention against the vault's policy"))
+        }
+        E::Vault(error) => vault(error),
+        E::Store(error) => store(error),
+        E::Format(error) => format(error),
+        E::Codec(error) => codec(error),
     }
 }
 

@@ -227,6 +227,7 @@ fn config(whose: &Whose<'_>, url: &str, access: Option<&Access>) -> String {
                 "[writer]\nname = \"{name}\"\nkey = \"{key}\"\nstate = \"state\"\n\n[lock]\nkeep = \"{keep}\"\n\n{SOURCES}"
             )
         }
+        Role::Keeper => format!("# What signs holds (`freeze`).\n[member]\nname = \"{name}\"\nkey = \"{key}\"\n"),
         _ => format!(
             "# What signs the evidence that this {role} leaves.\n[member]\nname = \"{name}\"\nkey = \"{key}\"\n"
         ),

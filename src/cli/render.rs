@@ -9,6 +9,7 @@ mod backup;
 mod doctor;
 mod document;
 mod drill;
+mod guard;
 #[cfg(feature = "full")]
 mod incident;
 mod init;
@@ -37,16 +38,18 @@ use super::airgap::window::WindowReport;
 use super::failure::{Exit, Failure};
 #[cfg(feature = "full")]
 use crate::ops::{
-    airgap::{StatusReport, TripReport},
+    airgap::{OpenReport, StatusReport, TripReport},
     incident::IncidentReport,
 };
 use crate::{
     model::{Finding, Severity, visible, visible_lines},
     ops::{
+        approve::{ApproversReport, CheckReport, RequestReport},
         backup::BackupReport,
         catalog::RebuildReport,
         doctor::DoctorReport,
         drill::{DrillReport, HistoryLine},
+        freeze::{FreezeReport, HoldLine, ReleaseReport},
         init::InitReport,
         journal::{Fetched, JournalLine, PushReport, RunReport},
         look::Looked,
@@ -56,6 +59,7 @@ use crate::{
         prune::PruneReport,
         renew::RenewReport,
         restore::RestoreReport,
+        shares::{CombineReport, SplitReport},
         snapshots::SnapshotLine,
         verify::VerifyReport,
         watch::WatchReport,
@@ -74,6 +78,22 @@ pub enum Output {
     Renew(RenewReport),
     /// `prune`.
     Prune(PruneReport),
+    /// `freeze`.
+    Freeze(FreezeReport),
+    /// `snapshots --holds`.
+    Holds(Vec<HoldLine>),
+    /// `release`.
+    Release(ReleaseReport),
+    /// `approvers`; nothing if there is no list.
+    Approvers(Option<ApproversReport>),
+    /// `approve new`.
+    Request(RequestReport),
+    /// `approve check`.
+    Check(CheckReport),
+    /// `key split`, and the files that it left.
+    Split(SplitReport, Vec<PathBuf>),
+    /// `key combine`, and the file that it left.
+    Combined(CombineReport, Vec<PathBuf>),
     /// `member add`, and the files that it left.
     Member(MemberReport, Vec<PathBuf>),
     /// `member revoke`.
@@ -99,6 +119,9 @@ pub enum Output {
     /// `airgap status`.
     #[cfg(feature = "full")]
     Airgap(StatusReport),
+    /// `airgap open`.
+    #[cfg(feature = "full")]
+    Opened(OpenReport),
     /// `airgap run`.
     #[cfg(feature = "full")]
     Window(WindowReport),
@@ -214,6 +237,14 @@ fn value(output: &Output) -> Value {
         Output::Init(report, files) => with(report, "files", json!(files)),
         Output::Renew(report) => json!(report),
         Output::Prune(report) => json!(report),
+        Output::Freeze(report) => json!(report),
+        Output::Holds(lines) => json!({ "holds": lines }),
+        Output::Release(report) => json!(report),
+        Output::Approvers(report) => json!(report),
+        Output::Request(report) => json!(report),
+        Output::Check(report) => json!(report),
+        Output::Split(report, files) => with(report, "files", json!(files)),
+        Output::Combined(report, files) => with(report, "files", json!(files)),
         Output::Member(report, files) => with(report, "files", json!(files)),
         Output::Revoke(report) => json!(report),
         Output::Backup(report) => {
@@ -238,6 +269,8 @@ fn value(output: &Output) -> Value {
         Output::Trip(report, _) => json!(report),
         #[cfg(feature = "full")]
         Output::Airgap(report) => json!(report),
+        #[cfg(feature = "full")]
+        Output::Opened(report) => json!(report),
         #[cfg(feature = "full")]
         Output::Window(report) => json!(report),
         Output::Policy(document) => json!(document),
@@ -317,6 +350,15 @@ fn text(output: &Output) -> (String, bool) {
         Output::Init(report, files) => (init::text(report, files), false),
         Output::Renew(report) => (upkeep::renewed(report), false),
         Output::Prune(report) => (upkeep::pruned(report), false),
+        Output::Freeze(report) => (guard::frozen(report), false),
+        Output::Holds(lines) => (guard::holds(lines), true),
+        Output::Release(report) => (guard::released(report), false),
+        Output::Approvers(report) => (guard::approvers(report.as_ref()), true),
+        // The file that is signed, byte for byte.
+        Output::Request(report) => return (report.request.clone(), true),
+        Output::Check(report) => (guard::checked(report), true),
+        Output::Split(report, files) => (guard::split(report, files), false),
+        Output::Combined(report, files) => (guard::combined(report, files), false),
         Output::Member(report, files) => (member::added(report, files), false),
         Output::Revoke(report) => (member::revoked(report), false),
         Output::Backup(report) => (backup::text(&report.snapshots), false),
@@ -334,6 +376,8 @@ fn text(output: &Output) -> (String, bool) {
         Output::Trip(report, findings) => (airgap::tripped(report, findings), true),
         #[cfg(feature = "full")]
         Output::Airgap(report) => (airgap::status(report), true),
+        #[cfg(feature = "full")]
+        Output::Opened(report) => (airgap::opened(report), false),
         #[cfg(feature = "full")]
         Output::Window(report) => (airgap::window(report), false),
         // Writing to memory does not fail. The lines are those of JSON.

@@ -10,9 +10,11 @@ pub mod hash;
 pub mod mac;
 pub mod seal;
 mod secret;
+pub mod shares;
 pub mod sign;
 pub mod sketch;
 pub mod spares;
+pub mod ssh;
 pub mod tar;
 
 pub use chunker::Chunker;

@@ -40,6 +40,11 @@ pub(super) fn features<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec
     deserializer.deserialize_seq(Few { most: FEATURES, what: PhantomData })
 }
 
+/// The snapshots of a hold.
+pub(super) fn held<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_seq(Few { most: super::hold::SNAPSHOTS, what: PhantomData })
+}
+
 /// What of a short list is understood; what a later build may say besides is passed over.
 pub(super) fn flags<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let Value::Array(all) = value(deserializer)? else { return Ok(Vec::new()) };

@@ -20,6 +20,8 @@ pub enum Role {
     Auditor,
     /// Evidence of lock proofs.
     Pruner,
+    /// Holds.
+    Keeper,
 }
 
 impl Role {
@@ -31,6 +33,7 @@ impl Role {
             Self::Driller => "driller",
             Self::Auditor => "auditor",
             Self::Pruner => "pruner",
+            Self::Keeper => "keeper",
         }
     }
 }

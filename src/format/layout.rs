@@ -25,6 +25,14 @@ pub const JOURNALS: &str = "journals/";
 pub const EVIDENCE: &str = "evidence/";
 /// The prefix of all canaries.
 pub const CANARIES: &str = "canaries/";
+/// The prefix of all holds.
+pub const HOLDS: &str = "holds/";
+/// The prefix of all releases of holds.
+pub const RELEASES: &str = "releases/";
+/// The prefix of the lists of approvers.
+pub const APPROVERS: &str = "approvers/";
+/// The prefix of used approvals.
+pub const APPROVALS: &str = "approvals/";
 
 // Every key made below is valid by construction: names and hex are within a key's alphabet.
 fn key(text: &str) -> Key {
@@ -113,6 +121,30 @@ pub fn canary(member: &Name, at: Time, random: &str) -> Key {
     key(&format!("{CANARIES}{member}/{}-{random}", at.compact()))
 }
 
+/// `holds/<member>/<time>-<hash>.json`
+#[must_use]
+pub fn hold(member: &Name, at: Time, hash: &Hash) -> Key {
+    key(&format!("{HOLDS}{member}/{}-{hash}.json", at.compact()))
+}
+
+/// `releases/<member>/<time>-<hash>.json`
+#[must_use]
+pub fn release(member: &Name, at: Time, hash: &Hash) -> Key {
+    key(&format!("{RELEASES}{member}/{}-{hash}.json", at.compact()))
+}
+
+/// `approvers/<rev>-<hash>.json`
+#[must_use]
+pub fn approvers(rev: u32, hash: &Hash) -> Key {
+    key(&format!("{APPROVERS}{rev:04}-{hash}.json"))
+}
+
+/// `approvals/<nonce>.json`
+#[must_use]
+pub fn spent(nonce: &Hash) -> Key {
+    key(&format!("{APPROVALS}{nonce}.json"))
+}
+
 /// The prefix of a writer's own objects of one kind, such as `packs/db1/`.
 #[must_use]
 pub fn own(kind: &str, writer: &Name) -> String {
@@ -146,6 +178,14 @@ pub enum ObjectName {
     Evidence(Name, Hash),
     /// A canary of a member.
     Canary(Name),
+    /// A hold of a member.
+    Hold(Name, Hash),
+    /// A release by a member.
+    Release(Name, Hash),
+    /// A list of approvers: revision, hash.
+    Approvers(u32, Hash),
+    /// A used approval: its nonce.
+    Spent(Hash),
 }
 
 /// Reads a key as it stands in a listing; `None` if it is no name of this format.
@@ -178,10 +218,22 @@ pub fn parse(text: &str) -> Option<ObjectName> {
         }
         "journals" => parse_journal(rest)?,
         "evidence" => {
-            let (member, file) = rest.split_once('/')?;
-            let (_, hash) = file.strip_suffix(".json")?.split_once('-')?;
-            ObjectName::Evidence(member.parse().ok()?, hash.parse().ok()?)
+            let (member, hash) = timed(rest)?;
+            ObjectName::Evidence(member, hash)
         }
+        "holds" => {
+            let (member, hash) = timed(rest)?;
+            ObjectName::Hold(member, hash)
+        }
+        "releases" => {
+            let (member, hash) = timed(rest)?;
+            ObjectName::Release(member, hash)
+        }
+        "approvers" => {
+            let (rev, hash) = rest.strip_suffix(".json")?.split_once('-')?;
+            ObjectName::Approvers(rev.parse().ok()?, hash.parse().ok()?)
+        }
+        "approvals" => ObjectName::Spent(rest.strip_suffix(".json")?.parse().ok()?),
         "canaries" => ObjectName::Canary(rest.split_once('/')?.0.parse().ok()?),
         _ => return None,
     };
@@ -213,6 +265,13 @@ fn parse_journal(rest: &str) -> Option<ObjectName> {
     Some(ObjectName::Piece(Piece { writer, source, line, span, hash: parts.next()?.parse().ok()? }))
 }
 
+/// `<member>/<time>-<hash>.json`
+fn timed(rest: &str) -> Option<(Name, Hash)> {
+    let (member, file) = rest.split_once('/')?;
+    let (_, hash) = file.strip_suffix(".json")?.split_once('-')?;
+    Some((member.parse().ok()?, hash.parse().ok()?))
+}
+
 fn numbered<'a>(rest: &'a str, suffix: &str) -> Option<(Name, u64, &'a str)> {
     let (name, file) = rest.split_once('/')?;
     let (number, hash) = file.strip_suffix(suffix)?.split_once('-')?;
@@ -232,7 +291,11 @@ fn spell(object: &ObjectName) -> Option<Key> {
         ObjectName::Header(writer, seq, id) => header(writer, *seq, id),
         ObjectName::Piece(of) => piece(of),
         ObjectName::History(writer, source, line, hash) => history(writer, source, line, hash),
-        ObjectName::Evidence(..) | ObjectName::Canary(_) => return None,
+        ObjectName::Approvers(rev, hash) => approvers(*rev, hash),
+        ObjectName::Spent(nonce) => spent(nonce),
+        ObjectName::Evidence(..) | ObjectName::Canary(_) | ObjectName::Hold(..) | ObjectName::Release(..) => {
+            return None;
+        }
     })
 }
 
@@ -266,6 +329,10 @@ mod tests {
             (header(&name, 12, &snapshot), ObjectName::Header(name.clone(), 12, snapshot)),
             (evidence(&name, Time::from_unix(0), &hash), ObjectName::Evidence(name.clone(), hash)),
             (canary(&name, Time::from_unix(0), "r4nd"), ObjectName::Canary(name.clone())),
+            (hold(&name, Time::from_unix(0), &hash), ObjectName::Hold(name.clone(), hash)),
+            (release(&name, Time::from_unix(0), &hash), ObjectName::Release(name.clone(), hash)),
+            (approvers(7, &hash), ObjectName::Approvers(7, hash)),
+            (spent(&hash), ObjectName::Spent(hash)),
         ];
         for (key, object) in cases {
             assert_eq!(parse(key.as_str()), Some(object), "{key}");
@@ -285,6 +352,8 @@ mod tests {
             &format!("snapshots/db1/00000000000000000000000000000-{hex}.json"),
             &format!("lists/db1/{}", "AB".repeat(32)),
             "keys/epoch-1/1-00.json",
+            &format!("approvers/7-{hex}.json"),
+            &format!("approvals/db1/{hex}.json"),
             &format!("journals/db1/orders/x/0000000000000001-0000000000000001-{hex}.age"),
             &format!("journals/db1/orders/x/0000000000000002-0000000000000001-{hex}.age"),
             &format!("journals/db1/orders/x/00000000000000A1-00000000000000b1-{hex}.age"),

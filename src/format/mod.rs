@@ -2,6 +2,7 @@
 //!
 //! `docs/format.md` describes the same in tables, for readers without this code.
 
+pub mod approval;
 pub mod body;
 mod bounded;
 pub mod certificate;
@@ -12,6 +13,7 @@ pub mod epoch;
 mod error;
 pub mod evidence;
 pub mod header;
+pub mod hold;
 pub mod index;
 pub mod journal;
 pub mod layout;
@@ -21,6 +23,7 @@ pub mod pack;
 pub mod page;
 pub mod pieces;
 pub mod root;
+pub mod share;
 mod text;
 pub mod writer_key;
 

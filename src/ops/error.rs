@@ -6,6 +6,7 @@ use crate::{
     catalog::{CatalogError, RunLockError},
     codec::CodecError,
     format::FormatError,
+    guard::GuardError,
     model::{Name, Time, VaultId, size},
     source::SourceError,
     store::StoreError,
@@ -27,6 +28,9 @@ pub enum OpsError {
     /// The lock that keeps two runs of a writer apart.
     #[error(transparent)]
     RunLock(#[from] RunLockError),
+    /// Approvals and holds.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// A source, or a restored repository.
     #[error(transparent)]
     Source(#[from] SourceError),

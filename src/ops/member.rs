@@ -159,7 +159,7 @@ impl<'a> NewMember<'a> {
                 let master = epoch.open(owner)?.chunk_id_key;
                 authority.writer(&name, sources.clone(), &master, &envelope)?
             }
-            Role::Driller | Role::Auditor | Role::Pruner => authority.witness(&name, role)?,
+            Role::Driller | Role::Auditor | Role::Pruner | Role::Keeper => authority.witness(&name, role)?,
         };
         Ok(Self { vault, at, name, role, sources, enrolled, findings: members.findings })
     }

@@ -2,6 +2,7 @@
 //! command line hands in keys, sources and targets, and shows what comes back.
 
 pub mod airgap;
+pub mod approve;
 pub mod backup;
 pub mod bucket;
 pub mod catalog;
@@ -10,6 +11,7 @@ pub mod doctor;
 pub mod drill;
 mod error;
 pub mod evidence;
+pub mod freeze;
 pub mod groups;
 pub mod incident;
 pub mod init;
@@ -26,6 +28,7 @@ pub mod recover;
 pub mod renew;
 pub mod report;
 pub mod restore;
+pub mod shares;
 pub mod signals;
 pub mod snapshots;
 pub mod verify;

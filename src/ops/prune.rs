@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use super::Result;
 use crate::{
-    model::{Cancel, Finding, Progress, Time},
+    format::approval::Action,
+    guard::approvals::{self, Deed, Papers, Passed},
+    model::{Cancel, Finding, Name, Progress, Span, Time},
     store::Deleter,
     vault::{
         Vault,
@@ -15,6 +17,19 @@ use crate::{
 };
 
 pub use crate::vault::upkeep::prune::PruneRequest;
+
+/// How long after its lock something is still kept, if nothing else is said.
+pub const GRACE: Span = Span::days(7);
+
+/// What people approve who approve a pruning.
+#[must_use]
+pub fn deed(request: &PruneRequest) -> Deed {
+    let mut parameters = vec![("grace", request.grace.to_string())];
+    if request.clock_is_right {
+        parameters.push(("clock-is-right", "true".to_owned()));
+    }
+    Deed::new(Action::Prune, parameters)
+}
 
 /// What `prune` did, or would do.
 #[derive(Debug, Serialize)]
@@ -33,19 +48,30 @@ pub struct PruneReport {
     pub next: Option<Time>,
     /// Snapshots that stay.
     pub snapshots: u64,
+    /// How many of them a hold keeps.
+    pub held: u64,
+    /// Who approved it, where that was needed.
+    pub approved_by: Vec<Name>,
 }
 
-/// Deletes what may go by `deleter`; without one, says what would.
+/// Deletes what may go by `deleter`; without one, says what would. Where the root puts that under several people, their
+/// approval is used up before anything is deleted.
 ///
 /// # Errors
-/// If the vault can't be read. A refusal of the store is a finding.
+/// If it was not approved, or the vault can't be read. A refusal of the store is a finding.
 pub async fn prune(
     vault: &Vault,
     deleter: Option<&dyn Deleter>,
-    request: PruneRequest,
+    (request, papers): (PruneRequest, Option<Papers<'_>>),
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<(PruneReport, Vec<Finding>)> {
+    let mut approved_by = Vec::new();
+    if deleter.is_some()
+        && let Passed::Spent { people, .. } = approvals::spend(vault, &deed(&request), papers).await?
+    {
+        approved_by = people;
+    }
     let done = prune::prune(vault, deleter, request, progress, cancel).await?;
     let report = PruneReport {
         dry_run: deleter.is_none(),
@@ -55,6 +81,8 @@ pub async fn prune(
         waiting: done.waiting,
         next: done.next,
         snapshots: done.snapshots,
+        held: done.held,
+        approved_by,
     };
     Ok((report, done.findings.into_vec()))
 }

@@ -8,7 +8,8 @@ use crate::{
     model::{Finding, Name, SnapshotId, SourceKind, Time},
     signal::Level,
     vault::{
-        self, Vault,
+        self, Vault, VaultErrorKind,
+        holds::Holds,
         snapshots::Summary,
         standing::{must_be_known, owners},
     },
@@ -50,6 +51,9 @@ pub struct SnapshotLine {
     /// What its writer found odd about what it backed up, if anything; `watch` judges for itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<Level>,
+    /// Until when a hold keeps it, whatever its expiry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_until: Option<Time>,
     /// Bytes of all its streams.
     pub bytes: u64,
 }
@@ -72,6 +76,7 @@ impl From<&Summary> for SnapshotLine {
             floor_until: header.floor_until,
             expires_at: header.expires_at,
             signal: header.signal,
+            held_until: None,
             bytes: header.totals.bytes,
         }
     }
@@ -99,8 +104,19 @@ pub async fn list(
     let fits = |line: &SnapshotLine| {
         source.is_none_or(|name| line.source == *name) && writer.is_none_or(|name| line.writer == *name)
     };
-    let lines = listing.snapshots.iter().map(SnapshotLine::from).filter(fits).collect();
-    Ok((lines, listing.findings))
+    let mut lines: Vec<SnapshotLine> = listing.snapshots.iter().map(SnapshotLine::from).filter(fits).collect();
+    let mut findings = listing.findings;
+    match Holds::of(vault).await {
+        Ok(holds) => {
+            let now = vault.store.server_time().await?;
+            lines.iter_mut().for_each(|line| line.held_until = holds.until(&line.id, now));
+            findings.extend(holds.findings);
+        }
+        // A writer may not read them, and they are not its affair.
+        Err(error) if error.kind == VaultErrorKind::Denied => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok((lines, findings))
 }
 
 /// What has to be listed to find the snapshot that is meant: of one that is named by its id, no other.
@@ -275,6 +291,7 @@ mod tests {
             floor_until: time,
             expires_at: time,
             signal: None,
+            held_until: None,
             bytes: 0,
         }
     }

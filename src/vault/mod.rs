@@ -1,11 +1,13 @@
 //! Where codec, format, store and catalog meet.
 
+pub mod approvers;
 pub mod audit;
 pub mod earlier;
 mod error;
 pub mod evidence;
 mod fetch;
 mod heads;
+pub mod holds;
 pub mod input;
 pub mod journal;
 pub mod keys;
@@ -15,6 +17,7 @@ pub mod own;
 pub mod past;
 pub mod reader;
 pub mod rebuild;
+mod signed;
 pub mod snapshots;
 pub mod standing;
 pub mod upkeep;

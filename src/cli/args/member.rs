@@ -21,6 +21,8 @@ pub enum RoleArg {
     Auditor,
     /// Evidence of lock proofs
     Pruner,
+    /// Holds (`freeze`)
+    Keeper,
 }
 
 impl From<RoleArg> for Role {
@@ -30,6 +32,7 @@ impl From<RoleArg> for Role {
             RoleArg::Driller => Self::Driller,
             RoleArg::Auditor => Self::Auditor,
             RoleArg::Pruner => Self::Pruner,
+            RoleArg::Keeper => Self::Keeper,
         }
     }
 }

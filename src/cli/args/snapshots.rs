@@ -13,4 +13,8 @@ pub struct SnapshotsArgs {
     /// Only those of this writer
     #[arg(long, value_name = "NAME")]
     pub writer: Option<Name>,
+    /// List the holds instead: what `freeze` keeps, until when and why
+    #[cfg(feature = "full")]
+    #[arg(long, conflicts_with_all = ["source", "writer"])]
+    pub holds: bool,
 }

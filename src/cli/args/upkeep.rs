@@ -36,8 +36,9 @@ pub struct RenewArgs {
   strongroom prune --vault s3://acme-vault/prod --credentials file:pruner-s3.toml
   strongroom prune --vault s3://acme-vault/prod --credentials file:pruner-s3.toml --yes
 
-What a snapshot that stays needs, vault.json, keys/ and members/ are never deleted, and neither are the three newest \
-snapshots of each source, however old.")]
+What a snapshot that stays needs, vault.json, keys/, members/, holds and approvals are never deleted, and neither are the three \
+newest snapshots of each source, however old, nor those that a hold keeps. Where the vault's list of approvers has a rule for \
+`prune`, --yes needs --approved and --signature.")]
 pub struct PruneArgs {
     /// Delete nothing; say what would be. The default
     #[arg(long, conflicts_with = "yes")]
@@ -51,6 +52,10 @@ pub struct PruneArgs {
     /// This host's clock is right although the vault in a directory has had no snapshot for months
     #[arg(long)]
     pub clock_is_right: bool,
+    /// What people approved.
+    #[cfg(feature = "full")]
+    #[command(flatten)]
+    pub papers: super::PapersArgs,
     /// Says which vault is meant. Opens nothing here.
     #[command(flatten)]
     pub identity: IdentityArgs,

@@ -150,7 +150,7 @@ async fn examine(
     let member = match (&args.name, role, &signs) {
         (Some(name), ..) => name.clone(),
         (None, Role::Writer, _) => writer_name(settings)?,
-        (None, Role::Pruner | Role::Driller | Role::Auditor, Some(member)) => member.name.clone(),
+        (None, Role::Pruner | Role::Driller | Role::Auditor | Role::Keeper, Some(member)) => member.name.clone(),
         (None, role, _) => named(role.as_str())?,
     };
     context.bars.phase("trying what these credentials can do", None);

@@ -16,6 +16,12 @@ pub(super) async fn run(context: &Context, args: SnapshotsArgs) -> Result<Done, 
     let settings = Settings::new(&context.global, &real_env)?;
     let vault = open(&settings, None).await?;
     context.found(vault.findings.clone());
+    #[cfg(feature = "full")]
+    if args.holds {
+        let (holds, findings) = ops::freeze::list(&vault).await?;
+        context.found(findings);
+        return Ok((Output::Holds(holds), None));
+    }
     let (source, writer) = (args.source.as_ref(), args.writer.as_ref());
     let (lines, findings) = ops::snapshots::list(&vault, source, writer, &settings.sources()).await?;
     context.found(findings);

@@ -1,6 +1,6 @@
 //! `renew` and `prune`.
 
-use super::{Context, Done};
+use super::{Context, Done, guard::Handed};
 use crate::{
     cli::{
         args::{PruneArgs, RenewArgs},
@@ -29,6 +29,7 @@ pub(super) async fn renew(context: &Context, args: RenewArgs) -> Result<Done, Cl
 
 /// `prune`.
 pub(super) async fn prune(context: &Context, args: PruneArgs) -> Result<Done, CliError> {
+    let handed = Handed::read(&args.papers)?;
     let settings = Settings::new(&context.global, &real_env)?;
     let identities = identity::load(&args.identity.identity, &real_env)?;
     let mut pins: Vec<Pin> = settings.pins.clone();
@@ -37,7 +38,8 @@ pub(super) async fn prune(context: &Context, args: PruneArgs) -> Result<Done, Cl
     let vault = ops::open_vault(&examined.store, &pins).await?;
     let deleter = (args.yes && !args.dry_run).then_some(&*examined.deleter);
     let request = PruneRequest { grace: args.grace, clock_is_right: args.clock_is_right };
-    let done = ops::prune::prune(&vault, deleter, request, &*context.bars, &context.cancel).await;
+    let asked = (request, handed.papers());
+    let done = ops::prune::prune(&vault, deleter, asked, &*context.bars, &context.cancel).await;
     let (report, findings) = done?;
     let failure = Failure::of_prune(&report).or_else(|| Failure::of_findings(&findings));
     context.found(findings);

@@ -4,6 +4,7 @@ use super::{Exit, Failure, Verdict, ops};
 use crate::{
     model::{Finding, Severity},
     ops::{
+        approve::CheckReport,
         backup::BackupReport,
         doctor::{Check, Status},
         drill::DrillReport,
@@ -113,6 +114,14 @@ impl Failure {
         let message = format!("the store refused to delete {refused} versions; the others are gone");
         let hint = Some("the findings say which; check what this role may delete".to_owned());
         (refused > 0).then_some(Self { exit: Exit::Failed, kind: "prune-refused", message, hint })
+    }
+
+    /// What the state of a request means, if it would not be let through.
+    #[must_use]
+    pub fn of_request(report: &CheckReport) -> Option<Self> {
+        let message = redact(&format!("not approved: {}", report.why_not));
+        let hint = Some("the approvers sign the request's file as it is; `approvers list` names them".to_owned());
+        (!report.approved).then_some(Self { exit: Exit::NotApproved, kind: "not-approved", message, hint })
     }
 
     /// What drills mean, if not success.

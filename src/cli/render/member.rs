@@ -25,6 +25,7 @@ pub(super) fn added(report: &MemberReport, files: &[PathBuf]) -> Lines {
         let what = match (file.file_name().and_then(|name| name.to_str()), report.role) {
             (Some(outdir::CONFIG), _) => "its configuration",
             (_, Role::Writer) => "its key: adds backups, reads none",
+            (_, Role::Keeper) => "its key: signs holds, opens no backup",
             _ => "its key: signs what it finds, opens no backup",
         };
         text.add(format!("  {}  ({what})", file.display()));

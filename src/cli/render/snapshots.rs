@@ -27,6 +27,11 @@ fn flagged(line: &SnapshotLine) -> &'static str {
     if line.signal == Some(Level::Alarm) { " (ALARM by its writer: see watch)" } else { "" }
 }
 
+/// Until when a hold keeps it.
+fn held(line: &SnapshotLine) -> String {
+    line.held_until.map_or_else(String::new, |until| format!(" (held until {})", shortened(until, 10)))
+}
+
 /// A time to the minute, or to the day: with all of both the table would be wider than a terminal.
 fn shortened(time: Time, to: usize) -> String {
     time.to_string().chars().take(to).map(|c| if c == 'T' { ' ' } else { c }).collect()
@@ -48,7 +53,7 @@ pub(super) fn text(lines: &[SnapshotLine]) -> Lines {
             shortened(line.created_at, 16),
             size::human(line.bytes),
             shortened(line.floor_until, 10),
-            format!("{}{}{}", line.writer, doubt(line), flagged(line)),
+            format!("{}{}{}{}", line.writer, doubt(line), flagged(line), held(line)),
         ]);
     }
     for (at, column) in table.column_iter_mut().enumerate() {

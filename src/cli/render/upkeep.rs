@@ -53,6 +53,9 @@ pub(super) fn pruned(report: &PruneReport) -> Lines {
         text.add("nothing to delete");
     }
     text.add(format!("{} and what they need stay", count(report.snapshots, "snapshot")));
+    if report.held > 0 {
+        text.add(format!("{} of them by holds: `snapshots --holds` lists these", report.held));
+    }
     if let Some(next) = report.next {
         let waiting = count(report.waiting.versions, "version");
         text.add(format!(

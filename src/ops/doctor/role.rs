@@ -33,6 +33,7 @@ impl From<certificate::Role> for Role {
             certificate::Role::Driller => Self::Driller,
             certificate::Role::Auditor => Self::Auditor,
             certificate::Role::Pruner => Self::Pruner,
+            certificate::Role::Keeper => Self::Keeper,
         }
     }
 }

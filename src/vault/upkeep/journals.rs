@@ -33,6 +33,17 @@ struct Needed {
     bases: BTreeMap<Line, Position>,
     /// How long each piece is promised to live.
     keep: Duration,
+    /// What holds need of them.
+    held: Vec<HeldBase>,
+}
+
+/// A base that is held, and with it what was in its journal when the hold was made.
+#[derive(Debug)]
+struct HeldBase {
+    line: Line,
+    from: Position,
+    since: Time,
+    until: Time,
 }
 
 /// The bases of journals among some snapshots.
@@ -46,12 +57,21 @@ impl Bases {
             let Some(start) = &header.journal else { continue };
             let keep = header.floor_until.since(header.started_at).min(policy.keep);
             let place = all.0.entry((header.writer.clone(), header.source.clone()));
-            let needed = place.or_insert_with(|| Needed { bases: BTreeMap::new(), keep });
+            let needed = place.or_insert_with(|| Needed { bases: BTreeMap::new(), keep, held: Vec::new() });
             needed.keep = needed.keep.max(keep);
             let from = needed.bases.entry(start.line.clone()).or_insert(start.from);
             *from = start.from.min(*from);
         }
         all
+    }
+
+    /// Holds what the journal of a base had at `since`, until a time. The base must be one of these.
+    pub(super) fn hold(&mut self, snapshot: &Summary, since: Time, until: Time) {
+        let header = &snapshot.header;
+        let needed = self.0.get_mut(&(header.writer.clone(), header.source.clone()));
+        if let (Some(start), Some(needed)) = (&header.journal, needed) {
+            needed.held.push(HeldBase { line: start.line.clone(), from: start.from, since, until });
+        }
     }
 
     /// Whether this source of a writer has any.
@@ -68,9 +88,20 @@ impl Bases {
 
 impl Needed {
     fn need(&self, line: &Line, to: Option<Position>) -> bool {
-        let on = |base: &Line| base == line || base.may_become(line);
-        self.bases.iter().any(|(base, from)| on(base) && to.is_none_or(|to| *from < to))
+        self.bases.iter().any(|(base, from)| goes_on(base, line) && to.is_none_or(|to| *from < to))
     }
+
+    /// Until when a hold needs something of this line that ends at `to` and was stored at a time.
+    fn held(&self, line: &Line, to: Option<Position>, stored: Time) -> Option<Time> {
+        let needs =
+            |held: &&HeldBase| goes_on(&held.line, line) && to.is_none_or(|to| held.from < to) && stored <= held.since;
+        self.held.iter().filter(needs).map(|held| held.until).max()
+    }
+}
+
+/// Whether a line is that of a base, or may follow it.
+fn goes_on(base: &Line, line: &Line) -> bool {
+    base == line || base.may_become(line)
 }
 
 /// A version whose lock is looked at.
@@ -81,11 +112,13 @@ pub(super) struct Looked {
     pub(super) lock: std::result::Result<Option<Lock>, String>,
     /// Until when it was promised to live.
     pub(super) promised: Time,
+    /// Until when a hold keeps it.
+    pub(super) held: Option<Time>,
 }
 
 /// Looks at the locks of what the bases need and was promised beyond now, and gives each to `each`. Those are read that the
 /// store has since less than `lead`, so that a lock that is too short is found when it is new, and those whose promise ends
-/// within it; nothing shortens one in between, and `verify` reads all.
+/// within it, and those that are held; nothing shortens one in between, and `verify` reads all.
 pub(super) async fn look(
     vault: &Vault,
     (bases, gathered): (&Bases, Gathering<'_>),
@@ -103,10 +136,18 @@ pub(super) async fn look(
                 let promised = one.stored_at + needed.keep;
                 promised > now && (now < one.stored_at + lead || promised < now + lead)
             };
+            let held =
+                |line: &LineListing, one: &Listed| needed.held(&line.line, one.span.map(|span| span.to), one.stored_at);
             let all = window.lines.iter().flat_map(|line| line.objects.iter().map(move |one| (line, one)));
-            let wanted = all.filter(|(line, one)| due(one) && needed.need(&line.line, one.span.map(|span| span.to)));
+            let all = all.map(|(line, one)| (line, one, held(line, one)));
+            let wanted = all.filter(|(line, one, held)| {
+                held.is_some() || (due(one) && needed.need(&line.line, one.span.map(|span| span.to)))
+            });
             let mut looks = stream::iter(wanted)
-                .map(|(line, one)| async move { lock_of(store, line, one, one.stored_at + needed.keep).await })
+                .map(|(line, one, held)| async move {
+                    let promised = one.stored_at + needed.keep;
+                    Result::Ok(Looked { held, ..lock_of(store, line, one, promised).await? })
+                })
                 .buffered(store.at_once());
             while let Some(looked) = looks.next().await {
                 if cancel.is_cancelled() {
@@ -122,7 +163,7 @@ pub(super) async fn look(
 async fn lock_of(store: &dyn ObjectStore, line: &LineListing, one: &Listed, promised: Time) -> Result<Looked> {
     let key = line.key(one);
     let mut version = None;
-    let looked = |version, lock| Looked { key: key.clone(), version, bytes: one.bytes, lock, promised };
+    let looked = |version, lock| Looked { key: key.clone(), version, bytes: one.bytes, lock, promised, held: None };
     if one.versions > 1 || one.hidden {
         match fetch::oldest_version(store, &key, &one.hash, SEALED_LIMIT).await {
             Ok(found) => version = Some(found),

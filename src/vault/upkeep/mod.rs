@@ -1,6 +1,7 @@
 //! What becomes of a vault with time: locks are extended while snapshots need them, and what none needs goes when its
 //! lock has ended. Locks are the reference counts, signed headers say what needs what, and no identity is needed.
 
+mod documents;
 mod journals;
 mod needs;
 pub mod prune;

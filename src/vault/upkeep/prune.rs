@@ -17,7 +17,7 @@ use crate::{
     format::layout::{self, ObjectName},
     model::{Cancel, Finding, Findings, Key, Name, Progress, Severity, SnapshotId, Span, Time},
     store::{Deleter, StoreError, StoreErrorKind, Version},
-    vault::{Result, Vault, VaultError, fetch, journal::Gathering, past, snapshots, snapshots::Summary},
+    vault::{Result, Vault, VaultError, fetch, holds::Holds, journal::Gathering, past, snapshots, snapshots::Summary},
 };
 
 /// How many of the newest snapshots of each source always stay, and of each member's evidence.
@@ -53,6 +53,8 @@ pub struct Pruned {
     pub next: Option<Time>,
     /// Snapshots that stay.
     pub snapshots: u64,
+    /// How many of them a hold keeps.
+    pub held: u64,
     /// What was found.
     pub findings: Findings,
 }
@@ -105,7 +107,15 @@ pub async fn prune(
     if !work.done.blocked.is_empty() {
         return Ok(work.done);
     }
-    let staying = work.headers(&all, &listing.snapshots).await?;
+    let holds = Holds::of(vault).await?;
+    work.done.findings.extend(holds.findings.iter().cloned());
+    for key in holds.unread.iter().take(BLOCKED) {
+        work.done.blocked.push(format!("{key} can't be read, so what it holds is not known"));
+    }
+    if !work.done.blocked.is_empty() {
+        return Ok(work.done);
+    }
+    let staying = work.headers(&all, &listing.snapshots, &holds).await?;
     let stay: Vec<_> = listing.snapshots.iter().filter(|s| staying.contains(&s.id)).map(|s| (s, now)).collect();
     let mut needs = Needs::of(vault, &stay, &all, cancel).await?;
     work.done.snapshots = staying.len() as u64;
@@ -140,6 +150,10 @@ fn owner(key: &Key, kind: &str) -> Option<Name> {
         | ObjectName::Root(_)
         | ObjectName::Epoch(..)
         | ObjectName::Certificate(..)
+        | ObjectName::Hold(..)
+        | ObjectName::Release(..)
+        | ObjectName::Approvers(..)
+        | ObjectName::Spent(_)
         | ObjectName::Piece(_)
         | ObjectName::History(..)
         | ObjectName::Header(..) => return None,
@@ -175,7 +189,12 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Deletes the headers whose time is over; returns the snapshots that stay, for whatever reason.
-    async fn headers(&mut self, all: &Everything, snapshots: &[Summary]) -> Result<BTreeSet<SnapshotId>> {
+    async fn headers(
+        &mut self,
+        all: &Everything,
+        snapshots: &[Summary],
+        holds: &Holds,
+    ) -> Result<BTreeSet<SnapshotId>> {
         let mut staying = BTreeSet::new();
         let by_id: ById<'_> = snapshots.iter().map(|s| (s.id, s)).collect();
         let mut newest: BTreeMap<(&Name, &Name, bool), usize> = BTreeMap::new();
@@ -190,7 +209,10 @@ impl Work<'_> {
             let kept = honest && *place <= KEEP_NEWEST;
             // Nobody is promised more than the root allows.
             let ends = header.expires_at.max(header.floor_until).min(longest(self.vault, snapshot));
-            if kept || ends + self.grace > self.now {
+            // Whoever signed it, a hold of a keeper or the root keeps it.
+            let held = holds.kept(&snapshot.id, self.now, self.grace);
+            self.done.held += u64::from(held);
+            if kept || held || ends + self.grace > self.now {
                 staying.insert(snapshot.id);
             } else {
                 over.push(snapshot);

@@ -5,32 +5,29 @@ use std::collections::{BTreeMap, HashMap};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    Everything, Stored, everything,
+    Stored, documents, everything,
     journals::{self, Bases},
     needs::{Need, Needs, lost},
     sound::{longest, wrong},
 };
 use crate::{
     codec::hash,
-    format::{
-        certificate::Certificate,
-        descriptor::Descriptor,
-        dsse::Envelope,
-        epoch::EpochRecord,
-        header::HEADER_LIMIT,
-        layout::{self, ObjectName},
-    },
+    format::header::HEADER_LIMIT,
     model::{Cancel, Finding, Findings, Key, Lock, Name, Progress, Severity, SnapshotId, Span, Time},
     store::{ObjectStore, StoreError, StoreErrorKind, Version},
-    vault::{Result, Vault, VaultError, fetch, journal::Gathering, snapshots, snapshots::Summary},
+    vault::{
+        Result, Vault, VaultError, fetch,
+        holds::{Held, Holds},
+        journal::Gathering,
+        snapshots,
+        snapshots::Summary,
+    },
 };
 
 /// How many objects are looked at once. Of some all versions are read, to tell which one was signed.
 const LOOKS: usize = 16;
 /// Locks are extended to ends this far apart, so that what is needed a day longer each day is extended once a month.
-const GENERATION: Span = Span::days(30);
-/// No document of the vault's own is larger, in bytes.
-const DOCUMENT: u64 = 1 << 20;
+pub(super) const GENERATION: Span = Span::days(30);
 /// How far the lock of a journal's object may end before what follows from the store's time.
 const SLACK: Span = Span::seconds(3600);
 /// A lock is extended when it ends within this time.
@@ -62,7 +59,7 @@ pub struct Renewed {
 }
 
 /// One object whose lock falls short.
-struct Due {
+pub(super) struct Due {
     key: Key,
     version: Option<Version>,
     bytes: u64,
@@ -76,60 +73,116 @@ struct Due {
 /// # Errors
 /// If the store can't be listed or read.
 pub async fn renew(vault: &Vault, dry_run: bool, progress: &dyn Progress, cancel: &Cancel) -> Result<Renewed> {
-    let store = &*vault.store;
     progress.phase("reading headers", None);
     let listing = snapshots::list(vault).await?;
-    let now = store.server_time().await?;
+    let now = vault.store.server_time().await?;
     let mut done = Renewed::default();
     done.findings.extend(vault.findings.iter().cloned().chain(listing.findings));
-    let wanted = wanted(vault, &listing.snapshots, now, &mut done);
-    let bases = Bases::of(wanted.iter().map(|(snapshot, _)| *snapshot), &vault.descriptor.lock);
-    let mut gathered = Gathering::of(Box::new(|writer, source| bases.has(writer, source)));
-    let all = everything(store, &mut gathered).await?;
-    let needs = Needs::of(vault, &wanted, &all, cancel).await?;
-    done.snapshots = wanted.len() as u64;
-    done.objects += needs.lost_count;
-    done.findings.extend(needs.findings.into_vec().into_iter().chain(needs.lost.into_vec()));
-    done.reads += listing.snapshots.len() as u64 + all.len().div_ceil(1000) as u64;
-    let furthest = wanted.iter().map(|(_, until)| *until).max().unwrap_or(now);
-    let cap = now + vault.descriptor.lock.max_lock;
-    progress.phase("reading locks", None);
-    let mut due = metadata(vault, &all, (furthest, cap), cancel, &mut done).await?;
-    let data: Vec<_> = stream::iter(needs.objects)
-        .map(|(key, need)| {
-            let stored = all.get(&key).map_or(&[][..], Vec::as_slice);
-            async move { (look(store, &key, &need, stored, now, cap).await, key) }
-        })
-        .buffered(LOOKS)
-        .collect()
-        .await;
-    for (looked, key) in data {
-        if cancel.is_cancelled() {
-            return Err(VaultError::cancelled());
+    let holds = Holds::of(vault).await?;
+    done.findings.extend(holds.findings.iter().cloned());
+    let wanted = wanted(vault, &listing.snapshots, &holds, now, &mut done);
+    done.reads += listing.snapshots.len() as u64;
+    let of = |held: &Held| {
+        let (since, until) = (held.since, held.hold.until);
+        held.hold.snapshots.iter().map(|id| (*id, since, until)).collect::<Vec<_>>()
+    };
+    let journals = holds.active(now).flat_map(of).collect();
+    let work = Work { holds: &holds, journals, now, lead: LEAD, dry_run, progress, cancel };
+    work.extend(vault, &wanted, done).await
+}
+
+/// Extends the locks of what some snapshots and their journals need to the end of a hold, or as far as the root lets it be,
+/// also where they would last for a while. Reads them back.
+///
+/// # Errors
+/// If the store can't be listed or read. What can't be extended is a finding.
+pub async fn freeze(
+    vault: &Vault,
+    held: &[(&Summary, Time)],
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<Renewed> {
+    let now = vault.store.server_time().await?;
+    let journals = held.iter().map(|(snapshot, until)| (snapshot.id, now, *until)).collect();
+    let lead = vault.descriptor.lock.max_lock;
+    let work = Work { holds: &Holds::default(), journals, now, lead, dry_run: false, progress, cancel };
+    work.extend(vault, held, Renewed::default()).await
+}
+
+/// What all extending has in common.
+struct Work<'a> {
+    holds: &'a Holds,
+    /// Bases that are held, since when and until when.
+    journals: Vec<(SnapshotId, Time, Time)>,
+    now: Time,
+    /// A lock is extended when it ends within this time.
+    lead: Span,
+    dry_run: bool,
+    progress: &'a dyn Progress,
+    cancel: &'a Cancel,
+}
+
+impl Work<'_> {
+    async fn extend(&self, vault: &Vault, wanted: &[(&Summary, Time)], mut done: Renewed) -> Result<Renewed> {
+        let Self { now, lead, progress, cancel, .. } = *self;
+        let store = &*vault.store;
+        let mut bases = Bases::of(wanted.iter().map(|(snapshot, _)| *snapshot), &vault.descriptor.lock);
+        let by_id: HashMap<SnapshotId, &Summary> =
+            wanted.iter().map(|(snapshot, _)| (snapshot.id, *snapshot)).collect();
+        for (id, since, until) in &self.journals {
+            if let Some(snapshot) = by_id.get(id) {
+                bases.hold(snapshot, *since, *until);
+            }
         }
-        done.take(looked?, key, &mut due);
-    }
-    let (mut seen, journals) = (Vec::new(), (&bases, gathered));
-    journals::look(vault, journals, (now, LEAD), cancel, &mut |looked| done.piece(looked, cap, &mut seen)).await?;
-    for mut one in seen {
-        if one.version.is_none() {
-            one.version = journals::version_of(store, &one.key).await?;
+        let mut gathered = Gathering::of(Box::new(|writer, source| bases.has(writer, source)));
+        let all = everything(store, &mut gathered).await?;
+        let needs = Needs::of(vault, wanted, &all, cancel).await?;
+        done.snapshots = wanted.len() as u64;
+        done.objects += needs.lost_count;
+        done.findings.extend(needs.findings.into_vec().into_iter().chain(needs.lost.into_vec()));
+        done.reads += all.len().div_ceil(1000) as u64;
+        let furthest = wanted.iter().map(|(_, until)| *until).max().unwrap_or(now);
+        let cap = now + vault.descriptor.lock.max_lock;
+        progress.phase("reading locks", None);
+        let mut due = documents::metadata(vault, &all, self.holds, (now, furthest, cap), cancel, &mut done).await?;
+        let data: Vec<_> = stream::iter(needs.objects)
+            .map(|(key, need)| {
+                let stored = all.get(&key).map_or(&[][..], Vec::as_slice);
+                async move { (look(store, &key, &need, stored, (now, lead, cap)).await, key) }
+            })
+            .buffered(LOOKS)
+            .collect()
+            .await;
+        for (looked, key) in data {
+            if cancel.is_cancelled() {
+                return Err(VaultError::cancelled());
+            }
+            done.take(looked?, key, &mut due);
         }
-        due.push(one);
-    }
-    if dry_run {
-        for one in &due {
-            done.extended(one, one.until);
+        let (mut seen, journals) = (Vec::new(), (&bases, gathered));
+        let times = (now, lead, cap);
+        journals::look(vault, journals, (now, LEAD), cancel, &mut |looked| done.piece(looked, times, &mut seen))
+            .await?;
+        for mut one in seen {
+            if one.version.is_none() {
+                one.version = journals::version_of(store, &one.key).await?;
+            }
+            due.push(one);
         }
-        return Ok(done);
+        if self.dry_run {
+            for one in &due {
+                done.extended(one, one.until);
+            }
+            return Ok(done);
+        }
+        progress.phase("extending locks", None);
+        extend(vault, due, cancel, &mut done).await?;
+        Ok(done)
     }
-    progress.phase("extending locks", None);
-    extend(vault, due, cancel, &mut done).await?;
-    Ok(done)
 }
 
 /// What looking at an object told.
-enum Looked {
+pub(super) enum Looked {
     /// No version has the bytes that were signed.
     Lost,
     /// Its lock, or which version was signed, can't be read.
@@ -139,7 +192,7 @@ enum Looked {
 }
 
 impl Renewed {
-    fn take(&mut self, looked: Looked, key: Key, due: &mut Vec<Due>) {
+    pub(super) fn take(&mut self, looked: Looked, key: Key, due: &mut Vec<Due>) {
         self.objects += 1;
         let (version, bytes, lock, until, reads) = match looked {
             Looked::Seen { version, bytes, lock, until, reads } => (version, bytes, lock, until, reads),
@@ -158,14 +211,15 @@ impl Renewed {
     }
 
     /// Looks at the lock of a journal's object: whatever is short of what it was promised is due at once.
-    fn piece(&mut self, looked: journals::Looked, cap: Time, due: &mut Vec<Due>) {
-        let journals::Looked { key, version, bytes, lock, promised } = looked;
+    fn piece(&mut self, looked: journals::Looked, (now, lead, cap): (Time, Span, Time), due: &mut Vec<Due>) {
+        let journals::Looked { key, version, bytes, lock, promised, held } = looked;
         let lock = match lock {
             Ok(lock) => lock,
             Err(why) => return self.take(Looked::Unread(why), key, due),
         };
-        let short = lock.is_none_or(|lock| lock.until + SLACK < promised);
-        let until = short.then(|| generation(promised).min(cap));
+        let short = lock.is_none_or(|lock| lock.until + SLACK < promised).then_some(promised);
+        let held = held.filter(|held| lock.is_none_or(|lock| lock.until < (*held).min(now + lead)));
+        let until = short.max(held).map(|until| generation(until).min(cap));
         self.take(Looked::Seen { version, bytes, lock, until, reads: 1 }, key, due);
     }
 
@@ -184,22 +238,32 @@ impl Renewed {
     }
 }
 
-/// The snapshots to keep locked and until when: all whose time is not over, and the newest of each source anyway.
-fn wanted<'a>(vault: &Vault, all: &'a [Summary], now: Time, done: &mut Renewed) -> Vec<(&'a Summary, Time)> {
+/// The snapshots to keep locked and until when: all whose time is not over, the newest of each source anyway, and those that
+/// are held, whatever their headers say.
+fn wanted<'a>(
+    vault: &Vault,
+    all: &'a [Summary],
+    holds: &Holds,
+    now: Time,
+    done: &mut Renewed,
+) -> Vec<(&'a Summary, Time)> {
     let by_id: HashMap<SnapshotId, &Summary> = all.iter().map(|s| (s.id, s)).collect();
     let mut newest: BTreeMap<(&Name, &Name), SnapshotId> = BTreeMap::new();
-    let mut good = Vec::new();
+    let (mut good, mut held) = (Vec::new(), Vec::new());
     for snapshot in all {
         if let Some(why) = wrong(snapshot, &by_id) {
             done.refused += 1;
             let what = format!("nothing is extended for this header: {why}");
             done.findings.push(Finding::new(Severity::Warning, "header.refused", what).of(snapshot.id));
+            if let Some(until) = holds.until(&snapshot.id, now) {
+                held.push((snapshot, until));
+            }
             continue;
         }
         newest.insert((&snapshot.header.writer, &snapshot.header.source), snapshot.id);
         good.push(snapshot);
     }
-    let mut wanted = Vec::new();
+    let mut wanted = held;
     for snapshot in good {
         let most = longest(vault, snapshot);
         let mut until = snapshot.header.expires_at;
@@ -211,6 +275,7 @@ fn wanted<'a>(vault: &Vault, all: &'a [Summary], now: Time, done: &mut Renewed) 
         if newest.get(&(&snapshot.header.writer, &snapshot.header.source)) == Some(&snapshot.id) {
             until = until.max(now + LEAD);
         }
+        until = until.max(holds.until(&snapshot.id, now).unwrap_or(until));
         if until > now {
             wanted.push((snapshot, until));
         }
@@ -224,8 +289,7 @@ async fn look(
     key: &Key,
     need: &Need,
     stored: &[Stored],
-    now: Time,
-    cap: Time,
+    (now, lead, cap): (Time, Span, Time),
 ) -> Result<Looked> {
     let mut reads = 1;
     let found = match signed_version(store, key, need, stored, &mut reads).await {
@@ -239,7 +303,7 @@ async fn look(
         other => other?,
     };
     let ends = lock.map_or(now, |lock| lock.until);
-    let due = ends < need.until && ends < now + LEAD;
+    let due = ends < need.until && ends < now + lead;
     let until = due.then(|| generation(need.until).min(cap)).filter(|until| *until > ends);
     Ok(Looked::Seen { version: found.version.clone(), bytes: found.bytes, lock, until, reads })
 }
@@ -278,81 +342,10 @@ async fn signed_version<'a>(
 }
 
 /// The end of the generation in which `until` lies.
-fn generation(until: Time) -> Time {
+pub(super) fn generation(until: Time) -> Time {
     let length = i64::try_from(GENERATION.as_seconds()).unwrap_or(i64::MAX);
     let whole = until.unix() / length + i64::from(until.unix() % length > 0);
     Time::from_unix(whole.saturating_mul(length))
-}
-
-/// The descriptor, the root and epoch records and the certificates, as far as the root vouches for them: they are kept
-/// beyond everything else.
-async fn metadata(
-    vault: &Vault,
-    all: &Everything,
-    (furthest, cap): (Time, Time),
-    cancel: &Cancel,
-    done: &mut Renewed,
-) -> Result<Vec<Due>> {
-    let mut due = Vec::new();
-    for (key, stored) in all {
-        let Some(
-            is @ (ObjectName::Descriptor | ObjectName::Root(_) | ObjectName::Epoch(..) | ObjectName::Certificate(..)),
-        ) = layout::parse(key.as_str())
-        else {
-            continue;
-        };
-        for version in stored.iter().filter(|s| !s.marker && s.bytes <= DOCUMENT) {
-            if cancel.is_cancelled() {
-                return Err(VaultError::cancelled());
-            }
-            done.reads += 1;
-            let lock = match vault.store.get(key, version.version.as_ref(), None).await {
-                Ok(bytes) if vouched(vault, &is, &bytes) => vault.store.lock_of(key, version.version.as_ref()).await,
-                Ok(_) => continue,
-                Err(error) => Err(error),
-            };
-            let lock = match lock {
-                Err(error) if fetch::is_unreadable(error.kind) => {
-                    let what = format!("this can't be read, so its lock was not extended: {error}");
-                    done.findings.push(Finding::new(Severity::Weak, "lock.unread", what).on(key));
-                    continue;
-                }
-                other => other?,
-            };
-            let until = generation(furthest + GENERATION).min(cap);
-            let short = lock.is_none_or(|lock| lock.until < furthest.min(cap));
-            let looked = Looked::Seen {
-                version: version.version.clone(),
-                bytes: version.bytes,
-                lock,
-                until: short.then_some(until),
-                reads: 1,
-            };
-            done.take(looked, key.clone(), &mut due);
-            break;
-        }
-    }
-    Ok(due)
-}
-
-/// Whether these bytes are what this vault's root signed or named.
-fn vouched(vault: &Vault, is: &ObjectName, bytes: &[u8]) -> bool {
-    let (root, id) = (&vault.descriptor.root, vault.descriptor.vault);
-    match is {
-        ObjectName::Descriptor => Envelope::decode::<Descriptor>(bytes)
-            .and_then(|envelope| Descriptor::open(&envelope))
-            .is_ok_and(|descriptor| descriptor.vault == id),
-        ObjectName::Root(hash) => hash::hash(bytes) == *hash && vault.descriptor.root_records.contains(hash),
-        ObjectName::Epoch(.., hash) => {
-            hash::hash(bytes) == *hash
-                && Envelope::decode::<EpochRecord>(bytes).is_ok_and(|e| e.open::<EpochRecord>(root, id).is_ok())
-        }
-        ObjectName::Certificate(.., hash) => {
-            hash::hash(bytes) == *hash
-                && Envelope::decode::<Certificate>(bytes).is_ok_and(|e| e.open::<Certificate>(root, id).is_ok())
-        }
-        _ => false,
-    }
 }
 
 /// Extends each, one update of a version at a time, and holds what is read back against what was asked.
