@@ -38,9 +38,6 @@ pub enum CliError {
     /// The store's credentials were not named, or what names them is wrong.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// What approvers have to decide.
-    #[error("{0}")]
-    NotApproved(String),
     /// What a drill starts can't be confined here.
     #[error("{0}")]
     Unconfined(String),

@@ -193,9 +193,6 @@ fn judge(error: &CliError) -> Verdict {
             (Exit::Usage, "identity", hint("give the path of an age identity file or an ssh private key with -i"))
         }
         E::Unwritten { .. } => (Exit::Failed, "unwritten", hint("what the command did is done; give another file")),
-        E::NotApproved(_) => {
-            (Exit::NotApproved, "not-approved", hint("only `airgap open` connects them, as the approvers decide"))
-        }
         E::Unconfined(_) => (Exit::Failed, "unconfined", hint("or say --unconfined where nothing else is on the host")),
         E::Io { .. } => (Exit::Usage, "file", None),
     }

@@ -174,6 +174,8 @@ fn value(output: &Output) -> Value {
         #[cfg(feature = "full")]
         Output::Airgap(report) => json!(report),
         #[cfg(feature = "full")]
+        Output::Opened(report) => json!(report),
+        #[cfg(feature = "full")]
         Output::Window(report) => json!(report),
         Output::Policy(document) => json!(document),
         Output::Doctor(report, _) => json!(report),
@@ -287,6 +289,8 @@ fn text(output: &Output) -> (String, bool) {
         Output::Trip(report, findings) => (airgap::tripped(report, findings), true),
         #[cfg(feature = "full")]
         Output::Airgap(report) => (airgap::status(report), true),
+        #[cfg(feature = "full")]
+        Output::Opened(report) => (airgap::opened(report), false),
         #[cfg(feature = "full")]
         Output::Window(report) => (airgap::window(report), false),
         // Writing to memory does not fail. The lines are those of JSON.

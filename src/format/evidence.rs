@@ -55,7 +55,7 @@ impl EvidenceKind {
             (Self::Drill, Role::Driller)
                 | (Self::Verification | Self::Readiness, Role::Driller | Role::Auditor)
                 | (Self::LockProof, Role::Pruner)
-                | (Self::Airgap, Role::Driller | Role::Auditor | Role::Pruner)
+                | (Self::Airgap, Role::Keeper | Role::Driller | Role::Auditor | Role::Pruner)
         )
     }
 }

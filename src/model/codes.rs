@@ -26,7 +26,7 @@ const COPY: &str = "Look for it in a copy of the vault. Find out who could delet
 #[rustfmt::skip]
 pub const CODES: &[Code] = &[
     code("airgap.unstored", Severity::Warning, "A trip could not be noted in the vault, or only that it began",
-        "The journal that [airgap] names has all of it. Give [member] the key of an auditor, a driller or a pruner, and let its principal put"),
+        "The journal that [airgap] names has all of it. Give [member] the key of a keeper, an auditor, a driller or a pruner, and let its principal put"),
     code("body.damaged", Severity::Error, "What lists a snapshot's streams can't be read: none of it restores",
         "Restore an earlier snapshot, or the streams that are whole; take a new backup"),
     code("bucket.lifecycle", Severity::Weak, "The bucket hides, deletes or moves objects by their age",

@@ -151,7 +151,7 @@ fn steps_that_lie_hang_or_fail_leave_the_others_running_and_are_named() {
     for name in ["lies", "hangs", "fails", "missing"] {
         assert!(message.contains(name), "{message}");
     }
-    let open = ways.run(&["airgap", "open", "--json"]).json();
+    let open = ways.run(&["airgap", "open", "--json"]).code(8).json();
     assert_eq!(open["error"]["kind"], "not-approved", "{open}");
     assert!(!ways.is_open("last"));
 }

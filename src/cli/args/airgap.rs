@@ -4,6 +4,8 @@ use std::ffi::OsString;
 
 use clap::{Args, Subcommand};
 
+use super::PapersArgs;
+
 /// The ways to the vault.
 #[derive(Debug, Subcommand)]
 pub enum AirgapCommand {
@@ -53,7 +55,21 @@ pub struct TripArgs {
 
 /// `airgap open`.
 #[derive(Debug, Args)]
-pub struct OpenArgs {}
+#[command(after_help = "Examples:
+  strongroom approve new open trip=18ec6f2a-4d1 --reason 'incident 7 is over' > request.json
+  strongroom airgap open --approved request.json --signature alice.sig --signature bob.sig
+
+`airgap status` says which trip it is. The approval is used up before anything is connected. Its record is put into the vault: the \
+credentials must be able to, so name their principal in `allow` of a step that denies puts. Exit code 8 if fewer people agreed \
+than the root's list of approvers asks for.")]
+pub struct OpenArgs {
+    /// What people approved.
+    #[command(flatten)]
+    pub papers: PapersArgs,
+    /// Open it though the root asks for no approvals of `open` in this vault
+    #[arg(long)]
+    pub unapproved: bool,
+}
 
 /// `airgap run`.
 #[derive(Debug, Args)]

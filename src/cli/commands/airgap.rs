@@ -4,7 +4,7 @@ use std::{process::Command, sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
 
-use super::{Context, Done, blocking};
+use super::{Context, Done, blocking, guard::Handed};
 use crate::{
     cli::{
         airgap::{
@@ -22,10 +22,15 @@ use crate::{
         settings::{Settings, real_env},
         wiring::{self, SystemClock},
     },
-    model::{Clock, Finding, Severity, Time},
+    format::approval::Action,
+    guard::{
+        GuardError,
+        approvals::{self, Deed, Passed},
+    },
+    model::{Clock, Finding, Name, Severity, Time},
     ops::{
         self, OpsError,
-        airgap::{TripReport, status},
+        airgap::{Journal, TripReport, status},
     },
 };
 
@@ -114,13 +119,43 @@ async fn noted(settings: &Settings, result: serde_json::Value) -> Result<String,
     Ok(ops::airgap::leave(&vault, member, result).await?)
 }
 
-async fn open(
-    _context: &Context,
-    _config: &AirgapConfig,
-    _settings: &Settings,
-    _args: OpenArgs,
-) -> Result<Done, CliError> {
-    Err(CliError::NotApproved("nobody approved it".to_owned()))
+/// Connects the ways again, if the approvers agreed to exactly that.
+async fn open(context: &Context, config: &AirgapConfig, settings: &Settings, args: OpenArgs) -> Result<Done, CliError> {
+    let handed = Handed::read(&args.papers)?;
+    let mut disk = Disk::new(&config.journal);
+    let Some((trip, at)) = disk.read().map_err(journal_failed)?.tripped else {
+        return Err(CliError::usage("nothing is tripped", "`airgap status` tells what is open"));
+    };
+    let mut gates = airgap::gates(config, settings)?;
+    let vault = super::open(settings, None).await?;
+    context.found(vault.findings.clone());
+    let deed = Deed::new(Action::Open, [("trip", trip.clone())]);
+    let by = match approvals::spend(&vault, &deed, handed.papers()).await.map_err(OpsError::from)? {
+        Passed::Spent { people, .. } => people.iter().map(Name::as_str).collect::<Vec<_>>().join(", "),
+        Passed::NotNeeded if args.unapproved => "nobody: the root asks for no approvals".to_owned(),
+        Passed::NotNeeded => {
+            return Err(not_approved(
+                format!("tripped at {at}, and the root's list asks for no approvals of `open` in this vault"),
+                "let an owner sign such a list: `strongroom approvers set … --need open=2`; or say --unapproved",
+            ));
+        }
+    };
+    let opened = blocking(move |_| {
+        let _held = disk.hold(airgap::journal::PATIENCE);
+        // Somebody may have tripped it again meanwhile: that was not approved.
+        let still = disk.read().ok().and_then(|state| state.tripped).is_some_and(|(now, _)| now == trip);
+        Ok(if still { ops::airgap::open(by, &mut gates, &mut disk) } else { Err(AGAIN.to_owned()) })
+    });
+    let report = opened.await?.map_err(journal_failed)?;
+    let failure = Failure::of_opening(&report);
+    Ok((Output::Opened(report), failure))
+}
+
+/// Why an approved trip is not opened.
+const AGAIN: &str = "it was tripped again since, or opened: nothing was connected";
+
+fn not_approved(what: String, next: &str) -> CliError {
+    CliError::Ops(OpsError::Guard(GuardError::NotApproved { what, next: next.to_owned() }))
 }
 
 /// The command, and the watchdog, which is this program once more.
@@ -158,9 +193,10 @@ async fn within(
     let cancel = context.cancel.clone();
     let ran = blocking(move |_| Ok(window::run(&config, &mut gates, command, watchdog, &cancel))).await?;
     let report = ran.map_err(|refused| match refused {
-        Refused::Tripped(at) => CliError::NotApproved(format!(
-            "the ways to the vault were cut at {at}, and approvers did not open them again"
-        )),
+        Refused::Tripped(at) => not_approved(
+            format!("the ways to the vault were cut at {at}, and approvers did not open them again"),
+            "only `airgap open` connects them, as the approvers decide",
+        ),
         Refused::Busy(what) => CliError::Ops(OpsError::Busy { what }),
         Refused::Failed(why) => journal_failed(why),
     })?;

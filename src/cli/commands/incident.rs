@@ -50,7 +50,8 @@ pub(super) async fn run(context: &Context, args: IncidentArgs) -> Result<Done, C
     for page in &mut report.sources {
         page.commands = steps(page, &typed, checkpoint.as_deref());
     }
-    report.commands = whole(&report, &typed);
+    let airgap = settings.config.as_ref().is_some_and(|config| config.airgap.is_some());
+    report.commands = whole(&report, &typed, airgap);
     context.keep(findings.clone());
     let unwritten = args.html.as_deref().and_then(|path| leave_page(path, &report));
     let failure = Failure::of_incident(&report, &findings).or(unwritten);
@@ -90,6 +91,13 @@ fn steps(page: &SourcePage, typed: &Typed, checkpoint: Option<&str>) -> Vec<Step
         "Prove that every byte of it is there".to_owned(),
         typed.opening(&["verify", "--depth", "decrypt", "--snapshot", &id]),
     );
+    if page.state >= State::Over {
+        add(
+            "Hold it, so that neither its expiry nor a prune takes it (with the keeper's or an owner's credentials)"
+                .to_owned(),
+            typed.opening(&["freeze", &id, "--reason", "incident"]),
+        );
+    }
     if matches!(page.kind, SourceKind::Postgres | SourceKind::Mariadb | SourceKind::Sqlite | SourceKind::Git) {
         add(
             "Try it in a throwaway engine first, with the checks of the configuration".to_owned(),
@@ -110,9 +118,12 @@ fn later(time: Time, seconds: u64) -> Time {
 }
 
 /// What to type for the vault as a whole.
-fn whole(report: &IncidentReport, typed: &Typed) -> Vec<Step> {
+fn whole(report: &IncidentReport, typed: &Typed, airgap: bool) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut add = |what: &str, command: String| steps.push(Step { what: what.to_owned(), command });
+    if report.troubled().next().is_some() && airgap {
+        add("Cut the ways to the vault", typed.reading(&["airgap", "trip", "--reason", "incident"]));
+    }
     if report.troubled().next().is_some() {
         add("Hold all that the vault has against what was signed", typed.reading(&["verify"]));
     }

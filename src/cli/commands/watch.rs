@@ -17,13 +17,17 @@ use crate::{
         identity, react,
         render::Output,
         settings::{Settings, real_env},
+        wiring,
     },
     model::{Finding, Progress, Severity},
     ops::{
         self, OpsError,
+        freeze::{self, Chosen, FreezeRequest},
         signals::Signal,
+        snapshots::Wanted,
         watch::{Checkpoint, WatchReport, WatchRequest},
     },
+    vault::Vault,
 };
 
 /// Runs it.
@@ -54,7 +58,7 @@ pub(super) async fn run(context: &Context, args: WatchArgs) -> Result<Done, CliE
     let (mut report, mut findings) = ops::watch::watch(&vault, request, &progress, &context.cancel).await?;
     let mut unwritten = args.checkpoint.as_deref().and_then(|path| keep(path, &report.checkpoint).err());
     if let (true, Some(path), None) = (args.react, &args.checkpoint, &unwritten) {
-        findings.extend(respond(path, (&reactions, &settings), &mut report).await);
+        findings.extend(respond(path, (&reactions, &settings), (context, &vault), &mut report).await);
         unwritten = keep(path, &report.checkpoint).err();
     }
     context.keep(findings.clone());
@@ -64,7 +68,12 @@ pub(super) async fn run(context: &Context, args: WatchArgs) -> Result<Done, CliE
 
 /// Runs what there is to run. Each is noted in the checkpoint before it begins: what nobody knows the end of is not run
 /// again.
-async fn respond(path: &Path, (reactions, settings): (&[React], &Settings), report: &mut WatchReport) -> Vec<Finding> {
+async fn respond(
+    path: &Path,
+    (reactions, settings): (&[React], &Settings),
+    (context, vault): (&Context, &Vault),
+    report: &mut WatchReport,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut tell = |name: &str, what: String| {
         findings.push(Finding::new(Severity::Weak, "watch.reaction", what).on(name));
@@ -84,6 +93,7 @@ async fn respond(path: &Path, (reactions, settings): (&[React], &Settings), repo
             let ended = match reaction.deed {
                 Deed::Command(_) => react::run(reaction, &signal),
                 Deed::AirgapTrip => trip(settings, &signal).await,
+                Deed::Freeze => hold(settings, (context, vault), &signal).await,
             };
             if let Err(why) = &ended {
                 tell(name, format!("{name} failed for {cause}: {why}"));
@@ -109,6 +119,20 @@ async fn trip(settings: &Settings, signal: &Signal) -> Result<(), String> {
         (true, Some(why)) => Err(why),
         (false, _) => Err(format!("not proved to be cut: {}", report.open.join(", "))),
     }
+}
+
+/// Holds the last good snapshot. Whoever reads the vault reads why, so nothing of the data is said.
+async fn hold(settings: &Settings, (context, vault): (&Context, &Vault), signal: &Signal) -> Result<(), String> {
+    let good = signal.last_good.ok_or("no snapshot is known that was good")?;
+    let member = wiring::member(settings).map_err(|error| error.to_string())?;
+    let request = FreezeRequest {
+        chosen: Chosen::Some(vec![Wanted::Id(good.to_string())]),
+        until: None,
+        reason: Some(format!("watch: {}", signal.cause)),
+    };
+    let held = freeze::freeze(vault, (member, None), request, &*context.bars, &context.cancel).await;
+    let (_, findings) = held.map_err(|error| error.to_string())?;
+    Failure::of_findings(&findings).map_or(Ok(()), |failure| Err(failure.message))
 }
 
 fn keep(path: &Path, checkpoint: &Checkpoint) -> Result<(), Failure> {

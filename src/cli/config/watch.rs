@@ -43,6 +43,8 @@ pub enum Deed {
     Command(Vec<String>),
     /// Cuts the ways to the vault, as [airgap] says.
     AirgapTrip,
+    /// Holds the last good snapshot, with the keeper's key of [member].
+    Freeze,
 }
 
 /// What a reaction does that is built in.
@@ -50,6 +52,7 @@ pub enum Deed {
 #[serde(rename_all = "kebab-case")]
 enum Builtin {
     AirgapTrip,
+    Freeze,
 }
 
 #[derive(Deserialize, Default)]
@@ -83,6 +86,7 @@ pub(super) fn understand(raw: RawWatch) -> Result<WatchConfig, Fault> {
             }
             (Some(command), None) => Deed::Command(command.into_inner()),
             (None, Some(Builtin::AirgapTrip)) => Deed::AirgapTrip,
+            (None, Some(Builtin::Freeze)) => Deed::Freeze,
             _ => {
                 return Err(Fault::new(&name, "give either a command or a builtin, such as builtin = \"airgap-trip\""));
             }

@@ -5,7 +5,7 @@ use crate::{
     cli::airgap::window::WindowReport,
     model::Finding,
     ops::{
-        airgap::{StatusReport, TripReport},
+        airgap::{OpenReport, StatusReport, TripReport},
         incident::IncidentReport,
     },
     source::redact::redact,
@@ -34,6 +34,15 @@ impl Failure {
             let hint = "`airgap run` would open it again: mend the journal, and trip once more".to_owned();
             Some(Self { exit: Exit::Weak, kind: "unnoted", message, hint: Some(hint) })
         })
+    }
+
+    /// What it means that ways could not be connected again.
+    #[must_use]
+    pub fn of_opening(report: &OpenReport) -> Option<Self> {
+        let (name, why) = report.failed.first()?;
+        let message = redact(&format!("{name} could not be connected: {why}"));
+        let hint = "it counts as open: connect it by hand, then look with `airgap status`".to_owned();
+        Some(Self { exit: Exit::Failed, kind: "unconnected", message, hint: Some(hint) })
     }
 
     /// What it means that it is not proved of ways that they are cut.

@@ -4,7 +4,7 @@ use super::{Lines, finding_lines};
 use crate::{
     cli::airgap::window::WindowReport,
     model::{Finding, lasting},
-    ops::airgap::{StatusReport, StepReport, TripReport},
+    ops::airgap::{OpenReport, StatusReport, StepReport, TripReport},
 };
 
 /// So many findings of each kind are told.
@@ -40,9 +40,10 @@ fn steps(steps: &[StepReport], text: &mut Lines) {
 /// How it is now.
 pub(super) fn status(report: &StatusReport) -> Lines {
     let mut text = Lines::default();
+    let trip = report.trip.as_ref().map(|id| format!(" (trip {id})")).unwrap_or_default();
     match (report.tripped_at, report.unfinished) {
-        (Some(at), false) => text.add(format!("tripped since {at}")),
-        (Some(at), true) => text.add(format!("tripped {at}, and that trip did not come to its end: trip again")),
+        (Some(at), false) => text.add(format!("tripped since {at}{trip}")),
+        (Some(at), true) => text.add(format!("tripped {at}{trip}, and that trip did not come to its end: trip again")),
         (None, _) => text.add("not tripped"),
     }
     if let Some(window) = &report.window {
@@ -52,6 +53,19 @@ pub(super) fn status(report: &StatusReport) -> Lines {
         let seen = if step.seen_open { "" } else { " (its probe was never seen to get through)" };
         let told = if step.told.is_empty() { String::new() } else { format!(": {}", step.told) };
         text.add(format!("  {:7} {}{told}{seen}", step.state, step.step));
+    }
+    text
+}
+
+/// What was connected again.
+pub(super) fn opened(report: &OpenReport) -> Lines {
+    let mut text = Lines::default();
+    text.add(format!("opened again by leave of {}", report.by));
+    for name in &report.connected {
+        text.add(format!("  open {name}"));
+    }
+    for (name, why) in &report.failed {
+        text.add(format!("  {name} could not be connected: {why}"));
     }
     text
 }

@@ -8,7 +8,7 @@ use crate::cli::airgap::window::WindowReport;
 use crate::cli::commands::replicate::Replicated;
 #[cfg(feature = "full")]
 use crate::ops::{
-    airgap::{StatusReport as WaysReport, TripReport},
+    airgap::{OpenReport, StatusReport as WaysReport, TripReport},
     incident::IncidentReport,
 };
 use crate::{
@@ -108,6 +108,9 @@ pub enum Output {
     /// `airgap status`.
     #[cfg(feature = "full")]
     Airgap(WaysReport),
+    /// `airgap open`.
+    #[cfg(feature = "full")]
+    Opened(OpenReport),
     /// `airgap run`.
     #[cfg(feature = "full")]
     Window(WindowReport),

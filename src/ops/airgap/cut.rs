@@ -162,6 +162,8 @@ pub struct GateReport {
 /// How it is now.
 #[derive(Debug, Clone, Serialize)]
 pub struct StatusReport {
+    /// The trip, if it is tripped: what approvers approve the end of.
+    pub trip: Option<String>,
     /// Since when it is tripped, by this host's clock.
     pub tripped_at: Option<Time>,
     /// Whether the last trip did not come to its end.
@@ -206,7 +208,8 @@ pub fn status(
         steps.push(GateReport { step: name, state, seen_open, told });
     }
     let unfinished = state.tripped.is_some() && state.ended.is_none();
-    Ok(StatusReport { tripped_at: state.tripped.map(|(_, at)| at), unfinished, window, steps, open })
+    let (trip, tripped_at) = state.tripped.unzip();
+    Ok(StatusReport { trip, tripped_at, unfinished, window, steps, open })
 }
 
 /// What became of opening.

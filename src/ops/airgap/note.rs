@@ -17,7 +17,7 @@ pub async fn leave(vault: &Vault, member: Option<Member>, result: serde_json::Va
     let (signer, unsigned) = Signer::find(vault, EvidenceKind::Airgap, member, None).await?;
     let Some(signer) = signer else {
         let what = unsigned.map(|finding| finding.message).unwrap_or_default();
-        let next = "give [member] the key of an auditor, a driller or a pruner".to_owned();
+        let next = "give [member] the key of a keeper, an auditor, a driller or a pruner".to_owned();
         return Err(OpsError::Request { what, next });
     };
     let at = vault.store.server_time().await?;
