@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use strongroom::model::{LockMode, Span};
+
 use crate::{
     place::{Place, server},
     sandbox::noise,
@@ -47,13 +49,16 @@ fn g17_a_vault_is_copied_to_a_second_server_and_to_a_disk_and_each_restores_with
         command.arg("--config").arg(place.sandbox.config()).args(["backup", "--name", "db", "--sqlite"]).arg(&database);
         place.finish(&mut command).ok();
 
-        // A bucket with Object Lock and no default: the copier sets the locks.
         let at_second = Place::of(&second, crate::sandbox::Sandbox::new(), "vault-copy".to_owned());
         let rt = tokio::runtime::Runtime::new().unwrap();
         rt.block_on(async {
             let store = at_second.store("admin").await;
             store.admin().create_bucket().await.unwrap();
             store.admin().enable_versioning().await.unwrap();
+            if !explicit {
+                // What is put there by others than the copier, such as evidence, is locked by default in such a vault.
+                store.admin().set_default_lock(LockMode::Compliance, Span::days(65)).await.unwrap();
+            }
         });
         let url = at_second.url();
         let copier = to(&second, "copier", &url, "to");

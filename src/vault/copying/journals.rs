@@ -65,7 +65,7 @@ pub(super) async fn copy(pass: &Pass<'_>, all: Option<Vec<Summary>>, done: &mut 
                     let end = there.ends.get(&line.line);
                     end.zip(one.span).is_some_and(|(end, span)| span.from >= *end)
                 };
-                if bases.is_none() && !missing.iter().all(|one| goes_on(&one)) {
+                if bases.is_none() && !missing.iter().all(goes_on) {
                     bases = Some(self::bases(pass, &snapshots::list(source).await?.snapshots));
                 }
                 let wanted = missing.into_iter().filter(|one| {
