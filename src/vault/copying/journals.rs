@@ -66,7 +66,9 @@ pub(super) async fn copy(pass: &Pass<'_>, all: Option<Vec<Summary>>, done: &mut 
                 for one in &missing {
                     match there.ends.get(&line.line).zip(one.span) {
                         Some(((_, end), span)) if span.from >= *end => {}
-                        Some(((begin, _), span)) if span.to <= *begin => drop(before.insert(one.hash)),
+                        Some(((begin, _), span)) if span.to <= *begin => {
+                            before.insert(one.hash);
+                        }
                         _ => others = true,
                     }
                 }
