@@ -1,7 +1,7 @@
 //! G17, elsewhere: a copy restores with the first vault gone, whatever call failed while it was made; it never holds a header
 //! whose closure is not there and locked; and damage in one place heals from another. No identity is needed for either.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,18 +9,14 @@ use strongroom::{
     codec::hash,
     format::{
         header::{HEADER_LIMIT, VerifiedHeader},
-        layout::{self, ObjectName},
+        layout,
         page::Page,
     },
     model::{Cancel, Clock, Finding, Hash, Key, Lock, LockBy, LockPolicy, Severity, Silent, Span, Time},
-    ops::{
-        Pin,
-        repair::{MendRequest, Places, RepairReport, repair},
-        replicate::{ReplicateReport, ReplicateRequest, replicate},
-    },
+    ops::replicate::{ReplicateReport, ReplicateRequest, replicate},
     store::{
-        self, Deleter, Entry, Head, Mender, ObjectStore, Payload, Put, StoreError, StoreErrorKind, Traits, Version,
-        VersionEntry, counted::Counted, local::LocalStore, memory::MemoryStore,
+        self, Entry, Head, ObjectStore, Payload, Put, StoreError, StoreErrorKind, Traits, Version, VersionEntry,
+        counted::Counted, memory::MemoryStore,
     },
     vault::{
         Vault, VaultErrorKind,
@@ -33,11 +29,11 @@ use strongroom::{
 use crate::{
     faults::{Fault, FaultyStore, When},
     house::House,
-    store_support::{HandClock, keys, versions},
+    store_support::{HandClock, keys},
     vault_support::{Made, dump, make, noise, policy, streams},
 };
 
-fn explicit() -> LockPolicy {
+pub fn explicit() -> LockPolicy {
     LockPolicy { by: LockBy::Explicit, ..policy() }
 }
 
@@ -86,12 +82,12 @@ impl ObjectStore for ByDefault {
     }
 }
 
-fn wanted(from: &str) -> ReplicateRequest {
+pub fn wanted(from: &str) -> ReplicateRequest {
     let copy = CopyRequest { jobs: 4, from: from.to_owned(), ..CopyRequest::default() };
     ReplicateRequest { copy, to: "the copy".to_owned(), adopt: false }
 }
 
-async fn run(
+pub async fn run(
     made: &Made,
     target: Arc<dyn ObjectStore>,
     request: &ReplicateRequest,
@@ -100,7 +96,7 @@ async fn run(
     replicate(&vault, target, request, &Silent, &Cancel::default()).await
 }
 
-async fn copied(made: &Made, target: &Arc<dyn ObjectStore>) -> ReplicateReport {
+pub async fn copied(made: &Made, target: &Arc<dyn ObjectStore>) -> ReplicateReport {
     let (report, findings) = run(made, Arc::clone(target), &wanted("the first")).await.unwrap();
     let bad: Vec<_> = findings.iter().filter(|finding| finding.severity >= Severity::Weak).collect();
     assert!(bad.is_empty(), "{bad:?}");
@@ -108,7 +104,7 @@ async fn copied(made: &Made, target: &Arc<dyn ObjectStore>) -> ReplicateReport {
 }
 
 /// Fails if a header is in `store` whose closure is not there, or not locked until its floor. Returns how many there are.
-async fn must_be_closed(made: &Made, store: &dyn ObjectStore, what: &str) -> usize {
+pub async fn must_be_closed(made: &Made, store: &dyn ObjectStore, what: &str) -> usize {
     let mut headers = 0;
     for key in keys(store, layout::SNAPSHOTS).await {
         let bytes = store.get(&key.parse().unwrap(), None, Some(0..HEADER_LIMIT as u64)).await.unwrap();
@@ -136,7 +132,7 @@ async fn must_be_closed(made: &Made, store: &dyn ObjectStore, what: &str) -> usi
 }
 
 /// A vault with three snapshots in a bucket whose writer locks.
-async fn three(policy: LockPolicy) -> (Made, Arc<HandClock>, tempfile::TempDir) {
+pub async fn three(policy: LockPolicy) -> (Made, Arc<HandClock>, tempfile::TempDir) {
     let clock = HandClock::new();
     let made = make(Arc::new(MemoryStore::new(clock.clone())), clock.clone(), policy).await;
     let state = tempfile::tempdir().unwrap();
@@ -148,7 +144,7 @@ async fn three(policy: LockPolicy) -> (Made, Arc<HandClock>, tempfile::TempDir) 
     (made, clock, state)
 }
 
-fn bucket(clock: &Arc<HandClock>) -> Arc<dyn ObjectStore> {
+pub fn bucket(clock: &Arc<HandClock>) -> Arc<dyn ObjectStore> {
     Arc::new(MemoryStore::new(clock.clone()))
 }
 
@@ -251,7 +247,7 @@ async fn g17_whatever_call_fails_no_header_is_there_without_its_closure_and_the_
 }
 
 /// A copy of a bucket in which the object `key` has other bytes, put as an attacker or a rotten disk would leave them.
-async fn spoiled(
+pub async fn spoiled(
     store: &dyn ObjectStore,
     clock: &Arc<HandClock>,
     spoil: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>,
@@ -301,176 +297,6 @@ async fn g17_what_is_damaged_in_the_source_is_named_and_left_out_with_what_needs
     assert!(!keys(&*target, "").await.contains(&pack.to_string()));
     // Mended, it comes along.
     assert_eq!(copied(&made, &target).await.copied, [last.id]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn g17_what_somebody_put_into_the_target_is_never_believed_and_never_replaced() {
-    let (made, clock, _state) = three(explicit()).await;
-    let copy = MemoryStore::new(clock.clone());
-    let target: Arc<dyn ObjectStore> = Arc::new(copy.clone());
-    // Under every pack's name something of the right size, before the copy begins.
-    let mut request = wanted("the first");
-    request.copy.newest = Some(1);
-    run(&made, Arc::clone(&target), &request).await.unwrap();
-    let before = keys(&*target, "").await;
-    let packs: Vec<String> =
-        keys(&*made.store, layout::PACKS).await.into_iter().filter(|k| !before.contains(k)).collect();
-    assert!(!packs.is_empty());
-    for key in &packs {
-        let size = made.store.head(&key.parse().unwrap(), None).await.unwrap().bytes;
-        copy.overwrite(key, vec![0_u8; usize::try_from(size).unwrap()]);
-    }
-    let (report, findings) = run(&made, Arc::clone(&target), &wanted("the first")).await.unwrap();
-    assert!(findings.iter().any(|f| f.code == "copy.taken" && f.severity == Severity::Error), "{findings:?}");
-    assert!(!report.left_out.is_empty());
-    let headers = must_be_closed(&made, &*target, "planted").await;
-    assert_eq!(headers, 3 - report.left_out.len());
-    for key in &packs {
-        assert_eq!(versions(&copy, key).await.len(), 1, "nothing was put over {key}");
-    }
-    // The repair puts the true ones above them, and then the copy is whole.
-    let (report, findings) = mended(&copy, &made, true).await;
-    assert!(report.objects >= packs.len() as u64, "{findings:?}");
-    let bad: Vec<_> = findings.iter().filter(|f| f.severity >= Severity::Weak).collect();
-    assert!(bad.is_empty(), "{bad:?}");
-    assert_eq!(copied(&made, &target).await.there, 3);
-    assert_eq!(made.through(target).restore_all().await.unwrap(), made.restore_all().await.unwrap());
-}
-
-async fn mended(
-    store: &(impl ObjectStore + Mender + Clone + 'static),
-    made: &Made,
-    read: bool,
-) -> (RepairReport, Vec<Finding>) {
-    let request = MendRequest { read, dry_run: false };
-    let places = Places { vault: "the damaged".to_owned(), from: "the copy".to_owned() };
-    let pins = [Pin::one(made.id, "the test")];
-    let told = (&Silent as &dyn strongroom::model::Progress, &Cancel::default());
-    repair((Arc::new(store.clone()), store), Arc::clone(&made.store), (&pins, places), request, told).await.unwrap()
-}
-
-/// What can be done to an object.
-const DAMAGES: [(&str, fn(Vec<u8>) -> Option<Vec<u8>>); 4] = [
-    ("flipped", |mut bytes| {
-        let at = bytes.len() / 2;
-        bytes[at] ^= 0x40;
-        Some(bytes)
-    }),
-    ("cut", |mut bytes| {
-        bytes.truncate(bytes.len() / 2);
-        Some(bytes)
-    }),
-    ("emptied", |_| Some(Vec::new())),
-    ("removed", |_| None),
-];
-
-/// The kinds of objects, each by a key of it.
-async fn locations(store: &dyn ObjectStore) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    for key in keys(store, "").await {
-        let kind = match layout::parse(&key) {
-            Some(ObjectName::Root(_)) => "root record".to_owned(),
-            Some(ObjectName::Epoch(..)) => "epoch record".to_owned(),
-            Some(ObjectName::Copy(_)) | None => continue,
-            Some(_) => key.split('/').next().unwrap().to_owned(),
-        };
-        // The last of each: the newest header among them.
-        found.insert(kind, key);
-    }
-    found
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn g17_every_damage_of_every_object_in_a_bucket_heals_from_a_copy() {
-    let (made, clock, _state) = three(explicit()).await;
-    let places = locations(&*made.store).await;
-    let kinds: Vec<&str> = places.keys().map(String::as_str).collect();
-    for kind in ["epoch record", "indexes", "lists", "members", "packs", "root record", "snapshots", "vault.json"] {
-        assert!(kinds.contains(&kind), "{kinds:?}");
-    }
-    for (damage, spoil) in DAMAGES {
-        for (kind, victim) in &places {
-            let what = format!("{kind} {damage}");
-            let change = |key: &str, bytes: Vec<u8>| if key == victim { spoil(bytes) } else { Some(bytes) };
-            let broken = spoiled(&*made.store, &clock, change).await;
-            let (report, findings) = mended(&broken, &made, true).await;
-            assert_eq!(report.objects, 1, "{what}: {findings:?}");
-            let told: Vec<_> = findings.iter().filter(|f| f.code == "repair.mended").collect();
-            assert_eq!(told[0].object.as_deref(), Some(victim.as_str()), "{what}");
-            must_be_whole(&broken, &made, &what).await;
-            let (again, _) = mended(&broken, &made, true).await;
-            assert_eq!((again.objects, again.extended), (0, 0), "{what}: once is enough");
-        }
-    }
-}
-
-/// Fails if `verify` finds damage, or what is needed is not locked.
-async fn must_be_whole(store: &MemoryStore, made: &Made, what: &str) {
-    let store: Arc<dyn ObjectStore> = Arc::new(store.clone());
-    let vault = Vault::open(Arc::clone(&store), Some(made.id)).await.unwrap();
-    let seen = verify(&vault, &VerifyRequest::new(Depth::Read), Arc::new(Silent), &Cancel::default()).await.unwrap();
-    let bad: Vec<_> = seen.findings.iter().filter(|f| f.severity >= Severity::Weak).collect();
-    assert!(bad.is_empty() && seen.snapshots == 3, "{what}: {bad:?}");
-    assert_eq!(made.through(store).restore_all().await.unwrap(), made.restore_all().await.unwrap(), "{what}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn g17_every_damage_of_every_object_in_a_directory_heals_from_a_copy() {
-    let (made, clock, _state) = three(explicit()).await;
-    for (damage, spoil) in DAMAGES {
-        let root = tempfile::tempdir().unwrap();
-        let directory = LocalStore::create(root.path().join("v"), clock.clone()).unwrap();
-        let store: Arc<dyn ObjectStore> = Arc::new(directory.clone());
-        copied(&made, &store).await;
-        for (kind, victim) in &locations(&*store).await {
-            let what = format!("{kind} {damage}");
-            let path = root.path().join("v").join(victim);
-            let bytes = std::fs::read(&path).unwrap();
-            std::fs::remove_file(&path).unwrap();
-            if let Some(bytes) = spoil(bytes) {
-                std::fs::write(&path, bytes).unwrap();
-            }
-            let (report, findings) = mended(&directory, &made, true).await;
-            assert_eq!(report.objects, 1, "{what}: {findings:?}");
-            let bad: Vec<_> = findings.iter().filter(|f| f.severity >= Severity::Weak).collect();
-            assert!(bad.is_empty(), "{what}: {bad:?}");
-            assert_eq!(must_be_closed(&made, &*store, &what).await, 3, "{what}");
-        }
-        let vault = Vault::open(Arc::clone(&store), Some(made.id)).await.unwrap();
-        let seen =
-            verify(&vault, &VerifyRequest::new(Depth::Read), Arc::new(Silent), &Cancel::default()).await.unwrap();
-        let bad: Vec<_> = seen.findings.iter().filter(|f| f.severity >= Severity::Weak).collect();
-        assert!(bad.is_empty(), "{damage}: {bad:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn g17_what_no_copy_has_is_named_and_short_locks_are_extended() {
-    let (made, clock, _state) = three(explicit()).await;
-    let places = locations(&*made.store).await;
-    let pack = places["packs"].clone();
-    let gone = |key: &str, bytes: Vec<u8>| (key != pack).then_some(bytes);
-    let other: Arc<dyn ObjectStore> = Arc::new(spoiled(&*made.store, &clock, gone).await);
-    // Both lost the same pack.
-    let broken = spoiled(&*made.store, &clock, gone).await;
-    let (report, findings) = mended(&broken, &made.through(other), true).await;
-    assert!(findings.iter().any(|f| f.code == "repair.lost" && f.object.as_deref() == Some(&pack)), "{findings:?}");
-    assert!(!report.broken.is_empty());
-    // Nothing is locked here.
-    let bare = MemoryStore::new(clock.clone());
-    for key in keys(&*made.store, "").await {
-        let bytes = made.store.get(&key.parse().unwrap(), None, None).await.unwrap();
-        bare.overwrite(&key, bytes);
-    }
-    let dry = MendRequest { read: false, dry_run: true };
-    let names = || Places { vault: "a".to_owned(), from: "b".to_owned() };
-    let told = (&Silent as &dyn strongroom::model::Progress, &Cancel::default());
-    let here: Arc<dyn ObjectStore> = Arc::new(bare.clone());
-    let (report, findings) = repair((here, &bare), Arc::clone(&made.store), (&[], names()), dry, told).await.unwrap();
-    assert!(report.extended == 0 && findings.iter().any(|f| f.code == "repair.unlocked"), "{findings:?}");
-    let (report, findings) = mended(&bare, &made, false).await;
-    assert!(report.extended > 5 && report.objects == 0, "{findings:?}");
-    must_be_whole(&bare, &made, "locked again").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -608,16 +434,4 @@ async fn g17_an_up_to_date_copy_costs_a_few_listings() {
     assert_eq!(one.copied.len(), 1);
     // One lock is looked at for each object that the new snapshot needs, and only what is new is read and put.
     assert!(one.source_calls.get <= 14 && one.target_calls.put <= 90, "{one:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn g17_a_store_without_deleter_is_all_that_a_copier_needs() {
-    // What it puts can't be taken away again by its own credentials' mistakes.
-    let (made, clock, _state) = three(explicit()).await;
-    let copy = MemoryStore::new(clock.clone());
-    copied(&made, &(Arc::new(copy.clone()) as Arc<dyn ObjectStore>)).await;
-    for key in keys(&copy, layout::PACKS).await {
-        let error = copy.delete_version(&key.parse().unwrap(), None).await.unwrap_err();
-        assert_eq!(error.kind, StoreErrorKind::Locked);
-    }
 }

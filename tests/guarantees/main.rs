@@ -40,6 +40,7 @@ mod g11_upkeep;
 mod g12_flood;
 mod g13_any_second;
 mod g17_elsewhere;
+mod g17_repair;
 mod g1_cannot_destroy;
 mod g2_cannot_read;
 mod g3_cannot_hide;

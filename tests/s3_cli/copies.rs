@@ -1,7 +1,9 @@
 //! G17 on real servers: a bucket on one server, a copy on a second with other roles, a copy of that on a disk; then what came
 //! first is deleted, everything is restored and drilled from each of the others, and the first is made again from the disk.
 
-use std::fs;
+use std::{fs, path::Path};
+
+use strongroom::model::{LockMode, Span};
 
 use crate::{
     place::{Place, server},
@@ -10,7 +12,7 @@ use crate::{
 };
 
 /// How a copier reaches the bucket of a copy.
-fn to<'a>(server: &Seaweed, identity: &str, url: &'a str, option: &str) -> Vec<String> {
+fn to(server: &Seaweed, identity: &str, url: &str, option: &str) -> Vec<String> {
     let spec = format!("file:{}", server.credentials(identity).display());
     [
         &format!("--{option}"),
@@ -29,117 +31,118 @@ fn strings<'a>(args: &'a [&'a str], more: &'a [String]) -> Vec<&'a str> {
     args.iter().copied().chain(more.iter().map(String::as_str)).collect()
 }
 
+/// Makes the bucket of a copy. Where the vault's policy leaves locks to the default, it gets one: what others put there than the
+/// copier, such as evidence, is locked by that alone.
+fn bucket(place: &Place<'_>, by_default: bool) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = place.store("admin").await;
+        store.admin().create_bucket().await.unwrap();
+        store.admin().enable_versioning().await.unwrap();
+        if by_default {
+            store.admin().set_default_lock(LockMode::Compliance, Span::days(65)).await.unwrap();
+        }
+    });
+}
+
+/// A vault with two snapshots of a stream, and one of a database.
+fn filled(explicit: bool, orders: &[u8]) -> Place<'static> {
+    const MAKE: &str = "import sqlite3, sys
+c = sqlite3.connect(sys.argv[1])
+c.execute('create table t(a)')
+c.executemany('insert into t values(?)', [(i,) for i in range(1000)])
+c.commit()";
+    let place = if explicit { Place::with_explicit_vault(server()) } else { Place::with_vault(server()) };
+    place.backup("orders", &noise(18 << 20, 1));
+    place.backup("orders", orders);
+    let database = place.sandbox.path("db.sqlite");
+    let made = std::process::Command::new("python3").args(["-c", MAKE]).arg(&database).status();
+    assert!(made.unwrap().success());
+    let mut command = place.sandbox.command();
+    command.arg("--config").arg(place.sandbox.config()).args(["backup", "--name", "db", "--sqlite"]).arg(&database);
+    place.finish(&mut command).ok();
+    place
+}
+
+/// Copies to the second server, twice: the second time nothing is new.
+fn to_second(place: &Place<'_>, second: &Seaweed, url: &str) -> String {
+    let copier = to(second, "copier", url, "to");
+    let copy = || {
+        let run = place.run_as("reader", &strings(&["replicate", "--json"], &copier)).ok().json();
+        run["result"]["copies"][0]["report"].clone()
+    };
+    let report = copy();
+    assert_eq!(report["copied"].as_array().unwrap().len(), 3, "{report}");
+    let idle = copy();
+    assert_eq!((&idle["objects"], &idle["there"]), (&0.into(), &3.into()), "{idle}");
+    println!("to the second server: {report}\nagain: {idle}");
+    report["vault"].as_str().unwrap().to_owned()
+}
+
+/// Everything that can be deleted of a bucket is. Locked versions stay, and are hidden.
+fn delete_all(place: &Place<'_>) {
+    let raw = place.raw("admin");
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let client = raw.client();
+        let listed = client.list_objects_v2().bucket(&place.bucket).send().await.unwrap();
+        for object in listed.contents() {
+            let _ = client.delete_object().bucket(&place.bucket).key(object.key().unwrap()).send().await;
+        }
+    });
+}
+
+/// Flips a bit in a pack on the disk, and has it healed from the second server.
+fn rot_and_heal(place: &Place<'_>, disk: &Path, args: &[String]) {
+    let two = fs::read_dir(disk.join("packs/w1")).unwrap().flatten().next().unwrap().path();
+    let pack = fs::read_dir(two).unwrap().flatten().map(|e| e.path()).find(|p| p.extension().is_none()).unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    bytes[200] ^= 1;
+    fs::remove_file(&pack).unwrap();
+    fs::write(&pack, bytes).unwrap();
+    let mut repair = place.sandbox.command();
+    repair.args(["--vault", &format!("file://{}", disk.display()), "repair", "--json"]).args(args);
+    let mended = place.finish(&mut repair).ok().json();
+    assert_eq!(mended["result"]["objects"], 1, "{mended}");
+}
+
 #[test]
 fn g17_a_vault_is_copied_to_a_second_server_and_to_a_disk_and_each_restores_without_the_others() {
     for explicit in [false, true] {
-        let place = if explicit { Place::with_explicit_vault(server()) } else { Place::with_vault(server()) };
-        let second = Seaweed::start();
         let orders = noise(20 << 20, 3);
-        place.backup("orders", &noise(18 << 20, 1));
-        place.backup("orders", &orders);
-        let database = place.sandbox.path("db.sqlite");
-        let made = std::process::Command::new("python3")
-            .args(["-c", "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.execute('create table t(a)'); c.executemany('insert into t values(?)', [(i,) for i in range(1000)]); c.commit()"])
-            .arg(&database)
-            .status();
-        assert!(made.unwrap().success());
-        let mut command = place.sandbox.command();
-        command.arg("--config").arg(place.sandbox.config()).args(["backup", "--name", "db", "--sqlite"]).arg(&database);
-        place.finish(&mut command).ok();
-
-        // A bucket with Object Lock and no default: the copier sets the locks.
-        let at_second = Place::of(&second, crate::sandbox::Sandbox::new(), "vault-copy".to_owned());
-        let rt = tokio::runtime::Runtime::new().unwrap();
-        rt.block_on(async {
-            let store = at_second.store("admin").await;
-            store.admin().create_bucket().await.unwrap();
-            store.admin().enable_versioning().await.unwrap();
-        });
-        let url = at_second.url();
-        let copier = to(&second, "copier", &url, "to");
-        let run = place.run_as("reader", &strings(&["replicate", "--json"], &copier)).ok().json();
-        let report = &run["result"]["copies"][0]["report"];
-        assert_eq!(report["copied"].as_array().unwrap().len(), 3, "{report}");
-        println!("to the second server: {report}");
-        let idle = place.run_as("reader", &strings(&["replicate", "--json"], &copier)).ok().json();
-        let idle = &idle["result"]["copies"][0]["report"];
-        assert_eq!((&idle["objects"], &idle["there"]), (&0.into(), &3.into()), "{idle}");
-        println!("again: {idle}");
-        at_second
-            .run_as(
-                "auditor",
-                &[
-                    "verify",
-                    "--depth",
-                    "read",
-                    "--vault-id",
-                    run["result"]["copies"][0]["report"]["vault"].as_str().unwrap(),
-                ],
-            )
-            .ok();
-
-        // From there to a disk.
+        let place = filled(explicit, &orders);
+        let second = Seaweed::start();
+        let copy = Place::of(&second, crate::sandbox::Sandbox::new(), "vault-copy".to_owned());
+        bucket(&copy, !explicit);
+        let url = copy.url();
+        let vault = to_second(&place, &second, &url);
+        copy.run_as("auditor", &["verify", "--depth", "read", "--vault-id", &vault]).ok();
         let disk = place.sandbox.path("disk");
         let disk_url = format!("file://{}", disk.display());
-        at_second.run_as("reader", &["replicate", "--to", &disk_url]).ok();
+        copy.run_as("reader", &["replicate", "--to", &disk_url]).ok();
 
-        // What came first is gone: all of it, whatever locks it had.
+        // What came first is gone. The others restore and drill.
+        delete_all(&place);
         let identity = place.sandbox.identity();
-        let id = identity.to_str().unwrap();
-        let raw = place.raw("admin");
-        rt.block_on(async {
-            let client = raw.client();
-            let listed = client.list_objects_v2().bucket(&place.bucket).send().await.unwrap();
-            for object in listed.contents() {
-                // Locked versions stay and are hidden; a server that is gone would have none.
-                let _ = client.delete_object().bucket(&place.bucket).key(object.key().unwrap()).send().await;
-            }
-        });
-        let from_second = |args: &[&str]| at_second.run_as("reader", args);
-        let out = from_second(&["restore", "latest", "--source", "orders", "--to", "-", "-i", id]).ok();
-        assert!(out.stdout == orders, "from the second server");
-        // Whoever drills may leave evidence.
-        at_second.run_as("copier", &["drill", "db", "-i", id]).ok();
-        let mut at_disk = place.sandbox.command();
-        at_disk.args(["--vault", &disk_url, "restore", "latest", "--source", "orders", "--to", "-", "-i", id]);
-        assert!(place.finish(&mut at_disk).ok().stdout == orders, "from the disk");
-        let mut drilled = place.sandbox.command();
-        drilled.args(["--vault", &disk_url, "drill", "db", "-i", id]);
-        place.finish(&mut drilled).ok();
+        let latest = ["restore", "latest", "--source", "orders", "--to", "-", "-i", identity.to_str().unwrap()];
+        let drill = ["drill", "db", "-i", identity.to_str().unwrap()];
+        assert!(copy.run_as("reader", &latest).ok().stdout == orders, "from the second server");
+        copy.run_as("copier", &drill).ok();
+        let at_disk = |args: &[&str]| {
+            let mut command = place.sandbox.command();
+            place.finish(command.args(["--vault", &disk_url]).args(args)).ok()
+        };
+        assert!(at_disk(&latest).stdout == orders, "from the disk");
+        at_disk(&drill);
+        rot_and_heal(&place, &disk, &to(&second, "reader", &url, "from"));
 
-        // A rotten pack on the disk heals from the second server; a bucket that lost one from the disk.
-        let pack = fs::read_dir(disk.join("packs/w1")).unwrap().flatten().next().unwrap().path();
-        let pack = fs::read_dir(pack).unwrap().flatten().map(|e| e.path()).find(|p| p.extension().is_none()).unwrap();
-        let mut bytes = fs::read(&pack).unwrap();
-        bytes[200] ^= 1;
-        fs::remove_file(&pack).unwrap();
-        fs::write(&pack, bytes).unwrap();
-        let mut repair = place.sandbox.command();
-        repair.args(["--vault", &disk_url, "repair", "--json"]).args(to(&second, "reader", &url, "from"));
-        let mended = place.finish(&mut repair).ok().json();
-        assert_eq!(mended["result"]["objects"], 1, "{mended}");
-
-        // A whole new bucket for the first, out of the disk; and then it is as it was.
+        // A whole new bucket for the first, out of the disk.
         let again = Place::empty(server());
-        rt.block_on(async {
-            let store = again.store("admin").await;
-            store.admin().create_bucket().await.unwrap();
-            store.admin().enable_versioning().await.unwrap();
-        });
+        bucket(&again, !explicit);
         let again_url = again.url();
-        let mut rebuild = place.sandbox.command();
-        rebuild.args(["--vault", &disk_url, "replicate"]).args(to(server(), "copier", &again_url, "to"));
-        place.finish(&mut rebuild).ok();
-        let out = again.run_as("reader", &["restore", "latest", "--source", "orders", "--to", "-", "-i", id]).ok();
-        assert!(out.stdout == orders, "from the bucket that was made again");
-
-        // Somebody overwrites what is in that bucket; its versions are still there, so nothing is to be mended.
-        let looked = strings(&["repair", "--json"], &["--from".to_owned(), disk_url.clone()])
-            .into_iter()
-            .map(ToOwned::to_owned)
-            .collect::<Vec<_>>();
-        let looked: Vec<&str> = looked.iter().map(String::as_str).collect();
-        let clean = again.run_as("copier", &looked).ok().json();
+        let copier = to(server(), "copier", &again_url, "to");
+        at_disk(&strings(&["replicate"], &copier));
+        assert!(again.run_as("reader", &latest).ok().stdout == orders, "from the bucket that was made again");
+        let clean = again.run_as("copier", &["repair", "--json", "--from", &disk_url]).ok().json();
         assert_eq!(clean["result"]["objects"], 0, "{clean}");
     }
 }

@@ -78,10 +78,10 @@ pub(super) fn understand(all: Vec<RawCopy>, dir: &Path) -> Result<Vec<CopyConfig
 fn one(raw: &RawCopy, dir: &Path) -> Result<CopyConfig, Fault> {
     let url: VaultUrl = raw.url.get_ref().parse().map_err(|e| Fault::new(&raw.url, e))?;
     let credentials: Option<CredentialsSpec> = parsed(raw.credentials.as_ref())?;
-    if let Some(at) = raw.removable.as_ref().filter(|removable| *removable.get_ref()) {
-        if matches!(url, VaultUrl::S3 { .. }) {
-            return Err(Fault::new(at, "a bucket is no removable disk: leave it out, or give a url of file:///"));
-        }
+    if let Some(at) = raw.removable.as_ref().filter(|removable| *removable.get_ref())
+        && matches!(url, VaultUrl::S3 { .. })
+    {
+        return Err(Fault::new(at, "a bucket is no removable disk: leave it out, or give a url of file:///"));
     }
     if let Some(newest) = raw.newest.as_ref().filter(|newest| *newest.get_ref() == 0) {
         return Err(Fault::new(newest, "a copy of none is no copy: give 1 or more, or leave it out"));

@@ -4,7 +4,7 @@ use super::{Exit, Failure, Verdict, ops};
 #[cfg(feature = "full")]
 use crate::cli::commands::replicate::Replicated;
 use crate::{
-    model::{Finding, Severity},
+    model::{Finding, Name, Severity},
     ops::{
         approve::CheckReport,
         backup::BackupReport,
@@ -137,7 +137,7 @@ impl Failure {
         let mut failure = Self::clone(worst);
         if all.len() > 1 {
             let names = all.iter().filter(|one| one.failure.is_some());
-            let names: Vec<&str> = names.filter_map(|one| one.name.as_ref().map(|name| name.as_str())).collect();
+            let names: Vec<&str> = names.filter_map(|one| one.name.as_ref().map(Name::as_str)).collect();
             failure.message =
                 format!("{} of {} copies ({}): {}", failures.len(), all.len(), names.join(", "), failure.message);
         }

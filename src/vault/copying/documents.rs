@@ -35,13 +35,11 @@ fn other(key: &Key, named: crate::model::Hash) -> Object {
 pub(super) async fn copy(pass: &Pass<'_>, look: bool, done: &mut CopyDone) -> Result<()> {
     let place = pass.mover.place;
     let mut all: Vec<(Object, Option<Payload>)> = Vec::new();
-    match descriptor(pass.source).await? {
-        Some(found) => all.push(found),
-        None => {
-            let what =
-                "no version of it can be read as the root signed it, so it was not copied; snapshots embed a copy";
-            done.findings.push(Finding::new(Severity::Error, "copy.damaged", what).on(layout::DESCRIPTOR));
-        }
+    if let Some(found) = descriptor(pass.source).await? {
+        all.push(found);
+    } else {
+        let what = "no version of it can be read as the root signed it, so it was not copied; snapshots embed a copy";
+        done.findings.push(Finding::new(Severity::Error, "copy.damaged", what).on(layout::DESCRIPTOR));
     }
     for prefix in [layout::DESCRIPTOR, layout::KEYS, layout::MEMBERS, HOLDS, RELEASES, APPROVERS] {
         place.list(prefix).await?;
@@ -75,7 +73,7 @@ pub(super) async fn copy(pass: &Pass<'_>, look: bool, done: &mut CopyDone) -> Re
         if !there {
             let required = if mends { ask.min(place.cap()) } else { place.promised() };
             if let Err(trouble) = place.lock(&object, required, ask).await? {
-                told(pass, &object, trouble, done)?;
+                told(pass, &object, &trouble, done)?;
             }
         } else if look && place.sets_locks() {
             // What lives longer now needs them for longer. Where that can't be done, the keeper of the copy does it.
@@ -86,10 +84,10 @@ pub(super) async fn copy(pass: &Pass<'_>, look: bool, done: &mut CopyDone) -> Re
 }
 
 /// A document whose lock is too short. The descriptor is the first object of a copy: what can't lock it can't hold the copy.
-fn told(pass: &Pass<'_>, object: &Object, trouble: Trouble, done: &mut CopyDone) -> Result<()> {
+fn told(pass: &Pass<'_>, object: &Object, trouble: &Trouble, done: &mut CopyDone) -> Result<()> {
     let key = object.key();
     if key == layout::descriptor() && !pass.request.as_possible && !pass.mover.mends() {
-        let Trouble::Short(why) = &trouble else { return Ok(()) };
+        let Trouble::Short(why) = trouble else { return Ok(()) };
         let what = format!(
             "the target can't hold what the source promises: the lock of the first object {why}. Give the bucket Object Lock \
              with a default retention that is long enough, or the credentials the right to set locks; with --locks \

@@ -29,8 +29,8 @@ use crate::{
 struct There {
     /// Names and sizes.
     objects: HashSet<Id>,
-    /// How far each line goes.
-    ends: BTreeMap<Line, Position>,
+    /// Where each line begins and ends.
+    ends: BTreeMap<Line, (Position, Position)>,
 }
 
 /// Copies what is missing of journals. `all` are the snapshots of the source, if they were read.
@@ -60,17 +60,27 @@ pub(super) async fn copy(pass: &Pass<'_>, all: Option<Vec<Summary>>, done: &mut 
         while let Some(window) = windows.next().await? {
             for line in &window.lines {
                 let missing: Vec<&Listed> = line.objects.iter().filter(|one| !there.has(line, one)).collect();
-                // What goes on where the target ends belongs to it. Of anything else the bases tell.
-                let goes_on = |one: &&Listed| {
-                    let end = there.ends.get(&line.line);
-                    end.zip(one.span).is_some_and(|(end, span)| span.from >= *end)
-                };
-                if bases.is_none() && !missing.iter().all(|one| goes_on(&one)) {
+                // What goes on where the target ends belongs to it, and what lies before its beginning was not needed when that
+                // was copied. Of anything else the bases tell.
+                let (mut before, mut others) = (HashSet::new(), false);
+                for one in &missing {
+                    match there.ends.get(&line.line).zip(one.span) {
+                        Some(((_, end), span)) if span.from >= *end => {}
+                        Some(((begin, _), span)) if span.to <= *begin => {
+                            before.insert(one.hash);
+                        }
+                        _ => others = true,
+                    }
+                }
+                if bases.is_none() && others {
                     bases = Some(self::bases(pass, &snapshots::list(source).await?.snapshots));
                 }
                 let wanted = missing.into_iter().filter(|one| {
                     let to = one.span.map(|span| span.to);
-                    bases.as_ref().is_none_or(|bases| bases.need(&writer, &name, &line.line, to))
+                    match &bases {
+                        Some(bases) => bases.need(&writer, &name, &line.line, to),
+                        None => !before.contains(&one.hash),
+                    }
                 });
                 pieces(pass, line, wanted.collect(), done).await?;
             }
@@ -110,8 +120,8 @@ async fn there(target: &dyn ObjectStore, writer: &Name, source: &Name) -> Result
     let mut each = |entry: crate::store::Entry| {
         there.objects.insert(sized(&entry.key, entry.bytes));
         if let Some(layout::ObjectName::Piece(piece)) = layout::parse(&entry.key) {
-            let end = there.ends.entry(piece.line).or_insert(piece.span.to);
-            *end = piece.span.to.max(*end);
+            let (begin, end) = there.ends.entry(piece.line).or_insert((piece.span.from, piece.span.to));
+            (*begin, *end) = (piece.span.from.min(*begin), piece.span.to.max(*end));
         }
     };
     target.list(&prefix, &mut each).await?;

@@ -34,14 +34,13 @@ impl Limit {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_passes_takes_its_time() {
-        let limit = Limit::new(Some(1000));
+        let limit = Limit::new(Some(10_000));
         let start = Instant::now();
         futures::future::join_all([limit.pass(500), limit.pass(1500), limit.pass(1000)]).await;
-        assert_eq!(start.elapsed(), Duration::from_secs(3));
-        let free = Limit::new(None);
-        free.pass(u64::MAX).await;
-        assert_eq!(start.elapsed(), Duration::from_secs(3));
+        assert!(start.elapsed() >= Duration::from_millis(300), "{:?}", start.elapsed());
+        Limit::new(None).pass(u64::MAX).await;
+        assert!(start.elapsed() < Duration::from_mins(1));
     }
 }

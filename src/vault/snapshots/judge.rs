@@ -71,17 +71,17 @@ pub(super) fn judge(
 
 /// Takes the store's word from what was put here by copying: it says when that was, and nothing of when it was made.
 fn unwitnessed(copies: &Copies, snapshots: &mut [Summary], unread: &mut [Unread], findings: &mut Findings) {
-    let mut copied = 0_u64;
+    let mut count = 0_u64;
     for snapshot in snapshots {
         let stored = &mut snapshot.standing.stored_at;
-        copied += u64::from(stored.take_if(|stored| copies.cover(*stored)).is_some());
+        count += u64::from(stored.take_if(|stored| copies.cover(*stored)).is_some());
     }
     for one in unread {
         one.since.take_if(|since| copies.cover(*since));
     }
-    if copied > 0 {
+    if count > 0 {
         let what = format!(
-            "{copied} snapshots were copied to this place, as its records below {} say: their times and order are what \
+            "{count} snapshots were copied to this place, as its records below {} say: their times and order are what \
              their writers claim",
             layout::COPIES
         );
