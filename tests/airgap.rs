@@ -8,6 +8,8 @@ mod alert;
 mod bucket;
 #[path = "airgap/network.rs"]
 mod network;
+#[path = "airgap/open.rs"]
+mod open;
 #[path = "s3_cli/place.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod place;

@@ -181,6 +181,7 @@ struct Raw {
     ping: RawPing,
     #[serde(default)]
     hook: Vec<RawHook>,
+    #[serde(default)]
     copy: Vec<RawCopy>,
     #[serde(default)]
     source: Vec<Spanned<RawSource>>,
