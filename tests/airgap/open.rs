@@ -109,8 +109,8 @@ fn watch_holds_the_last_good_snapshot_and_cuts() {
     ways.open("a");
     let out = ways.sandbox.path("keeper").display().to_string();
     owner(&ways, &["member", "add", "kim", "--role", "keeper", "--out", &out]).ok();
-    let key = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
-    let key = key.filter(|path| path.extension().is_some_and(|extension| extension == "key")).next().unwrap();
+    let mut key = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
+    let key = key.find(|path| path.extension().is_some_and(|extension| extension == "key")).unwrap();
     let dump = |bytes: usize| ways.sandbox.backup("dump", "INSERT INTO t VALUES(1);\n".repeat(bytes / 25).as_bytes());
     (0..5).for_each(|n| drop(dump(200_000 + n * 1000)));
     let good = dump(206_000);

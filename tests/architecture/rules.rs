@@ -7,7 +7,7 @@ pub const ROOMS: [&str; 12] =
     ["cli", "ops", "guard", "engine", "source", "vault", "catalog", "store", "format", "signal", "codec", "model"];
 
 /// Every outside crate and the rooms that may use it. Tests within `src` may use any of them.
-pub const OWNERS: [(&str, &[&str]); 47] = [
+pub const OWNERS: [(&str, &[&str]); 48] = [
     ("age", &["codec"]),
     ("age-core", &["codec"]),
     ("async-trait", &["store"]),
@@ -33,6 +33,8 @@ pub const OWNERS: [(&str, &[&str]); 47] = [
     ("futures", &["ops", "vault"]),
     ("getrandom", &["codec"]),
     ("hex", &["codec", "model"]),
+    // The head of an alert.
+    ("httparse", &["cli"]),
     ("hyper-util", &["store"]),
     ("indicatif", &["cli"]),
     ("landlock", &["engine"]),
