@@ -1,6 +1,13 @@
 //! The ways to the vault, cut on demand: steps that hang, lie and fail, processes that are killed, a network, a bucket.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
 
 #[path = "airgap/alert.rs"]
 mod alert;
@@ -8,6 +15,8 @@ mod alert;
 mod bucket;
 #[path = "airgap/network.rs"]
 mod network;
+#[path = "airgap/open.rs"]
+mod open;
 #[path = "s3_cli/place.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod place;

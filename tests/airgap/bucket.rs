@@ -113,8 +113,8 @@ fn after_a_trip_a_loop_with_the_writers_credentials_puts_nothing() {
     let after: Value = serde_json::from_str(&guarded.policy().unwrap()).unwrap();
     assert_eq!(after["Statement"][0]["Sid"], "Other");
     assert_eq!(after["Statement"][1]["Sid"], "StrongroomAirgap");
-    let kept = fs::read_dir(guarded.place.sandbox.path("guard")).unwrap().map(|entry| entry.unwrap().path());
-    let kept = kept.filter(|path| path.to_string_lossy().contains("bucket-policy-")).next().unwrap();
+    let mut kept = fs::read_dir(guarded.place.sandbox.path("guard")).unwrap().map(|entry| entry.unwrap().path());
+    let kept = kept.find(|path| path.to_string_lossy().contains("bucket-policy-")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&fs::read_to_string(kept).unwrap()).unwrap(), before);
 
     let end = Instant::now() + Duration::from_secs(6);
@@ -158,8 +158,8 @@ fn evidence_of_a_trip_is_in_the_vault_where_a_member_may_leave_it() {
 }
 
 fn only_key(dir: &std::path::Path) -> std::path::PathBuf {
-    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|path| path.extension().is_some_and(|extension| extension == "key")).next().unwrap()
+    let mut files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    files.find(|path| path.extension().is_some_and(|extension| extension == "key")).unwrap()
 }
 
 #[test]

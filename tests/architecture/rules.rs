@@ -33,6 +33,8 @@ pub const OWNERS: [(&str, &[&str]); 48] = [
     ("futures", &["ops", "vault"]),
     ("getrandom", &["codec"]),
     ("hex", &["codec", "model"]),
+    // The head of an alert.
+    ("httparse", &["cli"]),
     ("hyper-util", &["store"]),
     ("indicatif", &["cli"]),
     ("landlock", &["engine"]),

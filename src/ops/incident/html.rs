@@ -111,9 +111,10 @@ fn commands(steps: &[Step], out: &mut String) {
     out.push_str("<ol class=\"steps\">");
     for step in steps {
         // A browser breaks lines within `--vault`, and whoever types it off a paper would not know.
-        let words = step.command.split(' ').map(|word| match word.starts_with('-') && word.len() <= OPTION {
-            true => format!("<span class=\"w\">{}</span>", escape(word)),
-            false => escape(word),
+        let words = step.command.split(' ').map(|word| {
+            let option = word.starts_with('-') && word.len() <= OPTION;
+            let word = escape(word);
+            if option { format!("<span class=\"w\">{word}</span>") } else { word }
         });
         let command = words.collect::<Vec<_>>().join(" ");
         let _ = write!(out, "<li>{}<pre>{command}</pre></li>", escape(&step.what));
