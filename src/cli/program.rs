@@ -22,9 +22,9 @@ const WORDS: usize = 2000;
 /// # Errors
 /// Why it did not end well, in words.
 pub fn run(argv: &[String], timeout: Span, told: Vec<(&'static str, String)>) -> Result<(), String> {
-    let Some((program, args)) = argv.split_first() else { return Err("there is no program".to_owned()) };
+    let Some((program, rest)) = argv.split_first() else { return Err("there is no program".to_owned()) };
     let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+    command.args(rest).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
     for (name, _) in std::env::vars_os() {
         // What opens the vault is nobody else's.
         if ["STRONGROOM_", "AWS_"].iter().any(|ours| name.to_string_lossy().starts_with(ours)) {
