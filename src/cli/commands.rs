@@ -27,7 +27,6 @@ pub mod replicate;
 mod restore;
 #[cfg(feature = "full")]
 mod schedule;
-#[cfg(feature = "full")]
 mod seen;
 #[cfg(feature = "full")]
 mod show;

@@ -59,9 +59,9 @@ pub fn quoted(said: &str) -> String {
 /// # Errors
 /// Why it did not end well, in words.
 pub fn run(argv: &[String], limit: Span, told: Vec<(&'static str, String)>) -> Result<(), String> {
-    let Some((program, args)) = argv.split_first() else { return Err("there is no program".to_owned()) };
+    let Some((program, rest)) = argv.split_first() else { return Err("there is no program".to_owned()) };
     let mut command = Command::new(program);
-    command.args(args);
+    command.args(rest);
     for (name, _) in std::env::vars_os() {
         // What opens the vault is nobody else's.
         if ["STRONGROOM_", "AWS_"].iter().any(|ours| name.to_string_lossy().starts_with(ours)) {

@@ -175,7 +175,7 @@ pub fn cron(request: &ScheduleRequest) -> String {
     );
     for entry in &request.entries {
         let (_, when, _) = entry.task.calendar(entry.every);
-        let words = units::words(entry, &entry.config.display().to_string(), |identity| identity.to_owned());
+        let words = units::words(entry, &entry.config.display().to_string(), str::to_owned);
         let line = format!("{when} {} {} {words}\n", request.user, request.program.display());
         text.push_str(&line.replace('%', "\\%"));
     }

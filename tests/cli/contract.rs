@@ -26,7 +26,7 @@ fn help_lists_the_commands_and_the_exit_codes() {
 #[test]
 fn commands_that_do_not_exist_yet_are_usage_errors() {
     let sandbox = Sandbox::new();
-    for command in ["key", "status"] {
+    for command in ["key", "request"] {
         sandbox.run(&[command]).code(2).says(command);
     }
 }

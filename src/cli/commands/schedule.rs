@@ -120,13 +120,13 @@ fn entry(context: &Context, args: &ScheduleArgs, task: Task, config: &Config) ->
     if let Some(dir) = config.around.metrics.as_deref().and_then(Path::parent) {
         writes.insert(dir.to_owned());
     }
-    let writer = matches!(task, Task::Backup | Task::Doctor | Task::Journal);
-    if writer && config.writer.is_none() {
+    let by_writer = matches!(task, Task::Backup | Task::Doctor | Task::Journal);
+    if by_writer && config.writer.is_none() {
         let what = format!("{} has no [writer]", config.path.display());
         return Err(CliError::usage(what, "name the writer's configuration with --config"));
     }
     let secrets = secrets(config)?;
-    let homes = writer && config.sources.iter().filter_map(|source| place(&source.input)).any(is_home);
+    let homes = by_writer && config.sources.iter().filter_map(|source| place(&source.input)).any(is_home);
     Ok(Some(Entry {
         task,
         config: config.path.clone(),
@@ -134,7 +134,7 @@ fn entry(context: &Context, args: &ScheduleArgs, task: Task, config: &Config) ->
         identity: args.identity.clone().filter(|_| opens),
         writes,
         homes,
-        state: config.writer.as_ref().filter(|_| writer).map(|writer| writer.state.clone()),
+        state: config.writer.as_ref().filter(|_| by_writer).map(|writer| writer.state.clone()),
         every: config.sources.iter().filter_map(|source| source.every).min(),
     }))
 }

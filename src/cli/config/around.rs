@@ -162,7 +162,7 @@ fn one(raw: RawHook) -> Result<(Hook, std::ops::Range<usize>), Fault> {
         ));
     }
     bounded(timeout.as_ref())?;
-    let given = commands.as_ref().map(|all| all.get_ref().clone()).unwrap_or_else(|| vec!["backup".to_owned()]);
+    let given = commands.as_ref().map_or_else(|| vec!["backup".to_owned()], |all| all.get_ref().clone());
     if let (Some(at), Some(other)) = (&commands, given.iter().find(|one| !RUNS.contains(&one.as_str()))) {
         return Err(Fault::new(at, format!("{other:?} has no hooks; these have: {}", RUNS.join(", "))));
     }

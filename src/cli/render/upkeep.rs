@@ -74,15 +74,18 @@ pub(super) fn pruned(report: &PruneReport) -> Lines {
     text
 }
 
+/// The one service that no timer starts.
+const JOURNAL: &str = "strongroom-journal.service";
+
 /// `schedule`, for people.
 pub(super) fn scheduled(files: &[PathBuf]) -> Lines {
     let mut text = Lines::default();
     for file in files {
         text.add(file.display().to_string());
     }
-    let name = |file: &PathBuf| file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let starts = |name: &String| name.ends_with(".timer") || name.ends_with("-journal.service");
-    let timers: Vec<String> = files.iter().map(name).filter(starts).collect();
+    let starts = |file: &&PathBuf| file.extension().is_some_and(|end| end == "timer") || file.ends_with(JOURNAL);
+    let name = |file: &PathBuf| file.file_name().map(|name| name.to_string_lossy().into_owned());
+    let timers: Vec<String> = files.iter().filter(starts).filter_map(name).collect();
     let dir = files.first().and_then(|file| file.parent()).map(|dir| dir.display().to_string()).unwrap_or_default();
     text.add("nothing is started yet. As root:");
     text.add(format!("  systemd-sysusers {dir}/strongroom-sysusers.conf"));

@@ -104,36 +104,37 @@ fn service(entry: &Entry, request: &ScheduleRequest) -> String {
         text.push_str("OnFailure=strongroom-failed@%n.service\nStartLimitIntervalSec=6h\nStartLimitBurst=6\n");
     }
     for path in &entry.writes {
-        text.push_str(&format!("RequiresMountsFor={}\n", escaped(path)));
+        add(&mut text, &format!("RequiresMountsFor={}\n", escaped(path)));
     }
-    text.push_str(&format!("\n[Service]\nUser={0}\nGroup={0}\n", request.user));
+    add(&mut text, &format!("\n[Service]\nUser={0}\nGroup={0}\n", request.user));
     if runs {
         text.push_str("Type=notify\nRestart=always\nRestartSec=10\nWatchdogSec=60\nTimeoutStopSec=60\n");
     } else {
         // What the store or another run of this writer was in the way of is tried again, and only then is it a failure. Services
         // of type oneshot can't have that, nor a limit that ends in a failure and no new start.
-        text.push_str(&format!("Type=exec\nRestartForceExitStatus=75\nRestartSec=10min\nRuntimeMaxSec={time}\n"));
+        add(&mut text, &format!("Type=exec\nRestartForceExitStatus=75\nRestartSec=10min\nRuntimeMaxSec={time}\n"));
     }
-    text.push_str(&format!("ExecStart={program} {words}\n"));
+    add(&mut text, &format!("ExecStart={program} {words}\n"));
     let folder = entry.config.parent().unwrap_or(Path::new("/"));
-    text.push_str(&format!("LoadCredential={SECRET_CONFIG}:{}\n", escaped(&entry.config)));
+    add(&mut text, &format!("LoadCredential={SECRET_CONFIG}:{}\n", escaped(&entry.config)));
     for secret in &entry.secrets {
-        text.push_str(&format!("LoadCredential={secret}:{}\n", escaped(&folder.join(secret))));
+        add(&mut text, &format!("LoadCredential={secret}:{}\n", escaped(&folder.join(secret))));
     }
     if let Some(identity) = &entry.identity {
-        text.push_str(&format!("LoadCredential={SECRET_IDENTITY}:{}\n", escaped(identity)));
+        add(&mut text, &format!("LoadCredential={SECRET_IDENTITY}:{}\n", escaped(identity)));
     }
     text.push_str("StateDirectory=strongroom\nStateDirectoryMode=0700\nEnvironment=HOME=/var/lib/strongroom\n");
     let state = entry.state.iter().filter(|state| !state.starts_with(STATE));
     for path in entry.writes.iter().chain(state) {
-        text.push_str(&format!("ReadWritePaths={}\n", escaped(path)));
+        add(&mut text, &format!("ReadWritePaths={}\n", escaped(path)));
     }
     text.push_str(if entry.homes { "ProtectHome=read-only\n" } else { "ProtectHome=yes\n" });
     text.push_str(HARDENED);
     text.push_str(if task == Task::Drill { DRILLING } else { CLOSED });
-    text.push_str(&format!(
-        "MemoryMax={memory}\nTasksMax=1024\nNice=10\nIOSchedulingClass=best-effort\nIOSchedulingPriority=7\n"
-    ));
+    add(
+        &mut text,
+        &format!("MemoryMax={memory}\nTasksMax=1024\nNice=10\nIOSchedulingClass=best-effort\nIOSchedulingPriority=7\n"),
+    );
     if runs {
         text.push_str("\n[Install]\nWantedBy=multi-user.target\n");
     }
@@ -149,6 +150,10 @@ fn timer(entry: &Entry) -> String {
         entry.task.as_str(),
         entry.task.describe()
     )
+}
+
+fn add(text: &mut String, more: &str) {
+    text.push_str(more);
 }
 
 /// A path as units have it: spaces would end it, and `%` is a specifier.
