@@ -31,8 +31,8 @@ pub use doctor::{AsArg, DoctorArgs};
 pub use drill::DrillArgs;
 #[cfg(feature = "full")]
 pub use guard::{
-    ApproveCheckArgs, ApproveCommand, ApproveNewArgs, ApproversCommand, ApproversSetArgs, FreezeArgs, KeyCombineArgs, KeyCommand,
-    KeySplitArgs, PapersArgs, ReleaseArgs,
+    ApproveCheckArgs, ApproveCommand, ApproveNewArgs, ApproversCommand, ApproversSetArgs, FreezeArgs, KeyCombineArgs,
+    KeyCommand, KeySplitArgs, PapersArgs, ReleaseArgs,
 };
 pub use init::{By, InitArgs, Mode};
 pub use journal::{JournalCommand, JournalPushArgs, JournalRunArgs};

@@ -293,7 +293,9 @@ fn spell(object: &ObjectName) -> Option<Key> {
         ObjectName::History(writer, source, line, hash) => history(writer, source, line, hash),
         ObjectName::Approvers(rev, hash) => approvers(*rev, hash),
         ObjectName::Spent(nonce) => spent(nonce),
-        ObjectName::Evidence(..) | ObjectName::Canary(_) | ObjectName::Hold(..) | ObjectName::Release(..) => return None,
+        ObjectName::Evidence(..) | ObjectName::Canary(_) | ObjectName::Hold(..) | ObjectName::Release(..) => {
+            return None;
+        }
     })
 }
 

@@ -91,8 +91,11 @@ impl Share {
             }
         }
         let byte = |at: usize| fields.numbers.get(at).and_then(|text| text.parse::<u8>().ok());
-        let (number, of, threshold) =
-            byte(0).zip(byte(1)).zip(byte(2)).map(|((a, b), c)| (a, b, c)).ok_or_else(|| damaged("it has no number"))?;
+        let (number, of, threshold) = byte(0)
+            .zip(byte(1))
+            .zip(byte(2))
+            .map(|((a, b), c)| (a, b, c))
+            .ok_or_else(|| damaged("it has no number"))?;
         let set = unhex(&fields.set).and_then(|bytes| bytes.as_slice().try_into().ok());
         let share = Self {
             vault: match fields.vault.as_str() {
@@ -180,7 +183,9 @@ mod tests {
         let text = share.encode();
         assert!(Share::decode(&text).unwrap() == share);
         assert!(Share::decode(&text.to_uppercase()).unwrap() == share, "typed in capitals");
-        assert!(Share::decode(&format!("From a sheet of paper:\n\n  {}", text.replace('\n', "\r\n  "))).unwrap() == share);
+        assert!(
+            Share::decode(&format!("From a sheet of paper:\n\n  {}", text.replace('\n', "\r\n  "))).unwrap() == share
+        );
         let mut seen = 0;
         for (at, c) in text.char_indices() {
             let line = text[..at].lines().count();

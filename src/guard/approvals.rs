@@ -38,10 +38,7 @@ pub struct Deed {
 
 impl Deed {
     /// An action with these parameters.
-    pub fn new<N: Into<String>, V: Into<String>>(
-        action: Action,
-        parameters: impl IntoIterator<Item = (N, V)>,
-    ) -> Self {
+    pub fn new<N: Into<String>, V: Into<String>>(action: Action, parameters: impl IntoIterator<Item = (N, V)>) -> Self {
         Self { action, parameters: parameters.into_iter().map(|(n, v)| (n.into(), v.into())).collect() }
     }
 
@@ -174,7 +171,12 @@ pub async fn judge(vault: &Vault, deed: Option<&Deed>, papers: Papers<'_>) -> Re
 ///
 /// # Errors
 /// If the root asks for no approvals of this action, the request is too long, or the vault can't be read.
-pub async fn request(vault: &Vault, deed: Deed, reason: Option<String>, lasting: Span) -> Result<(Request, Vec<Finding>)> {
+pub async fn request(
+    vault: &Vault,
+    deed: Deed,
+    reason: Option<String>,
+    lasting: Span,
+) -> Result<(Request, Vec<Finding>)> {
     let (listed, findings) = in_force(vault).await?;
     let list = listed.map(|listed| listed.list).filter(|list| list.needs(deed.action) > 0);
     let Some(list) = list else {
@@ -220,13 +222,7 @@ fn refused(why: &str) -> GuardError {
     )
 }
 
-fn judge_by(
-    vault: &Vault,
-    listed: &Listed,
-    papers: &Papers<'_>,
-    deed: Option<&Deed>,
-    now: Time,
-) -> Result<Judged> {
+fn judge_by(vault: &Vault, listed: &Listed, papers: &Papers<'_>, deed: Option<&Deed>, now: Time) -> Result<Judged> {
     if papers.signatures.len() > SIGNATURES {
         return Err(GuardError::request(
             format!("more than {SIGNATURES} signatures were given"),

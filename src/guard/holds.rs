@@ -55,7 +55,8 @@ impl Signer {
             }
             if member.role == Role::Keeper {
                 if let Some(from) = Members::of(vault).await?.revoked_from(&member.name) {
-                    let what = format!("keeper {} was revoked: what it signs from {from} on counts for nothing", member.name);
+                    let what =
+                        format!("keeper {} was revoked: what it signs from {from} on counts for nothing", member.name);
                     return Err(GuardError::request(what, keeper));
                 }
                 return Ok(Self { name: member.name, key: member.signing_key, root: false });
@@ -221,12 +222,7 @@ pub fn named<'a>(holds: &'a Holds, prefix: &str, now: Time) -> Result<&'a Held> 
 ///
 /// # Errors
 /// `NotApproved`, or if there is no such hold, or the root's list of approvers asks for nothing and no root is here.
-pub async fn release(
-    vault: &Vault,
-    signer: &Signer,
-    prefix: &str,
-    papers: Option<Papers<'_>>,
-) -> Result<Released> {
+pub async fn release(vault: &Vault, signer: &Signer, prefix: &str, papers: Option<Papers<'_>>) -> Result<Released> {
     let holds = Holds::of(vault).await?;
     let at = vault.store.server_time().await?;
     let held = named(&holds, prefix, at)?.clone();
@@ -258,7 +254,8 @@ pub async fn release(
     let after = Holds::of(vault).await?;
     let lifted = after.all.iter().any(|one| one.hash == held.hash && one.released.is_some());
     if !lifted {
-        let told: Vec<String> = after.findings.into_iter().filter(|f| f.code == "release.refused").map(|f| f.message).collect();
+        let told: Vec<String> =
+            after.findings.into_iter().filter(|f| f.code == "release.refused").map(|f| f.message).collect();
         return Err(GuardError::Vault(crate::vault::VaultError::new(
             VaultErrorKind::Failed,
             format!("the release was stored and lifts nothing: {}", told.join("; ")),

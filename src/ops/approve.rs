@@ -105,8 +105,9 @@ pub async fn set(
 /// If the vault can't be read, or the root signed two of one revision.
 pub async fn list(vault: &Vault) -> Result<(Option<ApproversReport>, Vec<Finding>)> {
     let lists = Lists::of(vault).await?;
-    let newest = lists.newest().map_err(|what| {
-        GuardError::NotApproved { what, next: "sign a newer list with `strongroom approvers set`".to_owned() }
+    let newest = lists.newest().map_err(|what| GuardError::NotApproved {
+        what,
+        next: "sign a newer list with `strongroom approvers set`".to_owned(),
     })?;
     Ok((newest.map(ApproversReport::of), lists.findings))
 }
@@ -159,7 +160,10 @@ async fn deed(vault: &Vault, action: Action, mut typed: BTreeMap<String, String>
         }
         Action::Release => {
             let hold = typed.remove("hold").filter(|_| typed.is_empty()).ok_or_else(|| {
-                refuse("which hold is to be lifted?".to_owned(), "give hold=HASH, as `strongroom snapshots --holds` has it")
+                refuse(
+                    "which hold is to be lifted?".to_owned(),
+                    "give hold=HASH, as `strongroom snapshots --holds` has it",
+                )
             })?;
             let (holds, now) = (Holds::of(vault).await?, vault.store.server_time().await?);
             let held = holds::named(&holds, &hold, now)?;

@@ -61,8 +61,9 @@ impl Lists {
             match opened {
                 Ok(listed) => lists.all.push(listed),
                 Err(error) if matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Untrusted) => {
-                    let what =
-                        format!("no list of approvers that this vault's root vouches for, so it is passed over: {error}");
+                    let what = format!(
+                        "no list of approvers that this vault's root vouches for, so it is passed over: {error}"
+                    );
                     lists.findings.push(Finding::new(Severity::Warning, "approvers.foreign", what).on(&one.key));
                 }
                 Err(error) => return Err(error),
@@ -88,7 +89,9 @@ impl Lists {
         let Some(newest) = known().max_by_key(|listed| listed.list.rev) else { return Ok(None) };
         match known().filter(|listed| listed.list.rev == newest.list.rev).count() {
             1 => Ok(Some(newest)),
-            n => Err(format!("the root signed {n} lists of approvers of revision {}: sign a newer one", newest.list.rev)),
+            n => {
+                Err(format!("the root signed {n} lists of approvers of revision {}: sign a newer one", newest.list.rev))
+            }
         }
     }
 

@@ -51,7 +51,10 @@ pub const OWNERS: [(&str, &[&str]); 47] = [
     ("sha1", &["codec"]),
     ("ssh-key", &["codec"]),
     ("tempfile", &["cli", "source", "catalog"]),
-    ("thiserror", &["cli", "ops", "guard", "engine", "source", "vault", "catalog", "store", "format", "codec", "model"]),
+    (
+        "thiserror",
+        &["cli", "ops", "guard", "engine", "source", "vault", "catalog", "store", "format", "codec", "model"],
+    ),
     ("tokio", &["cli", "ops", "vault", "store"]),
     ("toml", &["cli"]),
     ("tracing", &["cli", "ops", "engine", "source", "vault", "catalog", "store"]),

@@ -6,11 +6,11 @@ use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use strongroom::{
     format::evidence::EvidenceKind,
+    guard::holds,
     model::{
         Cancel, Clock, Key, Lock, LockMode, Severity, Silent, Span as Duration, Time,
         journal::{Line, Position, Span, Start},
     },
-    guard::holds,
     ops::{
         approve,
         evidence::{Draft, Signer},

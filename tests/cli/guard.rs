@@ -70,7 +70,8 @@ fn prune_and_release_want_the_people_that_the_root_names() {
     let (sandbox, first) = vault();
     let dir = sandbox.path("keys");
     fs::create_dir(&dir).unwrap();
-    let keys = [("alice", "ed25519"), ("bob", "ecdsa"), ("carol", "rsa")].map(|(name, kind)| Key::new(&dir, name, kind));
+    let keys =
+        [("alice", "ed25519"), ("bob", "ecdsa"), ("carol", "rsa")].map(|(name, kind)| Key::new(&dir, name, kind));
     let spec = |name: &str, key: &Key| format!("{name}={}", text(&key.file()));
     let [alice, bob, carol] = &keys;
     let (a, b, c) = (spec("alice", alice), spec("bob", bob), spec("carol", carol));
@@ -156,7 +157,8 @@ fn two_of_three_shares_restore_on_a_clean_machine_and_one_or_a_false_one_say_so(
 
     combine(&[&share(3), &share(1)]).ok();
     combine(&[&share(3), &share(1)]).code(2).says("nothing is overwritten");
-    let run = clean.run(&["restore", "latest", "--source", "orders", "--to", "-", "--vault", &sandbox.url(), "-i", &back]);
+    let run =
+        clean.run(&["restore", "latest", "--source", "orders", "--to", "-", "--vault", &sandbox.url(), "-i", &back]);
     assert_eq!(run.ok().stdout, b"data");
     // Typed one by one.
     let typed: String = [2, 3].map(|n| fs::read_to_string(share(n)).unwrap()).concat();

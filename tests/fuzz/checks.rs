@@ -301,7 +301,9 @@ pub fn name(data: &[u8]) {
         N::Header(writer, seq, id) => layout::header(writer, *seq, id),
         N::Piece(piece) => layout::piece(piece),
         N::History(writer, source, line, hash) => layout::history(writer, source, line, hash),
-        N::Evidence(..) | N::Canary(_) => return,
+        N::Approvers(rev, hash) => layout::approvers(*rev, hash),
+        N::Spent(nonce) => layout::spent(nonce),
+        N::Evidence(..) | N::Canary(_) | N::Hold(..) | N::Release(..) => return,
     };
     assert_eq!(spelled.as_str(), text);
 }

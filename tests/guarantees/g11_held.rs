@@ -68,7 +68,8 @@ impl Lab {
     async fn freeze(&self, vault: &Vault, lasting: Span) -> Result<freeze::FreezeReport, strongroom::ops::OpsError> {
         let wanted = Wanted::id(&self.all[0].id.to_string()).unwrap();
         let until = Some(self.house.clock.now() + lasting);
-        let request = FreezeRequest { chosen: Chosen::Some(vec![wanted]), until, reason: Some("why".to_owned()) };
+        let request =
+            FreezeRequest { chosen: Chosen::Some(vec![wanted]), until, lasting: None, reason: Some("why".to_owned()) };
         let (report, findings) =
             freeze::freeze(vault, (Some(self.keeper()), None), request, &Silent, &Cancel::default()).await?;
         assert!(findings.is_empty(), "{findings:?}");
@@ -90,8 +91,7 @@ impl Lab {
 
 async fn keeper(house: &House, name: &str) -> Vec<u8> {
     let vault = house.vault().await;
-    let new =
-        NewMember::new(&vault, &house.made.owner, name.parse().unwrap(), Role::Keeper, Vec::new()).await.unwrap();
+    let new = NewMember::new(&vault, &house.made.owner, name.parse().unwrap(), Role::Keeper, Vec::new()).await.unwrap();
     let key = new.key_file().to_vec();
     new.store().await.unwrap();
     key
@@ -106,7 +106,10 @@ async fn g11_what_is_frozen_outlives_its_expiry_and_every_prune() {
         let most = house.clock.now() + short().max_lock;
         assert!(report.extended > 5, "{report:?}");
         for (key, until) in house.locks(frozen).await {
-            assert!(until >= most && until <= most, "{key} is locked until {until}, as far as the root lets it be: {most}");
+            assert!(
+                until >= most && until <= most,
+                "{key} is locked until {until}, as far as the root lets it be: {most}"
+            );
         }
         assert!(lab.freeze(&house.vault().await, Span::days(900)).await.unwrap().extended <= 12, "again is harmless");
         // Two years go by, in which the keeper runs now and then.
@@ -167,7 +170,10 @@ async fn g11_nothing_of_a_writer_makes_lifts_or_shortens_a_hold() {
         let document = Envelope::sign(&hold(member, at + Span::days(9999)), key).unwrap().encode().unwrap();
         lab.put(&layout::hold(&member.parse().unwrap(), at, &hash::hash(document.bytes())), document.bytes().clone());
         let document = Envelope::sign(&release(member), key).unwrap().encode().unwrap();
-        lab.put(&layout::release(&member.parse().unwrap(), at, &hash::hash(document.bytes())), document.bytes().clone());
+        lab.put(
+            &layout::release(&member.parse().unwrap(), at, &hash::hash(document.bytes())),
+            document.bytes().clone(),
+        );
     }
     let document = Envelope::sign(&release("keep"), &lab.keeper().signing_key).unwrap().encode().unwrap();
     lab.put(&layout::release(&"keep".parse().unwrap(), at, &hash::hash(document.bytes())), document.bytes().clone());
@@ -243,10 +249,11 @@ async fn g11_freeze_meets_a_fault_at_every_call() {
             let lasting = Span::days(60) + Span::seconds(at * 3600);
             let until = house.clock.now() + lasting;
             let inner: Arc<MemoryStore> = Arc::new(house.bucket.clone());
-            let faulty = Arc::new(FaultyStore::new(inner, When::At(at), fault));
+            let faulty = FaultyStore::new(inner, When::At(at), fault);
             let vault = house.vault().await.through(faulty.clone());
             let wanted = Wanted::id(&lab.all[0].id.to_string()).unwrap();
-            let request = FreezeRequest { chosen: Chosen::Some(vec![wanted]), until: Some(until), reason: None };
+            let chosen = Chosen::Some(vec![wanted]);
+            let request = FreezeRequest { chosen, until: Some(until), lasting: None, reason: None };
             let cancel = Cancel::default();
             let done = freeze::freeze(&vault, (Some(lab.keeper()), None), request, &Silent, &cancel).await;
             let held = lab.holds().await.until(&lab.all[0].id, house.clock.now()) >= Some(until);

@@ -269,7 +269,7 @@ async fn g16_no_fault_of_the_store_lets_an_approval_be_used_twice() {
             let asked = lab.ask().await;
             let signatures = vec![lab.alice.sign(&asked), lab.bob.sign(&asked)];
             let inner: Arc<MemoryStore> = Arc::new(lab.house.bucket.clone());
-            let faulty = Arc::new(FaultyStore::new(inner, When::At(at), fault));
+            let faulty = FaultyStore::new(inner, When::At(at), fault);
             let vault = lab.vault().await.through(faulty.clone());
             let papers = Papers { request: &asked, signatures: &signatures };
             let first = spend(&vault, &deed(), Some(papers)).await.is_ok();

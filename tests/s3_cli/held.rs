@@ -116,9 +116,21 @@ async fn the_pruner_prunes_with_approvals_alone_and_of_two_at_once_one_does() {
         path.display().to_string()
     };
     let request = file("request.json", &asked);
-    let signed: Vec<String> = people.iter().enumerate().map(|(n, key)| file(&format!("{n}.sig"), &key.sign(&asked))).collect();
+    let signed: Vec<String> =
+        people.iter().enumerate().map(|(n, key)| file(&format!("{n}.sig"), &key.sign(&asked))).collect();
     let papers = |n: usize, m: usize| {
-        let args = ["prune", "--grace", "0s", "--yes", "--approved", &request, "--signature", &signed[n], "--signature", &signed[m]];
+        let args = [
+            "prune",
+            "--grace",
+            "0s",
+            "--yes",
+            "--approved",
+            &request,
+            "--signature",
+            &signed[n],
+            "--signature",
+            &signed[m],
+        ];
         args.map(str::to_owned)
     };
     // A role that may not put the record gets nowhere, and leaves the approval to whoever may.

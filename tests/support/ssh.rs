@@ -54,8 +54,7 @@ impl Key {
     pub fn sign_in(&self, namespace: &str, bytes: &[u8]) -> Vec<u8> {
         let mut command = Command::new("ssh-keygen");
         command.args(["-q", "-Y", "sign", "-n", namespace, "-f"]).arg(&self.0);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(bytes).unwrap();
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success() && output.stdout.starts_with(b"-----BEGIN SSH SIGNATURE"));
@@ -137,8 +136,7 @@ impl SecurityKey {
         let version = 1_u32.to_be_bytes();
         let blob = [&b"SSHSIG"[..], &version, &text(&self.blob()), &tail, &text(&signature)].concat();
         let base64 = STANDARD.encode(blob);
-        let lines: Vec<&str> =
-            base64.as_bytes().chunks(70).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        let lines: Vec<&str> = base64.as_bytes().chunks(70).map(|line| std::str::from_utf8(line).unwrap()).collect();
         format!("-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----\n", lines.join("\n")).into_bytes()
     }
 }

@@ -12,8 +12,8 @@ use super::{Context, Done, identities, open};
 use crate::{
     cli::{
         args::{
-            ApproveCheckArgs, ApproveCommand, ApproveNewArgs, ApproversCommand, ApproversSetArgs, FreezeArgs, KeyCombineArgs,
-            KeyCommand, KeySplitArgs, PapersArgs, ReleaseArgs,
+            ApproveCheckArgs, ApproveCommand, ApproveNewArgs, ApproversCommand, ApproversSetArgs, FreezeArgs,
+            KeyCombineArgs, KeyCommand, KeySplitArgs, PapersArgs, ReleaseArgs,
         },
         error::CliError,
         failure::Failure,
@@ -26,7 +26,7 @@ use crate::{
     },
     format::approval::Approver,
     guard::approvals::Papers,
-    model::{Clock as _, Name},
+    model::Name,
     ops::{
         approve,
         freeze::{self, Chosen, FreezeRequest},
@@ -74,12 +74,8 @@ pub(super) async fn freeze(context: &Context, args: FreezeArgs) -> Result<Done, 
     let member = wiring::member(&settings)?;
     let vault = open(&settings, identities.as_ref()).await?;
     context.found(vault.findings.clone());
-    let until = match (&args.until, args.lasting) {
-        (Some(until), _) => Some(until.time),
-        (None, Some(lasting)) => Some(wiring::SystemClock.now() + lasting),
-        (None, None) => None,
-    };
-    let request = FreezeRequest { chosen, until, reason: args.reason };
+    let until = args.until.map(|until| until.time);
+    let request = FreezeRequest { chosen, until, lasting: args.lasting, reason: args.reason };
     let signers = (member, identities.as_ref().map(|identities| &identities.opener));
     let (report, findings) = freeze::freeze(&vault, signers, request, &*context.bars, &context.cancel).await?;
     let failure = Failure::of_findings(&findings);
@@ -195,7 +191,8 @@ pub(super) async fn approve(context: &Context, command: ApproveCommand) -> Resul
             let handed = Handed::read(&PapersArgs { approved: Some(approved), signature })?;
             let vault = open(&settings, None).await?;
             context.found(vault.findings.clone());
-            let papers = handed.papers().ok_or_else(|| CliError::usage("no request was given", "give --approved FILE"))?;
+            let papers =
+                handed.papers().ok_or_else(|| CliError::usage("no request was given", "give --approved FILE"))?;
             let (report, findings) = approve::check(&vault, papers).await?;
             context.found(findings);
             let failure = Failure::of_request(&report);
@@ -292,6 +289,8 @@ fn place(path: &Path) -> Result<(PathBuf, String), CliError> {
     let name = absolute.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     match (absolute.parent(), name) {
         (Some(dir), Some(name)) => Ok((dir.to_owned(), name)),
-        _ => Err(CliError::usage(format!("{} names no file", path.display()), "give --out a file that is not there yet")),
+        _ => {
+            Err(CliError::usage(format!("{} names no file", path.display()), "give --out a file that is not there yet"))
+        }
     }
 }

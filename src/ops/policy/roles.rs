@@ -138,7 +138,8 @@ fn pruner(request: &PolicyRequest) -> Vec<Statement> {
     let lock: &[&str] = if request.by == LockBy::Explicit { &[] } else { &[LOCK] };
     statements.push(never(request, "NeverLiftLocks", &[LIFT, lock].concat()));
     let kept = [layout::KEYS, layout::MEMBERS, layout::HOLDS, layout::RELEASES, layout::APPROVERS, layout::APPROVALS];
-    let trust: Vec<String> = kept.iter().map(|kind| format!("{kind}*")).chain([layout::DESCRIPTOR.to_owned()]).collect();
+    let trust: Vec<String> =
+        kept.iter().map(|kind| format!("{kind}*")).chain([layout::DESCRIPTOR.to_owned()]).collect();
     statements.push(Statement::deny("NeverDeleteTrust", DELETE, request.objects(&trust)));
     statements.extend(put_rules(request));
     statements

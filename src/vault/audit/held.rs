@@ -75,7 +75,8 @@ pub(super) async fn add(
     let lists = match Lists::of(vault).await {
         Ok(lists) => lists,
         Err(error) if error.is_of_object() => {
-            let what = format!("a list of approvers can't be read, so nobody knows what needs approvals: {}", error.what);
+            let what =
+                format!("a list of approvers can't be read, so nobody knows what needs approvals: {}", error.what);
             findings.note(Finding::new(Severity::Weak, "approvers.unread", what).on(layout::APPROVERS));
             return Ok(());
         }

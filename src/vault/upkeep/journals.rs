@@ -93,9 +93,8 @@ impl Needed {
 
     /// Until when a hold needs something of this line that ends at `to` and was stored at a time.
     fn held(&self, line: &Line, to: Option<Position>, stored: Time) -> Option<Time> {
-        let needs = |held: &&HeldBase| {
-            goes_on(&held.line, line) && to.is_none_or(|to| held.from < to) && stored <= held.since
-        };
+        let needs =
+            |held: &&HeldBase| goes_on(&held.line, line) && to.is_none_or(|to| held.from < to) && stored <= held.since;
         self.held.iter().filter(needs).map(|held| held.until).max()
     }
 }
@@ -137,9 +136,8 @@ pub(super) async fn look(
                 let promised = one.stored_at + needed.keep;
                 promised > now && (now < one.stored_at + lead || promised < now + lead)
             };
-            let held = |line: &LineListing, one: &Listed| {
-                needed.held(&line.line, one.span.map(|span| span.to), one.stored_at)
-            };
+            let held =
+                |line: &LineListing, one: &Listed| needed.held(&line.line, one.span.map(|span| span.to), one.stored_at);
             let all = window.lines.iter().flat_map(|line| line.objects.iter().map(move |one| (line, one)));
             let all = all.map(|(line, one)| (line, one, held(line, one)));
             let wanted = all.filter(|(line, one, held)| {

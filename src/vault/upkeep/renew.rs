@@ -127,55 +127,57 @@ impl Work<'_> {
         let Self { now, lead, progress, cancel, .. } = *self;
         let store = &*vault.store;
         let mut bases = Bases::of(wanted.iter().map(|(snapshot, _)| *snapshot), &vault.descriptor.lock);
-        let by_id: HashMap<SnapshotId, &Summary> = wanted.iter().map(|(snapshot, _)| (snapshot.id, *snapshot)).collect();
+        let by_id: HashMap<SnapshotId, &Summary> =
+            wanted.iter().map(|(snapshot, _)| (snapshot.id, *snapshot)).collect();
         for (id, since, until) in &self.journals {
             if let Some(snapshot) = by_id.get(id) {
                 bases.hold(snapshot, *since, *until);
             }
         }
-    let mut gathered = Gathering::of(Box::new(|writer, source| bases.has(writer, source)));
-    let all = everything(store, &mut gathered).await?;
-    let needs = Needs::of(vault, wanted, &all, cancel).await?;
-    done.snapshots = wanted.len() as u64;
-    done.objects += needs.lost_count;
-    done.findings.extend(needs.findings.into_vec().into_iter().chain(needs.lost.into_vec()));
-    done.reads += all.len().div_ceil(1000) as u64;
-    let furthest = wanted.iter().map(|(_, until)| *until).max().unwrap_or(now);
-    let cap = now + vault.descriptor.lock.max_lock;
-    progress.phase("reading locks", None);
-    let mut due = documents::metadata(vault, &all, self.holds, (now, furthest, cap), cancel, &mut done).await?;
-    let data: Vec<_> = stream::iter(needs.objects)
-        .map(|(key, need)| {
-            let stored = all.get(&key).map_or(&[][..], Vec::as_slice);
-            async move { (look(store, &key, &need, stored, (now, lead, cap)).await, key) }
-        })
-        .buffered(LOOKS)
-        .collect()
-        .await;
-    for (looked, key) in data {
-        if cancel.is_cancelled() {
-            return Err(VaultError::cancelled());
+        let mut gathered = Gathering::of(Box::new(|writer, source| bases.has(writer, source)));
+        let all = everything(store, &mut gathered).await?;
+        let needs = Needs::of(vault, wanted, &all, cancel).await?;
+        done.snapshots = wanted.len() as u64;
+        done.objects += needs.lost_count;
+        done.findings.extend(needs.findings.into_vec().into_iter().chain(needs.lost.into_vec()));
+        done.reads += all.len().div_ceil(1000) as u64;
+        let furthest = wanted.iter().map(|(_, until)| *until).max().unwrap_or(now);
+        let cap = now + vault.descriptor.lock.max_lock;
+        progress.phase("reading locks", None);
+        let mut due = documents::metadata(vault, &all, self.holds, (now, furthest, cap), cancel, &mut done).await?;
+        let data: Vec<_> = stream::iter(needs.objects)
+            .map(|(key, need)| {
+                let stored = all.get(&key).map_or(&[][..], Vec::as_slice);
+                async move { (look(store, &key, &need, stored, (now, lead, cap)).await, key) }
+            })
+            .buffered(LOOKS)
+            .collect()
+            .await;
+        for (looked, key) in data {
+            if cancel.is_cancelled() {
+                return Err(VaultError::cancelled());
+            }
+            done.take(looked?, key, &mut due);
         }
-        done.take(looked?, key, &mut due);
-    }
-    let (mut seen, journals) = (Vec::new(), (&bases, gathered));
-    let times = (now, lead, cap);
-    journals::look(vault, journals, (now, LEAD), cancel, &mut |looked| done.piece(looked, times, &mut seen)).await?;
-    for mut one in seen {
-        if one.version.is_none() {
-            one.version = journals::version_of(store, &one.key).await?;
+        let (mut seen, journals) = (Vec::new(), (&bases, gathered));
+        let times = (now, lead, cap);
+        journals::look(vault, journals, (now, LEAD), cancel, &mut |looked| done.piece(looked, times, &mut seen))
+            .await?;
+        for mut one in seen {
+            if one.version.is_none() {
+                one.version = journals::version_of(store, &one.key).await?;
+            }
+            due.push(one);
         }
-        due.push(one);
-    }
-    if self.dry_run {
-        for one in &due {
-            done.extended(one, one.until);
+        if self.dry_run {
+            for one in &due {
+                done.extended(one, one.until);
+            }
+            return Ok(done);
         }
-        return Ok(done);
-    }
-    progress.phase("extending locks", None);
-    extend(vault, due, cancel, &mut done).await?;
-    Ok(done)
+        progress.phase("extending locks", None);
+        extend(vault, due, cancel, &mut done).await?;
+        Ok(done)
     }
 }
 
