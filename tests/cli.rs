@@ -11,6 +11,8 @@ mod config;
 mod contract;
 #[path = "cli/evidence.rs"]
 mod evidence;
+#[path = "cli/guard.rs"]
+mod guard;
 #[path = "cli/init.rs"]
 mod init;
 #[path = "cli/interrupt.rs"]
@@ -23,6 +25,8 @@ mod own;
 mod restore;
 #[path = "support/sandbox.rs"]
 mod sandbox;
+#[path = "support/ssh.rs"]
+mod ssh;
 #[path = "cli/upkeep.rs"]
 mod upkeep;
 #[path = "cli/verify.rs"]

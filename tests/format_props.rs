@@ -15,13 +15,17 @@ use strongroom::{
     },
     format::{
         FormatError,
+        approval::{Action, Approval, Request, Spent},
         body::{BODY_LIMIT, Body, StreamRecord},
+        dsse::Envelope,
+        hold::Hold,
         index::{self, Binding, Section},
         list::{self, ChunkRef},
         pack::{Block, Directory},
         page::{PACKS_PER_PAGE, PAGE_LIMIT, PackRef, Page},
+        share::Share,
     },
-    model::{ChunkId, ChunkerParams, FileMeta, Hash, PackId, Time},
+    model::{ChunkId, ChunkerParams, FileMeta, Hash, PackId, SnapshotId, Time},
 };
 
 fn config() -> ProptestConfig {
@@ -179,6 +183,7 @@ fn every_check(data: &[u8]) {
     checks::journal(data);
     checks::tar(data);
     checks::binlog(data);
+    checks::approval(data);
 }
 
 proptest! {
@@ -291,6 +296,53 @@ proptest! {
         ][kind].clone();
         prop_assert!(strongroom::format::layout::parse(&name).is_some());
         checks::name(&changed(name.into_bytes(), &changes));
+    }
+
+    /// What people sign and what they are given, with a few changes.
+    #[test]
+    fn requests_records_and_shares(changes in vec(change(), 0..4), text in "\\PC{0,40}", data in vec(any::<u8>(), 1..100)) {
+        let request = Request {
+            format: "1".to_owned(),
+            vault: checks::VAULT,
+            action: Action::Release,
+            parameters: [("hold".to_owned(), text.clone())].into(),
+            reason: Some(text.clone()),
+            approvers: 1,
+            nonce: Hash::from_bytes([3; 32]),
+            made_at: Time::from_unix(1),
+            not_after: Time::from_unix(2),
+        };
+        let bytes = request.encode().unwrap();
+        prop_assert_eq!(&Request::decode(&bytes).unwrap(), &request);
+        let approval = Approval { request: String::from_utf8(bytes.clone()).unwrap(), signatures: vec![text.clone()] };
+        let (vault, run) = (checks::VAULT, Hash::from_bytes([4; 32]));
+        let spent = Spent { format: "1".to_owned(), vault, at: Time::from_unix(1), approval, run };
+        let recorded = spent.encode().unwrap().bytes().to_vec();
+        let share = Share {
+            vault: Some(checks::VAULT),
+            recipient: "age1x".to_owned(),
+            set: [5; 8],
+            number: 1,
+            of: 3,
+            threshold: 2,
+            data: [vec![1], data].concat().into(),
+        };
+        for bytes in [bytes, recorded, share.encode().as_bytes().to_vec()] {
+            checks::approval(&bytes);
+            checks::approval(&changed(bytes, &changes));
+        }
+        let hold = Hold {
+            format: "1".to_owned(),
+            vault: checks::VAULT,
+            member: checks::writer(),
+            at: Time::from_unix(1),
+            until: Time::from_unix(2),
+            snapshots: vec![SnapshotId::from_bytes([6; 32])],
+            reason: Some(text),
+        };
+        let signed = Envelope::sign(&hold, &checks::SIGNER).unwrap().encode().unwrap();
+        checks::envelope(&changed(signed.bytes().to_vec(), &changes));
+        checks::envelope(&changed(serde_json::to_vec(&hold).unwrap(), &changes));
     }
 
     /// Headers whose sums are right again where they were changed, so that what they say is read.

@@ -16,6 +16,8 @@ mod errors;
 #[allow(dead_code)]
 #[path = "support/fakes3/mod.rs"]
 mod fakes3;
+#[path = "s3_cli/held.rs"]
+mod held;
 #[allow(dead_code)]
 #[path = "support/http.rs"]
 mod http;
@@ -39,6 +41,8 @@ mod seaweed;
 mod session;
 #[path = "s3_cli/sessions.rs"]
 mod sessions;
+#[path = "support/ssh.rs"]
+mod ssh;
 #[path = "s3_cli/story.rs"]
 mod story;
 #[path = "support/tls.rs"]

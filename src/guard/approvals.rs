@@ -280,7 +280,8 @@ async fn take(vault: &Vault, request: &Request, approval: Approval, now: Time) -
     let bytes = document.bytes().clone();
     let policy = &vault.descriptor.lock;
     let explicit = policy.by == LockBy::Explicit || vault.store.traits().explicit_locks;
-    let lock = policy.lock_from(now);
+    let usual = policy.lock_from(now);
+    let lock = Lock { until: usual.until.max(request.not_after), ..usual };
     let put = vault.store.put_new(&key, &Payload::Public(document), explicit.then_some(lock)).await?;
     // A put that was sent twice finds itself there.
     let mine = match &put {

@@ -16,7 +16,7 @@ use crate::{
         layout,
         member_key::Member,
     },
-    model::{Cancel, Finding, Findings, Hash, Key, Lock, LockBy, Name, Progress, Severity, SnapshotId, Time},
+    model::{Cancel, Finding, Findings, Hash, Key, Lock, LockBy, Name, Progress, Severity, Time},
     store::{Payload, Put},
     vault::{
         Vault, VaultErrorKind,
@@ -262,17 +262,4 @@ pub async fn release(vault: &Vault, signer: &Signer, prefix: &str, papers: Optio
         )));
     }
     Ok(Released { held, key, people, findings: findings.into_vec() })
-}
-
-/// The snapshots that holds name and that are not there.
-#[must_use]
-pub fn gone(holds: &Holds, now: Time, there: &dyn Fn(&SnapshotId) -> bool) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for held in holds.active(now) {
-        for id in held.hold.snapshots.iter().filter(|id| !there(id)) {
-            let what = "this hold names a snapshot that is not in the vault";
-            findings.push(Finding::new(Severity::Error, "hold.lost", what).on(&held.key).of(id));
-        }
-    }
-    findings
 }

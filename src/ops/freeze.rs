@@ -13,13 +13,16 @@ use crate::{
         approvals::Papers,
         holds::{self, Signer},
     },
-    model::{Cancel, Finding, Hash, Name, Progress, SnapshotId, Time},
+    model::{Cancel, Finding, Hash, Name, Progress, SnapshotId, Span, Time},
     vault::{
         Vault,
         holds::{Held, Holds},
         snapshots::{self, Summary},
     },
 };
+
+/// How long a hold lasts if nothing else is said. A lock never gets shorter, so a slip must not cost years.
+const LASTING: Span = Span::days(90);
 
 /// Which snapshots are to be held.
 #[derive(Debug)]
@@ -35,8 +38,10 @@ pub enum Chosen {
 pub struct FreezeRequest {
     /// The snapshots.
     pub chosen: Chosen,
-    /// Until when; else as long as the root lets a lock be.
+    /// Until when, if that is said.
     pub until: Option<Time>,
+    /// Else for how long; else for 90 days, or as long as the root lets a lock be.
+    pub lasting: Option<Span>,
     /// Why.
     pub reason: Option<String>,
 }
@@ -95,7 +100,8 @@ pub async fn freeze(
     let listing = snapshots::list(vault).await?;
     let chosen = chosen(&listing.snapshots, &request.chosen)?;
     let now = vault.store.server_time().await?;
-    let until = request.until.unwrap_or(now + vault.descriptor.lock.max_lock);
+    let lasting = request.lasting.unwrap_or(LASTING.min(vault.descriptor.lock.max_lock));
+    let until = request.until.unwrap_or(now + lasting);
     let frozen = holds::freeze(vault, &signer, &chosen, (until, request.reason), progress, cancel).await?;
     let mut findings = listing.findings;
     findings.extend(frozen.renewed.findings.into_vec());

@@ -29,7 +29,7 @@ pub enum Provider {
 pub enum PolicyRole {
     /// Stores its own, reads its own text, and never a pack.
     Writer,
-    /// Reads, and extends locks.
+    /// Reads, extends locks, and leaves holds.
     Keeper,
     /// Reads.
     Reader,

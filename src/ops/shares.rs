@@ -1,5 +1,7 @@
 //! `key split` and `key combine`: an identity in several hands, of which a number must come together.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -147,13 +149,40 @@ impl Gathered {
             return Err(wrong());
         }
         let mut text = Zeroizing::new(String::with_capacity(512));
-        text.push_str(&format!("# public key: {recipient}\n"));
+        let _ = writeln!(text, "# public key: {recipient}");
         if let Some(vault) = first.vault {
-            text.push_str(&format!("# strongroom-vault: {vault}\n"));
+            let _ = writeln!(text, "# strongroom-vault: {vault}");
         }
         text.push_str(&line);
         text.push('\n');
         let numbers = used.iter().map(|share| share.number).collect();
         Ok((CombineReport { vault_id: first.vault, recipient, used: numbers }, text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_that_somebody_made_false_is_found_when_they_are_combined() {
+        let (identity, _) = seal::generate_identity();
+        let (report, shares) = split(&format!("# mine\n{}\n", identity.expose()), 5, 3).unwrap();
+        let restored = |shares: &[&Share]| {
+            let mut gathered = Gathered::default();
+            for share in shares {
+                gathered.add(&share.encode(), "one").unwrap();
+            }
+            gathered.combine()
+        };
+        let (combined, text) = restored(&[&shares[4], &shares[0], &shares[2]]).unwrap();
+        assert_eq!((combined.recipient, combined.used), (report.recipient, vec![5, 1, 3]));
+        assert!(text.contains(identity.expose()));
+        // Whoever makes one false makes its checksum right as well.
+        let mut bad = shares[1].clone();
+        bad.data[20] ^= 1;
+        let error = restored(&[&shares[0], &bad, &shares[2]]).unwrap_err();
+        assert!(error.to_string().contains("one of them is false"), "{error}");
+        assert!(restored(&[&shares[0], &shares[2]]).unwrap_err().to_string().contains("2 of 3 shares"));
     }
 }

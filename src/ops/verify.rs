@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     OpsError, Result,
     evidence::{self, Draft, Left, Signed, Signer},
+    freeze::{HoldLine, hold_line},
     snapshots,
 };
 use crate::{
@@ -139,6 +140,8 @@ pub struct VerifyReport {
     pub recoveries: Vec<Recovery>,
     /// What was not checked.
     pub not_checked: Vec<String>,
+    /// The holds, oldest first.
+    pub holds: Vec<HoldLine>,
     /// Where the signed result is kept, if it is.
     pub evidence: Option<Left>,
     /// The snapshots, oldest first.
@@ -246,6 +249,7 @@ fn report(vault: &Vault, sample: Option<(u32, u32)>, found: audit::VerifyReport,
         sources: found.sources,
         recoveries: found.recoveries,
         not_checked: found.not_checked,
+        holds: found.holds.iter().map(|held| hold_line(held, found.at)).collect(),
         evidence: None,
         seen: found.seen,
         history: found.evidence,

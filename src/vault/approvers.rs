@@ -1,6 +1,6 @@
 //! Who has to agree to what: the lists of approvers below `approvers/`, signed by the root.
 
-use super::{Result, Vault, VaultErrorKind, signed};
+use super::{Result, Vault, VaultError, VaultErrorKind, signed};
 use crate::{
     format::{
         approval::Approvers,
@@ -41,7 +41,12 @@ impl Lists {
         };
         let limit = Approvers::LIMIT * 4 / 3 + 4096;
         let (named, unlisted) = signed::below(vault, layout::APPROVERS, limit, hash).await?;
-        let mut lists = Self { all: Vec::new(), findings: unlisted.into_iter().collect() };
+        if unlisted.is_some() {
+            let what = "these credentials may not list versions, so a list of approvers that somebody hid would not be seen: \
+                        s3:ListBucketVersions is needed";
+            return Err(VaultError::new(VaultErrorKind::Denied, what).on(layout::APPROVERS));
+        }
+        let mut lists = Self::default();
         for one in named {
             let opened = one.read.and_then(|(bytes, stored)| {
                 let envelope = Envelope::decode::<Approvers>(&bytes)?;

@@ -2,20 +2,25 @@
 //!
 //! The table of `docs/audit.md` is what this test finds, so nobody can promise more there.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use strongroom::{
     format::evidence::EvidenceKind,
+    guard::holds,
     model::{
         Cancel, Clock, Key, Lock, LockMode, Severity, Silent, Span as Duration, Time,
         journal::{Line, Position, Span, Start},
     },
-    ops::evidence::{Draft, Signer},
+    ops::{
+        approve,
+        evidence::{Draft, Signer},
+    },
     store::{Deleter, ObjectStore, Version, memory::MemoryStore},
     vault::{
         Vault,
         audit::{self, Checkpoint, Depth, VerifyReport, VerifyRequest},
         journal::JournalWriter,
+        snapshots,
     },
 };
 
@@ -70,12 +75,15 @@ const NEWEST: &str = "newest header";
 const JOURNAL: &str = "journal";
 
 /// A kind of object: what its keys begin with, and the key that junk of this kind would have.
-const KINDS: [(&str, &str, &str); 11] = [
+const KINDS: [(&str, &str, &str); 14] = [
     ("descriptor", "vault.json", "vault.json.bak"),
     ("root", "keys/root-", "keys/root-{hash}.age"),
     ("epoch", "keys/epoch-", "keys/epoch-0001/0002-{hash}.json"),
     ("certificate", "members/w1/", "members/w1/0002-{hash}.json"),
     ("evidence", "evidence/", "evidence/owner/20261122T215100Z-{hash}.json"),
+    ("approvers", "approvers/", "approvers/0002-{hash}.json"),
+    ("hold", "holds/", "holds/owner/20261122T215100Z-{hash}.json"),
+    ("release", "releases/", "releases/owner/20261122T215100Z-{hash}.json"),
     ("header", "snapshots/", "snapshots/w1/0000000099-{hash}.json"),
     (NEWEST, "snapshots/", "snapshots/w1/0000000099-{hash}.json"),
     ("page", "lists/", "lists/w1/{hash}"),
@@ -116,6 +124,18 @@ async fn vault() -> (Made, Arc<HandClock>, MemoryStore) {
     let at = opened.store.server_time().await.unwrap();
     let draft = Draft { kind: EvidenceKind::Drill, snapshots: Vec::new(), at, result: serde_json::json!({}) };
     signer.unwrap().leave(&opened, draft).await.unwrap();
+    // Two holds, one of which is lifted again; and nobody has to agree to anything.
+    let root = holds::Signer::root(&opened, &made.owner).await.unwrap();
+    let listing = snapshots::list(&opened).await.unwrap();
+    let mut held = Vec::new();
+    for days in [30, 40] {
+        let (until, chosen) = (clock.now() + Duration::days(days), [&listing.snapshots[0]]);
+        let cancel = Cancel::default();
+        let made = holds::freeze(&opened, &root, &chosen, (until, None), &Silent, &cancel).await.unwrap();
+        held.push(made.hash.to_string());
+    }
+    holds::release(&opened, &root, &held[1], None).await.unwrap();
+    approve::set(&opened, &made.owner, Vec::new(), BTreeMap::new()).await.unwrap();
     (made, clock, store)
 }
 

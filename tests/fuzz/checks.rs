@@ -12,10 +12,12 @@ use strongroom::{
         hash,
         seal::{self, NoPrompt, Opener},
         sign::SigningKey,
+        ssh::{self, SshKey},
         tar::{self, Step, Walk},
     },
     format::{
         FormatError,
+        approval::{Approvers, NAMESPACE, Request, Spent},
         body::Body,
         certificate::Certificate,
         descriptor::Descriptor,
@@ -23,9 +25,12 @@ use strongroom::{
         epoch::EpochRecord,
         evidence::Evidence,
         header::{Header, VerifiedHeader},
+        hold::{Hold, Release},
         index, journal, layout, list, pack,
         page::Page,
-        root, writer_key,
+        root,
+        share::Share,
+        writer_key,
     },
     model::{
         Hash, Name, Time, VaultId,
@@ -116,6 +121,9 @@ pub fn envelope(data: &[u8]) {
     open_envelope::<Evidence>(data);
     open_envelope::<Header>(data);
     open_envelope::<Descriptor>(data);
+    open_envelope::<Approvers>(data);
+    open_envelope::<Hold>(data);
+    open_envelope::<Release>(data);
     if let Ok(envelope) = Envelope::decode::<Descriptor>(data) {
         let _ = Descriptor::open(&envelope);
     }
@@ -124,6 +132,34 @@ pub fn envelope(data: &[u8]) {
     }
     open_envelope::<Certificate>(&enveloped::<Certificate>(data));
     open_envelope::<EpochRecord>(&enveloped::<EpochRecord>(data));
+    open_envelope::<Approvers>(&enveloped::<Approvers>(data));
+    open_envelope::<Hold>(&enveloped::<Hold>(data));
+    open_envelope::<Release>(&enveloped::<Release>(data));
+}
+
+/// What approvals are made of: requests and their records, SSH keys and signatures, as text and as the bytes within it; and
+/// shares of an identity.
+pub fn approval(data: &[u8]) {
+    if let Ok(request) = Request::decode(data) {
+        assert_eq!(request.encode().unwrap(), data);
+    }
+    if let Ok(spent) = Spent::decode(data) {
+        assert_eq!(Spent::decode(spent.encode().unwrap().bytes()).unwrap(), spent);
+    }
+    let lines = base64(data);
+    let pem = format!("-----BEGIN SSH SIGNATURE-----\n{lines}\n-----END SSH SIGNATURE-----\n");
+    for text in [data, pem.as_bytes()] {
+        assert!(ssh::signer(text, NAMESPACE, b"nobody signed this").is_err());
+    }
+    let text = String::from_utf8_lossy(data);
+    for line in [text.as_ref(), &format!("ssh-ed25519 {lines}"), &format!("ssh-rsa {lines}")] {
+        if let Ok(key) = line.parse::<SshKey>() {
+            assert_eq!(key.to_string().parse::<SshKey>().unwrap(), key);
+        }
+    }
+    if let Ok(share) = Share::decode(&text) {
+        assert!(Share::decode(&share.encode()).unwrap() == share);
+    }
 }
 
 fn open_envelope<T: Document>(data: &[u8]) {
@@ -265,7 +301,9 @@ pub fn name(data: &[u8]) {
         N::Header(writer, seq, id) => layout::header(writer, *seq, id),
         N::Piece(piece) => layout::piece(piece),
         N::History(writer, source, line, hash) => layout::history(writer, source, line, hash),
-        N::Evidence(..) | N::Canary(_) => return,
+        N::Approvers(rev, hash) => layout::approvers(*rev, hash),
+        N::Spent(nonce) => layout::spent(nonce),
+        N::Evidence(..) | N::Canary(_) | N::Hold(..) | N::Release(..) => return,
     };
     assert_eq!(spelled.as_str(), text);
 }

@@ -31,6 +31,9 @@ fn commands(place: &Place<'_>) -> Vec<(&'static str, Vec<String>)> {
     let identity = place.sandbox.identity().display().to_string();
     let hunted = place.sandbox.path("etc").display().to_string();
     let [w2, ci] = ["made-w2", "made-ci"].map(|name| place.sandbox.path(name).display().to_string());
+    let shares = place.sandbox.path("made-shares").display().to_string();
+    let share = place.sandbox.path("made-shares/share-1-of-3.txt").display().to_string();
+    let combined = place.sandbox.path("made-shares/combined.key").display().to_string();
     let dsn = format!("postgres://app:{PASSWORD}@127.0.0.1:9/orders");
     let disk = format!("file://{}", place.sandbox.path("disk").display());
     let copy_to = ["replicate", "--to", &disk].map(str::to_owned);
@@ -56,6 +59,14 @@ fn commands(place: &Place<'_>) -> Vec<(&'static str, Vec<String>)> {
         ("w1", vec!["doctor", "--hunt", &hunted]),
         ("keeper", vec!["renew", "-i", &identity]),
         ("keeper", vec!["renew", "--dry-run"]),
+        ("keeper", vec!["freeze", "latest", "--source", "orders", "--for", "1s", "-i", &identity]),
+        ("admin", vec!["freeze", "latest", "--source", "orders", "--for", "1d", "-i", &identity]),
+        ("admin", vec!["release", "00000000", "-i", &identity]),
+        ("admin", vec!["approvers", "set", "--approver", "a=/nowhere", "-i", &identity]),
+        ("reader", vec!["approvers", "list"]),
+        ("reader", vec!["approve", "new", "prune"]),
+        ("reader", vec!["key", "split", "--shares", "3", "--threshold", "2", "--out", &shares, "-i", &identity]),
+        ("reader", vec!["key", "combine", "--out", &combined, &share]),
         ("pruner", vec!["prune", "--grace", "0s"]),
         ("pruner", vec!["prune", "--grace", "0s", "--yes"]),
         ("reader", copy_to.iter().map(String::as_str).collect()),

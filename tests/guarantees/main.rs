@@ -25,6 +25,8 @@ mod seaweed;
 mod server;
 #[path = "../support/session.rs"]
 mod session;
+#[path = "../support/ssh.rs"]
+mod ssh;
 #[path = "../support/store.rs"]
 mod store_support;
 #[path = "../support/vault.rs"]
@@ -34,11 +36,13 @@ mod attack;
 mod attacker;
 mod fake_place;
 mod g11_forged;
+mod g11_held;
 mod g11_locked;
 mod g11_real_server;
 mod g11_upkeep;
 mod g12_flood;
 mod g13_any_second;
+mod g16_not_alone;
 mod g17_elsewhere;
 mod g17_repair;
 mod g1_cannot_destroy;

@@ -45,7 +45,7 @@ pub struct FreezeArgs {
     /// Whose snapshots `latest` is about
     #[arg(long, value_name = "NAME", conflicts_with = "all")]
     pub writer: Option<Name>,
-    /// Until when they are held [default: as long as the vault's policy lets a lock be]
+    /// Until when they are held [default: 90 days, or as long as the vault's policy lets a lock be]
     #[arg(long, value_name = "TIME", conflicts_with = "lasting")]
     pub until: Option<Said>,
     /// For how long they are held

@@ -10,7 +10,7 @@ use crate::model::{Name, Span};
 pub enum PolicyRoleArg {
     /// Stores under its own prefixes; reads neither packs nor keys; deletes nothing
     Writer,
-    /// Reads everything and extends locks
+    /// Reads everything, extends locks and leaves holds
     Keeper,
     /// Reads everything
     Reader,

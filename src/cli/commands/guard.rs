@@ -26,7 +26,7 @@ use crate::{
     },
     format::approval::Approver,
     guard::approvals::Papers,
-    model::{Clock as _, Name},
+    model::Name,
     ops::{
         approve,
         freeze::{self, Chosen, FreezeRequest},
@@ -74,12 +74,8 @@ pub(super) async fn freeze(context: &Context, args: FreezeArgs) -> Result<Done, 
     let member = wiring::member(&settings)?;
     let vault = open(&settings, identities.as_ref()).await?;
     context.found(vault.findings.clone());
-    let until = match (&args.until, args.lasting) {
-        (Some(until), _) => Some(until.time),
-        (None, Some(lasting)) => Some(wiring::SystemClock.now() + lasting),
-        (None, None) => None,
-    };
-    let request = FreezeRequest { chosen, until, reason: args.reason };
+    let until = args.until.map(|until| until.time);
+    let request = FreezeRequest { chosen, until, lasting: args.lasting, reason: args.reason };
     let signers = (member, identities.as_ref().map(|identities| &identities.opener));
     let (report, findings) = freeze::freeze(&vault, signers, request, &*context.bars, &context.cancel).await?;
     let failure = Failure::of_findings(&findings);

@@ -91,9 +91,8 @@ fn member(settings: &Settings, args: &PolicyArgs) -> Result<Name, CliError> {
         (None, PolicyRoleArg::Driller) => usual("driller"),
         (None, PolicyRoleArg::Auditor) => usual("auditor"),
         (None, PolicyRoleArg::Pruner) => usual("pruner"),
+        (None, PolicyRoleArg::Keeper) => usual("keeper"),
         // They have nothing of their own.
-        (None, PolicyRoleArg::Keeper | PolicyRoleArg::Reader | PolicyRoleArg::Copier | PolicyRoleArg::Bucket) => {
-            usual("nobody")
-        }
+        (None, PolicyRoleArg::Reader | PolicyRoleArg::Copier | PolicyRoleArg::Bucket) => usual("nobody"),
     }
 }

@@ -128,6 +128,7 @@ async fn hold(settings: &Settings, (context, vault): (&Context, &Vault), signal:
     let request = FreezeRequest {
         chosen: Chosen::Some(vec![Wanted::Id(good.to_string())]),
         until: None,
+        lasting: None,
         reason: Some(format!("watch: {}", signal.cause)),
     };
     let held = freeze::freeze(vault, (member, None), request, &*context.bars, &context.cancel).await;

@@ -74,7 +74,10 @@ pub(super) fn holds(lines: &[HoldLine]) -> Lines {
 pub(super) fn released(report: &ReleaseReport) -> Lines {
     let mut text = Lines::default();
     let held = plural(report.snapshots.len(), "snapshot");
-    text.add(format!("hold {} is lifted; {held} go when their own time and their locks are over", short(&report.hold)));
+    text.add(format!(
+        "hold {} is lifted: {held} may go once their own time and their locks are over",
+        short(&report.hold)
+    ));
     if !report.approved_by.is_empty() {
         let names: Vec<&str> = report.approved_by.iter().map(|name| name.as_str()).collect();
         text.add(format!("  approved by {}", names.join(", ")));

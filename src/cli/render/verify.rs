@@ -37,6 +37,10 @@ pub(super) fn text(report: &VerifyReport, findings: &[Finding]) -> Lines {
     if let (Some(until), Some(object)) = (report.weakest_lock, &report.weakest_object) {
         text.add(format!("the first lock that a snapshot needs ends {until} ({object})"));
     }
+    for hold in report.holds.iter().filter(|hold| hold.holds) {
+        let (short, held) = (hold.hold.short(), many(hold.snapshots.len() as u64, "snapshot"));
+        text.add(format!("hold {short} of {} keeps {held} until {}", hold.member, hold.until));
+    }
     recoveries(report, &mut text);
     for not in &report.not_checked {
         text.add(format!("not checked: {not}"));

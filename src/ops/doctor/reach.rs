@@ -182,6 +182,14 @@ async fn elsewhere(patient: &Patient<'_>, others: &[Name], harmless: Harmless, r
         targets.push(("put-pack", layout::pack(own, &PackId::from_bytes([0; 32]))));
         targets.push(("put-snapshot", layout::header(own, 9_999_999_999, &SnapshotId::from_bytes([0; 32]))));
     }
+    targets.push(("put-approvers", layout::approvers(9999, &nothing)));
+    if patient.role != Role::Keeper {
+        targets.push(("put-hold", layout::hold(patient.member, Time::from_unix(0), &nothing)));
+        targets.push(("put-release", layout::release(patient.member, Time::from_unix(0), &nothing)));
+    }
+    if !matches!(patient.role, Role::Keeper | Role::Pruner) {
+        targets.push(("put-approval", layout::spent(&nothing)));
+    }
     for (name, key) in targets {
         report.checks.push(put(patient, name, &key, harmless).await.must());
     }

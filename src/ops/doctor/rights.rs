@@ -139,6 +139,10 @@ async fn subjects(patient: &Patient<'_>) -> Vec<Subject> {
         ("snapshot", layout::own(layout::SNAPSHOTS, own), nowhere(own), true),
         ("journal", layout::own(layout::JOURNALS, own), piece(own), true),
         ("evidence", layout::EVIDENCE.to_owned(), layout::evidence(own, at, &nothing), false),
+        ("hold", layout::HOLDS.to_owned(), layout::hold(own, at, &nothing), false),
+        ("release", layout::RELEASES.to_owned(), layout::release(own, at, &nothing), false),
+        ("approvers", layout::APPROVERS.to_owned(), layout::approvers(9999, &nothing), false),
+        ("approval", layout::APPROVALS.to_owned(), layout::spent(&nothing), false),
         ("key", layout::KEYS.to_owned(), layout::root_record(&nothing), false),
         ("member", layout::MEMBERS.to_owned(), layout::certificate(own, 9999, &nothing), false),
         ("vault-json", layout::DESCRIPTOR.to_owned(), layout::descriptor(), false),
@@ -191,7 +195,8 @@ async fn tried(patient: &Patient<'_>, subject: &Subject, canary: Option<&Version
         }
     }
     // Where nothing is locked by default, whoever leaves evidence locks it.
-    let locks_own = patient.explicit && *kind == "evidence" && role.leaves_evidence();
+    let locks_own = patient.explicit
+        && (*kind == "evidence" && role.leaves_evidence() || *kind == "approval" && role == super::Role::Pruner);
     let may_lock = role.may_lock(patient.explicit) && (*own || role != super::Role::Writer);
     if !may_lock && !locks_own {
         let answer = intruder.spoil(Target::Lock(key, None)).await;
@@ -221,6 +226,10 @@ fn absent_like(kind: &str, own: &Name, key: &Key) -> Key {
         "snapshot" => nowhere(own),
         "journal" => piece(own),
         "evidence" => layout::evidence(own, Time::from_unix(0), &nothing),
+        "hold" => layout::hold(own, Time::from_unix(0), &nothing),
+        "release" => layout::release(own, Time::from_unix(0), &nothing),
+        "approvers" => layout::approvers(9999, &nothing),
+        "approval" => layout::spent(&nothing),
         "member" => layout::certificate(own, 9999, &nothing),
         "other-pack" => match owner {
             Some(ObjectName::Pack(name, _)) => layout::pack(&name, &PackId::from_bytes([0; 32])),

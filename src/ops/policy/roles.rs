@@ -103,8 +103,16 @@ fn keeper(request: &PolicyRequest) -> Vec<Statement> {
     let mut statements = read_all(request);
     statements.push(Statement::allow("ExtendLocks", &[LOCK], request.objects(&["*".to_owned()])));
     statements.extend(lock_bounds(request, request.max_lock));
-    statements.push(never(request, "NeverWriteNorDestroy", &[&[PUT], DELETE, LIFT].concat()));
+    let holds = own(request, &[layout::HOLDS, layout::RELEASES]);
+    statements.push(Statement::allow("Hold", &[PUT], [holds, approvals(request)].concat()));
+    statements.push(never(request, "NeverDestroy", &[DELETE, LIFT].concat()));
+    statements.extend(put_rules(request));
     statements
+}
+
+/// Where whoever acts on an approval says that it is used.
+fn approvals(request: &PolicyRequest) -> Vec<String> {
+    request.objects(&[format!("{}*", layout::APPROVALS)])
 }
 
 /// Whoever leaves evidence and nothing else.
@@ -123,14 +131,16 @@ fn pruner(request: &PolicyRequest) -> Vec<Statement> {
     let data = [layout::PACKS, layout::INDEXES, layout::LISTS, layout::SNAPSHOTS, layout::JOURNALS];
     let kinds = [&data[..], &[layout::EVIDENCE, layout::CANARIES]].concat();
     let data = request.objects(&kinds.iter().map(|kind| format!("{kind}*")).collect::<Vec<_>>());
-    let proof = own(request, &[layout::CANARIES, layout::EVIDENCE]);
+    let proof = [own(request, &[layout::CANARIES, layout::EVIDENCE]), approvals(request)].concat();
     let mut statements = read_all(request);
     statements.push(Statement::allow("DeleteWhatNoLockProtects", DELETE, data));
     statements.push(Statement::allow("WriteProof", &[PUT], proof.clone()));
     statements.extend(lock_own(request, proof));
     let lock: &[&str] = if request.by == LockBy::Explicit { &[] } else { &[LOCK] };
     statements.push(never(request, "NeverLiftLocks", &[LIFT, lock].concat()));
-    let trust = [layout::DESCRIPTOR.to_owned(), format!("{}*", layout::KEYS), format!("{}*", layout::MEMBERS)];
+    let kept = [layout::KEYS, layout::MEMBERS, layout::HOLDS, layout::RELEASES, layout::APPROVERS, layout::APPROVALS];
+    let trust: Vec<String> =
+        kept.iter().map(|kind| format!("{kind}*")).chain([layout::DESCRIPTOR.to_owned()]).collect();
     statements.push(Statement::deny("NeverDeleteTrust", DELETE, request.objects(&trust)));
     statements.extend(put_rules(request));
     statements

@@ -23,6 +23,9 @@ pub(super) enum Kind {
     Epoch,
     Certificate,
     Evidence,
+    Approvers,
+    Hold,
+    Release,
     Header,
     Page,
     Index,
@@ -37,6 +40,9 @@ impl Kind {
             Self::Epoch => "epoch",
             Self::Certificate => "certificate",
             Self::Evidence => "evidence",
+            Self::Approvers => "approvers",
+            Self::Hold => "hold",
+            Self::Release => "release",
             Self::Header => "header",
             Self::Page => "page",
             Self::Index => "index",
@@ -46,7 +52,7 @@ impl Kind {
 
     /// Whether it is a small document that is read at every depth. Headers and pages were read to get here.
     pub(super) const fn is_document(self) -> bool {
-        matches!(self, Self::Descriptor | Self::Root | Self::Epoch | Self::Certificate | Self::Evidence)
+        !matches!(self, Self::Header | Self::Page | Self::Index | Self::Pack)
     }
 
     /// What its loss means for people.
@@ -57,6 +63,9 @@ impl Kind {
             }
             Self::Root => "without it nobody can add or revoke members; snapshots still restore",
             Self::Evidence => "the record of an earlier check is lost; no snapshot is",
+            Self::Approvers => "who has to agree to what is not known; no snapshot is lost",
+            Self::Hold => "what it held expires as if nobody had held it",
+            Self::Release => "the hold that it lifted holds again",
             Self::Header => "the snapshot can't be restored",
             Self::Page => "the snapshots that name it can't tell which packs are theirs",
             Self::Index => "restores read every pack's own directory instead, which takes longer",
@@ -133,6 +142,8 @@ pub(super) struct Inventory {
     pub(super) uses: BTreeMap<SnapshotId, Uses>,
     /// Suspect snapshots with pages that can't be read.
     unreadable: BTreeSet<SnapshotId>,
+    /// What is promised of snapshots beyond what their headers say.
+    pub(super) held: BTreeMap<SnapshotId, Hold>,
     pub(super) bytes_read: u64,
 }
 
@@ -147,11 +158,26 @@ pub(super) struct Promise {
 }
 
 impl Promise {
-    fn of(snapshot: &VerifiedHeader, suspect: bool) -> Self {
+    fn of(snapshot: &VerifiedHeader, suspect: bool, held: Option<&Hold>) -> Self {
         let header = &snapshot.header;
         let mode = snapshot.descriptor.lock.mode;
-        Self { mode, floor: header.floor_until, expires: header.expires_at, snapshot: Some(snapshot.id), suspect }
+        let mut promise =
+            Self { mode, floor: header.floor_until, expires: header.expires_at, snapshot: Some(snapshot.id), suspect };
+        if let Some(held) = held {
+            promise.floor = promise.floor.max(held.floor);
+            promise.expires = promise.expires.max(held.expires);
+        }
+        promise
     }
+}
+
+/// What a hold promises of a snapshot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hold {
+    /// Until when everything was locked when the hold was made.
+    pub(super) floor: Time,
+    /// Until when it is held, by renewal.
+    pub(super) expires: Time,
 }
 
 impl Inventory {
@@ -176,7 +202,7 @@ impl Inventory {
     ) -> Result<()> {
         let header = &snapshot.header;
         let writer = &header.writer;
-        let promise = Promise::of(snapshot, suspect);
+        let promise = Promise::of(snapshot, suspect, self.held.get(&snapshot.id));
         let mut uses = Uses::default();
         let hash = Hash::from_bytes(*snapshot.id.as_bytes());
         let key = layout::header(writer, header.seq, &snapshot.id);

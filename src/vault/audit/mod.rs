@@ -7,6 +7,7 @@ mod chain;
 mod checkpoint;
 mod documents;
 mod freshness;
+mod held;
 mod inventory;
 mod journals;
 mod listing;
@@ -23,6 +24,7 @@ use super::{
     Result, Vault, VaultError, VaultErrorKind,
     copies::Copies,
     evidence::Signed,
+    holds::Held,
     journal::Gathering,
     reader::PagesAhead,
     snapshots::{self, Listing, Summary},
@@ -163,6 +165,8 @@ pub struct VerifyReport {
     pub not_checked: Vec<String>,
     /// The snapshots, oldest first.
     pub seen: Vec<Seen>,
+    /// The holds that a keeper or the root signed, oldest first.
+    pub holds: Vec<Held>,
     /// The evidence whose signature leads to root, oldest first.
     pub evidence: Vec<Signed>,
     /// What to remember until next time.
@@ -212,14 +216,18 @@ pub async fn verify_listed(
     let chosen = chosen(&all, request, &mut findings)?;
     let suspects: Vec<&Summary> = all.iter().filter(|s| whole && s.standing.suspect).collect();
 
-    let live = chosen.iter().map(|s| s.header.expires_at).filter(|expires| *expires > now);
-    let mut documents = Documents::of(vault, live.max().unwrap_or(now));
+    let holds = held::read(vault, &mut findings).await?;
     let mut inventory = Inventory::default();
+    inventory.held = held::promises(vault, &holds, now);
+    let ends = |s: &&Summary| s.header.expires_at.max(holds.until(&s.id, now).unwrap_or(now));
+    let live = chosen.iter().map(ends).filter(|expires| *expires > now);
+    let mut documents = Documents::of(vault, live.max().unwrap_or(now));
     for (snapshots, suspect) in [(&chosen, false), (&suspects, true)] {
         let documents = Some(&mut documents).filter(|_| !suspect);
         needed(vault, snapshots, suspect, &mut inventory, documents, cancel, &mut findings).await?;
     }
     let evidence = documents::add(&mut inventory, vault, &documents, &mut findings).await?;
+    held::add(&mut inventory, vault, (&holds, &all), now, &mut findings).await?;
     progress.phase("listing objects", None);
     let bases = journals::bases(&chosen, now);
     let mut gathered = Gathering::of(Box::new(|writer, source| bases.contains_key(&(writer, source))));
@@ -259,6 +267,7 @@ pub async fn verify_listed(
         recoveries: journals.recoveries,
         not_checked: unchecked::not_checked(request, &listed, suspects.len(), &findings),
         seen: seen(&inventory, &all, request.snapshot),
+        holds: holds.all,
         evidence,
         checkpoint,
         findings: findings.into_vec(),
