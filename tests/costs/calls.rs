@@ -174,7 +174,7 @@ async fn whoever_looks_after_a_vault_asks_for_each_object_once() {
         .await;
         println!("verify {depth:?}: {calls:?} for {} objects", report.objects);
         assert_eq!(calls.head, report.objects + 2, "each lock, and the time twice");
-        assert!(calls.list <= 9 && calls.put == 0, "{calls:?}");
+        assert!(calls.list <= 11 && calls.put == 0, "{calls:?}");
         // Headers, pages and documents; then every object; then of each snapshot its pages, indexes, body and packs.
         let most = match depth {
             Depth::Locks => report.objects,
@@ -195,14 +195,14 @@ async fn whoever_looks_after_a_vault_asks_for_each_object_once() {
         counted(&made, async |vault| renew::renew(&vault, false, &Silent, &Cancel::default()).await.unwrap()).await;
     println!("renew: {calls:?} for {} objects", renewed.objects);
     assert_eq!((calls.head, calls.put), (renewed.objects + 2, renewed.updates));
-    assert!(calls.get <= renewed.objects && calls.list <= 5 && calls.bytes < MIB as u64, "{calls:?}");
+    assert!(calls.get <= renewed.objects && calls.list <= 6 && calls.bytes < MIB as u64, "{calls:?}");
     let (calls, pruned) = counted(&made, async |vault| {
         let request = prune::PruneRequest { grace: Span::days(1), clock_is_right: false };
         prune::prune(&vault, None, request, &Silent, &Cancel::default()).await.unwrap()
     })
     .await;
     println!("prune: {calls:?} for {} snapshots", pruned.snapshots);
-    assert!(calls.head <= 2 && calls.list <= 5, "no lock is read of what is needed: {calls:?}");
+    assert!(calls.head <= 2 && calls.list <= 6, "no lock is read of what is needed: {calls:?}");
     // The vault's own, and of each snapshot its header and its pages.
     assert!(calls.get <= 4 + 2 * pruned.snapshots && calls.bytes < MIB as u64, "{calls:?}");
 }

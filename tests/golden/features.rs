@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Every kind of object; `met::object` tells which one a name is.
-const OBJECTS: [&str; 12] = [
+const OBJECTS: [&str; 16] = [
     "canary",
     "certificate",
     "descriptor",
@@ -23,11 +23,15 @@ const OBJECTS: [&str; 12] = [
     "evidence",
     "header",
     "history of a timeline",
+    "hold",
     "index",
+    "list of approvers",
     "pack",
     "page",
     "piece of a journal",
+    "release of a hold",
     "root record",
+    "used approval",
 ];
 
 /// What else a reader must be able to read.
@@ -71,7 +75,8 @@ fn roles() -> Vec<Role> {
         Some(Role::Writer) => Some(Role::Driller),
         Some(Role::Driller) => Some(Role::Auditor),
         Some(Role::Auditor) => Some(Role::Pruner),
-        Some(Role::Pruner) => None,
+        Some(Role::Pruner) => Some(Role::Keeper),
+        Some(Role::Keeper) => None,
     })
 }
 

@@ -10,6 +10,7 @@ use strongroom::{
         hash::{self, ChunkIdKey},
     },
     format::{
+        approval::{Approvers, Request, Spent},
         body::StreamRecord,
         certificate::Certificate,
         descriptor::Descriptor,
@@ -17,6 +18,7 @@ use strongroom::{
         epoch::{EpochKeys, EpochRecord},
         evidence::Evidence,
         header::VerifiedHeader,
+        hold::{Hold, Release},
         index::{self, INDEX_LIMIT},
         journal::{self, Origin},
         layout::{self, ObjectName},
@@ -69,6 +71,10 @@ pub fn object(name: &ObjectName) -> &'static str {
         ObjectName::Evidence(..) => "evidence",
         ObjectName::Canary(_) => "canary",
         ObjectName::Copy(_) => "record of a copy",
+        ObjectName::Hold(..) => "hold",
+        ObjectName::Release(..) => "release of a hold",
+        ObjectName::Approvers(..) => "list of approvers",
+        ObjectName::Spent(_) => "used approval",
     }
 }
 
@@ -216,6 +222,36 @@ impl Reading<'_> {
                 self.met.others.extend((!evidence.snapshots.is_empty()).then_some("evidence about snapshots"));
             }
             ObjectName::Canary(_) | ObjectName::Copy(_) => {}
+            ObjectName::Hold(..) | ObjectName::Release(..) | ObjectName::Approvers(..) | ObjectName::Spent(_) => {
+                self.guarded(name, bytes);
+            }
+        }
+    }
+
+    /// What holds snapshots, and what people agreed to.
+    fn guarded(&mut self, name: &ObjectName, bytes: &Bytes) {
+        let hash = hash::hash(bytes);
+        match name {
+            ObjectName::Hold(_, named) => {
+                let hold = Envelope::decode::<Hold>(bytes).unwrap().claims::<Hold>().unwrap();
+                assert!(hash == *named && !hold.snapshots.is_empty());
+                self.met.format(&payload(bytes));
+            }
+            ObjectName::Release(_, named) => {
+                let release = Envelope::decode::<Release>(bytes).unwrap().claims::<Release>().unwrap();
+                assert!(hash == *named && release.approval.is_some());
+                self.met.format(&payload(bytes));
+            }
+            ObjectName::Approvers(rev, named) => {
+                let list = self.document::<Approvers>(bytes);
+                assert_eq!((list.rev, hash, list.check().is_ok()), (*rev, *named, true));
+            }
+            ObjectName::Spent(nonce) => {
+                let spent = Spent::decode(bytes).unwrap();
+                assert_eq!(Request::decode(spent.approval.request.as_bytes()).unwrap().nonce, *nonce);
+                self.met.format(bytes);
+            }
+            other => panic!("{other:?}"),
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Listed {
     pub(super) foreign_bytes: u64,
     /// Canaries, which nothing signs.
     pub(super) canaries: u64,
+    /// Records of approvals that were used.
+    pub(super) approvals: u64,
     /// Whether every version could be listed.
     pub(super) versions: bool,
     shown: Vec<String>,
@@ -32,7 +34,12 @@ pub(super) struct Listed {
 impl Listed {
     /// An object that nothing signed names.
     fn other(&mut self, key: String, bytes: u64) {
-        if matches!(layout::parse(&key), Some(ObjectName::Canary(_))) {
+        let is = layout::parse(&key);
+        if matches!(is, Some(ObjectName::Spent(_))) {
+            self.approvals += 1;
+            return;
+        }
+        if matches!(is, Some(ObjectName::Canary(_))) {
             self.canaries += 1;
             return;
         }

@@ -40,6 +40,9 @@ pub(super) fn not_checked(
     if unread("members.unread") || unread("documents.unread") {
         not.push("documents that these credentials may not read".to_owned());
     }
+    if listed.approvals > 0 {
+        not.push(format!("{} used approvals, which nothing needs any more", listed.approvals));
+    }
     if listed.canaries > 0 {
         not.push(format!("{} canaries, which hold nothing", listed.canaries));
     }
