@@ -193,8 +193,11 @@ pub async fn status(
         Some(id) => all && !newest.iter().any(|newest| newest.to_string() == *id),
         None => true,
     };
-    let others: Vec<Finding> = audit.findings.iter().filter(of_others).filter(not_told).cloned().collect();
-    let owed = readiness::clock(request.host, audit.at).into_iter().chain(readiness::found(&others)).collect();
+    let others: Vec<Finding> =
+        audit.findings.iter().filter(of_others).filter(|finding| not_told(finding)).cloned().collect();
+    let owed = readiness::clock(request.host, audit.at).into_iter().chain(readiness::found(&others));
+    let unread = readiness::unread(&audit.findings).into_iter().filter(|reason| reason.code == "unread");
+    let owed = owed.chain(unread).collect();
     let report = StatusReport {
         vault: id,
         url: vault.store.url(),
@@ -211,7 +214,7 @@ pub async fn status(
 }
 
 /// What the sources' own lines tell already.
-fn not_told(finding: &&Finding) -> bool {
+fn not_told(finding: &Finding) -> bool {
     !matches!(finding.code.as_str(), "source.stale" | "source.absent")
 }
 

@@ -119,8 +119,17 @@ fn hooks_are_told_what_happened_and_are_fatal_only_where_that_is_asked() {
     let run = sandbox.writer(&["backup", "shop", "--json"]).code(1);
     assert_eq!((run.json()["error"]["kind"].clone(), count()), ("hook".into(), before + 1));
     assert_eq!(run.json()["result"]["snapshots"].as_array().unwrap().len(), 1);
+}
 
-    // What is misspelt is told with its place.
+#[test]
+fn what_is_misspelt_around_a_run_is_told_with_its_place() {
+    let sandbox = with_shop("");
+    let pre = noting(&sandbox, "pre", "");
+    let plain = fs::read_to_string(sandbox.config()).unwrap();
+    let hook = |name: &str, on: &str, program: &str, more: &str| {
+        format!("[[hook]]\nname = \"{name}\"\non = \"{on}\"\ncommand = [{program:?}]\n{more}")
+    };
+    let with = |hooks: &str| fs::write(sandbox.config(), format!("{plain}{hooks}")).unwrap();
     for (text, part) in [
         (hook("a", "pree", &pre, ""), "pree"),
         (hook("a", "pre", "", ""), "a program and its arguments"),

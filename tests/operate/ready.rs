@@ -56,9 +56,11 @@ fn it_is_ready_where_everything_holds() {
     // Without options, for all that is configured, and with the name as an option.
     ready(&sandbox, &[]).ok();
     ready(&sandbox, &["--source", "shop"]).ok();
-    let told = sandbox.reader(&["ready", "shop"]).ok().out();
+    let told = sandbox.writer(&["ready", "shop"]).ok().out();
     assert!(told.contains("shop (writer writer): ready") && told.contains("drill     passed"), "{told}");
     ready(&sandbox, &["shoop"]).code(2).json();
+    // Where nothing says which vault is meant, another one would do.
+    refused("unpinned", &sandbox.reader(&["ready", "shop", "--json"]), "unpinned");
 }
 
 #[test]
@@ -206,7 +208,7 @@ fn the_answer_is_signed_by_who_may_and_says_where_it_is_not() {
         plain["result"]["unsigned"].as_str().unwrap().contains("may not sign"),
         "a writer vouches for nothing: {plain}"
     );
-    let reader = sandbox.reader(&["ready", "shop", "--json"]).ok().json();
+    let reader = sandbox.reader(&["ready", "shop", "--json"]).code(5).json();
     assert!(reader["result"]["unsigned"].as_str().unwrap().contains("neither"), "{reader}");
 
     let before = ending(&sandbox.path("vault/evidence"), ".json").len();

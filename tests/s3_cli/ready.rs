@@ -10,12 +10,16 @@ use crate::{
 #[test]
 fn an_auditor_without_a_key_is_told_and_a_wrong_clock_is_no_yes() {
     let place = Place::with_vault(server());
+    let config: toml::Table = std::fs::read_to_string(place.sandbox.config()).unwrap().parse().unwrap();
+    let id = config["vault"]["id"].as_str().unwrap();
     place.backup("orders", b"what there is");
-    place.run_as("auditor", &["ready", "orders"]).code(5).says("no drill of it was ever signed");
+    place.run_as("auditor", &["ready", "orders", "--vault-id", id]).code(5).says("no drill of it was ever signed");
     let mut drill = place.command("admin");
     place.finish(drill.args(["drill", "orders", "-i"]).arg(place.sandbox.identity())).ok();
     for role in ["auditor", "reader"] {
-        let run = place.run_as(role, &["ready", "orders", "--max-age", "1h", "--drilled", "1h", "--json"]).ok();
+        let run = place
+            .run_as(role, &["ready", "orders", "--max-age", "1h", "--drilled", "1h", "--vault-id", id, "--json"])
+            .ok();
         assert_eq!(run.json()["result"]["sources"][0]["ready"], true);
     }
     let status = place.run_as("auditor", &["status", "--json"]).ok().json();
@@ -28,7 +32,8 @@ fn an_auditor_without_a_key_is_told_and_a_wrong_clock_is_no_yes() {
     for seconds in [600, -600] {
         skewed.plan(move |_, _| Some(Fault::Date(seconds)));
         let mut command = client(&place, "auditor", &skewed.endpoint());
-        let run = place.finish(command.args(["ready", "orders", "--max-age", "1h", "--json"])).code(5);
+        let run =
+            place.finish(command.args(["ready", "orders", "--max-age", "1h", "--vault-id", id, "--json"])).code(5);
         let reasons = run.json()["result"]["sources"][0]["reasons"].clone();
         assert!(reasons.as_array().unwrap().iter().any(|reason| reason["code"] == "clock"), "{reasons}");
     }

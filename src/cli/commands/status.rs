@@ -21,6 +21,7 @@ pub(super) async fn run(context: &Context, args: StatusArgs) -> Result<Done, Cli
     let seen = args.checkpoint.as_deref().map(seen).transpose()?;
     let settings = Settings::new(&context.global, &real_env)?;
     let vault = open(&settings, None).await?;
+    context.found(vault.findings.clone());
     let configured = || settings.config.iter().flat_map(|config| &config.sources);
     let journal = |source: &crate::cli::config::SourceConfig| source.journal.as_ref().and_then(|journal| journal.every);
     let request = StatusRequest {
@@ -36,6 +37,6 @@ pub(super) async fn run(context: &Context, args: StatusArgs) -> Result<Done, Cli
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
     let (report, findings) = Box::pin(ops::status::status(&vault, request, &progress, &context.cancel)).await?;
     let failure = Failure::of_status(&report, &findings);
-    context.keep(findings);
+    context.keep(findings.into_iter().filter(|finding| !vault.findings.contains(finding)).collect());
     Ok((Output::Status(Box::new(report)), failure))
 }

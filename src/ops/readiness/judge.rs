@@ -63,6 +63,20 @@ pub fn clock(host: Time, store: Time) -> Option<Reason> {
     })
 }
 
+/// Something that would have told against the source could not be read, or nothing says which vault is meant: what was not
+/// looked at is no yes.
+#[must_use]
+pub fn unread(findings: &[Finding]) -> Vec<Reason> {
+    let of = |code: &'static str, wanted: &[&str]| {
+        let found = findings.iter().find(|finding| wanted.contains(&finding.code.as_str()));
+        found.map(|finding| Reason::new(code, finding.message.clone()))
+    };
+    of("unread", &["members.unread", "evidence.unread"])
+        .into_iter()
+        .chain(of("unpinned", &["vault.unpinned"]))
+        .collect()
+}
+
 /// The snapshot is too old.
 #[must_use]
 pub fn aged(taken: Time, now: Time, most: Span) -> Option<Reason> {

@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub use drills::{LastDrill, last};
-pub use judge::{Alarms, Open, Reason, aged, alarmed, clock, drilled, found, locked};
+pub use judge::{Alarms, Open, Reason, aged, alarmed, clock, drilled, found, locked, unread};
 
 /// How old a snapshot may be if nothing is said and the source has no `every`: a day, and two hours for the run.
 pub const USUAL_AGE: Span = Span::seconds(26 * 3600);
@@ -208,6 +208,7 @@ async fn one(
     now: Time,
     (progress, cancel): (&Arc<dyn Progress>, &Cancel),
 ) -> Result<SourceReady> {
+    let general = unread(&vault.findings).into_iter().chain(unread(&listing.findings));
     let policy = &vault.descriptor.lock;
     let max_age = request.max_age.or_else(|| request.every.get(&source).map(|every| late(*every))).unwrap_or(USUAL_AGE);
     let within = request.drilled.unwrap_or_else(|| drill_interval(policy.keep));
@@ -223,7 +224,7 @@ async fn one(
         locked_until: None,
         drill: None,
         drilled_s: within.as_seconds(),
-        reasons: clock(request.host, now).into_iter().collect(),
+        reasons: clock(request.host, now).into_iter().chain(general).collect(),
     };
     let own: Vec<Summary> = listing.snapshots.iter().filter(|found| found.header.source == source).cloned().collect();
     let meant = Wanted::Latest { source: source.clone(), writer: request.writer.clone(), at: None };
@@ -262,6 +263,9 @@ async fn one(
     answer.locked_until = audit.seen.first().and_then(|seen| seen.locked_until);
     answer.reasons.extend(locked(answer.locked_until, header.expires_at, now));
     answer.reasons.extend(found(&audit.findings));
+    let told = |reason: &Reason| answer.reasons.iter().any(|known| known.code == reason.code);
+    let more: Vec<Reason> = unread(&audit.findings).into_iter().filter(|reason| !told(reason)).collect();
+    answer.reasons.extend(more);
     answer.drill = last(&audit.evidence, &source, &header.writer);
     answer.reasons.extend(drilled(answer.drill.as_ref(), within, now));
     answer.ready = answer.reasons.is_empty();

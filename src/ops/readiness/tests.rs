@@ -56,3 +56,12 @@ fn a_lock_holds_or_it_is_told() {
     assert_eq!(code(locked(None, at(2), at(0))), Some("lock"));
     assert_eq!(code(locked(Some(at(1)), at(0), at(0))), Some("expired"));
 }
+
+#[test]
+fn what_could_not_be_read_is_no_yes() {
+    let finding = |code: &str| Finding::new(Severity::Warning, code, "words");
+    let codes = |all: &[Finding]| unread(all).into_iter().map(|reason| reason.code).collect::<Vec<_>>();
+    assert_eq!(codes(&[finding("chain.gap")]), [""; 0]);
+    assert_eq!(codes(&[finding("members.unread"), finding("vault.unpinned")]), ["unread", "unpinned"]);
+    assert_eq!(codes(&[finding("evidence.unread")]), ["unread"]);
+}

@@ -52,7 +52,8 @@ const DRILLING: &str = "\
 RestrictNamespaces=user mnt pid
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
-SystemCallFilter=@sandbox @mount setrlimit prlimit64
+SystemCallFilter=@mount setrlimit prlimit64
+SystemCallFilter=seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self
 ";
 
 /// The words of a command, with the configuration and the identity where `config` and `place` say.
