@@ -3,7 +3,13 @@
 //! A hold counts by its signature and by what the store says of its time. Nothing that a writer can sign makes, lifts or
 //! shortens one.
 
-use super::{Result, Vault, VaultError, VaultErrorKind, approvers::Lists, evidence::OWNER, members::Members, signed};
+use super::{
+    Result, Vault, VaultError, VaultErrorKind,
+    approvers::{Listed, Lists},
+    evidence::OWNER,
+    members::Members,
+    signed,
+};
 use crate::{
     codec::sign::PublicKey,
     format::{
@@ -115,7 +121,10 @@ impl Holds {
                 if revoked {
                     return Err(format!("{} was revoked from a time before it", release.member));
                 }
-                agreed(vault, &lists, &release, since)?;
+                // Within one second nobody knows whether the list or the release came first.
+                let before = Time::from_unix(since.unix().saturating_sub(1));
+                agreed(vault, lists.at(since)?, &release, since)
+                    .or_else(|why| agreed(vault, lists.at(before)?, &release, since).map_err(|_| why))?;
                 Ok((release.hold, since))
             });
             match judged {
@@ -215,9 +224,9 @@ fn signer(vault: &Vault, members: &Members, member: &Name) -> Result<PublicKey> 
     Ok(certificate.signing_key)
 }
 
-/// Fails unless those agreed who had to when it was stored.
-fn agreed(vault: &Vault, lists: &Lists, release: &Release, since: Time) -> std::result::Result<(), String> {
-    let needed = lists.at(since)?.map(|listed| &listed.list).filter(|list| list.needs(Action::Release) > 0);
+/// Fails unless those agreed who had to by the list that counted when it was stored.
+fn agreed(vault: &Vault, listed: Option<&Listed>, release: &Release, since: Time) -> std::result::Result<(), String> {
+    let needed = listed.map(|listed| &listed.list).filter(|list| list.needs(Action::Release) > 0);
     let Some(list) = needed else {
         let own = release.member.as_str() == OWNER;
         return if own { Ok(()) } else { Err("only the root lifts a hold here, and a keeper signed it".to_owned()) };

@@ -84,7 +84,11 @@ async fn a_frozen_snapshot_outlives_its_expiry_a_prune_and_what_the_writer_tries
 
     wait(&place, text(&snapshots[4], "floor_until").parse::<Time>().unwrap() + Span::seconds(4)).await;
     let done = place.run_as("pruner", &["prune", "--grace", "0s", "--yes", "--json"]).ok().json();
-    assert_eq!((&done["result"]["held"], &done["result"]["deleted"]["snapshots"]["versions"]), (&1.into(), &1.into()));
+    assert_eq!(done["result"]["held"], 1, "{done}");
+    assert!(done["result"]["deleted"]["snapshots"]["versions"].as_u64() >= Some(1), "{done}");
+    let left = place.run_as("reader", &["snapshots", "--json"]).ok().json();
+    let ids: Vec<&str> = left["result"].as_array().unwrap().iter().map(|line| text(line, "id")).collect();
+    assert!(ids.len() == 4 && ids[0] == first, "{ids:?} {first} {done}");
     let mut restore = place.command("reader");
     restore.args(["restore", first, "--to", "-", "-i"]).arg(place.sandbox.identity());
     assert!(place.finish(&mut restore).ok().stdout == noise(100_000, 0));
@@ -99,7 +103,8 @@ async fn a_frozen_snapshot_outlives_its_expiry_a_prune_and_what_the_writer_tries
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pruner_prunes_with_approvals_alone_and_of_two_at_once_one_does() {
-    let (place, snapshots) = made().await;
+    let place = tokio::task::spawn_blocking(|| Place::with_vault(server())).await.unwrap();
+    place.backup("orders", b"data");
     let dir = place.sandbox.path("keys");
     fs::create_dir(&dir).unwrap();
     let people = ["alice", "bob", "carol"].map(|name| Key::new(&dir, name, "ed25519"));
@@ -107,7 +112,6 @@ async fn the_pruner_prunes_with_approvals_alone_and_of_two_at_once_one_does() {
     let (a, b, c) = (spec("alice", &people[0]), spec("bob", &people[1]), spec("carol", &people[2]));
     let list = ["approvers", "set", "--approver", &a, "--approver", &b, "--approver", &c, "--need", "prune=2"];
     admin(&place, &list).ok();
-    wait(&place, text(&snapshots[4], "floor_until").parse::<Time>().unwrap() + Span::seconds(4)).await;
     place.run_as("pruner", &["prune", "--grace", "0s", "--yes"]).code(8);
     let asked = place.run_as("reader", &["approve", "new", "prune", "grace=0s", "--for", "1h"]).ok().stdout;
     let file = |name: &str, bytes: &[u8]| {
@@ -147,6 +151,4 @@ async fn the_pruner_prunes_with_approvals_alone_and_of_two_at_once_one_does() {
     let mut sorted = codes.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, [0, 8], "one of two runs with one approval goes on");
-    let left = place.run_as("reader", &["snapshots", "--json"]).ok().json();
-    assert_eq!(left["result"].as_array().unwrap().len(), 3);
 }
