@@ -68,8 +68,6 @@ pub struct Point {
     pub id: SnapshotId,
     /// When its run started, by the store's clock.
     pub at: Time,
-    /// When it was whole: what a journal goes on from.
-    pub whole_at: Time,
     /// Bytes of all its streams.
     pub bytes: u64,
     /// How old it is, in seconds.
@@ -317,11 +315,9 @@ impl Look<'_> {
     }
 
     fn point(&self, line: &SnapshotLine) -> Point {
-        let whole_at = line.stored_at.unwrap_or(line.created_at).max(line.created_at);
         Point {
             id: line.id,
             at: line.created_at,
-            whole_at,
             bytes: line.bytes,
             age_s: self.now.since(line.created_at).as_seconds(),
         }
