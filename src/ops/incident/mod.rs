@@ -326,13 +326,12 @@ impl Look<'_> {
     /// What is shown of it, and how much is not.
     fn timeline(&self, past: &Past) -> (Vec<Row>, u64) {
         let all = past.judged.len();
-        let from = match self.request.since {
-            Some(since) => past.judged.iter().position(|one| one.facts.at >= since).unwrap_or(all),
-            None => {
-                // What happened is on the page, with what was before.
-                let good = past.judged.iter().position(|one| !one.is_good()).map_or(all, |at| at.saturating_sub(2));
-                good.min(all.saturating_sub(SHOWN)).max(all.saturating_sub(SHOWN * 3))
-            }
+        let from = if let Some(since) = self.request.since {
+            past.judged.iter().position(|one| one.facts.at >= since).unwrap_or(all)
+        } else {
+            // What happened is on the page, with what was before.
+            let good = past.judged.iter().position(|one| !one.is_good()).map_or(all, |at| at.saturating_sub(2));
+            good.min(all.saturating_sub(SHOWN)).max(all.saturating_sub(SHOWN * 3))
         };
         let rows = past.judged.iter().skip(from).map(|one| Row {
             id: one.line.id,
