@@ -65,13 +65,10 @@ pub fn serve(
         heeded: AtomicUsize::new(0),
     });
     while !cancel.is_cancelled() {
-        let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
-            // What comes in wrongly is no reason to stop listening.
-            Err(_) => {
-                thread::sleep(POLL);
-                continue;
-            }
+        // What comes in wrongly is no reason to stop listening.
+        let Ok((stream, _)) = listener.accept() else {
+            thread::sleep(POLL);
+            continue;
         };
         if shared.busy.fetch_add(1, Ordering::SeqCst) >= AT_ONCE {
             shared.busy.fetch_sub(1, Ordering::SeqCst);

@@ -240,7 +240,7 @@ async fn hear(context: &Context, config: AirgapConfig, settings: Settings) -> Re
         let tripped = runtime.block_on(trip(&config, &settings, "alert", reason));
         match tripped {
             Ok((report, _)) if report.open.is_empty() => {
-                bars.say(&format!("tripped by an alert ({}): all is cut", report.reason))
+                bars.say(&format!("tripped by an alert ({}): all is cut", report.reason));
             }
             Ok((report, _)) => bars.say(&format!("tripped by an alert: NOT PROVED CUT: {}", report.open.join(", "))),
             Err(error) => bars.say(&format!("an alert could not be heeded: {error}")),

@@ -17,7 +17,7 @@ use crate::{
         settings::{Settings, real_env},
         typed::Typed,
     },
-    model::{Progress, SourceKind, Span, Time},
+    model::{Progress, SourceKind, Span},
     ops::{
         self,
         incident::{IncidentReport, IncidentRequest, SourcePage, State, Step},
@@ -78,8 +78,9 @@ fn steps(page: &SourcePage, typed: &Typed, checkpoint: Option<&str>) -> Vec<Step
         format!("Restore the last good snapshot into a directory of its own ({to})"),
         typed.opening(&["restore", &id, "--to", &to]),
     );
-    if let Some(until) = journal.and_then(|journal| journal.to_at) {
-        let from = later(good.whole_at, 1);
+    if let Some((from, until)) = journal.and_then(|journal| Some((journal.from_at, journal.to_at?))) {
+        // Times of headers are cut to whole seconds.
+        let from = from + Span::seconds(1);
         let what = format!(
             "Or go on from it with the journal, which reaches {until}: put the time forward as far as you know that all was \
              well"
@@ -111,10 +112,6 @@ fn steps(page: &SourcePage, typed: &Typed, checkpoint: Option<&str>) -> Vec<Step
         }
     }
     steps
-}
-
-fn later(time: Time, seconds: u64) -> Time {
-    time + Span::seconds(seconds)
 }
 
 /// What to type for the vault as a whole.

@@ -108,9 +108,8 @@ fn cut(gate: &mut dyn Gate, seen: bool) -> (StepReport, bool) {
     };
     if proved && !seen && !now_seen {
         proved = false;
-        told = "the probe fails, but it was never seen to succeed, so that proves nothing: run `airgap status` while the way \
-                is open"
-            .to_owned();
+        "the probe fails, but it was never seen to succeed, so that proves nothing: run `airgap status` while the way is open"
+            .clone_into(&mut told);
     }
     if let Err(why) = &disconnected {
         told = format!("{told}; its command failed: {why}");
@@ -135,11 +134,10 @@ fn proof(gate: &mut dyn Gate) -> Result<String, String> {
             Ok(Through::Open) if Instant::now() >= deadline => {
                 return Err("STILL OPEN: the probe gets through".to_owned());
             }
-            Ok(Through::Open) => failures = 0,
             Err(why) if Instant::now() >= deadline => {
                 return Err(format!("NOT PROVED: the probe can't be tried: {why}"));
             }
-            Err(_) => failures = 0,
+            Ok(Through::Open) | Err(_) => failures = 0,
         }
         thread::sleep(BETWEEN);
     }

@@ -138,6 +138,8 @@ pub struct Beyond {
     pub line: String,
     /// From where on, as the server writes it.
     pub from: String,
+    /// When the snapshot was whole: to no earlier time can it be gone on from it.
+    pub from_at: Time,
     /// Up to where without a gap, as the server writes it.
     pub to: Option<String>,
     /// When that was stored, by the store's clock.
@@ -168,13 +170,15 @@ pub(super) async fn beyond(vault: &Vault, summary: &Summary, findings: &mut Find
     let to_at = line
         .zip(to)
         .and_then(|(line, to)| line.pieces().filter(|(_, span)| span.to == to).map(|(one, _)| one.stored_at).min());
-    let begin = summary.standing.stored_at.unwrap_or(summary.header.started_at);
+    let header = &summary.header;
+    let from_at = summary.standing.stored_at.map_or(header.claimed_at, |stored| stored.max(header.claimed_at));
     Ok(Some(Beyond {
         line: start.line.to_string(),
         from: start.line.say(start.from),
+        from_at,
         to: to.map(|to| start.line.say(to)),
         to_at,
-        seconds: to_at.map_or(0, |at| at.since(begin).as_seconds()),
+        seconds: to_at.map_or(0, |at| at.since(from_at).as_seconds()),
         gap: reach.stretches.iter().any(|span| to.map_or(span.from > start.from, |to| span.from > to)),
     }))
 }

@@ -68,8 +68,6 @@ pub struct Point {
     pub id: SnapshotId,
     /// When its run started, by the store's clock.
     pub at: Time,
-    /// When it was whole: what a journal goes on from.
-    pub whole_at: Time,
     /// Bytes of all its streams.
     pub bytes: u64,
     /// How old it is, in seconds.
@@ -317,11 +315,9 @@ impl Look<'_> {
     }
 
     fn point(&self, line: &SnapshotLine) -> Point {
-        let whole_at = line.stored_at.unwrap_or(line.created_at).max(line.created_at);
         Point {
             id: line.id,
             at: line.created_at,
-            whole_at,
             bytes: line.bytes,
             age_s: self.now.since(line.created_at).as_seconds(),
         }
@@ -330,13 +326,12 @@ impl Look<'_> {
     /// What is shown of it, and how much is not.
     fn timeline(&self, past: &Past) -> (Vec<Row>, u64) {
         let all = past.judged.len();
-        let from = match self.request.since {
-            Some(since) => past.judged.iter().position(|one| one.facts.at >= since).unwrap_or(all),
-            None => {
-                // What happened is on the page, with what was before.
-                let good = past.judged.iter().position(|one| !one.is_good()).map_or(all, |at| at.saturating_sub(2));
-                good.min(all.saturating_sub(SHOWN)).max(all.saturating_sub(SHOWN * 3))
-            }
+        let from = if let Some(since) = self.request.since {
+            past.judged.iter().position(|one| one.facts.at >= since).unwrap_or(all)
+        } else {
+            // What happened is on the page, with what was before.
+            let good = past.judged.iter().position(|one| !one.is_good()).map_or(all, |at| at.saturating_sub(2));
+            good.min(all.saturating_sub(SHOWN)).max(all.saturating_sub(SHOWN * 3))
         };
         let rows = past.judged.iter().skip(from).map(|one| Row {
             id: one.line.id,
