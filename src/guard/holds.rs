@@ -124,8 +124,8 @@ pub async fn freeze(
     if until <= at {
         return Err(GuardError::request(format!("{until} is over: it is {at} now"), "give a later --until"));
     }
-    let held: Vec<(&Summary, Time)> = snapshots.iter().map(|snapshot| (*snapshot, until)).collect();
-    let mut renewed = renew::freeze(vault, &held, progress, cancel).await?;
+    let wanted: Vec<(&Summary, Time)> = snapshots.iter().map(|snapshot| (*snapshot, until)).collect();
+    let mut renewed = renew::freeze(vault, &wanted, progress, cancel).await?;
     let hold = Hold {
         format: FORMAT.to_owned(),
         vault: vault.descriptor.vault,

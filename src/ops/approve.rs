@@ -166,8 +166,8 @@ async fn deed(vault: &Vault, action: Action, mut typed: BTreeMap<String, String>
                 )
             })?;
             let (holds, now) = (Holds::of(vault).await?, vault.store.server_time().await?);
-            let held = holds::named(&holds, &hold, now)?;
-            Ok(Deed { action, parameters: parameters(&held.hash) })
+            let found = holds::named(&holds, &hold, now)?;
+            Ok(Deed { action, parameters: parameters(&found.hash) })
         }
         _ => Ok(Deed { action, parameters: typed }),
     }

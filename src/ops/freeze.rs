@@ -100,8 +100,8 @@ pub async fn freeze(
     let listing = snapshots::list(vault).await?;
     let chosen = chosen(&listing.snapshots, &request.chosen)?;
     let now = vault.store.server_time().await?;
-    let lasting = request.lasting.unwrap_or(LASTING.min(vault.descriptor.lock.max_lock));
-    let until = request.until.unwrap_or(now + lasting);
+    let span = request.lasting.unwrap_or(LASTING.min(vault.descriptor.lock.max_lock));
+    let until = request.until.unwrap_or(now + span);
     let frozen = holds::freeze(vault, &signer, &chosen, (until, request.reason), progress, cancel).await?;
     let mut findings = listing.findings;
     findings.extend(frozen.renewed.findings.into_vec());

@@ -109,7 +109,9 @@ pub async fn list(
     match Holds::of(vault).await {
         Ok(holds) => {
             let now = vault.store.server_time().await?;
-            lines.iter_mut().for_each(|line| line.held_until = holds.until(&line.id, now));
+            for line in &mut lines {
+                line.held_until = holds.until(&line.id, now);
+            }
             // Who may not list versions, as a writer may not, may not read holds either.
             let blind = holds.findings.iter().any(|finding| finding.code == "versions.unlisted");
             findings.extend(holds.findings.into_iter().filter(|_| !blind));

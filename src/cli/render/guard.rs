@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Lines, plural};
 use crate::{
-    model::size,
+    model::{Name, SnapshotId, size},
     ops::{
         approve::{ApproversReport, CheckReport},
         freeze::{FreezeReport, HoldLine, ReleaseReport},
@@ -60,10 +60,10 @@ pub(super) fn holds(lines: &[HoldLine]) -> Lines {
             (_, _, true) => format!("until {}", line.until),
             _ => format!("ended {}", line.until),
         };
-        let (hold, held) = (short(&line.hold), plural(line.snapshots.len(), "snapshot"));
+        let (hold, snapshots) = (short(&line.hold), plural(line.snapshots.len(), "snapshot"));
         let reason = line.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-        text.add(format!("{hold}  {held} since {} by {}, {state}{reason}", line.since, line.member));
-        let ids: Vec<String> = line.snapshots.iter().take(SHOWN).map(|id| id.short()).collect();
+        text.add(format!("{hold}  {snapshots} since {} by {}, {state}{reason}", line.since, line.member));
+        let ids: Vec<String> = line.snapshots.iter().take(SHOWN).map(SnapshotId::short).collect();
         let more = line.snapshots.len().checked_sub(SHOWN).filter(|more| *more > 0);
         text.add(format!("  {}{}", ids.join(" "), more.map_or_else(String::new, |more| format!(" and {more} more"))));
     }
@@ -79,7 +79,7 @@ pub(super) fn released(report: &ReleaseReport) -> Lines {
         short(&report.hold)
     ));
     if !report.approved_by.is_empty() {
-        let names: Vec<&str> = report.approved_by.iter().map(|name| name.as_str()).collect();
+        let names: Vec<&str> = report.approved_by.iter().map(Name::as_str).collect();
         text.add(format!("  approved by {}", names.join(", ")));
     }
     text
@@ -110,7 +110,7 @@ pub(super) fn checked(report: &CheckReport) -> Lines {
     if let Some(reason) = &report.reason {
         text.add(format!("  reason   {reason}"));
     }
-    let names: Vec<&str> = report.signed_by.iter().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = report.signed_by.iter().map(Name::as_str).collect();
     let names = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
     text.add(format!("  signed   {} of {}: {names}", report.signed_by.len(), report.needed));
     for why in &report.refused {

@@ -106,7 +106,9 @@ fn failure(error: age::DecryptError) -> CodecError {
     match error {
         E::NoMatchingKeys => CodecError::NoIdentity,
         E::InvalidHeader | E::UnknownFormat => CodecError::Damaged("not an age file of a known version"),
-        E::Io(e) if e.get_ref().is_some_and(|inner| inner.is::<PluginFailed>()) => CodecError::Plugin(e.to_string()),
+        E::Io(e) if e.get_ref().and_then(|inner| inner.downcast_ref::<PluginFailed>()).is_some() => {
+            CodecError::Plugin(e.to_string())
+        }
         E::DecryptionFailed | E::InvalidMac | E::Io(_) => TAMPERED,
         E::Plugin(errors) => CodecError::Plugin(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
         other => library("open", other.to_string()),

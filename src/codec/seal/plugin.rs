@@ -159,7 +159,7 @@ struct Opening {
 pub(super) fn identity(identity: age::plugin::Identity, prompt: &Arc<dyn Prompt>) -> Result<Key> {
     let name = identity.plugin().to_owned();
     // Found now, so that one that is not installed is told before anything is read.
-    let direct = age::plugin::IdentityPluginV1::new(&name, &[identity.clone()], Asker(Arc::clone(prompt)))
+    let direct = age::plugin::IdentityPluginV1::new(&name, std::slice::from_ref(&identity), Asker(Arc::clone(prompt)))
         .map_err(|_| not_there(&name, "the identity"))?;
     Ok(Box::new(Opening { identity, direct }))
 }
