@@ -30,18 +30,6 @@ pub enum What {
     Added,
 }
 
-impl What {
-    /// As JSON spells it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Gone => "gone",
-            Self::Changed => "changed",
-            Self::Added => "added",
-        }
-    }
-}
-
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {

@@ -4,7 +4,7 @@ use super::{Lines, age, wrapped};
 use crate::{
     model::size,
     ops::{
-        diff::{Changes, DiffReport},
+        diff::{Changes, DiffReport, What},
         show::{Opened, ShowReport},
     },
 };
@@ -135,7 +135,12 @@ fn kind(what: &str, changes: &Changes, text: &mut Lines) {
     text.add(format!("{what}: {gone} gone, {changed} changed, {added} added, {same} the same"));
     for change in changes.iter().take(SHOWN) {
         let (from, to) = (change.from.as_deref().unwrap_or("none"), change.to.as_deref().unwrap_or("none"));
-        text.add(format!("  {:<7}  {}: {from} -> {to}", change.what.as_str(), change.name));
+        let what = match change.what {
+            What::Gone => "gone",
+            What::Changed => "changed",
+            What::Added => "added",
+        };
+        text.add(format!("  {what:<7}  {}: {from} -> {to}", change.name));
     }
     if let Some(more) = differ.checked_sub(SHOWN as u64).filter(|more| *more > 0) {
         text.add(format!("  and {more} more; --json has up to 10000 of each"));
