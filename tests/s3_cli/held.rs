@@ -85,10 +85,11 @@ async fn a_frozen_snapshot_outlives_its_expiry_a_prune_and_what_the_writer_tries
     wait(&place, text(&snapshots[4], "floor_until").parse::<Time>().unwrap() + Span::seconds(4)).await;
     let done = place.run_as("pruner", &["prune", "--grace", "0s", "--yes", "--json"]).ok().json();
     assert_eq!(done["result"]["held"], 1, "{done}");
-    assert!(done["result"]["deleted"]["snapshots"]["versions"].as_u64() >= Some(1), "{done}");
+    assert_eq!(done["result"]["deleted"]["snapshots"]["versions"], 1, "{done}");
     let left = place.run_as("reader", &["snapshots", "--json"]).ok().json();
     let ids: Vec<&str> = left["result"].as_array().unwrap().iter().map(|line| text(line, "id")).collect();
-    assert!(ids.len() == 4 && ids[0] == first, "{ids:?} {first} {done}");
+    // This server's times change when a lock is extended, so the order is not told here.
+    assert!(ids.len() == 4 && ids.contains(&first), "{ids:?} {first} {done}");
     let mut restore = place.command("reader");
     restore.args(["restore", first, "--to", "-", "-i"]).arg(place.sandbox.identity());
     assert!(place.finish(&mut restore).ok().stdout == noise(100_000, 0));

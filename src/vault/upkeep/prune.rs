@@ -206,12 +206,13 @@ impl Work<'_> {
             // Headers that no honest run makes are counted apart, so that they take no place of those that one did.
             let sound = wrong(snapshot, &by_id).is_none() && !snapshot.standing.future;
             let place = newest.entry((&header.writer, &header.source, sound)).or_default();
-            *place += usize::from(honest);
+            // Whoever signed it, a hold of a keeper or the root keeps it. It takes no place of the newest: on a server whose
+            // times change when a lock is extended, it would look like one of them.
+            let held = holds.kept(&snapshot.id, self.now, self.grace);
+            *place += usize::from(honest && !held);
             let kept = honest && *place <= KEEP_NEWEST;
             // Nobody is promised more than the root allows.
             let ends = header.expires_at.max(header.floor_until).min(longest(self.vault, snapshot));
-            // Whoever signed it, a hold of a keeper or the root keeps it.
-            let held = holds.kept(&snapshot.id, self.now, self.grace);
             self.done.held += u64::from(held);
             if kept || held || ends + self.grace > self.now {
                 staying.insert(snapshot.id);
