@@ -303,6 +303,7 @@ pub fn name(data: &[u8]) {
         N::History(writer, source, line, hash) => layout::history(writer, source, line, hash),
         N::Approvers(rev, hash) => layout::approvers(*rev, hash),
         N::Spent(nonce) => layout::spent(nonce),
+        N::Copy(of) => layout::copy(of.begins, of.ends, of.part, &of.hash),
         N::Evidence(..) | N::Canary(_) | N::Hold(..) | N::Release(..) => return,
     };
     assert_eq!(spelled.as_str(), text);
