@@ -1,5 +1,6 @@
 //! What an operator and an agent ask: `ready`, `status`, `show`, `diff`, metrics, pings, hooks and schedules.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::float_cmp, clippy::cast_precision_loss, reason = "metrics are whole numbers far below 2^52")]
 
 #[path = "operate/around.rs"]
 mod around;

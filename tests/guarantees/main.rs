@@ -50,6 +50,7 @@ mod g2_cannot_read;
 mod g3_cannot_hide;
 mod g4_cannot_poison;
 mod g5_cannot_backdate;
+mod g5_touched;
 mod g6_crash_safe;
 mod g7_no_false_success;
 mod g8_no_secrets;

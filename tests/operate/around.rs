@@ -17,7 +17,10 @@ use crate::{
 };
 
 /// Somebody who is pinged.
-struct Switch(Arc<Mutex<Vec<(String, String)>>>, u16);
+/// Calls as they came in: method and target, and body.
+type Calls = Arc<Mutex<Vec<(String, String)>>>;
+
+struct Switch(Calls, u16);
 
 impl Backend for Switch {
     fn answer(&self, request: &Request) -> io::Result<Response> {
@@ -27,8 +30,8 @@ impl Backend for Switch {
     }
 }
 
-fn switch(status: u16) -> (Server, Arc<Mutex<Vec<(String, String)>>>) {
-    let calls = Arc::default();
+fn switch(status: u16) -> (Server, Calls) {
+    let calls = Calls::default();
     (Server::start(Switch(Arc::clone(&calls), status)), calls)
 }
 

@@ -55,8 +55,9 @@ pub fn member(sandbox: &Sandbox, name: &str, role: &str) -> String {
     let mut command = sandbox.command();
     command.args(["--vault", &sandbox.url(), "member", "add", name, "--role", role, "-i"]).arg(sandbox.identity());
     sandbox.finish(command.arg("--out").arg(&out)).ok();
-    let all = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path().display().to_string());
-    all.into_iter().find(|path| path.ends_with(".toml")).unwrap()
+    let all = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
+    let config = all.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    config.unwrap().display().to_string()
 }
 
 /// Every file below `dir` whose name ends so.

@@ -40,13 +40,8 @@ fn rules_and_board_name_metrics_that_are_written() {
 #[test]
 fn prometheus_takes_the_rules() {
     let rules = format!("{}/docs/monitoring/alerts.yml", env!("CARGO_MANIFEST_DIR"));
-    match Command::new("promtool").args(["check", "rules", &rules]).output() {
-        Ok(run) => assert!(
-            run.status.success(),
-            "{}{}",
-            String::from_utf8_lossy(&run.stdout),
-            String::from_utf8_lossy(&run.stderr)
-        ),
-        Err(_) => eprintln!("there is no promtool here, so the rules were not checked by Prometheus"),
-    }
+    let run = Command::new("promtool").args(["check", "rules", &rules]).output();
+    let run = run.expect("promtool, which Debian has in the package prometheus");
+    let said = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success() && said.contains("rules found"), "{said}");
 }

@@ -169,7 +169,9 @@ fn alarms_count_until_somebody_acknowledges_them() {
         .collect();
     refused("open in the watch", &ready(&sandbox, &["shop", "--checkpoint", &seen]), "flagged");
     let mut acknowledge = vec!["watch", "--checkpoint", &seen];
-    open.iter().for_each(|cause| acknowledge.extend(["--acknowledge", cause]));
+    for cause in &open {
+        acknowledge.extend(["--acknowledge", cause]);
+    }
     sandbox.writer(&acknowledge).ok();
     ready(&sandbox, &["shop", "--checkpoint", &seen]).ok();
     sandbox.writer(&["backup", "shop"]).ok();

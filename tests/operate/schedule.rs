@@ -45,10 +45,7 @@ fn analyzed(dir: &Path) -> Option<(String, Vec<(String, f64)>)> {
 }
 
 fn sound(dir: &Path) {
-    let Some((said, exposed)) = analyzed(dir) else {
-        eprintln!("there is no systemd-analyze here, so the units were not looked at by systemd");
-        return;
-    };
+    let (said, exposed) = analyzed(dir).expect("systemd-analyze, which Debian has in the package systemd");
     assert_eq!(said.trim(), "", "systemd-analyze verify has something to say");
     for (unit, level) in exposed {
         assert!(level < 2.5, "{unit} is exposed: {level}");
@@ -134,7 +131,11 @@ fn a_keepers_box_gets_what_its_configurations_allow() {
         let config = member(&sandbox, role, role);
         for entry in fs::read_dir(Path::new(&config).parent().unwrap()).unwrap().map(Result::unwrap) {
             let name = entry.file_name().into_string().unwrap();
-            let to = if name.ends_with(".toml") { format!("{role}.toml") } else { name };
+            let to = if Path::new(&name).extension().is_some_and(|extension| extension == "toml") {
+                format!("{role}.toml")
+            } else {
+                name
+            };
             fs::copy(entry.path(), etc.join(to)).unwrap();
         }
     }

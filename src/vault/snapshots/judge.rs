@@ -1,11 +1,14 @@
 //! How headers stand with the store's time (G5) and with what became of their writers since (G4).
 
-use std::collections::BTreeMap;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+};
 
 use super::{Summary, Unread};
 use crate::{
     format::layout,
-    model::{Finding, Findings, Name, Severity, Span, Time},
+    model::{Finding, Findings, Name, Severity, SnapshotId, Span, Time},
     vault::{copies::Copies, members::Members},
 };
 
@@ -64,8 +67,28 @@ pub(super) fn judge(
             findings.push(Finding::new(Severity::Warning, "header.postdated", what).of(snapshot.id));
         }
     }
+    follow(snapshots);
     if let Some(members) = members {
         suspects(members, snapshots, unread, findings);
+    }
+}
+
+/// Orders each header before those of its writer that name it: whoever names a hash has seen what has it. A store may say a
+/// later time than that of the put: some give an object the time at which its lock was extended.
+fn follow(snapshots: &mut [Summary]) {
+    let places: HashMap<SnapshotId, usize> = snapshots.iter().enumerate().map(|(at, one)| (one.id, at)).collect();
+    let mut newest_first: Vec<usize> = (0..snapshots.len()).collect();
+    newest_first.sort_unstable_by_key(|at| snapshots.get(*at).map(|one| Reverse(one.header.seq)));
+    for at in newest_first {
+        let Some(next) = snapshots.get(at) else { continue };
+        let (Some(since), writer) = (next.standing.since, next.header.writer.clone()) else { continue };
+        let named: Vec<usize> = next.header.prev.iter().filter_map(|id| places.get(id)).copied().collect();
+        for before in named {
+            if let Some(before) = snapshots.get_mut(before).filter(|one| one.header.writer == writer) {
+                let of_it = &mut before.standing.since;
+                *of_it = of_it.map(|of_it| of_it.min(since));
+            }
+        }
     }
 }
 
@@ -108,7 +131,7 @@ fn suspects(members: &Members, snapshots: &mut [Summary], unread: &mut Vec<Unrea
         let Some(from) = members.revoked_from(&snapshot.header.writer) else { continue };
         // Where the store is no witness, the latest time that the header admits.
         let claimed = snapshot.header.started_at.max(snapshot.header.claimed_at);
-        let since = snapshot.standing.stored_at.and(snapshot.standing.since).unwrap_or(claimed);
+        let since = snapshot.standing.stored_at.unwrap_or(claimed);
         snapshot.standing.suspect = since >= from;
         let count = counts.entry(snapshot.header.writer.clone()).or_insert((from, 0));
         count.1 += u64::from(snapshot.standing.suspect);
