@@ -63,7 +63,7 @@ fn now() -> u64 {
 fn request(path: &str, timestamp: u64, signed_as: &[u8], body: &str) -> Vec<u8> {
     let stamp = timestamp.to_string();
     let tag = mac::code(signed_as, &[stamp.as_bytes(), b".", body.as_bytes()]);
-    let tag: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+    let tag = hex::encode(tag);
     format!(
         "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nX-Strongroom-Timestamp: {stamp}\r\n\
          X-Strongroom-Signature: sha256={tag}\r\n\r\n{body}",

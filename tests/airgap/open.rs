@@ -65,10 +65,10 @@ fn one_of_two_approvals_is_not_enough_and_two_open_this_trip_once() {
     ways.run(&["airgap", "open"]).code(8);
     ways.run(&["airgap", "open", "--unapproved"]).code(8);
     let file = request(&ways, &trip);
-    let approved = file.display().to_string();
+    let paper = file.display().to_string();
     let (by_alice, by_bob) = (signed(&ways, &file, &alice), signed(&ways, &file, &bob));
     let open = |signatures: &[&String]| {
-        let mut args = vec!["airgap", "open", "--json", "--approved", approved.as_str()];
+        let mut args = vec!["airgap", "open", "--json", "--approved", paper.as_str()];
         for signature in signatures {
             args.extend(["--signature", signature.as_str()]);
         }

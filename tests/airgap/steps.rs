@@ -110,7 +110,7 @@ fn what_works_is_proved_and_doing_it_again_changes_nothing() {
     ways.open("b");
     let told = ways.run(&["airgap", "status", "--json"]).code(5).json();
     assert_eq!(told["result"]["open"], serde_json::json!(["b"]));
-    assert!(told["error"]["message"].as_str().unwrap().contains("b"));
+    assert!(told["error"]["message"].as_str().unwrap().contains('b'));
 }
 
 #[test]

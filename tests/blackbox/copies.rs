@@ -164,10 +164,11 @@ fn g17_configured_copies_and_disks_that_lie_in_a_drawer() {
     let last = vault(&lab, 1);
     let mut config = fs::read_to_string(lab.config()).unwrap();
     for name in ["a", "b"] {
-        config += &format!(
+        let copy = format!(
             "[[copy]]\nname = \"disk-{name}\"\nurl = \"file://{}\"\nremovable = true\nlimit_upload = \"500MB\"\n",
             lab.text(format!("disk-{name}"))
         );
+        config.push_str(&copy);
     }
     fs::write(lab.config(), config).unwrap();
     // Neither was begun yet, and an empty directory is no disk.

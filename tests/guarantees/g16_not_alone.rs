@@ -100,7 +100,7 @@ async fn g16_two_of_three_are_let_through_once() {
     let nothing = spend(&lab.vault().await, &deed(), None).await;
     assert!(told(nothing).unwrap_err().contains("needs the approval of 2"));
     assert!(lab.spend(&deed(), &asked, &[]).await.unwrap_err().contains("0 of 2"));
-    assert!(lab.spend(&deed(), &asked, &[alice.clone()]).await.unwrap_err().contains("1 of 2"));
+    assert!(lab.spend(&deed(), &asked, std::slice::from_ref(&alice)).await.unwrap_err().contains("1 of 2"));
     let all = [alice, bob, carol];
     let (judged, _) = judge(&lab.vault().await, None, Papers { request: &asked, signatures: &all }).await.unwrap();
     assert!(judged.holds() && judged.people().count() == 3);

@@ -1,4 +1,4 @@
-//! G5 on a store that gives an object a new time when its lock is extended, as SeaweedFS does.
+//! G5 on a store that gives an object a new time when its lock is extended, as `SeaweedFS` does.
 
 use std::{ops::Range, sync::Arc};
 

@@ -75,7 +75,6 @@ fn to_second(place: &Place<'_>, second: &Seaweed, url: &str) -> String {
     assert_eq!(report["copied"].as_array().unwrap().len(), 3, "{report}");
     let idle = copy();
     assert_eq!((&idle["objects"], &idle["there"]), (&0.into(), &3.into()), "{idle}");
-    println!("to the second server: {report}\nagain: {idle}");
     report["vault"].as_str().unwrap().to_owned()
 }
 
@@ -108,42 +107,49 @@ fn rot_and_heal(place: &Place<'_>, disk: &Path, args: &[String]) {
 
 #[test]
 fn g17_a_vault_is_copied_to_a_second_server_and_to_a_disk_and_each_restores_without_the_others() {
-    for explicit in [false, true] {
-        let orders = noise(20 << 20, 3);
-        let place = filled(explicit, &orders);
-        let second = Seaweed::start();
-        let copy = Place::of(&second, crate::sandbox::Sandbox::new(), "vault-copy".to_owned());
-        bucket(&copy, !explicit);
-        let url = copy.url();
-        let vault = to_second(&place, &second, &url);
-        copy.run_as("auditor", &["verify", "--depth", "read", "--vault-id", &vault]).ok();
-        let disk = place.sandbox.path("disk");
-        let disk_url = format!("file://{}", disk.display());
-        copy.run_as("reader", &["replicate", "--to", &disk_url]).ok();
+    copied(false);
+}
 
-        // What came first is gone. The others restore and drill.
-        delete_all(&place);
-        let identity = place.sandbox.identity();
-        let latest = ["restore", "latest", "--source", "orders", "--to", "-", "-i", identity.to_str().unwrap()];
-        let drill = ["drill", "db", "-i", identity.to_str().unwrap()];
-        assert!(copy.run_as("reader", &latest).ok().stdout == orders, "from the second server");
-        copy.run_as("copier", &drill).ok();
-        let at_disk = |args: &[&str]| {
-            let mut command = place.sandbox.command();
-            place.finish(command.args(["--vault", &disk_url]).args(args)).ok()
-        };
-        assert!(at_disk(&latest).stdout == orders, "from the disk");
-        at_disk(&drill);
-        rot_and_heal(&place, &disk, &to(&second, "reader", &url, "from"));
+#[test]
+fn g17_a_vault_whose_writer_sets_locks_itself_is_copied_likewise() {
+    copied(true);
+}
 
-        // A whole new bucket for the first, out of the disk.
-        let again = Place::empty(server());
-        bucket(&again, !explicit);
-        let again_url = again.url();
-        let copier = to(server(), "copier", &again_url, "to");
-        at_disk(&strings(&["replicate"], &copier));
-        assert!(again.run_as("reader", &latest).ok().stdout == orders, "from the bucket that was made again");
-        let clean = again.run_as("copier", &["repair", "--json", "--from", &disk_url]).ok().json();
-        assert_eq!(clean["result"]["objects"], 0, "{clean}");
-    }
+fn copied(explicit: bool) {
+    let orders = noise(20 << 20, 3);
+    let place = filled(explicit, &orders);
+    let second = Seaweed::start();
+    let copy = Place::of(&second, crate::sandbox::Sandbox::new(), "vault-copy".to_owned());
+    bucket(&copy, !explicit);
+    let url = copy.url();
+    let vault = to_second(&place, &second, &url);
+    copy.run_as("auditor", &["verify", "--depth", "read", "--vault-id", &vault]).ok();
+    let disk = place.sandbox.path("disk");
+    let disk_url = format!("file://{}", disk.display());
+    copy.run_as("reader", &["replicate", "--to", &disk_url]).ok();
+
+    // What came first is gone. The others restore and drill.
+    delete_all(&place);
+    let identity = place.sandbox.identity();
+    let latest = ["restore", "latest", "--source", "orders", "--to", "-", "-i", identity.to_str().unwrap()];
+    let drill = ["drill", "db", "-i", identity.to_str().unwrap()];
+    assert!(copy.run_as("reader", &latest).ok().stdout == orders, "from the second server");
+    copy.run_as("copier", &drill).ok();
+    let at_disk = |args: &[&str]| {
+        let mut command = place.sandbox.command();
+        place.finish(command.args(["--vault", &disk_url]).args(args)).ok()
+    };
+    assert!(at_disk(&latest).stdout == orders, "from the disk");
+    at_disk(&drill);
+    rot_and_heal(&place, &disk, &to(&second, "reader", &url, "from"));
+
+    // A whole new bucket for the first, out of the disk.
+    let again = Place::empty(server());
+    bucket(&again, !explicit);
+    let again_url = again.url();
+    let copier = to(server(), "copier", &again_url, "to");
+    at_disk(&strings(&["replicate"], &copier));
+    assert!(again.run_as("reader", &latest).ok().stdout == orders, "from the bucket that was made again");
+    let clean = again.run_as("copier", &["repair", "--json", "--from", &disk_url]).ok().json();
+    assert_eq!(clean["result"]["objects"], 0, "{clean}");
 }

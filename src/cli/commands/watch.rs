@@ -1,6 +1,6 @@
 //! `watch`.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use super::{
     Context, Done, open,
@@ -19,10 +19,12 @@ use crate::{
         settings::{Settings, real_env},
         wiring,
     },
+    codec::seal::Opener,
     model::{Finding, Progress, Severity},
     ops::{
         self, OpsError,
         freeze::{self, Chosen, FreezeRequest},
+        lookback::{self, Known},
         signals::Signal,
         snapshots::Wanted,
         watch::{Checkpoint, WatchReport, WatchRequest},
@@ -47,8 +49,9 @@ pub(super) async fn run(context: &Context, args: WatchArgs) -> Result<Done, CliE
         }
     }
     let vault = open(&settings, identities.as_ref()).await?;
+    let opener = identities.map(|identities| identities.opener);
     let request = WatchRequest {
-        opener: identities.map(|identities| identities.opener),
+        opener: opener.clone(),
         schedule: sources().filter_map(|source| Some((source.name.clone(), source.every?))).collect(),
         expected: expected(&settings),
         checkpoint: before,
@@ -58,7 +61,7 @@ pub(super) async fn run(context: &Context, args: WatchArgs) -> Result<Done, CliE
     let (mut report, mut findings) = ops::watch::watch(&vault, request, &progress, &context.cancel).await?;
     let mut unwritten = args.checkpoint.as_deref().and_then(|path| keep(path, &report.checkpoint).err());
     if let (true, Some(path), None) = (args.react, &args.checkpoint, &unwritten) {
-        findings.extend(respond(path, (&reactions, &settings), (context, &vault), &mut report).await);
+        findings.extend(respond(path, (&reactions, &settings), (context, &vault, opener.as_ref()), &mut report).await);
         unwritten = keep(path, &report.checkpoint).err();
     }
     context.keep(findings.clone());
@@ -71,7 +74,7 @@ pub(super) async fn run(context: &Context, args: WatchArgs) -> Result<Done, CliE
 async fn respond(
     path: &Path,
     (reactions, settings): (&[React], &Settings),
-    (context, vault): (&Context, &Vault),
+    whole: (&Context, &Vault, Option<&Opener>),
     report: &mut WatchReport,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -93,7 +96,10 @@ async fn respond(
             let ended = match reaction.deed {
                 Deed::Command(_) => react::run(reaction, &signal),
                 Deed::AirgapTrip => trip(settings, &signal).await,
-                Deed::Freeze => hold(settings, (context, vault), &signal).await,
+                Deed::Freeze => {
+                    let acknowledged = report.checkpoint.acknowledged.keys().cloned().collect();
+                    hold(settings, whole, acknowledged, &signal).await
+                }
             };
             if let Err(why) = &ended {
                 tell(name, format!("{name} failed for {cause}: {why}"));
@@ -121,9 +127,19 @@ async fn trip(settings: &Settings, signal: &Signal) -> Result<(), String> {
     }
 }
 
-/// Holds the last good snapshot. Whoever reads the vault reads why, so nothing of the data is said.
-async fn hold(settings: &Settings, (context, vault): (&Context, &Vault), signal: &Signal) -> Result<(), String> {
-    let good = signal.last_good.ok_or("no snapshot is known that was good")?;
+/// Holds the last good snapshot, judged anew: the last calm run that a watch remembers may be one after the damage. Whoever reads
+/// the vault reads why, so nothing of the data is said.
+async fn hold(
+    settings: &Settings,
+    (context, vault, opener): (&Context, &Vault, Option<&Opener>),
+    acknowledged: BTreeSet<String>,
+    signal: &Signal,
+) -> Result<(), String> {
+    let known = Known { expected: expected(settings), acknowledged };
+    let wanted = Wanted::Latest { source: signal.source.clone(), writer: Some(signal.writer.clone()), at: None };
+    let on = (&*context.bars as &dyn Progress, &context.cancel);
+    let found = lookback::find(vault, opener, &wanted, &known, on).await;
+    let good = found.map_err(|error| error.to_string())?.snapshot.id;
     let member = wiring::member(settings).map_err(|error| error.to_string())?;
     let request = FreezeRequest {
         chosen: Chosen::Some(vec![Wanted::Id(good.to_string())]),
