@@ -72,7 +72,7 @@ fn it_is_never_ready_where_something_does_not_hold() {
     drill(&sandbox, &["shop"]).ok();
     ready(&sandbox, &["shop"]).ok();
 
-    thread::sleep(Duration::from_millis(2100));
+    thread::sleep(Duration::from_millis(2100)); // ages count in whole seconds
     refused("too old", &ready(&sandbox, &["shop", "--max-age", "1s"]), "too-old");
     refused("drilled too long ago", &ready(&sandbox, &["shop", "--drilled", "1s"]), "drill-old");
 
