@@ -27,7 +27,7 @@ use super::{
 use crate::{
     codec::seal::{Sealer, generate_identity},
     model::{Clock, Finding, LockBy, Name, Span, Time, VaultId},
-    store::{Deleter, Intruder, ObjectStore, StoreErrorKind, s3::S3Store},
+    store::{Attempts, Deleter, ObjectStore, StoreErrorKind, s3::S3Store},
     vault::Vault,
 };
 
@@ -109,7 +109,7 @@ impl DoctorReport {
 struct Patient<'a> {
     vault: &'a Vault,
     store: &'a dyn ObjectStore,
-    intruder: &'a dyn Intruder,
+    hostile: &'a dyn Attempts,
     role: Role,
     member: &'a Name,
     /// Now, by the store's clock.
@@ -138,11 +138,11 @@ pub async fn examine(request: &DoctorRequest<'_>, report: &mut DoctorReport) -> 
         directory(request, now, report).await;
         return Ok(findings);
     };
-    let intruder = bucket.intruder();
+    let hostile = bucket.hostile();
     let patient = Patient {
         vault,
         store,
-        intruder: &intruder,
+        hostile: &hostile,
         role: request.role,
         member: &request.member,
         now,
