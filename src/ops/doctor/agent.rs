@@ -15,7 +15,7 @@ use crate::{
 ///
 /// # Errors
 /// If the settings can't work.
-pub async fn examine(settings: &S3Settings, named: Option<&CredentialsSpec>, report: &mut DoctorReport) -> Result<()> {
+pub async fn check(settings: &S3Settings, named: Option<&CredentialsSpec>, report: &mut DoctorReport) -> Result<()> {
     let mut looked = Vec::new();
     let mut found = 0_usize;
     for AmbientCredentials { place, found: what } in ambient_credentials(settings, named).await? {

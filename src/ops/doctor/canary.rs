@@ -22,7 +22,7 @@ struct Canary {
 }
 
 /// Tries everything that needs an object; returns the version of the canary, which no other object has.
-pub(super) async fn examine(
+pub(super) async fn check(
     patient: &Patient<'_>,
     default: Option<Default>,
     report: &mut DoctorReport,

@@ -25,7 +25,7 @@ enum Harmless {
 }
 
 /// Tries to read, to list, to put elsewhere, and to set what belongs to the bucket.
-pub(super) async fn examine(
+pub(super) async fn check(
     patient: &Patient<'_>,
     others: &[Name],
     report: &mut DoctorReport,

@@ -54,12 +54,7 @@ struct Subject {
 }
 
 /// Tries everything.
-pub(super) async fn examine(
-    patient: &Patient<'_>,
-    canary: Option<&Version>,
-    others: &[Name],
-    report: &mut DoctorReport,
-) {
+pub(super) async fn check(patient: &Patient<'_>, canary: Option<&Version>, others: &[Name], report: &mut DoctorReport) {
     let version = match canary {
         Some(version) => version.clone(),
         None => Version::new("null"),
