@@ -3,7 +3,6 @@
 //! Each database is dumped within a snapshot that a session of ours exports. The same session tells what the database
 //! holds at that instant, its fingerprint, which a restored database is held against.
 
-mod ahead;
 mod archive;
 mod choice;
 mod conninfo;
@@ -13,8 +12,11 @@ mod globals;
 pub mod journal;
 mod look;
 mod physical;
+mod read_ahead;
 mod rows;
 mod session;
+mod sum;
+mod table;
 mod tools;
 mod unlocked;
 mod waits;

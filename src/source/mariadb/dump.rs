@@ -14,7 +14,8 @@ use super::{
         child::{Alive, Running, Stream, warning},
         read::{Seen, Watched},
     },
-    ALL, Client, Databases, Depth, Flavour, account, complete, exact,
+    ALL, Client, Databases, Depth, Flavour, account, complete,
+    exact::{self, ROLLBACK, SAVEPOINT},
     globals::{self, Globals},
     lock::Lock,
     name,
@@ -36,10 +37,6 @@ const BEGUN: &[u8] = b"-- Current Database: ";
 const HEAD: usize = 1 << 20;
 /// What a server takes in one packet by default, 16 MiB, less what comes around a statement.
 const PACKET: u64 = (16 << 20) - (1 << 10);
-/// What is kept of a table's locks until it was read, so that nobody who changes its structure waits for longer.
-pub(super) const SAVEPOINT: &str = "SAVEPOINT strongroom";
-/// What gives them back.
-pub(super) const ROLLBACK: &str = "ROLLBACK TO SAVEPOINT strongroom";
 
 type Held = BTreeMap<Table, TableFingerprint>;
 /// What tables hold, and tables that were written to meanwhile.

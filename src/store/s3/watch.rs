@@ -197,16 +197,16 @@ impl Intercept for ServerClock {
 
 /// Counts how often one call was sent. What was sent twice may have been done by the first, whose answer was lost.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Attempts(Arc<AtomicU32>);
+pub(super) struct Tries(Arc<AtomicU32>);
 
-impl Attempts {
+impl Tries {
     /// Whether it was sent more than once.
     pub(super) fn repeated(&self) -> bool {
         self.0.load(Ordering::Relaxed) > 1
     }
 }
 
-impl Intercept for Attempts {
+impl Intercept for Tries {
     fn name(&self) -> &'static str {
         "strongroom attempts"
     }

@@ -1,8 +1,9 @@
 //! The reader: a snapshot goes in, its streams come out, byte for byte, or an error.
 
 mod ahead;
+mod block_cache;
 mod decode;
-mod desk;
+mod directory;
 mod locate;
 mod plan;
 mod recover;
@@ -35,7 +36,7 @@ use crate::{
     store::ObjectStore,
 };
 pub(crate) use ahead::PagesAhead;
-pub(crate) use decode::directory_of_sealed;
+pub(crate) use directory::directory_of_sealed;
 use locate::Places;
 pub(crate) use locate::sections;
 pub use resume::Sink;

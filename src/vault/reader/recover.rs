@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use super::{
     PackSource,
-    decode::{block, is_chunk, opened, slice},
+    decode::{block, is_chunk, slice},
+    directory::opened,
     locate::{Located, PackPlace, Places, lost},
 };
 use crate::{
