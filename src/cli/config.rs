@@ -5,6 +5,7 @@ pub mod around;
 pub mod copy;
 mod delta;
 pub mod drill;
+mod limits;
 mod source;
 pub mod watch;
 
@@ -23,6 +24,7 @@ use around::{AroundConfig, RawHook, RawMetrics, RawPing};
 use copy::{CopyConfig, RawCopy};
 use delta::RawDelta;
 use drill::RawDrill;
+use limits::RawLimits;
 use source::RawSource;
 use watch::{RawWatch, WatchConfig};
 
@@ -102,6 +104,8 @@ pub struct Config {
     pub copies: Vec<CopyConfig>,
     /// How the ways to the vault are cut.
     pub airgap: Option<AirgapConfig>,
+    /// How nice a backup's own work is.
+    pub nice: Option<i32>,
     /// Who else may write it, if anybody may.
     pub foreign: Option<String>,
 }
@@ -175,6 +179,8 @@ struct Raw {
     #[serde(default)]
     watch: RawWatch,
     airgap: Option<Spanned<RawAirgap>>,
+    #[serde(default)]
+    limits: RawLimits,
     #[serde(default)]
     metrics: RawMetrics,
     #[serde(default)]
@@ -318,6 +324,7 @@ impl Config {
             around: around::parse(raw.metrics, raw.ping, raw.hook, dir)?,
             copies: copy::parse(raw.copy, dir)?,
             airgap: airgap::parse(raw.airgap.as_ref(), dir)?,
+            nice: limits::parse(&raw.limits)?,
             sources,
             foreign: None,
         })

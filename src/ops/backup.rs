@@ -109,6 +109,9 @@ pub struct SnapshotReport {
     pub expires_at: Time,
     /// How long it took.
     pub duration_s: f64,
+    /// Of that, the longest that a dump's program held the locks of its database, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_s: Option<f64>,
     /// What a person should know.
     pub warnings: Vec<String>,
     /// What became of each ref of a repository since its last snapshot, if there was one.
@@ -199,7 +202,8 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
                 let took = (request.elapsed)().saturating_sub(began);
                 look::note_run(&mut catalog, &name, took)?;
                 let signals = own.keep(&mut catalog, made.id)?;
-                report.snapshots.push(SnapshotReport { signals, ..tell(name, made, took) });
+                let held_s = noticed.held().map(|held| held.as_secs_f64());
+                report.snapshots.push(SnapshotReport { signals, held_s, ..tell(name, made, took) });
             }
             Err(error) => {
                 report.findings.push(Finding::new(Severity::Error, SOURCE_FAILED, error.to_string()).on(&name));
@@ -382,6 +386,7 @@ fn tell(source: Name, made: Committed, took: Duration) -> SnapshotReport {
         floor_until: header.floor_until,
         expires_at: header.expires_at,
         duration_s: took.as_secs_f64(),
+        held_s: None,
         warnings,
         since,
         signals: Vec::new(),

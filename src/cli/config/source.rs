@@ -6,6 +6,7 @@ mod git;
 mod journal;
 pub mod mariadb;
 mod postgres;
+mod spool;
 
 use std::{
     ops::Range,
@@ -44,6 +45,8 @@ pub struct SourceConfig {
     pub journal: Option<JournalOptions>,
     /// Changes that are announced.
     pub expect: Vec<Expected>,
+    /// How many bytes of a dump wait on the disk at most for the backup to store them.
+    pub spool: u64,
 }
 
 /// What a source reads.
@@ -114,6 +117,7 @@ pub(super) struct RawSource {
     physical: Option<Spanned<bool>>,
     journal: Option<Spanned<journal::RawJournal>>,
     bin: Option<Spanned<PathBuf>>,
+    spool: Option<Spanned<String>>,
     lock_timeout: Option<Spanned<Span>>,
     host: Option<Spanned<String>>,
     port: Option<Spanned<u16>>,
@@ -141,6 +145,8 @@ const MARIADB: &[Kind] = &[Kind::Mariadb, Kind::Mysql];
 const PARTIAL: &[Kind] = &[Kind::Path, Kind::Mariadb, Kind::Mysql];
 /// The kinds that are servers.
 const SERVERS: &[Kind] = &[Kind::Postgres, Kind::Mariadb, Kind::Mysql];
+/// The kinds whose output can wait on the disk.
+const SPOOLED: &[Kind] = &[Kind::Postgres, Kind::Mariadb, Kind::Mysql, Kind::Command];
 
 impl Kind {
     const fn as_str(self) -> &'static str {
@@ -190,6 +196,7 @@ impl RawSource {
             ("physical", at(self.physical.as_ref()), &[Kind::Postgres]),
             ("journal", at(self.journal.as_ref()), SERVERS),
             ("bin", at(self.bin.as_ref()), &[Kind::Postgres]),
+            ("spool", at(self.spool.as_ref()), SPOOLED),
         ]
     }
 }
@@ -272,6 +279,8 @@ pub(super) fn parse(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceConfig,
     };
     let checks = check::parse(raw.check)?;
     let journal = journal::parse(raw.journal.as_ref(), &input)?;
+    let spool = spool::parse(raw.spool.as_ref(), &input)?;
     let expect = expect::parse(&name, raw.expect);
-    Ok(SourceConfig { name, input, checks, allow_empty: raw.allow_empty, every: raw.every, timeout, journal, expect })
+    let (allow_empty, every) = (raw.allow_empty, raw.every);
+    Ok(SourceConfig { name, input, checks, allow_empty, every, timeout, journal, expect, spool })
 }

@@ -196,6 +196,30 @@ impl Session {
         Ok(rows)
     }
 
+    /// The row that a query gives, or none if what it reads is no longer what it was when the transaction began. Only servers
+    /// of MariaDB know how to go on after that.
+    ///
+    /// # Errors
+    /// If it fails otherwise. Then nothing more can be asked.
+    pub(super) fn row_unless_changed(&mut self, sql: &str) -> Result<Option<Row>> {
+        const END: &str = "$strongroom$";
+        self.asked = shortened(sql);
+        // Another definition, no such table, no such column.
+        let asked = writeln!(
+            self.input,
+            "DELIMITER {END}\nBEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR 1412, 1146, 1054 SELECT 'changed'; {sql}; END{END}\n\
+             DELIMITER ;\nSELECT '{MARK}';"
+        );
+        if asked.and_then(|()| self.input.flush()).is_err() {
+            return Err(self.gone());
+        }
+        let mut found = None;
+        while let Some(row) = self.answer()? {
+            found = Some(row.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect());
+        }
+        Ok(found.filter(|row: &Row| row.len() > 1))
+    }
+
     /// Asks, and leaves the answer to [`Session::answer`], which is to be called until there is no more.
     ///
     /// # Errors
