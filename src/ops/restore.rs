@@ -168,8 +168,9 @@ pub(super) async fn noted(vault: &Vault, chosen: &Chosen, wanted: &Wanted, progr
 }
 
 /// What is told of a snapshot that was carried out.
-pub(super) fn report_of(snapshot: &Snapshot, plan: Plan, carried: Carried, warnings: Vec<String>) -> RestoreReport {
-    let (header, Carried { streams, kept }) = (&snapshot.header.header, carried);
+pub(super) fn report_of(snapshot: &Snapshot, mut plan: Plan, carried: Carried, warnings: Vec<String>) -> RestoreReport {
+    let (header, kept) = (&snapshot.header.header, carried.kept);
+    let streams = carried.into_streams(std::mem::take(&mut plan.entries));
     RestoreReport {
         id: snapshot.header.id,
         since: plan.details.get("since").cloned(),

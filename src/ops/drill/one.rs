@@ -90,7 +90,7 @@ async fn fetch(place: &Place<'_>, header: VerifiedHeader, scratch: &Scratch, dri
     let mut target = (place.request.target)(dir.clone());
     let told = restore::carry_out(&snapshot, &plan, &mut *target, (place.progress, place.cancel), None).await?;
     drill.bytes = plan.bytes;
-    drill.streams = told.streams;
+    drill.streams = told.streams(&plan);
     let git = known.kind == SourceKind::Git;
     let root = dir.join(known.source.as_str());
     let details = plan.details.clone();

@@ -59,8 +59,8 @@ pub(super) async fn fetch(
     };
     let make = if dump { &place.request.replay } else { &place.request.cluster };
     let mut files = make(dir.to_owned());
-    let mut laid = Box::pin(recover::lay_out(&seeking, all.to_vec(), &mut *files)).await?;
-    drill.streams = std::mem::take(&mut laid.carried.streams);
+    let laid = Box::pin(recover::lay_out(&seeking, all.to_vec(), &mut *files)).await?;
+    drill.streams = laid.carried.streams(&laid.plan);
     let known = &laid.snapshot.header.header;
     drill.snapshot = Some(laid.snapshot.header.id);
     drill.created_at = Some(known.started_at);

@@ -7,6 +7,7 @@ use super::{
     Begun, Entry, Kept, Lost, Plan, Target,
 };
 use crate::{
+    format::body::StreamRecord,
     model::{Cancel, Progress, SourceKind},
     vault::{VaultError, VaultErrorKind, reader::Snapshot},
 };
@@ -20,10 +21,34 @@ const COUNT: usize = 8192;
 /// What came of it.
 #[derive(Debug, Default)]
 pub(in crate::ops) struct Carried {
-    /// The streams that are there now.
-    pub(in crate::ops) streams: Vec<StreamReport>,
+    /// Which entries of the plan are there now, by their places.
+    whole: Vec<bool>,
     /// What of them was there before.
     pub(in crate::ops) kept: Kept,
+}
+
+impl Carried {
+    /// The streams that are there now.
+    pub(in crate::ops) fn streams(&self, plan: &Plan) -> Vec<StreamReport> {
+        let there = plan.entries.iter().zip(&self.whole).filter(|(_, whole)| **whole);
+        there
+            .map(|(Entry { stream }, _)| StreamReport {
+                name: stream.name.clone(),
+                bytes: stream.bytes,
+                blake3: stream.blake3,
+            })
+            .collect()
+    }
+
+    /// The same out of the plan's entries, whose names it takes: of a third of a million, a second copy is 40 MiB.
+    pub(in crate::ops) fn into_streams(self, entries: Vec<Entry>) -> Vec<StreamReport> {
+        let there = entries.into_iter().zip(self.whole).filter(|(_, whole)| *whole);
+        there.map(|(Entry { stream }, _)| report(stream)).collect()
+    }
+}
+
+fn report(StreamRecord { name, bytes, blake3, .. }: StreamRecord) -> StreamReport {
+    StreamReport { name, bytes, blake3 }
 }
 
 /// Carries a plan out. What `target` had finished before an error stays. With `lost`, what is damaged is told there, and all
@@ -42,7 +67,7 @@ pub(in crate::ops) async fn carry_out(
     if target.is_whole() {
         let kept = Kept { streams: plan.entries.len() as u64, bytes: plan.bytes };
         target.finish()?;
-        return Ok(Carried { streams: plan.entries.iter().map(report).collect(), kept });
+        return Ok(Carried { whole: vec![true; plan.entries.len()], kept });
     }
     progress.phase(&format!("restoring {}", plan.source), Some(plan.bytes));
     let whole = vec![false; plan.entries.len()];
@@ -62,23 +87,16 @@ pub(in crate::ops) async fn carry_out(
     };
     carrier.all().await?;
     let Carrier { target, whole, kept, first, lost: found, .. } = carrier;
-    let there = plan.entries.iter().zip(&whole).filter(|(_, whole)| **whole);
-    let streams: Vec<StreamReport> = there.map(|(entry, _)| report(entry)).collect();
     progress.phase("finishing", None);
-    let Some(lost) = lost else { return target.finish().map(|()| Carried { streams, kept }) };
+    let Some(lost) = lost else { return target.finish().map(|()| Carried { whole, kept }) };
     lost.extend(found);
     // Of a repository's streams, parts may be whole.
-    if let Some(error) = first.filter(|_| streams.is_empty() && plan.kind != SourceKind::Git) {
+    if let Some(error) = first.filter(|_| !whole.contains(&true) && plan.kind != SourceKind::Git) {
         target.nothing();
         return Err(error);
     }
     lost.extend(target.salvage()?);
-    Ok(Carried { streams, kept })
-}
-
-fn report(entry: &Entry) -> StreamReport {
-    let stream = &entry.stream;
-    StreamReport { name: stream.name.clone(), bytes: stream.bytes, blake3: stream.blake3 }
+    Ok(Carried { whole, kept })
 }
 
 struct Carrier<'a> {
