@@ -25,7 +25,7 @@ use crate::{
         wiring,
     },
     codec::seal::Opener,
-    model::{Finding, Progress, Severity, SnapshotId},
+    model::{Clock as _, Finding, Progress, Severity, SnapshotId},
     ops::{
         self, OpsError,
         freeze::{self, Chosen, FreezeRequest},
@@ -136,8 +136,12 @@ async fn respond(
                 tell(name, format!("{name} was not run for {cause}: the checkpoint can't be written"));
                 return findings;
             }
-            let ended = match reaction.deed {
+            let ended = match &reaction.deed {
                 Deed::Command(_) => react::run(reaction, &signal),
+                Deed::Webhook(webhook) => {
+                    let now = (whole.1.descriptor.vault, wiring::SystemClock.now());
+                    react::tell(webhook, &signal, now, reaction.timeout).await
+                }
                 Deed::AirgapTrip => trip(settings, &signal).await,
                 Deed::Freeze => {
                     let acknowledged = report.checkpoint.acknowledged.keys().cloned().collect();
