@@ -13,6 +13,8 @@
 mod alert;
 #[path = "airgap/bucket.rs"]
 mod bucket;
+#[path = "airgap/day.rs"]
+mod day;
 #[path = "airgap/network.rs"]
 mod network;
 #[path = "airgap/open.rs"]
@@ -26,6 +28,12 @@ mod sandbox;
 #[path = "support/seaweed.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod seaweed;
+#[path = "support/postgres.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod postgres;
+#[path = "support/session.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod session;
 #[path = "airgap/steps.rs"]
 mod steps;
 #[path = "airgap/window.rs"]

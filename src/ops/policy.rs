@@ -41,6 +41,8 @@ pub enum PolicyRole {
     Pruner,
     /// Puts a copy of a vault there, and replaces and deletes nothing.
     Copier,
+    /// Changes the bucket's policy, and touches no object: who cuts the ways to it.
+    Gate,
     /// The bucket itself, whoever comes.
     Bucket,
 }
@@ -122,6 +124,10 @@ impl PolicyRequest {
         if self.role == PolicyRole::Bucket && self.provider == Provider::Minio {
             let next = "give each identity the policy of its role: it carries the same denials";
             return refuse("MinIO holds bucket policies against anonymous requests only", next);
+        }
+        if self.role == PolicyRole::Gate && self.provider == Provider::Minio {
+            let next = "cut the ways to it by steps with commands of their own, such as one that disables the writer's user";
+            return refuse("MinIO holds bucket policies against anonymous requests only, so nothing is cut by one", next);
         }
         let principals = !(self.admins.is_empty() && self.pruners.is_empty() && self.account.is_none());
         if principals && (self.role != PolicyRole::Bucket || self.provider != Provider::Aws) {

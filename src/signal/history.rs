@@ -37,7 +37,7 @@ pub struct History {
 impl History {
     /// Remembers a run, and forgets what there is no room for.
     pub fn push(&mut self, facts: Facts, verdicts: &[Verdict]) {
-        let told = verdicts.iter().flat_map(|v| v.subjects.iter().map(move |s| format!("{} {s}", v.rule))).collect();
+        let told = verdicts.iter().flat_map(|v| v.subjects.iter().map(move |s| told(&v.rule, s, v.level))).collect();
         let alarm = verdicts.iter().any(|verdict| verdict.level == Level::Alarm);
         self.runs.push(Run { facts, told, alarm });
         self.thin();
@@ -108,10 +108,30 @@ impl History {
         self.iter().collect()
     }
 
-    /// Whether a rule spoke of this in one of the last `runs` runs.
-    pub(super) fn told(&self, runs: usize, rule: &str, subject: &str) -> bool {
-        let wanted = format!("{rule} {subject}");
-        self.runs.iter().rev().take(runs).any(|run| run.told.contains(&wanted))
+    /// How loudly a rule spoke of this lately: in one of the last `runs` runs, or in as many days before `day`.
+    pub(super) fn lately(&self, (runs, day): (usize, i64), rule: &str, subject: &str) -> Option<Level> {
+        let days = i64::try_from(runs).unwrap_or(i64::MAX);
+        let lately = self.runs.iter().rev().enumerate();
+        let lately = lately.filter(|(at, run)| *at < runs || run.facts.day() > day - days).map(|(_, run)| run);
+        let (mut loudest, [alarm, notice]) =
+            (None, [Level::Alarm, Level::Notice].map(|level| told(rule, subject, level)));
+        for run in lately {
+            if run.told.contains(&alarm) {
+                return Some(Level::Alarm);
+            }
+            if run.told.contains(&notice) {
+                loudest = Some(Level::Notice);
+            }
+        }
+        loudest
+    }
+}
+
+/// What is remembered of what was told.
+fn told(rule: &str, subject: &str, level: Level) -> String {
+    match level {
+        Level::Alarm => format!("{rule} {subject}"),
+        Level::Notice => format!("{rule} {subject} ({})", level.as_str()),
     }
 }
 

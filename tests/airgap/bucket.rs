@@ -5,12 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::{
+    config::{BehaviorVersion, Credentials, Region},
+    primitives::ByteStream,
+};
 use serde_json::Value;
 
 use crate::{
     place::{Place, server},
     seaweed::write_private,
+    session::Session,
 };
 
 /// A vault with an `[airgap]` on the responder's side.
@@ -30,7 +34,7 @@ impl Guarded {
             place.url(),
             server().endpoint(),
             file("auditor"),
-            file("admin"),
+            file("gate"),
             file("w1"),
         );
         write_private(&place.sandbox.path("guard/strongroom.toml"), &config);
@@ -63,8 +67,26 @@ impl Guarded {
 
     /// Whether an identity gets an object to `key`, in any way that there is.
     fn puts(&self, who: &str, key: &str) -> bool {
-        let raw = self.place.raw(who);
-        let (client, bucket) = (raw.client().clone(), self.place.bucket.clone());
+        self.gets_in(self.place.raw(who).client().clone(), key)
+    }
+
+    /// The same for whoever holds a session of the writer's role that it gave this name.
+    fn session_puts(&self, name: &str, key: &str) -> bool {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let session = runtime.block_on(Session::called(server(), "w1", name));
+        let keys = Credentials::new(session.id, session.secret, Some(session.token), None, "test");
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(server().endpoint())
+            .credentials_provider(keys)
+            .force_path_style(true)
+            .http_client(aws_smithy_http_client::Builder::new().build_http());
+        self.gets_in(aws_sdk_s3::Client::from_conf(config.build()), key)
+    }
+
+    fn gets_in(&self, client: aws_sdk_s3::Client, key: &str) -> bool {
+        let bucket = self.place.bucket.clone();
         let key = format!("prod/{key}");
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
@@ -101,6 +123,7 @@ fn after_a_trip_a_loop_with_the_writers_credentials_puts_nothing() {
     guarded.set_policy(&there.replace("elsewhere", &guarded.place.bucket));
     let before: Value = serde_json::from_str(&guarded.policy().unwrap()).unwrap();
     assert!(guarded.puts("w1", "packs/w1/before"), "the writer may put");
+    assert!(guarded.session_puts("admin", "packs/w1/session"), "a session of the writer's role may put");
     let status = guarded.run(&["airgap", "status", "--json"]).ok().json();
     assert_eq!(status["result"]["steps"][0]["state"], "open");
     let count = guarded.objects();
@@ -113,6 +136,7 @@ fn after_a_trip_a_loop_with_the_writers_credentials_puts_nothing() {
     let after: Value = serde_json::from_str(&guarded.policy().unwrap()).unwrap();
     assert_eq!(after["Statement"][0]["Sid"], "Other");
     assert_eq!(after["Statement"][1]["Sid"], "StrongroomAirgap");
+    assert_eq!(after["Statement"][2]["Sid"], "StrongroomAirgapSessions");
     let mut kept = fs::read_dir(guarded.place.sandbox.path("guard")).unwrap().map(|entry| entry.unwrap().path());
     let kept = kept.find(|path| path.to_string_lossy().contains("bucket-policy-")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&fs::read_to_string(kept).unwrap()).unwrap(), before);
@@ -126,6 +150,10 @@ fn after_a_trip_a_loop_with_the_writers_credentials_puts_nothing() {
         }
     }
     assert!(tried > 20, "{tried}");
+    // Whoever begins a session chooses its name, and the server takes that for the name of the user.
+    for name in ["admin", "auditor", "w1"] {
+        assert!(!guarded.session_puts(name, "packs/w1/session"), "a session called {name}");
+    }
     assert_eq!(guarded.objects(), count);
     let mut backup = guarded.place.sandbox.command();
     backup.arg("--config").arg(guarded.place.sandbox.config()).args(["backup", "--name", "orders", "--stdin"]);
@@ -167,8 +195,8 @@ fn credentials_that_may_not_change_the_policy_cut_nothing_and_that_is_told() {
     let guarded = Guarded::new();
     let path = guarded.place.sandbox.path("guard/strongroom.toml");
     let config = fs::read_to_string(&path).unwrap();
-    let [admin, reader] = ["admin", "reader"].map(|who| server().credentials(who).display().to_string());
-    write_private(&path, &config.replace(&admin, &reader));
+    let [gate, reader] = ["gate", "reader"].map(|who| server().credentials(who).display().to_string());
+    write_private(&path, &config.replace(&gate, &reader));
     guarded.run(&["airgap", "status"]).ok();
     let run = guarded.run(&["airgap", "trip", "--json"]).code(5).json();
     let told = run["result"]["steps"][0]["told"].as_str().unwrap();

@@ -10,7 +10,7 @@ use strongroom::{
 
 use crate::{document, request};
 
-const POLICIES: [(&str, PolicyRole, &str, LockBy); 8] = [
+const POLICIES: [(&str, PolicyRole, &str, LockBy); 9] = [
     ("writer-w1", PolicyRole::Writer, "w1", LockBy::BucketDefault),
     ("writer-w1-explicit", PolicyRole::Writer, "w1", LockBy::Explicit),
     ("writer-w2", PolicyRole::Writer, "w2", LockBy::BucketDefault),
@@ -19,6 +19,7 @@ const POLICIES: [(&str, PolicyRole, &str, LockBy); 8] = [
     ("driller", PolicyRole::Driller, "driller", LockBy::BucketDefault),
     ("auditor", PolicyRole::Auditor, "auditor", LockBy::BucketDefault),
     ("pruner", PolicyRole::Pruner, "pruner", LockBy::BucketDefault),
+    ("gate", PolicyRole::Gate, "gate", LockBy::BucketDefault),
 ];
 
 /// A policy with marks where whoever starts a server puts its own names.

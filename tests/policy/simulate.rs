@@ -107,6 +107,24 @@ const LOCKS: [LockBy; 2] = [LockBy::BucketDefault, LockBy::Explicit];
 const PROVIDERS: [Provider; 3] = [Provider::Aws, Provider::SeaweedFs, Provider::Minio];
 
 #[test]
+fn whoever_cuts_the_ways_changes_the_policy_and_touches_no_object() {
+    for provider in [Provider::Aws, Provider::SeaweedFs, Provider::Ceph] {
+        let document = document(&request(PolicyRole::Gate, provider, LockBy::BucketDefault));
+        for action in ["s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"] {
+            assert!(may(&document, action, "", &[]), "{action} {provider:?}");
+        }
+        for action in ["s3:PutBucketVersioning", "s3:PutBucketObjectLockConfiguration", "s3:DeleteBucket"] {
+            assert!(!may(&document, action, "", &[]), "{action} {provider:?}");
+        }
+        for (_, path) in objects("m1") {
+            for action in ["s3:PutObject", "s3:GetObject", "s3:DeleteObjectVersion", "s3:PutObjectRetention"] {
+                assert!(!may(&document, action, &path, &[]), "{action} {path} {provider:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn each_role_writes_and_deletes_its_own_and_nothing_else() {
     let own = |role: PolicyRole| -> &[&str] {
         match role {

@@ -145,7 +145,7 @@ impl<'a> Place<'a> {
         let run = self.sandbox.finish(command);
         let text = format!("{}{}", String::from_utf8_lossy(&run.stdout), run.stderr);
         for identity in
-            ["admin", "w1", "w1-explicit", "w2", "reader", "keeper", "driller", "auditor", "pruner", "copier"]
+            ["admin", "w1", "w1-explicit", "w2", "reader", "keeper", "driller", "auditor", "pruner", "gate", "copier"]
         {
             assert!(!text.contains(self.server.secret(identity)), "the secret key of {identity} was shown:\n{text}");
         }

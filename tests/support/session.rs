@@ -24,6 +24,11 @@ pub struct Session {
 impl Session {
     /// A fresh session of the role `NAME-session` for the user `NAME`.
     pub async fn begin(server: &Seaweed, name: &str) -> Self {
+        Self::called(server, name, "strongroom").await
+    }
+
+    /// The same under a name of its own choice.
+    pub async fn called(server: &Seaweed, name: &str, session: &str) -> Self {
         let user = Credentials::new(name, server.secret(name), None, None, "test");
         let config = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
@@ -32,7 +37,7 @@ impl Session {
             .credentials_provider(user.clone())
             .load()
             .await;
-        let role = AssumeRoleProvider::builder(format!("arn:aws:iam::role/{name}-session")).session_name("strongroom");
+        let role = AssumeRoleProvider::builder(format!("arn:aws:iam::role/{name}-session")).session_name(session);
         let provider = role.configure(&config).build_from_provider(SharedCredentialsProvider::new(user)).await;
         let made = provider.provide_credentials().await.unwrap();
         Self {

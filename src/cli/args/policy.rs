@@ -22,6 +22,8 @@ pub enum PolicyRoleArg {
     Pruner,
     /// Puts a copy of a vault into the bucket; replaces and deletes nothing
     Copier,
+    /// Changes the bucket's policy and touches no object: for the air gap's `bucket-deny-puts`
+    Gate,
     /// The bucket's own policy
     Bucket,
 }

@@ -75,6 +75,7 @@ fn role(role: PolicyRoleArg) -> PolicyRole {
         PolicyRoleArg::Auditor => PolicyRole::Auditor,
         PolicyRoleArg::Pruner => PolicyRole::Pruner,
         PolicyRoleArg::Copier => PolicyRole::Copier,
+        PolicyRoleArg::Gate => PolicyRole::Gate,
         PolicyRoleArg::Bucket => PolicyRole::Bucket,
     }
 }
@@ -93,6 +94,9 @@ fn member(settings: &Settings, args: &PolicyArgs) -> Result<Name, CliError> {
         (None, PolicyRoleArg::Pruner) => usual("pruner"),
         (None, PolicyRoleArg::Keeper) => usual("keeper"),
         // They have nothing of their own.
-        (None, PolicyRoleArg::Reader | PolicyRoleArg::Copier | PolicyRoleArg::Bucket) => usual("nobody"),
+        (
+            None,
+            PolicyRoleArg::Reader | PolicyRoleArg::Copier | PolicyRoleArg::Gate | PolicyRoleArg::Bucket,
+        ) => usual("nobody"),
     }
 }

@@ -1,6 +1,10 @@
 //! `watch`.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use super::{
     Context, Done, open,
@@ -17,18 +21,21 @@ use crate::{
         identity, react,
         render::Output,
         settings::{Settings, real_env},
+        typed::Typed,
         wiring,
     },
     codec::seal::Opener,
-    model::{Finding, Progress, Severity},
+    model::{Clock as _, Finding, Progress, Severity, SnapshotId},
     ops::{
         self, OpsError,
         freeze::{self, Chosen, FreezeRequest},
+        incident::Step,
         lookback::{self, Known},
         signals::Signal,
         snapshots::Wanted,
         watch::{Checkpoint, WatchReport, WatchRequest},
     },
+    signal::Level,
     vault::Vault,
 };
 
@@ -49,6 +56,7 @@ pub(super) async fn run(context: &Context, args: WatchArgs) -> Result<Done, CliE
         }
     }
     let vault = open(&settings, identities.as_ref()).await?;
+    let typed = Typed::new(&settings, &vault, &args.identity.identity)?;
     let opener = identities.map(|identities| identities.opener);
     let request = WatchRequest {
         opener: opener.clone(),
@@ -60,13 +68,48 @@ pub(super) async fn run(context: &Context, args: WatchArgs) -> Result<Done, CliE
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
     let (mut report, mut findings) = ops::watch::watch(&vault, request, &progress, &context.cancel).await?;
     let mut unwritten = args.checkpoint.as_deref().and_then(|path| keep(path, &report.checkpoint).err());
+    let mut held = Held::new();
     if let (true, Some(path), None) = (args.react, &args.checkpoint, &unwritten) {
-        findings.extend(respond(path, (&reactions, &settings), (context, &vault, opener.as_ref()), &mut report).await);
+        let whole = (context, &vault, opener.as_ref());
+        findings.extend(respond(path, (&reactions, &settings), whole, (&mut report, &mut held)).await);
         unwritten = keep(path, &report.checkpoint).err();
     }
+    report.commands = back(&report, &held, &typed, args.checkpoint.as_deref())?;
     context.keep(findings.clone());
     let failure = Failure::of_watch(&report, &findings).or(unwritten);
     Ok((Output::Watch(Box::new(report), findings), failure))
+}
+
+/// What was held for a cause.
+type Held = BTreeMap<String, SnapshotId>;
+
+/// What to type to have each source back as it was.
+fn back(report: &WatchReport, held: &Held, typed: &Typed, seen: Option<&Path>) -> Result<Vec<Step>, CliError> {
+    let seen = seen.map(|path| typed.path(path)).transpose()?;
+    let (mut steps, mut told) = (Vec::new(), BTreeSet::new());
+    // Of a source that is quiet or floods, nothing needs to come back.
+    let of_data = |signal: &Signal| signal.reasons.iter().any(|verdict| !verdict.rule.starts_with("runs."));
+    for signal in report.own().iter().filter(|signal| signal.level == Level::Alarm && of_data(signal)) {
+        let (source, writer) = (signal.source.as_str(), signal.writer.as_str());
+        if !told.insert((&signal.writer, &signal.source)) {
+            continue;
+        }
+        let to = format!("restored-{source}");
+        let (what, command) = match held.get(&signal.cause) {
+            Some(id) => (
+                format!("to have {source} back from {}, the last good snapshot, which is held:", id.short()),
+                typed.opening(&["restore", &id.short(), "--to", &to]),
+            ),
+            None => {
+                let mut words = vec!["restore", "last-good", "--source", source, "--writer", writer, "--to", &to];
+                // What was acknowledged is in it.
+                words.extend(seen.iter().flat_map(|path| ["--checkpoint", path.as_str()]));
+                (format!("to have {source} back from its last good snapshot:"), typed.opening(&words))
+            }
+        };
+        steps.push(Step { what, command });
+    }
+    Ok(steps)
 }
 
 /// Runs what there is to run. Each is noted in the checkpoint before it begins: what nobody knows the end of is not run
@@ -75,7 +118,7 @@ async fn respond(
     path: &Path,
     (reactions, settings): (&[React], &Settings),
     whole: (&Context, &Vault, Option<&Opener>),
-    report: &mut WatchReport,
+    (report, held): (&mut WatchReport, &mut Held),
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut tell = |name: &str, what: String| {
@@ -93,12 +136,19 @@ async fn respond(
                 tell(name, format!("{name} was not run for {cause}: the checkpoint can't be written"));
                 return findings;
             }
-            let ended = match reaction.deed {
+            let ended = match &reaction.deed {
                 Deed::Command(_) => react::run(reaction, &signal),
+                Deed::Webhook(webhook) => {
+                    let now = (whole.1.descriptor.vault, wiring::SystemClock.now());
+                    react::tell(webhook, &signal, now, reaction.timeout).await
+                }
                 Deed::AirgapTrip => trip(settings, &signal).await,
                 Deed::Freeze => {
                     let acknowledged = report.checkpoint.acknowledged.keys().cloned().collect();
-                    hold(settings, whole, acknowledged, &signal).await
+                    let good = hold(settings, whole, acknowledged, &signal).await;
+                    good.map(|good| {
+                        held.insert(cause.clone(), good);
+                    })
                 }
             };
             if let Err(why) = &ended {
@@ -134,7 +184,7 @@ async fn hold(
     (context, vault, opener): (&Context, &Vault, Option<&Opener>),
     acknowledged: BTreeSet<String>,
     signal: &Signal,
-) -> Result<(), String> {
+) -> Result<SnapshotId, String> {
     let known = Known { expected: expected(settings), acknowledged };
     let wanted = Wanted::Latest { source: signal.source.clone(), writer: Some(signal.writer.clone()), at: None };
     let on = (&*context.bars as &dyn Progress, &context.cancel);
@@ -149,7 +199,7 @@ async fn hold(
     };
     let held = freeze::freeze(vault, (member, None), request, &*context.bars, &context.cancel).await;
     let (_, findings) = held.map_err(|error| error.to_string())?;
-    Failure::of_findings(&findings).map_or(Ok(()), |failure| Err(failure.message))
+    Failure::of_findings(&findings).map_or(Ok(good), |failure| Err(failure.message))
 }
 
 fn keep(path: &Path, checkpoint: &Checkpoint) -> Result<(), Failure> {

@@ -27,6 +27,10 @@ pub(super) fn text(report: &WatchReport, findings: &[Finding]) -> Lines {
         let ended = reaction.ended.as_deref().unwrap_or("not heard of again");
         text.add(format!("reaction {} to {}: {ended}", reaction.name, reaction.cause));
     }
+    for step in &report.commands {
+        text.add(step.what.clone());
+        text.add(format!("  {}", step.command));
+    }
     for line in finding_lines(findings, SHOWN) {
         text.add(line);
     }

@@ -5,6 +5,10 @@ use serde_json::{Map, Value, json};
 
 /// How the statement is called.
 pub const SID: &str = "StrongroomAirgap";
+/// And the one about sessions.
+const SESSIONS: &str = "StrongroomAirgapSessions";
+/// What a session of a role is, in the words of servers that know names. AWS has the role's own ARN there.
+const SESSION: &str = "*:assumed-role/*";
 
 /// A policy with the statement. `allow` are ARNs, as AWS has them, or names of users, as other servers do.
 ///
@@ -22,17 +26,25 @@ pub fn denied(policy: Option<&str>, bucket: &str, allow: &[String]) -> Result<St
     if !names.is_empty() {
         condition.insert("StringNotEquals".to_owned(), json!({ "aws:username": names }));
     }
-    let mut statement = json!({
-        "Sid": SID,
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": ["s3:PutObject"],
-        "Resource": [format!("arn:aws:s3:::{bucket}/*")],
-    });
-    if let (Value::Object(fields), false) = (&mut statement, condition.is_empty()) {
-        fields.insert("Condition".to_owned(), Value::Object(condition));
+    let deny = |sid: &str, condition: Map<String, Value>| {
+        let mut statement = json!({
+            "Sid": sid,
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": ["s3:PutObject"],
+            "Resource": [format!("arn:aws:s3:::{bucket}/*")],
+        });
+        if let (Value::Object(fields), false) = (&mut statement, condition.is_empty()) {
+            fields.insert("Condition".to_owned(), Value::Object(condition));
+        }
+        statement
+    };
+    statements.push(deny(SID, condition));
+    if !names.is_empty() {
+        // SeaweedFS calls a session by the name that whoever began it chose: a writer's could have the name of an admin.
+        let like = Map::from_iter([("aws:PrincipalArn".to_owned(), json!([SESSION]))]);
+        statements.push(deny(SESSIONS, Map::from_iter([("StringLike".to_owned(), Value::Object(like))])));
     }
-    statements.push(statement);
     document.insert("Statement".to_owned(), Value::Array(statements));
     Ok(Value::Object(document).to_string())
 }
@@ -75,7 +87,7 @@ pub fn denies(policy: Option<&str>) -> Result<bool, String> {
 }
 
 fn is_ours(statement: &Value) -> bool {
-    statement.get("Sid").and_then(Value::as_str) == Some(SID)
+    matches!(statement.get("Sid").and_then(Value::as_str), Some(SID | SESSIONS))
 }
 
 fn others(document: &Map<String, Value>) -> Result<Vec<Value>, String> {
@@ -118,6 +130,10 @@ mod tests {
         let condition = &value["Statement"][1]["Condition"];
         assert_eq!(condition["ArnNotLike"]["aws:PrincipalArn"], json!(["arn:aws:iam::1:role/owner"]));
         assert_eq!(condition["StringNotEquals"]["aws:username"], json!(["owner"]));
+        // Nor may a session that took the name of one of them.
+        let sessions = &value["Statement"][2];
+        assert_eq!(sessions["Condition"]["StringLike"]["aws:PrincipalArn"], json!(["*:assumed-role/*"]));
+        assert_eq!(sessions["Effect"], "Deny");
         // Twice is once.
         let twice: Value = serde_json::from_str(&denied(Some(&with), "b", &allow).unwrap()).unwrap();
         assert_eq!(twice, value);
@@ -129,7 +145,7 @@ mod tests {
     #[test]
     fn of_no_policy_none_is_left_and_what_is_none_is_not_touched() {
         let with = denied(None, "b", &[]).unwrap();
-        assert!(!with.contains("Condition"));
+        assert!(!with.contains("Condition") && !with.contains(SESSIONS));
         assert_eq!(lifted(Some(&with)).unwrap(), Lifted::None);
         assert_eq!(lifted(None).unwrap(), Lifted::Same);
         let one = r#"{"Statement":{"Sid":"A"}}"#;

@@ -43,6 +43,7 @@ pub(super) fn policy(request: &PolicyRequest) -> Policy {
         PolicyRole::Driller | PolicyRole::Auditor => witness(request),
         PolicyRole::Pruner => pruner(request),
         PolicyRole::Copier => copier(request),
+        PolicyRole::Gate => gate(request),
         PolicyRole::Reader | PolicyRole::Bucket => {
             [read_all(request), vec![never(request, "NeverWrite", &[&[PUT, LOCK], DELETE, LIFT].concat())]].concat()
         }
@@ -161,6 +162,13 @@ fn copier(request: &PolicyRequest) -> Vec<Statement> {
     statements
 }
 
+/// Whoever may deny all puts, and lift that again. What it reads and puts itself is nothing.
+fn gate(request: &PolicyRequest) -> Vec<Statement> {
+    let actions = [&["s3:GetBucketPolicy"], POLICY].concat();
+    let objects = [&[PUT, LOCK], READ, DELETE, LIFT].concat();
+    vec![Statement::allow("ChangePolicy", &actions, request.bucket()), never(request, "NoObjects", &objects)]
+}
+
 /// Where puts ask for their locks, a member may lock its own.
 fn lock_own(request: &PolicyRequest, own: Vec<String>) -> Vec<Statement> {
     if request.by != LockBy::Explicit {
@@ -229,7 +237,8 @@ pub(super) fn put_rules(request: &PolicyRequest) -> Vec<Statement> {
 
 /// What no role may do, and how none may come.
 fn common(request: &PolicyRequest) -> Vec<Statement> {
-    let mut statements = vec![Statement::deny("NeverReconfigure", &[CONFIGURE, POLICY].concat(), request.bucket())];
+    let policy = if request.role == PolicyRole::Gate { &[] } else { POLICY };
+    let mut statements = vec![Statement::deny("NeverReconfigure", &[CONFIGURE, policy].concat(), request.bucket())];
     if request.tls && request.provider != Provider::SeaweedFs {
         statements.push(only_tls(request));
     }
@@ -267,6 +276,12 @@ fn gaps(request: &PolicyRequest) -> Vec<&'static str> {
             }
         }
         Provider::Minio => gaps.push("MinIO has no condition on If-None-Match: conditional puts can't be required"),
+    }
+    if request.role == PolicyRole::Gate {
+        gaps.push(
+            "whoever changes the bucket's policy can let others in by it, though it lifts no lock: keep these credentials \
+             with the air gap alone, and name them with --admin where `policy bucket` lets only admins change it",
+        );
     }
     if !request.tls {
         gaps.push("the endpoint is http://, so TLS is not required");

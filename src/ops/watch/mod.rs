@@ -15,6 +15,7 @@ use self::checkpoint::short;
 pub use self::checkpoint::{Checkpoint, Head, Reaction, Remembered};
 use super::{
     OpsError, Result,
+    incident::Step,
     signals::{Expected, Gather, Signal, announce, loudest},
 };
 use crate::{
@@ -66,6 +67,8 @@ pub struct WatchReport {
     pub open: Vec<Signal>,
     /// Reactions of this pass and how they ended.
     pub reactions: Vec<Reaction>,
+    /// What to type to have back what the open alarms are about.
+    pub commands: Vec<Step>,
     /// What was asked of the store.
     pub calls: Calls,
     /// What to remember until next time.
@@ -154,6 +157,7 @@ pub async fn watch(
         signals,
         open: checkpoint.open.clone(),
         reactions: Vec::new(),
+        commands: Vec::new(),
         calls: counted.calls(),
         checkpoint,
     };

@@ -2,7 +2,10 @@
 
 use strongroom::signal::Facts;
 
-use super::{BEGIN, Chance, DAY, Database, Repository, Tree, lives::bytes};
+use super::{
+    BEGIN, Chance, DAY, Database, Repository, Tree,
+    lives::{self, bytes},
+};
 
 /// An attack: its name, whether it is slow, the runs before it and from it on, by seed and the number of honest days.
 pub type Attack = (&'static str, bool, fn(u64, i64) -> Vec<Facts>);
@@ -122,7 +125,169 @@ pub const ATTACKS: &[Attack] = &[
         files(s, d, |tree, _, _| tree.files.retain(|name, _| name.ends_with("00.odt")))
     }),
     ("old state replayed each day", true, replayed),
+    ("small shop: DELETE without WHERE", false, |s, d| {
+        amid(
+            (s, d, 0.1, DAY),
+            |_, _| {},
+            |db, day| {
+                if day == 0 {
+                    db.delete("orders", 1.0, true)
+                }
+            },
+        )
+    }),
+    ("small shop: columns encrypted at once", false, |s, d| {
+        amid(
+            (s, d, 0.1, DAY),
+            |_, _| {},
+            |db, day| {
+                if day == 0 {
+                    db.update("customers", usize::MAX, false)
+                }
+            },
+        )
+    }),
+    ("large shop: columns encrypted, 2% a day", true, |s, d| amid((s, d, 4.0, DAY), |_, _| {}, two_in_a_hundred)),
+    ("large shop: rows deleted, 1% a day", true, |s, d| {
+        amid((s, d, 4.0, DAY), |_, _| {}, |db, _| db.delete("customers", 0.01, false))
+    }),
+    ("columns encrypted, 2% a day, amid migrations", true, |s, d| {
+        amid((s, d, 1.0, DAY), lives::much, two_in_a_hundred)
+    }),
+    ("every six hours: UPDATE without WHERE", false, |s, d| {
+        amid(
+            (s, d, 1.0, DAY / 4),
+            |_, _| {},
+            |db, run| {
+                if run == 0 {
+                    db.update("orders", usize::MAX, false)
+                }
+            },
+        )
+    }),
+    ("migration of another table: UPDATE without WHERE", false, |s, d| {
+        amid((s, d, 1.0, DAY), lives::much, |db, day| {
+            if day == 0 {
+                db.tables.get_mut("items").unwrap().columns.push_str(", discount integer");
+                db.update("items", usize::MAX, false);
+                db.update("customers", usize::MAX, false);
+            }
+        })
+    }),
+    ("migration of another table: DROP TABLE", false, |s, d| {
+        amid((s, d, 1.0, DAY), lives::much, |db, day| {
+            if day == 0 {
+                db.tables.get_mut("items").unwrap().columns.push_str(", discount integer");
+                db.update("items", usize::MAX, false);
+                drop(db.tables.remove("customers"));
+            }
+        })
+    }),
+    ("migration: most rows deleted with it", false, |s, d| {
+        amid((s, d, 1.0, DAY), lives::much, |db, day| {
+            if day == 0 {
+                db.tables.get_mut("orders").unwrap().columns.push_str(", discount integer");
+                db.delete("orders", 0.8, false);
+                db.update("orders", usize::MAX, false);
+            }
+        })
+    }),
+    ("purge at the month's end: another table emptied", false, |s, d| {
+        amid(
+            (s, d, 1.0, DAY),
+            |_, _| {},
+            |db, day| {
+                if day == 0 {
+                    db.delete("events", 0.6, true);
+                    db.delete("orders", 1.0, true);
+                }
+            },
+        )
+    }),
+    ("import: rows encrypted beside it", false, |s, d| {
+        amid(
+            (s, d, 1.0, DAY),
+            |_, _| {},
+            |db, day| {
+                if day == 0 {
+                    db.insert("items", 20_000);
+                    db.update("customers", usize::MAX, false);
+                    db.fresh = (0.8, 0.25);
+                }
+            },
+        )
+    }),
+    ("table renamed: another one dropped", false, |s, d| {
+        amid(
+            (s, d, 1.0, DAY),
+            |_, _| {},
+            |db, day| {
+                if day == 0 {
+                    let rows = db.tables.remove("events").unwrap();
+                    db.tables.insert("audit_events".to_owned(), rows);
+                    drop(db.tables.remove("orders"));
+                }
+            },
+        )
+    }),
+    ("dropped and made again, empty", false, |s, d| {
+        amid(
+            (s, d, 1.0, DAY),
+            |_, _| {},
+            |db, day| {
+                if day == 0 {
+                    db.tables.get_mut("orders").unwrap().rows.clear();
+                    db.sequences.remove("sequence orders_id_seq");
+                }
+            },
+        )
+    }),
+    ("daily rebases: force-push of the default branch", false, |s, d| {
+        git(s, d, |r, c, day| {
+            if day == 0 {
+                r.force("feature/search", c);
+                r.force("main", c);
+            }
+        })
+    }),
+    ("half of the files encrypted", false, |s, d| {
+        files(s, d, |tree, chance, day| {
+            if day == 0 {
+                let names: Vec<String> = tree.files.keys().cloned().collect();
+                for name in names.iter().step_by(2).chain(names.iter().step_by(7)) {
+                    tree.files.insert(name.clone(), chance.next());
+                }
+                tree.fresh = (tree.files.len() as u64 * 20_000, 1.0);
+            }
+        })
+    }),
 ];
+
+/// A shop of a size, in which things happen that are meant, and an attack among them.
+fn amid(
+    (seed, honest, scale, every): (u64, i64, f64, i64),
+    ordinary: fn(&mut Database, i64),
+    attack: fn(&mut Database, i64),
+) -> Vec<Facts> {
+    let mut shop = Database::sized(seed, scale);
+    (0..honest + AFTER)
+        .map(|run| {
+            shop.day(every as f64 / DAY as f64);
+            // What is meant is done before: on the day itself only what the attack says.
+            if run < honest {
+                ordinary(&mut shop, run);
+            } else {
+                attack(&mut shop, run - honest);
+            }
+            shop.facts(BEGIN + run * every)
+        })
+        .collect()
+}
+
+fn two_in_a_hundred(shop: &mut Database, _: i64) {
+    let some = shop.tables["customers"].rows.len() / 50;
+    shop.update("customers", some, false);
+}
 
 /// An ordinary shop until day `honest`, then `attack` on each day, counted from 0, after what is ordinary.
 fn shop(seed: u64, honest: i64, attack: fn(&mut Database, i64)) -> Vec<Facts> {

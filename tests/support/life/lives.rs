@@ -25,6 +25,12 @@ pub const LIVES: &[Life] = &[
     ("documents and photos", documents),
     ("dump by a command", dump),
     ("weekdays only", weekdays),
+    ("a tenth of the size", |seed, days| sized(seed, days, 0.1, DAY)),
+    ("four times the size", |seed, days| sized(seed, days, 4.0, DAY)),
+    ("every six hours", |seed, days| sized(seed, days * 4, 1.0, DAY / 4)),
+    ("once a week", |seed, days| sized(seed, days / 3, 1.0, DAY * 7)),
+    ("at any hour, some days not at all", irregular),
+    ("migrations, purges and imports", |seed, days| shop(seed, days, everything)),
 ];
 
 /// A shop, with something of its own on each day.
@@ -37,6 +43,55 @@ fn shop(seed: u64, days: i64, special: fn(&mut Database, i64)) -> Vec<Facts> {
             shop.facts(BEGIN + day * DAY)
         })
         .collect()
+}
+
+/// A shop of another size and rhythm: its days go by as the time does.
+fn sized(seed: u64, runs: i64, scale: f64, every: i64) -> Vec<Facts> {
+    let mut shop = Database::sized(seed, scale);
+    (0..runs)
+        .map(|run| {
+            let days = every as f64 / DAY as f64;
+            if days < 1.0 {
+                shop.day(days);
+            } else {
+                (0..days as i64).for_each(|_| shop.day(1.0));
+            }
+            shop.facts(BEGIN + run * every)
+        })
+        .collect()
+}
+
+fn irregular(seed: u64, days: i64) -> Vec<Facts> {
+    let mut shop = Database::shop(seed);
+    let mut chance = Chance::new(seed ^ 7);
+    let (mut runs, mut last) = (Vec::new(), -1);
+    for day in 0..days {
+        shop.day(0.7 + chance.real() * 0.6);
+        // Never two days after each other: that is worth a word.
+        let left_out = day - last > 1;
+        if left_out || chance.real() < 0.85 {
+            last = day;
+            runs.push(shop.facts(BEGIN + day * DAY + (chance.real() * 20.0) as i64 * 3600));
+        }
+    }
+    runs
+}
+
+/// A shop in which much happens that is meant.
+pub fn everything(shop: &mut Database, day: i64) {
+    migrate(shop, day);
+    much(shop, day);
+}
+
+/// The same without a table that goes.
+pub fn much(shop: &mut Database, day: i64) {
+    if day % 14 == 13 {
+        shop.tables.get_mut("events").unwrap().columns.push_str(&format!(", v{day} integer"));
+        shop.update("events", usize::MAX, false);
+    }
+    import(shop, day);
+    vacuum(shop, day);
+    partitions(shop, day);
 }
 
 fn weekend(day: i64) -> bool {
@@ -53,7 +108,7 @@ fn weekly(seed: u64, days: i64) -> Vec<Facts> {
         .collect()
 }
 
-fn purge(shop: &mut Database, day: i64) {
+pub fn purge(shop: &mut Database, day: i64) {
     if day % 30 == 29 {
         let share = 0.5 + shop.chance.real() * 0.3;
         shop.delete("events", share, true);
@@ -69,7 +124,7 @@ fn import(shop: &mut Database, day: i64) {
     }
 }
 
-fn migrate(shop: &mut Database, day: i64) {
+pub fn migrate(shop: &mut Database, day: i64) {
     let tables = ["customers", "orders", "items", "events"];
     if day % 14 == 13 {
         let table = tables[(day / 14) as usize % 4];

@@ -64,6 +64,8 @@ pub struct Database {
     pub roles: BTreeMap<String, BTreeSet<String>>,
     /// Which share of the dump is new today, and how far that shrinks.
     pub fresh: (f64, f64),
+    /// How many times as large as the usual one.
+    pub scale: f64,
     pub chance: Chance,
 }
 
@@ -72,12 +74,18 @@ const PLAIN: &str = "at timestamptz, id bigint not null, name text, note text";
 impl Database {
     /// A shop: customers, orders, items, events, sessions, and countries that never change.
     pub fn shop(seed: u64) -> Self {
+        Self::sized(seed, 1.0)
+    }
+
+    /// One of another size.
+    pub fn sized(seed: u64, scale: f64) -> Self {
         let chance = Chance::new(seed);
         let mut shop = Self {
             tables: BTreeMap::new(),
             sequences: BTreeMap::new(),
             roles: BTreeMap::new(),
             fresh: (0.1, 0.2),
+            scale,
             chance,
         };
         let sizes = [
@@ -90,7 +98,7 @@ impl Database {
         ];
         for (name, rows) in sizes {
             shop.tables.insert(name.to_owned(), Rows { rows: Vec::new(), columns: PLAIN.to_owned() });
-            shop.insert(name, rows);
+            shop.insert(name, (f64::from(rows) * scale) as usize);
         }
         shop.roles.insert("shop".to_owned(), BTreeSet::from(["login".to_owned()]));
         shop.roles.insert("admin".to_owned(), BTreeSet::from(["superuser".to_owned()]));
@@ -143,11 +151,11 @@ impl Database {
             let new = self.chance.about(rows * share * activity);
             self.insert(table, new);
         }
-        let altered = self.chance.about(90.0 * activity);
+        let altered = self.chance.about(90.0 * activity * self.scale);
         self.update("orders", altered, true);
-        let altered = self.chance.about(20.0 * activity);
+        let altered = self.chance.about(20.0 * activity * self.scale);
         self.update("customers", altered, false);
-        let count = self.chance.about(600.0 * activity).max(30);
+        let count = self.chance.about(600.0 * activity * self.scale).max(30);
         if let Some(sessions) = self.tables.get_mut("sessions") {
             sessions.rows.clear();
         }
