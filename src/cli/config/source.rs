@@ -2,6 +2,7 @@
 
 mod check;
 mod expect;
+mod forge;
 mod git;
 mod journal;
 pub mod mariadb;
@@ -17,11 +18,13 @@ use toml::Spanned;
 
 use super::Fault;
 use crate::{
+    forge::Provider,
     model::{Name, Span},
     ops::{drill::Asked, signals::Expected},
     source::{journal::JournalOptions, mariadb::Flavour, postgres::PostgresOptions},
 };
 
+pub use forge::ForgeInput;
 pub use git::GitInput;
 pub use mariadb::MariadbInput;
 
@@ -58,6 +61,8 @@ pub enum Input {
     },
     /// Git repositories.
     Git(GitInput),
+    /// A forge.
+    Forge(ForgeInput),
     /// Databases of MariaDB or MySQL.
     Mariadb(MariadbInput),
     /// A PostgreSQL server.
@@ -121,6 +126,12 @@ pub(super) struct RawSource {
     user: Option<Spanned<String>>,
     password_file: Option<Spanned<PathBuf>>,
     defaults_file: Option<Spanned<PathBuf>>,
+    url: Option<Spanned<String>>,
+    owner: Option<Spanned<String>>,
+    token: Option<Spanned<String>>,
+    full_every: Option<Spanned<Span>>,
+    patience: Option<Spanned<Span>>,
+    code: Option<Spanned<bool>>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -133,12 +144,19 @@ enum Kind {
     Sqlite,
     Mariadb,
     Mysql,
+    Gitea,
+    Github,
+    Gitlab,
 }
 
 /// The kinds that are servers of MariaDB or MySQL.
 const MARIADB: &[Kind] = &[Kind::Mariadb, Kind::Mysql];
 /// The kinds of which something can be left out.
-const PARTIAL: &[Kind] = &[Kind::Path, Kind::Mariadb, Kind::Mysql];
+const PARTIAL: &[Kind] = &[Kind::Path, Kind::Mariadb, Kind::Mysql, Kind::Gitea, Kind::Github, Kind::Gitlab];
+/// The kinds that are forges.
+const FORGES: &[Kind] = &[Kind::Gitea, Kind::Github, Kind::Gitlab];
+/// The kinds that may be of several repositories.
+const SEVERAL: &[Kind] = &[Kind::Git, Kind::Gitea, Kind::Github, Kind::Gitlab];
 /// The kinds that are servers.
 const SERVERS: &[Kind] = &[Kind::Postgres, Kind::Mariadb, Kind::Mysql];
 
@@ -152,6 +170,19 @@ impl Kind {
             Self::Sqlite => "sqlite",
             Self::Mariadb => "mariadb",
             Self::Mysql => "mysql",
+            Self::Gitea => "gitea",
+            Self::Github => "github",
+            Self::Gitlab => "gitlab",
+        }
+    }
+
+    /// The API of a forge.
+    const fn forge(self) -> Option<Provider> {
+        match self {
+            Self::Gitea => Some(Provider::Gitea),
+            Self::Github => Some(Provider::Github),
+            Self::Gitlab => Some(Provider::Gitlab),
+            _ => None,
         }
     }
 }
@@ -169,7 +200,7 @@ impl RawSource {
             ("path", at(self.path.as_ref()), &[Kind::Path, Kind::Sqlite]),
             ("exclude", at(self.exclude.as_ref()), PARTIAL),
             ("repo", at(self.repo.as_ref()), &[Kind::Git]),
-            ("repos", at(self.repos.as_ref()), &[Kind::Git]),
+            ("repos", at(self.repos.as_ref()), SEVERAL),
             ("reflogs", at(self.reflogs.as_ref()), &[Kind::Git]),
             ("command", at(self.command.as_ref()), &[Kind::Command]),
             ("min_bytes", at(self.min_bytes.as_ref()), &[Kind::Command]),
@@ -190,6 +221,12 @@ impl RawSource {
             ("physical", at(self.physical.as_ref()), &[Kind::Postgres]),
             ("journal", at(self.journal.as_ref()), SERVERS),
             ("bin", at(self.bin.as_ref()), &[Kind::Postgres]),
+            ("url", at(self.url.as_ref()), FORGES),
+            ("owner", at(self.owner.as_ref()), FORGES),
+            ("token", at(self.token.as_ref()), FORGES),
+            ("full_every", at(self.full_every.as_ref()), FORGES),
+            ("patience", at(self.patience.as_ref()), FORGES),
+            ("code", at(self.code.as_ref()), FORGES),
         ]
     }
 }
@@ -212,10 +249,15 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
     {
         return Err(Fault::new(empty, "a pattern of `exclude` is empty"));
     }
+    if let Some(provider) = kind.forge() {
+        return forge_of(raw, provider, dir, &whole);
+    }
     let exclude = raw.exclude.map(Spanned::into_inner).unwrap_or_default();
     // A command sees to it by itself, and says what was left running.
     let timeout = raw.timeout.as_ref().filter(|_| kind != Kind::Command).map(|timeout| *timeout.get_ref());
     let input = match kind {
+        // Seen to above.
+        Kind::Gitea | Kind::Github | Kind::Gitlab => return Err(missing("owner")),
         Kind::Path => Input::Path { path: dir.join(raw.path.ok_or_else(|| missing("path"))?.into_inner()), exclude },
         Kind::Git => {
             let reflogs = raw.reflogs.is_some_and(Spanned::into_inner);
@@ -274,4 +316,28 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
     let journal = journal::understand(raw.journal.as_ref(), &input)?;
     let expect = expect::understand(&name, raw.expect);
     Ok(SourceConfig { name, input, checks, allow_empty: raw.allow_empty, every: raw.every, timeout, journal, expect })
+}
+
+/// What a `[[source]]` of a forge means.
+fn forge_of(raw: RawSource, provider: Provider, dir: &Path, whole: &Range<usize>) -> Result<SourceConfig, Fault> {
+    let name = raw.name.get_ref().clone();
+    let timeout = raw.timeout.map(Spanned::into_inner);
+    let keys = forge::Keys {
+        url: raw.url.as_ref(),
+        owner: raw.owner.as_ref(),
+        repos: raw.repos,
+        token: raw.token.as_ref(),
+        exclude: raw.exclude,
+        full_every: raw.full_every.map(Spanned::into_inner),
+        patience: raw.patience.map(Spanned::into_inner),
+        code: raw.code.map(Spanned::into_inner),
+        timeout,
+    };
+    let input = forge::understand(provider, keys, dir)?.ok_or_else(|| {
+        let kind = provider.kind().as_str();
+        Fault(whole.clone(), format!("source {name} of kind {kind:?} needs \"url\", and \"owner\" or \"repos\""))
+    })?;
+    let (checks, expect) = (check::understand(raw.check)?, expect::understand(&name, raw.expect));
+    let (every, allow_empty) = (raw.every, raw.allow_empty);
+    Ok(SourceConfig { name, input: Input::Forge(input), checks, allow_empty, every, timeout, journal: None, expect })
 }

@@ -24,6 +24,7 @@ mod spoil;
 mod stray;
 mod trust;
 mod watch;
+mod web;
 
 use std::{
     collections::VecDeque,
@@ -60,6 +61,7 @@ pub use post::post;
 pub use probe::{Abilities, Ability};
 pub use settings::{Checksum, Patience, S3Settings};
 pub use stray::{Found, Stray, strays};
+pub use web::{Web, WebAnswer};
 
 /// How many locks can be extended at once. Two versions may share a place, which costs a little waiting.
 const EXTENDING: usize = 64;
