@@ -176,9 +176,8 @@ impl Client {
                 Ok(())
             })?;
             let Some(target) = seen else { return Ok(got) };
-            let next = link::join(&url, &target).filter(|next| {
-                link::same_place(&self.place, next) || (elsewhere && next.starts_with("https://"))
-            });
+            let next = link::join(&url, &target)
+                .filter(|next| link::same_place(&self.place, next) || (elsewhere && next.starts_with("https://")));
             let Some(next) = next else {
                 return Ok(Got::Refused(302, "leads to another server, which is not asked".to_owned()));
             };
@@ -202,13 +201,19 @@ impl Client {
         for _ in 0..REDIRECTS {
             let mut seen = None;
             let accept = self.manner.accept;
-            let got = self.attempts(&url, (accept, etag), again, &mut |answer| {
-                if is_redirect(answer.status) {
-                    seen = Some(answer.header("location").unwrap_or_default().to_owned());
-                    return Ok(());
-                }
-                read(answer)
-            }, true)?;
+            let got = self.attempts(
+                &url,
+                (accept, etag),
+                again,
+                &mut |answer| {
+                    if is_redirect(answer.status) {
+                        seen = Some(answer.header("location").unwrap_or_default().to_owned());
+                        return Ok(());
+                    }
+                    read(answer)
+                },
+                true,
+            )?;
             let Some(target) = seen else { return Ok(got) };
             // What was renamed. The token never goes elsewhere, and an answer from elsewhere is no answer.
             match link::join(&url, &target).filter(|next| link::same_place(&self.place, next)) {
@@ -321,7 +326,8 @@ impl Client {
         let named = answer.header("link").and_then(|header| link::relation(header, "next"));
         let next = named.map(|next| {
             let whole = link::join(url, &next).filter(|next| link::same_place(&self.place, next));
-            let elsewhere = "names a next page on another server, which is not asked. Is `url` how the server calls itself?";
+            let elsewhere =
+                "names a next page on another server, which is not asked. Is `url` how the server calls itself?";
             whole.ok_or_else(|| broken(elsewhere))
         });
         let total = ["x-total-count", "x-total"].into_iter().find_map(|name| answer.header(name));

@@ -13,10 +13,7 @@ use super::{
     memory::{FIRST, Memory},
     provider::Repository,
 };
-use crate::{
-    codec::hash::hash,
-    model::Name,
-};
+use crate::{codec::hash::hash, model::Name};
 
 /// The longest name of a file that is kept.
 const LONGEST: usize = 120;
@@ -71,7 +68,8 @@ fn attached(options: &ForgeOptions, one: (usize, &Repository), kind: &str, asset
     let (at, repository) = one;
     let (field, _) = options.provider.file_url();
     let url = asset.get(field)?.as_str()?;
-    let here = [options.url.as_str(), &options.provider.api(&options.url)].iter().any(|place| link::same_place(place, url));
+    let here =
+        [options.url.as_str(), &options.provider.api(&options.url)].iter().any(|place| link::same_place(place, url));
     if !here {
         return None;
     }
@@ -79,7 +77,8 @@ fn attached(options: &ForgeOptions, one: (usize, &Repository), kind: &str, asset
     let name = asset.get("name").and_then(Value::as_str).unwrap_or("file");
     let size = asset.get("size").and_then(Value::as_u64);
     let made = asset.get("updated_at").or_else(|| asset.get("created_at")).and_then(Value::as_str).unwrap_or_default();
-    let told = hash(format!("{}\0{}\0{id}\0{size:?}\0{made}\0{name}", options.url, repository.id).as_bytes()).to_string();
+    let told =
+        hash(format!("{}\0{}\0{id}\0{size:?}\0{made}\0{name}", options.url, repository.id).as_bytes()).to_string();
     let stream: Name = format!("file-{}", told.get(..40)?).parse().ok()?;
     let path = format!("{}/{}/{kind}-{id}-{}", repository.name, super::FILES, plain(name));
     Some(Attached { stream, path, size, url: url.to_owned(), repository: at })
@@ -89,7 +88,11 @@ fn attached(options: &ForgeOptions, one: (usize, &Repository), kind: &str, asset
 ///
 /// # Errors
 /// If somebody asks to stop, or there is no room.
-pub(super) fn fetch(client: &mut Client, options: &ForgeOptions, file: &Attached) -> Result<std::result::Result<File, Row>> {
+pub(super) fn fetch(
+    client: &mut Client,
+    options: &ForgeOptions,
+    file: &Attached,
+) -> Result<std::result::Result<File, Row>> {
     let failed = |e| SourceError::new("can't be put down in the state directory", &file.path).because(e);
     let dir = options.memory.parent().unwrap_or(&options.memory);
     let mut spool = tempfile::tempfile_in(dir).map_err(failed)?;

@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn the_next_page_is_found_among_relations() {
-        let header = "<https://h/api?page=1,2>; rel=\"prev\", <https://h/api?page=3>; rel=\"next\",<https://h/x>;rel=last";
+        let header =
+            "<https://h/api?page=1,2>; rel=\"prev\", <https://h/api?page=3>; rel=\"next\",<https://h/x>;rel=last";
         assert_eq!(relation(header, "next").as_deref(), Some("https://h/api?page=3"));
         assert_eq!(relation(header, "last").as_deref(), Some("https://h/x"));
         assert_eq!(relation(header, "first"), None);

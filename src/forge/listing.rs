@@ -45,9 +45,8 @@ pub fn list(options: &ForgeOptions, wikis: bool, cancel: Cancel) -> Result<(List
     let owners = owners(options);
     for owner in &owners {
         let all = of_owner(&mut client, options, owner, &mut listed)?;
-        let wanted = |one: &Repository| {
-            options.repos.is_empty() || options.repos.iter().any(|pattern| fits(pattern, &one.name))
-        };
+        let wanted =
+            |one: &Repository| options.repos.is_empty() || options.repos.iter().any(|pattern| fits(pattern, &one.name));
         listed.repositories.extend(all.into_iter().filter(wanted));
     }
     for name in options.repos.iter().filter(|name| !name.contains('*')) {
@@ -65,10 +64,9 @@ pub fn list(options: &ForgeOptions, wikis: bool, cancel: Cancel) -> Result<(List
         }
     }
     if listed.odd > 0 {
-        listed.warnings.push(format!(
-            "{} repositories have names that no file can have, and are not in this backup",
-            listed.odd
-        ));
+        listed
+            .warnings
+            .push(format!("{} repositories have names that no file can have, and are not in this backup", listed.odd));
     }
     let mut with_wiki = Vec::new();
     if wikis {
@@ -120,7 +118,9 @@ fn alone(client: &mut Client, options: &ForgeOptions, name: &str, listed: &mut L
 /// Why nothing could be listed.
 fn refused(got: Got, name: &str) -> SourceError {
     let what = match got {
-        Got::Refused(401, said) => format!("the forge refuses the token (401 {said}); look whether it is right and has not ended"),
+        Got::Refused(401, said) => {
+            format!("the forge refuses the token (401 {said}); look whether it is right and has not ended")
+        }
         Got::Refused(404, said) => {
             format!("the forge knows nothing of that name, or does not show it to this token (404 {said})")
         }
@@ -146,7 +146,9 @@ fn of_owner(client: &mut Client, options: &ForgeOptions, owner: &str, listed: &m
             if login.eq_ignore_ascii_case(owner) {
                 own.clone_into(&mut path);
             } else {
-                listed.warnings.push(format!("{owner} is a user and not this token's, so private repositories are not listed"));
+                listed
+                    .warnings
+                    .push(format!("{owner} is a user and not this token's, so private repositories are not listed"));
             }
         }
         let sign = if path.contains('?') { '&' } else { '?' };

@@ -163,16 +163,16 @@ impl Memory {
         self.db.execute(text, params![repo, kind, pass, done, next, since, etag, told]).map(drop).map_err(failed)
     }
 
-    /// How many entries of a kind there are, and how many of these this pass met.
+    /// How many entries of a kind there are, and how many of these were met since that mark.
     pub(super) fn count(&self, repo: i64, kind: &str, pass: i64) -> Result<(u64, u64)> {
-        let text = "SELECT count(*), coalesce(sum(pass = ?), 0) FROM entry WHERE repo = ? AND kind = ?";
+        let text = "SELECT count(*), coalesce(sum(pass >= ?), 0) FROM entry WHERE repo = ? AND kind = ?";
         let counted = self.db.query_row(text, params![pass, repo, kind], |row| {
             Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs()))
         });
         counted.map_err(failed)
     }
 
-    /// Forgets the entries of a kind that this pass did not meet; gives the first names of these, and how many there were.
+    /// Forgets the entries of a kind that were last met with another mark; gives the first names of these, and how many there were.
     pub(super) fn forget_unmet(&self, repo: i64, kind: &str, pass: i64) -> Result<(Vec<String>, u64)> {
         let text = "SELECT CASE WHEN parent = 0 THEN '' ELSE parent || '/' END || CASE WHEN ord = 0 THEN id ELSE ord END \
                     FROM entry WHERE repo = ? AND kind = ? AND pass <> ? ORDER BY parent, ord LIMIT 100";
@@ -239,7 +239,8 @@ impl Memory {
 
     /// Forgets repositories that are none of these.
     pub(super) fn retain(&self, repos: &[i64]) -> Result<()> {
-        self.db.execute_batch("CREATE TEMP TABLE IF NOT EXISTS there (repo INTEGER PRIMARY KEY); DELETE FROM there;")
+        self.db
+            .execute_batch("CREATE TEMP TABLE IF NOT EXISTS there (repo INTEGER PRIMARY KEY); DELETE FROM there;")
             .map_err(failed)?;
         for repo in repos {
             self.db.execute("INSERT OR IGNORE INTO there VALUES (?)", [repo]).map_err(failed)?;

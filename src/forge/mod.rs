@@ -138,9 +138,10 @@ impl ForgeSource {
         let time = |text: Option<String>| text.and_then(|text| text.parse::<Time>().ok());
         let (began, last) = (time(read("began")?), time(read("last full")?));
         let now = self.listed.date.unwrap_or_else(here);
-        let whose = format!("{} {} {:?}", self.options.url, self.options.owner.as_deref().unwrap_or(""), self.options.repos);
+        let whose =
+            format!("{} {} {:?}", self.options.url, self.options.owner.as_deref().unwrap_or(""), self.options.repos);
         let same = read("whose")?.is_some_and(|known| known == whose);
-        let open = read("open")?;
+        let open = read("open")?.filter(|open| !open.is_empty());
         if let (Some(open), Some(began), true) = (&open, began, same)
             && now.since(began) < RESUMED_FOR
             && began <= now
@@ -189,14 +190,18 @@ impl Source for ForgeSource {
         client.calls = self.listed.calls;
         // Where nothing of an earlier snapshot is leaned on, nothing of what was remembered is.
         let manifest = self.pass(&mut client, &memory, before.is_none())?;
-        let reading = ForgeReading::begin((self.options.clone(), Arc::clone(&self.listed)), client, memory, (manifest, before))?;
+        let reading =
+            ForgeReading::begin((self.options.clone(), Arc::clone(&self.listed)), client, memory, (manifest, before))?;
         Ok(Box::new(reading))
     }
 
     fn look(&mut self) -> Look {
         let mut look = Look::default();
         let owner = self.options.owner.as_deref().unwrap_or("the patterns");
-        look.good("reach", format!("{} lists {} repositories of {owner}", self.options.url, self.listed.repositories.len()));
+        look.good(
+            "reach",
+            format!("{} lists {} repositories of {owner}", self.options.url, self.listed.repositories.len()),
+        );
         look
     }
 }

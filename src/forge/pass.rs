@@ -17,7 +17,9 @@ use super::{
 use crate::codec::hash::hash;
 
 /// How often a list is read anew because some of it went missing while it was read.
-const TRIES: usize = 3;
+const TRIES: i64 = 3;
+/// So many marks a pass has.
+const MARKS: i64 = 10;
 /// So many calls in a row that fail mean that the forge is down.
 const DOWN: u32 = 3;
 /// The most pages of one list.
@@ -118,7 +120,7 @@ impl Pass<'_> {
         let mut rows = Vec::new();
         for (at, name) in names.iter().enumerate() {
             let mut row = Row::new(name, Status::Read);
-            (row.got, row.given) = self.memory.count(id, name, self.number)?;
+            (row.got, row.given) = self.memory.count(id, name, self.mark(0))?;
             if at == 0 {
                 (row.gone_ids, row.gone) = gone.clone();
             }
@@ -136,6 +138,11 @@ impl Pass<'_> {
         (after.pass, after.done, after.next, after.told) = (self.number, true, None, told);
         self.memory.set_progress(id, kind.name, &after)?;
         Ok(rows)
+    }
+
+    /// What entries are marked with that an attempt of this pass meets.
+    const fn mark(&self, attempt: i64) -> i64 {
+        self.number * MARKS + attempt
     }
 
     fn url(&self, path: &str) -> String {
@@ -166,7 +173,12 @@ impl Pass<'_> {
         match got {
             Got::Read(_) => {
                 Keys::of(&line)?;
-                self.memory.keep(id, kind.name, self.number, &Entry { parent: 0, ord: 1, id: "1", rev: "", json: &line })?;
+                self.memory.keep(
+                    id,
+                    kind.name,
+                    self.mark(0),
+                    &Entry { parent: 0, ord: 1, id: "1", rev: "", json: &line },
+                )?;
                 Ok(Ended::Whole)
             }
             Got::Same => Ok(Ended::Same),
@@ -179,8 +191,11 @@ impl Pass<'_> {
     fn list(&mut self, id: i64, kind: &Kind, path: &str, before: &Progress) -> Result<(Ended, (Vec<String>, u64))> {
         let none = (Vec::new(), 0);
         let from = before.since.clone().filter(|_| !self.full && kind.since != Since::Never);
-        let mut resumed = before.next.clone().filter(|_| before.pass == self.number && !before.done);
-        for left in (0..TRIES).rev() {
+        let begun = before.pass == self.number && !before.done;
+        let mut resumed = before.next.clone().filter(|_| begun);
+        // Which attempt it was that is gone on with: what only an earlier one met may be gone.
+        let first = before.told.as_ref().filter(|_| begun).and_then(|told| told.parse().ok()).unwrap_or_default();
+        for attempt in first..TRIES.max(first + 1) {
             let begin = match (&from, kind.since) {
                 (Some(since), Since::Parameter(name)) => {
                     format!("{path}{}{name}={since}", if path.contains('?') { '&' } else { '?' })
@@ -188,14 +203,14 @@ impl Pass<'_> {
                 _ => path.to_owned(),
             };
             let begin = resumed.take().unwrap_or_else(|| self.url(&begin));
-            let (ended, missing) = self.pages(id, kind, begin, from.as_deref())?;
+            let (ended, missing) = self.pages(id, kind, begin, (from.as_deref(), attempt))?;
             match ended {
                 // All that was met is all there is.
                 Ended::Whole if !missing && from.is_none() => {
-                    let gone = self.memory.forget_unmet(id, kind.name, self.number)?;
+                    let gone = self.memory.forget_unmet(id, kind.name, self.mark(attempt))?;
                     return Ok((Ended::Whole, gone));
                 }
-                Ended::Whole if missing && left > 0 => {}
+                Ended::Whole if missing && attempt + 1 < TRIES => {}
                 Ended::Whole if missing => {
                     let said = "entries went while it was read, three times; the next run asks for all of it again";
                     return Ok((Ended::Row(Status::Changed, None, said.to_owned()), none));
@@ -207,14 +222,20 @@ impl Pass<'_> {
     }
 
     /// All pages from `url` on. Tells also whether fewer entries came than there are.
-    fn pages(&mut self, id: i64, kind: &Kind, url: String, from: Option<&str>) -> Result<(Ended, bool)> {
+    fn pages(
+        &mut self,
+        id: i64,
+        kind: &Kind,
+        mut url: String,
+        (from, attempt): (Option<&str>, i64),
+    ) -> Result<(Ended, bool)> {
         let mut progress = self.memory.progress(id, kind.name)?;
-        let (mut url, mut pages) = (url, 0_u64);
+        let (mut pages, mut fewer, mut total) = (0_u64, false, None);
         // Only a list that is one page can be told to be as it was.
         let mut etag = progress.etag.take().filter(|_| kind.since == Since::Never && !self.full);
         loop {
             let mut enough = false;
-            let (number, memory) = (self.number, self.memory);
+            let (mark, memory) = (self.mark(attempt), self.memory);
             memory.begin()?;
             let got = self.client.list(
                 &url,
@@ -227,7 +248,7 @@ impl Pass<'_> {
                         (Some(_), Since::LastMadeFirst) => memory.has(id, kind.name, &named)?,
                         _ => false,
                     };
-                    memory.keep(id, kind.name, number, &Entry { parent: 0, ord: keys.ord(), id: &named, rev, json: line })
+                    memory.keep(id, kind.name, mark, &Entry { parent: 0, ord: keys.ord(), id: &named, rev, json: line })
                 },
                 &mut || memory.take_back().and_then(|()| memory.begin()),
             );
@@ -255,14 +276,18 @@ impl Pass<'_> {
                 }
             };
             pages += 1;
+            // One that went from a page that was read moved another from the next page to that.
+            fewer |= page.total.zip(total).is_some_and(|(now, before)| now < before);
+            total = page.total;
             let next = page.next.filter(|_| !enough);
             progress.etag = page.etag.filter(|_| pages == 1 && next.is_none());
             (progress.pass, progress.done, progress.next) = (self.number, false, next.clone());
+            progress.told = Some(attempt.to_string());
             memory.set_progress(id, kind.name, &progress)?;
             memory.commit()?;
             let Some(next) = next else {
-                let met = memory.count(id, kind.name, number)?.1;
-                let missing = from.is_none() && pages > 1 && page.total.is_some_and(|total| total > met);
+                let met = memory.count(id, kind.name, mark)?.1;
+                let missing = from.is_none() && pages > 1 && (fewer || total.is_some_and(|total| total > met));
                 return Ok((Ended::Whole, missing));
             };
             if pages == PAGES || next == url {
@@ -366,7 +391,7 @@ impl Pass<'_> {
         mut url: String,
         look: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<Option<Bad>> {
-        let (number, memory) = (self.number, self.memory);
+        let (mark, memory) = (self.mark(0), self.memory);
         for _ in 0..PAGES {
             let got = self.client.list(
                 &url,
@@ -375,7 +400,7 @@ impl Pass<'_> {
                     let keys = Keys::of(line)?;
                     let (named, rev) = (keys.id(line), keys.updated_at.as_deref().unwrap_or_default());
                     look(line)?;
-                    memory.keep(id, kind, number, &Entry { parent, ord: keys.ord(), id: &named, rev, json: line })
+                    memory.keep(id, kind, mark, &Entry { parent, ord: keys.ord(), id: &named, rev, json: line })
                 },
                 // What came before the trouble comes again, in place of itself.
                 &mut || Ok(()),

@@ -1,6 +1,7 @@
 //! What was read, as streams: lines of JSON, a stream for each kind and repository; files; and the manifest, which comes last.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read},
     sync::{Arc, Mutex, PoisonError},
     vec,
@@ -93,7 +94,19 @@ impl ForgeReading {
         carried.sort_unstable();
         let (memory, held) = (Arc::new(Mutex::new(memory)), carried.clone());
         let (lines, fetched) = (lines.into_iter(), fetched.into_iter());
-        Ok(Self { options, listed, client, memory, manifest, warnings, lines, fetched, carried, held, left: Left::Listing })
+        Ok(Self {
+            options,
+            listed,
+            client,
+            memory,
+            manifest,
+            warnings,
+            lines,
+            fetched,
+            carried,
+            held,
+            left: Left::Listing,
+        })
     }
 
     /// The next file that can be had.
@@ -110,7 +123,13 @@ impl ForgeReading {
                     }
                     self.held.push(file.stream.clone());
                     let (name, path, expected) = (file.stream, Some(file.path), file.size);
-                    return Ok(Some(Incoming { name, path, meta: FileMeta::default(), expected, reader: Box::new(spool) }));
+                    return Ok(Some(Incoming {
+                        name,
+                        path,
+                        meta: FileMeta::default(),
+                        expected,
+                        reader: Box::new(spool),
+                    }));
                 }
                 Err(bad) => {
                     if let Some(row) = row.filter(|row| row.status.is_whole()) {
@@ -211,9 +230,11 @@ impl Reading for ForgeReading {
         }
         memory.commit()?;
         drop(memory);
-        let mut counts = std::collections::BTreeMap::<String, u64>::new();
-        for (_, row) in self.manifest.rows() {
-            *counts.entry(row.kind.clone()).or_default() += row.got;
+        let mut entries = BTreeMap::<String, u64>::new();
+        for (whose, row) in self.manifest.rows().filter(|(_, row)| row.status.is_whole() || row.got > 0) {
+            if !matches!(row.status, Status::Excluded | Status::Off) {
+                entries.insert(format!("{whose} {}", row.kind), row.got);
+            }
         }
         let findings = self.manifest.findings();
         let details = json!({
@@ -222,7 +243,7 @@ impl Reading for ForgeReading {
             "owner": self.manifest.owner,
             "full": self.manifest.full,
             "repositories": self.manifest.repositories.len(),
-            "counts": counts,
+            "entries": entries,
             "unread": findings.iter().map(|finding| finding.message.clone()).collect::<Vec<_>>(),
         });
         let taken: Vec<String> = self.listed.repositories.iter().map(|one| one.name.clone()).collect();

@@ -15,10 +15,7 @@ use std::{
 use serde_json::Value;
 
 use self::page::{Page, esc, text};
-use super::{
-    MANIFEST, Manifest, RepositoryRows, Status,
-    provider::is_repository,
-};
+use super::{MANIFEST, Manifest, RepositoryRows, Status, provider::is_repository};
 
 /// The longest line that is read: an entry is no longer.
 const LINE: u64 = 32 << 20;
@@ -116,7 +113,9 @@ impl Site<'_> {
             }
             page.raw("</ul></section>");
         }
-        page.raw("<table><tr><th>Repository</th><th>Issues and pull requests</th><th>Comments</th><th>Releases</th></tr>");
+        page.raw(
+            "<table><tr><th>Repository</th><th>Issues and pull requests</th><th>Comments</th><th>Releases</th></tr>",
+        );
         for one in manifest.repositories.iter().filter(|one| is_repository(&one.name)) {
             let count = |names: &[&str]| {
                 let rows = one.kinds.iter().filter(|row| names.contains(&row.kind.as_str()));
@@ -147,7 +146,9 @@ impl Site<'_> {
             if listed.is_empty() {
                 continue;
             }
-            page.raw(&format!("<h2>{words}</h2><table><tr><th>No.</th><th>Title</th><th></th><th>By</th><th>At</th></tr>"));
+            page.raw(&format!(
+                "<h2>{words}</h2><table><tr><th>No.</th><th>Title</th><th></th><th>By</th><th>At</th></tr>"
+            ));
             for item in listed.iter().rev() {
                 let Listed { number, title, state, author, made, pull } = item;
                 let link = self.link(&place, &format!("{}/{kind}/{number}.html", one.name), title);
@@ -191,7 +192,11 @@ impl Site<'_> {
             any = true;
             let name = text(&release, &["name", "tag_name"]);
             page.raw(&format!("<section><h2>{}</h2>", esc(&name)));
-            page.line(&format!("{} {}", text(&release, &["tag_name"]), text(&release, &["published_at", "released_at", "created_at"])));
+            page.line(&format!(
+                "{} {}",
+                text(&release, &["tag_name"]),
+                text(&release, &["published_at", "released_at", "created_at"])
+            ));
             page.body(&text(&release, &["body", "description"]));
             page.raw(&thread::files(self, (&place, &one.name, "releases"), &release));
             page.raw("</section>");

@@ -3,8 +3,10 @@
 use super::source::Source;
 
 /// The rooms from the top of the house to its foundation: a room may use those that come after it.
-pub const ROOMS: [&str; 13] =
-    ["cli", "ops", "guard", "engine", "forge", "source", "vault", "catalog", "store", "format", "signal", "codec", "model"];
+pub const ROOMS: [&str; 13] = [
+    "cli", "ops", "guard", "engine", "forge", "source", "vault", "catalog", "store", "format", "signal", "codec",
+    "model",
+];
 
 /// Every outside crate and the rooms that may use it. Tests within `src` may use any of them.
 pub const OWNERS: [(&str, &[&str]); 49] = [

@@ -13,20 +13,26 @@ fn hostile_words_and_names_stay_words() {
     let body = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>\u{202e}\u{1b}[31m\u{0}\" onload=\"x";
     let n = fake.tell("issue", &json!({"repo": repo, "title": "<script>t</script>", "body": body}));
     fake.tell("comment", &json!({"repo": repo, "n": n, "body": format!("{body}{}", "x\n\\\"".repeat(2_500_000))}));
-    fake.tell("field", &json!({"repo": repo, "n": n, "fields": {
-        "number": n, "user": {"login": "<b>"}, "labels": [{"id": 1, "name": "<i>"}], "assets": [
-            {"id": 1, "name": "../../../../escape", "size": 3, "browser_download_url": "http://127.0.0.1:1/x"},
-            {"id": 2, "name": "a", "browser_download_url": "javascript:alert(1)"},
-        ],
-    }}));
+    fake.tell(
+        "field",
+        &json!({"repo": repo, "n": n, "fields": {
+            "number": n, "user": {"login": "<b>"}, "labels": [{"id": 1, "name": "<i>"}], "assets": [
+                {"id": 1, "name": "../../../../escape", "size": 3, "browser_download_url": "http://127.0.0.1:1/x"},
+                {"id": 2, "name": "a", "browser_download_url": "javascript:alert(1)"},
+            ],
+        }}),
+    );
     fake.tell("release", &json!({"repo": repo, "tag": "../v", "data": "inner", "name": "../../../escape"}));
     fake.tell("repo", &json!({"name": "../../evil"}));
     let sandbox = fake.vault("gitea", "code = false");
     let run = sandbox.writer(&["backup"]).ok();
     assert!(run.stderr.contains("names that no file can have"), "{}", run.stderr);
     let dir = restored(&sandbox, "one");
-    assert!(holding(&sandbox.path("one"), b"inner").iter().all(|path| path.starts_with(dir.join("acme")) ||
-        path.starts_with(dir.join("acme.html"))));
+    assert!(
+        holding(&sandbox.path("one"), b"inner")
+            .iter()
+            .all(|path| path.starts_with(dir.join("acme")) || path.starts_with(dir.join("acme.html")))
+    );
     assert!(!sandbox.path("escape").exists() && !sandbox.path("evil").exists());
     let page = fs::read_to_string(dir.join(format!("acme.html/{repo}/issues/{n}.html"))).unwrap();
     let markup = page.replace("<!doctype html>", "");

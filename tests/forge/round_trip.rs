@@ -189,5 +189,8 @@ fn a_drill_counts_entries_and_follows_links() {
     command.env("TMPDIR", &tmp).arg("--config").arg(sandbox.config()).args(["--json", "drill", "acme", "-i"]);
     let told = sandbox.finish(command.arg(sandbox.identity())).ok().json();
     let text = told.to_string();
-    assert!(text.contains("kinds with as many entries as were read") && text.contains("links of the static site"), "{text}");
+    assert!(
+        text.contains("kinds with as many entries as were read") && text.contains("links of the static site"),
+        "{text}"
+    );
 }

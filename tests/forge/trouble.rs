@@ -56,7 +56,8 @@ fn what_is_refused_is_said_and_never_passes_for_empty() {
     fake.tell("deny", &json!({"/hooks": 403}));
     let token = "token = \"file:forge-token\"";
     let text = std::fs::read_to_string(sandbox.config()).unwrap();
-    std::fs::write(sandbox.config(), text.replace(token, &format!("{token}\nexclude = [\"hooks\", \"org_hooks\"]"))).unwrap();
+    std::fs::write(sandbox.config(), text.replace(token, &format!("{token}\nexclude = [\"hooks\", \"org_hooks\"]")))
+        .unwrap();
     sandbox.writer(&["backup"]).ok();
     let all = manifest(&restored(&sandbox, "two"));
     assert_eq!(row(&all, "acme/app-00", "hooks")["status"], "excluded");

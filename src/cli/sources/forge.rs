@@ -31,7 +31,9 @@ pub(super) fn jobs(name: &Name, input: &ForgeInput, allow_empty: bool, state: &P
     // A thread of its own, since the client blocks and runs a runtime.
     let listed = thread::scope(|scope| {
         let listing = scope.spawn(|| list(&options, input.code, Cancel::default()));
-        listing.join().unwrap_or_else(|_| Err(SourceError::new("can't be listed; this is a defect in strongroom", &options.url)))
+        listing
+            .join()
+            .unwrap_or_else(|_| Err(SourceError::new("can't be listed; this is a defect in strongroom", &options.url)))
     });
     let (mut listed, wikis) = match listed {
         Ok(listed) => listed,
@@ -110,10 +112,13 @@ fn token(spec: &CredentialsSpec) -> Result<Zeroizing<String>> {
         CliError::Io { source, .. } => SourceError::at("its token can't be read", &path, source),
         other => SourceError::new(format!("its token can't be used: {other}"), path.display().to_string()),
     })?;
-    let text = std::str::from_utf8(&bytes).ok().map(str::trim).filter(|text| {
-        !text.is_empty() && text.len() <= 4096 && text.bytes().all(|b| b.is_ascii_graphic())
-    });
-    let text = text.ok_or_else(|| SourceError::new("holds no token: a token is one word on one line", path.display().to_string()))?;
+    let text = std::str::from_utf8(&bytes)
+        .ok()
+        .map(str::trim)
+        .filter(|text| !text.is_empty() && text.len() <= 4096 && text.bytes().all(|b| b.is_ascii_graphic()));
+    let text = text.ok_or_else(|| {
+        SourceError::new("holds no token: a token is one word on one line", path.display().to_string())
+    })?;
     redact::given_as("token", text);
     Ok(Zeroizing::new(text.to_owned()))
 }

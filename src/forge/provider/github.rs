@@ -9,8 +9,7 @@ pub(super) const KINDS: &[Kind] = &[
     Kind::list("issues", "repos/{repo}/issues?state=all&sort=created&direction=asc")
         .since(Since::Parameter("since"))
         .switched(ISSUES),
-    Kind::list("comments", "repos/{repo}/issues/comments?sort=created&direction=asc")
-        .since(Since::Parameter("since")),
+    Kind::list("comments", "repos/{repo}/issues/comments?sort=created&direction=asc").since(Since::Parameter("since")),
     Kind::list("pulls", "repos/{repo}/pulls?state=all&sort=updated&direction=desc").since(Since::NewestFirst),
     Kind::list("reviews", "repos/{repo}/pulls/{n}/reviews").of("pulls"),
     Kind::list("review_comments", "repos/{repo}/pulls/comments?sort=created&direction=asc")

@@ -81,6 +81,7 @@ pub(super) fn text(value: &Value, fields: &[&str]) -> String {
 
 /// Who made it.
 pub(super) fn author(value: &Value) -> String {
-    let user = ["user", "author", "actor"].into_iter().find_map(|field| value.get(field).filter(|user| user.is_object()));
+    let user =
+        ["user", "author", "actor"].into_iter().find_map(|field| value.get(field).filter(|user| user.is_object()));
     user.map(|user| text(user, &["login", "username", "name"])).unwrap_or_default()
 }

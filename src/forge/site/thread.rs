@@ -121,7 +121,8 @@ fn head(value: &Value, pull: Option<&Value>, state: &str) -> String {
     let mut words = vec![state.to_owned()];
     let names = |field: &str| {
         let all = value.get(field).and_then(Value::as_array).into_iter().flatten();
-        let named = all.map(|one| one.as_str().map_or_else(|| text(one, &["name", "login", "username"]), str::to_owned));
+        let named =
+            all.map(|one| one.as_str().map_or_else(|| text(one, &["name", "login", "username"]), str::to_owned));
         named.filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ")
     };
     for (field, called) in [("labels", "labels"), ("assignees", "assigned to")] {
@@ -184,7 +185,8 @@ pub(super) fn files(site: &mut Site<'_>, (place, repository, kind): (&str, &str,
         let path = format!("{repository}/{}/{kind}-{id}-{}", crate::forge::FILES, plain(&name));
         let there = site.from.join(&path).is_file();
         let copied = there && site.copy(&path).is_ok();
-        let shown = if copied { site.link(place, &path, &name) } else { format!("{} (not in this snapshot)", esc(&name)) };
+        let shown =
+            if copied { site.link(place, &path, &name) } else { format!("{} (not in this snapshot)", esc(&name)) };
         out.push_str(&format!("<p>File: {shown}</p>"));
     }
     out

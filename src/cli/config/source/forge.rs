@@ -55,9 +55,16 @@ pub(super) fn understand(provider: Provider, keys: Keys<'_>, dir: &Path) -> Resu
     let owner = keys.owner.map(|given| {
         let name = given.get_ref();
         let plain = |part: &str| {
-            !part.is_empty() && part != "." && part != ".." && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            !part.is_empty()
+                && part != "."
+                && part != ".."
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         };
-        if name.split('/').all(plain) { Ok(name.clone()) } else { Err(Fault::new(given, "this is no name of an owner")) }
+        if name.split('/').all(plain) {
+            Ok(name.clone())
+        } else {
+            Err(Fault::new(given, "this is no name of an owner"))
+        }
     });
     let owner = owner.transpose()?;
     let repos = match keys.repos {
@@ -115,7 +122,8 @@ pub(super) fn understand(provider: Provider, keys: Keys<'_>, dir: &Path) -> Resu
 }
 
 /// Nothing of a token that stands there by mistake is repeated.
-const TOKEN: &str = "a token is named as file:PATH or systemd:NAME; the token itself does not belong into the configuration";
+const TOKEN: &str =
+    "a token is named as file:PATH or systemd:NAME; the token itself does not belong into the configuration";
 
 /// Where a forge is.
 fn place(given: &Spanned<String>) -> Result<String, Fault> {
@@ -125,7 +133,9 @@ fn place(given: &Spanned<String>) -> Result<String, Fault> {
         return wrong("the URL of a forge is https://HOST, without what stands behind the API's or a repository's /");
     };
     if rest.is_empty() || rest.contains(['@', '?', '#', ' ', '\\', '"', '\'']) || rest.contains(char::is_control) {
-        return wrong("the URL of a forge is https://HOST or https://HOST/PATH; a user or a token does not belong into it");
+        return wrong(
+            "the URL of a forge is https://HOST or https://HOST/PATH; a user or a token does not belong into it",
+        );
     }
     let host = rest.split('/').next().unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
