@@ -1,6 +1,10 @@
 //! The client of a forge's API: it bears with rate limits and storms, and gives up within a budget.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs::File,
+    io::{Seek, Write},
+    time::{Duration, Instant},
+};
 
 use zeroize::Zeroizing;
 
@@ -160,7 +164,7 @@ impl Client {
     ///
     /// # Errors
     /// If it can't be had.
-    pub(super) fn file(&mut self, url: &str, elsewhere: bool, into: &mut dyn std::io::Write) -> Result<Got> {
+    pub(super) fn file(&mut self, url: &str, elsewhere: bool, into: &mut File) -> Result<Got> {
         let mut url = url.to_owned();
         for _ in 0..REDIRECTS {
             let mut seen = None;
@@ -169,8 +173,10 @@ impl Client {
                     seen = Some(answer.header("location").unwrap_or_default().to_owned());
                     return Ok(());
                 }
+                let failed = |e| SourceError::new("can't be written", "an attachment").because(e);
+                // What an attempt before has written is not a part of it.
+                into.set_len(0).and_then(|()| into.rewind()).map_err(failed).map_err(Broke::Other)?;
                 while let Some(part) = answer.next().map_err(Broke::Off)? {
-                    let failed = |e| SourceError::new("can't be written", "an attachment").because(e);
                     into.write_all(&part).map_err(failed).map_err(Broke::Other)?;
                 }
                 Ok(())

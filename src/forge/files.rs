@@ -99,7 +99,6 @@ pub(super) fn fetch(
     let (_, elsewhere) = options.provider.file_url();
     let row = |status, http, said| Row { http, said, ..Row::new(super::FILES, status) };
     for _ in 0..2 {
-        spool.set_len(0).and_then(|()| spool.rewind()).map_err(failed)?;
         let got = client.file(&file.url, elsewhere, &mut spool)?;
         match got {
             Got::Read(_) | Got::Same => {}

@@ -190,8 +190,12 @@ impl Source for ForgeSource {
         client.calls = self.listed.calls;
         // Where nothing of an earlier snapshot is leaned on, nothing of what was remembered is.
         let manifest = self.pass(&mut client, &memory, before.is_none())?;
-        let reading =
-            ForgeReading::begin((self.options.clone(), Arc::clone(&self.listed)), client, memory, (manifest, before))?;
+        let reading = ForgeReading::begin(
+            (self.options.clone(), Arc::clone(&self.listed)),
+            (client, self.cancel.clone()),
+            memory,
+            (manifest, before),
+        )?;
         Ok(Box::new(reading))
     }
 

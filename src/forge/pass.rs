@@ -46,18 +46,17 @@ pub(super) struct Pass<'a> {
 #[derive(Deserialize)]
 struct Keys {
     id: Option<Value>,
-    #[serde(alias = "iid")]
-    number: Option<i64>,
+    number: Option<Value>,
+    iid: Option<Value>,
     rule_name: Option<Value>,
     branch_name: Option<Value>,
     name: Option<Value>,
     tag_name: Option<Value>,
-    updated_at: Option<String>,
+    updated_at: Option<Value>,
 }
 
 impl Keys {
     fn of(line: &[u8]) -> Result<Self> {
-        // `number` and `iid` are never both there but where somebody wants to break this.
         serde_json::from_slice(line).map_err(|_| broken("has an entry that is no object of JSON"))
     }
 
@@ -72,7 +71,12 @@ impl Keys {
     }
 
     fn ord(&self) -> i64 {
-        self.number.or_else(|| self.id.as_ref().and_then(Value::as_i64)).unwrap_or_default()
+        let numbers = [&self.number, &self.iid, &self.id].into_iter().flatten();
+        numbers.filter_map(Value::as_i64).next().unwrap_or_default()
+    }
+
+    fn rev(&self) -> &str {
+        self.updated_at.as_ref().and_then(Value::as_str).unwrap_or_default()
     }
 }
 
@@ -90,7 +94,8 @@ impl Pass<'_> {
     /// If the forge is down, somebody asks to stop, or the memory fails.
     pub(super) fn kind(&mut self, id: i64, name: &str, kind: &Kind, repo: Option<&Repository>) -> Result<Vec<Row>> {
         let names: Vec<&'static str> = [Some(kind.name), kind.nested.map(|n| n.0)].into_iter().flatten().collect();
-        let fixed = if self.exclude.contains(kind.name) {
+        let excluded = |name: &str| self.exclude.contains(name);
+        let fixed = if excluded(kind.name) || kind.of.is_some_and(excluded) {
             Some(Status::Excluded)
         } else if repo.is_some_and(|repo| repo.lacks(kind)) {
             Some(Status::Off)
@@ -145,7 +150,10 @@ impl Pass<'_> {
         self.number * MARKS + attempt
     }
 
-    fn url(&self, path: &str) -> String {
+    fn url(&self, path: &str, paged: bool) -> String {
+        if !paged {
+            return format!("{}/{path}", self.api);
+        }
         let sign = if path.contains('?') { '&' } else { '?' };
         format!("{}/{path}{sign}{}", self.api, self.provider.page())
     }
@@ -194,7 +202,7 @@ impl Pass<'_> {
         let begun = before.pass == self.number && !before.done;
         let mut resumed = before.next.clone().filter(|_| begun);
         // Which attempt it was that is gone on with: what only an earlier one met may be gone.
-        let first = before.told.as_ref().filter(|_| begun).and_then(|told| told.parse().ok()).unwrap_or_default();
+        let first = before.told.as_deref().filter(|_| begun).map_or(0, |told| noted(told).0);
         for attempt in first..TRIES.max(first + 1) {
             let begin = match (&from, kind.since) {
                 (Some(since), Since::Parameter(name)) => {
@@ -202,7 +210,7 @@ impl Pass<'_> {
                 }
                 _ => path.to_owned(),
             };
-            let begin = resumed.take().unwrap_or_else(|| self.url(&begin));
+            let begin = resumed.take().unwrap_or_else(|| self.url(&begin, kind.paged));
             let (ended, missing) = self.pages(id, kind, begin, (from.as_deref(), attempt))?;
             match ended {
                 // All that was met is all there is.
@@ -230,7 +238,9 @@ impl Pass<'_> {
         (from, attempt): (Option<&str>, i64),
     ) -> Result<(Ended, bool)> {
         let mut progress = self.memory.progress(id, kind.name)?;
-        let (mut pages, mut fewer, mut total) = (0_u64, false, None);
+        let resumed = progress.pass == self.number && progress.next.as_ref() == Some(&url);
+        let mut total = progress.told.as_deref().filter(|_| resumed).and_then(|told| noted(told).1);
+        let (mut pages, mut fewer) = (u64::from(resumed), false);
         // Only a list that is one page can be told to be as it was.
         let mut etag = progress.etag.take().filter(|_| kind.since == Since::Never && !self.full);
         loop {
@@ -242,7 +252,7 @@ impl Pass<'_> {
                 etag.take().as_deref(),
                 &mut |line| {
                     let keys = Keys::of(line)?;
-                    let (named, rev) = (keys.id(line), keys.updated_at.as_deref().unwrap_or_default());
+                    let (named, rev) = (keys.id(line), keys.rev());
                     enough |= match (from, kind.since) {
                         (Some(from), Since::NewestFirst) => rev < from,
                         (Some(_), Since::LastMadeFirst) => memory.has(id, kind.name, &named)?,
@@ -282,7 +292,7 @@ impl Pass<'_> {
             let next = page.next.filter(|_| !enough);
             progress.etag = page.etag.filter(|_| pages == 1 && next.is_none());
             (progress.pass, progress.done, progress.next) = (self.number, false, next.clone());
-            progress.told = Some(attempt.to_string());
+            progress.told = Some(total.map_or_else(|| attempt.to_string(), |total| format!("{attempt} {total}")));
             memory.set_progress(id, kind.name, &progress)?;
             memory.commit()?;
             let Some(next) = next else {
@@ -328,10 +338,20 @@ impl Pass<'_> {
             }
         }
         let ended = match first {
-            None => Ended::Whole,
+            None => self.parent(id, of)?,
             Some((status, http, said)) => Ended::Row(status, http, format!("{said} ({bad} could not be read)")),
         };
         Ok((ended, (Vec::new(), gone)))
+    }
+
+    /// How what belongs to entries of `of` stands, all of which was read: where these could not be, it is not whole either.
+    fn parent(&self, id: i64, of: &str) -> Result<Ended> {
+        let told = self.memory.progress(id, of)?.told.unwrap_or_default();
+        let rows: Vec<Row> = serde_json::from_str(&told).unwrap_or_default();
+        Ok(match rows.first().filter(|row| !row.status.is_whole()) {
+            Some(row) => Ended::Row(row.status, row.http, format!("it belongs to {of}, which could not be read")),
+            None => Ended::Whole,
+        })
     }
 
     /// The list that belongs to one entry. Tells why it could not be read.
@@ -354,7 +374,7 @@ impl Pass<'_> {
         let memory = self.memory;
         memory.forget_of(id, kind.name, parent)?;
         let mut inner = Vec::new();
-        let url = self.url(&path.replace("{n}", &parent.to_string()));
+        let url = self.url(&path.replace("{n}", &parent.to_string()), kind.paged);
         let wanted = kind.nested.map(|(_, _, count)| count);
         let bad = self.all_of(id, (kind.name, parent), url, &mut |line| {
             let Some(count) = wanted else { return Ok(()) };
@@ -368,7 +388,7 @@ impl Pass<'_> {
         memory.forget_of(id, nested, parent)?;
         let repo = self.repo_in(path, id)?;
         for inner in inner {
-            let url = self.url(&repo.replace("{n}", &parent.to_string()).replace("{id}", &inner.to_string()));
+            let url = self.url(&repo.replace("{n}", &parent.to_string()).replace("{id}", &inner.to_string()), false);
             let bad = self.all_of(id, (nested, parent), url, &mut |_| Ok(()))?;
             if !matches!(bad, None | Some((_, Some(404 | 410), _))) {
                 return Ok(bad);
@@ -398,7 +418,7 @@ impl Pass<'_> {
                 None,
                 &mut |line| {
                     let keys = Keys::of(line)?;
-                    let (named, rev) = (keys.id(line), keys.updated_at.as_deref().unwrap_or_default());
+                    let (named, rev) = (keys.id(line), keys.rev());
                     look(line)?;
                     memory.keep(id, kind, mark, &Entry { parent, ord: keys.ord(), id: &named, rev, json: line })
                 },
@@ -418,6 +438,13 @@ impl Pass<'_> {
         }
         Ok(Some((Status::Cut, None, format!("it has more than {PAGES} pages"))))
     }
+}
+
+/// What is noted of a list that is not at its end: the attempt, and how many entries there were at the last page.
+fn noted(told: &str) -> (i64, Option<u64>) {
+    let mut words = told.split(' ');
+    let attempt = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
+    (attempt, words.next().and_then(|word| word.parse().ok()))
 }
 
 /// Why a list could not be read.

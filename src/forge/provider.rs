@@ -42,6 +42,8 @@ pub(super) struct Kind {
     pub(super) path: &'static str,
     /// Whether it is one value and no list.
     pub(super) one: bool,
+    /// Whether it comes in pages, whose size is asked for. Nested lists never do.
+    pub(super) paged: bool,
     pub(super) since: Since,
     /// The kind that each list of it belongs to an entry of.
     pub(super) of: Option<&'static str>,
@@ -55,7 +57,8 @@ pub(super) struct Kind {
 
 impl Kind {
     const fn list(name: &'static str, path: &'static str) -> Self {
-        Self { name, path, one: false, since: Since::Never, of: None, nested: None, switch: None, files: false }
+        let (since, of, nested, switch) = (Since::Never, None, None, None);
+        Self { name, path, one: false, paged: true, since, of, nested, switch, files: false }
     }
 
     const fn since(self, since: Since) -> Self {
@@ -72,6 +75,10 @@ impl Kind {
 
     const fn with_files(self) -> Self {
         Self { files: true, ..self }
+    }
+
+    const fn unpaged(self) -> Self {
+        Self { paged: false, ..self }
     }
 
     const fn single(self) -> Self {
@@ -232,7 +239,7 @@ impl Provider {
     /// A repository as its API tells of it. `None` if that can't be one.
     pub(super) fn repository(self, line: &[u8]) -> Option<Repository> {
         let value: Value = serde_json::from_slice(line).ok()?;
-        let id = value.get("id")?.as_i64()?;
+        let id = value.get("id")?.as_i64().filter(|id| *id > 0)?;
         let name = if self == Self::Gitlab { "path_with_namespace" } else { "full_name" };
         let name = value.get(name)?.as_str().filter(|name| is_repository(name))?.to_owned();
         let is_off = |switch: &str| match value.get(switch) {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     codec::hash::hash,
-    model::{FileMeta, Name},
+    model::{Cancel, FileMeta, Name},
     source::{Before, Facts, Incoming, Members, Reading},
 };
 
@@ -38,6 +38,7 @@ pub(super) struct ForgeReading {
     options: ForgeOptions,
     listed: Arc<Listed>,
     client: Client,
+    cancel: Cancel,
     memory: Arc<Mutex<Memory>>,
     manifest: Manifest,
     warnings: Vec<String>,
@@ -61,7 +62,7 @@ enum Left {
 impl ForgeReading {
     pub(super) fn begin(
         (options, listed): (ForgeOptions, Arc<Listed>),
-        client: Client,
+        (client, cancel): (Client, Cancel),
         memory: Memory,
         (mut manifest, before): (Manifest, Option<Before>),
     ) -> Result<Self> {
@@ -98,6 +99,7 @@ impl ForgeReading {
             options,
             listed,
             client,
+            cancel,
             memory,
             manifest,
             warnings,
@@ -192,6 +194,11 @@ fn stream_name(path: &str) -> Result<Name> {
 }
 
 impl Reading for ForgeReading {
+    fn stopper(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        let cancel = self.cancel.clone();
+        Some(Box::new(move || cancel.cancel()))
+    }
+
     fn carried(&mut self) -> Option<Vec<Name>> {
         Some(self.carried.clone())
     }

@@ -26,7 +26,8 @@ fn hostile_words_and_names_stay_words() {
     fake.tell("repo", &json!({"name": "../../evil"}));
     let sandbox = fake.vault("gitea", "code = false");
     let run = sandbox.writer(&["backup"]).ok();
-    assert!(run.stderr.contains("names that no file can have"), "{}", run.stderr);
+    let told = format!("{}{}", run.out(), run.stderr);
+    assert!(told.contains("names that no file can have"), "{told}");
     let dir = restored(&sandbox, "one");
     assert!(
         holding(&sandbox.path("one"), b"inner")

@@ -300,22 +300,31 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
         },
         Kind::Command => {
             let argv = raw.command.ok_or_else(|| missing("command"))?;
-            if argv.get_ref().first().is_none_or(String::is_empty) {
-                return Err(Fault::new(&argv, "a command is a list of the program and its arguments"));
-            }
-            Input::Command {
-                argv: argv.into_inner(),
-                timeout: raw.timeout.map(Spanned::into_inner),
-                min_bytes: raw.min_bytes.map(Spanned::into_inner),
-                trailer: raw.trailer.map(Spanned::into_inner),
-                stream: raw.stream.map(Spanned::into_inner),
-            }
+            command_of(argv, (raw.timeout, raw.min_bytes), (raw.trailer, raw.stream))?
         }
     };
     let checks = check::understand(raw.check)?;
     let journal = journal::understand(raw.journal.as_ref(), &input)?;
     let expect = expect::understand(&name, raw.expect);
     Ok(SourceConfig { name, input, checks, allow_empty: raw.allow_empty, every: raw.every, timeout, journal, expect })
+}
+
+/// What the keys of a source of kind `command` mean.
+fn command_of(
+    argv: Spanned<Vec<String>>,
+    (timeout, min_bytes): (Option<Spanned<Span>>, Option<Spanned<u64>>),
+    (trailer, stream): (Option<Spanned<String>>, Option<Spanned<Name>>),
+) -> Result<Input, Fault> {
+    if argv.get_ref().first().is_none_or(String::is_empty) {
+        return Err(Fault::new(&argv, "a command is a list of the program and its arguments"));
+    }
+    Ok(Input::Command {
+        argv: argv.into_inner(),
+        timeout: timeout.map(Spanned::into_inner),
+        min_bytes: min_bytes.map(Spanned::into_inner),
+        trailer: trailer.map(Spanned::into_inner),
+        stream: stream.map(Spanned::into_inner),
+    })
 }
 
 /// What a `[[source]]` of a forge means.

@@ -19,7 +19,7 @@ pub(super) const KINDS: &[Kind] = &[
     Kind::list("labels", "repos/{repo}/labels"),
     Kind::list("milestones", "repos/{repo}/milestones?state=all").switched(ISSUES),
     Kind::list("releases", "repos/{repo}/releases").switched("has_releases").with_files(),
-    Kind::list("branch_protections", "repos/{repo}/branch_protections"),
+    Kind::list("branch_protections", "repos/{repo}/branch_protections").unpaged(),
     Kind::list("hooks", "repos/{repo}/hooks"),
     Kind::list("keys", "repos/{repo}/keys"),
     Kind::list("collaborators", "repos/{repo}/collaborators"),

@@ -133,9 +133,8 @@ fn databases(facts: &mut Facts, fingerprints: &[Fingerprint]) {
 /// How many entries a forge has of each kind of each repository: what rows are to a table.
 fn entries(details: &Value) -> Option<BTreeMap<String, Table>> {
     let all = details.get("entries")?.as_object()?;
-    let table = |(name, count): (&String, &Value)| {
-        Some((name.clone(), Table { rows: count.as_u64()?, ..Table::default() }))
-    };
+    let table =
+        |(name, count): (&String, &Value)| Some((name.clone(), Table { rows: count.as_u64()?, ..Table::default() }));
     Some(all.iter().filter_map(table).collect())
 }
 
