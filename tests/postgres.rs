@@ -27,6 +27,8 @@ mod secrets;
 #[allow(dead_code)]
 #[path = "support/postgres.rs"]
 mod server;
+#[path = "postgres/spool.rs"]
+mod spool;
 #[path = "postgres/stock.rs"]
 mod stock;
 #[path = "postgres/story.rs"]

@@ -12,12 +12,15 @@ use super::{
     error::CliError,
     hunt, identity,
     settings::{Settings, real_env},
-    wiring,
+    sources, wiring,
 };
 use crate::{
     model::size,
     ops::doctor::{Check, Role, hunt::Judge},
-    source::scratch::{self, Scratch},
+    source::{
+        scratch::{self, Scratch},
+        spool,
+    },
     store::credentials::CredentialsSpec,
 };
 
@@ -25,7 +28,7 @@ use crate::{
 ///
 /// # Errors
 /// If a directory can't be listed.
-pub fn examine(settings: &Settings, role: Role) -> Result<Vec<Check>, CliError> {
+pub fn check(settings: &Settings, role: Role) -> Result<Vec<Check>, CliError> {
     let mut checks = Vec::new();
     if let Some(config) = &settings.config {
         checks.push(file("config-file", &config.path, 0o022, "change"));
@@ -100,6 +103,29 @@ pub fn room(state: &Path) -> Vec<Check> {
         Err(error) => Check::failed("scratch-room", format!("{error}; TMPDIR names the directory")),
     };
     vec![of_state, of_scratch]
+}
+
+/// How far a dump may run ahead of the backup of it, which may be less than asked for and is no fault.
+#[must_use]
+pub fn spool(state: &Path, most: u64) -> Option<Check> {
+    let dir = state.join(sources::SPOOLS);
+    if most == 0 {
+        return None;
+    }
+    Some(match spool::room(&dir) {
+        Ok((room, left)) => Check::ok(
+            "spool-room",
+            format!(
+                "{} of a dump may wait in {} ({} are allowed, {} of the disk are left to others); more than that goes at the \
+                 backup's speed",
+                size::human(room.min(most)),
+                dir.display(),
+                size::human(most),
+                size::human(left)
+            ),
+        ),
+        Err(error) => Check::could_not_run("spool-room", format!("{}: {error}", dir.display())).must(),
+    })
 }
 
 fn enough(name: &'static str, has: &str, free: u64) -> Check {

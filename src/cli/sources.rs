@@ -16,9 +16,16 @@ use crate::{
     ops::{OpsError, backup::Job},
     source::{
         CommandOptions, CommandSource, LargeSteps, MariadbSource, PathSource, PostgresSource, Source, SqliteSource,
-        StdinSource, mariadb::Flavour, postgres::PostgresOptions, sqlite,
+        StdinSource,
+        mariadb::Flavour,
+        postgres::PostgresOptions,
+        spool::{SPOOL, SpoolPlace},
+        sqlite,
     },
 };
+
+/// The directory of spools in that of the writer's state.
+pub const SPOOLS: &str = "spool";
 
 /// The sources that `args` and the configuration ask for.
 ///
@@ -99,12 +106,13 @@ fn holds(source: &SourceConfig, name: &Name) -> bool {
 
 /// A `[[source]]` as sources.
 fn jobs_of(config: &SourceConfig, allow_empty: bool, state: &Path) -> Vec<Job> {
+    let spool = || spool_of(state, config.spool);
     let source: Box<dyn Source> = match &config.input {
         Input::Path { path, exclude } => Box::new(PathSource::new(path).excluding(exclude.clone())),
         Input::Git(input) => return git::jobs(&config.name, input, allow_empty || config.allow_empty, state),
         Input::Forge(input) => return forge::jobs(&config.name, input, allow_empty || config.allow_empty, state),
-        Input::Mariadb(input) => Box::new(server(input.clone()).based(config.journal.is_some())),
-        Input::Postgres(options) => Box::new(PostgresSource::new((**options).clone())),
+        Input::Mariadb(input) => Box::new(server(input.clone()).based(config.journal.is_some()).spooling(spool())),
+        Input::Postgres(options) => Box::new(PostgresSource::new((**options).clone()).spooling(spool())),
         Input::Sqlite { path, lock_timeout } => {
             Box::new(SqliteSource::new(path, lock_timeout.map_or(sqlite::LOCK_TIMEOUT, Span::as_duration)))
         }
@@ -116,11 +124,22 @@ fn jobs_of(config: &SourceConfig, allow_empty: bool, state: &Path) -> Vec<Job> {
                 env: Vec::new(),
                 stream: stream.clone(),
             };
-            Box::new(CommandSource::new(argv.iter().map(Into::into).collect(), options))
+            Box::new(CommandSource::new(argv.iter().map(Into::into).collect(), options).spooling(spool()))
         }
     };
     let (allow_empty, timeout) = (allow_empty || config.allow_empty, config.timeout.map(Span::as_duration));
     vec![Job { name: config.name.clone(), source, allow_empty, group: None, timeout }]
+}
+
+/// How much of a dump may wait on the disk, of the source that is allowed most: they are read one after the other.
+#[must_use]
+pub fn most_spooled(configured: &[SourceConfig]) -> u64 {
+    configured.iter().map(|source| source.spool).max().unwrap_or_default()
+}
+
+/// Where dumps wait for the backup to store them.
+fn spool_of(state: &Path, most: u64) -> Option<SpoolPlace> {
+    Some(SpoolPlace { dir: state.join(SPOOLS), most }).filter(|place| place.most > 0)
 }
 
 fn ad_hoc(name: Name, args: BackupArgs, state: &Path) -> Result<Job, CliError> {
@@ -149,13 +168,13 @@ fn ad_hoc(name: Name, args: BackupArgs, state: &Path) -> Result<Job, CliError> {
     } else if let Some(dsn) = postgres {
         let hint = "it is `service=NAME`, `host=… user=… dbname=…` or a postgresql:// URL, as psql takes it";
         let info = dsn.parse().map_err(|e| CliError::usage(format!("--postgres: {e}"), hint))?;
-        Box::new(PostgresSource::new(PostgresOptions::new(info)))
+        Box::new(PostgresSource::new(PostgresOptions::new(info)).spooling(spool_of(state, SPOOL)))
     } else if let Some(path) = database {
         Box::new(SqliteSource::new(path, sqlite::LOCK_TIMEOUT))
     } else if let Some((flavour, dsn)) = dsn {
         let mut input = dsn_input(flavour, &dsn).map_err(|why| CliError::usage("this DSN can't be used", why))?;
         input.exclude = exclude;
-        Box::new(server(input))
+        Box::new(server(input).spooling(spool_of(state, SPOOL)))
     } else {
         Box::new(CommandSource::new(command, CommandOptions { stream, ..CommandOptions::default() }))
     };

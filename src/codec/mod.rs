@@ -1,5 +1,6 @@
 //! Pure transformations of bytes: chunking, hashing, compression, deltas, sealing and signing.
 
+pub mod buffer_pool;
 pub mod chunker;
 pub mod compress;
 mod error;
@@ -8,12 +9,12 @@ pub mod git_object;
 pub mod git_pack;
 pub mod hash;
 pub mod mac;
+pub mod passing;
 pub mod seal;
 mod secret;
 pub mod shares;
 pub mod sign;
 pub mod sketch;
-pub mod spares;
 pub mod ssh;
 pub mod tar;
 

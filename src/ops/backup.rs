@@ -1,5 +1,6 @@
 //! `backup`: each source becomes one snapshot, or none.
 
+mod job;
 mod limit;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread, time::Duration};
@@ -8,6 +9,7 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
+pub use self::job::Job;
 use self::limit::Limit;
 use super::{
     OpsError, Pin, Result, catalog, distrust, groups,
@@ -40,20 +42,6 @@ pub const SOURCE_FAILED: &str = "source.failed";
 pub const NOT_WHOLE: &[&str] = &["database.failed", "forge.unread", "git.ref.broken", "git.ref.lacking"];
 /// How often a source that is slow to open is asked to stop.
 const POLL: Duration = Duration::from_millis(50);
-
-/// One source to back up.
-pub struct Job {
-    /// Its name.
-    pub name: Name,
-    /// What is read.
-    pub source: Box<dyn Source>,
-    /// Whether it is right that it gives nothing.
-    pub allow_empty: bool,
-    /// The group that it is of, where all of that is backed up.
-    pub group: Option<Name>,
-    /// It fails if it was not read to its end after this time.
-    pub timeout: Option<Duration>,
-}
 
 /// What to back up.
 pub struct BackupRequest {
@@ -121,6 +109,9 @@ pub struct SnapshotReport {
     pub expires_at: Time,
     /// How long it took.
     pub duration_s: f64,
+    /// Of that, the longest that a dump's program held the locks of its database, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_s: Option<f64>,
     /// What a person should know.
     pub warnings: Vec<String>,
     /// What became of each ref of a repository since its last snapshot, if there was one.
@@ -211,7 +202,8 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
                 let took = (request.elapsed)().saturating_sub(began);
                 look::note_run(&mut catalog, &name, took)?;
                 let signals = own.keep(&mut catalog, made.id)?;
-                report.snapshots.push(SnapshotReport { signals, ..tell(name, made, took) });
+                let held_s = noticed.held().map(|held| held.as_secs_f64());
+                report.snapshots.push(SnapshotReport { signals, held_s, ..tell(name, made, took) });
             }
             Err(error) => {
                 report.findings.push(Finding::new(Severity::Error, SOURCE_FAILED, error.to_string()).on(&name));
@@ -394,6 +386,7 @@ fn tell(source: Name, made: Committed, took: Duration) -> SnapshotReport {
         floor_until: header.floor_until,
         expires_at: header.expires_at,
         duration_s: took.as_secs_f64(),
+        held_s: None,
         warnings,
         since,
         signals: Vec::new(),

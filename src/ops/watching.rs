@@ -8,11 +8,13 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use crate::{
     model::{Finding, Name, Progress, size::human},
     source::{Facts, Incoming, Members, Reading, Result},
+    vault::haste::Haste,
 };
 
 /// How many bytes at a stream's beginning tell what it is.
@@ -86,9 +88,15 @@ pub(super) struct Noticed {
     empty: Arc<AtomicBool>,
     members: Arc<Mutex<Option<Members>>>,
     findings: Arc<Mutex<Vec<Finding>>>,
+    held: Arc<Mutex<Option<Duration>>>,
 }
 
 impl Noticed {
+    /// The longest that a program held the locks of its dump, where one did.
+    pub(super) fn held(&self) -> Option<Duration> {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether it ended well without having given a byte.
     pub(super) fn empty(&self) -> bool {
         self.empty.load(Ordering::Acquire)
@@ -156,8 +164,13 @@ impl Reading for Watching {
         self.inner.stopper()
     }
 
+    fn haste(&self) -> Option<Haste> {
+        self.inner.haste()
+    }
+
     fn finish(self: Box<Self>) -> Result<Facts> {
         let mut facts = self.inner.finish()?;
+        *self.noticed.held.lock().unwrap_or_else(PoisonError::into_inner) = facts.held;
         self.read.store(true, Ordering::Release);
         self.noticed.empty.store(!self.some.load(Ordering::Acquire), Ordering::Release);
         if let Some(members) = &facts.members {

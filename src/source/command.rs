@@ -7,12 +7,12 @@ use std::{
     io::Read,
     process::{Command, Stdio},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -22,8 +22,12 @@ use super::{
     look,
     read::{Seen, Watched},
     redact::Known,
+    spool::{self, Spool, SpoolPlace, Writing},
 };
-use crate::model::{Name, SourceKind};
+use crate::{
+    model::{Name, SourceKind},
+    vault::haste::Haste,
+};
 
 /// How near its end the output must hold the trailer, in bytes.
 const TRAILER_WITHIN: usize = 4 << 10;
@@ -52,13 +56,21 @@ pub struct CommandOptions {
 pub struct CommandSource {
     argv: Vec<OsString>,
     options: CommandOptions,
+    spool: Option<SpoolPlace>,
 }
 
 impl CommandSource {
     /// The command `argv`, whose first element is the program.
     #[must_use]
     pub fn new(argv: Vec<OsString>, options: CommandOptions) -> Self {
-        Self { argv, options }
+        Self { argv, options, spool: None }
+    }
+
+    /// With a spool on a disk between the command and whoever reads this.
+    #[must_use]
+    pub fn spooling(mut self, place: Option<SpoolPlace>) -> Self {
+        self.spool = place;
+        self
     }
 }
 
@@ -96,12 +108,17 @@ impl Source for CommandSource {
             Some(after) => Box::new(patient::Patient::new(output, after)),
             None => Box::new(output),
         };
+        let (output, spooled) = match &self.spool {
+            Some(place) => Spooling::begin(output, place, &shown).map(|(output, spooling)| (output, Some(spooling)))?,
+            None => (output, None),
+        };
         let (reader, seen) = Watched::new(output, &shown, kept);
         let (reader, judge) = Judged::new(reader);
         let watchdog = self.options.timeout.map(|t| Watchdog::start(&running, t));
         let stream = Incoming { name, path: None, meta: FileMeta::default(), expected: None, reader: Box::new(reader) };
         let options = self.options.clone();
-        Ok(Box::new(CommandReading { watchdog, running, program: shown, options, stream: Some(stream), seen, judge }))
+        let stream = Some(stream);
+        Ok(Box::new(CommandReading { watchdog, running, program: shown, options, stream, seen, judge, spooled }))
     }
 
     fn look(&mut self) -> Look {
@@ -124,6 +141,24 @@ struct CommandReading {
     stream: Option<Incoming>,
     seen: Arc<Seen>,
     judge: Arc<Judge>,
+    spooled: Option<Spooling>,
+}
+
+/// What waits on a disk for its reader, where that was asked for.
+struct Spooling {
+    spool: Spool,
+    haste: Haste,
+    took: Arc<OnceLock<Duration>>,
+}
+
+impl Spooling {
+    fn begin(output: Box<dyn Read + Send>, place: &SpoolPlace, program: &str) -> Result<(Box<dyn Read + Send>, Self)> {
+        let (spool, haste) = (Spool::new(Some(place), 1), Haste::new(spool::give_way));
+        let (writing, _, took) = Writing::since(Instant::now(), haste.begin());
+        let failed = |e| SourceError::new("can't start a thread", program).because(e);
+        let output = spool.start(output, writing).map_err(failed)?;
+        Ok((Box::new(output), Self { spool, haste, took }))
+    }
 }
 
 impl Reading for CommandReading {
@@ -136,8 +171,12 @@ impl Reading for CommandReading {
         Some(Box::new(move || alive.stop()))
     }
 
+    fn haste(&self) -> Option<Haste> {
+        self.spooled.as_ref().map(|spooled| spooled.haste.clone())
+    }
+
     fn finish(self: Box<Self>) -> Result<Facts> {
-        let Self { watchdog, running, program, options, seen, judge, .. } = *self;
+        let Self { watchdog, running, program, options, seen, judge, spooled, .. } = *self;
         seen.must_have_ended(&program)?;
         running.wait_for_end();
         if watchdog.is_some_and(Watchdog::fired) {
@@ -155,7 +194,12 @@ impl Reading for CommandReading {
                 let trailer = String::from_utf8_lossy(trailer);
                 Err(SourceError::new(format!("its output does not end with {trailer:?}: it is cut short"), program))
             }
-            _ => Ok(Facts { warnings: child::warning(&program, &heard).into_iter().collect(), ..Facts::default() }),
+            _ => {
+                let mut warnings: Vec<String> = child::warning(&program, &heard).into_iter().collect();
+                warnings.extend(spooled.as_ref().and_then(|spooled| spooled.spool.told()));
+                let held = spooled.and_then(|spooled| spooled.took.get().copied());
+                Ok(Facts { warnings, held, ..Facts::default() })
+            }
         }
     }
 }

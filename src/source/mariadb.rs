@@ -3,6 +3,7 @@
 mod account;
 pub mod binlog;
 mod complete;
+mod counting;
 mod dump;
 mod exact;
 mod globals;
@@ -19,8 +20,15 @@ mod written;
 
 use std::path::{Path, PathBuf};
 
-use super::{Facts, FileMeta, Incoming, Look, Reading, Result, Source, SourceError, scratch::Scratch};
-use crate::model::{Name, SourceKind};
+use super::{
+    Facts, FileMeta, Incoming, Look, Reading, Result, Source, SourceError,
+    scratch::Scratch,
+    spool::{self, Spool, SpoolPlace},
+};
+use crate::{
+    model::{Name, SourceKind},
+    vault::haste::Haste,
+};
 
 pub(crate) use dump::packet;
 pub use print::Depth;
@@ -90,13 +98,21 @@ pub struct MariadbSource {
     exclude: Vec<String>,
     depth: Depth,
     based: bool,
+    spool: Option<SpoolPlace>,
 }
 
 impl MariadbSource {
     /// The databases of the server that `login` reaches.
     #[must_use]
     pub fn new(flavour: Flavour, login: Login, databases: Databases, depth: Depth) -> Self {
-        Self { flavour, login, databases, exclude: Vec::new(), depth, based: false }
+        Self { flavour, login, databases, exclude: Vec::new(), depth, based: false, spool: None }
+    }
+
+    /// With a spool on a disk between the dump's tool and whoever reads this.
+    #[must_use]
+    pub fn spooling(mut self, place: Option<SpoolPlace>) -> Self {
+        self.spool = place;
+        self
     }
 
     /// With its place in the server's binary log, from which a journal goes on, if `based`.
@@ -125,8 +141,10 @@ impl Source for MariadbSource {
     fn open(&mut self) -> Result<Box<dyn Reading>> {
         let scratch = Scratch::new()?;
         let client = Client::new(self.flavour, &self.login, &scratch)?;
-        let dump = dump::Dump::begin(&client, &self.databases, &self.exclude, (self.depth, self.based))?;
-        Ok(Box::new(MariadbReading { dump, client, scratch, next: Next::Dump, warnings: Vec::new() }))
+        let (spool, haste) = (Spool::new(self.spool.as_ref(), 1), Haste::new(spool::give_way));
+        let wanted = (&self.databases, self.exclude.as_slice());
+        let dump = dump::Dump::begin(&client, (&spool, &haste), wanted, (self.depth, self.based))?;
+        Ok(Box::new(MariadbReading { dump, client, spool, haste, scratch, next: Next::Dump, warnings: Vec::new() }))
     }
 
     fn look(&mut self) -> Look {
@@ -145,6 +163,8 @@ enum Next {
 struct MariadbReading {
     dump: dump::Dump,
     client: Client,
+    spool: Spool,
+    haste: Haste,
     next: Next,
     warnings: Vec<String>,
     scratch: Scratch,
@@ -188,15 +208,20 @@ impl Reading for MariadbReading {
         }))
     }
 
+    fn haste(&self) -> Option<Haste> {
+        Some(self.haste.clone())
+    }
+
     fn finish(self: Box<Self>) -> Result<Facts> {
-        let Self { dump, client, mut warnings, next, .. } = *self;
+        let Self { dump, client, spool, mut warnings, next, .. } = *self;
         if !matches!(next, Next::Nothing) {
             return Err(SourceError::new("was given up before all of it was read", client.dump_program()));
         }
-        let dump::Finished { fingerprints, warnings: more, details, members, place } = dump.finish(&client)?;
+        let dump::Finished { fingerprints, warnings: more, details, members, place, held } = dump.finish(&client)?;
         warnings.extend(more);
+        warnings.extend(spool.told());
         let journal = place.map(|place| place.start);
-        Ok(Facts { details, fingerprints, warnings, journal, members, ..Facts::default() })
+        Ok(Facts { details, fingerprints, warnings, journal, members, held, ..Facts::default() })
     }
 }
 

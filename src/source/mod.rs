@@ -18,6 +18,7 @@ mod read;
 pub mod receiver;
 pub mod redact;
 pub mod scratch;
+pub mod spool;
 pub mod sqlite;
 pub mod stdin;
 

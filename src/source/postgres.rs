@@ -3,7 +3,6 @@
 //! Each database is dumped within a snapshot that a session of ours exports. The same session tells what the database
 //! holds at that instant, its fingerprint, which a restored database is held against.
 
-mod ahead;
 mod archive;
 mod choice;
 mod conninfo;
@@ -12,9 +11,12 @@ mod fingerprint;
 mod globals;
 pub mod journal;
 mod look;
+mod pages;
 mod physical;
 mod rows;
 mod session;
+mod sum;
+mod table;
 mod tools;
 mod unlocked;
 mod waits;
@@ -31,9 +33,20 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use self::{dump::Dump, globals::Globals};
-use super::{Facts, Incoming, Look, Members, Reading, Result, Source, SourceError, child::Alive, read::Warnings};
-use crate::model::{Finding, Fingerprint, Name, Severity, SourceKind};
+use self::{
+    dump::{Dump, Ended},
+    globals::Globals,
+};
+use super::{
+    Facts, Incoming, Look, Members, Reading, Result, Source, SourceError,
+    child::Alive,
+    read::Warnings,
+    spool::{self, Spool, SpoolPlace},
+};
+use crate::{
+    model::{Finding, Fingerprint, Name, Severity, SourceKind},
+    vault::haste::Haste,
+};
 
 pub(super) use archive::Walker;
 pub use conninfo::{Conninfo, ConninfoError};
@@ -97,13 +110,21 @@ impl PostgresOptions {
 /// `globals.sql`; or `base.tar`. Everything is stopped when its reading is dropped.
 pub struct PostgresSource {
     options: PostgresOptions,
+    spool: Option<SpoolPlace>,
 }
 
 impl PostgresSource {
     /// Reads what `options` say.
     #[must_use]
     pub fn new(options: PostgresOptions) -> Self {
-        Self { options }
+        Self { options, spool: None }
+    }
+
+    /// With a spool on a disk between `pg_dump` and whoever reads this.
+    #[must_use]
+    pub fn spooling(mut self, place: Option<SpoolPlace>) -> Self {
+        self.spool = place;
+        self
     }
 }
 
@@ -166,6 +187,8 @@ struct Place {
     jobs: usize,
     lock_timeout: Duration,
     stops: Stops,
+    spool: Spool,
+    haste: Haste,
 }
 
 impl Place {
@@ -220,8 +243,11 @@ impl Source for PostgresSource {
                 .ask::<String>("list the roles", "select to_json(rolname) from pg_roles where rolname !~ '^pg_'")?;
             details.insert("roles".to_owned(), json!(roles));
         }
+        let (stops, haste) = (Stops::default(), Haste::new(spool::give_way));
+        let spool = Spool::new(self.spool.as_ref(), jobs);
         Ok(Box::new(PostgresReading {
-            place: Arc::new(Place { info, psql, dump, depth, jobs, lock_timeout, stops: Stops::default() }),
+            place: Arc::new(Place { info, psql, dump, depth, jobs, lock_timeout, stops, spool, haste }),
+            held: Duration::ZERO,
             globals,
             reading_globals: None,
             several: databases.len() > 1,
@@ -250,6 +276,8 @@ fn version(server: &BTreeMap<String, String>, info: &Conninfo) -> Result<Version
 
 struct PostgresReading {
     place: Arc<Place>,
+    /// The longest that `pg_dump` held the locks of a database.
+    held: Duration,
     globals: Option<Globals>,
     reading_globals: Option<globals::Dumping>,
     /// Whether there is more than one database, so that one can be left out.
@@ -271,10 +299,11 @@ impl PostgresReading {
     fn end_database(&mut self) -> Result<()> {
         let Some(dump) = self.current.take() else { return Ok(()) };
         let streams = dump.streams();
-        let (fingerprint, warnings) = match dump.end() {
+        let Ended { fingerprint, warnings, held } = match dump.end() {
             Ok(ended) => ended,
             Err(error) => return self.give_up(streams, error),
         };
+        self.held = self.held.max(held);
         self.taken.push(streams);
         self.fingerprints.extend(fingerprint);
         for warning in warnings {
@@ -329,6 +358,10 @@ impl Reading for PostgresReading {
         Some(Box::new(move || place.stops.stop()))
     }
 
+    fn haste(&self) -> Option<Haste> {
+        Some(self.place.haste.clone())
+    }
+
     fn finish(mut self: Box<Self>) -> Result<Facts> {
         self.end_database()?;
         let mut findings = Vec::new();
@@ -353,7 +386,9 @@ impl Reading for PostgresReading {
             details.insert("databases".to_owned(), json!(self.taken));
         }
         let fingerprints = std::mem::take(&mut self.fingerprints);
-        let warnings = std::mem::take(&mut self.warnings).into_vec();
+        let mut warnings = std::mem::take(&mut self.warnings).into_vec();
+        warnings.extend(self.place.spool.told());
+        let held = Some(self.held).filter(|_| !self.taken.is_empty());
         // Every server has that one, and whether it is taken depends on what is in it.
         let names = self.taken.iter().map(|taken| taken.name.clone()).filter(|name| name != "template1");
         let members = self.all.then(|| Members {
@@ -363,7 +398,7 @@ impl Reading for PostgresReading {
             left_out: failed.into_iter().filter(|(_, why)| why.is_some()).map(|(name, _)| name).collect(),
         });
         let given_up = std::mem::take(&mut self.given_up);
-        Ok(Facts { details, fingerprints, warnings, findings, given_up, members, ..Facts::default() })
+        Ok(Facts { details, fingerprints, warnings, findings, given_up, members, held, ..Facts::default() })
     }
 }
 

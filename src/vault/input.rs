@@ -1,7 +1,8 @@
 //! What the writer reads: the shape that every source takes for it. The sources themselves live in `source`.
 
-use std::{collections::BTreeMap, io::Read};
+use std::{collections::BTreeMap, io::Read, time::Duration};
 
+use super::haste::Haste;
 use crate::model::{FileMeta, Finding, Fingerprint, Name, SnapshotId, Time, journal};
 
 /// A source that could not be read whole: what was tried, on what, and why it failed.
@@ -62,6 +63,12 @@ pub trait Reading: Send {
         None
     }
 
+    /// What tells while programs are at work that hold locks until all is written: the run's own work gives way meanwhile.
+    /// Asked for once, before the first stream. `None` where there are none.
+    fn haste(&self) -> Option<Haste> {
+        None
+    }
+
     /// Called after the last stream was read to its end: checks that the source really was whole (exit status,
     /// trailer, nothing changed meanwhile) and tells the facts. Not called when something failed before; dropping
     /// the reading then stops whatever runs.
@@ -118,6 +125,8 @@ pub struct Facts {
     pub journal: Option<journal::Start>,
     /// What it consists of, where it was told to take whatever is there.
     pub members: Option<Members>,
+    /// The longest that a program held the locks of its dump, where one did.
+    pub held: Option<Duration>,
 }
 
 /// What was found where all is wanted that is there, such as the databases of a server.

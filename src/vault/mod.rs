@@ -8,6 +8,7 @@ pub mod earlier;
 mod error;
 pub mod evidence;
 mod fetch;
+pub mod haste;
 mod heads;
 pub mod holds;
 pub mod input;

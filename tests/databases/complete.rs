@@ -239,3 +239,34 @@ fn damage_of_the_source_is_told_by_its_name() {
     assert_eq!(run.code, 1, "{}", run.out());
     assert!(run.out().contains("pages"), "{}", run.out());
 }
+
+/// A table that is changed after it was dumped and before it was hashed costs itself its fingerprint, and no other.
+#[test]
+fn of_tables_that_are_changed_meanwhile_the_others_keep_their_fingerprints() {
+    let server = Server::start();
+    server.sql(
+        "CREATE DATABASE shop; USE shop; CREATE TABLE a(i INT); INSERT INTO a VALUES (1), (2); CREATE TABLE altered(i INT);
+         INSERT INTO altered VALUES (3); CREATE TABLE dropped(i INT); INSERT INTO dropped VALUES (4); CREATE TABLE z(i INT);
+         INSERT INTO z VALUES (5)",
+    );
+    let sandbox = vault(&server, "", "databases = [\"shop\"]");
+    let bin = sandbox.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let script = format!(
+        "#!/bin/sh\nhere=$(mktemp)\n/usr/bin/mariadb-dump \"$@\" > \"$here\" || exit 1\nhead -n -1 \"$here\"\n\
+         /usr/bin/mariadb --no-defaults -u root -S '{}' shop -e 'ALTER TABLE altered ADD x INT; DROP TABLE dropped' || exit 1\n\
+         tail -n 1 \"$here\"; rm \"$here\"\n",
+        server.socket().display()
+    );
+    let path = bin.join("mariadb-dump");
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = sandbox.command();
+    command.env("PATH", format!("{}:{}", bin.display(), env!("PATH")));
+    command.arg("--config").arg(sandbox.config()).args(["backup", "shop", "--json"]);
+    let (_, warnings) = made(&sandbox.finish(&mut command).ok());
+    has(&warnings, "without a fingerprint: shop.altered, shop.dropped");
+    let drilled = drill(&sandbox).ok().json();
+    let checks = drilled["result"]["drills"][0]["checks"].to_string();
+    assert!(checks.contains("shop: a") && checks.contains("shop: z") && !checks.contains("shop: altered"), "{checks}");
+}

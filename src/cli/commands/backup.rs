@@ -21,6 +21,7 @@ use crate::{
     },
     source::redact::redact,
     store::VaultUrl,
+    vault::writer,
 };
 
 /// Runs it.
@@ -28,9 +29,10 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
     let settings = Settings::new(&context.global, &real_env)?;
     let (config, writer_config) = settings.writer()?;
     context.found(wiring::no_identity_beside(config.dir(), args.allow_identity_here)?);
-    let writer = wiring::writer(writer_config)?;
+    let keys = wiring::writer(writer_config)?;
     let (clock_is_right, acknowledge, full) = (args.clock_is_right, args.acknowledge, args.full);
     let (dry_run, no_rebuild) = (args.dry_run, args.no_rebuild);
+    let most_spooled = sources::most_spooled(&config.sources);
     let mut jobs = sources::jobs(args, &config.sources, &writer_config.state)?;
     if let VaultUrl::Local(path) = settings.vault()? {
         for job in &mut jobs {
@@ -51,10 +53,17 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
         no_rebuild,
         elapsed: stopwatch(),
     };
-    let place = workplace(context, &settings, writer).await?;
+    if let Some(nice) = config.nice {
+        writer::begin_workers_with(move || {
+            // Where it can't be, it is as nice as it was.
+            let _ = rustix::process::setpriority_process(None, nice);
+        });
+    }
+    let place = workplace(context, &settings, keys).await?;
     if dry_run {
         let mut looked = blocking(move |runtime| ops::backup::rehearse(&place, runtime, request)).await?;
-        looked.checks.splice(0..0, host::room(&writer_config.state));
+        let spool = host::spool(&writer_config.state, most_spooled);
+        looked.checks.splice(0..0, host::room(&writer_config.state).into_iter().chain(spool));
         context.found(std::mem::take(&mut looked.findings));
         let failure = Failure::of_rehearsal(&looked);
         return Ok((Output::Rehearsal(looked), failure));

@@ -45,11 +45,11 @@ pub(super) async fn run(context: &Context, args: DoctorArgs) -> Result<Done, Cli
         let tried = if role == Role::Agent {
             agent(context, &settings, &mut report).await.map(|()| Vec::new())
         } else {
-            report.checks.extend(host::examine(&settings, role)?);
+            report.checks.extend(host::check(&settings, role)?);
             if role == Role::Writer && !args.no_sources {
                 findings.extend(sources_of(context, &settings, &mut report).await?);
             }
-            examine(context, &args, &settings, role, &mut report).await
+            check(context, &args, &settings, role, &mut report).await
         };
         match tried {
             Ok(more) => findings.extend(more),
@@ -77,6 +77,7 @@ async fn sources_of(
     };
     let Some(configured) = config.writer.as_ref().filter(|_| !config.sources.is_empty()) else { return Ok(Vec::new()) };
     report.checks.extend(host::room(&configured.state));
+    report.checks.extend(host::spool(&configured.state, sources::most_spooled(&config.sources)));
     let mut jobs = sources::configured_jobs(&[], false, &config.sources, &configured.state)?;
     if let Ok(VaultUrl::Local(path)) = settings.vault() {
         for job in &mut jobs {
@@ -133,12 +134,12 @@ async fn agent(context: &Context, settings: &Settings, report: &mut DoctorReport
         VaultUrl::S3 { bucket, prefix } => {
             report.url = Some(settings.vault()?.to_string());
             let reach = settings.reach(bucket, prefix);
-            Ok(ops::doctor::examine_agent(&reach, settings.credentials(), report).await?)
+            Ok(ops::doctor::check_agent(&reach, settings.credentials(), report).await?)
         }
     }
 }
 
-async fn examine(
+async fn check(
     context: &Context,
     args: &DoctorArgs,
     settings: &Settings,
@@ -169,7 +170,7 @@ async fn examine(
         journals: settings.config.iter().flat_map(|config| &config.sources).any(|source| source.journal.is_some()),
     };
     let mut findings = vault.findings.clone();
-    findings.extend(ops::doctor::examine(&request, report).await?);
+    findings.extend(ops::doctor::check(&request, report).await?);
     // A writer's key may sign no proof, so where nobody else was named there is nothing to say.
     if role.may_delete() || identities.is_some() {
         let identity = identities.as_ref().map(|identities| &identities.opener);

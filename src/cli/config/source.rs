@@ -7,6 +7,7 @@ mod git;
 mod journal;
 pub mod mariadb;
 mod postgres;
+mod spool;
 
 use std::{
     ops::Range,
@@ -47,6 +48,8 @@ pub struct SourceConfig {
     pub journal: Option<JournalOptions>,
     /// Changes that are announced.
     pub expect: Vec<Expected>,
+    /// How many bytes of a dump wait on the disk at most for the backup to store them.
+    pub spool: u64,
 }
 
 /// What a source reads.
@@ -119,6 +122,7 @@ pub(super) struct RawSource {
     physical: Option<Spanned<bool>>,
     journal: Option<Spanned<journal::RawJournal>>,
     bin: Option<Spanned<PathBuf>>,
+    spool: Option<Spanned<String>>,
     lock_timeout: Option<Spanned<Span>>,
     host: Option<Spanned<String>>,
     port: Option<Spanned<u16>>,
@@ -159,6 +163,8 @@ const FORGES: &[Kind] = &[Kind::Gitea, Kind::Github, Kind::Gitlab];
 const SEVERAL: &[Kind] = &[Kind::Git, Kind::Gitea, Kind::Github, Kind::Gitlab];
 /// The kinds that are servers.
 const SERVERS: &[Kind] = &[Kind::Postgres, Kind::Mariadb, Kind::Mysql];
+/// The kinds whose output can wait on the disk.
+const SPOOLED: &[Kind] = &[Kind::Postgres, Kind::Mariadb, Kind::Mysql, Kind::Command];
 
 impl Kind {
     const fn as_str(self) -> &'static str {
@@ -227,12 +233,13 @@ impl RawSource {
             ("full_every", at(self.full_every.as_ref()), FORGES),
             ("patience", at(self.patience.as_ref()), FORGES),
             ("code", at(self.code.as_ref()), FORGES),
+            ("spool", at(self.spool.as_ref()), SPOOLED),
         ]
     }
 }
 
 /// What one `[[source]]` means; its relative paths start from `dir`.
-pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceConfig, Fault> {
+pub(super) fn parse(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceConfig, Fault> {
     let whole = raw.span();
     let raw = raw.into_inner();
     let (name, kind) = (raw.name.get_ref().clone(), raw.kind);
@@ -262,7 +269,7 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
         Kind::Git => {
             let reflogs = raw.reflogs.is_some_and(Spanned::into_inner);
             let rest = (reflogs, raw.timeout.map(Spanned::into_inner));
-            Input::Git(git::understand(raw.repo, raw.repos, rest, dir)?.ok_or_else(|| missing("repo"))?)
+            Input::Git(git::parse(raw.repo, raw.repos, rest, dir)?.ok_or_else(|| missing("repo"))?)
         }
         Kind::Mariadb | Kind::Mysql => {
             let flavour = if kind == Kind::Mysql { Flavour::Mysql } else { Flavour::Mariadb };
@@ -278,7 +285,7 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
                 fingerprint: raw.fingerprint,
                 exclude,
             };
-            Input::Mariadb(mariadb::understand(flavour, keys, dir)?)
+            Input::Mariadb(mariadb::parse(flavour, keys, dir)?)
         }
         Kind::Postgres => {
             let dsn = raw.dsn.as_ref().ok_or_else(|| missing("dsn"))?;
@@ -292,7 +299,7 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
                 lock_timeout: raw.lock_timeout.as_ref(),
                 bin: raw.bin.as_ref().map(|bin| dir.join(bin.get_ref())),
             };
-            Input::Postgres(Box::new(given.understand()?))
+            Input::Postgres(Box::new(given.parse()?))
         }
         Kind::Sqlite => Input::Sqlite {
             path: dir.join(raw.path.ok_or_else(|| missing("path"))?.into_inner()),
@@ -303,10 +310,12 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
             command_of(argv, (raw.timeout, raw.min_bytes), (raw.trailer, raw.stream))?
         }
     };
-    let checks = check::understand(raw.check)?;
-    let journal = journal::understand(raw.journal.as_ref(), &input)?;
-    let expect = expect::understand(&name, raw.expect);
-    Ok(SourceConfig { name, input, checks, allow_empty: raw.allow_empty, every: raw.every, timeout, journal, expect })
+    let checks = check::parse(raw.check)?;
+    let journal = journal::parse(raw.journal.as_ref(), &input)?;
+    let spool = spool::parse(raw.spool.as_ref(), &input)?;
+    let expect = expect::parse(&name, raw.expect);
+    let (allow_empty, every) = (raw.allow_empty, raw.every);
+    Ok(SourceConfig { name, input, checks, allow_empty, every, timeout, journal, expect, spool })
 }
 
 /// What the keys of a source of kind `command` mean.
@@ -342,11 +351,12 @@ fn forge_of(raw: RawSource, provider: Provider, dir: &Path, whole: &Range<usize>
         code: raw.code.map(Spanned::into_inner),
         timeout,
     };
-    let input = forge::understand(provider, keys, dir)?.ok_or_else(|| {
+    let input = forge::parse(provider, keys, dir)?.ok_or_else(|| {
         let kind = provider.kind().as_str();
         Fault(whole.clone(), format!("source {name} of kind {kind:?} needs \"url\", and \"owner\" or \"repos\""))
     })?;
-    let (checks, expect) = (check::understand(raw.check)?, expect::understand(&name, raw.expect));
-    let (every, allow_empty) = (raw.every, raw.allow_empty);
-    Ok(SourceConfig { name, input: Input::Forge(input), checks, allow_empty, every, timeout, journal: None, expect })
+    let (checks, expect) = (check::parse(raw.check)?, expect::parse(&name, raw.expect));
+    let (every, allow_empty, input) = (raw.every, raw.allow_empty, Input::Forge(input));
+    let spool = spool::parse(None, &input)?;
+    Ok(SourceConfig { name, input, checks, allow_empty, every, timeout, journal: None, expect, spool })
 }

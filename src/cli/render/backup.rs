@@ -16,8 +16,9 @@ pub(super) fn text(snapshots: &[SnapshotReport]) -> Lines {
 }
 
 fn one(snapshot: &SnapshotReport, text: &mut Lines) {
+    let held = snapshot.held_s.map(|held| format!(" (the database's locks: {held:.1} s)")).unwrap_or_default();
     text.add(format!(
-        "{}: snapshot {} of {} ({} new, {} stored) in {:.1} s, locked until {}",
+        "{}: snapshot {} of {} ({} new, {} stored) in {:.1} s{held}, locked until {}",
         snapshot.source,
         snapshot.id.short(),
         size::human(snapshot.bytes_read),

@@ -1,11 +1,12 @@
 //! The dump, and the fingerprint of its instant.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     io::{Cursor, Read},
     process::Stdio,
-    sync::{Arc, mpsc},
-    thread::{self, JoinHandle},
+    sync::{Arc, OnceLock, mpsc},
+    thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -13,8 +14,11 @@ use super::{
         FileMeta, Incoming, Members, Result, SourceError,
         child::{Alive, Running, Stream, warning},
         read::{Seen, Watched},
+        spool::{Spool, Writing},
     },
-    ALL, Client, Databases, Depth, Flavour, account, complete, exact,
+    ALL, Client, Databases, Depth, Flavour, account, complete,
+    counting::{self, Taken},
+    exact,
     globals::{self, Globals},
     lock::Lock,
     name,
@@ -26,7 +30,10 @@ use super::{
     told::{beforehand, names, rounded},
     written::{Fill, Scan, Scanned, Written},
 };
-use crate::model::{Fingerprint, Name, TableFingerprint};
+use crate::{
+    model::{Fingerprint, Name},
+    vault::haste::Haste,
+};
 
 /// What the tools write when they are done.
 const TRAILER: &[u8] = b"-- Dump completed";
@@ -36,14 +43,7 @@ const BEGUN: &[u8] = b"-- Current Database: ";
 const HEAD: usize = 1 << 20;
 /// What a server takes in one packet by default, 16 MiB, less what comes around a statement.
 const PACKET: u64 = (16 << 20) - (1 << 10);
-/// What is kept of a table's locks until it was read, so that nobody who changes its structure waits for longer.
-pub(super) const SAVEPOINT: &str = "SAVEPOINT strongroom";
-/// What gives them back.
-pub(super) const ROLLBACK: &str = "ROLLBACK TO SAVEPOINT strongroom";
 
-type Held = BTreeMap<Table, TableFingerprint>;
-/// What tables hold, and tables that were written to meanwhile.
-type Taken = (Held, BTreeSet<Table>);
 /// What was read already, and the rest.
 type Output = (Cursor<Vec<u8>>, Stream);
 
@@ -51,15 +51,15 @@ type Output = (Cursor<Vec<u8>>, Stream);
 pub(super) struct Dump {
     running: Option<Running>,
     program: &'static str,
-    out: Option<Output>,
-    seen: Option<Arc<Seen>>,
-    scan: Option<Scan>,
+    incoming: Option<Incoming>,
+    seen: Arc<Seen>,
+    scan: Scan,
+    /// How long its program took to write it.
+    took: Arc<OnceLock<Duration>>,
     stream: Name,
     scope: Scope,
     contents: Arc<Contents>,
     depth: Depth,
-    /// The session that reads what the tool would round.
-    whole: Option<Session>,
     taking: Option<JoinHandle<Result<Taken>>>,
     /// Whether the fingerprint's transaction and the dump's began at one instant.
     certain: bool,
@@ -78,14 +78,16 @@ pub(super) struct Finished {
     pub(super) details: serde_json::Value,
     pub(super) members: Option<Members>,
     pub(super) place: Option<Place>,
+    /// How long its program held its locks.
+    pub(super) held: Option<Duration>,
 }
 
 impl Dump {
     /// Begins the dump, and beside it a transaction of the same instant. `based` says that a journal is to go on from it.
     pub(super) fn begin(
         client: &Client,
-        wanted: &Databases,
-        exclude: &[String],
+        (spool, haste): (&Spool, &Haste),
+        (wanted, exclude): (&Databases, &[String]),
         (depth, based): (Depth, bool),
     ) -> Result<Self> {
         let mut seer = client.connect()?;
@@ -105,6 +107,7 @@ impl Dump {
         };
         let log = based.then(|| place::Wanted::find(client, wanted));
         let known = log.as_ref().is_some_and(std::result::Result::is_ok);
+        let (began, at_work) = (Instant::now(), haste.begin());
         let begun = Begun::at_once(client, seer, &scope, &contents, (depth, known))?;
         let Begun { seer, whole, running, out, apart, globals } = begun;
         let place = log.and_then(|log| place::found(log, out.0.get_ref(), client, &mut warnings));
@@ -126,22 +129,21 @@ impl Dump {
                  written to in that moment have no fingerprint; the dump itself is consistent. GRANT RELOAD lets it"
             ));
         }
-        let taking = (depth != Depth::Off).then(|| {
-            let contents = Arc::clone(&contents);
-            thread::spawn(move || take(seer, after, &contents, depth))
-        });
+        let (writing, written, took) = Writing::since(began, at_work);
+        let taking = (depth != Depth::Off).then(|| counting::begin(seer, after, &contents, depth, written));
         let (program, running) = (client.dump_program(), Some(running));
+        let (incoming, seen, scan) = spooled(spool, (&stream, program), out, (whole, &contents), writing)?;
         Ok(Self {
             running,
             program,
-            out: Some(out),
-            seen: None,
-            scan: None,
+            incoming: Some(incoming),
+            seen,
+            scan,
+            took,
             stream,
             scope,
             contents,
             depth,
-            whole,
             taking,
             certain,
             alive,
@@ -168,36 +170,13 @@ impl Dump {
 
     /// The stream, once.
     pub(super) fn stream(&mut self) -> Result<Incoming> {
-        let (head, rest) = self.out.take().ok_or_else(|| SourceError::new("was read already", self.program))?;
-        let tables =
-            if self.whole.is_some() { self.contents.floats.keys().cloned().collect() } else { BTreeSet::new() };
-        let (scanned, scan) = Scanned::new(head.chain(rest), tables, self.fill());
-        let (reader, seen) = Watched::new(scanned, self.program, 4 << 10);
-        (self.seen, self.scan) = (Some(seen), Some(scan));
-        let meta = FileMeta::default();
-        Ok(Incoming { name: self.stream.clone(), path: None, meta, expected: None, reader: Box::new(reader) })
-    }
-
-    /// What makes the rows that the tool would round. One session makes them all, one table after the other.
-    fn fill(&mut self) -> Fill {
-        let (back, free) = mpsc::channel();
-        if let Some(session) = self.whole.take() {
-            // The other end is here.
-            let _ = back.send(session);
-        }
-        let contents = Arc::clone(&self.contents);
-        Box::new(move |table| {
-            let columns = contents.floats.get(table).map(Vec::as_slice).unwrap_or_default();
-            let session = free.try_recv().map_err(std::io::Error::other)?;
-            let rows = exact::Rows::of(session, table, columns, back.clone()).map_err(std::io::Error::other)?;
-            Ok(Box::new(rows))
-        })
+        self.incoming.take().ok_or_else(|| SourceError::new("was read already", self.program))
     }
 
     /// Fails unless the dump ended well. Called when its stream was read.
     pub(super) fn settle(&mut self) -> Result<()> {
         let Some(mut running) = self.running.take() else { return Ok(()) };
-        let seen = self.seen.as_ref().ok_or_else(|| SourceError::new("was not read", self.program))?;
+        let seen = &self.seen;
         seen.must_have_ended(self.program)?;
         let status = running.reap()?;
         let said = running.said();
@@ -217,7 +196,7 @@ impl Dump {
     pub(super) fn finish(mut self, client: &Client) -> Result<Finished> {
         self.settle()?;
         let mut warnings = std::mem::take(&mut self.warnings);
-        let written = self.scan.as_ref().map(Scan::written).unwrap_or_default();
+        let written = self.scan.written();
         let now = print::contents(&mut client.connect()?, &self.scope.databases)?;
         complete::objects(&written, &self.contents, &now, self.program)?;
         if written.longest > PACKET {
@@ -239,7 +218,8 @@ impl Dump {
         }
         let fingerprints = self.fingerprints(client, &written, &mut warnings)?;
         let place = self.place.take();
-        Ok(Finished { fingerprints, warnings, details, members: self.scope.members(), place })
+        let held = self.took.get().copied();
+        Ok(Finished { fingerprints, warnings, details, members: self.scope.members(), place, held })
     }
 
     fn fingerprints(
@@ -310,6 +290,45 @@ impl Drop for Dump {
 pub(crate) fn packet(statement: u64) -> u64 {
     const MIB: u64 = 1 << 20;
     (statement + (1 << 10)).div_ceil(MIB) * MIB
+}
+
+/// The dump by way of the spool. Rows that are put into it are read from the server before that: with it, the transaction that
+/// has them is over when the dump is written.
+fn spooled(
+    spool: &Spool,
+    (name, program): (&Name, &'static str),
+    (head, rest): Output,
+    (whole, contents): (Option<Session>, &Arc<Contents>),
+    writing: Writing,
+) -> Result<(Incoming, Arc<Seen>, Scan)> {
+    let failed = |e| SourceError::new("can't start a thread", program).because(e);
+    let out = head.chain(rest);
+    let (reader, scan): (Box<dyn Read + Send>, Scan) = if let Some(session) = whole {
+        let tables = contents.floats.keys().cloned().collect();
+        let (scanned, scan) = Scanned::new(out, tables, fill(session, contents));
+        (Box::new(spool.start(scanned, writing).map_err(failed)?), scan)
+    } else {
+        let nothing = Box::new(|_: &Table| Err(std::io::Error::other("nothing is put into this dump")));
+        let (scanned, scan) = Scanned::new(spool.start(out, writing).map_err(failed)?, BTreeSet::new(), nothing);
+        (Box::new(scanned), scan)
+    };
+    let (reader, seen) = Watched::new(reader, program, 4 << 10);
+    let meta = FileMeta::default();
+    Ok((Incoming { name: name.clone(), path: None, meta, expected: None, reader: Box::new(reader) }, seen, scan))
+}
+
+/// What makes the rows that the tool would round. One session makes them all, one table after the other.
+fn fill(session: Session, contents: &Arc<Contents>) -> Fill {
+    let (back, free) = mpsc::channel();
+    // The other end is here.
+    let _ = back.send(session);
+    let contents = Arc::clone(contents);
+    Box::new(move |table| {
+        let columns = contents.floats.get(table).map(Vec::as_slice).unwrap_or_default();
+        let session = free.try_recv().map_err(std::io::Error::other)?;
+        let rows = exact::Rows::of(session, table, columns, back.clone()).map_err(std::io::Error::other)?;
+        Ok(Box::new(rows))
+    })
 }
 
 /// Transactions that began at one instant, unless it is told that they did not.
@@ -418,26 +437,4 @@ fn begun(client: &Client, scope: &Scope, apart: &[&Table], more: &[&str]) -> Res
 fn tool_says(client: &Client, asked: &str, word: &str) -> bool {
     let output = client.command(client.dump_program()).arg(asked).stdin(Stdio::null()).output();
     output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(word))
-}
-
-/// What the tables hold in the transaction of `seer`. With a later transaction, only of tables that hold the same in both;
-/// the others are told.
-fn take(seer: Session, after: Option<Session>, contents: &Contents, depth: Depth) -> Result<Taken> {
-    let mut held = tables(seer, contents, depth)?;
-    let Some(after) = after else { return Ok((held, BTreeSet::new())) };
-    let later = tables(after, contents, depth)?;
-    let changed: BTreeSet<Table> =
-        held.iter().filter(|(name, was)| later.get(*name) != Some(was)).map(|(name, _)| name.clone()).collect();
-    held.retain(|name, _| !changed.contains(name));
-    Ok((held, changed))
-}
-
-fn tables(mut session: Session, contents: &Contents, depth: Depth) -> Result<Held> {
-    let mut held = Held::new();
-    for (table, columns) in &contents.tables {
-        session.run(SAVEPOINT)?;
-        held.insert(table.clone(), print::table(&mut session, table, columns, depth)?);
-        session.run(ROLLBACK)?;
-    }
-    Ok(held)
 }

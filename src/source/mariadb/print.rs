@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::{Result, SourceError},
-    session::{Session, identifier, literal},
+    session::{Row, Session, identifier, literal},
 };
 use crate::{
     codec::hash::hash,
@@ -208,20 +208,52 @@ fn short(text: &str) -> String {
 /// # Errors
 /// If it can't be read.
 pub fn table(session: &mut Session, table: &Table, columns: &[String], depth: Depth) -> Result<TableFingerprint> {
-    let from = format!("{}.{}", identifier(&table.0), identifier(&table.1));
-    let hashed = depth == Depth::Hash && !columns.is_empty();
-    // Sixty bits of a row's hash, summed: the same in every order, and a row that comes twice counts twice.
-    let sum = if hashed {
-        format!("COALESCE(SUM(CAST(CONV(LEFT(SHA1(CONCAT({})), 15), 16, 10) AS UNSIGNED)), 0)", columns.join(", "))
-    } else {
-        "0".to_owned()
-    };
-    let row = session.rows(&format!("SELECT COUNT(*), {sum} FROM {from}"))?.into_iter().next().unwrap_or_default();
-    let [rows, sum] = fields(row)?;
-    let odd = || SourceError::new("the server gave no number of rows", &from);
-    let rows = rows.parse().map_err(|_| odd())?;
-    let hash = hashed.then(|| sum.parse::<u128>().map(|sum| format!("{sum:032x}"))).transpose().map_err(|_| odd())?;
-    Ok(TableFingerprint { rows, hash, sample: None })
+    let asked = Asked::about(table, columns, depth);
+    let row = session.rows(&asked.sql)?.into_iter().next().unwrap_or_default();
+    asked.understand(row)
+}
+
+/// The same, or nothing if the table was changed since that transaction began. Other servers than those of MariaDB, by their
+/// `version`, make an error of that.
+pub(super) fn table_unless_changed(
+    session: &mut Session,
+    name: &Table,
+    columns: &[String],
+    (depth, version): (Depth, &str),
+) -> Result<Option<TableFingerprint>> {
+    if !version.contains("MariaDB") {
+        return table(session, name, columns, depth).map(Some);
+    }
+    let asked = Asked::about(name, columns, depth);
+    session.row_unless_changed(&asked.sql)?.map(|row| asked.understand(row)).transpose()
+}
+
+struct Asked {
+    sql: String,
+    hashed: bool,
+    from: String,
+}
+
+impl Asked {
+    fn about(table: &Table, columns: &[String], depth: Depth) -> Self {
+        let from = format!("{}.{}", identifier(&table.0), identifier(&table.1));
+        let hashed = depth == Depth::Hash && !columns.is_empty();
+        // Sixty bits of a row's hash, summed: the same in every order, and a row that comes twice counts twice.
+        let sum = if hashed {
+            format!("COALESCE(SUM(CAST(CONV(LEFT(SHA1(CONCAT({})), 15), 16, 10) AS UNSIGNED)), 0)", columns.join(", "))
+        } else {
+            "0".to_owned()
+        };
+        Self { sql: format!("SELECT COUNT(*), {sum} FROM {from}"), hashed, from }
+    }
+
+    fn understand(&self, row: Row) -> Result<TableFingerprint> {
+        let [rows, sum] = fields(row)?;
+        let odd = || SourceError::new("the server gave no number of rows", &self.from);
+        let rows = rows.parse().map_err(|_| odd())?;
+        let hash = self.hashed.then(|| sum.parse::<u128>().map(|sum| format!("{sum:032x}")));
+        Ok(TableFingerprint { rows, hash: hash.transpose().map_err(|_| odd())?, sample: None })
+    }
 }
 
 /// What the tables of `contents` hold, without those in `without`.

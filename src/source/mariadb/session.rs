@@ -145,9 +145,9 @@ impl Client {
         let mut session = Session { running: Some(running), input, output, program, asked: String::new() };
         // Times and texts have one form, whatever the server is set to.
         session.run("SET SESSION time_zone = '+00:00', sql_mode = ''").map_err(|mut error| {
-            if super::told::password_unused() {
+            if password_unused() {
                 error.what.push_str("; ");
-                error.what.push_str(super::told::PASSWORD_UNUSED);
+                error.what.push_str(PASSWORD_UNUSED);
             }
             error
         })?;
@@ -194,6 +194,30 @@ impl Session {
             rows.push(row.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect());
         }
         Ok(rows)
+    }
+
+    /// The row that a query gives, or none if what it reads is no longer what it was when the transaction began. Only servers
+    /// of MariaDB know how to go on after that.
+    ///
+    /// # Errors
+    /// If it fails otherwise. Then nothing more can be asked.
+    pub(super) fn row_unless_changed(&mut self, sql: &str) -> Result<Option<Row>> {
+        const END: &str = "$strongroom$";
+        self.asked = shortened(sql);
+        // Another definition, no such table, no such column.
+        let asked = writeln!(
+            self.input,
+            "DELIMITER {END}\nBEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR 1412, 1146, 1054 SELECT 'changed'; {sql}; END{END}\n\
+             DELIMITER ;\nSELECT '{MARK}';"
+        );
+        if asked.and_then(|()| self.input.flush()).is_err() {
+            return Err(self.gone());
+        }
+        let mut found = None;
+        while let Some(row) = self.answer()? {
+            found = Some(row.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect());
+        }
+        Ok(found.filter(|row: &Row| row.len() > 1))
     }
 
     /// Asks, and leaves the answer to [`Session::answer`], which is to be called until there is no more.
@@ -354,6 +378,15 @@ fn text(settings: &Settings) -> Result<Zeroizing<String>> {
         let _ = writeln!(text, "{key}=\"{}\"", quoted.as_str());
     }
     Ok(text)
+}
+
+/// What there is to say where [`password_unused`].
+pub(super) const PASSWORD_UNUSED: &str =
+    "MYSQL_PWD is set here and was not used: name a password_file, or a defaults file with a password";
+
+/// Whether a password is in the environment, which the tools do not get.
+pub(super) fn password_unused() -> bool {
+    std::env::var_os("MYSQL_PWD").is_some_and(|set| !set.is_empty())
 }
 
 #[cfg(test)]

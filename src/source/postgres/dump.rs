@@ -1,43 +1,46 @@
 //! The dump of one database: `pg_dump` within a snapshot that a session of ours holds, so that the dump and the
 //! fingerprint see the same instant.
 //!
-//! With several jobs, each large table's data is an archive of its own. They are written at the same time, each into a
-//! bounded buffer, and read one after the other.
+//! With several jobs, each large table's data is an archive of its own. They are written at the same time, each into the
+//! spool, and read one after the other.
+//!
+//! Rows are counted and hashed once all archives are written: what the server does for that would only make them slower, and
+//! whoever waits for a table would wait for its hash as well.
+
+mod archives;
 
 use std::{
     collections::VecDeque,
     fmt::Write as _,
-    io::Read,
-    process::{Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use serde::Deserialize;
 
 use super::{
-    super::{
-        FileMeta, Incoming, Result, SourceError,
-        child::Running,
-        files::slug,
-        pipe::LargeSteps,
-        read::{Seen, Watched},
-    },
+    super::{Incoming, Result, SourceError, files::slug},
     DatabaseStreams, Place, Stops,
-    ahead::Ahead,
-    archive::{Contents, SequenceSet, Walked, Walker},
-    fingerprint::{self, Depth, Table, Taken},
+    archive::{Contents, SequenceSet},
+    fingerprint::{self, Depth, Taken},
+    pages,
     rows::Helpers,
     session::Session,
+    table::Table,
     unlocked::Marks,
     waits::{self, Blocker, LATER, ONCE, Patience},
     whole,
 };
 use crate::model::{Fingerprint, Name};
+use archives::{Archives, Coming, Producer, Tools};
 
 /// Tables of at least this many bytes are dumped by themselves when there are several jobs. Each costs `pg_dump` a look
 /// at the whole catalog, which small ones are not worth.
 const LARGE: u64 = 32 << 20;
+
+/// How often a session that waits for the archives says something, since networks and servers forget those that don't.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 
 /// What is to be written as one stream.
 struct Part {
@@ -47,38 +50,40 @@ struct Part {
     arguments: Vec<String>,
 }
 
-/// A `pg_dump` at work.
-struct Producer {
-    running: Running,
-    seen: Arc<Seen>,
-    walker: Arc<Mutex<Walker>>,
-    path: String,
-}
-
-/// Counts and hashes; gives the session back, and what it found if that was wanted.
-type Taking = JoinHandle<Option<(Session, Option<Taken>)>>;
+/// Waits for the archives, counts and hashes, and ends the snapshot. Tells for how long the archives were written, and what it
+/// found if that was wanted.
+type Taking = JoinHandle<Option<(Duration, Option<Taken>)>>;
 
 /// A database on its way out.
 pub(super) struct Dump {
-    place: Arc<Place>,
     /// What is at work for this database alone.
     stops: Arc<Stops>,
     database: String,
-    snapshot: String,
-    mark: String,
+    archives: Arc<Archives>,
     /// What the archives must hold, by the catalog.
     expected: whole::Expected,
     written: Contents,
     waiting: VecDeque<Part>,
-    started: VecDeque<(Producer, Incoming)>,
+    started: Option<(Producer, Incoming)>,
+    coming: Option<Coming>,
     current: Option<Producer>,
     streams: Vec<Name>,
     sequences: Vec<SequenceSet>,
     warnings: Vec<String>,
+    /// When it took its locks.
+    began: Instant,
     /// From the moment on at which the first archive has all its locks.
     taking: Option<Taking>,
     /// Why there is no fingerprint.
     failed: Arc<Mutex<Option<SourceError>>>,
+}
+
+/// What a database turned out to be.
+pub(super) struct Ended {
+    pub(super) fingerprint: Option<Fingerprint>,
+    pub(super) warnings: Vec<String>,
+    /// How long `pg_dump` held its locks.
+    pub(super) held: Duration,
 }
 
 #[derive(Deserialize)]
@@ -121,14 +126,13 @@ impl Dump {
                 None => {
                     dump.warnings.extend(patience.told(database));
                     // Archives that are still to begin lean on our locks.
-                    let marks = marks.filter(|_| dump.waiting.is_empty());
-                    if marks.is_some() {
+                    let lean = !dump.waiting.is_empty();
+                    if marks.is_some() && !lean {
                         Marks::let_go(&mut session)?;
                     }
-                    waits::limit(&mut session, if marks.is_some() { ONCE } else { LATER })?;
-                    let what = (tables, marks);
-                    dump.taking = Some(take(session, (place, &stops), database, what, &dump.snapshot, &dump.failed));
-                    dump.fill()?;
+                    dump.taking = Some(dump.take(session, (tables, marks), lean));
+                    let waiting = std::mem::take(&mut dump.waiting);
+                    dump.coming = Some(dump.archives.come(waiting, place.jobs)?);
                     return Ok(dump);
                 }
                 Some(blocker) => {
@@ -162,18 +166,26 @@ impl Dump {
         let expected = whole::Expected::ask(session, tables)?;
         warnings.extend(expected.left_out(database));
         let waiting = parts(database, tables, place.jobs)?;
-        Ok(Self {
-            streams: waiting.iter().map(|part| part.name.clone()).collect(),
-            taking: None,
-            snapshot: exported.snapshot,
-            mark: waits::mark(session)?,
-            expected,
-            written: Contents::default(),
+        let archives = Archives {
             place: Arc::clone(place),
             stops: Arc::clone(stops),
             database: database.to_owned(),
+            snapshot: exported.snapshot,
+            mark: waits::mark(session)?,
+            tools: Arc::new(Tools::default()),
+        };
+        Ok(Self {
+            streams: waiting.iter().map(|part| part.name.clone()).collect(),
+            taking: None,
+            archives: Arc::new(archives),
+            began: Instant::now(),
+            expected,
+            written: Contents::default(),
+            stops: Arc::clone(stops),
+            database: database.to_owned(),
             waiting,
-            started: VecDeque::new(),
+            started: None,
+            coming: None,
             current: None,
             sequences: Vec::new(),
             warnings,
@@ -184,16 +196,19 @@ impl Dump {
     /// Starts the first archive and waits until it has its locks, or somebody holds it up.
     fn first(&mut self, session: &mut Session) -> Result<Option<Blocker>> {
         let Some(part) = self.waiting.pop_front() else { return Ok(None) };
-        let (producer, stream, blocker) = self.start(part, Some(session))?;
-        self.started.push_back((producer, stream));
+        let (producer, stream, blocker) = self.archives.start(part, Some(session))?;
+        self.started = Some((producer, stream));
         Ok(blocker)
     }
 
     /// The next stream.
     pub(super) fn next(&mut self) -> Result<Option<Incoming>> {
         self.settle()?;
-        self.fill()?;
-        let Some((producer, stream)) = self.started.pop_front() else { return Ok(None) };
+        let next = match self.started.take() {
+            Some(first) => Some(first),
+            None => self.coming.as_ref().map(Coming::next).transpose()?.flatten(),
+        };
+        let Some((producer, stream)) = next else { return Ok(None) };
         self.current = Some(producer);
         Ok(Some(stream))
     }
@@ -204,15 +219,13 @@ impl Dump {
     }
 
     /// Checks that all went well, after the last stream; gives the fingerprint, if one was wanted, and warnings.
-    pub(super) fn end(mut self) -> Result<(Option<Fingerprint>, Vec<String>)> {
+    pub(super) fn end(mut self) -> Result<Ended> {
         let taken = self.taking.take().and_then(|taking| taking.join().ok().flatten());
         if let Some(error) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }
-        let (mut session, taken) =
+        let (held, taken) =
             taken.ok_or_else(|| SourceError::new("its fingerprint was not finished", &self.database))?;
-        // The server is still there, and so was the snapshot until now.
-        session.run("end the snapshot", "commit")?;
         let tables = taken.as_ref().map(|taken| &taken.fingerprint.tables);
         let mut warnings = std::mem::take(&mut self.warnings);
         warnings.extend(self.expected.held_against(&self.written, tables, &self.database)?);
@@ -221,7 +234,49 @@ impl Dump {
             warnings.extend(self.expected.changed(&mut taken, &self.written, &self.database));
             Fingerprint { streams: std::mem::take(&mut self.streams), ..taken.fingerprint }
         });
-        Ok((taken, warnings))
+        Ok(Ended { fingerprint: taken, warnings, held })
+    }
+
+    /// Takes the fingerprint on a thread of its own once the archives are written, with as many sessions as there are jobs. What
+    /// goes wrong there stops the dump, which would be for nothing. With `lean`, archives need our locks until then.
+    fn take(&self, mut session: Session, (tables, marks): (Vec<Table>, Option<Marks>), lean: bool) -> Taking {
+        let (archives, failed, began) = (Arc::clone(&self.archives), Arc::clone(&self.failed), self.began);
+        let import = format!("set transaction snapshot '{}'", archives.snapshot.replace('\'', "''"));
+        thread::spawn(move || {
+            let Archives { place, stops, database, .. } = &*archives;
+            let open = || {
+                let mut session = Session::open(&place.psql, &place.info, Some(database))?;
+                place.watch(stops, session.alive());
+                session.run("begin", BEGIN)?;
+                session.run("take up the snapshot", &import)?;
+                waits::limit(&mut session, ONCE)?;
+                Ok(session)
+            };
+            // The first is why the others stopped.
+            let fail = |error| {
+                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                stops.stop();
+            };
+            let helpers = Helpers { count: place.jobs.saturating_sub(1), open: &open, fail: &fail };
+            let mut count = || {
+                while !archives.tools.all_have_written(SIGN_OF_LIFE) {
+                    session.run("keep the session", "select 1")?;
+                }
+                let held = began.elapsed();
+                if marks.is_some() && lean {
+                    Marks::let_go(&mut session)?;
+                }
+                waits::limit(&mut session, if marks.is_some() { ONCE } else { LATER })?;
+                let depth = place.depth;
+                let taken = (depth != Depth::Off)
+                    .then(|| fingerprint::take(&mut session, database, &tables, depth, &helpers, marks.as_ref()));
+                let taken = taken.transpose()?;
+                // The server is still there, and so was the snapshot until now.
+                session.run("end the snapshot", "commit")?;
+                Ok((held, taken))
+            };
+            count().map_err(fail).ok()
+        })
     }
 
     fn settle(&mut self) -> Result<()> {
@@ -231,7 +286,11 @@ impl Dump {
         if let Some(error) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }
-        let heard = ended.map_err(|e| SourceError { object: format!("{} of {path}", e.object), ..e })?;
+        let heard = ended.map_err(|e| {
+            let pages = pages::found(&self.archives.place, &self.database, self.began.elapsed());
+            let what = pages.map_or_else(|| e.what.clone(), |pages| format!("{}; {pages}", e.what));
+            SourceError { object: format!("{} of {path}", e.object), what, ..e }
+        })?;
         if !heard.is_empty() {
             self.warnings.push(format!("pg_dump said of {}: {}", self.database, short(&heard)));
         }
@@ -252,48 +311,6 @@ impl Dump {
         self.written.append(&mut walker.contents);
         Ok(())
     }
-
-    /// Keeps as many at work as may be.
-    fn fill(&mut self) -> Result<()> {
-        while self.started.len() < self.place.jobs {
-            let Some(part) = self.waiting.pop_front() else { break };
-            let (producer, stream, _) = self.start(part, None)?;
-            self.started.push_back((producer, stream));
-        }
-        Ok(())
-    }
-
-    /// Starts an archive. With `session`, which knows who waits for whom, it waits for its first byte.
-    fn start(&self, part: Part, session: Option<&mut Session>) -> Result<(Producer, Incoming, Option<Blocker>)> {
-        let Part { name, path, arguments } = part;
-        let place = &self.place;
-        let mut command = Command::new(&place.dump.path);
-        command.args(["-Fc", "-Z0", "-w", "--snapshot", &self.snapshot]).args(arguments);
-        command.arg("-d").arg(place.info.argument(Some(&self.database)));
-        place.info.equip(&mut command);
-        command.env("PGAPPNAME", &self.mark);
-        if session.is_none() {
-            // Who wants the table for itself waits for the first archive, and would be waited for by this one for ever.
-            command.arg(format!("--lock-wait-timeout={}", LATER.as_millis()));
-        }
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut running = Running::start(&mut command, &place.dump.path.to_string_lossy(), place.info.secrets())?;
-        place.watch(&self.stops, running.alive());
-        let output = running.stdout()?;
-        let blocker = match session {
-            Some(session) => waits::first_byte(session, &self.mark, &running, &output)?,
-            None => None,
-        };
-        let output = LargeSteps::new(output);
-        let output: Box<dyn Read + Send> =
-            if place.jobs > 1 { Box::new(Ahead::start(output)) } else { Box::new(output) };
-        let (archive, walker) = Walked::new(output);
-        let (reader, seen) = Watched::new(archive, &path, 0);
-        let shown = (path != name.as_str()).then(|| path.clone());
-        let stream =
-            Incoming { name, path: shown, meta: FileMeta::default(), expected: None, reader: Box::new(reader) };
-        Ok((Producer { running, seen, walker, path }, stream, blocker))
-    }
 }
 
 /// Warns of tables whose rows no dump of this server has.
@@ -308,44 +325,6 @@ pub(super) fn elsewhere(session: &mut Session, database: &str) -> Result<Vec<Str
             .push(format!("{database}: the rows of {foreign} foreign tables live elsewhere and are not in the dump"));
     }
     Ok(warnings)
-}
-
-/// Takes the fingerprint on a thread of its own, with as many sessions as there are jobs; what goes wrong there stops the
-/// dump, which would be for nothing.
-fn take(
-    mut session: Session,
-    (place, stops): (&Arc<Place>, &Arc<Stops>),
-    database: &str,
-    (tables, marks): (Vec<Table>, Option<Marks>),
-    snapshot: &str,
-    failed: &Arc<Mutex<Option<SourceError>>>,
-) -> Taking {
-    let (place, stops) = (Arc::clone(place), Arc::clone(stops));
-    let (failed, database) = (Arc::clone(failed), database.to_owned());
-    let import = format!("set transaction snapshot '{}'", snapshot.replace('\'', "''"));
-    thread::spawn(move || {
-        if place.depth == Depth::Off {
-            return Some((session, None));
-        }
-        let open = || {
-            let mut session = Session::open(&place.psql, &place.info, Some(&database))?;
-            place.watch(&stops, session.alive());
-            session.run("begin", BEGIN)?;
-            session.run("take up the snapshot", &import)?;
-            waits::limit(&mut session, ONCE)?;
-            Ok(session)
-        };
-        // The first is why the others stopped.
-        let fail = |error| {
-            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-            stops.stop();
-        };
-        let helpers = Helpers { count: place.jobs.saturating_sub(1), open: &open, fail: &fail };
-        fingerprint::take(&mut session, &database, &tables, place.depth, &helpers, marks.as_ref())
-            .map_err(fail)
-            .ok()
-            .map(|taken| (session, Some(taken)))
-    })
 }
 
 /// What a database is dumped as: one archive, or one with everything but the data of large tables, and theirs.

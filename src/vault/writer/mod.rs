@@ -24,6 +24,7 @@ mod pages;
 mod retention;
 mod shared;
 mod similar;
+mod sketching;
 mod stages;
 pub(crate) mod upload;
 mod workers;
@@ -35,6 +36,7 @@ use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{
     VaultError, VaultErrorKind,
+    haste::Haste,
     heads::Heads,
     input::{Before, Reading},
 };
@@ -52,7 +54,7 @@ use crate::{
     },
     store::{Entry, ObjectStore},
 };
-use bases::{BaseCache, Sketching};
+use bases::BaseCache;
 use blocks::{BlockMaker, BlockNumbers};
 use buffers::Pool;
 use dedup::{Dedup, Outcome, Ports};
@@ -61,8 +63,10 @@ use retention::Retention;
 use shared::Shared;
 use similar::Similar;
 pub use similar::refill_features;
+use sketching::Sketching;
 use stages::Tokens;
 use upload::{Locking, Target};
+pub use workers::begin_with as begin_workers_with;
 
 /// Buffers between the source and the compressors: 4 MiB each with the default chunk sizes.
 const BUFFERS: usize = 5;
@@ -308,24 +312,24 @@ impl<'a> Run<'a> {
             trials: Arc::default(),
             cache: self.cache.clone(),
             sketching: Arc::clone(&sketching),
+            turn: None,
         };
-        let stopper = reading.stopper();
+        let (stopper, haste) = (reading.stopper(), reading.haste());
         let carried = reading.carried().map(|names| memory::named(&names, kept)).transpose()?;
         // Not joined: a source may wait for data for ever, and the run must be able to end without it.
-        let failing = Arc::clone(shared);
+        let (failing, hasty) = (Arc::clone(shared), haste.clone());
         spawn("intake", move || {
             let means = (&Pool::new(BUFFERS), &*sketching);
             match intake::run(reading, params, means, &segments_in, &failing) {
                 Ok(end) => drop(finished_in.send(end)),
                 Err(error) => failing.fail(error),
             }
+            hasty.iter().for_each(Haste::over);
         })?;
         let result = thread::scope(|scope| {
-            for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
-                let bench = bench.clone();
+            for bench in bench.each(thread::available_parallelism().map_or(2, usize::from), haste.as_ref()) {
                 scope.spawn(|| workers::run(bench, shared).unwrap_or_else(|error| shared.fail(error)));
             }
-            drop(bench);
             let (permits, rooms) = (Tokens::new(PACKS), Pool::new(ROOMS));
             scope.spawn(move || {
                 packer::run(&to_packer, (&permits, &rooms), &plans_in, shared)
@@ -337,6 +341,7 @@ impl<'a> Run<'a> {
                 shared.stop();
                 tracing::debug!(%error, "the run stops");
             }
+            haste.iter().for_each(Haste::over);
             drop((stop_in, ports));
             result
         });

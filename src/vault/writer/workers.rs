@@ -1,14 +1,15 @@
 //! The workers: as many threads as there are cores, which hash, compress and seal, whichever is due.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::{Receiver, Sender, never, select_biased};
 
 use super::{
-    bases::{BaseCache, Sketching},
+    bases::BaseCache,
     buffers::Buffer,
     intake::Segment,
     shared::Shared,
+    sketching::Sketching,
     stages::{Done, DoneBlock, Hashed, NewChunk, PackPlan, Resembling, SealedPack, ToPacker, Work, WorkKind},
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     },
     format::pack::Block,
     model::PackId,
-    vault::VaultError,
+    vault::{VaultError, haste::Haste},
 };
 
 /// A delta is stored if it has at most half of what the chunk would add to a block. Deltas grow with the days, and one
@@ -45,6 +46,26 @@ pub(super) struct Bench {
     /// Where there are to be deltas.
     pub(super) cache: Option<Arc<BaseCache>>,
     pub(super) sketching: Arc<Sketching>,
+    /// Whose turn it is, where that changes, and whether this worker is one of those who give way.
+    pub(super) turn: Option<(Haste, bool)>,
+}
+
+/// What each worker does first, where somebody asked for something.
+static FIRST: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
+
+/// Lets every worker of this process call `first` when it begins, such as to give way to others. Asked for once.
+pub fn begin_with(first: impl Fn() + Send + Sync + 'static) {
+    // Whoever asked before goes on being heard.
+    let _ = FIRST.set(Box::new(first));
+}
+
+impl Bench {
+    /// A bench for each of `count` workers, and with `haste` for as many again that give way.
+    pub(super) fn each(self, count: usize, haste: Option<&Haste>) -> Vec<Self> {
+        let kinds: &[bool] = if haste.is_some() { &[false, true] } else { &[false] };
+        let all = kinds.iter().flat_map(|gives_way| std::iter::repeat_n(*gives_way, count));
+        all.map(|gives_way| Self { turn: haste.cloned().map(|haste| (haste, gives_way)), ..self.clone() }).collect()
+    }
 }
 
 /// Works until there is nothing left to come.
@@ -52,11 +73,21 @@ pub(super) struct Bench {
 /// # Errors
 /// If a codec fails.
 pub(super) fn run(mut bench: Bench, shared: &Shared) -> Result<(), VaultError> {
+    match (&bench.turn, FIRST.get()) {
+        (Some((haste, true)), _) => haste.give_way(),
+        (_, Some(first)) => first(),
+        _ => {}
+    }
+    let my_turn = |bench: &Bench| bench.turn.as_ref().is_none_or(|(haste, gives_way)| haste.turn(*gives_way));
+    // What it needs is made once it is needed.
+    if !my_turn(&bench) {
+        return Ok(());
+    }
     let mut compressor = Compressor::of_several(bench.level, Arc::clone(&bench.trials))?;
     let mut scratch = Vec::new();
     // Later stages first: what is nearly done frees the most memory.
     let mut open = 3;
-    while open > 0 {
+    while open > 0 && my_turn(&bench) {
         select_biased! {
             recv(bench.stop) -> _ => return Ok(()),
             recv(bench.plans) -> plan => if let Ok(plan) = plan {

@@ -46,7 +46,7 @@ pub(super) struct Keys<'a> {
 }
 
 /// What they mean. `None` if they name no repository.
-pub(super) fn understand(provider: Provider, keys: Keys<'_>, dir: &Path) -> Result<Option<ForgeInput>, Fault> {
+pub(super) fn parse(provider: Provider, keys: Keys<'_>, dir: &Path) -> Result<Option<ForgeInput>, Fault> {
     let url = match (keys.url, provider.home()) {
         (Some(given), _) => place(given)?,
         (None, Some(home)) => home.to_owned(),

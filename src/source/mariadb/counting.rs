@@ -1,0 +1,79 @@
+//! Rows counted and hashed once the dump is written: what the server does for that would only make the dump slower, and
+//! whoever wants to change a table would wait for its hash as well.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use super::{
+    super::Result,
+    Depth,
+    exact::{ROLLBACK, SAVEPOINT},
+    print::{self, Contents, Table},
+    session::Session,
+};
+use crate::model::TableFingerprint;
+
+/// How often a session that waits says something, since networks and servers forget those that don't.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
+
+/// What tables hold.
+pub(super) type Held = BTreeMap<Table, TableFingerprint>;
+/// The same, and tables that were written to or changed meanwhile.
+pub(super) type Taken = (Held, BTreeSet<Table>);
+
+/// What the tables hold in the transaction of `seer`, asked once the dump was `written`. With a later transaction, only of
+/// tables that hold the same in both; the others are told.
+pub(super) fn begin(
+    seer: Session,
+    after: Option<Session>,
+    contents: &Arc<Contents>,
+    depth: Depth,
+    written: mpsc::Receiver<()>,
+) -> JoinHandle<Result<Taken>> {
+    let contents = Arc::clone(contents);
+    thread::spawn(move || take((seer, after), &contents, depth, &written))
+}
+
+fn take(
+    (mut seer, mut after): (Session, Option<Session>),
+    contents: &Contents,
+    depth: Depth,
+    written: &mpsc::Receiver<()>,
+) -> Result<Taken> {
+    // Nobody's transaction covers these, so they are asked before and after; in between they may have been written to.
+    let covered = |table: &Table| !contents.unsafe_tables.contains_key(table);
+    let (mut held, mut changed) = tables(&mut seer, contents, depth, |table| !covered(table))?;
+    while written.recv_timeout(SIGN_OF_LIFE) == Err(RecvTimeoutError::Timeout) {
+        seer.run("DO 0")?;
+        after.as_mut().map(|after| after.run("DO 0")).transpose()?;
+    }
+    let (more, others) = tables(&mut seer, contents, depth, covered)?;
+    drop(seer);
+    held.extend(more);
+    changed.extend(others);
+    let Some(mut after) = after else { return Ok((held, changed)) };
+    let (later, _) = tables(&mut after, contents, depth, |_| true)?;
+    changed.extend(held.iter().filter(|(name, was)| later.get(*name) != Some(was)).map(|(name, _)| name.clone()));
+    held.retain(|name, _| !changed.contains(name));
+    Ok((held, changed))
+}
+
+fn tables(session: &mut Session, contents: &Contents, depth: Depth, which: impl Fn(&Table) -> bool) -> Result<Taken> {
+    let (mut held, mut changed) = (Held::new(), BTreeSet::new());
+    for (table, columns) in contents.tables.iter().filter(|(table, _)| which(table)) {
+        session.run(SAVEPOINT)?;
+        match print::table_unless_changed(session, table, columns, (depth, &contents.version))? {
+            Some(found) => drop(held.insert(table.clone(), found)),
+            None => drop(changed.insert(table.clone())),
+        }
+        session.run(ROLLBACK)?;
+    }
+    Ok((held, changed))
+}
