@@ -62,9 +62,12 @@ impl Engine for Forge {
         for (_, row) in manifest.rows() {
             let Some(path) = &row.path else { continue };
             all += 1;
-            let counted = root(restored).map_err(|e| e.to_string()).and_then(|root| match site::stays(path) {
-                true => count(&root.join(path)).map_err(|e| e.to_string()),
-                false => Err("it would lie elsewhere".to_owned()),
+            let counted = root(restored).map_err(|e| e.to_string()).and_then(|root| {
+                if site::stays(path) {
+                    count(&root.join(path)).map_err(|e| e.to_string())
+                } else {
+                    Err("it would lie elsewhere".to_owned())
+                }
             });
             let check = match counted {
                 Ok(lines) => Check::compare(format!("entries of {path}"), row.got.to_string(), lines.to_string()),

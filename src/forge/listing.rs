@@ -72,9 +72,8 @@ pub fn list(options: &ForgeOptions, wikis: bool, cancel: Cancel) -> Result<(List
     if wikis {
         for one in listed.repositories.iter().filter(|one| one.may_have_wiki) {
             let url = format!("{}/{}.wiki.git/info/refs?service=git-upload-pack", options.url, one.name);
-            match client.status(&url, basic(options).as_ref().map(|value| value.as_str()))? {
-                404 => {}
-                _ => with_wiki.push(one.name.clone()),
+            if client.status(&url, basic(options).as_ref().map(|value| value.as_str()))? != 404 {
+                with_wiki.push(one.name.clone());
             }
         }
     }

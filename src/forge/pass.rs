@@ -320,16 +320,12 @@ impl Pass<'_> {
             let Some((last, _)) = stale.last() else { break };
             after = *last;
             for (parent, rev) in stale {
-                match self.of_one(id, kind, parent, (path, &rev))? {
-                    None => {}
-                    Some((status, http, said)) => {
-                        bad += 1;
-                        let refused = status == Status::Refused;
-                        first.get_or_insert((status, http, format!("of number {parent}: {said}")));
-                        // What one is refused for, all are refused for.
-                        if refused && bad >= 3 {
-                            break;
-                        }
+                if let Some((status, http, said)) = self.of_one(id, kind, parent, (path, &rev))? {
+                    bad += 1;
+                    first.get_or_insert((status, http, format!("of number {parent}: {said}")));
+                    // What three are refused for, all are refused for.
+                    if status == Status::Refused && bad >= 3 {
+                        break;
                     }
                 }
             }

@@ -41,14 +41,12 @@ pub(super) fn pages(site: &mut Site<'_>, one: &RepositoryRows, kind: &str) -> io
         places.entry(number(&value).unwrap_or_default()).or_default().push(at);
     }
     let (mut listed, mut lines) = (Vec::new(), Lines::open(&site.stream(&one.name, kind))?);
-    let mut entries = Vec::new();
     while let Some((_, value)) = lines.next()? {
         let Some(number) = number(&value) else { continue };
         let at = places.remove(&number).and_then(|all| all.first().copied());
         let pull = at.map(|at| pulls.at(at)).transpose()?.flatten();
-        entries.push(of_one(site, (one, kind, number), (&value, pull.as_ref()), &mut parts)?);
+        listed.push(of_one(site, (one, kind, number), (&value, pull.as_ref()), &mut parts)?);
     }
-    listed.append(&mut entries);
     // Pull requests that the list of issues does not have, such as where issues are switched off.
     for (number, at) in places.into_iter().filter(|_| kind == "issues") {
         let Some(value) = at.first().map(|at| pulls.at(*at)).transpose()?.flatten() else { continue };
