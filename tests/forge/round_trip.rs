@@ -158,7 +158,7 @@ fn code_and_wiki_come_by_git_which_shows_the_token_to_nobody() {
     assert!(made.contains(&"acme") && made.contains(&"acme.acme.app-00") && made.contains(&"acme.acme.app-01"));
     let identity = sandbox.identity().display().to_string();
     let to = sandbox.path("code");
-    for source in ["acme.acme.app-01", wiki] {
+    for source in ["acme.acme.app-01", *wiki] {
         sandbox.reader(&["restore", "latest", "--source", source, "-i", &identity, "--to", to.to_str().unwrap()]).ok();
     }
     assert!(to.join("acme.acme.app-01.git/HEAD").is_file());
