@@ -189,7 +189,8 @@ impl Source for ForgeSource {
         let mut client = self.options.client(self.cancel.clone())?;
         client.calls = self.listed.calls;
         // Where nothing of an earlier snapshot is leaned on, nothing of what was remembered is.
-        let manifest = self.pass(&mut client, &memory, before.is_none())?;
+        let anew = before.as_ref().is_none_or(|before| before.streams.is_empty());
+        let manifest = self.pass(&mut client, &memory, anew)?;
         let reading = ForgeReading::begin(
             (self.options.clone(), Arc::clone(&self.listed)),
             (client, self.cancel.clone()),
