@@ -446,6 +446,13 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(status, rest, **headers)
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """A client that was killed is no error here."""
+
+
 def populate(args, base):
     for i in range(args.repos):
         STATE["repos"].append(Repo(f"app-{i:02}" if args.repos > 1 else "app"))
@@ -471,8 +478,7 @@ def main():
     parser.add_argument("--git")
     args = parser.parse_args()
     STATE["git"] = args.git
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     populate(args, f"http://127.0.0.1:{server.server_address[1]}")
     print(server.server_address[1], flush=True)
     server.serve_forever()
