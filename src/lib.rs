@@ -9,6 +9,7 @@
 //! | [`ops`] | one promise per file: init, backup, restore, verify … |
 //! | [`guard`] | what several people decide and what stays whatever its expiry: approvals, holds |
 //! | [`engine`] | throwaway servers that show that what was restored can be used |
+//! | [`forge`] | what forges have besides code, through their APIs: issues, pull requests, releases |
 //! | [`source`] | what a backup reads: streams, files, commands, git, databases |
 //! | [`vault`] | where codec, format, store and catalog meet: the writer's pipeline and the reader |
 //! | [`catalog`] | the writer's local memory of what it stored: a cache, never the only copy |
@@ -25,6 +26,7 @@ pub mod catalog;
 pub mod cli;
 pub mod codec;
 pub mod engine;
+pub mod forge;
 pub mod format;
 pub mod guard;
 pub mod model;

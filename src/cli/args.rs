@@ -61,7 +61,7 @@ pub use ready::{ReadyArgs, StatusArgs};
 pub use recover::{PointArg, WalArg};
 #[cfg(feature = "full")]
 pub use replicate::{FromArgs, LocksArg, RepairArgs, RepairDepthArg, ReplicateArgs, TargetArgs};
-pub use restore::RestoreArgs;
+pub use restore::{Form, RestoreArgs};
 #[cfg(feature = "full")]
 pub use schedule::{ScheduleArgs, ScheduleRole};
 #[cfg(feature = "full")]

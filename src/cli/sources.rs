@@ -1,5 +1,6 @@
 //! Where the configuration and the command line become sources.
 
+mod forge;
 mod git;
 mod glob;
 
@@ -75,7 +76,7 @@ pub fn configured_jobs(
     let missing =
         |name: &&Name| !configured.iter().any(|s| s.name == **name) && !chosen.iter().any(|job| job.name == **name);
     if let Some(name) = wanted.iter().find(missing) {
-        let hint = "the repositories of a source with `repos` are called SOURCE.PATH; `strongroom snapshots` lists those \
+        let hint = "the repositories of a source with `repos`, and of a forge, are called SOURCE.PATH; `strongroom snapshots` lists those \
                     that were backed up";
         return Err(CliError::usage(format!("no repository is called {name}"), hint));
     }
@@ -95,7 +96,12 @@ pub fn configured_jobs(
 /// Whether `name` may be that of one of several repositories that `source` stands for.
 fn holds(source: &SourceConfig, name: &Name) -> bool {
     let below = || name.as_str().strip_prefix(source.name.as_str()).is_some_and(|rest| rest.starts_with('.'));
-    matches!(&source.input, Input::Git(git) if git.many) && below()
+    let many = match &source.input {
+        Input::Git(git) => git.many,
+        Input::Forge(forge) => forge.code,
+        _ => false,
+    };
+    many && below()
 }
 
 /// A `[[source]]` as sources.
@@ -104,6 +110,7 @@ fn jobs_of(config: &SourceConfig, allow_empty: bool, state: &Path) -> Vec<Job> {
     let source: Box<dyn Source> = match &config.input {
         Input::Path { path, exclude } => Box::new(PathSource::new(path).excluding(exclude.clone())),
         Input::Git(input) => return git::jobs(&config.name, input, allow_empty || config.allow_empty, state),
+        Input::Forge(input) => return forge::jobs(&config.name, input, allow_empty || config.allow_empty, state),
         Input::Mariadb(input) => Box::new(server(input.clone()).based(config.journal.is_some()).spooling(spool())),
         Input::Postgres(options) => Box::new(PostgresSource::new((**options).clone()).spooling(spool())),
         Input::Sqlite { path, lock_timeout } => {

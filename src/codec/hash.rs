@@ -60,6 +60,12 @@ impl Sha256 {
     pub fn finish(self) -> String {
         hex::encode(self.0.finish())
     }
+
+    /// The same as bytes.
+    #[must_use]
+    pub fn finish_bytes(self) -> Vec<u8> {
+        self.0.finish().as_ref().to_vec()
+    }
 }
 
 /// The secret under which chunks get their ids, so that an id does not reveal a chunk that can be guessed.

@@ -5,6 +5,7 @@
 
 pub mod command;
 mod error;
+mod forge;
 pub mod git;
 pub mod jail;
 pub mod mariadb;
@@ -270,6 +271,7 @@ pub fn for_kind(kind: SourceKind, place: &Place) -> Result<Box<dyn Engine>> {
     Ok(match kind {
         SourceKind::Postgres => Box::new(postgres::Postgres::new(place)),
         SourceKind::Stdin | SourceKind::Path | SourceKind::Command => Box::new(streams::Streams),
+        SourceKind::Gitea | SourceKind::Github | SourceKind::Gitlab => Box::new(forge::Forge::new(place)),
         SourceKind::Sqlite => Box::new(sqlite::Sqlite::new(place)),
         SourceKind::Git => Box::new(git::Git::new(place)),
         SourceKind::Mariadb | SourceKind::Mysql => Box::new(mariadb::Mariadb::new(place)),

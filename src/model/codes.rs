@@ -123,6 +123,8 @@ pub const CODES: &[Code] = &[
         "Back up with a role that may read the tables, or let a drill's own checks decide"),
     code("foreign", Severity::Info, "Nothing signed names this object",
         "Nothing, if a run was stopped. It costs space until its lock ends"),
+    code("forge.unread", Severity::Error, "Something that a forge has could not be read: its API refused or failed; all else of it was backed up",
+        "Give the token the scope that the message names, or name the kind in `exclude`"),
     code("git.ref.broken", Severity::Error, "A ref of a repository says nothing that can be understood, so the snapshot has all others",
         "Mend or delete its file in the repository (`git fsck` tells more), and run the backup again; an earlier snapshot may have it"),
     code("git.ref.lacking", Severity::Error, "A ref of a repository needs objects that are not there, so the snapshot has all others",

@@ -22,6 +22,12 @@ pub enum SourceKind {
     Mysql,
     /// An `SQLite` database.
     Sqlite,
+    /// What a Gitea or Forgejo has besides code.
+    Gitea,
+    /// The same of GitHub.
+    Github,
+    /// The same of a GitLab.
+    Gitlab,
 }
 
 impl SourceKind {
@@ -37,7 +43,16 @@ impl SourceKind {
             Self::Mariadb => "mariadb",
             Self::Mysql => "mysql",
             Self::Sqlite => "sqlite",
+            Self::Gitea => "gitea",
+            Self::Github => "github",
+            Self::Gitlab => "gitlab",
         }
+    }
+
+    /// Whether it is of a forge.
+    #[must_use]
+    pub const fn is_forge(self) -> bool {
+        matches!(self, Self::Gitea | Self::Github | Self::Gitlab)
     }
 }
 

@@ -4,7 +4,7 @@ mod carry;
 mod plan;
 mod target;
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
 use serde::Serialize;
 
@@ -36,6 +36,8 @@ pub struct RestoreRequest {
     pub stream: Option<String>,
     /// The one ref of a repository that is wanted, if not all are.
     pub reference: Option<String>,
+    /// Whether what comes back has to be of a forge, since pages are to be made of it.
+    pub site: bool,
 }
 
 /// The ref that was restored, where only one was wanted.
@@ -117,6 +119,9 @@ pub struct RestoreReport {
     /// Where in its log it comes back to, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
+    /// The pages that were made of a forge, where that was asked for: where they begin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<PathBuf>,
     /// The ref, if only one was wanted.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub reference: Option<RefReport>,
@@ -139,6 +144,11 @@ pub async fn restore(
     let listing = listed_for(vault, &request.wanted).await?;
     let chosen = choose(listing.snapshots, &request.wanted)?;
     noted(vault, &chosen, &request.wanted, progress).await?;
+    let kind = chosen.snapshot.header.kind;
+    if request.site && !kind.is_forge() {
+        let what = format!("--as html: the snapshot is of a source of kind {}, which is no forge", kind.as_str());
+        return Err(OpsError::Request { what, next: "leave --as out, or name another source".to_owned() });
+    }
     let header = vault.whole(&chosen.snapshot).await?;
     let named = |error: OpsError| named(error, chosen.snapshot.id, &chosen.snapshot.header.writer);
     let mut snapshot = Snapshot::open(vault, header, opener).await.map_err(|error| named(error.into()))?;
@@ -186,6 +196,7 @@ pub(super) fn report_of(snapshot: &Snapshot, mut plan: Plan, carried: Carried, w
         lost: Vec::new(),
         data_directory: false,
         recovery: None,
+        site: None,
         reference: None,
     }
 }

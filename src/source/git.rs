@@ -13,6 +13,7 @@ mod details;
 mod left_out;
 mod lfs;
 mod lines;
+mod login;
 mod look;
 mod mirror;
 mod only;
@@ -54,6 +55,7 @@ use crate::model::SourceKind;
 
 pub use details::{Change, ChangeKind, GitDetails, Head, ObjectFormat, Oid, RefName, Since};
 pub(crate) use lfs::check as check_lfs;
+pub use login::Login;
 pub use mirror::{Remote, is_url};
 pub use only::{Only, may_name};
 pub use restore::{GitRestorer, is_restored, restore_from_files};

@@ -2,10 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{IdentityArgs, recover::RecoverArgs, said::Said};
 use crate::model::Name;
+
+/// In which form something comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// As it is in the snapshot.
+    Json,
+    /// And as pages for a browser.
+    Html,
+}
 
 /// `restore`.
 #[derive(Debug, Args)]
@@ -54,6 +63,10 @@ pub struct RestoreArgs {
     /// main~1 or stash@{1}
     #[arg(long = "ref", value_name = "REF", conflicts_with = "stream")]
     pub reference: Option<String>,
+    /// Of a forge: the lines of JSON that its API gave, or pages besides, in <source>.html, that a person reads offline
+    #[arg(long = "as", value_name = "FORM", value_enum, default_value_t = Form::Json, hide_default_value = true,
+        conflicts_with_all = ["stream", "reference"])]
+    pub form: Form,
     /// To a point between two snapshots.
     #[command(flatten)]
     pub recovery: RecoverArgs,

@@ -1,6 +1,10 @@
 //! `restore`.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     Context, Done, identities, open,
@@ -8,16 +12,17 @@ use super::{
 };
 use crate::{
     cli::{
-        args::RestoreArgs,
+        args::{Form, RestoreArgs},
         error::CliError,
         failure::{Exit, Failure},
         render::Output,
         settings::{Settings, real_env},
         target::{Directory, Pipe, exposed},
     },
+    forge::site,
     model::{Progress, SourceKind},
     ops::{
-        self,
+        self, OpsError,
         restore::{Lost, RestoreRequest, Target},
     },
     source::redact::redact,
@@ -37,6 +42,9 @@ pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, Cl
         let hint = "give --to a directory, or leave --json out";
         return Err(CliError::usage("--to - and --json both need standard output", hint));
     }
+    if to_stdout && args.form == Form::Html {
+        return Err(CliError::usage("--as html makes files", "give --to a directory"));
+    }
     if let Some(read) = args.at.as_ref().and_then(|at| at.read_as("--at")) {
         context.tell(&read);
     }
@@ -55,21 +63,43 @@ pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, Cl
         (false, true) => Box::new(Directory::resuming(args.to.clone())),
         (false, false) => Box::new(Directory::new(args.to.clone())),
     };
-    let request = RestoreRequest { wanted, stream: args.stream, reference: args.reference };
+    let site = args.form == Form::Html;
+    let request = RestoreRequest { wanted, stream: args.stream, reference: args.reference, site };
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
     let done =
         ops::restore::restore(&vault, &identities.opener, &request, &mut *target, &progress, &context.cancel).await;
     if matches!(&done, Err(error) if can_go_on(error)) && !to_stdout {
         context.found(vec![Directory::unfinished(&args.to)]);
     }
-    let (report, findings) = done?;
+    let (mut report, findings) = done?;
     context.found(findings);
+    if site {
+        report.site = Some(pages(&args.to, report.source.as_str())?);
+    }
     let to = (!to_stdout).then(|| match report.kind {
         SourceKind::Git => args.to.join(format!("{}.git", report.source)),
         _ => args.to.join(report.source.as_str()),
     });
     let failure = not_whole(&report.lost);
     Ok((Output::Restore(Box::new(report), to), failure))
+}
+
+/// Makes pages of what was restored of a forge, beside it; gives the first.
+fn pages(dir: &Path, source: &str) -> Result<PathBuf, CliError> {
+    let (to, partial) = (dir.join(format!("{source}.html")), dir.join(format!("{source}.html.partial")));
+    let failed = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| CliError::Ops(OpsError::Io { what, path, source })
+    };
+    if to.exists() {
+        return Err(CliError::Ops(OpsError::TargetExists { path: to }));
+    }
+    if partial.is_dir() {
+        fs::remove_dir_all(&partial).map_err(failed("can't remove what was begun", &partial))?;
+    }
+    site::make(&dir.join(source), &partial).map_err(failed("can't make the pages", &partial))?;
+    fs::rename(&partial, &to).map_err(failed("can't finish the pages", &to))?;
+    Ok(to.join("index.html"))
 }
 
 /// What it means that something did not come back.

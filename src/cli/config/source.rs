@@ -2,6 +2,7 @@
 
 mod check;
 mod expect;
+mod forge;
 mod git;
 mod journal;
 pub mod mariadb;
@@ -18,11 +19,13 @@ use toml::Spanned;
 
 use super::Fault;
 use crate::{
+    forge::Provider,
     model::{Name, Span},
     ops::{drill::Asked, signals::Expected},
     source::{journal::JournalOptions, mariadb::Flavour, postgres::PostgresOptions},
 };
 
+pub use forge::ForgeInput;
 pub use git::GitInput;
 pub use mariadb::MariadbInput;
 
@@ -61,6 +64,8 @@ pub enum Input {
     },
     /// Git repositories.
     Git(GitInput),
+    /// A forge.
+    Forge(ForgeInput),
     /// Databases of MariaDB or MySQL.
     Mariadb(MariadbInput),
     /// A PostgreSQL server.
@@ -125,6 +130,12 @@ pub(super) struct RawSource {
     user: Option<Spanned<String>>,
     password_file: Option<Spanned<PathBuf>>,
     defaults_file: Option<Spanned<PathBuf>>,
+    url: Option<Spanned<String>>,
+    owner: Option<Spanned<String>>,
+    token: Option<Spanned<String>>,
+    full_every: Option<Spanned<Span>>,
+    patience: Option<Spanned<Span>>,
+    code: Option<Spanned<bool>>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -137,12 +148,19 @@ enum Kind {
     Sqlite,
     Mariadb,
     Mysql,
+    Gitea,
+    Github,
+    Gitlab,
 }
 
 /// The kinds that are servers of MariaDB or MySQL.
 const MARIADB: &[Kind] = &[Kind::Mariadb, Kind::Mysql];
 /// The kinds of which something can be left out.
-const PARTIAL: &[Kind] = &[Kind::Path, Kind::Mariadb, Kind::Mysql];
+const PARTIAL: &[Kind] = &[Kind::Path, Kind::Mariadb, Kind::Mysql, Kind::Gitea, Kind::Github, Kind::Gitlab];
+/// The kinds that are forges.
+const FORGES: &[Kind] = &[Kind::Gitea, Kind::Github, Kind::Gitlab];
+/// The kinds that may be of several repositories.
+const SEVERAL: &[Kind] = &[Kind::Git, Kind::Gitea, Kind::Github, Kind::Gitlab];
 /// The kinds that are servers.
 const SERVERS: &[Kind] = &[Kind::Postgres, Kind::Mariadb, Kind::Mysql];
 /// The kinds whose output can wait on the disk.
@@ -158,6 +176,19 @@ impl Kind {
             Self::Sqlite => "sqlite",
             Self::Mariadb => "mariadb",
             Self::Mysql => "mysql",
+            Self::Gitea => "gitea",
+            Self::Github => "github",
+            Self::Gitlab => "gitlab",
+        }
+    }
+
+    /// The API of a forge.
+    const fn forge(self) -> Option<Provider> {
+        match self {
+            Self::Gitea => Some(Provider::Gitea),
+            Self::Github => Some(Provider::Github),
+            Self::Gitlab => Some(Provider::Gitlab),
+            _ => None,
         }
     }
 }
@@ -175,7 +206,7 @@ impl RawSource {
             ("path", at(self.path.as_ref()), &[Kind::Path, Kind::Sqlite]),
             ("exclude", at(self.exclude.as_ref()), PARTIAL),
             ("repo", at(self.repo.as_ref()), &[Kind::Git]),
-            ("repos", at(self.repos.as_ref()), &[Kind::Git]),
+            ("repos", at(self.repos.as_ref()), SEVERAL),
             ("reflogs", at(self.reflogs.as_ref()), &[Kind::Git]),
             ("command", at(self.command.as_ref()), &[Kind::Command]),
             ("min_bytes", at(self.min_bytes.as_ref()), &[Kind::Command]),
@@ -196,6 +227,12 @@ impl RawSource {
             ("physical", at(self.physical.as_ref()), &[Kind::Postgres]),
             ("journal", at(self.journal.as_ref()), SERVERS),
             ("bin", at(self.bin.as_ref()), &[Kind::Postgres]),
+            ("url", at(self.url.as_ref()), FORGES),
+            ("owner", at(self.owner.as_ref()), FORGES),
+            ("token", at(self.token.as_ref()), FORGES),
+            ("full_every", at(self.full_every.as_ref()), FORGES),
+            ("patience", at(self.patience.as_ref()), FORGES),
+            ("code", at(self.code.as_ref()), FORGES),
             ("spool", at(self.spool.as_ref()), SPOOLED),
         ]
     }
@@ -219,10 +256,15 @@ pub(super) fn parse(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceConfig,
     {
         return Err(Fault::new(empty, "a pattern of `exclude` is empty"));
     }
+    if let Some(provider) = kind.forge() {
+        return forge_of(raw, provider, dir, &whole);
+    }
     let exclude = raw.exclude.map(Spanned::into_inner).unwrap_or_default();
     // A command sees to it by itself, and says what was left running.
     let timeout = raw.timeout.as_ref().filter(|_| kind != Kind::Command).map(|timeout| *timeout.get_ref());
     let input = match kind {
+        // Seen to above.
+        Kind::Gitea | Kind::Github | Kind::Gitlab => return Err(missing("owner")),
         Kind::Path => Input::Path { path: dir.join(raw.path.ok_or_else(|| missing("path"))?.into_inner()), exclude },
         Kind::Git => {
             let reflogs = raw.reflogs.is_some_and(Spanned::into_inner);
@@ -265,16 +307,7 @@ pub(super) fn parse(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceConfig,
         },
         Kind::Command => {
             let argv = raw.command.ok_or_else(|| missing("command"))?;
-            if argv.get_ref().first().is_none_or(String::is_empty) {
-                return Err(Fault::new(&argv, "a command is a list of the program and its arguments"));
-            }
-            Input::Command {
-                argv: argv.into_inner(),
-                timeout: raw.timeout.map(Spanned::into_inner),
-                min_bytes: raw.min_bytes.map(Spanned::into_inner),
-                trailer: raw.trailer.map(Spanned::into_inner),
-                stream: raw.stream.map(Spanned::into_inner),
-            }
+            command_of(argv, (raw.timeout, raw.min_bytes), (raw.trailer, raw.stream))?
         }
     };
     let checks = check::parse(raw.check)?;
@@ -283,4 +316,47 @@ pub(super) fn parse(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceConfig,
     let expect = expect::parse(&name, raw.expect);
     let (allow_empty, every) = (raw.allow_empty, raw.every);
     Ok(SourceConfig { name, input, checks, allow_empty, every, timeout, journal, expect, spool })
+}
+
+/// What the keys of a source of kind `command` mean.
+fn command_of(
+    argv: Spanned<Vec<String>>,
+    (timeout, min_bytes): (Option<Spanned<Span>>, Option<Spanned<u64>>),
+    (trailer, stream): (Option<Spanned<String>>, Option<Spanned<Name>>),
+) -> Result<Input, Fault> {
+    if argv.get_ref().first().is_none_or(String::is_empty) {
+        return Err(Fault::new(&argv, "a command is a list of the program and its arguments"));
+    }
+    Ok(Input::Command {
+        argv: argv.into_inner(),
+        timeout: timeout.map(Spanned::into_inner),
+        min_bytes: min_bytes.map(Spanned::into_inner),
+        trailer: trailer.map(Spanned::into_inner),
+        stream: stream.map(Spanned::into_inner),
+    })
+}
+
+/// What a `[[source]]` of a forge means.
+fn forge_of(raw: RawSource, provider: Provider, dir: &Path, whole: &Range<usize>) -> Result<SourceConfig, Fault> {
+    let name = raw.name.get_ref().clone();
+    let timeout = raw.timeout.map(Spanned::into_inner);
+    let keys = forge::Keys {
+        url: raw.url.as_ref(),
+        owner: raw.owner.as_ref(),
+        repos: raw.repos,
+        token: raw.token.as_ref(),
+        exclude: raw.exclude,
+        full_every: raw.full_every.map(Spanned::into_inner),
+        patience: raw.patience.map(Spanned::into_inner),
+        code: raw.code.map(Spanned::into_inner),
+        timeout,
+    };
+    let input = forge::parse(provider, keys, dir)?.ok_or_else(|| {
+        let kind = provider.kind().as_str();
+        Fault(whole.clone(), format!("source {name} of kind {kind:?} needs \"url\", and \"owner\" or \"repos\""))
+    })?;
+    let (checks, expect) = (check::parse(raw.check)?, expect::parse(&name, raw.expect));
+    let (every, allow_empty, input) = (raw.every, raw.allow_empty, Input::Forge(input));
+    let spool = spool::parse(None, &input)?;
+    Ok(SourceConfig { name, input, checks, allow_empty, every, timeout, journal: None, expect, spool })
 }

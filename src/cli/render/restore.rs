@@ -31,6 +31,9 @@ pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
             size::human(report.fetched_bytes)
         ));
     }
+    if let Some(site) = &report.site {
+        text.add(format!("  to read it in a browser: {}", site.display()));
+    }
     for lost in &report.lost {
         text.add(format!("  not whole: {}: {}", lost.object, lost.message));
     }

@@ -117,7 +117,7 @@ fn places(wanted: &str) -> (Vec<(Vec<u8>, OsString)>, Vec<SourceError>) {
 /// The name of the repository at `path` in the group `name`: `name.path`, with dots between its parts. Where that is no
 /// name, or could be another path's too, a hash of the path comes behind what can be kept of it. It depends on the path
 /// alone, so that another repository coming or going renames nothing.
-fn called(name: &Name, bytes: &[u8]) -> Name {
+pub(super) fn called(name: &Name, bytes: &[u8]) -> Name {
     let path = &*String::from_utf8_lossy(bytes);
     let plain = path.strip_suffix(".git").unwrap_or(path);
     let text = format!("{name}.{}", plain.replace('/', "."));

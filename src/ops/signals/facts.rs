@@ -57,6 +57,7 @@ pub fn facts(taken: &Taken<'_>) -> Facts {
         SourceKind::Git => facts.refs = refs(&mut facts.state, details),
         SourceKind::Path => facts.files = Some(files(streams)),
         SourceKind::Postgres => facts.roles = roles(details),
+        kind if kind.is_forge() => facts.tables = entries(details),
         _ => {}
     }
     facts
@@ -127,6 +128,14 @@ fn databases(facts: &mut Facts, fingerprints: &[Fingerprint]) {
         facts.state = Some(short(&hasher));
     }
     facts.tables = Some(tables);
+}
+
+/// How many entries a forge has of each kind of each repository: what rows are to a table.
+fn entries(details: &Value) -> Option<BTreeMap<String, Table>> {
+    let all = details.get("entries")?.as_object()?;
+    let table =
+        |(name, count): (&String, &Value)| Some((name.clone(), Table { rows: count.as_u64()?, ..Table::default() }));
+    Some(all.iter().filter_map(table).collect())
 }
 
 /// Roles and what they may do, as the source told it.

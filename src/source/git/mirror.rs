@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{Head, ObjectFormat, Oid, RefName, Result, SourceError, run};
+use super::{Head, ObjectFormat, Oid, RefName, Result, SourceError, login::Login, run};
 use crate::source::{
     child::{Running, without_ours},
     redact::{Known, given, redact},
@@ -25,6 +25,7 @@ const TOKEN: &str = "holds a user or a token, which every user of this machine c
 pub struct Remote {
     url: String,
     mirror: PathBuf,
+    login: Option<Login>,
 }
 
 /// Whether `text` names a repository elsewhere: `scheme://…`, or `host:path` as scp has it. `file://` counts as here.
@@ -54,7 +55,7 @@ impl Remote {
             if url.split_once(':').is_some_and(|(_, path)| path.contains('@')) {
                 return refuse("holds a password, or a path with an @; leave the password out and use a key");
             }
-            return Ok(Self { url: url.to_owned(), mirror });
+            return Ok(Self { url: url.to_owned(), mirror, login: None });
         };
         // A token with a `/` or another sign in it moves what would be the host.
         match scheme {
@@ -73,7 +74,23 @@ impl Remote {
         if port.split_once(':').is_some_and(|(_, port)| port.bytes().any(|b| !b.is_ascii_digit())) {
             return refuse("names a port that is no number; a user, a password or a token does not belong into it");
         }
-        Ok(Self { url: url.to_owned(), mirror })
+        Ok(Self { url: url.to_owned(), mirror, login: None })
+    }
+
+    /// The same, logging in with `login` and in no other way.
+    #[must_use]
+    pub fn with_login(self, login: Option<Login>) -> Self {
+        Self { login, ..self }
+    }
+
+    /// Git, which logs in as was said.
+    fn git(&self, git_dir: Option<&Path>, arguments: &[&str]) -> Command {
+        let mut command = git(git_dir);
+        if let Some(login) = &self.login {
+            login.hand_to(&mut command);
+        }
+        command.args(arguments);
+        command
     }
 
     /// Whether the other side answers; nothing is fetched.
@@ -98,7 +115,7 @@ impl Remote {
             run::skeleton(&self.mirror, format)?;
         }
         let fetch = ["fetch", "--quiet", "--prune", "--no-write-fetch-head", "--no-tags", "--no-recurse-submodules"];
-        let mut command = git(Some(&self.mirror), &fetch);
+        let mut command = self.git(Some(&self.mirror), &fetch);
         command.args(["--", &self.url, "+refs/*:refs/*"]);
         let running = Running::start(&mut command, "git fetch", Known::default())?;
         running.finish().map_err(|e| {
@@ -117,7 +134,7 @@ impl Remote {
 
     /// Where the other side's `HEAD` stands, and how it names objects. A repository without a commit does not tell.
     fn look(&self) -> Result<(Head, ObjectFormat)> {
-        let mut command = git(None, &["ls-remote", "--symref"]);
+        let mut command = self.git(None, &["ls-remote", "--symref"]);
         command.args(["--", &self.url, "HEAD"]);
         let mut running = Running::start(&mut command, "git ls-remote", Known::default())?;
         let mut text = String::new();
@@ -145,7 +162,7 @@ impl Remote {
 }
 
 /// Git with the user's own settings, which never asks on a terminal and does not wait for ever.
-fn git(git_dir: Option<&Path>, arguments: &[&str]) -> Command {
+fn git(git_dir: Option<&Path>) -> Command {
     let mut command = Command::new("git");
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_CONFIG_PARAMETERS"] {
@@ -174,7 +191,6 @@ fn git(git_dir: Option<&Path>, arguments: &[&str]) -> Command {
         // Not in whatever repository the backup happens to be started from.
         command.current_dir("/");
     }
-    command.args(arguments);
     command
 }
 

@@ -25,6 +25,7 @@ mod settings;
 mod spoil;
 mod trust;
 mod watch;
+mod web;
 
 use std::{
     collections::VecDeque,
@@ -61,6 +62,7 @@ pub use attempts::S3Attempts;
 pub use post::post;
 pub use probe::{Abilities, Ability};
 pub use settings::{Checksum, Patience, S3Settings};
+pub use web::{Web, WebAnswer};
 
 /// How many locks can be extended at once. Two versions may share a place, which costs a little waiting.
 const EXTENDING: usize = 64;

@@ -1,0 +1,121 @@
+//! What was read of a forge: each stream must hold as many entries as its manifest says, each a line of JSON, and make a site
+//! whose links lead somewhere.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Check, Engine, EngineError, Place, Restored, Result, streams::Streams};
+use crate::forge::{MANIFEST, Manifest, site};
+
+/// No server: files.
+pub struct Forge {
+    dir: PathBuf,
+    site: Option<site::Made>,
+}
+
+impl Forge {
+    /// An engine that works in `place`.
+    #[must_use]
+    pub fn new(place: &Place) -> Self {
+        Self { dir: place.dir.clone(), site: None }
+    }
+}
+
+/// The directory that the streams were restored into.
+fn root(restored: &Restored) -> Result<PathBuf> {
+    let manifest = restored.streams.iter().find(|stream| stream.name.as_str() == MANIFEST);
+    let found = manifest.and_then(|stream| stream.file.parent().map(Path::to_path_buf));
+    found.ok_or_else(|| EngineError::new("is not among the streams", MANIFEST))
+}
+
+fn manifest(restored: &Restored) -> Result<Manifest> {
+    let failed = |why: String| EngineError::new(format!("can't be read: {why}"), MANIFEST);
+    let text = fs::read(root(restored)?.join(MANIFEST)).map_err(|e| failed(e.to_string()))?;
+    serde_json::from_slice(&text).map_err(|e| failed(e.to_string()))
+}
+
+impl Engine for Forge {
+    fn describe(&self) -> String {
+        "forge".to_owned()
+    }
+
+    fn load(&mut self, restored: &Restored) -> Result<()> {
+        let made = site::make(&root(restored)?, &self.dir.join("site"));
+        self.site = Some(made.map_err(|e| EngineError::new(format!("can't be made: {e}"), "the static site"))?);
+        Ok(())
+    }
+
+    fn check(&mut self, restored: &Restored) -> Vec<Check> {
+        let mut checks = Streams.check(restored);
+        let manifest = match manifest(restored) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                checks.push(Check::error("manifest", error.to_string()));
+                return checks;
+            }
+        };
+        let (mut all, mut right) = (0_u64, 0_u64);
+        for (_, row) in manifest.rows() {
+            let Some(path) = &row.path else { continue };
+            all += 1;
+            let counted = root(restored).map_err(|e| e.to_string()).and_then(|root| {
+                if site::stays(path) {
+                    count(&root.join(path)).map_err(|e| e.to_string())
+                } else {
+                    Err("it would lie elsewhere".to_owned())
+                }
+            });
+            let check = match counted {
+                Ok(lines) => Check::compare(format!("entries of {path}"), row.got.to_string(), lines.to_string()),
+                Err(why) => Check::error(format!("entries of {path}"), why),
+            };
+            right += u64::from(check.passed());
+            if !check.passed() {
+                checks.push(check);
+            }
+        }
+        checks.push(Check::compare("kinds with as many entries as were read", all.to_string(), right.to_string()));
+        if let Some(made) = &self.site {
+            let dead: Vec<&str> = made.dead.iter().map(String::as_str).take(5).collect();
+            checks.push(Check::compare(
+                "links of the static site that lead nowhere",
+                "none",
+                if dead.is_empty() { "none".to_owned() } else { dead.join(", ") },
+            ));
+        }
+        checks
+    }
+
+    fn query(&mut self, database: Option<&str>, sql: &str, limit: Duration) -> Result<String> {
+        Streams.query(database, sql, limit)
+    }
+
+    fn access(&self) -> Vec<(String, String)> {
+        self.site.iter().map(|made| ("STRONGROOM_SITE".to_owned(), made.index.display().to_string())).collect()
+    }
+
+    fn not_tested(&self, restored: &Restored) -> Vec<String> {
+        let mut told = vec!["whether a forge takes any of it back".to_owned()];
+        let unread = manifest(restored).map(|manifest| manifest.findings()).unwrap_or_default();
+        told.extend(unread.into_iter().map(|finding| finding.message));
+        told
+    }
+}
+
+/// How many lines a file has, all of which are objects of JSON.
+fn count(path: &Path) -> std::io::Result<u64> {
+    let mut reader = BufReader::new(File::open(path)?);
+    let (mut lines, mut line) = (0, Vec::new());
+    loop {
+        line.clear();
+        if reader.read_until(b'\n', &mut line)? == 0 {
+            return Ok(lines);
+        }
+        let object: std::collections::BTreeMap<String, serde::de::IgnoredAny> = serde_json::from_slice(&line)?;
+        lines += u64::from(!object.is_empty());
+    }
+}

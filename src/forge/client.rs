@@ -1,0 +1,402 @@
+//! The client of a forge's API: it bears with rate limits and storms, and gives up within a budget.
+
+use std::{
+    fs::File,
+    io::{Seek, Write},
+    time::{Duration, Instant},
+};
+
+use zeroize::Zeroizing;
+
+use super::{
+    Result, SourceError,
+    json::{Split, broken, compact},
+    link,
+};
+use crate::{
+    model::{Cancel, Time},
+    store::s3::{Web, WebAnswer},
+};
+
+/// The longest wait for the head of an answer and for each part of it.
+const ANSWER: Duration = Duration::from_mins(2);
+/// How long a call is tried for while the server fails or can't be reached, where nothing else is said.
+const STORM: Duration = Duration::from_mins(5);
+/// The longest wait for a rate limit to end: GitHub's hour and a little.
+const LIMITED: Duration = Duration::from_mins(65);
+/// The first pause between two tries; the next are twice as long, up to [`LONGEST`].
+const PAUSE: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(30);
+/// How many redirects are followed, of what was renamed.
+const REDIRECTS: usize = 5;
+/// How much of a refusal is read.
+const SAID: usize = 16 << 10;
+/// The longest answer: 100 comments of 10 MB, twofold escaped.
+const LONGEST_ANSWER: u64 = 2 << 30;
+
+/// How a forge wants to be asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// The header of the token, and what stands before it there.
+    pub(super) token: (&'static str, &'static str),
+    /// What is accepted.
+    pub(super) accept: &'static str,
+    /// A header more.
+    pub(super) more: Option<(&'static str, &'static str)>,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub(super) enum Got {
+    /// It was read to its end.
+    Read(Page),
+    /// It is as it was.
+    Same,
+    /// It may or can not be read: the status, and what the server said.
+    Refused(u16, String),
+    /// The server failed for as long as it was tried.
+    Failed(String),
+}
+
+/// The head of a page that was read.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    /// The next page, on the same server.
+    pub(super) next: Option<String>,
+    /// What to ask with next time, whether it is as it was.
+    pub(super) etag: Option<String>,
+    /// How many there are in all, where the server tells.
+    pub(super) total: Option<u64>,
+    /// The server's time.
+    pub(super) date: Option<Time>,
+}
+
+/// A client with a token.
+pub(super) struct Client {
+    web: Web,
+    /// Where the token may go.
+    place: String,
+    token: Option<Zeroizing<String>>,
+    manner: Manner,
+    /// How many requests went out.
+    pub(super) calls: u64,
+    /// How long was waited for limits.
+    pub(super) waited: Duration,
+    storm: Duration,
+}
+
+impl Client {
+    pub(super) fn new(
+        place: &str,
+        token: Option<Zeroizing<String>>,
+        manner: Manner,
+        (patience, cancel): (Option<Duration>, Cancel),
+    ) -> Result<Self> {
+        let web = Web::new(place, ANSWER, cancel).map_err(|e| SourceError::new(e.to_string(), place))?;
+        let storm = patience.unwrap_or(STORM);
+        Ok(Self { web, place: place.to_owned(), token, manner, calls: 0, waited: Duration::ZERO, storm })
+    }
+
+    /// Reads the list at `url`; each entry of it goes to `each`, as one line.
+    ///
+    /// # Errors
+    /// If somebody asks to stop, the token is refused, the answer is no list, or `each` fails.
+    pub(super) fn list(
+        &mut self,
+        url: &str,
+        etag: Option<&str>,
+        each: &mut dyn FnMut(&[u8]) -> Result<()>,
+        again: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Got> {
+        self.call(url, etag, again, &mut |answer| {
+            let (mut split, mut read) = (Split::new(), 0_u64);
+            while let Some(part) = answer.next().map_err(Broke::Off)? {
+                read += part.len() as u64;
+                if read > LONGEST_ANSWER {
+                    return Err(Broke::Other(broken("is longer than 2 GiB")));
+                }
+                split.take(&part, each).map_err(Broke::Other)?;
+            }
+            split.finish().map_err(Broke::Cut)
+        })
+    }
+
+    /// Reads the one value at `url`, as one line.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub(super) fn one(&mut self, url: &str, etag: Option<&str>) -> Result<(Got, Vec<u8>)> {
+        let mut all = Vec::new();
+        let got = self.call(url, etag, &mut || Ok(()), &mut |answer| {
+            let text = answer.beginning(super::json::MOST + 1).map_err(Broke::Off)?;
+            all = compact(&text).map_err(Broke::Cut)?;
+            Ok(())
+        })?;
+        Ok((got, all))
+    }
+
+    /// The status that a request with a password, as git sends it, gets: whether a repository is there.
+    ///
+    /// # Errors
+    /// If somebody asks to stop, or nobody answers.
+    pub(super) fn status(&mut self, url: &str, basic: Option<&str>) -> Result<u16> {
+        let mut headers = vec![("user-agent", "git/2.40 strongroom")];
+        headers.extend(basic.filter(|_| link::same_place(&self.place, url)).map(|value| ("authorization", value)));
+        let began = Instant::now();
+        let mut pause = PAUSE;
+        loop {
+            self.calls += 1;
+            let answer = self.web.get(url, &headers).map(|mut answer| {
+                let _ = answer.beginning(SAID);
+                answer.status
+            });
+            match answer {
+                Ok(status) if status != 429 && status < 500 => return Ok(status),
+                Ok(status) if began.elapsed() + pause > self.storm => return Ok(status),
+                Err(e) if began.elapsed() + pause > self.storm => return Err(SourceError::new(e.to_string(), url)),
+                _ => self.pause(pause, url)?,
+            }
+            pause = (pause * 2).min(LONGEST);
+        }
+    }
+
+    /// The bytes at `url`, for what is no JSON. The answer to a redirect to another server is asked for without the token.
+    ///
+    /// # Errors
+    /// If it can't be had.
+    pub(super) fn file(&mut self, url: &str, elsewhere: bool, into: &mut File) -> Result<Got> {
+        let mut url = url.to_owned();
+        for _ in 0..REDIRECTS {
+            let mut seen = None;
+            let got = self.fetch(&url, "application/octet-stream", &mut |answer| {
+                if is_redirect(answer.status) {
+                    seen = Some(answer.header("location").unwrap_or_default().to_owned());
+                    return Ok(());
+                }
+                let failed = |e| SourceError::new("can't be written", "an attachment").because(e);
+                // What an attempt before has written is not a part of it.
+                into.set_len(0).and_then(|()| into.rewind()).map_err(failed).map_err(Broke::Other)?;
+                while let Some(part) = answer.next().map_err(Broke::Off)? {
+                    into.write_all(&part).map_err(failed).map_err(Broke::Other)?;
+                }
+                Ok(())
+            })?;
+            let Some(target) = seen else { return Ok(got) };
+            let next = link::join(&url, &target)
+                .filter(|next| link::same_place(&self.place, next) || (elsewhere && next.starts_with("https://")));
+            let Some(next) = next else {
+                return Ok(Got::Refused(302, "leads to another server, which is not asked".to_owned()));
+            };
+            url = next;
+        }
+        Ok(Got::Refused(302, "is redirected again and again".to_owned()))
+    }
+
+    fn fetch(&mut self, url: &str, accept: &str, read: &mut Reader<'_>) -> Result<Got> {
+        self.attempts(url, (accept, None), &mut || Ok(()), read, true)
+    }
+
+    fn call(
+        &mut self,
+        url: &str,
+        etag: Option<&str>,
+        again: &mut dyn FnMut() -> Result<()>,
+        read: &mut Reader<'_>,
+    ) -> Result<Got> {
+        let mut url = url.to_owned();
+        for _ in 0..REDIRECTS {
+            let mut seen = None;
+            let accept = self.manner.accept;
+            let got = self.attempts(
+                &url,
+                (accept, etag),
+                again,
+                &mut |answer| {
+                    if is_redirect(answer.status) {
+                        seen = Some(answer.header("location").unwrap_or_default().to_owned());
+                        return Ok(());
+                    }
+                    read(answer)
+                },
+                true,
+            )?;
+            let Some(target) = seen else { return Ok(got) };
+            // What was renamed. The token never goes elsewhere, and an answer from elsewhere is no answer.
+            match link::join(&url, &target).filter(|next| link::same_place(&self.place, next)) {
+                Some(next) => url = next,
+                None => return Ok(Got::Refused(301, "is redirected to another server, which is not asked".to_owned())),
+            }
+        }
+        Ok(Got::Refused(301, "is redirected again and again".to_owned()))
+    }
+
+    /// Asks until there is an answer, within the budgets.
+    fn attempts(
+        &mut self,
+        url: &str,
+        (accept, etag): (&str, Option<&str>),
+        again: &mut dyn FnMut() -> Result<()>,
+        read: &mut Reader<'_>,
+        redirects: bool,
+    ) -> Result<Got> {
+        let (mut pause, mut trouble, mut limited) = (PAUSE, Duration::ZERO, Duration::ZERO);
+        loop {
+            let began = Instant::now();
+            let outcome = self.once(url, (accept, etag), read, redirects)?;
+            let (why, wait) = match outcome {
+                Once::Done(got) => return Ok(got),
+                Once::Limited(wait) => {
+                    limited += wait;
+                    if limited > LIMITED {
+                        return Ok(Got::Failed(format!(
+                            "the rate limit of the server did not end within {} min",
+                            LIMITED.as_secs() / 60
+                        )));
+                    }
+                    self.waited += wait;
+                    ("a rate limit", wait)
+                }
+                Once::Trouble(why) => {
+                    trouble += began.elapsed() + pause;
+                    if trouble > self.storm {
+                        return Ok(Got::Failed(why));
+                    }
+                    let wait = pause;
+                    pause = (pause * 2).min(LONGEST);
+                    ("trouble", wait)
+                }
+            };
+            tracing::debug!(why, seconds = wait.as_secs_f64(), "the forge is asked again after a pause");
+            self.pause(wait, url)?;
+            again()?;
+        }
+    }
+
+    fn pause(&self, time: Duration, url: &str) -> Result<()> {
+        self.web.pause(time).map_err(|e| SourceError::new(e.to_string(), url))
+    }
+
+    fn once(
+        &mut self,
+        url: &str,
+        (accept, etag): (&str, Option<&str>),
+        read: &mut Reader<'_>,
+        redirects: bool,
+    ) -> Result<Once> {
+        let token = self.token.as_ref().filter(|_| link::same_place(&self.place, url));
+        let (name, before) = self.manner.token;
+        let value = token.map(|token| Zeroizing::new(format!("{before}{}", token.as_str())));
+        let mut headers = vec![("user-agent", concat!("strongroom/", env!("CARGO_PKG_VERSION"))), ("accept", accept)];
+        headers.extend(value.as_ref().map(|value| (name, value.as_str())));
+        headers.extend(self.manner.more);
+        headers.extend(etag.map(|etag| ("if-none-match", etag)));
+        self.web.asked_to_stop().map_err(|e| SourceError::new(e.to_string(), url))?;
+        self.calls += 1;
+        let mut answer = match self.web.get(url, &headers) {
+            Ok(answer) => answer,
+            Err(e) if e.kind == crate::store::StoreErrorKind::Invalid => {
+                return Err(SourceError::new(e.to_string(), url));
+            }
+            Err(e) => return Ok(Once::Trouble(e.to_string())),
+        };
+        tracing::trace!(url, status = answer.status, "the forge answered");
+        if let Some(wait) = limit_of(&answer) {
+            return Ok(Once::Limited(wait));
+        }
+        match answer.status {
+            200 => {}
+            304 => return Ok(Once::Done(Got::Same)),
+            status if redirects && is_redirect(status) => {}
+            // An empty repository, a kind without anything.
+            204 => return Ok(Once::Done(Got::Read(Page::default()))),
+            status @ (408 | 500..=599) => return Ok(Once::Trouble(format!("the server answered with {status}"))),
+            status => {
+                let said = answer.beginning(SAID).unwrap_or_default();
+                let said = message(&said);
+                // GitHub's secondary limits come as 403 without a header at times.
+                if status == 403 && said.to_ascii_lowercase().contains("rate limit") {
+                    return Ok(Once::Limited(Duration::from_mins(1)));
+                }
+                return Ok(Once::Done(Got::Refused(status, said)));
+            }
+        }
+        match read(&mut answer) {
+            Ok(()) => Ok(Once::Done(Got::Read(self.page(url, &answer)?))),
+            Err(Broke::Off(e)) => Ok(Once::Trouble(e.to_string())),
+            Err(Broke::Cut(e)) => Ok(Once::Trouble(e.to_string())),
+            Err(Broke::Other(e)) => Err(e),
+        }
+    }
+
+    fn page(&self, url: &str, answer: &WebAnswer<'_>) -> Result<Page> {
+        let named = answer.header("link").and_then(|header| link::relation(header, "next"));
+        let next = named.map(|next| {
+            let whole = link::join(url, &next).filter(|next| link::same_place(&self.place, next));
+            let elsewhere =
+                "names a next page on another server, which is not asked. Is `url` how the server calls itself?";
+            whole.ok_or_else(|| broken(elsewhere))
+        });
+        let total = ["x-total-count", "x-total"].into_iter().find_map(|name| answer.header(name));
+        Ok(Page {
+            next: next.transpose()?,
+            etag: answer.header("etag").map(str::to_owned),
+            total: total.and_then(|text| text.parse().ok()),
+            date: answer.date(),
+        })
+    }
+}
+
+type Reader<'a> = dyn FnMut(&mut WebAnswer<'_>) -> std::result::Result<(), Broke> + 'a;
+
+/// How reading an answer ended before its end.
+enum Broke {
+    /// The connection did.
+    Off(crate::store::StoreError),
+    /// It is no whole JSON.
+    Cut(SourceError),
+    /// For a reason of ours.
+    Other(SourceError),
+}
+
+enum Once {
+    Done(Got),
+    Limited(Duration),
+    Trouble(String),
+}
+
+fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 307 | 308)
+}
+
+/// How long to wait, if the answer says that a limit was met. Ends of limits are told by the server's clock.
+fn limit_of(answer: &WebAnswer<'_>) -> Option<Duration> {
+    if !matches!(answer.status, 403 | 429 | 503) {
+        return None;
+    }
+    let number = |name: &str| answer.header(name).and_then(|text| text.trim().parse::<u64>().ok());
+    let patience = |seconds: u64| Duration::from_secs(seconds.clamp(1, LIMITED.as_secs()));
+    if let Some(seconds) = number("retry-after") {
+        return Some(patience(seconds));
+    }
+    let spent = ["x-ratelimit-remaining", "ratelimit-remaining"].into_iter().find_map(number) == Some(0);
+    if spent && answer.status != 503 {
+        let reset = ["x-ratelimit-reset", "ratelimit-reset"].into_iter().find_map(number);
+        let now = answer.date().and_then(|date| u64::try_from(date.unix()).ok());
+        let left = reset.zip(now).map_or(60, |(reset, now)| reset.saturating_sub(now) + 1);
+        return Some(patience(left));
+    }
+    (answer.status == 429).then(|| patience(30))
+}
+
+/// What the server said, for people: the message of its JSON, and no more than fits a line.
+fn message(body: &[u8]) -> String {
+    let told = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|value| {
+        ["message", "error", "error_description"].into_iter().find_map(|key| match value.get(key) {
+            Some(serde_json::Value::String(text)) => Some(text.clone()),
+            _ => None,
+        })
+    });
+    let text = told.unwrap_or_default();
+    let text: String = crate::model::visible::visible(&text).chars().take(200).collect();
+    crate::source::redact::redact(&text)
+}

@@ -1,0 +1,121 @@
+//! Files: what is attached to issues, comments and releases. What was stored before is not fetched again.
+
+use std::{fs::File, io::Seek};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    ForgeOptions, Result, SourceError,
+    client::{Client, Got},
+    link,
+    manifest::{Row, Status},
+    memory::{FIRST, Memory},
+    provider::Repository,
+};
+use crate::{codec::hash::hash, model::Name};
+
+/// The longest name of a file that is kept.
+const LONGEST: usize = 120;
+
+/// One file.
+#[derive(Debug, Clone)]
+pub(super) struct Attached {
+    /// Its stream: made of what tells it from every other.
+    pub(super) stream: Name,
+    /// Where it lies among the snapshot's.
+    pub(super) path: String,
+    pub(super) size: Option<u64>,
+    url: String,
+    /// The repository, by its place.
+    pub(super) repository: usize,
+}
+
+#[derive(Deserialize)]
+struct Carrier {
+    assets: Option<Value>,
+}
+
+/// What was found of a repository's.
+pub(super) struct Found {
+    pub(super) files: Vec<Attached>,
+    /// How many lie on other servers.
+    pub(super) elsewhere: u64,
+}
+
+/// The files of `one`, as its entries name them.
+pub(super) fn of(options: &ForgeOptions, memory: &Memory, one: (usize, &Repository)) -> Result<Found> {
+    let (at, repository) = one;
+    let mut found = Found { files: Vec::new(), elsewhere: 0 };
+    for kind in options.provider.kinds().iter().filter(|kind| kind.files) {
+        let mut place = FIRST;
+        while let Some((next, line)) = memory.following(repository.id, kind.name, &place)? {
+            place = next;
+            let Ok(Carrier { assets: Some(Value::Array(assets)) }) = serde_json::from_slice(&line) else { continue };
+            for asset in assets {
+                match attached(options, (at, repository), kind.name, &asset) {
+                    Some(file) if found.files.iter().all(|other| other.stream != file.stream) => found.files.push(file),
+                    Some(_) => {}
+                    None => found.elsewhere += 1,
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn attached(options: &ForgeOptions, one: (usize, &Repository), kind: &str, asset: &Value) -> Option<Attached> {
+    let (at, repository) = one;
+    let (field, _) = options.provider.file_url();
+    let url = asset.get(field)?.as_str()?;
+    let here =
+        [options.url.as_str(), &options.provider.api(&options.url)].iter().any(|place| link::same_place(place, url));
+    if !here {
+        return None;
+    }
+    let id = asset.get("id")?.as_i64()?;
+    let name = asset.get("name").and_then(Value::as_str).unwrap_or("file");
+    let size = asset.get("size").and_then(Value::as_u64);
+    let made = asset.get("updated_at").or_else(|| asset.get("created_at")).and_then(Value::as_str).unwrap_or_default();
+    let told =
+        hash(format!("{}\0{}\0{id}\0{size:?}\0{made}\0{name}", options.url, repository.id).as_bytes()).to_string();
+    let stream: Name = format!("file-{}", told.get(..40)?).parse().ok()?;
+    let path = format!("{}/{}/{kind}-{id}-{}", repository.name, super::FILES, plain(name));
+    Some(Attached { stream, path, size, url: url.to_owned(), repository: at })
+}
+
+/// Fetches one into a file without a name.
+///
+/// # Errors
+/// If somebody asks to stop, or there is no room.
+pub(super) fn fetch(
+    client: &mut Client,
+    options: &ForgeOptions,
+    file: &Attached,
+) -> Result<std::result::Result<File, Row>> {
+    let failed = |e| SourceError::new("can't be put down in the state directory", &file.path).because(e);
+    let dir = options.memory.parent().unwrap_or(&options.memory);
+    let mut spool = tempfile::tempfile_in(dir).map_err(failed)?;
+    let (_, elsewhere) = options.provider.file_url();
+    let row = |status, http, said| Row { http, said, ..Row::new(super::FILES, status) };
+    for _ in 0..2 {
+        let got = client.file(&file.url, elsewhere, &mut spool)?;
+        match got {
+            Got::Read(_) | Got::Same => {}
+            Got::Refused(status, said) => return Ok(Err(row(Status::Refused, Some(status), said))),
+            Got::Failed(why) => return Ok(Err(row(Status::Failed, None, why))),
+        }
+        let length = spool.metadata().map_err(failed)?.len();
+        if file.size.is_none_or(|size| size == length) {
+            spool.rewind().map_err(failed)?;
+            return Ok(Ok(spool));
+        }
+    }
+    Ok(Err(row(Status::Changed, None, "it has another length than its entry says".to_owned())))
+}
+
+/// What of a file's name can stand in one anywhere.
+pub(super) fn plain(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+') { c } else { '_' };
+    name.chars().map(plain).take(LONGEST).collect()
+}

@@ -1,0 +1,212 @@
+//! Forges: what git does not hold of the repositories of an owner — issues, pull requests, reviews, releases — through the
+//! APIs of Gitea, GitHub and GitLab, in these APIs' own words.
+//!
+//! A pass asks for each kind of each repository ([`pass`]) and puts what comes into a memory ([`memory`]), from which the
+//! streams are given. The next pass asks for what changed. Code and wikis are sources of their own, read by git.
+
+mod client;
+mod files;
+mod json;
+mod link;
+mod listing;
+mod manifest;
+mod memory;
+mod pass;
+mod provider;
+mod reading;
+pub mod site;
+
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use zeroize::Zeroizing;
+
+use self::{client::Client, memory::Memory, pass::Pass, reading::ForgeReading};
+use crate::{
+    model::{Cancel, SourceKind, Span, Time},
+    source::{Before, Look, Reading, Result, Source, SourceError},
+};
+
+pub use listing::{Listed, list};
+pub use manifest::{FORMAT, Manifest, RepositoryRows, Row, Status, UNREAD};
+pub use provider::{Provider, Repository};
+
+/// What `exclude` calls attached files and those of releases.
+pub const FILES: &str = "files";
+/// The path of the stream that says what was asked and got.
+pub const MANIFEST: &str = "manifest.json";
+/// How often everything is asked for, where nothing else is said.
+pub const FULL_EVERY: Span = Span::days(7);
+/// So much is asked for again at the seam of two passes: a server's clock, and what it wrote while it was read.
+const SEAM: i64 = 120;
+/// A pass that was stopped is gone on with for so long.
+const RESUMED_FOR: Span = Span::days(1);
+
+/// Where a forge is, whose repositories are wanted, and how it is asked.
+#[derive(Clone)]
+pub struct ForgeOptions {
+    /// Which API.
+    pub provider: Provider,
+    /// Where it is, without a slash at its end.
+    pub url: String,
+    /// Whose repositories.
+    pub owner: Option<String>,
+    /// Patterns of repositories with their owners; none stands for all.
+    pub repos: Vec<String>,
+    /// What it is asked with.
+    pub token: Option<Zeroizing<String>>,
+    /// Kinds that are left out.
+    pub exclude: BTreeSet<String>,
+    /// How often everything is asked for.
+    pub full_every: Span,
+    /// How long a server that fails is asked again.
+    pub patience: Option<Duration>,
+    /// The file of the memory.
+    pub memory: PathBuf,
+}
+
+impl ForgeOptions {
+    fn client(&self, cancel: Cancel) -> Result<Client> {
+        let api = self.provider.api(&self.url);
+        Client::new(&api, self.token.clone(), self.provider.manner(), (self.patience, cancel))
+    }
+}
+
+/// The metadata of an owner's repositories.
+pub struct ForgeSource {
+    options: ForgeOptions,
+    listed: Arc<Listed>,
+    cancel: Cancel,
+}
+
+impl ForgeSource {
+    /// What `listed` says is there.
+    #[must_use]
+    pub fn new(options: ForgeOptions, listed: Arc<Listed>) -> Self {
+        Self { options, listed, cancel: Cancel::default() }
+    }
+
+    /// The passage through the API, into the memory.
+    fn pass(&self, client: &mut Client, memory: &Memory, anew: bool) -> Result<Manifest> {
+        let options = &self.options;
+        let (number, full, began) = self.begin(memory, anew)?;
+        let since = Time::from_unix(began.unix() - SEAM).to_string();
+        let ids: Vec<i64> = self.listed.repositories.iter().map(|one| one.id).chain([0]).collect();
+        memory.retain(&ids)?;
+        let api = options.provider.api(&options.url);
+        let (provider, exclude) = (options.provider, &options.exclude);
+        let mut pass = Pass { client, memory, provider, api, number, full, since, exclude, failed: 0 };
+        let mut owner_kinds = Vec::new();
+        if let Some(owner) = self.options.owner.as_deref().filter(|_| self.listed.organisation) {
+            for kind in provider.owner_kinds() {
+                owner_kinds.extend(pass.kind(0, owner, kind, None)?);
+            }
+        }
+        let mut repositories = Vec::new();
+        for one in &self.listed.repositories {
+            tracing::info!(repository = one.name, "reading what the forge has of it");
+            memory.set_word(&format!("name {}", one.id), &one.name)?;
+            let mut kinds = Vec::new();
+            for kind in provider.kinds() {
+                kinds.extend(pass.kind(one.id, &one.name, kind, Some(one))?);
+            }
+            let (code, wiki) = self.listed.sources_of(&one.name);
+            repositories.push(RepositoryRows { name: one.name.clone(), id: one.id, kinds, code, wiki });
+        }
+        Ok(Manifest {
+            format: FORMAT,
+            provider: provider.kind().as_str().to_owned(),
+            url: options.url.clone(),
+            owner: options.owner.clone(),
+            began_at: began,
+            full,
+            calls: 0,
+            waited_s: 0,
+            owner_kinds,
+            repositories,
+        })
+    }
+
+    /// Begins a pass, or goes on with one that was stopped: its number, whether it asks for everything, when it began.
+    fn begin(&self, memory: &Memory, anew: bool) -> Result<(i64, bool, Time)> {
+        let read = |name: &str| memory.word(name);
+        let number: i64 = read("pass")?.and_then(|text| text.parse().ok()).unwrap_or_default();
+        let time = |text: Option<String>| text.and_then(|text| text.parse::<Time>().ok());
+        let (began, last) = (time(read("began")?), time(read("last full")?));
+        let now = self.listed.date.unwrap_or_else(here);
+        let whose =
+            format!("{} {} {:?}", self.options.url, self.options.owner.as_deref().unwrap_or(""), self.options.repos);
+        let same = read("whose")?.is_some_and(|known| known == whose);
+        let open = read("open")?.filter(|open| !open.is_empty());
+        if let (Some(open), Some(began), true) = (&open, began, same)
+            && now.since(began) < RESUMED_FOR
+            && began <= now
+            && (open == "full" || !anew)
+        {
+            tracing::info!(number, "a pass over the forge was stopped, and is gone on with");
+            return Ok((number, open == "full", began));
+        }
+        let due = last.is_none_or(|last| now.since(last) >= self.options.full_every || last > now);
+        let full = anew || due || !same;
+        memory.begin()?;
+        if full {
+            memory.forget_children()?;
+        }
+        for (name, value) in [
+            ("pass", (number + 1).to_string()),
+            ("began", now.to_string()),
+            ("open", if full { "full" } else { "changes" }.to_owned()),
+            ("whose", whose),
+        ] {
+            memory.set_word(name, &value)?;
+        }
+        memory.commit()?;
+        Ok((number + 1, full, now))
+    }
+}
+
+/// This host's time, where the forge told none.
+fn here() -> Time {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Time::from_unix(i64::try_from(seconds).unwrap_or(i64::MAX))
+}
+
+impl Source for ForgeSource {
+    fn kind(&self) -> SourceKind {
+        self.options.provider.kind()
+    }
+
+    fn open(&mut self) -> Result<Box<dyn Reading>> {
+        self.open_after(None)
+    }
+
+    fn open_after(&mut self, before: Option<Before>) -> Result<Box<dyn Reading>> {
+        let memory = Memory::open(&self.options.memory)?;
+        let mut client = self.options.client(self.cancel.clone())?;
+        client.calls = self.listed.calls;
+        // Where nothing of an earlier snapshot is leaned on, nothing of what was remembered is.
+        let anew = before.as_ref().is_none_or(|before| before.streams.is_empty());
+        let manifest = self.pass(&mut client, &memory, anew)?;
+        let reading = ForgeReading::begin(
+            (self.options.clone(), Arc::clone(&self.listed)),
+            (client, self.cancel.clone()),
+            memory,
+            (manifest, before),
+        )?;
+        Ok(Box::new(reading))
+    }
+
+    fn look(&mut self) -> Look {
+        let mut look = Look::default();
+        let owner = self.options.owner.as_deref().unwrap_or("the patterns");
+        look.good(
+            "reach",
+            format!("{} lists {} repositories of {owner}", self.options.url, self.listed.repositories.len()),
+        );
+        look
+    }
+}

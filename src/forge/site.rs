@@ -1,0 +1,262 @@
+//! A static site of what was read of a forge, for a person to read offline: an index, each issue with its thread, each pull
+//! request with its reviews, releases. Nothing in it runs, is fetched, or leads to another place: what others wrote is shown
+//! as text.
+
+mod page;
+mod thread;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    path::{Component, Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use self::page::{Page, esc, text};
+use super::{MANIFEST, Manifest, RepositoryRows, Status, provider::is_repository};
+
+/// The longest line that is read: an entry is no longer.
+const LINE: u64 = 32 << 20;
+
+/// A site that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// Where it begins.
+    pub index: PathBuf,
+    /// How many pages it has.
+    pub pages: u64,
+    /// Links that lead nowhere.
+    pub dead: Vec<String>,
+}
+
+/// Makes the site of the streams below `from` in `to`, which must not be there.
+///
+/// # Errors
+/// If `from` has no manifest, or `to` can't be written.
+pub fn make(from: &Path, to: &Path) -> io::Result<Made> {
+    let manifest: Manifest = serde_json::from_reader(BufReader::new(File::open(from.join(MANIFEST))?))?;
+    if let Some(above) = to.parent() {
+        fs::create_dir_all(above)?;
+    }
+    fs::create_dir(to)?;
+    let mut site = Site { from, to, pages: 0, links: BTreeSet::new() };
+    for one in manifest.repositories.iter().filter(|one| is_repository(&one.name)) {
+        site.repository(one)?;
+    }
+    site.index(&manifest)?;
+    let dead = site.links.iter().filter(|link| !to.join(link).exists() && !link.is_empty()).cloned().collect();
+    Ok(Made { index: to.join("index.html"), pages: site.pages, dead })
+}
+
+/// A site in the making.
+struct Site<'a> {
+    from: &'a Path,
+    to: &'a Path,
+    pages: u64,
+    /// What is linked to, from the root of the site.
+    links: BTreeSet<String>,
+}
+
+/// An entry of a list of issues or the like.
+struct Listed {
+    number: i64,
+    title: String,
+    state: String,
+    author: String,
+    made: String,
+    /// Whether it is a pull request.
+    pull: bool,
+}
+
+impl Site<'_> {
+    /// Writes a page, whose path starts from the root.
+    fn write(&mut self, path: &str, page: Page) -> io::Result<()> {
+        let file = self.to.join(path);
+        if let Some(above) = file.parent() {
+            fs::create_dir_all(above)?;
+        }
+        self.pages += 1;
+        let whole = page.whole();
+        fs::write(file, whole)
+    }
+
+    /// Makes a file of the streams one of the site: a name more of it, or a copy.
+    fn copy(&self, path: &str) -> io::Result<()> {
+        let to = self.to.join(path);
+        if let Some(above) = to.parent() {
+            fs::create_dir_all(above)?;
+        }
+        if to.exists() {
+            return Ok(());
+        }
+        fs::hard_link(self.from.join(path), &to).or_else(|_| fs::copy(self.from.join(path), &to).map(drop))
+    }
+
+    /// A link from the page at `page` to what is at `path`, both from the root.
+    fn link(&mut self, page: &str, path: &str, words: &str) -> String {
+        self.links.insert(path.to_owned());
+        let up = "../".repeat(page.matches('/').count());
+        format!("<a href=\"{up}{}\">{}</a>", esc(path), esc(words))
+    }
+
+    fn index(&mut self, manifest: &Manifest) -> io::Result<()> {
+        let whose = manifest.owner.as_deref().unwrap_or(&manifest.url);
+        let mut page = Page::new(&format!("{whose} as of {}", manifest.began_at));
+        page.line(&format!("{} of {}, read at {}.", manifest.provider, manifest.url, manifest.began_at));
+        let unread = manifest.findings();
+        if !unread.is_empty() {
+            page.raw("<section class=\"bad\"><h2>Not all of it could be read</h2><ul>");
+            for finding in unread {
+                page.raw(&format!("<li>{}</li>", esc(&finding.message)));
+            }
+            page.raw("</ul></section>");
+        }
+        page.raw(
+            "<table><tr><th>Repository</th><th>Issues and pull requests</th><th>Comments</th><th>Releases</th></tr>",
+        );
+        for one in manifest.repositories.iter().filter(|one| is_repository(&one.name)) {
+            let count = |names: &[&str]| {
+                let rows = one.kinds.iter().filter(|row| names.contains(&row.kind.as_str()));
+                rows.map(|row| row.got).sum::<u64>()
+            };
+            let link = self.link("index.html", &format!("{}/index.html", one.name), &one.name);
+            page.raw(&format!(
+                "<tr><td>{link}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                count(&["issues", "merge_requests"]),
+                count(&["comments", "issue_notes", "discussions"]),
+                count(&["releases"])
+            ));
+        }
+        page.raw("</table>");
+        self.write("index.html", page)
+    }
+
+    fn repository(&mut self, one: &RepositoryRows) -> io::Result<()> {
+        let place = format!("{}/index.html", one.name);
+        let mut page = Page::new(&one.name);
+        let back = self.link(&place, "index.html", "all repositories");
+        page.raw(&format!("<p>{back}</p>"));
+        for source in [&one.code, &one.wiki].into_iter().flatten() {
+            page.line(&format!("Its code or wiki is in the snapshots of source {source}."));
+        }
+        for (kind, words) in [("issues", "Issues and pull requests"), ("merge_requests", "Merge requests")] {
+            let listed = thread::pages(self, one, kind)?;
+            if listed.is_empty() {
+                continue;
+            }
+            page.raw(&format!(
+                "<h2>{words}</h2><table><tr><th>No.</th><th>Title</th><th></th><th>By</th><th>At</th></tr>"
+            ));
+            for item in listed.iter().rev() {
+                let Listed { number, title, state, author, made, pull } = item;
+                let link = self.link(&place, &format!("{}/{kind}/{number}.html", one.name), title);
+                let what = if *pull { format!("pull request, {state}") } else { state.clone() };
+                page.raw(&format!(
+                    "<tr><td>{number}</td><td>{link}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                    esc(&what),
+                    esc(author),
+                    esc(made)
+                ));
+            }
+            page.raw("</table>");
+        }
+        if self.releases(one)? {
+            let link = self.link(&place, &format!("{}/releases.html", one.name), "Releases");
+            page.raw(&format!("<h2>{link}</h2>"));
+        }
+        page.raw("<h2>What was read</h2><table><tr><th>Kind</th><th>How</th><th>Entries</th><th></th></tr>");
+        for row in &one.kinds {
+            let class = if row.status.is_whole() { "" } else { " class=\"bad\"" };
+            let count = if row.status == Status::Off { String::new() } else { row.got.to_string() };
+            page.raw(&format!(
+                "<tr{class}><td>{}</td><td>{}</td><td>{count}</td><td>{}</td></tr>",
+                esc(&row.kind),
+                row.status.as_str(),
+                esc(&row.said)
+            ));
+        }
+        page.raw("</table>");
+        self.write(&place, page)
+    }
+
+    fn releases(&mut self, one: &RepositoryRows) -> io::Result<bool> {
+        let place = format!("{}/releases.html", one.name);
+        let mut page = Page::new(&format!("{}: releases", one.name));
+        let back = self.link(&place, &format!("{}/index.html", one.name), &one.name);
+        page.raw(&format!("<p>{back}</p>"));
+        let mut any = false;
+        let mut lines = Lines::open(&self.stream(&one.name, "releases"))?;
+        while let Some((_, release)) = lines.next()? {
+            any = true;
+            let name = text(&release, &["name", "tag_name"]);
+            page.raw(&format!("<section><h2>{}</h2>", esc(&name)));
+            page.line(&format!(
+                "{} {}",
+                text(&release, &["tag_name"]),
+                text(&release, &["published_at", "released_at", "created_at"])
+            ));
+            page.body(&text(&release, &["body", "description"]));
+            page.raw(&thread::files(self, (&place, &one.name, "releases"), &release));
+            page.raw("</section>");
+        }
+        if any {
+            self.write(&place, page)?;
+        }
+        Ok(any)
+    }
+
+    /// Where the stream of a kind is; it may not be there.
+    fn stream(&self, repository: &str, kind: &str) -> PathBuf {
+        self.from.join(repository).join(format!("{kind}.jsonl"))
+    }
+}
+
+/// Whether `path`, of a manifest that anybody may have written, stays below the directory that it is put into.
+#[must_use]
+pub fn stays(path: &str) -> bool {
+    !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// The lines of a stream, with the place of each. One that is no JSON is passed over: the drill tells of it.
+struct Lines {
+    reader: Option<BufReader<File>>,
+    at: u64,
+}
+
+impl Lines {
+    fn open(path: &Path) -> io::Result<Self> {
+        match File::open(path) {
+            Ok(file) => Ok(Self { reader: Some(BufReader::new(file)), at: 0 }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self { reader: None, at: 0 }),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn next(&mut self) -> io::Result<Option<(u64, Value)>> {
+        let Some(reader) = &mut self.reader else { return Ok(None) };
+        loop {
+            let (mut line, at) = (Vec::new(), self.at);
+            let n = reader.by_ref().take(LINE).read_until(b'\n', &mut line)?;
+            if n == 0 {
+                return Ok(None);
+            }
+            self.at += n as u64;
+            if let Ok(value) = serde_json::from_slice(&line) {
+                return Ok(Some((at, value)));
+            }
+        }
+    }
+
+    /// The line at a place that was given before.
+    fn at(&mut self, at: u64) -> io::Result<Option<Value>> {
+        let Some(reader) = &mut self.reader else { return Ok(None) };
+        reader.seek(SeekFrom::Start(at))?;
+        self.at = at;
+        Ok(self.next()?.map(|(_, value)| value))
+    }
+}
+
+/// Where the lines are that belong to each number.
+type Places = BTreeMap<i64, Vec<u64>>;

@@ -1,0 +1,14 @@
+//! Forges: what their APIs have is backed up, told, restored and read again, by the program and against a forge of ours.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "forge/fake.rs"]
+mod fake;
+#[path = "forge/hostile.rs"]
+mod hostile;
+#[path = "forge/round_trip.rs"]
+mod round_trip;
+#[path = "support/sandbox.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod sandbox;
+#[path = "forge/trouble.rs"]
+mod trouble;

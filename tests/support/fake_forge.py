@@ -1,0 +1,487 @@
+#!/usr/bin/env python3
+"""A forge for tests: the APIs of Gitea v1, GitHub (REST, as on a server of one's own) and GitLab v4 over one state in memory.
+
+Usage: fake_forge.py [--repos N --issues N --pulls N --comments N --releases N] [--git DIR]
+
+It prints its port on the first line. `POST /_/NAME` with JSON changes its state or makes it misbehave, see `control`.
+"""
+
+import argparse, base64, datetime, hashlib, json, os, re, subprocess, threading, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+
+TOKEN = "tok-Zq8f3kUeW1" "xYd7"
+LOCK = threading.RLock()
+
+
+def stamp(seconds):
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def now():
+    return stamp(time.time() + STATE["skew"])
+
+
+STATE = {"skew": 0, "repos": [], "log": [], "calls": 0, "faults": [], "deny": {}, "owner": "acme", "user": False,
+         "after": [], "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0}
+OLD = 1767225600  # 2026-01-01
+
+
+def new_id():
+    STATE["next_id"] += 1
+    return STATE["next_id"]
+
+
+def user(name):
+    return {"id": 7, "login": name, "username": name}
+
+
+class Repo:
+    def __init__(self, name, owner="acme"):
+        self.id, self.owner, self.name = new_id(), owner, name
+        self.issues, self.comments, self.pulls = {}, {}, {}
+        self.reviews, self.review_comments = {}, {}
+        self.labels = [{"id": new_id(), "name": n, "color": "ff0000"} for n in ("bug", "wish")]
+        self.milestones = [{"id": new_id(), "title": "v1", "state": "open"}]
+        self.releases, self.hooks = [], [{"id": new_id(), "type": "gitea", "config": {"url": "https://ci.example/x"}}]
+        self.protections = [{"branch_name": "main", "rule_name": "main", "name": "main"}]
+        self.flags, self.number = {}, 0
+
+    @property
+    def full(self):
+        return f"{self.owner}/{self.name}"
+
+    def issue(self, title, body="words", pull=False, at=None, **more):
+        self.number += 1
+        n, at = self.number, at or now()
+        value = {"id": new_id(), "number": n, "title": title, "body": body, "state": "open", "user": user("mia"),
+                 "labels": self.labels[:1], "created_at": at, "updated_at": at, "assets": []}
+        value.update(more)
+        if pull:
+            value["pull_request"] = {"merged": False}
+            self.pulls[n] = {**value, "head": {"label": "topic", "ref": "topic"}, "base": {"label": "main", "ref": "main"},
+                             "merged_at": None}
+            self.reviews[n] = []
+        self.issues[n] = value
+        return n
+
+    def comment(self, n, body="I agree", at=None, **more):
+        at = at or now()
+        value = {"id": new_id(), "body": body, "user": user("ben"), "created_at": at, "updated_at": at, "assets": [],
+                 "n": n, **more}
+        self.comments[value["id"]] = value
+        self.touch(n, at)
+        return value["id"]
+
+    def touch(self, n, at):
+        for held in (self.issues, self.pulls):
+            if n in held and held[n]["updated_at"] < at:
+                held[n]["updated_at"] = at
+
+    def review(self, n, body="fine", at=None, comments=1):
+        at = at or now()
+        value = {"id": new_id(), "body": body, "state": "APPROVED", "user": user("ada"), "submitted_at": at,
+                 "updated_at": at, "comments_count": comments}
+        self.reviews[n].append(value)
+        self.review_comments[value["id"]] = [
+            {"id": new_id(), "body": f"look here {i}", "path": "src/main.rs", "position": 3, "diff_hunk": "@@ -1 +1 @@\n-a\n+b",
+             "user": user("ada"), "created_at": at, "updated_at": at, "n": n} for i in range(comments)]
+        self.touch(n, at)
+
+    def release(self, tag, base, data=b"", at=None, name=None):
+        asset = {"id": new_id(), "name": name or f"{tag}.tar.gz", "size": len(data), "created_at": stamp(OLD)}
+        STATE["private_assets"][asset["id"]] = data
+        asset["browser_download_url"] = f"{base}/attachments/{asset['id']}"
+        asset["url"] = f"{base}/api/v3/repos/{self.full}/releases/assets/{asset['id']}"
+        self.releases.append({"id": new_id(), "tag_name": tag, "name": f"Release {tag}", "body": "notes",
+                              "created_at": at or stamp(OLD), "published_at": at or stamp(OLD), "assets": [asset]})
+
+
+def repo_json(repo, api):
+    value = {"id": repo.id, "name": repo.name, "full_name": repo.full, "path_with_namespace": repo.full, "private": True,
+             "archived": False, "has_issues": True, "has_wiki": True, "has_pull_requests": True, "has_releases": True,
+             "owner": user(repo.owner), "updated_at": stamp(OLD)}
+    value.update(repo.flags)
+    return value
+
+
+def find(full):
+    return next((repo for repo in STATE["repos"] if repo.full.lower() == full.lower()), None)
+
+
+def listed(entries, query, key="updated_at", since="since"):
+    wanted = query.get(since, [None])[0]
+    return [e for e in entries if wanted is None or e.get(key, "") >= wanted.replace("%3A", ":")]
+
+
+def with_urls(repo, comment, base):
+    return {**{k: v for k, v in comment.items() if k != "n"}, "issue_url": f"{base}/{repo.full}/issues/{comment['n']}"}
+
+
+def note(comment, kind):
+    return {"id": comment["id"], "body": comment["body"], "author": user("ben"), "created_at": comment["created_at"],
+            "updated_at": comment["updated_at"], "noteable_iid": comment["n"], "noteable_type": kind, "system": False}
+
+
+def route(base, path, query):
+    """The list, or the one value, at a path of an API; None where there is nothing."""
+    owner = STATE["owner"]
+    if path.startswith("/api/v1/"):
+        return gitea(base, path[len("/api/v1/"):], query, owner)
+    if path.startswith("/api/v3/"):
+        return github(base, path[len("/api/v3/"):], query, owner)
+    if path.startswith("/api/v4/"):
+        return gitlab(base, path[len("/api/v4/"):], query, owner)
+    return None
+
+
+def owned(api):
+    return [repo_json(repo, api) for repo in STATE["repos"]]
+
+
+def gitea(base, path, query, owner):
+    if path in (f"orgs/{owner}/repos", f"users/{owner}/repos"):
+        return None if path.startswith("orgs") and STATE["user"] else owned("gitea")
+    if path == f"users/{owner}":
+        return user(owner)
+    if re.fullmatch(f"orgs/{owner}/(labels|hooks|teams|members)", path):
+        return []
+    match = re.fullmatch(r"repos/([^/]+/[^/]+)(?:/(.*))?", path)
+    repo = match and find(match[1])
+    if not repo:
+        return None
+    rest = match[2] or ""
+    if rest == "":
+        return repo_json(repo, "gitea")
+    if rest == "issues":
+        return listed([repo.issues[n] for n in sorted(repo.issues, reverse=True)], query)
+    if rest == "issues/comments":
+        return [with_urls(repo, c, base) for c in listed([repo.comments[i] for i in sorted(repo.comments)], query)]
+    if rest == "pulls":
+        return sorted(repo.pulls.values(), key=lambda p: p["updated_at"], reverse=True)
+    if m := re.fullmatch(r"pulls/(\d+)/reviews", rest):
+        own = repo.reviews.get(int(m[1]))
+        return own and [{**r, "pull_request_url": f"{base}/{repo.full}/pulls/{m[1]}"} for r in own] or own
+    if m := re.fullmatch(r"pulls/(\d+)/reviews/(\d+)/comments", rest):
+        own = repo.review_comments.get(int(m[2]))
+        return own and [{**c, "pull_request_url": f"{base}/{repo.full}/pulls/{m[1]}"} for c in own]
+    if m := re.fullmatch(r"issues/(\d+)/timeline", rest):
+        n = int(m[1])
+        if n not in repo.issues:
+            return None
+        return [{"id": n * 10, "type": "label", "user": user("mia"), "created_at": repo.issues[n]["created_at"],
+                 "issue_url": f"{base}/{repo.full}/issues/{n}"}]
+    simple = {"labels": repo.labels, "milestones": repo.milestones, "releases": repo.releases, "hooks": repo.hooks,
+              "branch_protections": repo.protections, "keys": [], "collaborators": [user("mia")]}
+    return simple.get(rest)
+
+
+def github(base, path, query, owner):
+    if path in (f"orgs/{owner}/repos", f"users/{owner}/repos", "user/repos"):
+        return None if path.startswith("orgs") and STATE["user"] else owned("github")
+    if path in (f"users/{owner}", "user"):
+        return user(owner)
+    if re.fullmatch(f"orgs/{owner}/(hooks|teams|members)", path):
+        return []
+    match = re.fullmatch(r"repos/([^/]+/[^/]+)(?:/(.*))?", path)
+    repo = match and find(match[1])
+    if not repo:
+        return None
+    rest = match[2] or ""
+    if rest == "issues":
+        return listed([repo.issues[n] for n in sorted(repo.issues)], query)
+    if rest == "pulls/comments":
+        every = [c for own in repo.review_comments.values() for c in own]
+        return [{**{k: v for k, v in c.items() if k != "n"}, "pull_request_url": f"{base}/{repo.full}/pulls/{c['n']}"}
+                for c in listed(sorted(every, key=lambda c: c["id"]), query)]
+    if rest == "issues/events":
+        return [{"id": n * 10, "event": "labeled", "actor": user("mia"), "created_at": repo.issues[n]["created_at"],
+                 "issue": {"number": n}} for n in sorted(repo.issues, reverse=True)]
+    if rest in ("branches", "rulesets"):
+        return repo.protections if rest == "branches" else []
+    if re.fullmatch(r"pulls/\d+/reviews(/\d+/comments)?|issues/comments|pulls|labels|milestones|releases|hooks|keys|collaborators|", rest):
+        return gitea(base, f"repos/{match[1]}/{rest}".rstrip("/"), query, owner)
+    return None
+
+
+def gitlab(base, path, query, owner):
+    if path == f"groups/{owner}/projects":
+        return None if STATE["user"] else owned("gitlab")
+    if path == f"users/{owner}/projects":
+        return owned("gitlab")
+    if path == f"groups/{owner}":
+        return user(owner)
+    if re.fullmatch(f"groups/{owner}/(labels|milestones|members)", path):
+        return []
+    match = re.fullmatch(r"projects/([^/]+)(?:/(.*))?", path)
+    repo = match and find(unquote(match[1]))
+    if not repo:
+        return None
+    rest = match[2] or ""
+    if rest == "":
+        return repo_json(repo, "gitlab")
+    as_lab = lambda v: {**{k: x for k, x in v.items() if k not in ("number", "body", "user")}, "iid": v["number"],
+                        "description": v["body"], "author": v["user"]}
+    if rest == "issues":
+        own = [repo.issues[n] for n in sorted(repo.issues) if n not in repo.pulls]
+        return [as_lab(v) for v in listed(own, query, since="updated_after")]
+    if rest == "merge_requests":
+        own = [{**repo.pulls[n], "source_branch": "topic", "target_branch": "main"} for n in sorted(repo.pulls)]
+        return [as_lab(v) for v in listed(own, query, since="updated_after")]
+    if m := re.fullmatch(r"issues/(\d+)/notes", rest):
+        n = int(m[1])
+        return [note(c, "Issue") for c in repo.comments.values() if c["n"] == n] if n in repo.issues else None
+    if m := re.fullmatch(r"merge_requests/(\d+)/discussions", rest):
+        n = int(m[1])
+        return [{"id": hashlib.sha1(str(c["id"]).encode()).hexdigest(), "notes": [note(c, "MergeRequest")]}
+                for c in repo.comments.values() if c["n"] == n]
+    simple = {"labels": repo.labels, "milestones": repo.milestones, "releases": repo.releases, "hooks": repo.hooks,
+              "protected_branches": repo.protections, "protected_tags": [], "deploy_keys": [], "members/all": [user("mia")]}
+    return simple.get(rest)
+
+
+def control(name, given, base):
+    repo = find(given["repo"]) if "repo" in given else None
+    if name == "issue":
+        return repo.issue(given.get("title", "new"), given.get("body", "words"), given.get("pull", False))
+    if name == "comment":
+        return repo.comment(given["n"], given.get("body", "new words"))
+    if name == "edit":
+        repo.comments[given["id"]].update(body=given["body"], updated_at=now())
+    if name == "edit_issue":
+        repo.issues[given["n"]].update(title=given["title"], updated_at=now())
+        if given["n"] in repo.pulls:
+            repo.pulls[given["n"]].update(title=given["title"], updated_at=now())
+    if name == "review":
+        repo.review(given["n"])
+    if name == "delete_issue":
+        del repo.issues[given["n"]]
+        repo.pulls.pop(given["n"], None)
+        repo.comments = {i: c for i, c in repo.comments.items() if c["n"] != given["n"]}
+    if name == "repo":
+        STATE["repos"].append(Repo(given["name"]))
+    if name == "drop_repo":
+        STATE["repos"].remove(repo)
+    if name == "rename":
+        repo.name = given["to"]
+    if name == "flags":
+        repo.flags.update(given["flags"])
+    if name == "field":
+        repo.issues[given["n"]].update(given["fields"])
+    if name == "release":
+        repo.release(given["tag"], base, given["data"].encode(), name=given.get("name"))
+    if name == "deny":
+        STATE["deny"] = given
+    if name == "faults":
+        STATE["faults"] = given["faults"]
+    if name == "after":
+        STATE["after"].append(given)
+    if name == "skew":
+        STATE["skew"] = given["seconds"]
+    if name == "user":
+        STATE["user"] = True
+    if name == "log":
+        log, STATE["log"] = STATE["log"], []
+        return log
+    if name == "calls":
+        calls, STATE["calls"] = STATE["calls"], 0
+        return calls
+    if name == "day":  # some percent of everything changes
+        changed = 0
+        for r in STATE["repos"]:
+            for n in list(r.issues):
+                if (n * 7919 + r.id) % 100 < given["percent"]:
+                    changed += 1
+                    r.comment(n, "said the next day")
+                    if n in r.pulls:
+                        r.review(n, "seen again")
+        return changed
+    if name == "held":  # what a backup is compared with
+        return {r.full: {"issues": list(r.issues.values()), "comments": [with_urls(r, c, base) for c in r.comments.values()],
+                         "pulls": list(r.pulls.values()), "labels": r.labels, "releases": r.releases,
+                         "reviews": sum(len(v) for v in r.reviews.values())} for r in STATE["repos"]}
+    return None
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16
+
+    def log_message(self, *_):
+        pass
+
+    def base(self):
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def answer(self, status, body=b"", **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string(time.time() + STATE["skew"])
+
+    def do_POST(self):
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length) if length else b""
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            while (size := int(self.rfile.readline(), 16)):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+        parts = urlsplit(self.path)
+        if parts.path.startswith("/_/"):
+            with LOCK:
+                told = control(parts.path[3:], json.loads(body or b"{}"), self.base())
+            return self.answer(200, json.dumps(told).encode())
+        self.git(parts, body)
+
+    def do_GET(self):
+        parts = urlsplit(self.path)
+        if "/info/refs" in parts.path or parts.path.endswith("/HEAD"):
+            return self.git(parts, b"")
+        with LOCK:
+            STATE["calls"] += 1
+            STATE["log"].append(self.path)
+            STATE["log"] = STATE["log"][-20000:]
+            if STATE["faults"]:
+                fault = STATE["faults"].pop(0)
+                if fault and self.fault(fault):
+                    return
+            fields = {n.lower(): v for n, v in self.headers.items()}
+            given = fields.get("authorization", "").removeprefix("token ").removeprefix("Bearer ") or fields.get("private-token")
+            if given != TOKEN:
+                return self.answer(401, b'{"message":"token required"}')
+            if m := re.fullmatch(r"/attachments/(\d+)|/api/v3/repos/.*/releases/assets/(\d+)", parts.path):
+                data = STATE["private_assets"].get(int(m[1] or m[2]))
+                return self.answer(200, data) if data is not None else self.answer(404, b"{}")
+            query = parse_qs(parts.query)
+            for ending, status in STATE["deny"].items():
+                if parts.path.endswith(ending):
+                    return self.answer(status, json.dumps({"message": f"needs a scope <b>{ending}</b>"}).encode())
+            found = route(self.base(), parts.path, query)
+            if found is None:
+                return self.answer(404, b'{"message":"Not Found"}')
+            self.page(parts, query, found)
+            for todo in [t for t in STATE["after"] if t["path"] in self.path]:
+                STATE["after"].remove(todo)
+                control(todo["name"], todo["given"], self.base())
+
+    def fault(self, fault):
+        kind = fault["kind"]
+        if kind == "status":
+            self.answer(fault["status"], b'{"message":"trouble"}', **fault.get("headers", {}))
+        elif kind == "cut":
+            self.send_response(200)
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            self.wfile.write(b'[{"id": 1, "nu')
+            self.wfile.flush()
+            self.close_connection = True
+            self.connection.close()
+        elif kind == "short":
+            self.answer(200, b'[{"id":1,"number":1},')
+        elif kind == "redirect":
+            self.answer(301, b"{}", Location=fault["to"])
+        elif kind == "link":
+            self.answer(200, b"[]", Link=f'<{fault["to"]}>; rel="next"')
+        elif kind == "kill":
+            os.kill(fault["pid"], 9)
+            self.close_connection = True
+        return True
+
+    def page(self, parts, query, found):
+        if isinstance(found, dict):
+            return self.answer(200, json.dumps(found, indent=1).encode())
+        size = int((query.get("limit") or query.get("per_page") or ["30"])[0])
+        size = min(size, 50 if "/api/v1/" in parts.path else 100)
+        page = int(query.get("page", ["1"])[0])
+        part, last = found[(page - 1) * size:page * size], max(1, -(-len(found) // size))
+        headers = {}
+        if page < last:
+            more = urlencode({**{k: v[0] for k, v in query.items()}, "page": page + 1})
+            headers["Link"] = f'<{self.base()}{parts.path}?{more}>; rel="next", <{self.base()}/x?page={last}>; rel="last"'
+        if "/api/v1/" in parts.path:
+            headers["X_Total_Count"] = str(len(found))
+        if "/api/v4/" in parts.path:
+            headers["X_Total"] = str(len(found))
+        body = json.dumps(part).encode()
+        if "/api/v1/" not in parts.path:
+            etag = '"' + hashlib.sha1(body).hexdigest() + '"'
+            headers["ETag"] = etag
+            if self.headers.get("If-None-Match") == etag:
+                return self.answer(304, **headers)
+        self.answer(200, body, **headers)
+
+    def git(self, parts, body):
+        """Git's own server, for who logs in."""
+        given = self.headers.get("Authorization", "")
+        word = base64.b64decode(given.removeprefix("Basic ")).decode() if given.startswith("Basic ") else ""
+        if word.partition(":")[2] != TOKEN:
+            return self.answer(401, b"", WWW_Authenticate='Basic realm="x"')
+        dir = STATE["git"]
+        if not dir or not re.fullmatch(r"/[\w.-]+/[\w.-]+\.git/(info/refs|git-upload-pack)", parts.path) or not os.path.isdir(
+                dir + re.sub(r"/(info/refs|git-upload-pack)$", "", parts.path)):
+            return self.answer(404)
+        env = {**os.environ, "GIT_PROJECT_ROOT": dir, "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": parts.path,
+               "QUERY_STRING": parts.query, "REQUEST_METHOD": self.command, "GIT_CONFIG_COUNT": "1",
+               "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*",
+               "CONTENT_TYPE": self.headers.get("Content-Type", ""), "CONTENT_LENGTH": str(len(body)),
+               "GIT_PROTOCOL": self.headers.get("Git-Protocol", "")}
+        if self.headers.get("Content-Encoding") == "gzip":
+            env["HTTP_CONTENT_ENCODING"] = "gzip"
+        done = subprocess.run(["git", "http-backend"], input=body, env=env, stdout=subprocess.PIPE)
+        head, _, rest = done.stdout.partition(b"\r\n\r\n")
+        headers, status = {}, 200
+        for line in head.decode().splitlines():
+            name, _, value = line.partition(": ")
+            if name == "Status":
+                status = int(value.split()[0])
+            else:
+                headers[name.replace("-", "_")] = value
+        self.answer(status, rest, **headers)
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """A client that was killed is no error here."""
+
+
+def populate(args, base):
+    for i in range(args.repos):
+        STATE["repos"].append(Repo(f"app-{i:02}" if args.repos > 1 else "app"))
+    repos = STATE["repos"]
+    for i in range(args.issues + args.pulls):
+        repo = repos[i % len(repos)]
+        repo.issue(f"Number {i}", "words " * 20, pull=i >= args.issues, at=stamp(OLD + i))
+    every = [(repo, n) for repo in repos for n in repo.issues]
+    for i in range(args.comments):
+        repo, n = every[i % len(every)]
+        repo.comment(n, f"comment {i} " + "more words " * 15, at=stamp(OLD + 200000 + i))
+    for repo in repos:
+        for n in repo.pulls:
+            repo.review(n, at=stamp(OLD + 300000))
+    for i in range(args.releases):
+        repos[i % len(repos)].release(f"v{i}", base, f"asset {i} ".encode() * 100)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("repos", "issues", "pulls", "comments", "releases"):
+        parser.add_argument(f"--{name}", type=int, default=0)
+    parser.add_argument("--git")
+    args = parser.parse_args()
+    STATE["git"] = args.git
+    server = Server(("127.0.0.1", 0), Handler)
+    populate(args, f"http://127.0.0.1:{server.server_address[1]}")
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
+
+
+main()
