@@ -6,7 +6,9 @@
 pub mod command;
 mod error;
 pub mod git;
+pub mod into;
 pub mod jail;
+pub mod loaders;
 pub mod mariadb;
 pub mod postgres;
 mod scratch_server;

@@ -7,7 +7,7 @@ pub const ROOMS: [&str; 12] =
     ["cli", "ops", "guard", "engine", "source", "vault", "catalog", "store", "format", "signal", "codec", "model"];
 
 /// Every outside crate and the rooms that may use it. Tests within `src` may use any of them.
-pub const OWNERS: [(&str, &[&str]); 49] = [
+pub const OWNERS: [(&str, &[&str]); 50] = [
     ("age", &["codec"]),
     ("age-core", &["codec"]),
     ("async-trait", &["store"]),
@@ -42,6 +42,7 @@ pub const OWNERS: [(&str, &[&str]); 49] = [
     ("memchr", &["ops"]),
     ("mimalloc", &["cli"]),
     ("jiff", &["cli", "model"]),
+    ("rmcp", &["cli"]),
     // The catalog is a database of ours; sources and engines handle those of others.
     ("ring", &["codec"]),
     ("rustls", &["store"]),
