@@ -2,6 +2,8 @@
 //! the command line prints. Each rule is also run on a made-up bad source, so that it is known to be able to fail.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "architecture/circles.rs"]
+mod circles;
 #[path = "architecture/rules.rs"]
 mod rules;
 #[path = "architecture/source.rs"]
@@ -68,11 +70,17 @@ fn io_stays_in_its_rooms_and_pure_rooms_are_pure() {
 
 #[test]
 fn only_doctor_holds_hostile_calls() {
-    hold(rules::intruders, &house());
-    for text in ["use crate::store::Intruder;", "fn f(s: &S3Store) { s.intruder(); }"] {
-        assert_eq!(judged(rules::intruders, "src/ops/backup.rs", text).len(), 1, "{text}");
-        assert!(judged(rules::intruders, "src/ops/doctor/reach.rs", text).is_empty(), "{text}");
+    hold(rules::hostile_calls, &house());
+    for text in ["use crate::store::Attempts;", "fn f(s: &S3Store) { s.hostile(); }"] {
+        assert_eq!(judged(rules::hostile_calls, "src/ops/backup.rs", text).len(), 1, "{text}");
+        assert!(judged(rules::hostile_calls, "src/ops/doctor/reach.rs", text).is_empty(), "{text}");
     }
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let found = circles::circles(&house());
+    assert!(found.is_empty(), "{} circles:\n{}", found.len(), found.join("\n"));
 }
 
 #[test]
@@ -167,6 +175,34 @@ fn a_dependency_without_an_owner_or_a_user_is_seen() {
     let less = all.replace("clap = \"1\"\n", "");
     let broken = rules::dependencies(&format!("[dependencies]\n{less}"), &uses(""));
     assert_eq!(broken, ["OWNERS: clap is no dependency"]);
+}
+
+#[test]
+fn a_circle_between_files_is_seen_however_it_is_written() {
+    let told = |files: &[(&str, &str)]| {
+        let sources: Vec<Source> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
+        circles::circles(&sources)
+    };
+    let (a, b, c) = ("src/vault/a.rs", "src/vault/b.rs", "src/vault/c.rs");
+    let there = "src/vault/a.rs:1 uses src/vault/b.rs, src/vault/b.rs:1 uses src/vault/a.rs";
+    assert_eq!(told(&[(a, "use super::b::B;"), (b, "use crate::vault::a;")]), [there]);
+    assert_eq!(told(&[(a, "fn f() { super::b::f() }"), (b, "use super::{c, a::{self, A}};"), (c, "")]), [there]);
+    // By way of a third, by what a parent passes on under another name, and by what it only imports.
+    assert_eq!(told(&[(a, "use super::b;"), (b, "use super::c;"), (c, "use super::a;")]).len(), 1);
+    let parent = ("src/vault/mod.rs", "mod a; mod b; pub use a::A as First; use self::b::{B};");
+    assert_eq!(told(&[parent, (a, "use super::B;"), (b, "use crate::vault::First;")]), [there]);
+    assert_eq!(told(&[("src/ops/x.rs", "use crate::vault::b;"), (b, "use crate::ops::x::X;")]).len(), 1);
+    // Two circles are two.
+    let (d, e) = ("src/ops/d.rs", "src/ops/e.rs");
+    assert_eq!(
+        told(&[(a, "use super::b;"), (b, "use super::a;"), (d, "use super::e;"), (e, "use super::d;")]).len(),
+        2
+    );
+    // None: what only tests use, a module and what is within it, a parent that passes on what it wrote itself.
+    let test = "#[cfg(test)] mod tests { use super::super::a::A; }";
+    assert_eq!(told(&[(a, "use super::b;"), (b, test)]), [""; 0]);
+    assert_eq!(told(&[("src/vault/mod.rs", "mod a; use a::A; pub struct B;"), (a, "use super::B;")]), [""; 0]);
+    assert_eq!(told(&[(a, "use super::{b, c};"), (b, "use super::c;"), (c, "use std::a::A;")]), [""; 0]);
 }
 
 #[test]

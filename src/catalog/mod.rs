@@ -17,6 +17,7 @@ mod notes;
 mod objects;
 mod open;
 mod own;
+mod pack_no;
 mod packs;
 mod schema;
 mod state;
@@ -37,7 +38,8 @@ pub use lock::{RunLock, RunLockError};
 pub use memory::{Kept, Memory};
 pub use objects::{ObjectRow, RunRow};
 pub use open::Opened;
-pub use packs::{NewPack, PackNo, PackRow};
+pub use pack_no::PackNo;
+pub use packs::{NewPack, PackRow};
 
 use error::Fault;
 

@@ -4,20 +4,8 @@ use std::{collections::BTreeSet, collections::HashSet};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params, types::Type};
 
-use super::{Catalog, Result, chunks, error::Fault, signed, unsigned};
+use super::{Catalog, PackNo, Result, chunks, error::Fault, signed, unsigned};
 use crate::model::{ChunkId, Lock, LockMode, PackId, Time};
-
-/// The catalog's number of a pack. Ascends in the order of acknowledgement; never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PackNo(pub(super) i64);
-
-impl PackNo {
-    /// The number itself.
-    #[must_use]
-    pub const fn get(self) -> i64 {
-        self.0
-    }
-}
 
 /// A pack that the store acknowledged.
 #[derive(Debug, Clone, Copy)]

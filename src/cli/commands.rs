@@ -36,6 +36,7 @@ mod status;
 #[cfg(feature = "full")]
 mod upkeep;
 mod verify;
+mod wanted;
 #[cfg(feature = "full")]
 mod watch;
 #[cfg(not(feature = "full"))]

@@ -279,10 +279,10 @@ impl Config {
             let said = brackets(error.message(), line).map_or_else(|| plain(error.message()), str::to_owned);
             wrong(Fault(error.span().unwrap_or_default(), said))
         })?;
-        Self::understand(raw, path).map_err(wrong)
+        Self::of_raw(raw, path).map_err(wrong)
     }
 
-    fn understand(raw: Raw, path: &Path) -> Result<Self, Fault> {
+    fn of_raw(raw: Raw, path: &Path) -> Result<Self, Fault> {
         let dir = path.parent().unwrap_or(path);
         let url = parsed(raw.vault.url.as_ref())?;
         let credentials: Option<CredentialsSpec> = parsed(raw.vault.credentials.as_ref())?;
@@ -297,14 +297,14 @@ impl Config {
         let mut sources: Vec<SourceConfig> = Vec::new();
         for raw in raw.source {
             let at = raw.get_ref().name.span();
-            let source = source::understand(raw, dir)?;
+            let source = source::parse(raw, dir)?;
             if sources.iter().any(|other| other.name == source.name) {
                 return Err(Fault(at, format!("there are two sources called {}", source.name)));
             }
             sources.push(source);
         }
         let in_writer = raw.writer.as_ref().and_then(|writer| writer.delta.as_ref());
-        let delta_cache = delta::understand(raw.delta.as_ref(), in_writer)?;
+        let delta_cache = delta::parse(raw.delta.as_ref(), in_writer)?;
         Ok(Self {
             path: path.to_owned(),
             url,
@@ -319,12 +319,12 @@ impl Config {
             member: raw.member.map(|member| MemberConfig { name: member.name, key: dir.join(member.key) }),
             lock: raw.lock,
             immutable: raw.local.immutable,
-            servers: drill::understand(raw.drill, dir)?,
-            watch: watch::understand(raw.watch)?,
-            around: around::understand(raw.metrics, raw.ping, raw.hook, dir)?,
-            copies: copy::understand(raw.copy, dir)?,
-            airgap: airgap::understand(raw.airgap.as_ref(), dir)?,
-            nice: limits::understand(&raw.limits)?,
+            servers: drill::parse(raw.drill, dir)?,
+            watch: watch::parse(raw.watch)?,
+            around: around::parse(raw.metrics, raw.ping, raw.hook, dir)?,
+            copies: copy::parse(raw.copy, dir)?,
+            airgap: airgap::parse(raw.airgap.as_ref(), dir)?,
+            nice: limits::parse(&raw.limits)?,
             sources,
             foreign: None,
         })

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{error::CliError, files, settings::Settings};
+use super::{error::CliError, failure::Failure, files, settings::Settings};
 use crate::{
     format::layout,
     model::{Name, Time},
@@ -86,4 +86,18 @@ pub fn write(path: &Path, memory: &Memory) -> Result<(), CliError> {
 pub fn is_there(settings: &Settings) -> Result<bool, CliError> {
     let VaultUrl::Local(path) = settings.vault()? else { return Ok(true) };
     Ok(path.join(layout::DESCRIPTOR).exists())
+}
+
+/// What became of one.
+pub struct Replicated {
+    /// What the configuration calls it.
+    pub name: Option<Name>,
+    /// Where it is.
+    pub url: String,
+    /// What was done; nothing where its disk is not there.
+    pub report: Option<ReplicateReport>,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// When it was seen last, and what it lacks since: of a disk that is not there.
+    pub last: Option<Last>,
 }

@@ -28,7 +28,7 @@ use crate::{
 ///
 /// # Errors
 /// If a directory can't be listed.
-pub fn examine(settings: &Settings, role: Role) -> Result<Vec<Check>, CliError> {
+pub fn check(settings: &Settings, role: Role) -> Result<Vec<Check>, CliError> {
     let mut checks = Vec::new();
     if let Some(config) = &settings.config {
         checks.push(file("config-file", &config.path, 0o022, "change"));

@@ -1,5 +1,6 @@
 //! Pure transformations of bytes: chunking, hashing, compression, deltas, sealing and signing.
 
+pub mod buffer_pool;
 pub mod chunker;
 pub mod compress;
 mod error;
@@ -14,7 +15,6 @@ mod secret;
 pub mod shares;
 pub mod sign;
 pub mod sketch;
-pub mod spares;
 pub mod ssh;
 pub mod tar;
 

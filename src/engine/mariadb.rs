@@ -2,9 +2,9 @@
 //! their own on a server that somebody lends.
 
 mod globals;
-mod lent;
 mod rename;
 mod replay;
+mod scratch_server;
 mod server;
 
 use std::{
@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use self::lent::{Lender, Lent};
+use self::scratch_server::{Lender, ScratchServer};
 use super::{Check, Engine, EngineError, Place, Reach, Restored, RestoredStream, Result, compare, watchdog::Watchdog};
 use crate::{
     model::Fingerprint,
@@ -56,7 +56,7 @@ pub struct Mariadb {
 /// Whose server it is.
 enum At {
     Own(Box<Server>),
-    Lent(Box<Lent>),
+    Lent(Box<ScratchServer>),
 }
 
 impl Mariadb {
@@ -274,8 +274,8 @@ impl Engine for Mariadb {
         }
         self.packet = packet_for(&restored.details);
         self.at = Some(if let Some(lender) = &self.lender {
-            self.place.warden.note("mariadb", lent::HOW);
-            At::Lent(Box::new(Lent::open(lender, &self.place.dir)?))
+            self.place.warden.note("mariadb", scratch_server::HOW);
+            At::Lent(Box::new(ScratchServer::open(lender, &self.place.dir)?))
         } else {
             // An event of the log is one packet, and may be as large as any.
             let packet = restored.log.as_ref().map_or(self.packet, |_| Some(replay::PACKET));

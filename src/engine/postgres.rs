@@ -3,10 +3,10 @@
 
 mod checks;
 mod details;
-mod lent;
 mod load;
 mod recovered;
 mod roles;
+mod scratch_server;
 mod server;
 
 use std::{
@@ -19,11 +19,11 @@ use std::{
     time::Duration,
 };
 
-use self::{details::Details, lent::Lent, server::Server};
+use self::{details::Details, scratch_server::ScratchServer, server::Server};
 use super::{
     Check, Cluster, Engine, EngineError, Place, Reach, Restored, Result,
     jail::{Jail, Warden},
-    lent::Debris,
+    scratch_server::Debris,
     watchdog::Watchdog,
 };
 use crate::{
@@ -66,7 +66,7 @@ struct Up {
 /// Whose server it is.
 enum At {
     Own { server: Server, jail: Jail },
-    Lent(Lent),
+    Lent(ScratchServer),
 }
 
 /// A database: what it was called, and what it is called here.
@@ -81,7 +81,7 @@ impl Postgres {
     pub fn new(place: &Place) -> Self {
         let lender = place.servers.postgres.clone().map(|info| {
             let drop = info.clone();
-            (info, Arc::new(Debris::new(move |name: &str| lent::drop_database(&drop, name))))
+            (info, Arc::new(Debris::new(move |name: &str| scratch_server::drop_database(&drop, name))))
         });
         Self {
             home: place.dir.clone(),
@@ -151,8 +151,8 @@ impl Postgres {
     fn load_lent(&mut self, restored: &Restored, details: &Details) -> Result<()> {
         let Some((info, debris)) = &self.lender else { return Err(EngineError::new("was not lent", "postgres")) };
         let (psql, was) = (Tools::default().any("psql")?, details.version()?);
-        self.warden.note("psql, pg_restore", lent::HOW);
-        let lent = Lent::open(&psql, info, debris, &self.home)?;
+        self.warden.note("psql, pg_restore", scratch_server::HOW);
+        let lent = ScratchServer::open(&psql, info, debris, &self.home)?;
         self.told = format!("postgres {} at {}", lent.version, info.place());
         if lent.version.major < was.major {
             let what = format!("the server is of version {}, and the backup of {was}", lent.version);

@@ -18,6 +18,8 @@ const MANY: usize = 16_384;
 /// So many warnings are kept, and so many bytes of them.
 const WARNINGS: usize = 1000;
 const WARNED: usize = 256 << 10;
+/// The most snapshots that one hold names.
+pub const SNAPSHOTS: usize = 8192;
 /// So many features may be named.
 const FEATURES: usize = 64;
 
@@ -44,7 +46,7 @@ pub(super) fn features<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec
 
 /// The snapshots of a hold.
 pub(super) fn held<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    deserializer.deserialize_seq(Few { most: super::hold::SNAPSHOTS, what: PhantomData })
+    deserializer.deserialize_seq(Few { most: SNAPSHOTS, what: PhantomData })
 }
 
 /// What of a short list is understood; what a later build may say besides is passed over.

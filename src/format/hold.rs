@@ -3,11 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::bounded::SNAPSHOTS;
 use super::{approval::Approval, bounded, dsse::Document};
 use crate::model::{Hash, Name, SnapshotId, Time, VaultId};
 
-/// The most snapshots that one hold names.
-pub const SNAPSHOTS: usize = 8192;
 /// The longest reason, in bytes.
 pub const REASON: usize = 1024;
 

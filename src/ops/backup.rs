@@ -1,5 +1,6 @@
 //! `backup`: each source becomes one snapshot, or none.
 
+mod job;
 mod limit;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread, time::Duration};
@@ -8,6 +9,7 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
+pub use self::job::Job;
 use self::limit::Limit;
 use super::{
     OpsError, Pin, Result, catalog, distrust, groups,
@@ -40,20 +42,6 @@ pub const SOURCE_FAILED: &str = "source.failed";
 pub const NOT_WHOLE: &[&str] = &["database.failed", "git.ref.broken", "git.ref.lacking"];
 /// How often a source that is slow to open is asked to stop.
 const POLL: Duration = Duration::from_millis(50);
-
-/// One source to back up.
-pub struct Job {
-    /// Its name.
-    pub name: Name,
-    /// What is read.
-    pub source: Box<dyn Source>,
-    /// Whether it is right that it gives nothing.
-    pub allow_empty: bool,
-    /// The group that it is of, where all of that is backed up.
-    pub group: Option<Name>,
-    /// It fails if it was not read to its end after this time.
-    pub timeout: Option<Duration>,
-}
 
 /// What to back up.
 pub struct BackupRequest {

@@ -27,11 +27,11 @@ use super::{
 use crate::{
     codec::seal::{Sealer, generate_identity},
     model::{Clock, Finding, LockBy, Name, Span, Time, VaultId},
-    store::{Deleter, Intruder, ObjectStore, StoreErrorKind, s3::S3Store},
+    store::{Attempts, Deleter, ObjectStore, StoreErrorKind, s3::S3Store},
     vault::Vault,
 };
 
-pub use agent::examine as examine_agent;
+pub use agent::check as check_agent;
 pub use check::{Check, Status};
 pub use records::keep_proof;
 pub use role::Role;
@@ -109,7 +109,7 @@ impl DoctorReport {
 struct Patient<'a> {
     vault: &'a Vault,
     store: &'a dyn ObjectStore,
-    intruder: &'a dyn Intruder,
+    hostile: &'a dyn Attempts,
     role: Role,
     member: &'a Name,
     /// Now, by the store's clock.
@@ -124,7 +124,7 @@ struct Patient<'a> {
 ///
 /// # Errors
 /// If the store gives no time: then nothing can be judged. Everything else is a check.
-pub async fn examine(request: &DoctorRequest<'_>, report: &mut DoctorReport) -> Result<Vec<Finding>> {
+pub async fn check(request: &DoctorRequest<'_>, report: &mut DoctorReport) -> Result<Vec<Finding>> {
     let (vault, store) = (request.vault, &*request.vault.store);
     let descriptor = &vault.descriptor;
     report.vault_id = Some(descriptor.vault);
@@ -138,29 +138,29 @@ pub async fn examine(request: &DoctorRequest<'_>, report: &mut DoctorReport) -> 
         directory(request, now, report).await;
         return Ok(findings);
     };
-    let intruder = bucket.intruder();
+    let hostile = bucket.hostile();
     let patient = Patient {
         vault,
         store,
-        intruder: &intruder,
+        hostile: &hostile,
         role: request.role,
         member: &request.member,
         now,
         explicit,
         journals: request.journals,
     };
-    let default = bucket::examine(&patient, bucket, request.keep, report).await;
-    let version = canary::examine(&patient, default, report).await;
+    let default = bucket::check(&patient, bucket, request.keep, report).await;
+    let version = canary::check(&patient, default, report).await;
     let others = rights::others(&patient, report).await;
-    rights::examine(&patient, version.as_ref(), &others, report).await;
-    reach::examine(&patient, &others, report, &mut findings).await;
+    rights::check(&patient, version.as_ref(), &others, report).await;
+    reach::check(&patient, &others, report, &mut findings).await;
     if request.role.may_delete() {
         let member = &request.member;
         let default =
             default.map(|lock| lock.until_at_least(now)).filter(|_| !(explicit && request.role == Role::Owner));
         prove(request, member, default, now, report).await;
     }
-    records::examine(&patient, report, &mut findings).await;
+    records::check(&patient, report, &mut findings).await;
     Ok(findings)
 }
 

@@ -280,7 +280,7 @@ pub async fn drill(
         let never = !listing.snapshots.iter().any(|found| found.header.source == source);
         let mut drill = Drill::new(source);
         drill.parts.list_s = list_s;
-        let place = one::Place { vault, opener, request: &request, progress, cancel };
+        let place = Place { vault, opener, request: &request, progress, cancel };
         match choose(listing.snapshots.clone(), &wanted) {
             Ok(chosen) => one::run(&place, (&listing.snapshots, &chosen.snapshot), at, &mut drill).await?,
             Err(error) => drill.checks.push(Check::error("a snapshot to restore", error.to_string())),
@@ -395,6 +395,15 @@ fn is_everybodys(error: &OpsError) -> bool {
         }
         _ => false,
     }
+}
+
+/// What a drill works with.
+pub(super) struct Place<'a> {
+    pub(super) vault: &'a Vault,
+    pub(super) opener: &'a Opener,
+    pub(super) request: &'a DrillRequest,
+    pub(super) progress: &'a Arc<dyn Progress>,
+    pub(super) cancel: &'a Cancel,
 }
 
 #[cfg(test)]

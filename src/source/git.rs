@@ -12,6 +12,7 @@ mod changes;
 mod details;
 mod left_out;
 mod lfs;
+mod lines;
 mod look;
 mod mirror;
 mod only;
@@ -306,7 +307,7 @@ fn only_earlier(before: &Before) -> String {
 /// All of the repository.
 fn whole(repo: &Repo, scratch: &Path, details: &GitDetails) -> Result<Rest> {
     let (packs, loose) = packs::hold(repo, details.format)?.split();
-    segments::write_revisions(scratch, &details.oids().collect::<Vec<_>>(), &[])?;
+    lines::write_revisions(scratch, &details.oids().collect::<Vec<_>>(), &[])?;
     let loose = Arc::new(loose);
     let walking = Walking::start(repo, scratch, details, Arc::clone(&loose))?;
     let inflate = packs.iter().map(|pack| pack.size).sum::<u64>() <= prove::INFLATED;

@@ -15,6 +15,8 @@ mod pages;
 mod physical;
 mod rows;
 mod session;
+mod sum;
+mod table;
 mod tools;
 mod unlocked;
 mod waits;

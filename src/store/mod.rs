@@ -4,13 +4,13 @@
 //! needs and no more: objects are written once under new keys, found again by key or by version, locked, and never
 //! replaced. Deleting is a trait of its own, [`Deleter`], that only `prune` and the proof of the lock hold.
 
+mod attempts;
+mod concurrency;
 pub mod counted;
 pub mod credentials;
 mod error;
-mod intruder;
 pub mod local;
 pub mod memory;
-mod pace;
 mod rules;
 pub mod s3;
 mod url;
@@ -26,8 +26,8 @@ use crate::{
     model::{Key, Lock, Time},
 };
 
+pub use attempts::{Attempts, Encryption, Setting, Target, Through};
 pub use error::{StoreError, StoreErrorKind};
-pub use intruder::{Encryption, Intruder, Setting, Target, Through};
 pub use s3::Checksum;
 pub use url::{UrlError, VaultUrl};
 
@@ -158,7 +158,7 @@ pub trait ObjectStore: Send + Sync {
 
     /// How many small calls to have under way at once: more, the longer the store takes to answer one.
     fn at_once(&self) -> usize {
-        pace::FEWEST
+        concurrency::FEWEST
     }
 
     /// Stores `payload` under `key` if no current object has that key, with `lock` if one is given, else with the

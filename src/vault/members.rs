@@ -11,6 +11,7 @@ use crate::{
     format::{
         certificate::Certificate,
         dsse::Envelope,
+        header::{Claim, Standing},
         layout::{self, ObjectName},
     },
     model::{Finding, Hash, Key, Name, Severity, Time},
@@ -114,4 +115,11 @@ async fn one(vault: &Vault, key: &Key, hash: &Hash) -> Result<Certificate> {
     let bytes = fetch::by_hash(&*vault.store, key, None, hash, LARGEST).await?;
     let descriptor = &vault.descriptor;
     Ok(Envelope::decode::<Certificate>(&bytes)?.open(&descriptor.root, descriptor.vault)?)
+}
+
+/// How a snapshot of `source` stands with a certificate of its writer.
+pub(super) fn certified(certificate: &Certificate, source: &Name, standing: Standing) -> Standing {
+    let named = certificate.sources.iter().any(|pattern| pattern.fits(source));
+    let claim = if named { Claim::Named } else { Claim::Open };
+    Standing { claim, outside: !certificate.may_write(source), ..standing }
 }

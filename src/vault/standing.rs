@@ -3,24 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    format::{
-        certificate::Certificate,
-        header::{Claim, Standing},
-    },
+    format::header::Claim,
     model::{Finding, Findings, Name, NamePattern, Severity, SnapshotId, Span, Time, nearest},
 };
 
-use super::{Result, VaultError, VaultErrorKind, members::Members, snapshots::Summary};
+use super::{
+    Result, VaultError, VaultErrorKind,
+    members::{self, Members},
+    snapshots::Summary,
+};
 
 /// How far a header's time may be ahead of the clock that it is held against.
 pub const AHEAD: Span = Span::seconds(300);
-
-/// How a snapshot of `source` stands with a certificate of its writer.
-pub(super) fn certified(certificate: &Certificate, source: &Name, standing: Standing) -> Standing {
-    let named = certificate.sources.iter().any(|pattern| pattern.fits(source));
-    let claim = if named { Claim::Named } else { Claim::Open };
-    Standing { claim, outside: !certificate.may_write(source), ..standing }
-}
 
 /// Finds out what each header's writer has to do with its source, and which are of a time that is not yet. The newest
 /// certificate counts; where none can be read, the one that the header embeds does.
@@ -30,7 +24,7 @@ pub(super) fn settle(members: Option<&Members>, snapshots: &mut [Summary], now: 
     for snapshot in snapshots {
         let Summary { id, header, standing, .. } = snapshot;
         if let Some(certificate) = members.and_then(|members| members.get(&header.writer)) {
-            *standing = certified(certificate, &header.source, *standing);
+            *standing = members::certified(certificate, &header.source, *standing);
             if certificate.revoked_from.is_some_and(|from| from <= now) {
                 standing.claim = Claim::Revoked;
             }

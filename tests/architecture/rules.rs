@@ -220,13 +220,13 @@ pub fn purity(source: &Source) -> Vec<String> {
 }
 
 /// Hostile calls are held by `doctor` and by nothing else.
-pub fn intruders(source: &Source) -> Vec<String> {
+pub fn hostile_calls(source: &Source) -> Vec<String> {
     let may = source.room() == Some("store") || source.path.starts_with("src/ops/doctor");
     if may || source.room().is_none() || source.is_test() {
         return Vec::new();
     }
     let hostile =
-        |t: &&super::source::Token| !t.test && matches!(t.text.as_str(), "Intruder" | "S3Intruder" | "intruder");
+        |t: &&super::source::Token| !t.test && matches!(t.text.as_str(), "Attempts" | "S3Attempts" | "hostile");
     let used = source.tokens.iter().filter(hostile);
     used.map(|t| format!("{}:{}: only doctor may use {}", source.path, t.line, t.text)).collect()
 }

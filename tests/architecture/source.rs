@@ -27,6 +27,10 @@ pub struct Reference {
     pub line: usize,
     /// `[]` if it names the whole crate.
     pub path: Vec<String>,
+    /// What it is called from here on: the last word of the path, or what follows `as`.
+    pub name: String,
+    /// Whether it stands in a module that only tests compile.
+    pub test: bool,
 }
 
 impl Source {
@@ -70,7 +74,7 @@ impl Source {
     }
 
     /// The modules of the file, from the crate's root.
-    fn modules(&self) -> Vec<String> {
+    pub fn modules(&self) -> Vec<String> {
         let rest = self.path.strip_prefix("src/").unwrap_or(&self.path).trim_end_matches(".rs");
         let mut modules: Vec<String> = rest.split('/').map(str::to_owned).collect();
         if modules.last().is_some_and(|last| matches!(last.as_str(), "mod" | "lib" | "main")) {
@@ -96,6 +100,19 @@ impl Source {
         found
     }
 
+    /// Everything that a `use` of the file brings in, written out from the crate's root. A path of an outside crate is
+    /// written as if it were a module of the file.
+    pub fn imports(&self) -> Vec<Reference> {
+        let mut found = Vec::new();
+        let starts = (0..self.tokens.len()).filter(|at| self.tokens[*at].text == "use");
+        for at in starts.map(|at| at + 1).filter(|at| *at < self.tokens.len()) {
+            let own = self.modules();
+            let rooted = matches!(self.text_at(at), "crate" | "super");
+            self.tree(at, (!rooted).then_some(&own), &mut found);
+        }
+        found
+    }
+
     fn text_at(&self, at: usize) -> &str {
         self.tokens.get(at).map_or("", |t| t.text.as_str())
     }
@@ -103,7 +120,7 @@ impl Source {
     /// Reads a path or a tree of paths that begins at `at`; returns where it ends. `prefix` is what stands before it
     /// from the crate's root, `None` where nothing does.
     fn tree(&self, mut at: usize, prefix: Option<&[String]>, found: &mut Vec<Reference>) -> usize {
-        let Token { line, inner, .. } = self.tokens[at].clone();
+        let Token { line, inner, test, .. } = self.tokens[at].clone();
         let mut path = prefix.map(<[String]>::to_vec);
         loop {
             match self.text_at(at) {
@@ -136,10 +153,13 @@ impl Source {
             }
             at += 1;
         }
+        let path = path.unwrap_or_default();
+        let mut name = path.last().cloned().unwrap_or_default();
         if self.text_at(at) == "as" {
+            self.text_at(at + 1).clone_into(&mut name);
             at += 2;
         }
-        found.push(Reference { line, path: path.unwrap_or_default() });
+        found.push(Reference { line, path, name, test });
         // Never stand still, whatever the file holds.
         at.max(1)
     }

@@ -3,7 +3,7 @@
 
 use strongroom::{
     model::{Key, Lock, LockMode, Span},
-    store::{Intruder, ObjectStore, VersionEntry, s3::S3Store},
+    store::{Attempts, ObjectStore, VersionEntry, s3::S3Store},
 };
 
 use crate::{
@@ -32,7 +32,7 @@ async fn g1_no_role_takes_away_or_shortens_what_is_locked_on_a_real_server() {
     let before = locks(&reader).await;
     for who in ["w1", "w1-explicit", "w2", "reader", "auditor", "driller", "pruner", "admin"] {
         let store = place.store(who).await;
-        let intruder = store.intruder();
+        let intruder = store.hostile();
         let soon = Lock { mode: LockMode::Compliance, until: store.server_time().await.unwrap() + Span::seconds(60) };
         for (entry, lock) in &before {
             let key: Key = entry.key.parse().unwrap();

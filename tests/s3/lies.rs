@@ -3,7 +3,7 @@
 use strongroom::{
     model::{Lock, LockMode, Span},
     store::{
-        Deleter, Intruder, ObjectStore, Put, StoreErrorKind as Kind,
+        Attempts, Deleter, ObjectStore, Put, StoreErrorKind as Kind,
         credentials::CredentialsSpec,
         s3::{Ability, S3Settings, S3Store},
     },
@@ -62,7 +62,7 @@ async fn the_fake_is_a_bucket_when_it_does_not_lie() {
         put(&store, &format!("a/{n}")).await;
     }
     assert_eq!(keys(&store, "a/").await.len(), 8);
-    store.intruder().hide(&key("a/1")).await.unwrap();
+    store.hostile().hide(&key("a/1")).await.unwrap();
     assert_eq!(keys(&store, "a/").await.len(), 7);
     assert_eq!(versions(&store, "a/1").await.len(), 2);
     let abilities = store.probe(Some(&key("canaries/x"))).await.unwrap();
@@ -211,7 +211,7 @@ async fn other_bytes_and_missing_versions_are_passed_on() {
     let (fake, store, _dir) = lying(Lies::default()).await;
     let (old, new) = (sealed(b"old"), sealed(b"new"));
     store.put_new(&key("a"), &old, None).await.unwrap();
-    store.intruder().overwrite(&key("a"), new.bytes().clone()).await.unwrap();
+    store.hostile().overwrite(&key("a"), new.bytes().clone()).await.unwrap();
     fake.lie(Lies { old_bytes: true, ..Lies::default() });
     assert_eq!(store.get(&key("a"), None, None).await.unwrap(), old.bytes());
     fake.lie(Lies { foreign_bytes: true, ..Lies::default() });

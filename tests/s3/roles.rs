@@ -3,7 +3,7 @@
 use strongroom::{
     model::{Lock, LockMode, Span},
     store::{
-        Deleter, Intruder, ObjectStore, Put, StoreErrorKind as Kind, Version,
+        Attempts, Deleter, ObjectStore, Put, StoreErrorKind as Kind, Version,
         s3::{Ability, BucketLock, S3Store, Versioning},
     },
 };
@@ -103,7 +103,7 @@ async fn a_writer_stores_under_the_default_lock_and_can_do_nothing_else() {
     refused(w1.put_new(&key("journals/w2/x/y/z"), &sealed(b"x"), None).await, "s3:PutObject");
     refused(w1.list_versions("", &mut |_| {}).await, "s3:ListBucketVersions");
     refused(w1.delete_version(&pack, Some(&packs[0])).await.map_err(unlocked), "s3:DeleteObjectVersion");
-    refused(w1.intruder().hide(&pack).await, "s3:DeleteObject");
+    refused(w1.hostile().hide(&pack).await, "s3:DeleteObject");
     refused(w1.put_new(&key("packs/w2/ab/ef"), &sealed(b"x"), None).await, "s3:PutObject");
     refused(w1.put_new(&key("vault.json.2"), &sealed(b"x"), None).await, "s3:PutObject");
     refused(w1.lock_of(&key("packs/w2/ab/cd"), Some(&foreign)).await, "s3:GetObjectRetention");
@@ -111,11 +111,11 @@ async fn a_writer_stores_under_the_default_lock_and_can_do_nothing_else() {
     refused(w1.put_new(&key("packs/w1/ab/ef"), &sealed(b"x"), Some(longer)).await, "s3:PutObjectRetention");
     refused(w1.extend_lock(&pack, Some(&packs[0]), longer).await, "s3:PutObjectRetention");
     let soon = lock(&w1, COMPLIANCE, Span::seconds(60)).await;
-    refused(w1.intruder().set_lock(&pack, &packs[0], soon, false).await, "s3:PutObjectRetention");
-    refused(w1.intruder().set_lock(&pack, &packs[0], soon, true).await, "s3:BypassGovernanceRetention");
+    refused(w1.hostile().set_lock(&pack, &packs[0], soon, false).await, "s3:PutObjectRetention");
+    refused(w1.hostile().set_lock(&pack, &packs[0], soon, true).await, "s3:BypassGovernanceRetention");
 
     // It can pile junk on its own keys; what was there stays.
-    w1.intruder().overwrite(&pack, b"junk"[..].into()).await.unwrap();
+    w1.hostile().overwrite(&pack, b"junk"[..].into()).await.unwrap();
     let all = versions(&bucket.admin, "packs/w1/").await;
     assert_eq!((all.len(), &all[0].version), (2, &packs[0]));
 }
@@ -142,7 +142,7 @@ async fn nobody_shortens_weakens_or_deletes_a_compliance_lock() {
     let shorter = Lock { until: asked.until, ..asked };
     for who in ["w1-explicit", "keeper", "admin"] {
         let store = bucket.store(who).await;
-        let intruder = store.intruder();
+        let intruder = store.hostile();
         let weaker = Lock { mode: LockMode::Governance, ..longer };
         refused(intruder.set_lock(&name, &version, shorter, false).await, "s3:PutObjectRetention");
         refused(intruder.set_lock(&name, &version, weaker, false).await, "s3:PutObjectRetention");
@@ -170,7 +170,7 @@ async fn the_keeper_extends_and_the_reader_only_reads() {
         store.get(&name, Some(&version), Some(0..9)).await.unwrap();
         assert_eq!(versions(store, "").await.len(), 1);
         refused(store.put_new(&key("packs/w1/ab/ef"), &sealed(b"x"), None).await, "s3:PutObject");
-        refused(store.intruder().hide(&name).await, "s3:DeleteObject");
+        refused(store.hostile().hide(&name).await, "s3:DeleteObject");
     }
 }
 
@@ -197,7 +197,7 @@ async fn the_pruner_deletes_what_no_lock_protects_and_never_the_trust() {
     }
     // The control of a lock proof: a marker of its own, made and taken away.
     let canary = put(&pruner, "canaries/pruner/t-1").await;
-    let marker = pruner.intruder().hide(&key("canaries/pruner/t-1")).await.unwrap();
+    let marker = pruner.hostile().hide(&key("canaries/pruner/t-1")).await.unwrap();
     pruner.delete_version(&key("canaries/pruner/t-1"), Some(&marker)).await.unwrap();
     assert_eq!(pruner.head(&key("canaries/pruner/t-1"), None).await.unwrap().version, Some(canary));
 }

@@ -2,7 +2,7 @@
 
 use strongroom::{
     model::{Key, Lock, LockMode, Span, Time},
-    store::{Deleter, Intruder, ObjectStore, StoreErrorKind, VersionEntry, s3::S3Store},
+    store::{Attempts, Deleter, ObjectStore, StoreErrorKind, VersionEntry, s3::S3Store},
 };
 
 use crate::{
@@ -154,7 +154,7 @@ async fn the_writers_role_can_neither_read_nor_destroy() {
     denied("get a range", writer.get(&key, None, Some(0..10)).await.err().map(kind));
     denied("head", writer.head(&key, None).await.err().map(kind));
     denied("list versions", writer.list_versions("", &mut |_| ()).await.err().map(kind));
-    let intruder = writer.intruder();
+    let intruder = writer.hostile();
     let short = Lock { mode: LockMode::Compliance, until: writer.server_time().await.unwrap() + Span::seconds(60) };
     let weaker = Lock { mode: LockMode::Governance, ..short };
     for entry in &all {

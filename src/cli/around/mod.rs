@@ -1,6 +1,7 @@
 //! What happens around a run: hooks, the pings of a dead-man's switch, metrics. None of it makes a run fail, but for a hook
 //! that is `required`.
 
+mod known;
 mod metrics;
 mod ping;
 mod prometheus;

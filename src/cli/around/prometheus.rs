@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::metrics::{Last, Metrics, Of};
+use super::known::{Last, Metrics, Of};
 use crate::model::Time;
 
 /// One metric of a source: its name, its help, its value.

@@ -45,11 +45,11 @@ pub(super) async fn run(context: &Context, args: DoctorArgs) -> Result<Done, Cli
         let tried = if role == Role::Agent {
             agent(context, &settings, &mut report).await.map(|()| Vec::new())
         } else {
-            report.checks.extend(host::examine(&settings, role)?);
+            report.checks.extend(host::check(&settings, role)?);
             if role == Role::Writer && !args.no_sources {
                 findings.extend(sources_of(context, &settings, &mut report).await?);
             }
-            examine(context, &args, &settings, role, &mut report).await
+            check(context, &args, &settings, role, &mut report).await
         };
         match tried {
             Ok(more) => findings.extend(more),
@@ -134,12 +134,12 @@ async fn agent(context: &Context, settings: &Settings, report: &mut DoctorReport
         VaultUrl::S3 { bucket, prefix } => {
             report.url = Some(settings.vault()?.to_string());
             let reach = settings.reach(bucket, prefix);
-            Ok(ops::doctor::examine_agent(&reach, settings.credentials(), report).await?)
+            Ok(ops::doctor::check_agent(&reach, settings.credentials(), report).await?)
         }
     }
 }
 
-async fn examine(
+async fn check(
     context: &Context,
     args: &DoctorArgs,
     settings: &Settings,
@@ -170,7 +170,7 @@ async fn examine(
         journals: settings.config.iter().flat_map(|config| &config.sources).any(|source| source.journal.is_some()),
     };
     let mut findings = vault.findings.clone();
-    findings.extend(ops::doctor::examine(&request, report).await?);
+    findings.extend(ops::doctor::check(&request, report).await?);
     // A writer's key may sign no proof, so where nobody else was named there is nothing to say.
     if role.may_delete() || identities.is_some() {
         let identity = identities.as_ref().map(|identities| &identities.opener);

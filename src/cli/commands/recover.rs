@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::Path, sync::Arc};
 
 use super::{
     Context, Done, identities, open,
-    restore::{Asked, can_go_on, settled},
+    wanted::{Asked, can_go_on, settled},
 };
 use crate::{
     cli::{

@@ -7,7 +7,7 @@ use crate::{
     cli::{
         args::{LocksArg, ReplicateArgs},
         config::{S3Config, copy::CopyConfig},
-        copies::{self, Last},
+        copies::{self, Replicated},
         error::CliError,
         failure::Failure,
         identity,
@@ -33,20 +33,6 @@ struct Wanted {
     settings: Settings,
     removable: bool,
     request: CopyRequest,
-}
-
-/// What became of one.
-pub struct Replicated {
-    /// What the configuration calls it.
-    pub name: Option<Name>,
-    /// Where it is.
-    pub url: String,
-    /// What was done; nothing where its disk is not there.
-    pub report: Option<ReplicateReport>,
-    /// Why it failed, if it did.
-    pub failure: Option<Failure>,
-    /// When it was seen last, and what it lacks since: of a disk that is not there.
-    pub last: Option<Last>,
 }
 
 /// Runs it.

@@ -140,7 +140,7 @@ struct RawStep {
 }
 
 /// What it means.
-pub(super) fn understand(raw: Option<&Spanned<RawAirgap>>, dir: &Path) -> Result<Option<AirgapConfig>, Fault> {
+pub(super) fn parse(raw: Option<&Spanned<RawAirgap>>, dir: &Path) -> Result<Option<AirgapConfig>, Fault> {
     let Some(spanned) = raw else { return Ok(None) };
     let raw = spanned.get_ref();
     let longest = raw.longest.as_ref().map_or(WINDOW, |longest| *longest.get_ref());

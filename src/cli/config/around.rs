@@ -113,7 +113,7 @@ pub(super) struct RawHook {
 }
 
 /// What it means; relative paths start from `dir`.
-pub(super) fn understand(
+pub(super) fn parse(
     metrics: RawMetrics,
     ping: RawPing,
     hooks: Vec<RawHook>,

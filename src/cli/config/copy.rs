@@ -63,7 +63,7 @@ enum RawLocks {
 }
 
 /// What they mean.
-pub(super) fn understand(all: Vec<RawCopy>, dir: &Path) -> Result<Vec<CopyConfig>, Fault> {
+pub(super) fn parse(all: Vec<RawCopy>, dir: &Path) -> Result<Vec<CopyConfig>, Fault> {
     let mut copies: Vec<CopyConfig> = Vec::new();
     for raw in all {
         let copy = one(&raw, dir)?;

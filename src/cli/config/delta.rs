@@ -47,10 +47,7 @@ impl<'de> Deserialize<'de> for RawDelta {
 }
 
 /// How many bytes the cache may hold; `None` for no deltas. It stands for itself or under `[writer]`, not both.
-pub(super) fn understand(
-    top: Option<&Spanned<RawDelta>>,
-    writer: Option<&Spanned<RawDelta>>,
-) -> Result<Option<u64>, Fault> {
+pub(super) fn parse(top: Option<&Spanned<RawDelta>>, writer: Option<&Spanned<RawDelta>>) -> Result<Option<u64>, Fault> {
     if let (Some(_), Some(twice)) = (top, writer) {
         return Err(Fault::new(twice, "delta is set twice: for itself and in [writer]; keep one"));
     }

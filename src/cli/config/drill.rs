@@ -22,7 +22,7 @@ pub(super) struct RawDrill {
 }
 
 /// What it means; the paths in it start from `dir`.
-pub(super) fn understand(raw: RawDrill, dir: &Path) -> Result<Servers, Fault> {
+pub(super) fn parse(raw: RawDrill, dir: &Path) -> Result<Servers, Fault> {
     let postgres = raw.postgres.map(|dsn| postgres(dsn.get_ref()).map_err(|why| Fault::new(&dsn, why))).transpose()?;
     let mariadb = raw.mariadb.map(|dsn| mariadb(dsn.get_ref()).map_err(|why| Fault::new(&dsn, why))).transpose()?;
     let within = |login: Login| Login {

@@ -202,7 +202,7 @@ impl RawSource {
 }
 
 /// What one `[[source]]` means; its relative paths start from `dir`.
-pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceConfig, Fault> {
+pub(super) fn parse(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceConfig, Fault> {
     let whole = raw.span();
     let raw = raw.into_inner();
     let (name, kind) = (raw.name.get_ref().clone(), raw.kind);
@@ -227,7 +227,7 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
         Kind::Git => {
             let reflogs = raw.reflogs.is_some_and(Spanned::into_inner);
             let rest = (reflogs, raw.timeout.map(Spanned::into_inner));
-            Input::Git(git::understand(raw.repo, raw.repos, rest, dir)?.ok_or_else(|| missing("repo"))?)
+            Input::Git(git::parse(raw.repo, raw.repos, rest, dir)?.ok_or_else(|| missing("repo"))?)
         }
         Kind::Mariadb | Kind::Mysql => {
             let flavour = if kind == Kind::Mysql { Flavour::Mysql } else { Flavour::Mariadb };
@@ -243,7 +243,7 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
                 fingerprint: raw.fingerprint,
                 exclude,
             };
-            Input::Mariadb(mariadb::understand(flavour, keys, dir)?)
+            Input::Mariadb(mariadb::parse(flavour, keys, dir)?)
         }
         Kind::Postgres => {
             let dsn = raw.dsn.as_ref().ok_or_else(|| missing("dsn"))?;
@@ -257,7 +257,7 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
                 lock_timeout: raw.lock_timeout.as_ref(),
                 bin: raw.bin.as_ref().map(|bin| dir.join(bin.get_ref())),
             };
-            Input::Postgres(Box::new(given.understand()?))
+            Input::Postgres(Box::new(given.parse()?))
         }
         Kind::Sqlite => Input::Sqlite {
             path: dir.join(raw.path.ok_or_else(|| missing("path"))?.into_inner()),
@@ -277,10 +277,10 @@ pub(super) fn understand(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceCo
             }
         }
     };
-    let checks = check::understand(raw.check)?;
-    let journal = journal::understand(raw.journal.as_ref(), &input)?;
-    let spool = spool::understand(raw.spool.as_ref(), &input)?;
-    let expect = expect::understand(&name, raw.expect);
+    let checks = check::parse(raw.check)?;
+    let journal = journal::parse(raw.journal.as_ref(), &input)?;
+    let spool = spool::parse(raw.spool.as_ref(), &input)?;
+    let expect = expect::parse(&name, raw.expect);
     let (allow_empty, every) = (raw.allow_empty, raw.every);
     Ok(SourceConfig { name, input, checks, allow_empty, every, timeout, journal, expect, spool })
 }

@@ -73,7 +73,7 @@ struct RawReact {
 }
 
 /// What it means.
-pub(super) fn understand(raw: RawWatch) -> Result<WatchConfig, Fault> {
+pub(super) fn parse(raw: RawWatch) -> Result<WatchConfig, Fault> {
     let (mut names, mut react) = (BTreeSet::new(), Vec::new());
     for RawReact { name, command, builtin, timeout, level } in raw.react {
         if !names.insert(name.get_ref().clone()) {

@@ -2,7 +2,7 @@
 
 use super::{Exit, Failure, Verdict, ops};
 #[cfg(feature = "full")]
-use crate::cli::commands::replicate::Replicated;
+use crate::cli::copies::Replicated;
 use crate::{
     model::{Finding, Name, Severity},
     ops::{

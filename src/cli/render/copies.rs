@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Lines, plural};
 use crate::{
-    cli::commands::replicate::Replicated,
+    cli::copies::Replicated,
     model::size,
     ops::{repair::RepairReport, replicate::ReplicateReport},
     vault::copying::CopiedCount,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 #[cfg(feature = "full")]
 use crate::cli::airgap::window::WindowReport;
 #[cfg(feature = "full")]
-use crate::cli::commands::replicate::Replicated;
+use crate::cli::copies::Replicated;
 #[cfg(feature = "full")]
 use crate::ops::{
     airgap::{OpenReport, StatusReport as WaysReport, TripReport},

@@ -5,7 +5,10 @@ use std::{io::Read as _, sync::Arc};
 use age::secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use super::{Recipient, plugin};
+use super::{
+    Recipient, plugin,
+    prompt::{Key, Prompt},
+};
 use crate::{
     codec::{CodecError, Result},
     model::VaultId,
@@ -25,26 +28,6 @@ const MAX_WORK: u8 = 22;
 
 /// The longest identity file in bytes, opened.
 const LIMIT: u64 = 1 << 20;
-
-/// How a person is asked while identities are read or used.
-pub trait Prompt: Send + Sync {
-    /// Asks for a secret. `what` says for what. `None` if nobody answers.
-    fn secret(&self, what: &str) -> Option<Zeroizing<String>>;
-    /// Tells something, such as that a hardware key waits to be touched.
-    fn note(&self, text: &str);
-}
-
-/// Nobody is there to be asked.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoPrompt;
-
-impl Prompt for NoPrompt {
-    fn secret(&self, _what: &str) -> Option<Zeroizing<String>> {
-        None
-    }
-
-    fn note(&self, _text: &str) {}
-}
 
 /// The secret text of an identity, `AGE-SECRET-KEY-1…`. Wiped when dropped.
 pub struct IdentityText(SecretString);
@@ -94,8 +77,6 @@ pub fn pin_comments(text: &str) -> Result<Vec<VaultId>> {
     pins.map(|id| id.trim().parse().map_err(|_| bad("the line '# strongroom-vault:'", "it holds no vault id")))
         .collect()
 }
-
-pub(super) type Key = Box<dyn age::Identity + Send + Sync>;
 
 /// The keys in `text`, those that need no plugin first: the first key that fits a file decides.
 pub(super) fn parse(text: &str, origin: &str, prompt: &Arc<dyn Prompt>) -> Result<Vec<Key>> {
@@ -205,28 +186,4 @@ fn unlock(identity: age::ssh::Identity, origin: &str, prompt: &dyn Prompt) -> Re
         prompt.note("wrong passphrase");
     }
     Err(bad(origin, "the passphrase is wrong"))
-}
-
-/// Lets a plugin talk to the person.
-#[derive(Clone)]
-pub(super) struct Asker(pub(super) Arc<dyn Prompt>);
-
-impl age::Callbacks for Asker {
-    fn display_message(&self, message: &str) {
-        self.0.note(message);
-    }
-
-    fn confirm(&self, message: &str, yes: &str, no: Option<&str>) -> Option<bool> {
-        let question = format!("{message} (y = {yes}, n = {})", no.unwrap_or("no"));
-        let answer = self.0.secret(&question)?;
-        Some(answer.trim_start().starts_with(['y', 'Y']))
-    }
-
-    fn request_public_string(&self, description: &str) -> Option<String> {
-        self.0.secret(description).map(|answer| answer.to_string())
-    }
-
-    fn request_passphrase(&self, description: &str) -> Option<SecretString> {
-        self.0.secret(description).map(|answer| SecretString::from(answer.as_str()))
-    }
 }

@@ -10,6 +10,7 @@ mod opener;
 mod part;
 mod payload;
 mod plugin;
+mod prompt;
 mod recipient;
 mod stanza;
 #[cfg(test)]
@@ -17,13 +18,13 @@ mod stanza;
 mod tests;
 mod writer;
 
-pub use identity::{
-    IdentityText, NoPrompt, Prompt, generate_identity, is_encrypted, pin_comments, recipient_of, unlocked,
-};
+pub use identity::{IdentityText, generate_identity, is_encrypted, pin_comments, recipient_of, unlocked};
 pub use local::{LOCAL_OVERHEAD, LocalSealer};
 pub use opener::Opener;
-pub use part::{PartReader, header_len, plain_len, sealed_range};
+pub use part::{PartReader, header_len, sealed_range};
+pub use payload::plain_len;
 pub use plugin::{Runner, plugin_step, run_plugins_by};
+pub use prompt::{NoPrompt, Prompt};
 pub use recipient::Recipient;
 pub use stanza::{sha256, ssh_tags};
 pub use writer::{SealStream, Sealed, SealedFile, Sealer};

@@ -5,12 +5,10 @@ use std::{ops::Range, sync::Arc};
 use zeroize::Zeroizing;
 
 use super::{
-    PartReader, Prompt, SEGMENT, TAG, header_len,
-    identity::{self, Key},
-    library,
-    payload::{Caught, NONCE, Payload, Segments, Watched},
-    plain_len,
+    PartReader, Prompt, SEGMENT, TAG, header_len, identity, library,
+    payload::{Caught, NONCE, Payload, Segments, TAMPERED, Watched, plain_len},
     plugin::PluginFailed,
+    prompt::Key,
 };
 use crate::codec::{CodecError, Result};
 
@@ -98,8 +96,6 @@ impl Opener {
         caught.payload(nonce)
     }
 }
-
-pub(super) const TAMPERED: CodecError = CodecError::Damaged("the sealed bytes were changed or cut short");
 
 fn failure(error: age::DecryptError) -> CodecError {
     use age::DecryptError as E;

@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use super::{
     HEADER_LIMIT, SEGMENT, TAG,
-    opener::TAMPERED,
-    payload::{Payload, Segments},
+    payload::{Payload, Segments, TAMPERED, plain_len},
 };
 use crate::codec::{CodecError, Result};
 
@@ -19,17 +18,6 @@ pub fn header_len(sealed: &[u8]) -> Option<usize> {
     let line = head.get(mac..)?.iter().position(|&b| b == b'\n')?;
     let end = mac.checked_add(line)?.checked_add(17)?;
     (end <= sealed.len()).then_some(end)
-}
-
-/// The length of the plaintext in an age file of `sealed_len` bytes. `None` if no age file has these lengths.
-#[must_use]
-pub fn plain_len(header_len: u64, sealed_len: u64) -> Option<u64> {
-    let body = sealed_len.checked_sub(header_len)?;
-    let segments = body.div_ceil(SEGMENT.checked_add(TAG)?);
-    let before_last = segments.checked_sub(1)?.checked_mul(SEGMENT.checked_add(TAG)?)?;
-    let last = body.checked_sub(before_last)?.checked_sub(TAG)?;
-    (last > 0 || segments == 1).then_some(())?;
-    body.checked_sub(segments.checked_mul(TAG)?)
 }
 
 /// The bytes of an age file that must be had to open the plaintext range `plain`: whole segments.

@@ -52,7 +52,7 @@ impl Payload {
         let segment = out.get_mut(start..).unwrap_or_default();
         let opened = self.0.open_in_place(nonce(no, last), Aad::empty(), segment).map(|plain| plain.len());
         out.truncate(start.saturating_add(opened.unwrap_or(0)));
-        opened.map(drop).map_err(|_| super::opener::TAMPERED)
+        opened.map(drop).map_err(|_| TAMPERED)
     }
 }
 
@@ -69,7 +69,7 @@ impl Segments {
     /// Of a file of `sealed` bytes that begins with a header of `header` bytes, nonce included; `None` if no age file
     /// has these lengths.
     pub(super) fn of(header: u64, sealed: u64) -> Option<Self> {
-        super::plain_len(header, sealed)?;
+        plain_len(header, sealed)?;
         let count = sealed.checked_sub(header)?.div_ceil(SEGMENT.checked_add(TAG)?);
         Some(Self { header, sealed, count })
     }
@@ -150,4 +150,17 @@ impl<T: age::Recipient + ?Sized> age::Recipient for Watched<'_, T> {
         self.caught.note(key);
         self.inner.wrap_file_key(key)
     }
+}
+
+pub(super) const TAMPERED: CodecError = CodecError::Damaged("the sealed bytes were changed or cut short");
+
+/// The length of the plaintext in an age file of `sealed_len` bytes. `None` if no age file has these lengths.
+#[must_use]
+pub fn plain_len(header_len: u64, sealed_len: u64) -> Option<u64> {
+    let body = sealed_len.checked_sub(header_len)?;
+    let segments = body.div_ceil(SEGMENT.checked_add(TAG)?);
+    let before_last = segments.checked_sub(1)?.checked_mul(SEGMENT.checked_add(TAG)?)?;
+    let last = body.checked_sub(before_last)?.checked_sub(TAG)?;
+    (last > 0 || segments == 1).then_some(())?;
+    body.checked_sub(segments.checked_mul(TAG)?)
 }

@@ -13,10 +13,7 @@ use age_core::format::{FILE_KEY_BYTES, FileKey, Stanza};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{
-    Prompt,
-    identity::{Asker, Key},
-};
+use super::prompt::{Asker, Key, Prompt};
 use crate::codec::{CodecError, Result};
 
 /// Calls [`plugin_step`] with these bytes in another process, and gives its answer.

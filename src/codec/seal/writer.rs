@@ -10,7 +10,7 @@ use super::{
     recipient::wrappers,
 };
 use crate::{
-    codec::{Result, hash, spares::Spares},
+    codec::{Result, buffer_pool::BufferPool, hash},
     model::Hash,
 };
 
@@ -44,17 +44,17 @@ pub struct SealedFile {
 #[derive(Clone)]
 pub struct Sealer {
     recipients: Vec<Recipient>,
-    spares: Arc<Spares>,
+    pool: Arc<BufferPool>,
 }
 
 /// How many pieces of memory are kept to be used again: as many packs as are under way at once.
-const SPARES: usize = 4;
+const POOLED: usize = 4;
 
 impl Sealer {
     /// A sealer to these recipients.
     #[must_use]
     pub fn new(recipients: Vec<Recipient>) -> Self {
-        Self { recipients, spares: Spares::new(SPARES) }
+        Self { recipients, pool: BufferPool::new(POOLED) }
     }
 
     /// Seals `plain` into one age file.
@@ -77,7 +77,7 @@ impl Sealer {
         let watched: Vec<_> = wrappers.iter().map(|w| Watched { inner: &**w, caught: &caught }).collect();
         let encryptor = age::Encryptor::with_recipients(watched.iter().map(|w| w as &dyn age::Recipient))
             .map_err(|e| library("seal", e.to_string()))?;
-        let mut bytes = self.spares.take(sealed_body(capacity).saturating_add(512));
+        let mut bytes = self.pool.take(sealed_body(capacity).saturating_add(512));
         bytes.clear();
         // It has made the header, and is not asked for segments.
         drop(encryptor.wrap_output(&mut bytes).map_err(|e| library("seal", e))?);
@@ -86,7 +86,7 @@ impl Sealer {
         let nonce = nonce.ok_or_else(|| library("seal", "the header has no nonce"))?;
         let payload = caught.payload(&nonce)?;
         let header = bytes.len();
-        Ok(SealStream { payload, bytes, header, plain: 0, segment: header, no: 0, spares: Arc::clone(&self.spares) })
+        Ok(SealStream { payload, bytes, header, plain: 0, segment: header, no: 0, pool: Arc::clone(&self.pool) })
     }
 }
 
@@ -106,7 +106,7 @@ pub struct SealStream {
     /// Where the segment begins that is being filled, and its number.
     segment: usize,
     no: u64,
-    spares: Arc<Spares>,
+    pool: Arc<BufferPool>,
 }
 
 impl SealStream {
@@ -163,7 +163,7 @@ impl SealStream {
 
     fn end(mut self) -> Result<(Sealed, usize, Payload)> {
         self.seal(true)?;
-        Ok((Sealed(self.spares.lend(self.bytes)), self.header, self.payload))
+        Ok((Sealed(self.pool.lend(self.bytes)), self.header, self.payload))
     }
 }
 

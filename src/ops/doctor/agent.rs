@@ -5,9 +5,9 @@ use crate::{
     format::layout,
     model::{Hash, Key, PackId, Time},
     store::{
-        Intruder, StoreError, StoreErrorKind as Kind, Target, Through,
+        Attempts, StoreError, StoreErrorKind as Kind, Target, Through,
         credentials::CredentialsSpec,
-        s3::{Found, S3Settings, Stray, strays},
+        s3::{AmbientCredentials, Found, S3Settings, ambient_credentials},
     },
 };
 
@@ -15,15 +15,15 @@ use crate::{
 ///
 /// # Errors
 /// If the settings can't work.
-pub async fn examine(settings: &S3Settings, named: Option<&CredentialsSpec>, report: &mut DoctorReport) -> Result<()> {
+pub async fn check(settings: &S3Settings, named: Option<&CredentialsSpec>, report: &mut DoctorReport) -> Result<()> {
     let mut looked = Vec::new();
     let mut found = 0_usize;
-    for Stray { place, found: what } in strays(settings, named).await? {
+    for AmbientCredentials { place, found: what } in ambient_credentials(settings, named).await? {
         match what {
             Found::Nothing(why) => looked.push(format!("{place} ({why})")),
             Found::Credentials(store) => {
                 found += usize::from(place != "anonymous");
-                attempts(&place, &store.intruder(), report).await;
+                try_all(&place, &store.hostile(), report).await;
             }
             // What gives nothing now may give something to whoever waits.
             Found::Unusable(error) => {
@@ -38,7 +38,7 @@ pub async fn examine(settings: &S3Settings, named: Option<&CredentialsSpec>, rep
 }
 
 /// What must all be refused to whoever is not of this vault.
-async fn attempts(place: &str, intruder: &dyn Intruder, report: &mut DoctorReport) {
+async fn try_all(place: &str, hostile: &dyn Attempts, report: &mut DoctorReport) {
     let nothing = Hash::from_bytes([0; 32]);
     let Ok(nobody) = "agent".parse() else { return };
     let pack: Key = layout::pack(&nobody, &PackId::from_bytes([0; 32]));
@@ -51,23 +51,23 @@ async fn attempts(place: &str, intruder: &dyn Intruder, report: &mut DoctorRepor
         }
         report.checks.push(check);
     };
-    told("list", "s3:ListBucket", intruder.peek_list("").await.map(drop));
-    told("list-versions", "s3:ListBucketVersions", intruder.peek_versions("").await);
-    told("get", "s3:GetObject", intruder.peek(&layout::descriptor(), None).await);
-    told("get-pack", "s3:GetObject", intruder.peek(&pack, None).await);
-    told("get-key", "s3:GetObject", intruder.peek(&key, None).await);
-    told("delete", "s3:DeleteObjectVersion", intruder.destroy(&pack, &version, false).await);
+    told("list", "s3:ListBucket", hostile.peek_list("").await.map(drop));
+    told("list-versions", "s3:ListBucketVersions", hostile.peek_versions("").await);
+    told("get", "s3:GetObject", hostile.peek(&layout::descriptor(), None).await);
+    told("get-pack", "s3:GetObject", hostile.peek(&pack, None).await);
+    told("get-key", "s3:GetObject", hostile.peek(&key, None).await);
+    told("delete", "s3:DeleteObjectVersion", hostile.destroy(&pack, &version, false).await);
     // A part of an upload that nobody began is stored nowhere, on servers that know uploads: that is seen first where
     // nothing could be harmed.
     let scratch = layout::canary(&nobody, Time::from_unix(0), "never");
-    let control = intruder.spoil(Target::Part(&scratch)).await;
+    let control = hostile.spoil(Target::Part(&scratch)).await;
     for (verb, key) in [("put", layout::descriptor()), ("put-pack", pack)] {
         let mut check = match &control {
             Ok(Through::Taken) => Check::could_not_run(
                 format!("{place}-{verb}"),
                 "the server stores parts of uploads that are not there, so nothing was tried where it could do harm",
             ),
-            _ => Check::through(format!("{place}-{verb}"), "s3:PutObject", intruder.spoil(Target::Part(&key)).await),
+            _ => Check::through(format!("{place}-{verb}"), "s3:PutObject", hostile.spoil(Target::Part(&key)).await),
         };
         if check.status == super::Status::Allowed {
             check.detail = reaches(place, "s3:PutObject");

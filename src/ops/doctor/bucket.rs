@@ -25,7 +25,7 @@ impl Default {
 }
 
 /// Looks at the bucket; returns its default retention, if it has one.
-pub(super) async fn examine(
+pub(super) async fn check(
     patient: &Patient<'_>,
     bucket: &S3Store,
     keep: Option<Span>,

@@ -22,7 +22,7 @@ struct Canary {
 }
 
 /// Tries everything that needs an object; returns the version of the canary, which no other object has.
-pub(super) async fn examine(
+pub(super) async fn check(
     patient: &Patient<'_>,
     default: Option<Default>,
     report: &mut DoctorReport,
@@ -109,7 +109,7 @@ async fn locks(patient: &Patient<'_>, canary: &Canary, report: &mut DoctorReport
     }
     for (name, asked, bypass) in tries {
         let permission = if bypass { "s3:BypassGovernanceRetention" } else { "s3:PutObjectRetention" };
-        let answer = patient.intruder.set_lock(key, version, asked, bypass).await;
+        let answer = patient.hostile.set_lock(key, version, asked, bypass).await;
         let check = match (patient.store.lock_of(key, Some(version)).await, answer) {
             (Ok(Some(has)), answer) if has.mode.covers(lock.mode) && has.until >= lock.until => match answer {
                 Ok(()) => Check::refused(name, "the store said that it is done, and the lock is as it was"),
@@ -129,7 +129,7 @@ async fn locks(patient: &Patient<'_>, canary: &Canary, report: &mut DoctorReport
         report.checks.push(check.must());
     }
     if !patient.role.may_everything() {
-        let answer = patient.intruder.spoil(Target::Hold(key, Some(version))).await;
+        let answer = patient.hostile.spoil(Target::Hold(key, Some(version))).await;
         report.checks.push(Check::through("legal-hold", "s3:PutObjectLegalHold", answer).must());
     }
 }
@@ -139,16 +139,16 @@ async fn destroy(patient: &Patient<'_>, canary: &Canary, report: &mut DoctorRepo
     let Canary { key, version, .. } = canary;
     report.checks.push(overwrite(patient, canary).await.must());
     if !patient.role.may_delete() {
-        let answer = patient.intruder.hide(key).await;
+        let answer = patient.hostile.hide(key).await;
         if let Ok(marker) = &answer {
             // Who may hide may mostly also uncover; if not, a canary stays hidden.
-            let _ = patient.intruder.destroy(key, marker, false).await;
+            let _ = patient.hostile.destroy(key, marker, false).await;
         }
         report.checks.push(Check::attempt("delete-marker", "s3:DeleteObject", answer).must());
     }
     for (name, bypass) in [("delete-version", false), ("bypass-delete", true)] {
         let permission = if bypass { "s3:BypassGovernanceRetention" } else { "s3:DeleteObjectVersion" };
-        let answer = patient.intruder.destroy(key, version, bypass).await;
+        let answer = patient.hostile.destroy(key, version, bypass).await;
         let there = patient.store.lock_of(key, Some(version)).await;
         let check = match (answer, there) {
             (Ok(()), Ok(Some(_))) => {
@@ -169,7 +169,7 @@ async fn destroy(patient: &Patient<'_>, canary: &Canary, report: &mut DoctorRepo
 /// A newer version on top is no harm while the locked one stays; only a store can be told to take none.
 async fn overwrite(patient: &Patient<'_>, canary: &Canary) -> Check {
     const NAME: &str = "overwrite";
-    let answer = patient.intruder.overwrite(&canary.key, b"strongroom doctor\n".as_slice().into()).await;
+    let answer = patient.hostile.overwrite(&canary.key, b"strongroom doctor\n".as_slice().into()).await;
     let there = patient.store.lock_of(&canary.key, Some(&canary.version)).await;
     match (answer, there) {
         (Ok(version), Ok(Some(lock))) if version != canary.version && lock.until >= canary.lock.until => Check::ok(

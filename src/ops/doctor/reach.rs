@@ -25,7 +25,7 @@ enum Harmless {
 }
 
 /// Tries to read, to list, to put elsewhere, and to set what belongs to the bucket.
-pub(super) async fn examine(
+pub(super) async fn check(
     patient: &Patient<'_>,
     others: &[Name],
     report: &mut DoctorReport,
@@ -33,7 +33,7 @@ pub(super) async fn examine(
 ) {
     if !patient.role.may_read() {
         read(patient, others, report).await;
-        let answer = patient.intruder.peek_versions("").await;
+        let answer = patient.hostile.peek_versions("").await;
         report.checks.push(Check::attempt("list-versions", "s3:ListBucketVersions", answer).must());
     }
     if patient.role.may_everything() {
@@ -65,10 +65,10 @@ async fn set(patient: &Patient<'_>, setting: Setting) -> Check {
         Setting::Replication => "set-replication",
         Setting::Encryption => "set-encryption",
     };
-    let answer = patient.intruder.spoil(Target::Bucket(setting)).await;
+    let answer = patient.hostile.spoil(Target::Bucket(setting)).await;
     // Where the server reads the document before it asks who sends it, what can be read can be put back as it is.
     if answer.as_ref().is_err_and(|error| error.kind == Kind::Invalid) {
-        match patient.intruder.rewrite(setting).await {
+        match patient.hostile.rewrite(setting).await {
             Err(error) if error.kind == Kind::Unsupported => {}
             rewritten => return Check::attempt(name, setting.permission(), rewritten),
         }
@@ -93,10 +93,10 @@ async fn read(patient: &Patient<'_>, others: &[Name], report: &mut DoctorReport)
 }
 
 async fn reads(patient: &Patient<'_>, name: &'static str, (prefix, else_try): (String, Key), absence: bool) -> Check {
-    let first = patient.intruder.peek_list(&prefix).await.ok().flatten().and_then(|key| key.parse::<Key>().ok());
+    let first = patient.hostile.peek_list(&prefix).await.ok().flatten().and_then(|key| key.parse::<Key>().ok());
     let real = first.is_some();
     let key = first.unwrap_or(else_try);
-    let mut check = Check::attempt(name, "s3:GetObject", patient.intruder.peek(&key, None).await);
+    let mut check = Check::attempt(name, "s3:GetObject", patient.hostile.peek(&key, None).await);
     if !real {
         check.detail = format!("{} (nothing is stored there yet, so a name was tried that is not there)", check.detail);
     }
@@ -109,7 +109,7 @@ async fn reads(patient: &Patient<'_>, name: &'static str, (prefix, else_try): (S
 async fn control(patient: &Patient<'_>, report: &mut DoctorReport) -> Harmless {
     const NAME: &str = "wrong-checksum";
     let own = patient.role.has_canaries();
-    let configured = patient.intruder.verified_by();
+    let configured = patient.hostile.verified_by();
     let ways = std::iter::once(configured).chain(Checksum::ALL.into_iter().filter(|way| *way != configured));
     let mut taken = Vec::new();
     for way in ways {
@@ -165,9 +165,9 @@ async fn control(patient: &Patient<'_>, report: &mut DoctorReport) -> Harmless {
 
 /// Whether a damaged put comes to nothing.
 async fn damaged(patient: &Patient<'_>, key: &Key, way: Checksum) -> Result<bool, StoreError> {
-    match patient.intruder.put_broken(key, None, way).await? {
+    match patient.hostile.put_broken(key, None, way).await? {
         Through::Stopped(error) if error.kind == Kind::Corrupt => {
-            Ok(patient.intruder.peek_list(key.as_str()).await?.is_none())
+            Ok(patient.hostile.peek_list(key.as_str()).await?.is_none())
         }
         _ => Ok(false),
     }
@@ -222,8 +222,8 @@ async fn elsewhere(patient: &Patient<'_>, others: &[Name], harmless: Harmless, r
 
 async fn put(patient: &Patient<'_>, name: &'static str, key: &Key, harmless: Harmless) -> Check {
     let answer = match harmless {
-        Harmless::Damaged(way) => patient.intruder.put_broken(key, None, way).await,
-        Harmless::Part => patient.intruder.spoil(Target::Part(key)).await,
+        Harmless::Damaged(way) => patient.hostile.put_broken(key, None, way).await,
+        Harmless::Part => patient.hostile.spoil(Target::Part(key)).await,
         Harmless::No => {
             let detail = "not tried: no form of it is known to be harmless on this server (see wrong-checksum)";
             return Check::could_not_run(name, detail);
@@ -279,7 +279,7 @@ async fn beyond_cap(patient: &Patient<'_>, harmless: Harmless, report: &mut Doct
         report.checks.push(Check::could_not_run(NAME, detail).must());
         return;
     };
-    let answer = patient.intruder.put_broken(&key, Some(lock), way).await;
+    let answer = patient.hostile.put_broken(&key, Some(lock), way).await;
     let mut check = Check::through(NAME, "s3:PutObjectRetention", answer).must();
     if check.status == Status::Allowed {
         let what = if patient.explicit {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Looks for the newest records.
-pub(super) async fn examine(patient: &Patient<'_>, report: &mut DoctorReport, findings: &mut Vec<Finding>) {
+pub(super) async fn check(patient: &Patient<'_>, report: &mut DoctorReport, findings: &mut Vec<Finding>) {
     const NAME: &str = "lock-proof";
     let (records, foreign) = match evidence::list(patient.vault, None).await {
         Ok(listed) => listed,

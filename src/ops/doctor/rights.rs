@@ -54,12 +54,7 @@ struct Subject {
 }
 
 /// Tries everything.
-pub(super) async fn examine(
-    patient: &Patient<'_>,
-    canary: Option<&Version>,
-    others: &[Name],
-    report: &mut DoctorReport,
-) {
+pub(super) async fn check(patient: &Patient<'_>, canary: Option<&Version>, others: &[Name], report: &mut DoctorReport) {
     let version = match canary {
         Some(version) => version.clone(),
         None => Version::new("null"),
@@ -105,11 +100,11 @@ pub(super) fn merged(before: Vec<Check>, now: Vec<Check>) -> Vec<Check> {
 /// Some servers say that an object is not there before they ask who wants to know: Ceph does, to whoever may list. There
 /// an object that is not there tells nothing.
 pub(super) async fn tells_absence(patient: &Patient<'_>) -> bool {
-    let Ok(Some(real)) = patient.intruder.peek_list(layout::KEYS).await else { return false };
+    let Ok(Some(real)) = patient.hostile.peek_list(layout::KEYS).await else { return false };
     let Ok(real) = real.parse::<Key>() else { return false };
     let absent = layout::root_record(&Hash::from_bytes([0; 32]));
-    let refused = patient.intruder.spoil(Target::Hold(&real, None)).await;
-    let missing = patient.intruder.spoil(Target::Hold(&absent, None)).await;
+    let refused = patient.hostile.spoil(Target::Hold(&real, None)).await;
+    let missing = patient.hostile.spoil(Target::Hold(&absent, None)).await;
     matches!((refused, missing), (Err(StoreError { kind: Kind::Denied, .. }), Ok(Through::Stopped(error))) if error.is_not_found())
 }
 
@@ -173,7 +168,7 @@ async fn of_other(patient: &Patient<'_>, kind: &str, name: &Name) -> Subject {
 }
 
 async fn subject(patient: &Patient<'_>, kind: &'static str, prefix: &str, else_key: Key, own: bool) -> Subject {
-    let first = patient.intruder.peek_list(prefix).await.ok().flatten().and_then(|key| key.parse().ok());
+    let first = patient.hostile.peek_list(prefix).await.ok().flatten().and_then(|key| key.parse().ok());
     let there = first.is_some();
     Subject { kind, key: first.unwrap_or(else_key), there, own }
 }
@@ -181,14 +176,14 @@ async fn subject(patient: &Patient<'_>, kind: &'static str, prefix: &str, else_k
 /// Everything that may be tried on one object.
 async fn tried(patient: &Patient<'_>, subject: &Subject, canary: Option<&Version>, version: &Version) -> Vec<Check> {
     let Subject { kind, key, own, .. } = subject;
-    let (role, intruder) = (patient.role, patient.intruder);
+    let (role, hostile) = (patient.role, patient.hostile);
     let mut checks = Vec::new();
     if !role.may_delete() {
         // The version is a canary's, or that of a bucket without versions: no object of the vault has it.
         let harmless = canary.is_some() || !subject.there;
         let absent = absent_like(kind, patient.member, key);
         let on = if harmless { key } else { &absent };
-        let answer = intruder.destroy(on, version, false).await;
+        let answer = hostile.destroy(on, version, false).await;
         checks.push(Check::attempt(format!("delete-{kind}"), "s3:DeleteObjectVersion", answer));
         if *kind != "vault-json" {
             checks.push(hidden(patient, kind, &absent).await);
@@ -199,17 +194,17 @@ async fn tried(patient: &Patient<'_>, subject: &Subject, canary: Option<&Version
         && (*kind == "evidence" && role.leaves_evidence() || *kind == "approval" && role == super::Role::Pruner);
     let may_lock = role.may_lock(patient.explicit) && (*own || role != super::Role::Writer);
     if !may_lock && !locks_own {
-        let answer = intruder.spoil(Target::Lock(key, None)).await;
+        let answer = hostile.spoil(Target::Lock(key, None)).await;
         checks.push(Check::through(format!("lock-{kind}"), "s3:PutObjectRetention", answer));
     }
     if !role.may_everything() {
-        let answer = intruder.spoil(Target::Hold(key, None)).await;
+        let answer = hostile.spoil(Target::Hold(key, None)).await;
         checks.push(Check::through(format!("hold-{kind}"), "s3:PutObjectLegalHold", answer));
-        let answer = intruder.spoil(Target::Acl(key)).await;
+        let answer = hostile.spoil(Target::Acl(key)).await;
         checks.push(Check::through(format!("acl-{kind}"), "s3:PutObjectAcl", answer));
     }
     if !role.may_read() && matches!(*kind, "pack" | "key" | "journal" | "other-pack") {
-        let answer = intruder.peek(key, Some(version)).await;
+        let answer = hostile.peek(key, Some(version)).await;
         checks.push(Check::attempt(format!("read-{kind}-version"), "s3:GetObjectVersion", answer));
     }
     checks
@@ -247,13 +242,13 @@ fn absent_like(kind: &str, own: &Name, key: &Key) -> Key {
 /// marker on a name that nothing has, which is taken away again.
 async fn hidden(patient: &Patient<'_>, kind: &str, key: &Key) -> Check {
     let name = format!("hide-{kind}");
-    match patient.intruder.hide_never(key).await {
+    match patient.hostile.hide_never(key).await {
         Ok(None) => Check::allowed(
             name,
             "the role was let through, and only a condition stopped it; take s3:DeleteObject away from it",
         ),
         Ok(Some(marker)) => {
-            let gone = patient.intruder.destroy(key, &marker, false).await.is_ok();
+            let gone = patient.hostile.destroy(key, &marker, false).await.is_ok();
             let left = if gone { "" } else { ", which it can't take away again: it hides nothing" };
             Check::allowed(
                 name,

@@ -6,15 +6,14 @@ use std::{
     time::Duration,
 };
 
-use super::{Asked, Drill, DrillRequest, What, is_everybodys, recovered};
+use super::{Asked, Drill, Place, What, is_everybodys, recovered};
 use crate::{
-    codec::seal::Opener,
     engine::{self, Check, Engine, EngineError, Restored, RestoredStream, Status},
     format::header::VerifiedHeader,
-    model::{Cancel, Progress, SourceKind, Time},
+    model::{SourceKind, Time},
     ops::{OpsError, Result, restore},
     source::scratch::Scratch,
-    vault::{Vault, VaultErrorKind, reader::Snapshot, snapshots::Summary, standing::AHEAD},
+    vault::{VaultErrorKind, reader::Snapshot, snapshots::Summary, standing::AHEAD},
 };
 
 /// How often an engine that works is asked to stop.
@@ -26,15 +25,6 @@ const TRUE: [&str; 4] = ["t", "true", "yes", "on"];
 
 /// What ends an engine that works.
 type Stopper = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
-
-/// What a drill works with.
-pub(super) struct Place<'a> {
-    pub(super) vault: &'a Vault,
-    pub(super) opener: &'a Opener,
-    pub(super) request: &'a DrillRequest,
-    pub(super) progress: &'a Arc<dyn Progress>,
-    pub(super) cancel: &'a Cancel,
-}
 
 /// Drills one snapshot. What goes wrong with it is a check that could not be run.
 ///

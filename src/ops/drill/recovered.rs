@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Drill, one::Place};
+use super::{Drill, Place};
 use crate::{
     engine::{Cluster, Log, Restored, RestoredStream},
     model::{SourceKind, Time},

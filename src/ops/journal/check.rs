@@ -1,11 +1,11 @@
 //! What a keeper looks at now and then: how far the server is ahead, how its slot is, whether the receiver still hears
 //! anything, and whether there is room.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::{
     super::Result,
-    keeper::{Keeper, SOUND},
+    keeper::{Keeper, Quiet, SOUND},
 };
 use crate::{
     model::{
@@ -27,16 +27,6 @@ const MUTE: Duration = Duration::from_secs(8);
 const DEAF: Duration = Duration::from_secs(40);
 /// So many segments fit in a spool at least: one that grows, the one before, and two to come.
 const LEAST: u64 = 4;
-
-/// A receiver that wrote nothing, as it was seen first.
-pub(super) struct Quiet {
-    /// When its newest file was changed last.
-    touched: Option<SystemTime>,
-    /// Where the server's log ended then, if it said so.
-    flushed: Option<u64>,
-    /// Since when the server is beyond that, or says nothing either.
-    behind: Option<Instant>,
-}
 
 impl Keeper {
     /// Whether the spool has no room for another segment. Each file is as long as it will ever be.

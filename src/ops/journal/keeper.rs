@@ -3,13 +3,12 @@
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
     super::{OpsError, Result},
     board::{Board, Seed},
-    check::Quiet,
     event::{Event, Observer},
 };
 use crate::{
@@ -359,4 +358,14 @@ impl Keeper {
         self.state.told.insert(key, Instant::now());
         self.tell(event, severity, message);
     }
+}
+
+/// A receiver that wrote nothing, as it was seen first.
+pub(super) struct Quiet {
+    /// When its newest file was changed last.
+    pub(super) touched: Option<SystemTime>,
+    /// Where the server's log ended then, if it said so.
+    pub(super) flushed: Option<u64>,
+    /// Since when the server is beyond that, or says nothing either.
+    pub(super) behind: Option<Instant>,
 }

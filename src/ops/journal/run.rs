@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::{
@@ -17,16 +16,14 @@ use super::{
     keeper::{Keeper, State},
     log::{Binlog, Log, Wal},
     replica::{self, Replica},
+    report::{RunReport, SourceReport},
     ship::{Pace, Shipper},
     sink::VaultSink,
 };
 use crate::{
     catalog::{JournalMemory, JournalNote, RunLock},
     codec::hash::hash,
-    model::{
-        Cancel, Clock, Finding, Name, Severity, Span, VaultId,
-        journal::{Line, Position},
-    },
+    model::{Cancel, Clock, Name, Severity, Span, VaultId},
     source::{
         journal::JournalOptions,
         mariadb::{Login, binlog},
@@ -75,44 +72,6 @@ pub struct RunRequest {
     pub new_cluster: bool,
     /// Who is told.
     pub observer: Arc<dyn Observer>,
-}
-
-/// A gap that was told.
-#[derive(Debug, Clone, Serialize)]
-pub struct GapReport {
-    /// The line.
-    pub line: Line,
-    /// The first position that is missing.
-    pub from: Position,
-    /// The first that is there again.
-    pub to: Position,
-}
-
-/// What was shipped of a source.
-#[derive(Debug, Serialize)]
-pub struct SourceReport {
-    /// The source.
-    pub source: Name,
-    /// How many pieces.
-    pub pieces: u64,
-    /// How many bytes of the log.
-    pub bytes: u64,
-    /// The line of the last one.
-    pub line: Option<Line>,
-    /// Up to where that line is in the vault.
-    pub to: Option<Position>,
-    /// What is missing.
-    pub gaps: Vec<GapReport>,
-}
-
-/// What a run did.
-#[derive(Debug, Serialize)]
-pub struct RunReport {
-    /// By source.
-    pub sources: Vec<SourceReport>,
-    /// What was found on the way.
-    #[serde(skip)]
-    pub findings: Vec<Finding>,
 }
 
 /// Receives and ships until it is asked to stop. Blocks; to be called on a thread that may.

@@ -11,7 +11,7 @@ use super::{
     board::Board,
     event::{Event, Observer},
     log::{Log, Look, Part},
-    run::{GapReport, SourceReport},
+    report::{GapReport, SourceReport},
     sink::{Sink, is_passing, may_pass},
 };
 use crate::{

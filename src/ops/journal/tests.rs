@@ -11,7 +11,7 @@ use super::{
     board::Board,
     event::{Event, Observer},
     log::Wal,
-    run::SourceReport,
+    report::SourceReport,
     ship::{Pace, Shipper},
     sink::Sink,
 };

@@ -8,12 +8,11 @@ mod legs;
 mod plain;
 mod point;
 mod replay;
+mod report;
 mod settled;
 mod way;
 
 use std::sync::Arc;
-
-use serde::Serialize;
 
 use super::{
     OpsError, Result,
@@ -39,6 +38,7 @@ pub use plain::lay_out_base;
 use point::{Fits, unreachable};
 pub use point::{Point, Target};
 pub use replay::{Guide, LOG, Replay};
+pub use report::Recovery;
 use settled::Settled;
 use way::way_of;
 
@@ -69,48 +69,6 @@ impl Fetch {
     fn of(&self, source: &Name, writer: &Name) -> String {
         format!("{} --source {source} --writer {writer} {}", self.program, self.file)
     }
-}
-
-/// What is told of a recovery.
-#[derive(Debug, Clone, Serialize)]
-pub struct Recovery {
-    /// The point that was asked for.
-    pub point: String,
-    /// Whether what is at the point is there.
-    pub inclusive: bool,
-    /// The timeline that the log is of at the point.
-    pub timeline: u32,
-    /// From where on the base is consistent.
-    pub base_end: String,
-    /// When the base was done, by its server's clock.
-    pub base_at: Option<String>,
-    /// From where to where the log was laid out; nothing where the server fetches it.
-    pub log_from: Option<String>,
-    /// See there.
-    pub log_until: Option<String>,
-    /// Its bytes.
-    pub log_bytes: u64,
-    /// How many objects of the vault hold it.
-    pub pieces: u64,
-    /// Where the server stops.
-    pub stop: Option<String>,
-    /// When that is, if the log tells.
-    pub stop_at: Option<String>,
-    /// When the last transaction was committed that comes back.
-    pub last_commit_at: Option<String>,
-    /// Its number.
-    pub last_commit_xid: Option<u32>,
-    /// The same of a server of `MariaDB`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_commit_gtid: Option<String>,
-    /// Up to where the vault has the log, without a gap or behind one: what lies between is lost by stopping here.
-    pub newest: Option<String>,
-    /// When the vault got that.
-    pub newest_at: Option<Time>,
-    /// A gap in the log that nothing can go beyond from this base: where it begins, and where it ends if it does.
-    pub gap: Option<(String, Option<String>)>,
-    /// The server's settings.
-    pub settings: Vec<(String, String)>,
 }
 
 impl Recovery {

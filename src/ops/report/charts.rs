@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::{DrillLine, Page, Suite, day, html::escape, lasting, when};
+use super::{DrillLine, Page, Suite, day, lasting, markup::escape, when};
 use crate::{
     model::{Time, size},
     vault::audit::Seen,

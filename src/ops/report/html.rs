@@ -2,8 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::{Page, Suite, charts, suites, when};
-use crate::model::{Finding, Severity, codes, size, visible};
+use super::{
+    Page, Suite, charts,
+    markup::{capital, escape, marked},
+    suites, when,
+};
+use crate::model::{Finding, Severity, codes, size};
 
 /// How many findings are listed.
 const LISTED: usize = 2000;
@@ -155,33 +159,4 @@ fn snapshots(page: &Page, out: &mut String) {
 /// A sentence with its end.
 fn ended(text: &str) -> String {
     if text.ends_with(['?', '.', '!']) { text.to_owned() } else { format!("{text}.") }
-}
-
-/// A text with a capital letter at its start.
-pub(in crate::ops) fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
-}
-
-/// Our own text, with `code` between backticks.
-pub(super) fn marked(text: &str) -> String {
-    let parts = text.split('`').enumerate();
-    parts.map(|(n, part)| if n % 2 == 1 { format!("<code>{}</code>", escape(part)) } else { escape(part) }).collect()
-}
-
-/// Text that can't become markup: names of objects may come from anybody.
-pub(in crate::ops) fn escape(plain: &str) -> String {
-    let plain = visible(plain);
-    let mut out = String::with_capacity(plain.len());
-    for c in plain.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }

@@ -7,14 +7,15 @@ mod charts;
 mod html;
 mod junit;
 mod markdown;
+mod markup;
 mod of_drills;
 mod suites;
 
 use serde::Serialize;
 use serde_json::Value;
 
-pub(super) use html::{capital, escape};
 pub(super) use markdown::text as marked_down;
+pub(super) use markup::{capital, escape};
 pub use of_drills::of_drills;
 
 use super::{evidence::Signed, verify::VerifyReport};

@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Case, Page, Status, Suite, charts,
-    html::{capital, escape, marked},
-    lasting,
+    Case, Page, Status, Suite, charts, lasting,
+    markup::{capital, escape, marked},
 };
 
 /// How many checks are listed of each sort.

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{Oid, Result, SourceError, open_own, run, walk};
+use super::{Oid, Result, SourceError, lines::next_line, open_own, run};
 
 const NAME: &[u8] = b".gitattributes";
 /// What stands in them for files that LFS keeps.
@@ -29,7 +29,7 @@ pub(super) fn in_list(path: &Path, hex_len: usize) -> Result<Vec<Oid>> {
     let failed = |e| SourceError::at("can't list what is new", path, e);
     let mut from = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
     let (mut found, mut line) = (Vec::new(), Vec::new());
-    while walk::next_line(&mut from, &mut line).map_err(failed)? {
+    while next_line(&mut from, &mut line).map_err(failed)? {
         found.extend(listed(&line, hex_len));
     }
     Ok(found)

@@ -320,6 +320,15 @@ fn cut(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
+/// An object's name as text.
+pub(super) fn hex(oid: &[u8]) -> String {
+    use std::fmt::Write as _;
+    oid.iter().fold(String::with_capacity(2 * oid.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,9 +11,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ObjectFormat, Oid, Result, SourceError, attributes, open_own,
+    ObjectFormat, Oid, Result, SourceError, attributes, lines, open_own,
     repo::{Repo, open},
-    run, segments,
+    run,
 };
 use crate::{
     codec::Sha256,
@@ -165,9 +165,9 @@ impl Lfs {
             return Ok(());
         }
         if !self.looked {
-            segments::write_revisions(scratch, &tips, &[])?;
+            lines::write_revisions(scratch, &tips, &[])?;
         }
-        self.wanted.extend(pointers(git, &scratch.join("small"), &["--stdin"], segments::revisions(scratch)?)?);
+        self.wanted.extend(pointers(git, &scratch.join("small"), &["--stdin"], lines::revisions(scratch)?)?);
         Ok(())
     }
 

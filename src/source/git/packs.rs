@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     ObjectFormat, Result, SourceError,
-    details::{Oid, unhex},
+    details::{Oid, hex, unhex},
     repo::{Repo, open_through},
 };
 use crate::{codec::hash::hash, model::Name};
@@ -143,7 +143,7 @@ pub(super) fn add_large(objects: &Path, name: &[u8], all: &mut Vec<LargeObject>)
 /// The file of the object `name`, if it is loose and large.
 fn large(objects: &Path, name: &[u8]) -> Option<PathBuf> {
     let (first, rest) = name.split_first()?;
-    let path = objects.join(format!("{first:02x}")).join(super::prove::hex(rest));
+    let path = objects.join(format!("{first:02x}")).join(hex(rest));
     fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() >= LARGE).then_some(path)
 }
 

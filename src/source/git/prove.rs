@@ -14,7 +14,9 @@ use std::{
 };
 
 use super::{
-    ObjectFormat, Oid, Result, SourceError, details,
+    ObjectFormat, Oid, Result, SourceError,
+    details::{self, hex},
+    lines::next_line,
     packs::{LargeObject, LooseFile, padded},
     repo::Repo,
     run,
@@ -225,7 +227,7 @@ pub(super) fn names(listed: &Path, hex_len: usize) -> Result<Vec<[u8; 32]>> {
     let failed = |e| SourceError::at("can't list what is new", listed, e);
     let mut from = BufReader::with_capacity(1 << 16, File::open(listed).map_err(failed)?);
     let (mut names, mut line) = (Vec::new(), Vec::new());
-    while super::walk::next_line(&mut from, &mut line).map_err(failed)? {
+    while next_line(&mut from, &mut line).map_err(failed)? {
         if line.first() != Some(&b'-') {
             let oid = line.get(..hex_len).and_then(details::unhex).and_then(|oid| padded(&oid));
             names.push(oid.ok_or_else(|| SourceError::new("listed something that is no object", "git rev-list"))?);
@@ -234,15 +236,6 @@ pub(super) fn names(listed: &Path, hex_len: usize) -> Result<Vec<[u8; 32]>> {
     names.sort_unstable();
     names.dedup();
     Ok(names)
-}
-
-/// An object's name as text.
-pub(super) fn hex(oid: &[u8]) -> String {
-    use std::fmt::Write as _;
-    oid.iter().fold(String::with_capacity(2 * oid.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// A directory as git takes it in its list of alternates, in which `:` stands between two.

@@ -11,7 +11,12 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{Oid, Result, details::unhex, run, segments};
+use super::{
+    Oid, Result,
+    details::unhex,
+    lines::{revisions, write_revisions},
+    run,
+};
 use crate::source::SourceError;
 
 /// So many missing objects at most are looked for: each is an argument of a command.
@@ -39,9 +44,9 @@ pub(super) fn missing_contents(
     held: &[Oid],
 ) -> Result<Option<Reached>> {
     let mut reached = Reached::default();
-    segments::write_revisions(scratch, tips, held)?;
+    write_revisions(scratch, tips, held)?;
     let git = |arguments: &[&str]| run::git(scratch, Some(objects), arguments);
-    let input = || segments::revisions(scratch);
+    let input = || revisions(scratch);
     let walk = git(&["rev-list", "--objects", "--no-object-names", "--missing=print", "--stdin"]);
     let Some(missing) = lines(walk, input()?, |line| line.strip_prefix('?').map(str::to_owned))? else {
         return Ok(None);

@@ -5,11 +5,11 @@ use std::{io::Read, path::PathBuf, process::Stdio, sync::Arc};
 use super::{
     GitDetails, Oid, Repo, Result, SourceError,
     lfs::{Lfs, LfsObject},
-    open_own,
+    lines, open_own,
     packs::{LargeObject, Loose, Pack},
     prove::{self, Proving, Trailed},
     run,
-    segments::{self, Anchoring, News, Note, Packing},
+    segments::{Anchoring, News, Note, Packing},
     sick::{self, Sick},
     walk::{self, Walked, Walking},
 };
@@ -241,7 +241,7 @@ impl GitReading {
         if gone.is_empty() || whole.is_empty() {
             return Err(walk::incomplete(&self.repo, why));
         }
-        segments::write_revisions(scratch, &whole, &[])?;
+        lines::write_revisions(scratch, &whole, &[])?;
         self.anchoring = Anchoring::start(scratch, &objects, whole.into_iter())?;
         let again = Walking::start(&self.repo, scratch, &self.details, loose)?.finish()?;
         again.lacking.as_ref().map_or(Ok(()), |why| Err(walk::incomplete(&self.repo, why)))?;

@@ -16,11 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     GitDetails, ObjectFormat, Oid, Result, SourceError, attributes,
+    details::hex,
     lfs::LfsNote,
+    lines::{next_line, revisions, write_lines, write_revisions},
     open_own,
     packs::{self, LargeObject},
     prove::{self, Proving, Tee},
-    run, walk,
+    run,
 };
 use crate::{
     model::Name,
@@ -290,20 +292,6 @@ impl Anchoring {
     }
 }
 
-/// The file in the scratch repository that says what is new: what is wanted, and what is held.
-const REVISIONS: &str = "revisions";
-
-/// Writes down what is to be read: what can be reached from `wanted` and not from `held`.
-pub(super) fn write_revisions(scratch: &Path, wanted: &[Oid], held: &[Oid]) -> Result<()> {
-    let lines = wanted.iter().map(|oid| ("", oid)).chain(held.iter().map(|oid| ("^", oid)));
-    write_lines(&scratch.join(REVISIONS), lines)
-}
-
-/// What [`write_revisions`] wrote.
-pub(super) fn revisions(scratch: &Path) -> Result<Stdio> {
-    Ok(Stdio::from(open_own(&scratch.join(REVISIONS))?))
-}
-
 /// What is new: a pack on its way, and loose objects that are too large for git.
 pub(super) struct News {
     pub(super) packing: Option<Packing>,
@@ -366,22 +354,13 @@ pub(super) fn start_packing(
 /// Writes the lines of a list that are about objects other than `large`, without hints.
 fn write_lines_of(from: &Path, to: &Path, large: &[LargeObject], hex_len: usize) -> Result<()> {
     let failed = |e| SourceError::at("can't write a temporary file", to, e);
-    let without: HashSet<Vec<u8>> = large.iter().map(|(name, _)| prove::hex(name).into_bytes()).collect();
+    let without: HashSet<Vec<u8>> = large.iter().map(|(name, _)| hex(name).into_bytes()).collect();
     let mut lines = BufReader::new(open_own(from)?);
     let (mut file, mut line) = (BufWriter::new(std::fs::File::create(to).map_err(failed)?), Vec::new());
-    while walk::next_line(&mut lines, &mut line).map_err(failed)? {
+    while next_line(&mut lines, &mut line).map_err(failed)? {
         if line.first() != Some(&b'-') && !line.get(..hex_len).is_some_and(|name| without.contains(name)) {
             file.write_all(&line).and_then(|()| file.write_all(b"\n")).map_err(failed)?;
         }
-    }
-    file.flush().map_err(failed)
-}
-
-fn write_lines<'a>(path: &Path, lines: impl Iterator<Item = (&'a str, &'a Oid)>) -> Result<()> {
-    let failed = |e| SourceError::at("can't write a temporary file", path, e);
-    let mut file = BufWriter::new(std::fs::File::create(path).map_err(failed)?);
-    for (sign, oid) in lines {
-        writeln!(file, "{sign}{}", oid.as_str()).map_err(failed)?;
     }
     file.flush().map_err(failed)
 }

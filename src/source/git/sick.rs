@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{GitDetails, Head, Oid, RefName, Result, details::log_tip, reach, repo::Repo, run, segments, walk};
+use super::{GitDetails, Head, Oid, RefName, Result, details::log_tip, lines, reach, repo::Repo, run, segments, walk};
 use crate::{
     model::{Finding, Severity},
     source::{SourceError, read::Warnings},
@@ -180,10 +180,10 @@ pub(super) fn lacking(
         let failed = if over {
             Some("was not looked at, among so many".to_owned())
         } else {
-            segments::write_revisions(scratch, &some, &whole)?;
+            lines::write_revisions(scratch, &some, &whole)?;
             let arguments = ["rev-list", "--objects", "--quiet", "--stdin"];
             let mut command = run::git(scratch, Some(objects), &arguments);
-            let walked = run::start(command.stdin(segments::revisions(scratch)?), "git rev-list")?.finish();
+            let walked = run::start(command.stdin(lines::revisions(scratch)?), "git rev-list")?.finish();
             walked.err().map(|why| format!("needs objects that are missing or damaged ({})", why.what))
         };
         match failed {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader, BufWriter, Read, Write},
+    io::{BufReader, BufWriter, Write},
     path::Path,
     process::Stdio,
     sync::Arc,
@@ -10,16 +10,15 @@ use std::{
 };
 
 use super::{
-    GitDetails, ObjectFormat, Oid, Result, SourceError, attributes, details, open_own,
+    GitDetails, ObjectFormat, Oid, Result, SourceError, attributes, details,
+    lines::next_line,
+    open_own,
     packs::{self, LargeObject, Loose},
     prove,
     repo::Repo,
     run,
 };
 use crate::source::child::{Alive, Running};
-
-/// How much of a path git gets as a hint for finding similar objects.
-const HINT: u64 = 1024;
 
 /// A walk through everything that can be reached, which goes on while packs are read. It tells if anything is missing,
 /// and lists in the scratch repository, as `wanted`, what has to be packed.
@@ -124,16 +123,4 @@ pub(super) fn start_walk(
     arguments.extend(quiet.then_some("--quiet"));
     let mut command = run::git(git_dir, objects, &arguments);
     run::start(command.stdin(Stdio::from(open_own(&path)?)), "git rev-list").map(Some)
-}
-
-/// Reads a line without its end into `line`, but not more of it than is needed: names in a tree have no limit.
-pub(super) fn next_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
-    line.clear();
-    if from.by_ref().take(HINT).read_until(b'\n', line)? == 0 {
-        return Ok(false);
-    }
-    if line.pop_if(|b| *b == b'\n').is_none() {
-        from.skip_until(b'\n')?;
-    }
-    Ok(true)
 }

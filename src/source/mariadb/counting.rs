@@ -14,7 +14,7 @@ use std::{
 use super::{
     super::Result,
     Depth,
-    dump::{ROLLBACK, SAVEPOINT},
+    exact::{ROLLBACK, SAVEPOINT},
     print::{self, Contents, Table},
     session::Session,
 };

@@ -43,10 +43,6 @@ const BEGUN: &[u8] = b"-- Current Database: ";
 const HEAD: usize = 1 << 20;
 /// What a server takes in one packet by default, 16 MiB, less what comes around a statement.
 const PACKET: u64 = (16 << 20) - (1 << 10);
-/// What is kept of a table's locks until it was read, so that nobody who changes its structure waits for longer.
-pub(super) const SAVEPOINT: &str = "SAVEPOINT strongroom";
-/// What gives them back.
-pub(super) const ROLLBACK: &str = "ROLLBACK TO SAVEPOINT strongroom";
 
 /// What was read already, and the rest.
 type Output = (Cursor<Vec<u8>>, Stream);

@@ -5,11 +5,14 @@ use std::io::{self, Read};
 
 use super::{
     super::{Result, SourceError},
-    dump::{ROLLBACK, SAVEPOINT},
     print::{Column, Table},
     session::{Session, identifier},
 };
 
+/// What is kept of a table's locks until it was read, so that nobody who changes its structure waits for longer.
+pub(super) const SAVEPOINT: &str = "SAVEPOINT strongroom";
+/// What gives them back.
+pub(super) const ROLLBACK: &str = "ROLLBACK TO SAVEPOINT strongroom";
 /// An `INSERT` is ended when it has become this long.
 const STATEMENT: usize = 1 << 20;
 /// Rows are made until there is as much of them.

@@ -145,9 +145,9 @@ impl Client {
         let mut session = Session { running: Some(running), input, output, program, asked: String::new() };
         // Times and texts have one form, whatever the server is set to.
         session.run("SET SESSION time_zone = '+00:00', sql_mode = ''").map_err(|mut error| {
-            if super::told::password_unused() {
+            if password_unused() {
                 error.what.push_str("; ");
-                error.what.push_str(super::told::PASSWORD_UNUSED);
+                error.what.push_str(PASSWORD_UNUSED);
             }
             error
         })?;
@@ -378,6 +378,15 @@ fn text(settings: &Settings) -> Result<Zeroizing<String>> {
         let _ = writeln!(text, "{key}=\"{}\"", quoted.as_str());
     }
     Ok(text)
+}
+
+/// What there is to say where [`password_unused`].
+pub(super) const PASSWORD_UNUSED: &str =
+    "MYSQL_PWD is set here and was not used: name a password_file, or a defaults file with a password";
+
+/// Whether a password is in the environment, which the tools do not get.
+pub(super) fn password_unused() -> bool {
+    std::env::var_os("MYSQL_PWD").is_some_and(|set| !set.is_empty())
 }
 
 #[cfg(test)]

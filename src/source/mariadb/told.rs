@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     complete,
     print::{Contents, Table},
+    session::{PASSWORD_UNUSED, password_unused},
 };
 
 /// The names of tables, the first of many.
@@ -31,15 +32,6 @@ pub(super) fn beforehand(contents: &Contents) -> Vec<String> {
         warnings.push(PASSWORD_UNUSED.to_owned());
     }
     warnings
-}
-
-/// What there is to say where [`password_unused`].
-pub(super) const PASSWORD_UNUSED: &str =
-    "MYSQL_PWD is set here and was not used: name a password_file, or a defaults file with a password";
-
-/// Whether a password is in the environment, which the tools do not get.
-pub(super) fn password_unused() -> bool {
-    std::env::var_os("MYSQL_PWD").is_some_and(|set| !set.is_empty())
 }
 
 fn without_transactions(contents: &Contents) -> Option<String> {

@@ -12,6 +12,7 @@ use super::{
     archive::SequenceSet,
     rows::{self, Helpers},
     session::Session,
+    table::Table,
     unlocked::Marks,
 };
 use crate::model::{Fingerprint, TableFingerprint};
@@ -140,33 +141,6 @@ select json_build_object('server_version', current_setting('server_version'), 's
   'data_checksums', current_setting('data_checksums'), 'superuser', (select rolname from pg_roles where oid = 10), 'size_bytes', pg_database_size(d.oid)::text,
   'instant', to_char(transaction_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
 from pg_database d where d.datname = current_database()"#;
-
-/// A table with rows of its own.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Table {
-    /// Schema and name, quoted where they must be.
-    pub(super) name: String,
-    /// Schema and name, as they are.
-    pub(super) place: (String, String),
-    /// Its number, and those of its columns.
-    #[serde(default)]
-    pub(super) oid: u32,
-    #[serde(default)]
-    pub(super) numbers: Vec<i16>,
-    /// What it takes on the server's disk, without indexes.
-    pub(super) bytes: u64,
-    /// How many rows the server last estimated, if it did.
-    #[serde(default)]
-    pub(super) estimate: f64,
-    /// How many blocks of rows it has, where rows have a place among them; else none.
-    pub(super) blocks: u64,
-    /// Whether it belongs to no extension.
-    pub(super) own: bool,
-    /// What to read its rows from, under the name `x`.
-    pub(super) from: String,
-    /// Its columns, of `x`.
-    pub(super) columns: String,
-}
 
 #[derive(Deserialize)]
 struct Named {

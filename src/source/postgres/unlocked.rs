@@ -11,9 +11,9 @@ use serde::Deserialize;
 
 use super::{
     super::{Result, SourceError},
-    fingerprint::Table,
-    rows::{self, Counted, Sum},
     session::Session,
+    sum::{Counted, Sum, read},
+    table::Table,
 };
 
 /// What is rolled back to, with the locks that were taken since.
@@ -110,7 +110,7 @@ impl Marks {
             let answer: Answer = session.one(&doing, "select current_setting('strongroom.answer')")?;
             if !answer.busy {
                 let Some(counted) = answer.counted else { return Ok(None) };
-                let sum = rows::read(&counted);
+                let sum = read(&counted);
                 return sum.map(Some).ok_or_else(|| SourceError::new("its fingerprint is not understood", &table.name));
             }
         }

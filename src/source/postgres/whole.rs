@@ -11,8 +11,9 @@ use serde::Deserialize;
 use super::{
     super::{Result, SourceError},
     archive::{Contents, Rows},
-    fingerprint::{Table, Taken},
+    fingerprint::Taken,
     session::Session,
+    table::Table,
 };
 use crate::model::TableFingerprint;
 

@@ -252,10 +252,10 @@ impl LocalStore {
         let Some(wanted) = wanted.filter(|_| part.end - part.start <= MAX_OBJECT) else {
             return Err(StoreError::new(Kind::Corrupt, format!("get: {len} bytes are more than an object has")).on(key));
         };
-        let mut bytes = self.spares.take(wanted);
+        let mut bytes = self.pool.take(wanted);
         bytes.resize(wanted, 0);
         file.read_exact_at(&mut bytes, part.start).map_err(fail)?;
-        Ok(self.spares.lend(bytes))
+        Ok(self.pool.lend(bytes))
     }
 
     pub(super) fn describe(&self, key: &Key) -> Result<Head> {

@@ -30,7 +30,7 @@ use super::{
     VaultUrl, Version, VersionEntry, rules::MAX_OBJECT,
 };
 use crate::{
-    codec::spares::Spares,
+    codec::buffer_pool::BufferPool,
     format::copied::Copied,
     model::{Clock, Key, Lock, Time},
 };
@@ -42,7 +42,7 @@ pub const ONLY_VERSION: &str = "only";
 const LOST: usize = 1_000_000;
 
 /// How many buffers that held packs are kept for the next: as many as are read at once.
-const SPARES: usize = 4;
+const POOLED: usize = 4;
 
 /// How many entries a listing reads ahead.
 const LIST_AHEAD: usize = 256;
@@ -58,7 +58,7 @@ pub struct LocalStore {
     /// Which directory it was when it was opened: its device and number.
     identity: Arc<OnceLock<(u64, u64)>>,
     /// Memory of packs that were read.
-    spares: Arc<Spares>,
+    pool: Arc<BufferPool>,
 }
 
 impl fmt::Debug for LocalStore {
@@ -85,8 +85,8 @@ impl LocalStore {
     /// # Errors
     /// `NoVault` if nothing is there, `Invalid` if it is no directory.
     pub fn open(path: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let (durable, identity, spares) = (Arc::default(), Arc::default(), Spares::new(SPARES));
-        let store = Self { root: path.into(), clock, immutable: false, durable, identity, spares };
+        let (durable, identity, pool) = (Arc::default(), Arc::default(), BufferPool::new(POOLED));
+        let store = Self { root: path.into(), clock, immutable: false, durable, identity, pool };
         store.sweep()?;
         Ok(store)
     }

@@ -5,7 +5,7 @@ use aws_sdk_s3::types::{
     ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetentionMode, ObjectLockRule, VersioningConfiguration,
 };
 
-use super::{Call, Facts, S3Store, watch::Attempts};
+use super::{Call, Facts, S3Store, watch::Tries};
 use crate::{
     model::{LockMode, Span},
     store::{Result, StoreError, StoreErrorKind as Kind},
@@ -66,7 +66,7 @@ impl S3Admin {
             .bucket(self.store.bucket())
             .object_lock_enabled_for_bucket(true)
             .set_create_bucket_configuration(place);
-        let attempts = Attempts::default();
+        let attempts = Tries::default();
         let Err(error) = request.customize().interceptor(attempts.clone()).send().await else { return Ok(()) };
         let facts = self.store.facts(&error);
         if matches!(facts.code.as_str(), "BucketAlreadyExists" | "BucketAlreadyOwnedByYou") {

@@ -67,7 +67,7 @@ pub(super) async fn connect(settings: &S3Settings) -> Result<Clients> {
         let what = format!("the endpoint {endpoint:?} is no URL; write http://HOST:PORT or https://HOST");
         return Err(StoreError::new(Kind::Invalid, what));
     }
-    let proxy = Proxy::on_the_way_to(settings)?;
+    let proxy = settings.proxy()?;
     // Keys in a file are fetched from nobody, so there nobody need be trusted.
     let local = matches!(
         &settings.credentials,
@@ -86,7 +86,7 @@ pub(super) fn clients(settings: &S3Settings, credentials: Option<SharedCredentia
     let region = region(settings)?;
     let plain = settings.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
     let witness = Witness::default();
-    let proxy = Proxy::on_the_way_to(settings)?;
+    let proxy = settings.proxy()?;
     let mut builder = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(region)

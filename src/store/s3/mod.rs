@@ -4,13 +4,14 @@
 //! says in words what is missing.
 
 mod admin;
+mod ambient;
 mod answer;
+mod attempts;
 mod connect;
 mod fail;
 mod helper;
 mod identity;
 mod inspect;
-mod intruder;
 mod list;
 mod locks;
 mod objects;
@@ -19,9 +20,9 @@ mod policy;
 mod post;
 mod probe;
 mod proxy;
+mod put_time;
 mod settings;
 mod spoil;
-mod stray;
 mod trust;
 mod watch;
 
@@ -46,7 +47,7 @@ use tokio::sync::Mutex;
 
 use super::{
     Deleter, Entry, Head, Mender, ObjectStore, Payload, Put, Result, StoreError, Traits, Version, VersionEntry,
-    pace::Pace,
+    concurrency::Concurrency,
 };
 use crate::{
     format::copied::Copied,
@@ -55,11 +56,11 @@ use crate::{
 use fail::{Call, Facts, Place};
 
 pub use admin::{BucketLock, S3Admin, Versioning};
-pub use intruder::S3Intruder;
+pub use ambient::{AmbientCredentials, Found, ambient_credentials};
+pub use attempts::S3Attempts;
 pub use post::post;
 pub use probe::{Abilities, Ability};
 pub use settings::{Checksum, Patience, S3Settings};
-pub use stray::{Found, Stray, strays};
 
 /// How many locks can be extended at once. Two versions may share a place, which costs a little waiting.
 const EXTENDING: usize = 64;
@@ -78,7 +79,7 @@ struct Inner {
     /// One update of a version's lock at a time: of two at once, a server may keep the lesser.
     extending: Vec<Mutex<()>>,
     hasher: RandomState,
-    pace: Pace,
+    concurrency: Concurrency,
     /// What was put lately.
     recent: PlainMutex<VecDeque<Key>>,
 }
@@ -113,7 +114,7 @@ impl S3Store {
                 clients,
                 extending,
                 hasher: RandomState::new(),
-                pace: Pace::default(),
+                concurrency: Concurrency::default(),
                 recent: PlainMutex::default(),
             }),
         }
@@ -127,8 +128,8 @@ impl S3Store {
 
     /// What an intruder who holds these credentials would try. Only `doctor` tries it.
     #[must_use]
-    pub fn intruder(&self) -> S3Intruder {
-        S3Intruder::new(self.clone(), Self::connect_as(self.settings().clone(), None).ok())
+    pub fn hostile(&self) -> S3Attempts {
+        S3Attempts::new(self.clone(), Self::connect_as(self.settings().clone(), None).ok())
     }
 
     /// The settings that it was made with.
@@ -223,7 +224,7 @@ impl ObjectStore for S3Store {
     }
 
     fn at_once(&self) -> usize {
-        self.inner.pace.at_once()
+        self.inner.concurrency.at_once()
     }
 
     async fn put_new(&self, key: &Key, payload: &Payload, lock: Option<Lock>) -> Result<Put> {
@@ -233,11 +234,11 @@ impl ObjectStore for S3Store {
     }
 
     async fn get(&self, key: &Key, version: Option<&Version>, range: Option<Range<u64>>) -> Result<Bytes> {
-        self.inner.pace.of(self.fetch(key, version, range)).await
+        self.inner.concurrency.of(self.fetch(key, version, range)).await
     }
 
     async fn head(&self, key: &Key, version: Option<&Version>) -> Result<Head> {
-        self.inner.pace.of(self.look(key, version)).await
+        self.inner.concurrency.of(self.look(key, version)).await
     }
 
     async fn list(&self, prefix: &str, each: &mut (dyn FnMut(Entry) + Send)) -> Result<()> {
@@ -251,9 +252,9 @@ impl ObjectStore for S3Store {
     async fn lock_of(&self, key: &Key, version: Option<&Version>) -> Result<Option<Lock>> {
         let new = self.inner.recent.lock().unwrap_or_else(PoisonError::into_inner).contains(key);
         if new {
-            return self.inner.pace.of(self.lock_of_new(key, version)).await;
+            return self.inner.concurrency.of(self.lock_of_new(key, version)).await;
         }
-        self.inner.pace.of(self.read_lock(key, version)).await
+        self.inner.concurrency.of(self.read_lock(key, version)).await
     }
 
     async fn extend_lock(&self, key: &Key, version: Option<&Version>, lock: Lock) -> Result<Lock> {
@@ -261,7 +262,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn server_time(&self) -> Result<Time> {
-        self.inner.pace.of(self.time()).await
+        self.inner.concurrency.of(self.time()).await
     }
 
     async fn harmful_rules(&self) -> Result<Vec<String>> {

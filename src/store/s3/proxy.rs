@@ -4,7 +4,6 @@
 use aws_smithy_http_client::proxy::ProxyConfig;
 use hyper_util::client::proxy::matcher::Matcher;
 
-use super::settings::S3Settings;
 use crate::store::{Result, StoreError, StoreErrorKind as Kind};
 
 /// Where no proxy leads: this host itself, and what tells a machine of a cloud its credentials.
@@ -20,18 +19,6 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// The proxy on the way to a bucket, if there is one.
-    ///
-    /// # Errors
-    /// `Invalid` if it is one that can't be used.
-    pub(super) fn on_the_way_to(settings: &S3Settings) -> Result<Option<Self>> {
-        let url = match &settings.endpoint {
-            Some(endpoint) => endpoint.clone(),
-            None => format!("https://s3.{}.amazonaws.com", settings.region.as_deref().unwrap_or("us-east-1")),
-        };
-        Self::to(&url)
-    }
-
     /// The proxy on the way to `url`, if there is one.
     ///
     /// # Errors

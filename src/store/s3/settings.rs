@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use aws_sdk_s3::types::ChecksumAlgorithm;
 
-use super::{super::credentials::CredentialsSpec, proxy::Proxy};
+use super::{
+    super::{Result, credentials::CredentialsSpec},
+    proxy::Proxy,
+};
 
 /// The checksum that a put sends along and the store verifies.
 ///
@@ -44,7 +47,7 @@ impl Checksum {
 impl FromStr for Checksum {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         match text {
             "crc32c" => Ok(Self::Crc32c),
             "crc64nvme" => Ok(Self::Crc64Nvme),
@@ -156,6 +159,18 @@ impl S3Settings {
         self.endpoint.is_some() && !self.path_style
     }
 
+    /// The proxy on the way to the bucket, if there is one.
+    ///
+    /// # Errors
+    /// `Invalid` if it is one that can't be used.
+    pub(super) fn proxy(&self) -> Result<Option<Proxy>> {
+        let url = match &self.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => format!("https://s3.{}.amazonaws.com", self.region.as_deref().unwrap_or("us-east-1")),
+        };
+        Proxy::to(&url)
+    }
+
     /// The server, for messages: whom requests really go to.
     pub(super) fn place(&self) -> String {
         let host = |endpoint: &str| match endpoint.split_once("://") {
@@ -169,7 +184,7 @@ impl S3Settings {
             (None, Some(region)) => format!("AWS S3 in {region}"),
             (None, None) => "AWS S3".to_owned(),
         };
-        match Proxy::on_the_way_to(self) {
+        match self.proxy() {
             Ok(Some(proxy)) => format!("{server} ({})", proxy.told()),
             _ => server,
         }

@@ -2,22 +2,15 @@
 
 use super::{
     PackSource,
-    locate::{BlockPlace, Located, PackPlace, Places, lost},
+    locate::{BlockPlace, PackPlace},
 };
 use crate::{
     codec::{
         compress::{Codec, Decompressor},
-        seal::{self, Opener},
+        seal,
     },
-    format::{
-        index::Section,
-        layout,
-        list::ChunkRef,
-        pack::{self, Directory, PACK_LIMIT},
-        page::PackRef,
-    },
-    model::{ChunkId, Hash, Key, Name, PackId},
-    vault::{Result, VaultError, VaultErrorKind, fetch},
+    format::list::ChunkRef,
+    vault::{Result, VaultError, VaultErrorKind},
 };
 
 /// Decodes the bytes of one block into `out`, in place of what is there.
@@ -52,7 +45,7 @@ pub(super) fn slice(block: &[u8], offset: u32, len: u32) -> Option<&[u8]> {
     block.get(offset..offset.checked_add(len)?)
 }
 
-/// The part of a pack that holds the opened range `plain`, read with the hint of its version.
+/// The part of a pack that holds the opened range `plain`, out of the version that is known to have the pack, or is said to.
 pub(super) async fn part(
     source: &PackSource,
     pack: &PackPlace,
@@ -61,125 +54,15 @@ pub(super) async fn part(
     let range = seal::sealed_range(pack.header.len() as u64, pack.sealed_len, plain).ok_or_else(|| {
         VaultError::new(VaultErrorKind::Damaged, "the index contradicts the pack's size").on(&pack.key)
     })?;
-    let version = pack.version.as_deref().map(crate::store::Version::new);
     let offset = range.start;
-    Ok((offset, source.store.get(&pack.key, version.as_ref(), Some(range)).await?))
-}
-
-/// A whole pack, found by its hash in whichever version has it, opened.
-pub(crate) async fn opened(
-    source: &PackSource,
-    key: &Key,
-    id: &PackId,
-    version: Option<&str>,
-) -> Result<(bytes::Bytes, zeroize::Zeroizing<Vec<u8>>)> {
-    let sealed = fetch::by_hash(&*source.store, key, version, &Hash::from_bytes(*id.as_bytes()), PACK_LIMIT).await?;
-    if sealed.len() > PACK_LIMIT {
-        return Err(VaultError::new(VaultErrorKind::Damaged, "the pack is larger than the format allows").on(key));
-    }
-    let on_key = |error: crate::codec::CodecError| VaultError::from(error).on(key);
-    let plain = source.opener.open(&sealed, PACK_LIMIT).map_err(on_key)?;
-    Ok((sealed, plain))
-}
-
-/// Opens all of a sealed pack piece by piece, and returns its directory: in as much memory as that needs.
-///
-/// # Errors
-/// If any part of it can't be opened, or it is no pack.
-pub(crate) fn directory_of_sealed(opener: &Opener, sealed: &[u8]) -> Result<Directory> {
-    const PIECE: usize = 1 << 20;
-    let short = || VaultError::new(VaultErrorKind::Damaged, "the pack is too short for its directory");
-    let header = seal::header_len(sealed).and_then(|len| sealed.get(..len)).unwrap_or_default();
-    let mut reader = opener.reader(header, sealed.len() as u64)?;
-    let end = reader.plain_len().checked_sub(4).ok_or_else(short)?;
-    let mut read = |range: std::ops::Range<u64>, out: &mut Vec<u8>| {
-        out.clear();
-        reader.read_at((0, sealed), range, out)
-    };
-    let mut piece = Vec::with_capacity(PIECE);
-    read(end..end + 4, &mut piece)?;
-    let length = piece.first_chunk().map_or(u64::MAX, |length| u64::from(u32::from_le_bytes(*length)));
-    let blocks = end.checked_sub(length).ok_or_else(short)?;
-    for start in (0..blocks).step_by(PIECE) {
-        read(start..blocks.min(start + PIECE as u64), &mut piece)?;
-    }
-    read(blocks..end, &mut piece)?;
-    Ok(pack::directory_after(blocks, &piece)?)
-}
-
-/// What an index would say of a pack, read from the pack itself.
-pub(super) async fn directory_of(source: &PackSource, writer: &Name, pack: &PackRef) -> Result<Section> {
-    let key = layout::pack(writer, &pack.id);
-    let (sealed, plain) = opened(source, &key, &pack.id, pack.version.as_deref()).await?;
-    let (_, directory) = pack::split(&plain)?;
-    let header = seal::header_len(&sealed).and_then(|n| sealed.get(..n)).unwrap_or_default();
-    Ok(Section {
-        pack: pack.id,
-        sealed_len: sealed.len() as u64,
-        version: pack.version.clone(),
-        header: bytes::Bytes::copy_from_slice(header),
-        directory,
-    })
-}
-
-/// A chunk from any place that has it: every candidate is tried, each by its whole pack as its hash finds it.
-///
-/// # Errors
-/// If no candidate gives the chunk; the error of the last one is its cause.
-pub(super) async fn recover(source: &PackSource, places: &Places, chunk: ChunkRef) -> Result<Vec<u8>> {
-    let mut cause = None;
-    for place in places.candidates(&chunk.id) {
-        match recover_from(source, places, place, chunk, true).await {
-            Ok(bytes) => return Ok(bytes),
-            Err(error) => cause = Some(error),
+    let version = source.salvaged.version(pack);
+    match source.store.get(&pack.key, version.as_ref(), Some(range.clone())).await {
+        // A copy has versions of its own. Whatever lies there is opened and checked like any other.
+        Err(error) if error.is_not_found() && version.is_some() => {
+            let current = source.store.get(&pack.key, None, Some(range)).await?;
+            source.salvaged.is_at(pack.id, None);
+            Ok((offset, current))
         }
+        got => Ok((offset, got?)),
     }
-    let lost = lost(&chunk.id);
-    Err(match cause {
-        Some(error) if error.kind != VaultErrorKind::Damaged => error,
-        Some(error) => VaultError { object: error.object.clone(), ..lost }.because(error),
-        None => lost,
-    })
-}
-
-async fn recover_from(
-    source: &PackSource,
-    places: &Places,
-    place: Located,
-    chunk: ChunkRef,
-    follow_base: bool,
-) -> Result<Vec<u8>> {
-    let (pack, block_place) = places.block(place).ok_or_else(|| lost(&chunk.id))?;
-    let (_, plain) = opened(source, &pack.key, &pack.id, pack.version.as_deref()).await?;
-    let end = block_place.offset + u64::from(block_place.stored);
-    let stored = usize::try_from(block_place.offset)
-        .ok()
-        .zip(usize::try_from(end).ok())
-        .and_then(|(from, to)| plain.get(from..to))
-        .ok_or_else(|| VaultError::new(VaultErrorKind::Damaged, "the index contradicts the pack").on(&pack.key))?;
-    let base = match block_place.base {
-        Some(id) if follow_base => Some(recover_base(source, places, &id).await?),
-        Some(id) => return Err(lost(&id)),
-        None => None,
-    };
-    let mut decoded = Vec::new();
-    block(&mut Decompressor::new()?, block_place, stored, base.as_deref(), &mut decoded)?;
-    if !is_chunk(source, &decoded, place.offset, chunk) {
-        let what = format!("the pack holds other bytes than chunk {}", chunk.id);
-        return Err(VaultError::new(VaultErrorKind::Damaged, what).on(&pack.key));
-    }
-    Ok(slice(&decoded, place.offset, chunk.len).unwrap_or_default().to_vec())
-}
-
-async fn recover_base(source: &PackSource, places: &Places, id: &ChunkId) -> Result<Vec<u8>> {
-    let mut cause = lost(id);
-    for place in places.candidates(id) {
-        // A base is never a delta, so this goes one level deep.
-        let chunk = ChunkRef { id: *id, len: place.len };
-        match Box::pin(recover_from(source, places, place, chunk, false)).await {
-            Ok(bytes) => return Ok(bytes),
-            Err(error) => cause = error,
-        }
-    }
-    Err(cause)
 }

@@ -91,7 +91,7 @@ impl Places {
         }
         let rest: Vec<(Section, PackRef)> = stream::iter(missing.into_values())
             .map(|pack| async move {
-                let section = or_lost(super::decode::directory_of(source, writer, &pack).await)?;
+                let section = or_lost(super::directory::directory_of(source, writer, &pack).await)?;
                 Ok::<_, VaultError>((section, pack))
             })
             .buffer_unordered(2)

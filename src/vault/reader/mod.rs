@@ -1,10 +1,12 @@
 //! The reader: a snapshot goes in, its streams come out, byte for byte, or an error.
 
 mod ahead;
+mod block_cache;
 mod decode;
-mod desk;
+mod directory;
 mod locate;
 mod plan;
+mod recover;
 mod resume;
 mod seeds;
 mod small;
@@ -34,7 +36,7 @@ use crate::{
     store::ObjectStore,
 };
 pub(crate) use ahead::PagesAhead;
-pub(crate) use decode::directory_of_sealed;
+pub(crate) use directory::directory_of_sealed;
 use locate::Places;
 pub(crate) use locate::sections;
 pub use resume::Sink;
@@ -93,6 +95,8 @@ pub(crate) struct PackSource {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) opener: Opener,
     pub(crate) key: ChunkIdKey,
+    /// Shared by its clones.
+    pub(crate) salvaged: Arc<recover::Salvaged>,
 }
 
 impl Snapshot {
@@ -113,7 +117,8 @@ impl Snapshot {
     /// `Damaged` if something that the header names is missing or not what was signed.
     pub async fn open_with(vault: &Vault, header: VerifiedHeader, keys: &EpochKeys) -> Result<Self> {
         let key = keys.chunk_id_key.for_writer(&header.header.writer);
-        let source = PackSource { store: Arc::clone(&vault.store), opener: keys.opener.clone(), key };
+        let source =
+            PackSource { store: Arc::clone(&vault.store), opener: keys.opener.clone(), key, salvaged: Arc::default() };
         let places = Arc::new(Places::of(&source, &header).await?);
         let bytes = read_small(&source, &places, &header.header.body, BODY_LIMIT).await?;
         // Decoding is work for a core of its own.

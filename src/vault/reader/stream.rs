@@ -13,10 +13,12 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    PackSource, decode,
-    desk::Desk,
+    PackSource,
+    block_cache::BlockCache,
+    decode,
     locate::{Located, PackPlace, Shared, lost},
     plan::{AHEAD, Decoding, Plan, plan},
+    recover,
 };
 use crate::{
     codec::{compress::Decompressor, hash::Hasher, seal::PartReader},
@@ -85,39 +87,39 @@ impl Job {
         tally: Option<&mut Tally>,
     ) -> Result<()> {
         let plan = plan(&self.places, chunks)?;
-        let desk = Desk::new(&plan);
+        let cache = BlockCache::new(&plan);
         thread::scope(|scope| {
             for _ in 0..plan.fetches.len().min(FETCHERS) {
-                scope.spawn(|| self.fetch(runtime, &plan, &desk));
+                scope.spawn(|| self.fetch(runtime, &plan, &cache));
             }
             for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
-                scope.spawn(|| self.work(runtime, &plan, chunks, &desk));
+                scope.spawn(|| self.work(runtime, &plan, chunks, &cache));
             }
-            let result = self.deliver(&plan, chunks, &desk, out, tally);
-            desk.close();
+            let result = self.deliver(&plan, chunks, &cache, out, tally);
+            cache.close();
             result
         })
     }
 
     /// Fetches the parts of packs in the order of the plan, as far ahead as the budget allows.
-    fn fetch(&self, runtime: &Handle, plan: &Plan, desk: &Desk) {
+    fn fetch(&self, runtime: &Handle, plan: &Plan, cache: &BlockCache) {
         let budget = plan.sealed_peak.max(AHEAD);
-        while let Some((no, fetch)) = desk.next_fetch(plan, budget) {
+        while let Some((no, fetch)) = cache.next_fetch(plan, budget) {
             // A part that can't be had leaves its blocks to be recovered one by one.
             let part = self
                 .places
                 .pack(fetch.pack)
                 .and_then(|pack| runtime.block_on(decode::part(&self.source, pack, fetch.plain.clone())).ok());
-            desk.fetched(no, part);
+            cache.fetched(no, part);
         }
     }
 
     /// Decodes blocks in the order of the plan until there are none left.
-    fn work(&self, runtime: &Handle, plan: &Plan, chunks: &[ChunkRef], desk: &Desk) {
-        let Ok(mut decompressor) = Decompressor::new() else { return desk.close() };
+    fn work(&self, runtime: &Handle, plan: &Plan, chunks: &[ChunkRef], cache: &BlockCache) {
+        let Ok(mut decompressor) = Decompressor::new() else { return cache.close() };
         let mut scratch = Scratch::default();
-        while let Some((no, decoding)) = desk.next(plan, |decoding| self.size(decoding)) {
-            let decoded = self.decode(&mut decompressor, &mut scratch, decoding, desk);
+        while let Some((no, decoding)) = cache.next(plan, |decoding| self.size(decoding)) {
+            let decoded = self.decode(&mut decompressor, &mut scratch, decoding, cache);
             let Some(decoded) = decoded else { return };
             // Bases are not checked for themselves: what is made of another base is not the chunk, and is found there.
             let is_right = |block: &[u8]| {
@@ -129,24 +131,24 @@ impl Job {
                 // Whatever is wrong with this place of the chunks, another may have them.
                 _ => runtime.block_on(self.recover(decoding, &needed(plan, chunks, no, true))),
             };
-            desk.decoded(plan, no, decoding, checked);
+            cache.decoded(plan, no, decoding, checked);
         }
     }
 
-    /// Opens and decodes one block; `None` if the desk was closed meanwhile.
+    /// Opens and decodes one block; `None` if the cache was closed meanwhile.
     fn decode(
         &self,
         decompressor: &mut Decompressor,
         scratch: &mut Scratch,
         decoding: &Decoding,
-        desk: &Desk,
+        cache: &BlockCache,
     ) -> Option<Result<Vec<u8>>> {
         let (pack_no, block) = decoding.block;
         let place = Located { pack: pack_no, block, offset: 0, len: 0 };
         let (pack, block) = self.places.block(place)?;
-        let part = desk.part(decoding.fetch)?;
+        let part = cache.part(decoding.fetch)?;
         let base = match decoding.base {
-            Some((base, place, _)) => Some((desk.block(base)?, place)),
+            Some((base, place, _)) => Some((cache.block(base)?, place)),
             None => None,
         };
         scratch.stored.clear();
@@ -158,7 +160,7 @@ impl Job {
             None => Err(lost(&crate::model::ChunkId::from_bytes([0; 32]))),
         };
         let stored = &scratch.stored;
-        let mut out = Desk::spare(u64::from(block.plain));
+        let mut out = BlockCache::spare(u64::from(block.plain));
         let decoded = opened.and_then(|()| match base {
             Some((Some(base), place)) => {
                 let base = decode::slice(&base, place.offset, place.len);
@@ -174,7 +176,7 @@ impl Job {
     async fn recover(&self, decoding: &Decoding, needed: &[(u32, ChunkRef)]) -> Result<Vec<u8>> {
         let mut block = vec![0; usize::try_from(self.size(decoding)).unwrap_or(0)];
         for (at, chunk) in needed {
-            let bytes = decode::recover(&self.source, &self.places, *chunk).await?;
+            let bytes = recover::recover(&self.source, &self.places, *chunk).await?;
             let at = usize::try_from(*at).unwrap_or(usize::MAX);
             if let Some(room) = block.get_mut(at..at.saturating_add(bytes.len())) {
                 room.copy_from_slice(&bytes);
@@ -194,7 +196,7 @@ impl Job {
         &self,
         plan: &Plan,
         chunks: &[ChunkRef],
-        desk: &Desk,
+        cache: &BlockCache,
         out: &mut dyn Write,
         mut tally: Option<&mut Tally>,
     ) -> Result<()> {
@@ -203,7 +205,7 @@ impl Job {
                 if self.cancel.is_cancelled() {
                     return Err(VaultError::cancelled());
                 }
-                if let Some(block) = desk.try_block(run.decoding, WAKE)? {
+                if let Some(block) = cache.try_block(run.decoding, WAKE)? {
                     break block;
                 }
             };
@@ -216,7 +218,7 @@ impl Job {
                 self.progress.advance(bytes.len() as u64);
             }
             drop(block);
-            desk.done(plan, no, run.decoding, |decoding| self.size(decoding));
+            cache.done(plan, no, run.decoding, |decoding| self.size(decoding));
         }
         out.flush().map_err(failed)
     }

@@ -13,7 +13,7 @@ use crate::{
     },
     model::{Hash, Key, Name, SnapshotId, SourceKind, Time, journal::Start},
     signal::Level,
-    vault::{Result, Vault, VaultError, VaultErrorKind, fetch, standing},
+    vault::{Result, Vault, VaultError, VaultErrorKind, fetch, members},
 };
 
 /// Headers of at most so many stored bytes may be kept whole. Those of an ordinary run have less.
@@ -100,7 +100,7 @@ impl Summary {
             },
             certified_from: found.certificate.valid_from,
             epoch: hash::hash(found.epoch.sealed.as_bytes()),
-            standing: standing::certified(&found.certificate, &header.source, found.standing),
+            standing: members::certified(&found.certificate, &header.source, found.standing),
             bytes,
             whole: None,
         }

@@ -2,7 +2,7 @@
 
 use super::{
     Everything,
-    renew::{Due, GENERATION, Looked, Renewed, generation},
+    due::{Due, GENERATION, Looked, Renewed, generation},
 };
 use crate::{
     codec::hash,

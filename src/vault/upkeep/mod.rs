@@ -2,6 +2,7 @@
 //! lock has ended. Locks are the reference counts, signed headers say what needs what, and no identity is needed.
 
 mod documents;
+mod due;
 mod journals;
 mod needs;
 pub mod prune;

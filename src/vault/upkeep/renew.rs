@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
+pub use super::due::Renewed;
 use super::{
-    Stored, documents, everything,
+    Stored, documents,
+    due::{Due, Looked, generation},
+    everything,
     journals::{self, Bases},
-    needs::{Need, Needs, lost},
+    needs::{Need, Needs},
     sound::{longest, wrong},
 };
 use crate::{
     codec::hash,
     format::header::HEADER_LIMIT,
-    model::{Cancel, Finding, Findings, Key, Lock, Name, Progress, Severity, SnapshotId, Span, Time},
+    model::{Cancel, Finding, Key, Lock, Name, Progress, Severity, SnapshotId, Span, Time},
     store::{ObjectStore, StoreError, StoreErrorKind, Version},
     vault::{
         Result, Vault, VaultError, fetch,
@@ -26,46 +29,8 @@ use crate::{
 
 /// How many objects are looked at once. Of some all versions are read, to tell which one was signed.
 const LOOKS: usize = 16;
-/// Locks are extended to ends this far apart, so that what is needed a day longer each day is extended once a month.
-pub(super) const GENERATION: Span = Span::days(30);
-/// How far the lock of a journal's object may end before what follows from the store's time.
-const SLACK: Span = Span::seconds(3600);
 /// A lock is extended when it ends within this time.
 const LEAD: Span = Span::days(7);
-
-/// What was done, or would be.
-#[derive(Debug, Default)]
-pub struct Renewed {
-    /// Snapshots whose locks are kept.
-    pub snapshots: u64,
-    /// Headers that nothing is extended for.
-    pub refused: u64,
-    /// Objects that live snapshots and the vault itself need.
-    pub objects: u64,
-    /// Calls that listed or read: locks, headers, pages, and objects whose versions had to be told apart.
-    pub reads: u64,
-    /// Calls that extended a lock.
-    pub updates: u64,
-    /// Bytes of the objects whose locks were extended.
-    pub bytes: u64,
-    /// For how long they were: bytes times seconds.
-    pub byte_seconds: f64,
-    /// The furthest end of a lock that was set.
-    pub extended_until: Option<Time>,
-    /// The first end of a lock among all that is needed, afterwards.
-    pub weakest_lock: Option<Time>,
-    /// What was found.
-    pub findings: Findings,
-}
-
-/// One object whose lock falls short.
-pub(super) struct Due {
-    key: Key,
-    version: Option<Version>,
-    bytes: u64,
-    until: Time,
-    now: Option<Lock>,
-}
 
 /// Extends the locks of what live snapshots need, or with `dry_run` only says what is due. Does the same when it is run
 /// again, and then finds nothing due.
@@ -181,63 +146,6 @@ impl Work<'_> {
     }
 }
 
-/// What looking at an object told.
-pub(super) enum Looked {
-    /// No version has the bytes that were signed.
-    Lost,
-    /// Its lock, or which version was signed, can't be read.
-    Unread(String),
-    /// Its lock, whether that must be extended and to when, and how many calls it took.
-    Seen { version: Option<Version>, bytes: u64, lock: Option<Lock>, until: Option<Time>, reads: u64 },
-}
-
-impl Renewed {
-    pub(super) fn take(&mut self, looked: Looked, key: Key, due: &mut Vec<Due>) {
-        self.objects += 1;
-        let (version, bytes, lock, until, reads) = match looked {
-            Looked::Seen { version, bytes, lock, until, reads } => (version, bytes, lock, until, reads),
-            Looked::Lost => return self.findings.push(lost(&key)),
-            Looked::Unread(why) => {
-                let what = format!("this can't be read, so its lock was not extended: {why}");
-                return self.findings.push(Finding::new(Severity::Weak, "lock.unread", what).on(key));
-            }
-        };
-        self.reads += reads;
-        if let Some(until) = until {
-            due.push(Due { key, version, bytes, until, now: lock });
-        } else if let Some(lock) = lock {
-            self.holds(lock.until);
-        }
-    }
-
-    /// Looks at the lock of a journal's object: whatever is short of what it was promised is due at once.
-    fn piece(&mut self, looked: journals::Looked, (now, lead, cap): (Time, Span, Time), due: &mut Vec<Due>) {
-        let journals::Looked { key, version, bytes, lock, promised, held } = looked;
-        let lock = match lock {
-            Ok(lock) => lock,
-            Err(why) => return self.take(Looked::Unread(why), key, due),
-        };
-        let short = lock.is_none_or(|lock| lock.until + SLACK < promised).then_some(promised);
-        let held = held.filter(|held| lock.is_none_or(|lock| lock.until < (*held).min(now + lead)));
-        let until = short.max(held).map(|until| generation(until).min(cap));
-        self.take(Looked::Seen { version, bytes, lock, until, reads: 1 }, key, due);
-    }
-
-    fn holds(&mut self, until: Time) {
-        self.weakest_lock = Some(self.weakest_lock.map_or(until, |weakest| weakest.min(until)));
-    }
-
-    #[allow(clippy::cast_precision_loss, reason = "an estimate for people")]
-    fn extended(&mut self, due: &Due, until: Time) {
-        self.updates += 1;
-        self.bytes += due.bytes;
-        let from = due.now.map_or(until, |lock| lock.until);
-        self.byte_seconds += due.bytes as f64 * until.since(from).as_seconds() as f64;
-        self.extended_until = self.extended_until.max(Some(until));
-        self.holds(until);
-    }
-}
-
 /// The snapshots to keep locked and until when: all whose time is not over, the newest of each source anyway, and those that
 /// are held, whatever their headers say.
 fn wanted<'a>(
@@ -339,13 +247,6 @@ async fn signed_version<'a>(
         }
     }
     refused.map_or(Ok(None), Err)
-}
-
-/// The end of the generation in which `until` lies.
-pub(super) fn generation(until: Time) -> Time {
-    let length = i64::try_from(GENERATION.as_seconds()).unwrap_or(i64::MAX);
-    let whole = until.unix() / length + i64::from(until.unix() % length > 0);
-    Time::from_unix(whole.saturating_mul(length))
 }
 
 /// Extends each, one update of a version at a time, and holds what is read back against what was asked.

@@ -5,9 +5,9 @@ use std::{io::Read, sync::Arc};
 use crossbeam_channel::Sender;
 
 use super::{
-    bases::Sketching,
     buffers::{Buffer, Pool},
     shared::Shared,
+    sketching::Sketching,
 };
 use crate::{
     codec::chunker::{Chunker, Samples},

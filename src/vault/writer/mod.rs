@@ -24,6 +24,7 @@ mod pages;
 mod retention;
 mod shared;
 mod similar;
+mod sketching;
 mod stages;
 pub(crate) mod upload;
 mod workers;
@@ -53,7 +54,7 @@ use crate::{
     },
     store::{Entry, ObjectStore},
 };
-use bases::{BaseCache, Sketching};
+use bases::BaseCache;
 use blocks::{BlockMaker, BlockNumbers};
 use buffers::Pool;
 use dedup::{Dedup, Outcome, Ports};
@@ -62,6 +63,7 @@ use retention::Retention;
 use shared::Shared;
 use similar::Similar;
 pub use similar::refill_features;
+use sketching::Sketching;
 use stages::Tokens;
 use upload::{Locking, Target};
 pub use workers::begin_with as begin_workers_with;

@@ -7,8 +7,9 @@ use std::{
 
 use super::{
     Run,
-    bases::{BaseCache, Sketching},
+    bases::BaseCache,
     known::KnownPacks,
+    sketching::Sketching,
     stages::{BaseRef, NewChunk},
 };
 use crate::{

@@ -5,10 +5,11 @@ use std::sync::{Arc, OnceLock};
 use crossbeam_channel::{Receiver, Sender, never, select_biased};
 
 use super::{
-    bases::{BaseCache, Sketching},
+    bases::BaseCache,
     buffers::Buffer,
     intake::Segment,
     shared::Shared,
+    sketching::Sketching,
     stages::{Done, DoneBlock, Hashed, NewChunk, PackPlan, Resembling, SealedPack, ToPacker, Work, WorkKind},
 };
 use crate::{

@@ -37,7 +37,7 @@ enum Expected {
 }
 
 /// What the checks of a source mean.
-pub(super) fn understand(raw: Vec<RawCheck>) -> Result<Vec<Asked>, Fault> {
+pub(super) fn parse(raw: Vec<RawCheck>) -> Result<Vec<Asked>, Fault> {
     let mut checks: Vec<Asked> = Vec::new();
     for raw in raw {
         let name = raw.name.get_ref().clone();

@@ -17,7 +17,7 @@ pub(super) struct RawExpect {
 }
 
 /// What it means for `source`.
-pub(super) fn understand(source: &Name, raw: Vec<RawExpect>) -> Vec<Expected> {
+pub(super) fn parse(source: &Name, raw: Vec<RawExpect>) -> Vec<Expected> {
     let one = |RawExpect { rules, until, reason }| Expected { source: source.clone(), rules, until, reason };
     raw.into_iter().map(one).collect()
 }

@@ -30,7 +30,7 @@ pub(super) enum OneOrMore {
 }
 
 /// What the keys of a source of kind `git` mean; relative paths start from `dir`.
-pub(super) fn understand(
+pub(super) fn parse(
     repo: Option<Spanned<String>>,
     repos: Option<Spanned<OneOrMore>>,
     (reflogs, timeout): (bool, Option<Span>),

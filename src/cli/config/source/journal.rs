@@ -69,7 +69,7 @@ impl<'de> Deserialize<'de> for RawJournal {
 }
 
 /// How the log becomes a journal, if it does. Only a copy of the whole cluster can be the base of one.
-pub(super) fn understand(raw: Option<&Spanned<RawJournal>>, input: &Input) -> Result<Option<JournalOptions>, Fault> {
+pub(super) fn parse(raw: Option<&Spanned<RawJournal>>, input: &Input) -> Result<Option<JournalOptions>, Fault> {
     let Some(at) = raw else { return Ok(None) };
     let table = match at.get_ref() {
         RawJournal::Switch(false) => return Ok(None),

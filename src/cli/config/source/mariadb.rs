@@ -44,7 +44,7 @@ pub(super) struct Keys {
 }
 
 /// What the keys mean; relative paths start from `dir`.
-pub(super) fn understand(flavour: Flavour, keys: Keys, dir: &Path) -> Result<MariadbInput, Fault> {
+pub(super) fn parse(flavour: Flavour, keys: Keys, dir: &Path) -> Result<MariadbInput, Fault> {
     let mut input = match &keys.dsn {
         Some(dsn) => dsn_input(flavour, dsn.get_ref()).map_err(|why| Fault::new(dsn, why))?,
         None => empty(flavour),

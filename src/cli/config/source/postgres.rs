@@ -46,7 +46,7 @@ pub(super) struct Given<'a> {
 }
 
 impl Given<'_> {
-    pub(super) fn understand(self) -> Result<PostgresOptions, Fault> {
+    pub(super) fn parse(self) -> Result<PostgresOptions, Fault> {
         let info: Conninfo = self.dsn.get_ref().parse().map_err(|e| Fault::new(self.dsn, e))?;
         let mut options = PostgresOptions::new(info);
         if self.physical.is_some_and(|physical| *physical.get_ref()) {

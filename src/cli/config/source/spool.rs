@@ -6,7 +6,7 @@ use super::{super::Fault, Input};
 use crate::{model::size::ByteSize, source::spool};
 
 /// How many bytes wait at most; none for what dumps nothing. A command is asked for its own, since it may be anything.
-pub(super) fn understand(raw: Option<&Spanned<String>>, input: &Input) -> Result<u64, Fault> {
+pub(super) fn parse(raw: Option<&Spanned<String>>, input: &Input) -> Result<u64, Fault> {
     let physical = matches!(input, Input::Postgres(options) if options.physical);
     let Some(text) = raw else {
         return Ok(match input {

@@ -12,7 +12,7 @@ use crate::model::{Key, Lock};
 /// `Ok` means that the call was let through. `Denied` is what one hopes for; `Locked` says the same where the store tells
 /// a lock from a missing permission. `NotFound` says that the role was let through and only the object is missing.
 #[async_trait]
-pub trait Intruder: Send + Sync {
+pub trait Attempts: Send + Sync {
     /// Deletes one version; with `bypass`, asking to pass over a governance lock.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::{
 use super::{
     super::{
         EngineError, RestoredStream, Result,
-        lent::{self, Debris},
+        scratch_server::{self, Debris},
     },
     LOADING,
     rename::{self, Names},
@@ -53,7 +53,7 @@ impl Lender {
 }
 
 /// A run's place on such a server.
-pub(super) struct Lent {
+pub(super) struct ScratchServer {
     client: Client,
     debris: Arc<Debris>,
     mark: String,
@@ -63,22 +63,22 @@ pub(super) struct Lent {
     _keeper: Session,
 }
 
-impl Lent {
+impl ScratchServer {
     /// Connects with a private file in `dir`, and drops what dead runs left.
     pub(super) fn open(lender: &Lender, dir: &Path) -> Result<Self> {
         let client = Client::within(Flavour::Mariadb, &lender.login, dir)?;
         let _ = lender.client.set(client.clone());
         let mut keeper = client.connect()?;
         let time = keeper.value("SELECT DATE_FORMAT(UTC_TIMESTAMP(), '%Y%m%dt%H%i%sz')")?;
-        let mark = lent::mark(&time, dir)?;
+        let mark = scratch_server::mark(&time, dir)?;
         // It says nothing for as long as the drill takes.
         keeper.run("SET SESSION wait_timeout = 2147483")?;
         if keeper.value(&format!("SELECT GET_LOCK({}, 0)", literal(&mark)))? != "1" {
             return Err(EngineError::new("can't take the lock that shows that this drill lives", mark));
         }
-        let found = keeper.rows(&format!("SHOW DATABASES LIKE '{}'", lent::LIKE.replace('\\', "\\\\")))?;
+        let found = keeper.rows(&format!("SHOW DATABASES LIKE '{}'", scratch_server::LIKE.replace('\\', "\\\\")))?;
         for name in found.into_iter().flatten() {
-            let Some(mark) = lent::of(&name) else { continue };
+            let Some(mark) = scratch_server::of(&name) else { continue };
             if keeper.value(&format!("SELECT IS_USED_LOCK({})", literal(mark)))? != "NULL" {
                 continue;
             }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{Call, Checksum, S3Store, spoil::once, stamp, version_of};
 use crate::{
     model::{Key, Lock, LockMode},
-    store::{Intruder, Result, Setting, StoreError, StoreErrorKind as Kind, Target, Through, Version},
+    store::{Attempts, Result, Setting, StoreError, StoreErrorKind as Kind, Target, Through, Version},
 };
 
 /// What no object's bytes are called.
@@ -18,13 +18,13 @@ const NEVER: &str = "\"00000000000000000000000000000000\"";
 
 /// Hostile calls with a store's credentials.
 #[derive(Debug, Clone)]
-pub struct S3Intruder {
+pub struct S3Attempts {
     store: S3Store,
     /// The same bucket, and no credentials.
     nobody: Option<S3Store>,
 }
 
-impl S3Intruder {
+impl S3Attempts {
     pub(super) fn new(store: S3Store, nobody: Option<S3Store>) -> Self {
         Self { store, nobody }
     }
@@ -95,7 +95,7 @@ impl S3Intruder {
 }
 
 #[async_trait]
-impl Intruder for S3Intruder {
+impl Attempts for S3Attempts {
     async fn destroy(&self, key: &Key, version: &Version, bypass: bool) -> Result<()> {
         let needs = if bypass { "s3:BypassGovernanceRetention" } else { "s3:DeleteObjectVersion" };
         let call = Call { what: "delete version", needs, object: key.as_str() };

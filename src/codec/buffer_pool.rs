@@ -15,7 +15,7 @@ const HUGE: usize = 24 << 20;
 const ROUND: usize = 1 << 20;
 
 /// Buffers that came back.
-pub struct Spares {
+pub struct BufferPool {
     free: Mutex<Vec<Vec<u8>>>,
     most: usize,
 }
@@ -23,10 +23,10 @@ pub struct Spares {
 /// The bytes of a buffer, which go back when nobody has them any more.
 struct Lent {
     bytes: Vec<u8>,
-    spares: Arc<Spares>,
+    pool: Arc<BufferPool>,
 }
 
-impl Spares {
+impl BufferPool {
     /// Keeps at most so many.
     #[must_use]
     pub fn new(most: usize) -> Arc<Self> {
@@ -59,7 +59,7 @@ impl Spares {
         if !(LARGE..=HUGE).contains(&bytes.capacity()) {
             return bytes.into();
         }
-        Bytes::from_owner(Lent { bytes, spares: Arc::clone(self) })
+        Bytes::from_owner(Lent { bytes, pool: Arc::clone(self) })
     }
 }
 
@@ -72,8 +72,8 @@ impl AsRef<[u8]> for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        let mut free = self.spares.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.len() < self.spares.most {
+        let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < self.pool.most {
             free.push(bytes);
         }
     }
@@ -85,39 +85,39 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    fn lent(spares: &Arc<Spares>, len: usize) -> Bytes {
-        let mut bytes = spares.take(len);
+    fn lent(pool: &Arc<BufferPool>, len: usize) -> Bytes {
+        let mut bytes = pool.take(len);
         bytes.resize(len, 7);
-        spares.lend(bytes)
+        pool.lend(bytes)
     }
 
-    fn free(spares: &Spares) -> Vec<usize> {
-        spares.free.lock().unwrap().iter().map(Vec::capacity).collect()
+    fn free(pool: &BufferPool) -> Vec<usize> {
+        pool.free.lock().unwrap().iter().map(Vec::capacity).collect()
     }
 
     #[test]
     fn what_was_lent_is_used_again_and_no_more_than_was_agreed_is_kept() {
-        let spares = Spares::new(2);
-        let first = lent(&spares, 16 * MIB);
+        let pool = BufferPool::new(2);
+        let first = lent(&pool, 16 * MIB);
         let (at, part) = (first.as_ptr(), first.slice(5..9));
         drop(first);
-        assert_eq!((free(&spares), &part[..]), (vec![], &[7; 4][..]), "a part of it is still used");
+        assert_eq!((free(&pool), &part[..]), (vec![], &[7; 4][..]), "a part of it is still used");
         drop(part);
-        assert_eq!(free(&spares), [16 * MIB]);
-        assert_eq!(lent(&spares, 15 * MIB).as_ptr(), at);
-        drop([lent(&spares, 3 * MIB), lent(&spares, 3 * MIB), lent(&spares, 3 * MIB)]);
-        assert_eq!(free(&spares).len(), 2);
+        assert_eq!(free(&pool), [16 * MIB]);
+        assert_eq!(lent(&pool, 15 * MIB).as_ptr(), at);
+        drop([lent(&pool, 3 * MIB), lent(&pool, 3 * MIB), lent(&pool, 3 * MIB)]);
+        assert_eq!(free(&pool).len(), 2);
     }
 
     #[test]
     fn small_pieces_do_not_hold_large_buffers() {
-        let spares = Spares::new(2);
-        drop(lent(&spares, 16 * MIB));
-        let small = lent(&spares, MIB);
-        assert_eq!(free(&spares), [0; 0], "and those do not lie beside what is used");
+        let pool = BufferPool::new(2);
+        drop(lent(&pool, 16 * MIB));
+        let small = lent(&pool, MIB);
+        assert_eq!(free(&pool), [0; 0], "and those do not lie beside what is used");
         drop(small);
-        assert_eq!(free(&spares), [MIB]);
-        drop((lent(&spares, 100), lent(&spares, 40 * MIB)));
-        assert_eq!(free(&spares), [MIB], "neither what is small nor what is huge is kept");
+        assert_eq!(free(&pool), [MIB]);
+        drop((lent(&pool, 100), lent(&pool, 40 * MIB)));
+        assert_eq!(free(&pool), [MIB], "neither what is small nor what is huge is kept");
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{
     super::{
         EngineError, Result,
-        lent::{self, Debris},
+        scratch_server::{self, Debris},
     },
     load::{identifier, literal},
 };
@@ -34,7 +34,7 @@ struct What {
 }
 
 /// A run's place on such a server.
-pub(super) struct Lent {
+pub(super) struct ScratchServer {
     debris: Arc<Debris>,
     mark: String,
     made: usize,
@@ -48,7 +48,7 @@ pub(super) struct Lent {
     _keeper: Session,
 }
 
-impl Lent {
+impl ScratchServer {
     /// Connects, and drops what dead runs left.
     pub(super) fn open(psql: &Tool, info: &Conninfo, debris: &Arc<Debris>, dir: &Path) -> Result<Self> {
         let mut keeper = Session::open(psql, info, None)?;
@@ -57,7 +57,7 @@ impl Lent {
             let what = format!("the role {} may not create databases there: ALTER ROLE … CREATEDB", what.user);
             return Err(EngineError::new(what, info.place()));
         }
-        let mark = lent::mark(&what.time, dir)?;
+        let mark = scratch_server::mark(&what.time, dir)?;
         // A host that vanished must not keep its mark up for the hours that TCP is patient.
         let show = format!(
             "select json_build_object('set', set_config('application_name', {}, false), 'idle', \
@@ -95,7 +95,7 @@ impl Lent {
 /// Drops the databases of runs that are dead. What can't be dropped is told, and left for the next time.
 fn sweep(session: &mut Session, info: &Conninfo) -> Result<()> {
     // The databases first: whose mark is not shown afterwards was dead before.
-    let like = lent::LIKE;
+    let like = scratch_server::LIKE;
     let doing = "look for what earlier drills left";
     let sql = format!(
         "select to_json(datname) from pg_database where datname like '{like}' and pg_has_role(datdba, 'USAGE')"
@@ -104,7 +104,9 @@ fn sweep(session: &mut Session, info: &Conninfo) -> Result<()> {
     let sql = format!("select to_json(application_name) from pg_stat_activity where application_name like '{like}'");
     let living: Vec<String> = session.ask(doing, &sql)?;
     for name in databases {
-        let Some(mark) = lent::of(&name).filter(|mark| !living.iter().any(|lives| lives == mark)) else { continue };
+        let Some(mark) = scratch_server::of(&name).filter(|mark| !living.iter().any(|lives| lives == mark)) else {
+            continue;
+        };
         tracing::info!(%mark, database = %name, "dropping what a dead drill left");
         if let Err(error) = drop_database(info, &name) {
             tracing::warn!(database = %name, %error, "what a dead drill left could not be dropped");

@@ -17,7 +17,7 @@ use aws_credential_types::provider::{
     ProvideCredentials, SharedCredentialsProvider, error::CredentialsError as SdkCredentialsError,
 };
 
-use super::{Patience, S3Settings, S3Store, connect, fail, proxy::Proxy};
+use super::{Patience, S3Settings, S3Store, connect, fail};
 use crate::store::{Result, StoreError, StoreErrorKind as Kind, credentials::CredentialsSpec};
 
 /// How long a metadata service may take to answer, once.
@@ -30,7 +30,7 @@ const CONFIG: u64 = 1 << 20;
 const PROFILES: usize = 100;
 
 /// A place where credentials were looked for, and what came of it.
-pub struct Stray {
+pub struct AmbientCredentials {
     /// The place, in words that fit into the name of a check.
     pub place: String,
     /// What is there.
@@ -52,7 +52,10 @@ pub enum Found {
 ///
 /// # Errors
 /// `Invalid` for settings that can't work, such as no region.
-pub async fn strays(settings: &S3Settings, named: Option<&CredentialsSpec>) -> Result<Vec<Stray>> {
+pub async fn ambient_credentials(
+    settings: &S3Settings,
+    named: Option<&CredentialsSpec>,
+) -> Result<Vec<AmbientCredentials>> {
     let second = Duration::from_secs(1);
     let patience = Patience {
         connect: 5 * second,
@@ -63,13 +66,13 @@ pub async fn strays(settings: &S3Settings, named: Option<&CredentialsSpec>) -> R
     };
     let settings = S3Settings { patience, credentials: None, ..settings.clone() };
     let region = connect::region(&settings)?;
-    let http = connect::http_client(true, Proxy::on_the_way_to(&settings)?.as_ref())?;
+    let http = connect::http_client(true, settings.proxy()?.as_ref())?;
     let config = ProviderConfig::without_region().with_http_client(http).with_region(Some(region));
     let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let mut strays = vec![open("anonymous", &settings, None).await];
+    let mut ambient_credentials = vec![open("anonymous", &settings, None).await];
 
     let place = "environment";
-    strays.push(if set("AWS_ACCESS_KEY_ID") || set("AWS_SECRET_ACCESS_KEY") {
+    ambient_credentials.push(if set("AWS_ACCESS_KEY_ID") || set("AWS_SECRET_ACCESS_KEY") {
         let provider = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
         open(place, &settings, Some(provider)).await
     } else {
@@ -77,7 +80,7 @@ pub async fn strays(settings: &S3Settings, named: Option<&CredentialsSpec>) -> R
     });
     let profiles = profiles();
     if profiles.is_empty() {
-        strays.push(nothing(
+        ambient_credentials.push(nothing(
             "profiles",
             "no profile in ~/.aws, nor where AWS_CONFIG_FILE and \
                                          AWS_SHARED_CREDENTIALS_FILE point",
@@ -86,41 +89,43 @@ pub async fn strays(settings: &S3Settings, named: Option<&CredentialsSpec>) -> R
     for name in profiles.into_iter().take(PROFILES) {
         let provider = ProfileFileCredentialsProvider::builder().configure(&config).profile_name(&name).build();
         let place = format!("profile-{name}");
-        strays.push(open(&place, &settings, Some(SharedCredentialsProvider::new(provider))).await);
+        ambient_credentials.push(open(&place, &settings, Some(SharedCredentialsProvider::new(provider))).await);
     }
     let place = "web-identity";
-    strays.push(if set("AWS_WEB_IDENTITY_TOKEN_FILE") {
+    ambient_credentials.push(if set("AWS_WEB_IDENTITY_TOKEN_FILE") {
         let provider = WebIdentityTokenCredentialsProvider::builder().configure(&config).build();
         open(place, &settings, Some(SharedCredentialsProvider::new(provider))).await
     } else {
         nothing(place, "AWS_WEB_IDENTITY_TOKEN_FILE is not set")
     });
     let place = "container";
-    strays.push(if set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || set("AWS_CONTAINER_CREDENTIALS_FULL_URI") {
-        let provider = EcsCredentialsProvider::builder().configure(&config);
-        let provider = provider.connect_timeout(METADATA).read_timeout(METADATA).build();
-        open(place, &settings, Some(SharedCredentialsProvider::new(provider))).await
-    } else {
-        nothing(place, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and AWS_CONTAINER_CREDENTIALS_FULL_URI are not set")
-    });
-    strays.push(instance(&settings, &config).await);
+    ambient_credentials.push(
+        if set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || set("AWS_CONTAINER_CREDENTIALS_FULL_URI") {
+            let provider = EcsCredentialsProvider::builder().configure(&config);
+            let provider = provider.connect_timeout(METADATA).read_timeout(METADATA).build();
+            open(place, &settings, Some(SharedCredentialsProvider::new(provider))).await
+        } else {
+            nothing(place, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and AWS_CONTAINER_CREDENTIALS_FULL_URI are not set")
+        },
+    );
+    ambient_credentials.push(instance(&settings, &config).await);
     if let Some(spec) = named {
         let settings = S3Settings { credentials: Some(spec.clone()), ..settings };
         let found = match S3Store::connect(settings).await {
             Ok(store) => Found::Credentials(Box::new(store)),
             Err(error) => Found::Unusable(error),
         };
-        strays.push(Stray { place: "strongroom".to_owned(), found });
+        ambient_credentials.push(AmbientCredentials { place: "strongroom".to_owned(), found });
     }
-    Ok(strays)
+    Ok(ambient_credentials)
 }
 
-fn nothing(place: &str, why: &str) -> Stray {
-    Stray { place: place.to_owned(), found: Found::Nothing(why.to_owned()) }
+fn nothing(place: &str, why: &str) -> AmbientCredentials {
+    AmbientCredentials { place: place.to_owned(), found: Found::Nothing(why.to_owned()) }
 }
 
 /// The store with what `provider` gives; without one, unsigned.
-async fn open(place: &str, settings: &S3Settings, provider: Option<SharedCredentialsProvider>) -> Stray {
+async fn open(place: &str, settings: &S3Settings, provider: Option<SharedCredentialsProvider>) -> AmbientCredentials {
     let found = match usable(provider.as_ref()).await {
         Ok(()) => match S3Store::connect_as(settings.clone(), provider) {
             Ok(store) => Found::Credentials(Box::new(store)),
@@ -128,7 +133,7 @@ async fn open(place: &str, settings: &S3Settings, provider: Option<SharedCredent
         },
         Err(error) => Found::Unusable(error),
     };
-    Stray { place: place.to_owned(), found }
+    AmbientCredentials { place: place.to_owned(), found }
 }
 
 async fn usable(provider: Option<&SharedCredentialsProvider>) -> Result<()> {
@@ -146,12 +151,15 @@ async fn usable(provider: Option<&SharedCredentialsProvider>) -> Result<()> {
 }
 
 /// The instance's metadata. Where nothing answers, there is none.
-async fn instance(settings: &S3Settings, config: &ProviderConfig) -> Stray {
+async fn instance(settings: &S3Settings, config: &ProviderConfig) -> AmbientCredentials {
     let place = "instance-metadata";
     if env::var_os("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         // What is only switched off for us is there for whoever does not mind the switch.
         let what = "AWS_EC2_METADATA_DISABLED is set, so it was not asked; unset it to try";
-        return Stray { place: place.to_owned(), found: Found::Unusable(StoreError::new(Kind::Unsupported, what)) };
+        return AmbientCredentials {
+            place: place.to_owned(),
+            found: Found::Unusable(StoreError::new(Kind::Unsupported, what)),
+        };
     }
     let client = imds::Client::builder()
         .configure(config)

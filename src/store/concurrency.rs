@@ -16,15 +16,15 @@ const RATE: u128 = 800;
 
 /// The shortest time that any call took. An average would grow with the calls that wait for one another, and ask for more.
 #[derive(Debug)]
-pub(super) struct Pace(AtomicU64);
+pub(super) struct Concurrency(AtomicU64);
 
-impl Default for Pace {
+impl Default for Concurrency {
     fn default() -> Self {
         Self(AtomicU64::new(u64::MAX))
     }
 }
 
-impl Pace {
+impl Concurrency {
     /// Waits for the answer to a call, and notes how long it took.
     pub(super) async fn of<T>(&self, call: impl Future<Output = T>) -> T {
         let start = Instant::now();
@@ -55,11 +55,11 @@ mod tests {
 
     #[test]
     fn a_store_far_away_is_asked_more_at_once() {
-        let pace = Pace::default();
-        assert_eq!(pace.at_once(), FEWEST, "nothing is known yet");
+        let concurrency = Concurrency::default();
+        assert_eq!(concurrency.at_once(), FEWEST, "nothing is known yet");
         for (took, calls) in [(3_000, MOST), (200, MOST), (50, 40), (30, 24), (70, 24), (20, FEWEST), (1, FEWEST)] {
-            pace.note(Duration::from_millis(took));
-            assert_eq!(pace.at_once(), calls, "{took} ms");
+            concurrency.note(Duration::from_millis(took));
+            assert_eq!(concurrency.at_once(), calls, "{took} ms");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The desk where fetched parts and decoded blocks lie until they are used, within their budgets.
+//! The cache in which fetched parts and decoded blocks lie until they are used, within their budgets.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -49,7 +49,7 @@ struct State {
 }
 
 /// Shared by the fetchers, the workers and the writer of one stream. A lock is taken a few times per block of megabytes.
-pub(super) struct Desk {
+pub(super) struct BlockCache {
     state: Mutex<State>,
     changed: Condvar,
     /// For those who fetch: there is room again.
@@ -57,7 +57,7 @@ pub(super) struct Desk {
     decoded_budget: u64,
 }
 
-impl Desk {
+impl BlockCache {
     pub(super) fn new(plan: &Plan) -> Self {
         let mut uses: HashMap<usize, usize> = HashMap::new();
         for decoding in &plan.decodings {
@@ -77,7 +77,7 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `ready` gives something; `None` once the desk is closed.
+    /// Waits until `ready` gives something; `None` once the cache is closed.
     fn wait<T>(&self, ready: impl FnMut(&mut State) -> Option<T>) -> Option<T> {
         self.wait_for(&self.changed, ready)
     }
@@ -106,7 +106,7 @@ impl Desk {
         self.room.notify_all();
     }
 
-    /// Waits for room for the next fetch of the plan and takes it; `None` when there is none left or the desk is closed.
+    /// Waits for room for the next fetch of the plan and takes it; `None` when there is none left or the cache is closed.
     /// One part always has room. Rooms are given in the order of the plan, so that nobody who waits for a part waits for
     /// one that waits for room.
     pub(super) fn next_fetch<'a>(&self, plan: &'a Plan, budget: u64) -> Option<(usize, &'a Fetch)> {

@@ -1,0 +1,72 @@
+//! Opening whole packs, and reading their own directories.
+
+use super::PackSource;
+use crate::{
+    codec::seal::{self, Opener},
+    format::{
+        index::Section,
+        layout,
+        pack::{self, Directory, PACK_LIMIT},
+        page::PackRef,
+    },
+    model::{Hash, Key, Name, PackId},
+    vault::{Result, VaultError, VaultErrorKind, fetch},
+};
+
+/// A whole pack, found by its hash in whichever version has it, opened.
+pub(crate) async fn opened(
+    source: &PackSource,
+    key: &Key,
+    id: &PackId,
+    version: Option<&str>,
+) -> Result<(bytes::Bytes, zeroize::Zeroizing<Vec<u8>>)> {
+    let hash = Hash::from_bytes(*id.as_bytes());
+    let (sealed, found) = fetch::version_by_hash(&*source.store, key, version, &hash, PACK_LIMIT).await?;
+    source.salvaged.is_at(*id, found);
+    if sealed.len() > PACK_LIMIT {
+        return Err(VaultError::new(VaultErrorKind::Damaged, "the pack is larger than the format allows").on(key));
+    }
+    let on_key = |error: crate::codec::CodecError| VaultError::from(error).on(key);
+    let plain = source.opener.open(&sealed, PACK_LIMIT).map_err(on_key)?;
+    Ok((sealed, plain))
+}
+
+/// Opens all of a sealed pack piece by piece, and returns its directory: in as much memory as that needs.
+///
+/// # Errors
+/// If any part of it can't be opened, or it is no pack.
+pub(crate) fn directory_of_sealed(opener: &Opener, sealed: &[u8]) -> Result<Directory> {
+    const PIECE: usize = 1 << 20;
+    let short = || VaultError::new(VaultErrorKind::Damaged, "the pack is too short for its directory");
+    let header = seal::header_len(sealed).and_then(|len| sealed.get(..len)).unwrap_or_default();
+    let mut reader = opener.reader(header, sealed.len() as u64)?;
+    let end = reader.plain_len().checked_sub(4).ok_or_else(short)?;
+    let mut read = |range: std::ops::Range<u64>, out: &mut Vec<u8>| {
+        out.clear();
+        reader.read_at((0, sealed), range, out)
+    };
+    let mut piece = Vec::with_capacity(PIECE);
+    read(end..end + 4, &mut piece)?;
+    let length = piece.first_chunk().map_or(u64::MAX, |length| u64::from(u32::from_le_bytes(*length)));
+    let blocks = end.checked_sub(length).ok_or_else(short)?;
+    for start in (0..blocks).step_by(PIECE) {
+        read(start..blocks.min(start + PIECE as u64), &mut piece)?;
+    }
+    read(blocks..end, &mut piece)?;
+    Ok(pack::directory_after(blocks, &piece)?)
+}
+
+/// What an index would say of a pack, read from the pack itself.
+pub(super) async fn directory_of(source: &PackSource, writer: &Name, pack: &PackRef) -> Result<Section> {
+    let key = layout::pack(writer, &pack.id);
+    let (sealed, plain) = opened(source, &key, &pack.id, pack.version.as_deref()).await?;
+    let (_, directory) = pack::split(&plain)?;
+    let header = seal::header_len(&sealed).and_then(|n| sealed.get(..n)).unwrap_or_default();
+    Ok(Section {
+        pack: pack.id,
+        sealed_len: sealed.len() as u64,
+        version: pack.version.clone(),
+        header: bytes::Bytes::copy_from_slice(header),
+        directory,
+    })
+}
