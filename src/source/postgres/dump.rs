@@ -237,7 +237,8 @@ impl Dump {
         Ok(Ended { fingerprint: taken, warnings, held })
     }
 
-    /// Takes the fingerprint on a thread of its own once the archives are written, with two sessions for each job. What goes wrong there stops the dump, which would be for nothing. With `lean`, archives need our locks until then.
+    /// Takes the fingerprint on a thread of its own once the archives are written, with two sessions for each job. What goes wrong
+    /// there stops the dump, which would be for nothing. With `lean`, archives need our locks until then.
     fn take(&self, mut session: Session, (tables, marks): (Vec<Table>, Option<Marks>), lean: bool) -> Taking {
         let (archives, failed, began) = (Arc::clone(&self.archives), Arc::clone(&self.failed), self.began);
         let import = format!("set transaction snapshot '{}'", archives.snapshot.replace('\'', "''"));
