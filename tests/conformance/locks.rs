@@ -92,6 +92,24 @@ pub async fn extends(subject: &dyn Subject) {
     assert_eq!(keys(&*store, "").await, [NAME]);
 }
 
+pub async fn extending_keeps_the_time(subject: &dyn Subject) {
+    let store = subject.store();
+    store.put_new(&key(NAME), &sealed(b"x"), Some(compliance(&*store, subject.short()).await)).await.unwrap();
+    let put = store.head(&key(NAME), None).await.unwrap().modified;
+    subject.pass(Span::seconds(2)).await;
+    let longer = compliance(&*store, subject.short() + subject.short()).await;
+    assert_eq!(store.extend_lock(&key(NAME), None, longer).await.unwrap(), longer);
+    let head = store.head(&key(NAME), None).await.unwrap();
+    assert_eq!(head.modified, put, "a snapshot is as old as its put says, whatever became of its lock");
+    assert_eq!(store.head(&key(NAME), head.version.as_ref()).await.unwrap().modified, put);
+    let listed = crate::support::versions(&*store, "").await;
+    assert_eq!(listed.iter().map(|entry| entry.modified).collect::<Vec<_>>(), [put]);
+    let mut current = Vec::new();
+    store.list("", &mut |entry| current.push(entry.modified)).await.unwrap();
+    // One time is taken before the put and one after.
+    assert!(matches!(current[..], [at] if at.unix().abs_diff(put.unix()) <= 1), "{current:?} {put}");
+}
+
 pub async fn never_shortens(subject: &dyn Subject) {
     let store = subject.store();
     for lock in [compliance(&*store, Span::seconds(30)).await, governance(&*store, Span::seconds(30)).await] {

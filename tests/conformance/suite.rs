@@ -71,7 +71,7 @@ macro_rules! suite {
                 large_object, missing_object, head_tells_the_time;
             lists: in_byte_order, by_plain_prefix, more_than_a_page, empty, foreign_keys;
             locks: read_back, none_without, in_the_past, refused_until_the_end, deletes_what_is_unlocked, extends,
-                never_shortens, never_weakens, extends_what_was_unlocked, concurrent_extends, missing_object;
+                extending_keeps_the_time, never_shortens, never_weakens, extends_what_was_unlocked, concurrent_extends, missing_object;
             versions: unknown_version, current_version_by_name, overwrite_is_seen_through, marker_is_seen_through,
                 key_is_free_behind_a_marker, order_of_versions, locks_are_per_version, deletes_one_version;
         );

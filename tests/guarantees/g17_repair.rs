@@ -26,7 +26,7 @@ use crate::{
     vault_support::{Based, Made, dump, make, policy, streams},
 };
 
-async fn mended(
+pub async fn mended(
     store: &(impl ObjectStore + Mender + Clone + 'static),
     made: &Made,
     read: bool,

@@ -45,6 +45,7 @@ mod g13_any_second;
 mod g16_not_alone;
 mod g17_elsewhere;
 mod g17_repair;
+mod g17_restore;
 mod g1_cannot_destroy;
 mod g2_cannot_read;
 mod g3_cannot_hide;

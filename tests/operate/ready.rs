@@ -30,6 +30,11 @@ fn refused(case: &str, run: &Run, code: &str) {
     assert!(document["error"]["hint"].as_str().is_some_and(|hint| hint.len() > 20), "{case}");
 }
 
+/// Times count in whole seconds: what comes next is of a later one.
+fn seconds_pass(some: u64) {
+    thread::sleep(Duration::from_millis(some * 1000 + 100));
+}
+
 /// Writes every lock record anew that `wanted` picks.
 fn relock(sandbox: &Sandbox, until: &str, wanted: &str) {
     let mut some = false;
@@ -72,7 +77,7 @@ fn it_is_never_ready_where_something_does_not_hold() {
     drill(&sandbox, &["shop"]).ok();
     ready(&sandbox, &["shop"]).ok();
 
-    thread::sleep(Duration::from_millis(2100)); // ages count in whole seconds
+    seconds_pass(2);
     refused("too old", &ready(&sandbox, &["shop", "--max-age", "1s"]), "too-old");
     refused("drilled too long ago", &ready(&sandbox, &["shop", "--drilled", "1s"]), "drill-old");
 
@@ -86,9 +91,11 @@ fn it_is_never_ready_where_something_does_not_hold() {
         format!("{config}[[source.check]]\nname = \"odd\"\nsql = \"select nothing from nowhere\"\n"),
     )
     .unwrap();
+    seconds_pass(1);
     drill(&sandbox, &["shop"]).code(6);
     refused("drill could not run", &ready(&sandbox, &["shop"]), "drill-not-run");
     fs::write(sandbox.config(), &config).unwrap();
+    seconds_pass(1);
     drill(&sandbox, &["shop"]).ok();
     ready(&sandbox, &["shop"]).ok();
 

@@ -4,7 +4,8 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
+    fs::{self, File},
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     os::unix::process::CommandExt,
@@ -50,6 +51,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Seaweed {
     dir: PathBuf,
     port: u16,
+    /// Keeps other tests from these ports.
+    claim: Option<File>,
     secrets: BTreeMap<String, String>,
     keeper: Option<Child>,
 }
@@ -71,10 +74,12 @@ impl Seaweed {
         fs::write(dir.join("s3.json"), with_copier(&identities, &mut secrets)).unwrap();
         fs::write(dir.join("iam.json"), fill(IAM, &mut secrets)).unwrap();
         fs::write(dir.join("security.toml"), fill(SECURITY, &mut secrets)).unwrap();
-        let mut server = Self { dir, port: 0, secrets, keeper: None };
-        // Another process may take a port between the look and the start.
+        assert!(installed(), "{} is not there; scripts/test installs it", program().display());
+        let mut server = Self { dir, port: 0, claim: None, secrets, keeper: None };
+        // A stranger may take a port between the look and the start.
         let started = (0..3).any(|_| {
-            server.port = free_ports();
+            let (port, claim) = free_ports();
+            (server.port, server.claim) = (port, Some(claim));
             server.launch()
         });
         assert!(started, "weed did not start:\n{}", server.log());
@@ -135,9 +140,8 @@ impl Seaweed {
     }
 
     fn launch(&mut self) -> bool {
-        let weed = env::var_os("STRONGROOM_WEED").unwrap_or_else(|| "weed".into());
         let mut command = Command::new("sh");
-        command.arg("-c").arg(KEEPER).arg("keeper").arg(&self.dir).arg(weed);
+        command.arg("-c").arg(KEEPER).arg("keeper").arg(&self.dir).arg(program());
         command.args(["-logtostderr=true", "mini", "-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]);
         for (at, flag) in ["s3.port", "master.port", "volume.port", "filer.port", "admin.port"].iter().enumerate() {
             command.arg(format!("-{flag}={}", usize::from(self.port) + at));
@@ -303,16 +307,33 @@ fn random_key() -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
-/// The first of five ports of which each is free, and so is the one 10000 above it, where gRPC listens. All lie below
-/// those that outgoing connections use.
-fn free_ports() -> u16 {
+fn program() -> PathBuf {
+    env::var_os("STRONGROOM_WEED").unwrap_or_else(|| "weed".into()).into()
+}
+
+/// Whether there is a server to start.
+fn installed() -> bool {
+    let program = program();
+    let dirs = env::var_os("PATH").unwrap_or_default();
+    // A name with a slash is a path of its own wherever it is looked for.
+    program.components().count() > 1 || env::split_paths(&dirs).any(|dir| dir.join(&program).is_file())
+}
+
+/// The first of five ports of which each is free, and so is the one 10000 above it, where gRPC listens, with what keeps
+/// other tests from them until it is dropped: a server that took the port of another would be spoken to in its place. All
+/// lie below those that outgoing connections use.
+fn free_ports() -> (u16, File) {
+    let claims = env::temp_dir().join("strongroom-test-ports");
+    fs::create_dir_all(&claims).unwrap();
     let free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
     for _ in 0..1000 {
         let mut random = [0; 2];
         getrandom::fill(&mut random).unwrap();
         let first = 12_000 + u16::from_le_bytes(random) % 1000 * 10;
-        if (first..first + 5).all(|port| free(port) && free(port + 10_000)) {
-            return first;
+        let claim = File::create(claims.join(first.to_string())).unwrap();
+        let mine = claim.try_lock().is_ok();
+        if mine && (first..first + 5).all(|port| free(port) && free(port + 10_000)) {
+            return (first, claim);
         }
     }
     panic!("no free ports for weed");

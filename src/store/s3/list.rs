@@ -9,6 +9,7 @@ use aws_sdk_s3::types::EncodingType;
 use super::{
     Call, S3Store,
     page::{self, Listed, Page},
+    put_time,
     watch::PageOrder,
 };
 use crate::{
@@ -78,7 +79,13 @@ impl Pager for Versions<'_> {
             .set_version_id_marker(after.and_then(|(_, version)| version.clone()));
         let answer = request.customize().interceptor(order.clone()).send().await;
         let answer = answer.map_err(|error| store.failed(&ask.call, &error))?;
-        page::versions(&answer, &order.markers()).ok_or_else(|| unreadable(&ask.call))
+        let mut page = page::versions(&answer, &order.markers()).ok_or_else(|| unreadable(&ask.call))?;
+        if store.inner.clients.witness.is_seaweed() {
+            for entry in &mut page.items {
+                entry.modified = put_time::earlier(entry.modified, entry.version.as_str());
+            }
+        }
+        Ok(page)
     }
 }
 
@@ -155,7 +162,7 @@ impl S3Store {
         let full = self.settings().full(call.object);
         let mut ask = Ask { call, full, by_directory: false };
         let mut page = pager.page(&ask, None).await?;
-        if self.inner.clients.witness.lists_by_directory() {
+        if self.inner.clients.witness.is_seaweed() {
             // A path has no empty step, so nothing is there; asked for `/a`, it lists `a` under that name.
             if ask.full.starts_with('/') {
                 return Ok(());

@@ -20,6 +20,7 @@ mod policy;
 mod post;
 mod probe;
 mod proxy;
+mod put_time;
 mod settings;
 mod spoil;
 mod trust;

@@ -5,12 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aws_sdk_s3::{operation::get_object::GetObjectOutput, primitives::ByteStream, types::ObjectLockMode};
+use aws_sdk_s3::{
+    operation::get_object::GetObjectOutput,
+    primitives::{ByteStream, DateTime},
+    types::ObjectLockMode,
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use md5::{Digest, Md5};
 
-use super::{Call, Checksum, Facts, S3Store, connect, stamp, time, version_of, watch::ServerClock};
+use super::{Call, Checksum, Facts, S3Store, connect, put_time, stamp, time, version_of, watch::ServerClock};
 use crate::{
     model::{Key, Lock, LockMode, Time},
     store::{
@@ -188,8 +192,16 @@ impl S3Store {
                 .and_then(|length| u64::try_from(length).ok())
                 .ok_or_else(|| corrupt("the answer tells no size"))?,
             version: version_of(answer.version_id()),
-            modified: answer.last_modified().map(time).ok_or_else(|| corrupt("the answer tells no time"))?,
+            modified: self
+                .put_at(answer.last_modified(), answer.version_id())
+                .ok_or_else(|| corrupt("the answer tells no time"))?,
         })
+    }
+
+    fn put_at(&self, modified: Option<&DateTime>, version: Option<&str>) -> Option<Time> {
+        let version = version.filter(|_| self.inner.clients.witness.is_seaweed());
+        let modified = time(modified?);
+        Some(version.map_or(modified, |version| put_time::earlier(modified, version)))
     }
 
     pub(super) async fn time(&self) -> Result<Time> {

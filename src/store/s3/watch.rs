@@ -76,14 +76,14 @@ fn is_passing_conflict(body: &[u8]) -> bool {
     body.is_empty() || names("ConditionalRequestConflict") || names("OperationAborted")
 }
 
-/// Remembers whether the server ever answered, how it lists, and what last went wrong.
+/// Remembers whether the server ever answered, whether it has ways of its own, and what last went wrong.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Witness(Arc<Seen>);
 
 #[derive(Debug, Default)]
 struct Seen {
     answered: AtomicBool,
-    by_directory: AtomicBool,
+    seaweed: AtomicBool,
     trouble: Mutex<Option<String>>,
 }
 
@@ -93,9 +93,9 @@ impl Witness {
         self.0.answered.load(Ordering::Relaxed)
     }
 
-    /// Whether the server is one that keeps objects in directories and lists them in their order.
-    pub(super) fn lists_by_directory(&self) -> bool {
-        self.0.by_directory.load(Ordering::Relaxed)
+    /// Whether the server is `SeaweedFS`, which lists and tells times in its own way: see `list` and `put_time`.
+    pub(super) fn is_seaweed(&self) -> bool {
+        self.0.seaweed.load(Ordering::Relaxed)
     }
 
     /// Why attempts failed lately; the SDK forgets it when the budget ends.
@@ -117,7 +117,7 @@ impl Intercept for Witness {
     ) -> Result<(), BoxError> {
         let server = context.response().headers().get("server");
         if server.is_some_and(|server| server.starts_with("SeaweedFS")) {
-            self.0.by_directory.store(true, Ordering::Relaxed);
+            self.0.seaweed.store(true, Ordering::Relaxed);
         }
         self.0.answered.store(true, Ordering::Relaxed);
         Ok(())

@@ -20,7 +20,9 @@ pub(crate) async fn opened(
     id: &PackId,
     version: Option<&str>,
 ) -> Result<(bytes::Bytes, zeroize::Zeroizing<Vec<u8>>)> {
-    let sealed = fetch::by_hash(&*source.store, key, version, &Hash::from_bytes(*id.as_bytes()), PACK_LIMIT).await?;
+    let hash = Hash::from_bytes(*id.as_bytes());
+    let (sealed, found) = fetch::version_by_hash(&*source.store, key, version, &hash, PACK_LIMIT).await?;
+    source.salvaged.is_at(*id, found);
     if sealed.len() > PACK_LIMIT {
         return Err(VaultError::new(VaultErrorKind::Damaged, "the pack is larger than the format allows").on(key));
     }

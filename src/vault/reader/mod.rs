@@ -6,6 +6,7 @@ mod decode;
 mod directory;
 mod locate;
 mod plan;
+mod recover;
 mod resume;
 mod seeds;
 mod small;
@@ -94,6 +95,8 @@ pub(crate) struct PackSource {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) opener: Opener,
     pub(crate) key: ChunkIdKey,
+    /// Shared by its clones.
+    pub(crate) salvaged: Arc<recover::Salvaged>,
 }
 
 impl Snapshot {
@@ -114,7 +117,8 @@ impl Snapshot {
     /// `Damaged` if something that the header names is missing or not what was signed.
     pub async fn open_with(vault: &Vault, header: VerifiedHeader, keys: &EpochKeys) -> Result<Self> {
         let key = keys.chunk_id_key.for_writer(&header.header.writer);
-        let source = PackSource { store: Arc::clone(&vault.store), opener: keys.opener.clone(), key };
+        let source =
+            PackSource { store: Arc::clone(&vault.store), opener: keys.opener.clone(), key, salvaged: Arc::default() };
         let places = Arc::new(Places::of(&source, &header).await?);
         let bytes = read_small(&source, &places, &header.header.body, BODY_LIMIT).await?;
         // Decoding is work for a core of its own.

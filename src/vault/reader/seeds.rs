@@ -13,7 +13,7 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    decode,
+    recover,
     stream::{Job, Tally},
 };
 use crate::{
@@ -236,7 +236,7 @@ impl Mixed<'_> {
             self.kept += u64::from(chunk.len);
         } else {
             // It was written over meanwhile.
-            let fetched = runtime.block_on(decode::recover(&job.source, &job.places, chunk));
+            let fetched = runtime.block_on(recover::recover(&job.source, &job.places, chunk));
             self.chunk = fetched.map_err(|error| {
                 self.failed = Some(error);
                 io::Error::other("a chunk can't be fetched")

@@ -18,6 +18,7 @@ use super::{
     decode,
     locate::{Located, PackPlace, Shared, lost},
     plan::{AHEAD, Decoding, Plan, plan},
+    recover,
 };
 use crate::{
     codec::{compress::Decompressor, hash::Hasher, seal::PartReader},
@@ -175,7 +176,7 @@ impl Job {
     async fn recover(&self, decoding: &Decoding, needed: &[(u32, ChunkRef)]) -> Result<Vec<u8>> {
         let mut block = vec![0; usize::try_from(self.size(decoding)).unwrap_or(0)];
         for (at, chunk) in needed {
-            let bytes = decode::recover(&self.source, &self.places, *chunk).await?;
+            let bytes = recover::recover(&self.source, &self.places, *chunk).await?;
             let at = usize::try_from(*at).unwrap_or(usize::MAX);
             if let Some(room) = block.get_mut(at..at.saturating_add(bytes.len())) {
                 room.copy_from_slice(&bytes);
