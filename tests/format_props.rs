@@ -7,7 +7,6 @@
 mod checks;
 #[path = "format_props/made.rs"]
 mod made;
-
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use strongroom::{
