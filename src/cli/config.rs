@@ -280,7 +280,10 @@ impl Config {
     }
 
     /// Reads the text of the configuration at `path`, which is absolute.
-    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+    ///
+    /// # Errors
+    /// `Wrong`, with the line and the column, if it is none.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let wrong = |Fault(at, message): Fault| {
             let (line, column) = place(text, at.start);
             let message = without_given(&message);
