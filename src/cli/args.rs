@@ -11,6 +11,7 @@ mod guard;
 mod incident;
 mod init;
 mod journal;
+#[cfg(feature = "full")]
 mod member;
 mod policy;
 #[cfg(feature = "full")]
@@ -45,8 +46,8 @@ pub use doctor::{AsArg, DoctorArgs};
 pub use drill::DrillArgs;
 #[cfg(feature = "full")]
 pub use guard::{
-    ApproveCheckArgs, ApproveCommand, ApproveNewArgs, ApproversCommand, ApproversSetArgs, FreezeArgs, KeyCombineArgs,
-    KeyCommand, KeySplitArgs, PapersArgs, ReleaseArgs,
+    ApproveCheckArgs, ApproveCommand, ApproveNewArgs, ApproversCommand, ApproversSetArgs, FreezeArgs, KeyAddArgs,
+    KeyCheckArgs, KeyCombineArgs, KeyCommand, KeyRotateArgs, KeySplitArgs, PapersArgs, ReleaseArgs,
 };
 #[cfg(feature = "full")]
 pub use incident::IncidentArgs;
@@ -54,7 +55,8 @@ pub use init::{By, InitArgs, Mode};
 pub use journal::{JournalCommand, JournalPushArgs, JournalRunArgs};
 #[cfg(feature = "full")]
 pub use journal::{JournalFetchArgs, JournalListArgs};
-pub use member::{AddArgs, MemberAddArgs, MemberCommand, RevokeArgs, RoleArg, WriterCommand};
+#[cfg(feature = "full")]
+pub use member::{AddArgs, MemberAddArgs, MemberCommand, RevokeArgs, RoleArg, UnrevokeArgs, WriterCommand};
 pub use policy::{PolicyArgs, PolicyRoleArg, ProviderArg};
 #[cfg(feature = "full")]
 pub use ready::{ReadyArgs, StatusArgs};
@@ -359,10 +361,16 @@ impl Command {
             Self::Approve(ApproveCommand::Check(_)) => "approve check",
             Self::Key(KeyCommand::Split(_)) => "key split",
             Self::Key(KeyCommand::Combine(_)) => "key combine",
+            Self::Key(KeyCommand::List) => "key list",
+            Self::Key(KeyCommand::Check(_)) => "key check",
+            Self::Key(KeyCommand::AddRecipient(_)) => "key add-recipient",
+            Self::Key(KeyCommand::Rotate(_)) => "key rotate",
             Self::Member(MemberCommand::Add(_)) => "member add",
             Self::Member(MemberCommand::Revoke(_)) => "member revoke",
+            Self::Member(MemberCommand::Unrevoke(_)) => "member unrevoke",
             Self::Writer(WriterCommand::Add(_)) => "writer add",
             Self::Writer(WriterCommand::Revoke(_)) => "writer revoke",
+            Self::Writer(WriterCommand::Unrevoke(_)) => "writer unrevoke",
             Self::Drill(_) => "drill",
             Self::Journal(command) => command.name(),
             Self::Catalog(CatalogCommand::Rebuild) => "catalog rebuild",

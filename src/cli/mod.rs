@@ -20,6 +20,7 @@ pub mod interrupt;
 pub mod notify;
 pub mod outdir;
 pub mod plugin;
+pub mod post;
 pub mod program;
 pub mod prompt;
 #[cfg(feature = "full")]
