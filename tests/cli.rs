@@ -21,6 +21,8 @@ mod interrupt;
 mod member;
 #[path = "cli/own.rs"]
 mod own;
+#[path = "cli/people.rs"]
+mod people;
 #[path = "cli/restore.rs"]
 mod restore;
 #[path = "support/sandbox.rs"]

@@ -1,6 +1,8 @@
 //! Real `PostgreSQL` servers, backed up while they are written to, and broken while they are backed up.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "postgres/accident.rs"]
+mod accident;
 #[path = "postgres/broken.rs"]
 mod broken;
 #[path = "postgres/damaged.rs"]

@@ -13,6 +13,7 @@ mod init;
 mod journal;
 #[cfg(feature = "full")]
 mod mcp;
+#[cfg(feature = "full")]
 mod member;
 mod policy;
 #[cfg(feature = "full")]
@@ -49,8 +50,8 @@ pub use doctor::{AsArg, DoctorArgs};
 pub use drill::DrillArgs;
 #[cfg(feature = "full")]
 pub use guard::{
-    ApproveCheckArgs, ApproveCommand, ApproveNewArgs, ApproversCommand, ApproversSetArgs, FreezeArgs, KeyCombineArgs,
-    KeyCommand, KeySplitArgs, PapersArgs, ReleaseArgs,
+    ApproveCheckArgs, ApproveCommand, ApproveNewArgs, ApproversCommand, ApproversSetArgs, FreezeArgs, KeyAddArgs,
+    KeyCheckArgs, KeyCombineArgs, KeyCommand, KeyRotateArgs, KeySplitArgs, PapersArgs, ReleaseArgs,
 };
 #[cfg(feature = "full")]
 pub use incident::IncidentArgs;
@@ -60,7 +61,8 @@ pub use journal::{JournalCommand, JournalPushArgs, JournalRunArgs};
 pub use journal::{JournalFetchArgs, JournalListArgs};
 #[cfg(feature = "full")]
 pub use mcp::McpArgs;
-pub use member::{AddArgs, MemberAddArgs, MemberCommand, RevokeArgs, RoleArg, WriterCommand};
+#[cfg(feature = "full")]
+pub use member::{AddArgs, MemberAddArgs, MemberCommand, RevokeArgs, RoleArg, UnrevokeArgs, WriterCommand};
 pub use policy::{PolicyArgs, PolicyRoleArg, ProviderArg};
 #[cfg(feature = "full")]
 pub use ready::{ReadyArgs, StatusArgs};
@@ -376,10 +378,16 @@ impl Command {
             Self::Approve(ApproveCommand::Check(_)) => "approve check",
             Self::Key(KeyCommand::Split(_)) => "key split",
             Self::Key(KeyCommand::Combine(_)) => "key combine",
+            Self::Key(KeyCommand::List) => "key list",
+            Self::Key(KeyCommand::Check(_)) => "key check",
+            Self::Key(KeyCommand::AddRecipient(_)) => "key add-recipient",
+            Self::Key(KeyCommand::Rotate(_)) => "key rotate",
             Self::Member(MemberCommand::Add(_)) => "member add",
             Self::Member(MemberCommand::Revoke(_)) => "member revoke",
+            Self::Member(MemberCommand::Unrevoke(_)) => "member unrevoke",
             Self::Writer(WriterCommand::Add(_)) => "writer add",
             Self::Writer(WriterCommand::Revoke(_)) => "writer revoke",
+            Self::Writer(WriterCommand::Unrevoke(_)) => "writer unrevoke",
             Self::Drill(_) => "drill",
             Self::Journal(command) => command.name(),
             Self::Catalog(CatalogCommand::Rebuild) => "catalog rebuild",

@@ -19,7 +19,10 @@ mod journal;
 mod journal_read;
 #[cfg(feature = "full")]
 mod mcp;
+#[cfg(feature = "full")]
 mod member;
+#[cfg(feature = "full")]
+mod people;
 mod policy;
 #[cfg(feature = "full")]
 mod ready;
@@ -153,7 +156,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Done, CliError> 
         Command::Release(args) => Box::pin(guard::release(context, args)).await,
         Command::Approvers(command) => guard::approvers(context, command).await,
         Command::Approve(command) => guard::approve(context, command).await,
-        Command::Key(command) => guard::key(context, command),
+        Command::Key(command) => people::key(context, command).await,
         Command::Member(command) => member::run(context, command).await,
         Command::Writer(command) => member::run(context, command.into()).await,
         Command::Drill(args) => Box::pin(drill::run(context, args)).await,

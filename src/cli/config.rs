@@ -336,7 +336,7 @@ impl Config {
             lock: raw.lock,
             immutable: raw.local.immutable,
             servers: drill::parse(raw.drill, dir)?,
-            watch: watch::parse(raw.watch)?,
+            watch: watch::parse(raw.watch, dir)?,
             around: around::parse(raw.metrics, raw.ping, raw.hook, dir)?,
             limits: limits::parse(&raw.limits)?,
             copies: copy::parse(raw.copy, dir)?,

@@ -22,6 +22,7 @@ pub mod mcp;
 pub mod notify;
 pub mod outdir;
 pub mod plugin;
+pub mod post;
 pub mod program;
 pub mod prompt;
 #[cfg(feature = "full")]

@@ -18,6 +18,7 @@ mod init;
 mod journal;
 mod member;
 mod output;
+mod people;
 mod ready;
 #[cfg(feature = "full")]
 mod request;
@@ -149,6 +150,9 @@ fn value(output: &Output) -> Value {
         Output::Combined(report, files) => with(report, "files", json!(files)),
         Output::Member(report, files) => with(report, "files", json!(files)),
         Output::Revoke(report) => json!(report),
+        Output::Keys(report) => json!(report),
+        Output::Recipients(report) => json!(report),
+        Output::Rotated(report) => json!(report),
         Output::Backup(report) => {
             let failed = report.failed.iter().map(|failed| {
                 let failure = Failure::of_source(&failed.error);
@@ -277,6 +281,9 @@ fn text(output: &Output) -> (String, bool) {
         Output::Combined(report, files) => (guard::combined(report, files), false),
         Output::Member(report, files) => (member::added(report, files), false),
         Output::Revoke(report) => (member::revoked(report), false),
+        Output::Keys(report) => (people::keys(report), true),
+        Output::Recipients(report) => (people::added(report), false),
+        Output::Rotated(report) => (people::rotated(report), false),
         Output::Backup(report) => (backup::text(&report.snapshots), false),
         Output::Rehearsal(looked) => (backup::rehearsed(looked), true),
         Output::Snapshots(lines) => (snapshots::text(lines), true),

@@ -92,6 +92,16 @@ impl EpochRecord {
         Ok(Self { format: FORMAT.to_owned(), vault, epoch, rev: 1, recipient, sealed })
     }
 
+    /// The same keys sealed to other people, by somebody who opens them.
+    ///
+    /// # Errors
+    /// If no identity opens them, or what is inside does not belong to this record.
+    pub fn reseal(&self, by: &Opener, people: &Sealer, rev: u32) -> Result<Self> {
+        self.open(by)?;
+        let plain = by.open(&self.sealed()?, SECRETS_LIMIT)?;
+        Ok(Self { rev, sealed: STANDARD.encode(people.seal(&plain)?.bytes()), ..self.clone() })
+    }
+
     /// The recipient that packs of this epoch are sealed to.
     ///
     /// # Errors

@@ -169,7 +169,13 @@ async fn deed(vault: &Vault, action: Action, mut typed: BTreeMap<String, String>
             let found = holds::named(&holds, &hold, now)?;
             Ok(Deed { action, parameters: parameters(&found.hash) })
         }
-        _ => Ok(Deed { action, parameters: typed }),
+        Action::RevokeUndo => super::member::undoing_typed(typed),
+        Action::RemoveRecipient => {
+            let names = typed.remove("recipients").filter(|_| typed.is_empty()).unwrap_or_default();
+            let names: Vec<String> = names.split(',').map(|name| name.trim().to_owned()).collect();
+            super::people::deed(&names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>())
+        }
+        Action::Open | Action::RestoreInto => Ok(Deed { action, parameters: typed }),
     }
 }
 

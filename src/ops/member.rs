@@ -1,5 +1,7 @@
 //! `member add` and `member revoke`: who may sign what, decided by the root key, which only owners open.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -12,11 +14,13 @@ use crate::{
     },
     format::{
         FORMAT,
+        approval::Action,
         certificate::{Certificate, Role},
         dsse::Envelope,
         layout, member_key,
         writer_key::{self, Embedded, NewWriter},
     },
+    guard::approvals::{self, Deed, Papers, Passed},
     model::{Finding, Name, NamePattern, Time, VaultId},
     store::Payload,
     vault::{Vault, keys, members::Members},
@@ -155,9 +159,8 @@ impl<'a> NewMember<'a> {
         let authority = Authority { vault: vault.descriptor.vault, root: &root, descriptor: &descriptor, at };
         let enrolled = match role {
             Role::Writer => {
-                let (epoch, envelope) = keys::newest_epoch(vault).await?;
-                let master = epoch.open(owner)?.chunk_id_key;
-                authority.writer(&name, sources.clone(), &master, &envelope)?
+                let (_, envelope, epoch) = keys::newest_epoch(vault, owner).await?;
+                authority.writer(&name, sources.clone(), &epoch.chunk_id_key, &envelope)?
             }
             Role::Driller | Role::Auditor | Role::Pruner | Role::Keeper => authority.witness(&name, role)?,
         };
@@ -200,28 +203,75 @@ impl<'a> NewMember<'a> {
     }
 }
 
-/// A member that was revoked.
+/// A member that was revoked, or whose revocation was taken back.
 #[derive(Debug, Serialize)]
 pub struct RevokeReport {
     /// The member.
     pub name: Name,
     /// What it could sign.
     pub role: Role,
-    /// From when on what it signed is suspect.
-    pub revoked_from: Time,
+    /// From when on what it signed is suspect; nothing if it no longer is.
+    pub revoked_from: Option<Time>,
     /// How many of the snapshots that are there are suspect now.
     pub suspect: u64,
+    /// Who approved, where that was needed.
+    pub approved_by: Vec<Name>,
     /// The certificate's place in the vault.
     pub certificate: String,
     /// Until when the certificate can't be deleted.
     pub locked_until: Time,
 }
 
-/// Makes everything suspect that a member signed `from` this time on, by the store's clock.
+/// The spelling of no time at all, where a revocation is taken back.
+const NEVER: &str = "never";
+
+/// What taking a revocation back is, as approvers read it, in part if it begins later from now on.
+#[must_use]
+pub fn undoing(name: &Name, from: Option<Time>) -> Deed {
+    let from = from.map_or_else(|| NEVER.to_owned(), |from| from.to_string());
+    Deed::new(Action::RevokeUndo, [("from", from), ("member", name.to_string())])
+}
+
+/// The same from what was typed.
 ///
 /// # Errors
-/// If there is no such member, or `owner` does not open the root key.
+/// If no member is named, or something else is.
+pub fn undoing_typed(mut typed: BTreeMap<String, String>) -> Result<Deed> {
+    let refuse = |what: String| OpsError::Request {
+        what,
+        next: "give member=NAME, and from=TIME if the revocation is to begin later instead of never".to_owned(),
+    };
+    let name = typed.remove("member").ok_or_else(|| refuse("whose revocation is to be taken back?".to_owned()))?;
+    let name: Name = name.parse().map_err(|error| refuse(format!("member: {error}")))?;
+    let from = match typed.remove("from").filter(|from| from != NEVER) {
+        Some(from) => Some(from.parse().map_err(|error| refuse(format!("from: {error}")))?),
+        None => None,
+    };
+    if let Some(other) = typed.keys().next() {
+        return Err(refuse(format!("revoke-undo has no parameter {other:?}")));
+    }
+    Ok(undoing(&name, from))
+}
+
+/// Makes everything suspect that a member signed `from` this time on, by the store's clock, on nobody's approval.
+///
+/// # Errors
+/// As [`revise`].
 pub async fn revoke(vault: &Vault, owner: &Opener, name: &Name, from: Time) -> Result<(RevokeReport, Vec<Finding>)> {
+    revise(vault, owner, (name, Some(from)), None).await
+}
+
+/// Makes everything suspect that a member signed `from` this time on, by the store's clock; nothing where it is `None`. To make
+/// less suspect than is now needs the approvals that the root asks of `revoke-undo`.
+///
+/// # Errors
+/// If there is no such member, or none to take back, `owner` does not open the root key, or `NotApproved`.
+pub async fn revise(
+    vault: &Vault,
+    owner: &Opener,
+    (name, from): (&Name, Option<Time>),
+    papers: Option<Papers<'_>>,
+) -> Result<(RevokeReport, Vec<Finding>)> {
     let members = Members::of(vault).await?;
     let Some(now) = members.get(name) else {
         let known: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
@@ -230,9 +280,29 @@ pub async fn revoke(vault: &Vault, owner: &Opener, name: &Name, from: Time) -> R
             next: format!("its members are {}", known.join(", ")),
         });
     };
+    if from.is_none() && now.revoked_from.is_none() {
+        return Err(OpsError::Request {
+            what: format!("{} {name} is not revoked", now.role),
+            next: "there is nothing to take back".to_owned(),
+        });
+    }
     let root = keys::root_key(vault, owner).await?;
+    let less = now.revoked_from.is_some_and(|was| from.is_none_or(|from| from > was));
+    let approved_by = match (less, &papers) {
+        (true, _) => match approvals::spend(vault, &undoing(name, from), papers).await? {
+            Passed::NotNeeded => Vec::new(),
+            Passed::Spent { people, .. } => people,
+        },
+        (false, None) => Vec::new(),
+        (false, Some(_)) => {
+            return Err(OpsError::Request {
+                what: "this makes more suspect and not less, which needs no approval".to_owned(),
+                next: "leave --approved out, and the approval is not used up".to_owned(),
+            });
+        }
+    };
     let at = vault.store.server_time().await?;
-    let certificate = Certificate { rev: now.rev.saturating_add(1), revoked_from: Some(from), ..now.clone() };
+    let certificate = Certificate { rev: now.rev.saturating_add(1), revoked_from: from, ..now.clone() };
     let envelope = Envelope::sign(&certificate, &root)?;
     let (place, locked_until) = publish(vault, &envelope, name, certificate.rev, at).await?;
     let listing = crate::vault::snapshots::list(vault).await?;
@@ -242,6 +312,7 @@ pub async fn revoke(vault: &Vault, owner: &Opener, name: &Name, from: Time) -> R
         role: certificate.role,
         revoked_from: from,
         suspect: suspect as u64 + listing.left_out.get(name).copied().unwrap_or_default(),
+        approved_by,
         certificate: place,
         locked_until,
     };

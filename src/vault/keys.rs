@@ -12,7 +12,7 @@ use crate::{
         layout::{self, ObjectName},
         root,
     },
-    model::Hash,
+    model::{Hash, Key},
 };
 
 /// No record has more stored bytes.
@@ -51,18 +51,49 @@ pub async fn root_key(vault: &Vault, owner: &Opener) -> Result<SigningKey> {
     Err(failure)
 }
 
-/// The newest revision of the newest epoch that the root signed, and its envelope.
+/// The record of the newest epoch that `people` open, the newest of these, with its envelope and its keys. Each record is sealed
+/// to people of its own.
 ///
 /// # Errors
-/// `Damaged` if there is none; or the store's error.
-pub async fn newest_epoch(vault: &Vault) -> Result<(EpochRecord, Envelope)> {
-    for name in epoch_names(vault).await? {
-        if let Some(found) = epoch_record(vault, name).await? {
-            return Ok(found);
+/// `NoIdentity` if they open none of that epoch, `Damaged` if there is none; or the store's error.
+pub async fn newest_epoch(vault: &Vault, people: &Opener) -> Result<(EpochRecord, Envelope, EpochKeys)> {
+    let (mut newest, mut refused) = (None, None);
+    for Record { record, envelope, .. } in records(vault).await? {
+        if *newest.get_or_insert(record.epoch) != record.epoch {
+            break;
+        }
+        match record.open(people) {
+            Ok(keys) => return Ok((record, envelope, keys)),
+            Err(error) => drop(refused.get_or_insert(error)),
         }
     }
     let what = "no epoch record is left that the root signed";
-    Err(VaultError::new(VaultErrorKind::Damaged, what).on(layout::KEYS))
+    Err(refused.map_or_else(|| VaultError::new(VaultErrorKind::Damaged, what).on(layout::KEYS), VaultError::from))
+}
+
+/// A record of an epoch.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Where it is.
+    pub key: Key,
+    /// What it says.
+    pub record: EpochRecord,
+    /// The same as it was signed.
+    pub envelope: Envelope,
+}
+
+/// All records of epochs that the root signed, newest first.
+///
+/// # Errors
+/// The store's.
+pub async fn records(vault: &Vault) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    for name in epoch_names(vault).await?.into_iter().take(RECORDS) {
+        if let Some((record, envelope)) = epoch_record(vault, name).await? {
+            records.push(Record { key: layout::epoch_record(name.0, name.1, &name.2), record, envelope });
+        }
+    }
+    Ok(records)
 }
 
 /// Opens the keys of the epoch of `embedded`, which a header has: by that record, or by another of the same epoch, since

@@ -2,8 +2,9 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     process::Child,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -120,4 +121,99 @@ fn a_secret_that_others_can_read_or_that_is_short_is_refused() {
     std::fs::write(&file, SECRET).unwrap();
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     ways.run(&["airgap", "listen"]).code(2).says("can be read by others");
+}
+
+/// Whoever is told, and what came: it says no twice before it takes a letter.
+fn stubborn() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, came) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+    let noted = Arc::clone(&came);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let (mut text, mut buffer) = (String::new(), [0; 4096]);
+            let whole = |text: &str| {
+                let (head, body) = text.split_once("\r\n\r\n")?;
+                let length = head
+                    .lines()
+                    .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok())?;
+                (body.len() >= length).then_some(())
+            };
+            while whole(&text).is_none() {
+                let read = stream.read(&mut buffer).unwrap();
+                assert!(read > 0, "it ended early: {text}");
+                text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+            }
+            let mut noted = noted.lock().unwrap();
+            noted.push(text);
+            let status = if noted.len() < 3 { "503 Busy" } else { "200 OK" };
+            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+        }
+    });
+    (address, came)
+}
+
+#[test]
+fn a_webhook_of_watch_is_signed_tried_again_says_nothing_of_the_data_and_can_trip_elsewhere() {
+    let listener = Listener::start();
+    let ways = &listener.ways;
+    let (stubborn, came) = stubborn();
+    let react = |name: &str, url: &str, secret: &str| {
+        format!("[[watch.react]]\nname = \"{name}\"\nwebhook = \"{url}\"\nsecret = \"{secret}\"\ntimeout = \"20s\"\n")
+    };
+    let config = ways.sandbox.config();
+    let plain = std::fs::read_to_string(&config).unwrap();
+    for (text, why) in [
+        (react("x", "alerts.example.org", "alert.secret"), "a webhook is a URL"),
+        ("[[watch.react]]\nname = \"x\"\nwebhook = \"http://127.0.0.1:1/k\"\n".to_owned(), "the file of a secret"),
+        ("[[watch.react]]\nname = \"x\"\ncommand = [\"true\"]\nsecret = \"s\"\n".to_owned(), "for a webhook"),
+        (react("x", "http://127.0.0.1:1/k", "s") + "builtin = \"freeze\"\n", "give one of"),
+    ] {
+        std::fs::write(&config, format!("{plain}\n{text}")).unwrap();
+        let run = ways.run(&["watch", "--react", "--checkpoint", "x"]).code(2);
+        assert!(run.stderr.contains(why) && !run.stderr.contains("127.0.0.1"), "{why}: {}", run.stderr);
+    }
+    write_private(&ways.sandbox.path("etc/short.secret"), "short");
+    let dead = react("dead", "http://127.0.0.1:1/hidden-path", "alert.secret");
+    let short = react("short", &format!("http://{stubborn}/"), "short.secret");
+    let tell = react("tell", &format!("http://{stubborn}/hook?key=hidden-key"), "alert.secret");
+    let trip = react("trip", &format!("http://{}/trip", listener.address), "alert.secret");
+    std::fs::write(&config, format!("{plain}\n{dead}{short}{tell}{trip}")).unwrap();
+
+    let dump = |bytes: usize| ways.sandbox.backup("dump", "INSERT INTO t VALUES(1);\n".repeat(bytes / 25).as_bytes());
+    (0..5).for_each(|n| drop(dump(200_000 + n * 1000)));
+    let seen = ways.sandbox.path("seen.json").display().to_string();
+    let identity = ways.sandbox.identity().display().to_string();
+    let watch = || ways.run(&["watch", "--react", "--json", "--checkpoint", &seen, "-i", &identity]);
+    watch().ok();
+    let bad = dump(500);
+    let run = watch().code(7);
+    let document = run.json();
+    let ended = |name: &str| {
+        let all = document["result"]["reactions"].as_array().unwrap();
+        all.iter().find(|one| one["name"] == name).unwrap()["ended"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((ended("tell").as_str(), ended("trip").as_str()), ("done", "done"), "{document}");
+    assert_eq!(ended("dead"), "it can't be reached");
+    assert!(ended("short").contains("shorter than 16 bytes"), "{document}");
+    assert!(!format!("{}{}", run.out(), run.stderr).contains("hidden"), "the URL is told to nobody");
+    wait_for("the cut", || !ways.is_open("a"));
+
+    let came = came.lock().unwrap();
+    assert_eq!(came.len(), 3, "{came:?}");
+    assert!(came[0] == came[1] && came[1] == came[2], "each try is the same: {came:?}");
+    let (head, body) = came[0].split_once("\r\n\r\n").unwrap();
+    let header = |name: &str| {
+        let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(name)).unwrap();
+        line.split_once(": ").unwrap().1.to_owned()
+    };
+    let tag = hex::decode(header("x-strongroom-signature")).unwrap();
+    assert!(mac::verifies(SECRET, &[header("x-strongroom-timestamp").as_bytes(), b".", body.as_bytes()], &tag));
+    let told: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!((told["snapshot"].as_str(), told["level"].as_str()), (Some(bad.as_str()), Some("alarm")));
+    assert_eq!(told["rules"][0], serde_json::json!({"rule": "data.collapsed", "level": "alarm"}));
+    assert!(!body.contains("bytes") && !body.contains("words"), "{body}");
+    assert_eq!(watch().json()["result"]["reactions"], serde_json::json!([]), "once for a cause");
+    drop(came);
+    listener.end();
 }

@@ -38,16 +38,16 @@ impl Clock for Now {
 }
 
 /// A vault with bases and the log of a server.
-struct Lab {
-    server: Postgres,
-    sandbox: Sandbox,
-    out: tempfile::TempDir,
+pub struct Lab {
+    pub server: Postgres,
+    pub sandbox: Sandbox,
+    pub out: tempfile::TempDir,
     line: Line,
     shipped: Position,
 }
 
 impl Lab {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let server = Postgres::start_with(&["wal_keep_size=1GB", "autovacuum=off", "track_commit_timestamp=on"]);
         let space = server.dir().join("space");
         run(as_server("mkdir").arg(&space));
@@ -76,18 +76,18 @@ impl Lab {
         Position::from_lsn(&self.server.sql("postgres", "select pg_current_wal_flush_lsn()")).unwrap()
     }
 
-    fn base(&self) {
+    pub fn base(&self) {
         self.sandbox.writer(&["backup", "cluster"]).ok();
     }
 
     /// A row in a transaction of its own, which is returned.
-    fn row(&self, id: u32) -> u64 {
+    pub fn row(&self, id: u32) -> u64 {
         let sql =
             format!("begin; insert into t values ({id}); insert into f values ({id}); select txid_current(); commit");
         self.server.sql("postgres", &sql).parse().unwrap()
     }
 
-    fn now(&self) -> String {
+    pub fn now(&self) -> String {
         self.server.sql(
             "postgres",
             "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
@@ -95,7 +95,7 @@ impl Lab {
     }
 
     /// Puts the log that is not in the vault yet, in pieces of a few bytes to a few pages.
-    fn ship(&mut self) {
+    pub fn ship(&mut self) {
         let (from, to) = (self.shipped, self.lsn());
         self.put(&self.server.data(), (1, None), (from, to));
         self.shipped = to;
@@ -164,7 +164,7 @@ impl Lab {
 }
 
 /// Starts a server on `data` with what packages install, and asks it once it is open for writing.
-fn started(dir: &Path, data: &Path, sql: &str) -> String {
+pub fn started(dir: &Path, data: &Path, sql: &str) -> String {
     started_with(dir, data, |ask| ask(sql))
 }
 

@@ -96,7 +96,7 @@ pub enum ApproversCommand {
 
 FILE holds SSH public keys, one a line: ed25519, ecdsa (256 or 384 bits), rsa (2048 bits and more), and their sk- kinds of \
 security keys, which must be touched. Several keys of one name count as one person. Actions: prune, release, open, revoke-undo, \
-remove-recipient, restore-into; strongroom asks for approvals of prune and release so far.")]
+remove-recipient, restore-into.")]
 pub struct ApproversSetArgs {
     /// An approver's name, and a file with the SSH public keys
     #[arg(long, value_name = "NAME=FILE", required = true, value_parser = approver)]
@@ -160,6 +160,61 @@ pub enum KeyCommand {
     Split(KeySplitArgs),
     /// Restore an identity from shares
     Combine(KeyCombineArgs),
+    /// Show the epochs of the vault's keys
+    List,
+    /// Say what an identity opens: the root key, and each epoch that there are snapshots of
+    Check(KeyCheckArgs),
+    /// Let somebody open the backups that are there and that come, by one small record
+    AddRecipient(KeyAddArgs),
+    /// Begin a new epoch, which those who are named open and nobody else
+    #[command(visible_alias = "remove-recipient")]
+    Rotate(KeyRotateArgs),
+}
+
+/// `key check`.
+#[derive(Debug, Args)]
+pub struct KeyCheckArgs {
+    /// What is tried
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `key add-recipient`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  strongroom key add-recipient age1... -i recovery.key --vault file:///srv/vault
+
+The backups stay as they are. It opens backups and not the root key, as a drill's recipient does: who decides about the vault is \
+settled when it is made.")]
+pub struct KeyAddArgs {
+    /// age1…, a plugin's recipient, or an ssh public key
+    #[arg(value_name = "RECIPIENT", required = true)]
+    pub recipient: Vec<String>,
+    /// An owner's identity
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `key rotate`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  strongroom key rotate --recipient age1owner... --recipient age1drill... -i recovery.key --vault file:///srv/vault
+  strongroom approve new remove-recipient recipients='age1drill..., age1owner...' --vault file:///srv/vault
+
+So somebody is removed: whoever is not named opens nothing that is sealed to the new epoch. What was sealed before they open as long \
+as it exists, since it can't be changed. A writer goes on with the epoch of its key: add each anew under another name (`writer add`), \
+which stores everything once more, and revoke the old one when it has run. Where the vault's list of approvers has a rule for \
+`remove-recipient`, approvals are needed.")]
+pub struct KeyRotateArgs {
+    /// Who opens the new epoch; among them whoever runs this. May be given more than once
+    #[arg(long, value_name = "RECIPIENT", required = true)]
+    pub recipient: Vec<String>,
+    /// What people approved
+    #[command(flatten)]
+    pub papers: PapersArgs,
+    /// An owner's identity
+    #[command(flatten)]
+    pub identity: IdentityArgs,
 }
 
 /// `key split`.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{IdentityArgs, said::Said};
+use super::{IdentityArgs, PapersArgs, said::Said};
 use crate::{
     format::certificate::Role,
     model::{Name, NamePattern},
@@ -44,6 +44,8 @@ pub enum MemberCommand {
     Add(MemberAddArgs),
     /// Make suspect what a member signed from a time on
     Revoke(RevokeArgs),
+    /// Take a member's revocation back
+    Unrevoke(UnrevokeArgs),
 }
 
 /// `writer`.
@@ -53,6 +55,8 @@ pub enum WriterCommand {
     Add(AddArgs),
     /// Make suspect what a writer wrote from a time on
     Revoke(RevokeArgs),
+    /// Take a writer's revocation back
+    Unrevoke(UnrevokeArgs),
 }
 
 /// `member add`.
@@ -98,7 +102,8 @@ pub struct AddArgs {
 #[command(after_help = "Example:
   strongroom writer revoke db1 --from 2026-11-20T03:00:00Z -i owner.key
 
-Later snapshots of the writer stay and can be restored by their ids. To move the time, revoke again: the last counts.")]
+Later snapshots of the writer stay and can be restored by their ids. To move the time, revoke again: the last counts. Moving it to \
+a later time takes a part of it back, and needs the approvals that `unrevoke` needs.")]
 pub struct RevokeArgs {
     /// The member
     #[arg(value_name = "NAME")]
@@ -106,6 +111,29 @@ pub struct RevokeArgs {
     /// From when on what it signed is suspect, by the store's clock, all of that second included
     #[arg(long, value_name = "TIME")]
     pub from: Said,
+    /// What people approved, where it is moved to a later time.
+    #[command(flatten)]
+    pub papers: PapersArgs,
+    /// An owner's identity.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// `member unrevoke` and `writer unrevoke`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  strongroom writer unrevoke db1 -i owner.key
+  strongroom approve new revoke-undo member=db1 --reason 'it was another host' > request.json
+
+What it signed since counts again, and so does what it will sign. Where the vault's list of approvers has a rule for \
+`revoke-undo`, approvals are needed.")]
+pub struct UnrevokeArgs {
+    /// The member
+    #[arg(value_name = "NAME")]
+    pub name: Name,
+    /// What people approved.
+    #[command(flatten)]
+    pub papers: PapersArgs,
     /// An owner's identity.
     #[command(flatten)]
     pub identity: IdentityArgs,
@@ -116,6 +144,7 @@ impl From<WriterCommand> for MemberCommand {
         match command {
             WriterCommand::Add(add) => Self::Add(MemberAddArgs { role: RoleArg::Writer, add }),
             WriterCommand::Revoke(args) => Self::Revoke(args),
+            WriterCommand::Unrevoke(args) => Self::Unrevoke(args),
         }
     }
 }

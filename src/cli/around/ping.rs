@@ -2,17 +2,13 @@
 //! with its exit code when it ends, which is how healthchecks.io wants it. Whoever knows the URL can silence it, so it stands in
 //! no text.
 
-use std::time::Duration;
-
 use tokio::task::JoinHandle;
 
 use super::{Context, warn};
-use crate::{cli::config::around::AroundConfig, store::s3::post};
-
-/// So often it is tried.
-const TRIES: u32 = 3;
-/// The pause before it is tried again; the next is twice as long.
-const PAUSE: Duration = Duration::from_secs(1);
+use crate::{
+    cli::{config::around::AroundConfig, post::deliver},
+    store::s3::Letter,
+};
 
 type Told = JoinHandle<Result<(), String>>;
 
@@ -20,7 +16,7 @@ type Told = JoinHandle<Result<(), String>>;
 pub(super) fn start(around: &AroundConfig, name: &str) -> Option<Told> {
     let url = below(around.pings.get(name)?, "start");
     let limit = around.ping_timeout().as_duration();
-    Some(tokio::spawn(async move { call(&url, String::new(), limit).await }))
+    Some(tokio::spawn(async move { deliver(&url, &Letter::text(String::new()), limit).await }))
 }
 
 /// Says how it ended.
@@ -40,7 +36,7 @@ pub(super) async fn end(
     }
     let body = kind.map_or_else(|| format!("{name}: done"), |kind| format!("{name}: {kind}, exit code {code}"));
     let limit = around.ping_timeout().as_duration();
-    if let Err(why) = call(&below(url, &code.to_string()), body, limit).await {
+    if let Err(why) = deliver(&below(url, &code.to_string()), &Letter::text(body), limit).await {
         failed = Some(format!("how {name} ended: {why}"));
     }
     if let Some(why) = failed {
@@ -53,24 +49,6 @@ fn below(url: &str, what: &str) -> String {
     let (path, query) = url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)));
     let path = path.trim_end_matches('/');
     query.map_or_else(|| format!("{path}/{what}"), |query| format!("{path}/{what}?{query}"))
-}
-
-async fn call(url: &str, body: String, limit: Duration) -> Result<(), String> {
-    let mut pause = PAUSE;
-    let mut tries = 1;
-    loop {
-        let why = match post(url, body.clone(), limit).await {
-            Ok(200..=299) => return Ok(()),
-            Ok(status) => format!("it answered {status}"),
-            Err(error) => error.what,
-        };
-        if tries == TRIES {
-            return Err(why);
-        }
-        tries += 1;
-        tokio::time::sleep(pause).await;
-        pause *= 2;
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `freeze`, `release`, `approvers`, `approve` and `key`.
+//! `freeze`, `release`, `approvers`, `approve`, and shares of a key.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use crate::{
     cli::{
         args::{
             ApproveCheckArgs, ApproveCommand, ApproveNewArgs, ApproversCommand, ApproversSetArgs, FreezeArgs,
-            KeyCombineArgs, KeyCommand, KeySplitArgs, PapersArgs, ReleaseArgs,
+            KeyCombineArgs, KeySplitArgs, PapersArgs, ReleaseArgs,
         },
         error::CliError,
         failure::Failure,
@@ -201,15 +201,8 @@ pub(super) async fn approve(context: &Context, command: ApproveCommand) -> Resul
     }
 }
 
-/// `key`.
-pub(super) fn key(context: &Context, command: KeyCommand) -> Result<Done, CliError> {
-    match command {
-        KeyCommand::Split(args) => split(&args),
-        KeyCommand::Combine(args) => combine(context, &args),
-    }
-}
-
-fn split(args: &KeySplitArgs) -> Result<Done, CliError> {
+/// `key split`.
+pub(super) fn split(args: &KeySplitArgs) -> Result<Done, CliError> {
     let bytes = if args.identity.as_os_str() == "-" {
         let failed = |source| CliError::Io { what: "can't read", path: "standard input".into(), source };
         secrets::bounded(io::stdin().lock()).map_err(failed)?
@@ -233,7 +226,8 @@ fn split(args: &KeySplitArgs) -> Result<Done, CliError> {
     Ok((Output::Split(report, staged.keep()), None))
 }
 
-fn combine(context: &Context, args: &KeyCombineArgs) -> Result<Done, CliError> {
+/// `key combine`.
+pub(super) fn combine(context: &Context, args: &KeyCombineArgs) -> Result<Done, CliError> {
     let (dir, name) = place(&args.out)?;
     must_be_free(&dir, &[&name])?;
     let mut gathered = Gathered::default();

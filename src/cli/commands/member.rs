@@ -1,9 +1,9 @@
 //! `member` and `writer`.
 
-use super::{Context, Done, access, identities, open};
+use super::{Context, Done, access, guard::Handed, identities, open};
 use crate::{
     cli::{
-        args::{MemberAddArgs, MemberCommand, RevokeArgs},
+        args::{MemberAddArgs, MemberCommand, RevokeArgs, UnrevokeArgs},
         error::CliError,
         outdir::{self, Staged},
         render::Output,
@@ -18,6 +18,7 @@ pub(super) async fn run(context: &Context, command: MemberCommand) -> Result<Don
     match command {
         MemberCommand::Add(args) => add(context, args).await,
         MemberCommand::Revoke(args) => revoke(context, args).await,
+        MemberCommand::Unrevoke(args) => unrevoke(context, args).await,
     }
 }
 
@@ -51,6 +52,7 @@ async fn add(context: &Context, args: MemberAddArgs) -> Result<Done, CliError> {
 }
 
 async fn revoke(context: &Context, args: RevokeArgs) -> Result<Done, CliError> {
+    let handed = Handed::read(&args.papers)?;
     if let Some(read) = args.from.read_as("--from") {
         context.tell(&read);
     }
@@ -58,7 +60,19 @@ async fn revoke(context: &Context, args: RevokeArgs) -> Result<Done, CliError> {
     let identities = identities(&args.identity)?;
     let vault = open(&settings, Some(&identities)).await?;
     context.found(vault.findings.clone());
-    let (report, findings) = member::revoke(&vault, &identities.opener, &args.name, args.from.time).await?;
+    let whom = (&args.name, Some(args.from.time));
+    let (report, findings) = member::revise(&vault, &identities.opener, whom, handed.papers()).await?;
+    context.found(findings);
+    Ok((Output::Revoke(report), None))
+}
+
+async fn unrevoke(context: &Context, args: UnrevokeArgs) -> Result<Done, CliError> {
+    let handed = Handed::read(&args.papers)?;
+    let settings = Settings::new(&context.global, &real_env)?;
+    let identities = identities(&args.identity)?;
+    let vault = open(&settings, Some(&identities)).await?;
+    context.found(vault.findings.clone());
+    let (report, findings) = member::revise(&vault, &identities.opener, (&args.name, None), handed.papers()).await?;
     context.found(findings);
     Ok((Output::Revoke(report), None))
 }

@@ -1,6 +1,9 @@
 //! `[watch]`: what is run when something looks wrong. Without a shell: each is a program and its arguments.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -45,6 +48,23 @@ pub enum Deed {
     AirgapTrip,
     /// Holds the last good snapshot, with the keeper's key of [member].
     Freeze,
+    /// Tells a server.
+    Webhook(Webhook),
+}
+
+/// Who is told, and what proves that it comes from this watch.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// Where. It may be a secret.
+    pub url: String,
+    /// The file of the secret.
+    pub secret: PathBuf,
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Webhook").field("secret", &self.secret).finish_non_exhaustive()
+    }
 }
 
 /// What a reaction does that is built in.
@@ -68,27 +88,34 @@ struct RawReact {
     name: Spanned<Name>,
     command: Option<Spanned<Vec<String>>>,
     builtin: Option<Builtin>,
+    webhook: Option<Spanned<String>>,
+    secret: Option<Spanned<PathBuf>>,
     timeout: Option<Spanned<Span>>,
     level: Option<Level>,
 }
 
-/// What it means.
-pub(super) fn parse(raw: RawWatch) -> Result<WatchConfig, Fault> {
+/// What it means; relative paths start from `dir`.
+pub(super) fn parse(raw: RawWatch, dir: &Path) -> Result<WatchConfig, Fault> {
     let (mut names, mut react) = (BTreeSet::new(), Vec::new());
-    for RawReact { name, command, builtin, timeout, level } in raw.react {
+    for RawReact { name, command, builtin, webhook, secret, timeout, level } in raw.react {
         if !names.insert(name.get_ref().clone()) {
             return Err(Fault::new(&name, format!("there are two reactions called {}", name.get_ref())));
         }
-        let deed = match (command, builtin) {
-            (Some(command), None) if command.get_ref().first().is_none_or(String::is_empty) => {
+        if let (Some(secret), None) = (&secret, &webhook) {
+            return Err(Fault::new(secret, "a secret is for a webhook"));
+        }
+        let deed = match (command, builtin, webhook) {
+            (Some(command), None, None) if command.get_ref().first().is_none_or(String::is_empty) => {
                 let what = "give a program and its arguments, such as [\"/usr/local/bin/page\", \"db\"]";
                 return Err(Fault::new(&command, what));
             }
-            (Some(command), None) => Deed::Command(command.into_inner()),
-            (None, Some(Builtin::AirgapTrip)) => Deed::AirgapTrip,
-            (None, Some(Builtin::Freeze)) => Deed::Freeze,
+            (Some(command), None, None) => Deed::Command(command.into_inner()),
+            (None, Some(Builtin::AirgapTrip), None) => Deed::AirgapTrip,
+            (None, Some(Builtin::Freeze), None) => Deed::Freeze,
+            (None, None, Some(url)) => Deed::Webhook(whom(&url, secret, dir)?),
             _ => {
-                return Err(Fault::new(&name, "give either a command or a builtin, such as builtin = \"airgap-trip\""));
+                let what = "give one of a command, a webhook, and a builtin, such as builtin = \"airgap-trip\"";
+                return Err(Fault::new(&name, what));
             }
         };
         if let Some(timeout) = timeout.as_ref().filter(|t| *t.get_ref() == Span::ZERO || *t.get_ref() > LONGEST) {
@@ -102,4 +129,19 @@ pub(super) fn parse(raw: RawWatch) -> Result<WatchConfig, Fault> {
         });
     }
     Ok(WatchConfig { react })
+}
+
+/// The URL stands in no error: it may be a secret.
+fn whom(url: &Spanned<String>, secret: Option<Spanned<PathBuf>>, dir: &Path) -> Result<Webhook, Fault> {
+    let text = url.get_ref();
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    if rest.is_none_or(str::is_empty) || text.contains(['#', ' ']) {
+        return Err(Fault::new(url, "a webhook is a URL, such as https://alerts.example.org/strongroom"));
+    }
+    let Some(secret) = secret else {
+        let what =
+            "give it the file of a secret, by which the other side knows who speaks: secret = \"webhook.secret\"";
+        return Err(Fault::new(url, what));
+    };
+    Ok(Webhook { url: text.clone(), secret: dir.join(secret.into_inner()) })
 }

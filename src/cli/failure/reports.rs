@@ -11,6 +11,7 @@ use crate::{
         doctor::{Check, Status},
         drill::DrillReport,
         look::Looked,
+        people::KeysReport,
         prune::PruneReport,
         readiness::ReadyReport,
         status::StatusReport,
@@ -150,6 +151,17 @@ impl Failure {
         let message = redact(&format!("not approved: {}", report.why_not));
         let hint = Some("the approvers sign the request's file as it is; `approvers list` names them".to_owned());
         (!report.approved).then_some(Self { exit: Exit::NotApproved, kind: "not-approved", message, hint })
+    }
+
+    /// What it means that an identity does not open all that is live.
+    #[must_use]
+    pub fn of_keys(report: &KeysReport) -> Option<Self> {
+        let closed: Vec<String> =
+            report.epochs.iter().filter(|line| line.opens == Some(false)).map(|line| line.epoch.to_string()).collect();
+        let (count, epochs) = (report.closed, closed.join(", "));
+        let message = format!("the identity given does not open epoch {epochs}, of which there are {count} snapshots");
+        let hint = Some("`key add-recipient` lets it in, with an identity of an owner who opens that epoch".to_owned());
+        (!closed.is_empty()).then_some(Self { exit: Exit::NoIdentity, kind: "no-identity", message, hint })
     }
 
     /// What drills mean, if not success.

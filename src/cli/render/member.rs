@@ -35,6 +35,14 @@ pub(super) fn added(report: &MemberReport, files: &[PathBuf]) -> Lines {
 
 /// `member revoke`, for people.
 pub(super) fn revoked(report: &RevokeReport) -> Lines {
+    let people: Vec<&str> = report.approved_by.iter().map(crate::model::Name::as_str).collect();
+    let by = if people.is_empty() { String::new() } else { format!(", by leave of {}", people.join(", ")) };
+    let Some(from) = report.revoked_from else {
+        return Lines::of([
+            format!("{} {} is no longer revoked{by}: what it signed since counts again", report.role, report.name),
+            "Give it its credentials for the bucket again there, if they were taken away".to_owned(),
+        ]);
+    };
     let suspect = match report.role {
         Role::Writer => {
             let count = plural(usize::try_from(report.suspect).unwrap_or(usize::MAX), "snapshot");
@@ -43,7 +51,7 @@ pub(super) fn revoked(report: &RevokeReport) -> Lines {
         _ => "Evidence that it signed since is suspect.".to_owned(),
     };
     Lines::of([
-        format!("{} {} is revoked from {} on. {suspect}", report.role, report.name, report.revoked_from),
+        format!("{} {} is revoked from {from} on{by}. {suspect}", report.role, report.name),
         "Its credentials for the bucket work until you take them away there".to_owned(),
     ])
 }

@@ -26,6 +26,7 @@ use crate::{
         look::Looked,
         member::MemberReport,
         member::RevokeReport,
+        people::{AddedReport, KeysReport, RotateReport},
         policy::Document,
         prune::PruneReport,
         readiness::ReadyReport,
@@ -80,6 +81,12 @@ pub enum Output {
     Split(SplitReport, Vec<PathBuf>),
     /// `key combine`, and the file that it left.
     Combined(CombineReport, Vec<PathBuf>),
+    /// `key list` and `key check`.
+    Keys(KeysReport),
+    /// `key add-recipient`.
+    Recipients(AddedReport),
+    /// `key rotate`.
+    Rotated(RotateReport),
     /// `member add`, and the files that it left.
     Member(MemberReport, Vec<PathBuf>),
     /// `member revoke`.

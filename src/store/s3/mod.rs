@@ -59,7 +59,7 @@ use fail::{Call, Facts, Place};
 pub use admin::{BucketLock, S3Admin, Versioning};
 pub use ambient::{AmbientCredentials, Found, ambient_credentials};
 pub use attempts::S3Attempts;
-pub use post::post;
+pub use post::{Letter, post};
 pub use probe::{Abilities, Ability};
 pub use settings::{Checksum, Patience, S3Settings};
 pub use web::{Web, WebAnswer};

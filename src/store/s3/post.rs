@@ -14,11 +14,30 @@ use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use super::{proxy::Proxy, trust};
 use crate::store::{Result, StoreError, StoreErrorKind as Kind};
 
-/// Posts `body` to `url` and gives the status that was answered. The URL stands in no error: it may be a secret.
+/// What is posted.
+#[derive(Clone)]
+pub struct Letter {
+    /// Its media type.
+    pub kind: &'static str,
+    /// Headers besides.
+    pub headers: Vec<(&'static str, String)>,
+    /// The text.
+    pub body: String,
+}
+
+impl Letter {
+    /// Plain text.
+    #[must_use]
+    pub const fn text(body: String) -> Self {
+        Self { kind: "text/plain; charset=utf-8", headers: Vec::new(), body }
+    }
+}
+
+/// Posts a letter to `url` and gives the status that was answered. The URL stands in no error: it may be a secret.
 ///
 /// # Errors
 /// `Invalid` if the URL, a proxy or certificates can't be used, `Unreachable` if nobody answers within `limit`.
-pub async fn post(url: &str, body: String, limit: Duration) -> Result<u16> {
+pub async fn post(url: &str, letter: &Letter, limit: Duration) -> Result<u16> {
     let invalid = |what: String| StoreError::new(Kind::Invalid, what);
     let trust = if url.starts_with("https://") { trust::store()? } else { TrustStore::empty() };
     let context = TlsContext::builder().with_trust_store(trust).build();
@@ -26,16 +45,19 @@ pub async fn post(url: &str, body: String, limit: Duration) -> Result<u16> {
     let proxy = Proxy::to(url)?.as_ref().map_or_else(ProxyConfig::disabled, Proxy::config);
     let connector = Connector::builder().proxy_config(proxy);
     let connector = connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(context).build();
-    let length = body.len();
-    let mut request = HttpRequest::new(SdkBody::from(body));
+    let length = letter.body.len();
+    let mut request = HttpRequest::new(SdkBody::from(letter.body.clone()));
     request.set_method("POST").map_err(|_| invalid("this is no request".to_owned()))?;
     request.set_uri(url.to_owned()).map_err(|_| invalid("this is no URL".to_owned()))?;
     for (name, value) in [
         ("user-agent", concat!("strongroom/", env!("CARGO_PKG_VERSION")).to_owned()),
-        ("content-type", "text/plain; charset=utf-8".to_owned()),
+        ("content-type", letter.kind.to_owned()),
         ("content-length", length.to_string()),
     ] {
         request.headers_mut().insert(name, value);
+    }
+    for (name, value) in &letter.headers {
+        request.headers_mut().insert(*name, value.clone());
     }
     let unreachable = |what: &str| StoreError::new(Kind::Unreachable, what);
     match tokio::time::timeout(limit, connector.call(request)).await {
