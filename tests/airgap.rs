@@ -22,15 +22,15 @@ mod open;
 #[path = "s3_cli/place.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod place;
+#[path = "support/postgres.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod postgres;
 #[path = "support/sandbox.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod sandbox;
 #[path = "support/seaweed.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod seaweed;
-#[path = "support/postgres.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod postgres;
 #[path = "support/session.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod session;

@@ -31,6 +31,7 @@ pub mod renew;
 pub mod repair;
 pub mod replicate;
 pub mod report;
+pub mod request;
 pub mod restore;
 pub mod schedule;
 pub mod shares;

@@ -126,8 +126,12 @@ impl PolicyRequest {
             return refuse("MinIO holds bucket policies against anonymous requests only", next);
         }
         if self.role == PolicyRole::Gate && self.provider == Provider::Minio {
-            let next = "cut the ways to it by steps with commands of their own, such as one that disables the writer's user";
-            return refuse("MinIO holds bucket policies against anonymous requests only, so nothing is cut by one", next);
+            let next =
+                "cut the ways to it by steps with commands of their own, such as one that disables the writer's user";
+            return refuse(
+                "MinIO holds bucket policies against anonymous requests only, so nothing is cut by one",
+                next,
+            );
         }
         let principals = !(self.admins.is_empty() && self.pruners.is_empty() && self.account.is_none());
         if principals && (self.role != PolicyRole::Bucket || self.provider != Provider::Aws) {

@@ -29,7 +29,8 @@ impl Day {
              insert into sales.orders(customer, cents) select n % 100, n from generate_series(1, 2000) n",
         );
         let place = Place::with_vault(server());
-        let source = format!("\n[[source]]\nname = \"shop\"\nkind = \"postgres\"\ndsn = \"{}\"\n", database.dsn("shop"));
+        let source =
+            format!("\n[[source]]\nname = \"shop\"\nkind = \"postgres\"\ndsn = \"{}\"\n", database.dsn("shop"));
         place.sandbox.configure(&source);
         Self { place, database }
     }

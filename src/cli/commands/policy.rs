@@ -94,9 +94,8 @@ fn member(settings: &Settings, args: &PolicyArgs) -> Result<Name, CliError> {
         (None, PolicyRoleArg::Pruner) => usual("pruner"),
         (None, PolicyRoleArg::Keeper) => usual("keeper"),
         // They have nothing of their own.
-        (
-            None,
-            PolicyRoleArg::Reader | PolicyRoleArg::Copier | PolicyRoleArg::Gate | PolicyRoleArg::Bucket,
-        ) => usual("nobody"),
+        (None, PolicyRoleArg::Reader | PolicyRoleArg::Copier | PolicyRoleArg::Gate | PolicyRoleArg::Bucket) => {
+            usual("nobody")
+        }
     }
 }

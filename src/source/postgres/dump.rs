@@ -354,7 +354,7 @@ fn pattern(table: &Table) -> String {
 }
 
 /// A name of a database or a table as a part of a path: signs that may not stand in one are written as `%2F`.
-pub(super) fn file_name(name: &str) -> String {
+pub(crate) fn file_name(name: &str) -> String {
     let mut out = String::new();
     for (at, c) in name.chars().enumerate() {
         if matches!(c, '/' | '\\' | '%' | '"') || c.is_control() || (at == 0 && c == '.') {
