@@ -350,8 +350,8 @@ pub fn config(data: &[u8]) {
     }
 }
 
-/// Packs and loose objects of git, as they are and with a pack's head before them. However a pack is cut on its way, the
-/// same is said of it, and what is salvaged of it lies in it, in its order.
+/// Packs and loose objects of git, as they are and with a pack's head before them. However a pack is cut on its
+/// way, it is whole or is not, and what is salvaged of it lies in it, in its order.
 pub fn git(data: &[u8]) {
     let headed = [b"PACK\0\0\0\x02\0\0\0\x02".as_slice(), data].concat();
     for hash in [GitHash::Sha1, GitHash::Sha256] {
@@ -360,7 +360,8 @@ pub fn git(data: &[u8]) {
             let checked = |pieces: usize| {
                 let mut check = PackCheck::new(hash);
                 pack.chunks(pieces).for_each(|piece| check.update(piece));
-                check.finish()
+                // Which of two faults is told first may differ.
+                check.finish().is_ok()
             };
             assert_eq!(checked(pack.len().max(1)), checked(data.first().map_or(1, |first| usize::from(*first) + 1)));
             let (len, mut before) = (pack.len() as u64, 0);
