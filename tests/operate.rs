@@ -9,10 +9,18 @@ mod around;
 mod http;
 #[path = "operate/lab.rs"]
 mod lab;
+#[path = "operate/limits.rs"]
+mod limits;
+#[path = "operate/mcp.rs"]
+mod mcp;
 #[path = "operate/monitoring.rs"]
 mod monitoring;
 #[path = "operate/ready.rs"]
 mod ready;
+#[path = "operate/request.rs"]
+mod request;
+#[path = "operate/restore.rs"]
+mod restore;
 #[path = "support/sandbox.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod sandbox;
@@ -20,5 +28,8 @@ mod sandbox;
 mod schedule;
 #[path = "operate/show.rs"]
 mod show;
+#[path = "support/ssh.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod ssh;
 #[path = "operate/status.rs"]
 mod status;

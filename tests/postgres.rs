@@ -9,6 +9,8 @@ mod broken;
 mod damaged;
 #[path = "postgres/drill.rs"]
 mod drill;
+#[path = "postgres/into.rs"]
+mod into;
 #[path = "postgres/killed.rs"]
 mod killed;
 #[path = "postgres/left_out.rs"]
@@ -19,6 +21,8 @@ mod locks;
 mod look;
 #[path = "postgres/place.rs"]
 mod place;
+#[path = "postgres/quickstart.rs"]
+mod quickstart;
 #[path = "postgres/recover.rs"]
 mod recover;
 #[allow(dead_code)]

@@ -12,6 +12,8 @@ mod incident;
 mod init;
 mod journal;
 #[cfg(feature = "full")]
+mod mcp;
+#[cfg(feature = "full")]
 mod member;
 mod policy;
 #[cfg(feature = "full")]
@@ -19,6 +21,8 @@ mod ready;
 mod recover;
 #[cfg(feature = "full")]
 mod replicate;
+#[cfg(feature = "full")]
+mod request;
 mod restore;
 mod said;
 #[cfg(feature = "full")]
@@ -56,6 +60,8 @@ pub use journal::{JournalCommand, JournalPushArgs, JournalRunArgs};
 #[cfg(feature = "full")]
 pub use journal::{JournalFetchArgs, JournalListArgs};
 #[cfg(feature = "full")]
+pub use mcp::McpArgs;
+#[cfg(feature = "full")]
 pub use member::{AddArgs, MemberAddArgs, MemberCommand, RevokeArgs, RoleArg, UnrevokeArgs, WriterCommand};
 pub use policy::{PolicyArgs, PolicyRoleArg, ProviderArg};
 #[cfg(feature = "full")]
@@ -63,7 +69,9 @@ pub use ready::{ReadyArgs, StatusArgs};
 pub use recover::{PointArg, WalArg};
 #[cfg(feature = "full")]
 pub use replicate::{FromArgs, LocksArg, RepairArgs, RepairDepthArg, ReplicateArgs, TargetArgs};
-pub use restore::{Form, RestoreArgs};
+#[cfg(feature = "full")]
+pub use request::{RequestArgs, RequestCommand};
+pub use restore::{Form, IntoArgs, RestoreArgs};
 #[cfg(feature = "full")]
 pub use schedule::{ScheduleArgs, ScheduleRole};
 #[cfg(feature = "full")]
@@ -206,6 +214,10 @@ pub enum Command {
     Watch(WatchArgs),
     /// Say whether sources could be restored now: ask it before anything destructive
     Ready(ReadyArgs),
+    /// Have a configured source backed up now, by whoever holds nothing
+    Request(RequestArgs),
+    /// Offer `ready`, `status` and `request` to agents, over standard input and output
+    Mcp(McpArgs),
     /// Show how each source stands: snapshots, locks, drills, alarms and journals
     Status(StatusArgs),
     /// Show what happened to each source, what is safe, what restoring it loses, and what to type
@@ -291,6 +303,8 @@ pub const COMMANDS: &[&str] = &[
     "verify",
     "watch",
     "ready",
+    "request",
+    "mcp",
     "status",
     "schedule",
     "incident",
@@ -343,6 +357,9 @@ impl Command {
             Self::Verify(_) => "verify",
             Self::Watch(_) => "watch",
             Self::Ready(_) => "ready",
+            Self::Request(RequestArgs { command: Some(_), .. }) => "request serve",
+            Self::Request(_) => "request",
+            Self::Mcp(_) => "mcp",
             Self::Status(_) => "status",
             Self::Schedule(_) => "schedule",
             Self::Incident(_) => "incident",

@@ -12,9 +12,13 @@ mod guard;
 #[cfg(feature = "full")]
 mod incident;
 mod init;
+#[cfg(feature = "full")]
+mod into;
 mod journal;
 #[cfg(feature = "full")]
 mod journal_read;
+#[cfg(feature = "full")]
+mod mcp;
 #[cfg(feature = "full")]
 mod member;
 #[cfg(feature = "full")]
@@ -27,6 +31,8 @@ mod recover;
 mod repair;
 #[cfg(feature = "full")]
 pub mod replicate;
+#[cfg(feature = "full")]
+mod request;
 mod restore;
 #[cfg(feature = "full")]
 mod schedule;
@@ -134,6 +140,8 @@ pub async fn run(context: &Context, command: Command) -> Result<Done, CliError> 
         Command::Verify(args) => Box::pin(verify::run(context, args)).await,
         Command::Watch(args) => Box::pin(watch::run(context, args)).await,
         Command::Ready(args) => ready::run(context, args).await,
+        Command::Mcp(args) => mcp::run(context, args).await,
+        Command::Request(args) => request::run(context, args).await,
         Command::Status(args) => Box::pin(status::run(context, args)).await,
         Command::Schedule(args) => schedule::run(context, &args),
         Command::Incident(args) => Box::pin(incident::run(context, args)).await,

@@ -5,7 +5,9 @@ pub mod around;
 pub mod copy;
 mod delta;
 pub mod drill;
-mod limits;
+pub mod limits;
+#[cfg(feature = "full")]
+pub mod request;
 mod source;
 pub mod watch;
 
@@ -24,7 +26,9 @@ use around::{AroundConfig, RawHook, RawMetrics, RawPing};
 use copy::{CopyConfig, RawCopy};
 use delta::RawDelta;
 use drill::RawDrill;
-use limits::RawLimits;
+use limits::{LimitsConfig, RawLimits};
+#[cfg(feature = "full")]
+use request::{RawRequest, RequestConfig};
 use source::RawSource;
 use watch::{RawWatch, WatchConfig};
 
@@ -100,12 +104,15 @@ pub struct Config {
     pub watch: WatchConfig,
     /// What happens around runs.
     pub around: AroundConfig,
+    /// What a backup is held to.
+    pub limits: LimitsConfig,
     /// Where copies of the vault are kept.
     pub copies: Vec<CopyConfig>,
     /// How the ways to the vault are cut.
     pub airgap: Option<AirgapConfig>,
-    /// How nice a backup's own work is.
-    pub nice: Option<i32>,
+    /// Who may have what backed up now.
+    #[cfg(feature = "full")]
+    pub request: Option<RequestConfig>,
     /// Who else may write it, if anybody may.
     pub foreign: Option<String>,
 }
@@ -179,6 +186,12 @@ struct Raw {
     #[serde(default)]
     watch: RawWatch,
     airgap: Option<Spanned<RawAirgap>>,
+    #[cfg(feature = "full")]
+    request: Option<Spanned<RawRequest>>,
+    // It is heard by the whole program alone.
+    #[cfg(not(feature = "full"))]
+    #[serde(rename = "request")]
+    _request: Option<serde::de::IgnoredAny>,
     #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
@@ -267,7 +280,10 @@ impl Config {
     }
 
     /// Reads the text of the configuration at `path`, which is absolute.
-    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+    ///
+    /// # Errors
+    /// `Wrong`, with the line and the column, if it is none.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let wrong = |Fault(at, message): Fault| {
             let (line, column) = place(text, at.start);
             let message = without_given(&message);
@@ -322,9 +338,11 @@ impl Config {
             servers: drill::parse(raw.drill, dir)?,
             watch: watch::parse(raw.watch, dir)?,
             around: around::parse(raw.metrics, raw.ping, raw.hook, dir)?,
+            limits: limits::parse(&raw.limits)?,
             copies: copy::parse(raw.copy, dir)?,
             airgap: airgap::parse(raw.airgap.as_ref(), dir)?,
-            nice: limits::parse(&raw.limits)?,
+            #[cfg(feature = "full")]
+            request: request::parse(raw.request, dir, &sources)?,
             sources,
             foreign: None,
         })

@@ -6,6 +6,7 @@ use super::config::ConfigError;
 use crate::{
     codec::CodecError,
     format::FormatError,
+    model::Span,
     ops::OpsError,
     store::{UrlError, credentials::CredentialsError},
 };
@@ -103,6 +104,14 @@ pub enum CliError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// A run was stopped since its time was over.
+    #[error("the backup was stopped after {after}, its deadline: {what}; earlier snapshots are safe")]
+    Late {
+        /// The time that it had.
+        after: Span,
+        /// What it did before.
+        what: String,
     },
     /// A file can't be read or written.
     #[error("{what} {}: {source}", .path.display())]

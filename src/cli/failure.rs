@@ -194,6 +194,11 @@ fn judge(error: &CliError) -> Verdict {
         }
         E::Unwritten { .. } => (Exit::Failed, "unwritten", hint("what the command did is done; give another file")),
         E::Unconfined(_) => (Exit::Failed, "unconfined", hint("or say --unconfined where nothing else is on the host")),
+        E::Late { .. } => (
+            Exit::Failed,
+            "deadline",
+            hint("the next run finds what was uploaded and goes on from there; or give it more time"),
+        ),
         E::Io { .. } => (Exit::Usage, "file", None),
     }
 }
@@ -220,6 +225,8 @@ fn ops(error: &OpsError) -> Verdict {
         E::Request { next, .. } => (Exit::Usage, "usage", hint(next)),
         E::Unrecoverable { next, .. } => (Exit::Failed, "not-recoverable", hint(next)),
         E::JournalGap { next, .. } => (Exit::Damage, "journal-gap", hint(next)),
+        E::Occupied { next, .. } => (Exit::Usage, "target-exists", hint(next)),
+        E::Server { next, .. } => (Exit::Failed, "server", hint(next).filter(|next| !next.is_empty())),
         E::Busy { .. } => (Exit::TryAgain, "busy", hint(AGAIN)),
         E::Revoked { .. } => {
             let next = "find out what happened to its host. Then an owner makes a new writer under another name: \

@@ -17,6 +17,8 @@ pub mod host;
 pub mod hunt;
 pub mod identity;
 pub mod interrupt;
+#[cfg(feature = "full")]
+pub mod mcp;
 pub mod notify;
 pub mod outdir;
 pub mod plugin;
@@ -26,6 +28,8 @@ pub mod prompt;
 #[cfg(feature = "full")]
 pub mod react;
 pub mod render;
+#[cfg(feature = "full")]
+pub mod request;
 pub mod secrets;
 pub mod settings;
 pub mod shell;

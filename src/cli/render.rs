@@ -20,6 +20,8 @@ mod member;
 mod output;
 mod people;
 mod ready;
+#[cfg(feature = "full")]
+mod request;
 mod restore;
 mod show;
 mod since;
@@ -167,9 +169,14 @@ fn value(output: &Output) -> Value {
         Output::Show(report) => json!(report),
         Output::Diff(report) => json!(report),
         Output::Restore(report, to) => with(report, "to", json!(to)),
+        Output::Listing(report) => json!(report),
+        Output::RestoreRehearsal(report) => with(report, "dry_run", json!(true)),
+        Output::Into(report) => json!(report),
         Output::Verify(report, _) => json!(report),
         Output::Watch(report, _) => json!(report),
         Output::Ready(report) => json!(report),
+        #[cfg(feature = "full")]
+        Output::Requested(report) => json!(report),
         Output::Status(report) => json!(report),
         #[cfg(feature = "full")]
         Output::Incident(report, ..) => json!(report),
@@ -283,10 +290,15 @@ fn text(output: &Output) -> (String, bool) {
         Output::Show(report) => (show::shown(report), true),
         Output::Diff(report) => (show::diffed(report), true),
         Output::Restore(report, to) => (restore::text(report, to.as_ref()), false),
+        Output::Listing(report) => (restore::listed(report), true),
+        Output::RestoreRehearsal(report) => (restore::rehearsed(report), true),
+        Output::Into(report) => (restore::loaded(report), false),
         // What verify finds is its result; elsewhere findings are remarks.
         Output::Verify(report, findings) => (verify::text(report, findings), !findings.is_empty()),
         Output::Watch(report, findings) => (watch::text(report, findings), true),
         Output::Ready(report) => (ready::text(report), true),
+        #[cfg(feature = "full")]
+        Output::Requested(report) => (request::text(report), true),
         Output::Status(report) => (status::text(report), true),
         #[cfg(feature = "full")]
         Output::Incident(report, true, _) => return (report.markdown(), true),

@@ -2,6 +2,7 @@
 //! their own on a server that somebody lends.
 
 mod globals;
+pub(super) mod into;
 mod rename;
 mod replay;
 mod scratch_server;

@@ -3,6 +3,7 @@
 
 mod checks;
 mod details;
+pub(super) mod into;
 mod load;
 mod recovered;
 mod roles;
@@ -140,7 +141,7 @@ impl Postgres {
         for database in &details.databases {
             let name = &database.name;
             load::make_room(up, name)?;
-            self.loaded.extend(load::create(up, name, name, details.server_of(restored, name))?);
+            self.loaded.extend(load::create((&up.psql, &up.info), name, name, details.server_of(restored, name))?);
             up.databases.push(Database { name: name.clone(), real: name.clone() });
             load::fill(up, &restore, database, name, restored, globals.is_some())?;
         }
@@ -164,7 +165,7 @@ impl Postgres {
             let (name, server) = (&database.name, details.server_of(restored, &database.name));
             let mut note = None;
             let real = up.make(|up, real| {
-                note = load::create(up, name, real, server)?;
+                note = load::create((&up.psql, &up.info), name, real, server)?;
                 Ok(())
             })?;
             self.loaded.extend(note);

@@ -1,6 +1,7 @@
 //! SQLite: the restored files are opened for reading, with a schema that is not trusted, by a process that is confined.
 
 mod apart;
+pub(super) mod into;
 
 use std::{
     path::{Path, PathBuf},

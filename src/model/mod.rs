@@ -22,7 +22,7 @@ pub use fingerprint::{Comparison, Fingerprint, TableFingerprint};
 pub use id::{ChunkId, Hash, PackId, SnapshotId, VaultId};
 pub use lock::{Lock, LockBy, LockMode, LockPolicy, Tier, Tiers};
 pub use name::{Key, Name, NameError};
-pub use pattern::{NamePattern, nearest};
+pub use pattern::{NamePattern, nearest, nearest_texts};
 pub use progress::{Cancel, Progress, Silent};
 pub use report::{Finding, Findings, Severity};
 pub use sample::Sample;

@@ -73,6 +73,26 @@ pub fn nearest<'a>(name: &Name, known: impl IntoIterator<Item = &'a Name>) -> Ve
     by_distance.into_iter().map(|(_, other)| other).collect()
 }
 
+/// Those of `known` that `text` may have been meant to be, the nearest first. Of paths that are long or many, some are not
+/// looked at.
+#[must_use]
+pub fn nearest_texts<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    const LONG: usize = 256;
+    const MANY: usize = 50_000;
+    if text.len() > LONG {
+        return Vec::new();
+    }
+    let last = |path: &'a str| path.rsplit('/').next().unwrap_or(path);
+    // Who types a name alone means the last part of a path.
+    let near = |other: &'a str| distance(text, other).min(distance(text, last(other)));
+    let looked_at = known.into_iter().take(MANY).filter(|other| other.len() <= LONG);
+    let mut by_distance: Vec<(usize, &str)> = looked_at.map(|other| (near(other), other)).collect();
+    by_distance.sort_unstable();
+    by_distance.dedup();
+    by_distance.truncate(OFFERED);
+    by_distance.into_iter().map(|(_, other)| other).collect()
+}
+
 /// How many characters have to be put in, taken out or changed to make one text of the other.
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
@@ -95,6 +115,14 @@ fn distance(one: &str, other: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_found_by_its_last_part() {
+        let known = ["etc/nginx/nginx.conf", "etc/hosts", "home/a/notes.txt", "srv/data"];
+        assert_eq!(nearest_texts("ngin.conf", known)[0], "etc/nginx/nginx.conf");
+        assert_eq!(nearest_texts("etc/host", known)[0], "etc/hosts");
+        assert!(nearest_texts(&"x".repeat(300), known).is_empty());
+    }
 
     #[test]
     fn a_star_is_anything() {

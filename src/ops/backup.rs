@@ -2,6 +2,7 @@
 
 mod job;
 mod limit;
+mod requested;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread, time::Duration};
 
@@ -15,6 +16,7 @@ use super::{
     OpsError, Pin, Result, catalog, distrust, groups,
     look::{self, Looked, Past},
     open_vault,
+    request::Requested,
     signals::{Expected, Own},
     watching::{Noticed, Watching},
 };
@@ -67,6 +69,8 @@ pub struct BackupRequest {
     pub expected: Vec<Expected>,
     /// Whether a memory that was lost stays lost, and all is stored again.
     pub no_rebuild: bool,
+    /// Who wanted it and why, where that was said.
+    pub requested: Option<Requested>,
     /// How long ago the command began, by a clock that only goes forward.
     pub elapsed: Box<dyn Fn() -> Duration + Send>,
 }
@@ -176,7 +180,8 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
         let full_every = if anew.contains(&name) { Some(Span::ZERO) } else { wishes.full_every };
         let own = Own::of(&mut catalog, &name)?;
         let judge = own.judge(name.clone(), job.source.kind(), request.expected.clone());
-        let made = one(place, runtime, &mut catalog, job, (Wishes { full_every, ..wishes }, judge), bases.clone());
+        let wanted = (Wishes { full_every, ..wishes }, judge, request.requested.clone());
+        let made = one(place, runtime, &mut catalog, job, wanted, bases.clone());
         if let Some(group) = group {
             let snapshot = made.as_ref().ok().map(|(made, _)| made.id);
             grouped.entry(group).or_default().insert(name.clone(), snapshot);
@@ -316,7 +321,7 @@ fn one(
     runtime: &Handle,
     catalog: &mut Catalog,
     job: Job,
-    (wishes, judge): (Wishes, Judge),
+    (wishes, judge, requested): (Wishes, Judge, Option<Requested>),
     bases: Option<Arc<Bases>>,
 ) -> Result<(Committed, Noticed)> {
     let Job { name, source, allow_empty, timeout, .. } = job;
@@ -336,7 +341,7 @@ fn one(
         Request { source: source_name, kind, keep, tiers, full_every, allow_empty, level, bases, warnings, judge };
     let made = writer::backup_from(place, runtime, catalog, request, |before| {
         place.progress.phase(&format!("opening {name}"), None);
-        let reading = open(source, before, &place.cancel)?;
+        let reading = requested::over(open(source, before, &place.cancel)?, requested);
         let (reading, watched) = Watching::over(reading, &name, known, Arc::clone(&place.progress), read);
         noticed = watched;
         Ok(reading)

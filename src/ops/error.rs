@@ -64,6 +64,24 @@ pub enum OpsError {
         /// What to do.
         next: String,
     },
+    /// The server or the file that a restore is to go into holds something already.
+    #[error("{what}")]
+    Occupied {
+        /// What it holds.
+        what: String,
+        /// What to do instead.
+        next: String,
+    },
+    /// A server that a restore goes into failed.
+    #[error("{what} ({object})")]
+    Server {
+        /// What failed, and what is left of it.
+        what: String,
+        /// The server, program or database.
+        object: String,
+        /// What to do; empty where nothing more is known.
+        next: String,
+    },
     /// Somebody else is doing the same.
     #[error("{what}")]
     Busy {

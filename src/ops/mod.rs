@@ -32,6 +32,7 @@ pub mod renew;
 pub mod repair;
 pub mod replicate;
 pub mod report;
+pub mod request;
 pub mod restore;
 pub mod schedule;
 pub mod shares;

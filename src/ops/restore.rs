@@ -1,6 +1,8 @@
 //! `restore`: a snapshot comes back whole, or the command fails.
 
 mod carry;
+pub mod into;
+pub mod look;
 mod plan;
 mod target;
 
@@ -24,7 +26,7 @@ use crate::{
 };
 
 pub(super) use carry::{Carried, carry_out};
-pub use plan::{Entry, Plan};
+pub use plan::{Entry, Part, Plan};
 pub use target::{Begun, Target};
 
 /// What to restore.
@@ -32,8 +34,8 @@ pub use target::{Begun, Target};
 pub struct RestoreRequest {
     /// Which snapshot.
     pub wanted: Wanted,
-    /// The one stream that is wanted, by name or path, if not all are.
-    pub stream: Option<String>,
+    /// The streams that are wanted.
+    pub part: Part,
     /// The one ref of a repository that is wanted, if not all are.
     pub reference: Option<String>,
     /// Whether what comes back has to be of a forge, since pages are to be made of it.
@@ -153,8 +155,8 @@ pub async fn restore(
     let named = |error: OpsError| named(error, chosen.snapshot.id, &chosen.snapshot.header.writer);
     let mut snapshot = Snapshot::open(vault, header, opener).await.map_err(|error| named(error.into()))?;
     let warnings = std::mem::take(&mut snapshot.body.warnings);
-    let mut plan = planned(&mut snapshot, request.stream.clone()).await.map_err(named)?;
-    plan.only = request.stream.clone().or_else(|| request.reference.clone());
+    let mut plan = planned(&mut snapshot, request.part.clone()).await.map_err(named)?;
+    plan.only = request.part.mark().or_else(|| request.reference.clone());
     request.reference.as_deref().map_or(Ok(()), |name| narrow(&plan, name, target))?;
     let mut lost = Vec::new();
     let carried = carry_out(&snapshot, &plan, target, (progress, cancel), Some(&mut lost)).await.map_err(named)?;
@@ -204,12 +206,12 @@ pub(super) fn report_of(snapshot: &Snapshot, mut plan: Plan, carried: Carried, w
 /// The plan of a snapshot's streams, whose records it takes. Judging what somebody signed is work for a core of its own.
 ///
 /// # Errors
-/// As for [`Plan::new`].
-pub(super) async fn planned(snapshot: &mut Snapshot, only: Option<String>) -> Result<Plan> {
+/// As for [`Plan::of_part`].
+pub(super) async fn planned(snapshot: &mut Snapshot, part: Part) -> Result<Plan> {
     let (id, source, kind) = (snapshot.header.id, snapshot.header.header.source.clone(), snapshot.header.header.kind);
     let empty = Body::new(Vec::new(), serde_json::Value::Null, Vec::new());
     let body = std::mem::replace(&mut snapshot.body, empty);
-    let planning = tokio::task::spawn_blocking(move || Plan::new(source, kind, body, only.as_deref()));
+    let planning = tokio::task::spawn_blocking(move || Plan::of_part(source, kind, body, &part));
     let plan = planning.await.map_err(|_| OpsError::Defect("planning the restore"))??;
     Ok(plan.of(id))
 }

@@ -20,6 +20,8 @@ pub enum Task {
     Doctor,
     /// Receives the logs of databases; a service that never ends.
     Journal,
+    /// Hears requests for backups; started by its socket.
+    Request,
     /// The keeper's extension of locks.
     Renew,
     /// The pruner's deletions.
@@ -42,6 +44,7 @@ impl Task {
             Self::Backup => "backup",
             Self::Doctor => "doctor",
             Self::Journal => "journal",
+            Self::Request => "request",
             Self::Renew => "renew",
             Self::Prune => "prune",
             Self::Verify => "verify",
@@ -57,6 +60,7 @@ impl Task {
             Self::Backup => "Back up into the vault",
             Self::Doctor => "Look what the writer's credentials can do, and whether its sources can be read",
             Self::Journal => "Journals of databases into the vault",
+            Self::Request => "Hear requests for backups",
             Self::Renew => "Extend the locks of what snapshots need",
             Self::Prune => "Delete what no snapshot needs and no lock protects",
             Self::Verify => "Check what the vault has against what was signed",
@@ -78,7 +82,7 @@ impl Task {
             Self::Watch => at("*-*-* *:00/10:00", "*/10 * * * *", 60),
             Self::Status => at("*-*-* *:25:00", "25 * * * *", 300),
             Self::Drill => at("Sat *-*-* 03:00:00", "0 3 * * 6", 7200),
-            Self::Journal => at("", "@reboot", 0),
+            Self::Journal | Self::Request => at("", "@reboot", 0),
         }
     }
 
@@ -88,6 +92,7 @@ impl Task {
             Self::Backup => ("12h", "2G"),
             Self::Doctor => ("1h", "1G"),
             Self::Journal => ("infinity", "1G"),
+            Self::Request => ("infinity", "2G"),
             Self::Renew | Self::Prune | Self::Verify => ("6h", "2G"),
             Self::Watch | Self::Status => ("30min", "2G"),
             Self::Drill => ("24h", "8G"),
@@ -131,6 +136,8 @@ pub struct Entry {
     pub state: Option<PathBuf>,
     /// How often its sources are backed up, the most frequent of them.
     pub every: Option<Span>,
+    /// The socket that it is started by, if it is.
+    pub socket: Option<PathBuf>,
 }
 
 /// What is asked.

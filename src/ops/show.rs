@@ -3,11 +3,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 
 use super::{
     Result,
+    request::Requested,
     snapshots::{Wanted, choose, listed_for},
 };
 use crate::{
@@ -86,6 +87,9 @@ pub struct Opened {
     pub ref_count: u64,
     /// The refs of a repository, each with what it points to.
     pub refs: BTreeMap<String, String>,
+    /// Who wanted it and why, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested: Option<Requested>,
     /// What the source warned of.
     pub warnings: Vec<String>,
 }
@@ -241,6 +245,7 @@ fn opened(snapshot: Snapshot) -> Opened {
         databases: databases.collect(),
         ref_count: refs.map_or(0, |refs| refs.len() as u64),
         refs: listed.map(|(name, to)| (name.clone(), pointed(to))).collect(),
+        requested: body.details.get("requested").and_then(|value| Requested::deserialize(value).ok()),
         warnings: body.warnings,
     }
 }

@@ -50,6 +50,7 @@ use crate::{
 
 pub(super) use archive::Walker;
 pub use conninfo::{Conninfo, ConninfoError};
+pub(crate) use dump::file_name;
 pub use fingerprint::Depth;
 pub(crate) use globals::STREAM as GLOBALS;
 pub use physical::{Base, Tablespace};

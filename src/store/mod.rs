@@ -9,6 +9,7 @@ mod concurrency;
 pub mod counted;
 pub mod credentials;
 mod error;
+pub mod limited;
 pub mod local;
 pub mod memory;
 mod rules;

@@ -225,7 +225,12 @@ fn signer(vault: &Vault, members: &Members, member: &Name) -> Result<PublicKey> 
 }
 
 /// Fails unless those agreed who had to by the list that counted when it was stored.
-fn agreed(vault: &Vault, listed: Option<&Listed>, release: &Release, since: Time) -> std::result::Result<(), String> {
+pub(super) fn agreed(
+    vault: &Vault,
+    listed: Option<&Listed>,
+    release: &Release,
+    since: Time,
+) -> std::result::Result<(), String> {
     let needed = listed.map(|listed| &listed.list).filter(|list| list.needs(Action::Release) > 0);
     let Some(list) = needed else {
         let own = release.member.as_str() == OWNER;

@@ -111,6 +111,14 @@ impl Members {
     }
 }
 
+impl FromIterator<Certificate> for Members {
+    fn from_iter<T: IntoIterator<Item = Certificate>>(certificates: T) -> Self {
+        let mut members = Self::default();
+        certificates.into_iter().for_each(|certificate| members.add(certificate));
+        members
+    }
+}
+
 async fn one(vault: &Vault, key: &Key, hash: &Hash) -> Result<Certificate> {
     let bytes = fetch::by_hash(&*vault.store, key, None, hash, LARGEST).await?;
     let descriptor = &vault.descriptor;

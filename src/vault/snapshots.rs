@@ -1,7 +1,7 @@
 //! The snapshots of a vault: every header that trust reaches, and how each stands with the store and the members.
 
-mod judge;
-mod order;
+pub(super) mod judge;
+pub(super) mod order;
 mod summary;
 
 use std::{
@@ -161,8 +161,7 @@ async fn of(vault: &Vault, wanted: impl Fn(&SnapshotId) -> bool, alone: bool) ->
     judge::judge(&seen, &mut snapshots, &mut unread, &mut findings);
     let now = vault.store.server_time().await?;
     standing::settle(members.as_ref(), &mut snapshots, now, &mut findings);
-    let places = order::places(&snapshots);
-    snapshots.sort_by(|a, b| order::order(a, &places).cmp(&order::order(b, &places)));
+    order::sort(&mut snapshots);
     Ok(Listing { snapshots, findings: findings.into_vec(), unread, left_out })
 }
 

@@ -80,6 +80,7 @@ async fn run(made: &Made, state: &Path, data: Vec<u8>) -> Run {
         clock_is_right: false,
         acknowledge: false,
         no_rebuild: false,
+        requested: None,
         elapsed: Box::new(|| Duration::ZERO),
     };
     let runtime = tokio::runtime::Handle::current();

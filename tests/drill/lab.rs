@@ -141,6 +141,7 @@ pub fn back_up(sandbox: &Sandbox, name: &str, source: Made) {
         clock_is_right: false,
         acknowledge: false,
         no_rebuild: false,
+        requested: None,
         elapsed: Box::new(|| Duration::ZERO),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

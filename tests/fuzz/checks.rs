@@ -2,13 +2,18 @@
 //! would have written. The fuzz targets and the property tests both run these.
 
 use std::{
+    io::Cursor,
+    path::Path,
     str::FromStr,
     sync::{Arc, LazyLock},
 };
 
 use strongroom::{
+    cli::config::{Config, ConfigError},
     codec::{
         compress::{BLOCK_LIMIT, Codec, Decompressor},
+        git_object::{GitHash, Inflated, Inflater, loose_name},
+        git_pack::{PackCheck, salvage::salvage},
         hash,
         seal::{self, NoPrompt, Opener},
         sign::SigningKey,
@@ -334,4 +339,43 @@ pub fn tar(data: &[u8]) {
     assert!(whole.0.iter().all(|(entry, bytes)| entry.bytes == bytes.len() as u64));
     assert!(whole.1.is_none() || !whole.2 || whole.1 == Some("goes on behind its end"));
     assert_eq!(whole, seen(data.chunks(data.first().map_or(1, |first| usize::from(*first) + 1))));
+}
+
+/// A configuration: what is wrong with it is told by a place that it has.
+pub fn config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Err(ConfigError::Wrong { line, column, .. }) = Config::parse(text, Path::new("/etc/strongroom.toml")) {
+        let shown = text.split('\n').nth(line.checked_sub(1).unwrap()).expect("a line that is there");
+        assert!(column >= 1 && column <= shown.chars().count() + 2, "{line}:{column}");
+    }
+}
+
+/// Packs and loose objects of git, as they are and with a pack's head before them. However a pack is cut on its way, the
+/// same is said of it, and what is salvaged of it lies in it, in its order.
+pub fn git(data: &[u8]) {
+    let headed = [b"PACK\0\0\0\x02\0\0\0\x02".as_slice(), data].concat();
+    for hash in [GitHash::Sha1, GitHash::Sha256] {
+        let _ = loose_name(hash, data);
+        for pack in [data, &headed] {
+            let checked = |pieces: usize| {
+                let mut check = PackCheck::new(hash);
+                pack.chunks(pieces).for_each(|piece| check.update(piece));
+                check.finish()
+            };
+            assert_eq!(checked(pack.len().max(1)), checked(data.first().map_or(1, |first| usize::from(*first) + 1)));
+            let (len, mut before) = (pack.len() as u64, 0);
+            let each = |object: strongroom::codec::git_pack::salvage::Whole| {
+                assert!(before <= object.at && object.at < object.content && object.content < object.end);
+                assert!(object.end <= len);
+                before = object.at;
+                Ok(())
+            };
+            salvage(hash, Cursor::new(pack), len, each).unwrap();
+        }
+    }
+    let size = data.first().map_or(0, |first| u64::from(*first));
+    match Inflater::new(size).feed(data.get(1..).unwrap_or_default()) {
+        Ok(Inflated::More(taken) | Inflated::End(taken)) => assert!(taken < data.len().max(1)),
+        Err(_) => {}
+    }
 }

@@ -279,6 +279,7 @@ async fn g5_the_clock_of_a_directory_is_held_against_its_past() {
             clock_is_right,
             acknowledge: false,
             no_rebuild: false,
+            requested: None,
             elapsed: Box::new(|| std::time::Duration::ZERO),
         };
         let runtime = tokio::runtime::Handle::current();

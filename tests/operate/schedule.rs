@@ -29,6 +29,7 @@ fn analyzed(dir: &Path) -> Option<(String, Vec<(String, f64)>)> {
     };
     let mut all = list(".service");
     all.extend(list(".timer"));
+    all.extend(list(".socket"));
     // An instance, as it would be started.
     all.retain(|path| !path.contains('@'));
     let verified = run(&["verify", "--man=no", "--recursive-errors=one"], &all).ok()?;
@@ -205,4 +206,18 @@ fn files_that_systemd_hands_over_are_read_whatever_their_mode() {
     let mut command = sandbox.command();
     command.env("CREDENTIALS_DIRECTORY", &passed).args(["--config", &config, "backup", "shop"]);
     sandbox.finish(&mut command).code(2).says("can be read by others");
+}
+
+#[test]
+fn requests_are_heard_by_a_socket_that_systemd_hands_over() {
+    let sandbox = writer("");
+    sandbox.configure("\n[request]\nusers = [1000]\nsources = { shop = \"10m\" }\n");
+    let dir = sandbox.path("units");
+    sandbox.writer(&["schedule", "--role", "writer", "--systemd", &dir.display().to_string()]).ok();
+    let units = units(&dir);
+    let (socket, service) = (&units["strongroom-request.socket"], &units["strongroom-request.service"]);
+    assert!(socket.contains("ListenStream=/run/strongroom/request.sock") && socket.contains("Accept=no"), "{socket}");
+    assert!(service.contains("StandardInput=socket") && service.contains("request serve"), "{service}");
+    assert!(!units.contains_key("strongroom-request.timer"));
+    sound(&dir);
 }

@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
 
-use crate::model::Name;
+use crate::model::{Name, Span, size::ByteSize};
 
 /// `backup`.
 #[derive(Debug, Args)]
@@ -84,6 +84,18 @@ pub struct BackupArgs {
     /// Store all of it again where the writer's local memory was lost, rather than fill that again from the vault first
     #[arg(long)]
     pub no_rebuild: bool,
+    /// Give the vault no more than so many bytes a second, on average, such as 2MiB; comes before `upload` in [limits]
+    #[arg(long, value_name = "SIZE")]
+    pub limit_upload: Option<ByteSize>,
+    /// Stop in good order after this time, such as 4h, and fail; what was committed stays. Comes before `deadline` in [limits]
+    #[arg(long, value_name = "SPAN")]
+    pub deadline: Option<Span>,
+    /// Why this is backed up now: kept in the snapshots, sealed; `show` tells it
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Who asked for it, as `request serve` saw it
+    #[arg(long, value_name = "TEXT", hide = true)]
+    pub requested_by: Option<String>,
     /// Go on though an identity that opens the backups lies beside the configuration: for demos only
     #[arg(long)]
     pub allow_identity_here: bool,

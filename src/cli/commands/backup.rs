@@ -1,11 +1,18 @@
 //! `backup`.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use super::{Context, Done, blocking, workplace};
 use crate::{
     cli::{
         args::BackupArgs,
+        config::limits::LimitsConfig,
         error::CliError,
         failure::{Exit, Failure},
         host,
@@ -13,15 +20,16 @@ use crate::{
         settings::{Settings, real_env},
         sources, wiring,
     },
-    model::{Finding, Severity, Span},
+    model::{Cancel, Finding, Severity, Span},
     ops::{
         self,
-        backup::{BackupRequest, NOT_WHOLE, SOURCE_FAILED},
+        backup::{BackupReport, BackupRequest, NOT_WHOLE, SOURCE_FAILED},
         groups::VANISHED,
+        request::{REASON, Requested},
     },
     source::redact::redact,
-    store::VaultUrl,
-    vault::writer,
+    store::{VaultUrl, limited::Limited},
+    vault::writer::{self, Workplace},
 };
 
 /// Runs it.
@@ -32,6 +40,8 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
     let keys = wiring::writer(writer_config)?;
     let (clock_is_right, acknowledge, full) = (args.clock_is_right, args.acknowledge, args.full);
     let (dry_run, no_rebuild) = (args.dry_run, args.no_rebuild);
+    let requested = requested(&args)?;
+    let limits = limits(&args, config.limits)?;
     let most_spooled = sources::most_spooled(&config.sources);
     let mut jobs = sources::jobs(args, &config.sources, &writer_config.state)?;
     if let VaultUrl::Local(path) = settings.vault()? {
@@ -51,15 +61,19 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
         acknowledge,
         expected: config.sources.iter().flat_map(|source| source.expect.clone()).collect(),
         no_rebuild,
+        requested,
         elapsed: stopwatch(),
     };
-    if let Some(nice) = config.nice {
+    if let Some(nice) = limits.nice {
         writer::begin_workers_with(move || {
             // Where it can't be, it is as nice as it was.
             let _ = rustix::process::setpriority_process(None, nice);
         });
     }
-    let place = workplace(context, &settings, keys).await?;
+    let mut place = workplace(context, &settings, keys).await?;
+    if let Some(rate) = limits.upload {
+        place.store = Arc::new(Limited::new(place.store, rate, context.cancel.clone()));
+    }
     if dry_run {
         let mut looked = blocking(move |runtime| ops::backup::rehearse(&place, runtime, request)).await?;
         let spool = host::spool(&writer_config.state, most_spooled);
@@ -68,7 +82,7 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
         let failure = Failure::of_rehearsal(&looked);
         return Ok((Output::Rehearsal(looked), failure));
     }
-    let mut report = blocking(move |runtime| ops::backup::backup(&place, runtime, request)).await?;
+    let mut report = in_time(context, limits.deadline, (place, request)).await?;
     let findings = std::mem::take(&mut report.findings);
     let (failed, others): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.code == SOURCE_FAILED);
     let tampered = not_as_left(&others);
@@ -83,6 +97,80 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
     }
     let failure = Failure::of_backup(&report).or(tampered).or(sick).or(vanished);
     Ok((Output::Backup(report), failure))
+}
+
+/// What is typed comes before what is configured.
+fn limits(args: &BackupArgs, configured: LimitsConfig) -> Result<LimitsConfig, CliError> {
+    let upload = args.limit_upload.map(|size| size.0).or(configured.upload);
+    let deadline = args.deadline.or(configured.deadline);
+    if upload == Some(0) || deadline == Some(Span::ZERO) {
+        return Err(CliError::usage("a limit of nothing lets nothing through", "leave it out for no limit"));
+    }
+    Ok(LimitsConfig { upload, deadline, ..configured })
+}
+
+/// Backs up, and stops in good order when the time is over.
+async fn in_time(
+    context: &Context,
+    deadline: Option<Span>,
+    (place, request): (Workplace, BackupRequest),
+) -> Result<BackupReport, CliError> {
+    let deadline = deadline.map(|after| Deadline::start(after, context.cancel.clone()));
+    let done = blocking(move |runtime| ops::backup::backup(&place, runtime, request)).await;
+    let late = deadline.as_ref().and_then(Deadline::passed);
+    match (done, late) {
+        (Err(_), Some(after)) => Err(too_late(after, 0)),
+        (Ok(report), Some(after)) if report.interrupted => Err(too_late(after, report.snapshots.len())),
+        (done, _) => done,
+    }
+}
+
+/// Asks a run to stop when its time is over.
+struct Deadline {
+    after: Span,
+    fired: Arc<AtomicBool>,
+    waiting: tokio::task::JoinHandle<()>,
+}
+
+impl Deadline {
+    fn start(after: Span, cancel: Cancel) -> Self {
+        let fired = Arc::new(AtomicBool::new(false));
+        let late = Arc::clone(&fired);
+        let waiting = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(after.as_seconds())).await;
+            late.store(true, Ordering::SeqCst);
+            cancel.cancel();
+        });
+        Self { after, fired, waiting }
+    }
+
+    fn passed(&self) -> Option<Span> {
+        self.fired.load(Ordering::SeqCst).then_some(self.after)
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.waiting.abort();
+    }
+}
+
+fn too_late(after: Span, whole: usize) -> CliError {
+    let what = if whole == 0 {
+        "nothing was committed".to_owned()
+    } else {
+        format!("{whole} snapshots were committed before")
+    };
+    CliError::Late { after, what }
+}
+
+/// Why it is backed up now, where that was said.
+fn requested(args: &BackupArgs) -> Result<Option<Requested>, CliError> {
+    let (reason, by) = (args.reason.clone(), args.requested_by.clone());
+    if [&reason, &by].into_iter().flatten().any(|text| text.chars().count() > REASON) {
+        return Err(CliError::usage(format!("--reason is longer than {REASON} characters"), "say it shorter"));
+    }
+    Ok((reason.is_some() || by.is_some()).then_some(Requested { reason, by }))
 }
 
 /// What it means that the vault is not as its writer left it.

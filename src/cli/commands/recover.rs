@@ -23,7 +23,8 @@ use crate::{
 
 /// Runs it.
 pub(super) async fn run(context: &Context, args: RestoreArgs, asked: Asked) -> Result<Done, CliError> {
-    if args.to == Path::new("-") {
+    let to = args.to.clone().unwrap_or_default();
+    if to == Path::new("-") {
         let hint = "give --to a directory";
         return Err(CliError::usage("a data directory is made, which standard output can't be", hint));
     }
@@ -33,7 +34,7 @@ pub(super) async fn run(context: &Context, args: RestoreArgs, asked: Asked) -> R
     let settings = Settings::new(&context.global, &real_env)?;
     let identities = identities(&args.identity)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    context.found(exposed(&args.to));
+    context.found(exposed(&to));
     let vault = open(&settings, Some(&identities)).await?;
     context.found(vault.findings.clone());
     let wanted = settled(context, asked, (&vault, &identities.opener), &settings).await?;
@@ -42,8 +43,8 @@ pub(super) async fn run(context: &Context, args: RestoreArgs, asked: Asked) -> R
         Some(WalArg::Here) | None => None,
     };
     let recovery = args.recovery;
-    let mut cluster = Cluster::new(args.to.clone(), recovery.tablespace_map).delta(recovery.delta);
-    let mut replay = Replay::new(args.to.clone());
+    let mut cluster = Cluster::new(to.clone(), recovery.tablespace_map).delta(recovery.delta);
+    let mut replay = Replay::new(to.clone());
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
     let on = (&progress, &context.cancel);
     let done = match recovery.recover_to {
@@ -60,7 +61,7 @@ pub(super) async fn run(context: &Context, args: RestoreArgs, asked: Asked) -> R
     }
     let (report, findings) = done?;
     context.found(findings);
-    let to = args.to.join(report.source.as_str());
+    let to = to.join(report.source.as_str());
     let failure = report.recovery.as_ref().and_then(short);
     Ok((Output::Restore(Box::new(report), Some(to)), failure))
 }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Context, Done, identities, open,
-    wanted::{asked, can_go_on, settled},
+    wanted::{Asked, asked, can_go_on, settled},
 };
 use crate::{
     cli::{
@@ -23,7 +23,7 @@ use crate::{
     model::{Progress, SourceKind},
     ops::{
         self, OpsError,
-        restore::{Lost, RestoreRequest, Target},
+        restore::{Lost, Part, RestoreRequest, Target, look},
     },
     source::redact::redact,
 };
@@ -37,7 +37,15 @@ pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, Cl
         }
         return Box::pin(super::recover::run(context, args, asked)).await;
     }
-    let to_stdout = args.to == Path::new("-");
+    #[cfg(feature = "full")]
+    if args.into.into.is_some() {
+        return Box::pin(super::into::run(context, args, asked)).await;
+    }
+    if args.list || args.dry_run {
+        return Box::pin(look(context, args, asked)).await;
+    }
+    let to = args.to.clone().unwrap_or_default();
+    let to_stdout = to == Path::new("-");
     if to_stdout && context.global.json {
         let hint = "give --to a directory, or leave --json out";
         return Err(CliError::usage("--to - and --json both need standard output", hint));
@@ -53,32 +61,33 @@ pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, Cl
     // What comes back is for who restores it alone, whatever makes it: git too.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     if !to_stdout {
-        context.found(exposed(&args.to));
+        context.found(exposed(&to));
     }
     let vault = open(&settings, Some(&identities)).await?;
     context.found(vault.findings.clone());
     let wanted = settled(context, asked, (&vault, &identities.opener), &settings).await?;
     let mut target: Box<dyn Target> = match (to_stdout, args.resume) {
         (true, _) => Box::<Pipe>::default(),
-        (false, true) => Box::new(Directory::resuming(args.to.clone())),
-        (false, false) => Box::new(Directory::new(args.to.clone())),
+        (false, true) => Box::new(Directory::resuming(to.clone())),
+        (false, false) => Box::new(Directory::new(to.clone())),
     };
     let site = args.form == Form::Html;
-    let request = RestoreRequest { wanted, stream: args.stream, reference: args.reference, site };
+    let part = Part { stream: args.stream, include: args.include };
+    let request = RestoreRequest { wanted, part, reference: args.reference, site };
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
     let done =
         ops::restore::restore(&vault, &identities.opener, &request, &mut *target, &progress, &context.cancel).await;
     if matches!(&done, Err(error) if can_go_on(error)) && !to_stdout {
-        context.found(vec![Directory::unfinished(&args.to)]);
+        context.found(vec![Directory::unfinished(&to)]);
     }
     let (mut report, findings) = done?;
     context.found(findings);
     if site {
-        report.site = Some(pages(&args.to, report.source.as_str())?);
+        report.site = Some(pages(&to, report.source.as_str())?);
     }
     let to = (!to_stdout).then(|| match report.kind {
-        SourceKind::Git => args.to.join(format!("{}.git", report.source)),
-        _ => args.to.join(report.source.as_str()),
+        SourceKind::Git => to.join(format!("{}.git", report.source)),
+        _ => to.join(report.source.as_str()),
     });
     let failure = not_whole(&report.lost);
     Ok((Output::Restore(Box::new(report), to), failure))
@@ -100,6 +109,29 @@ fn pages(dir: &Path, source: &str) -> Result<PathBuf, CliError> {
     site::make(&dir.join(source), &partial).map_err(failed("can't make the pages", &partial))?;
     fs::rename(&partial, &to).map_err(failed("can't finish the pages", &to))?;
     Ok(to.join("index.html"))
+}
+
+/// `--list` and `--dry-run`.
+async fn look(context: &Context, args: RestoreArgs, asked: Asked) -> Result<Done, CliError> {
+    if let Some(read) = args.at.as_ref().and_then(|at| at.read_as("--at")) {
+        context.tell(&read);
+    }
+    let settings = Settings::new(&context.global, &real_env)?;
+    let identities = identities(&args.identity)?;
+    let vault = open(&settings, Some(&identities)).await?;
+    context.found(vault.findings.clone());
+    let wanted = settled(context, asked, (&vault, &identities.opener), &settings).await?;
+    let part = Part { stream: args.stream, include: args.include };
+    let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
+    if args.list {
+        let (report, findings) = look::list(&vault, &identities.opener, (&wanted, part), &progress).await?;
+        context.found(findings);
+        return Ok((Output::Listing(Box::new(report)), None));
+    }
+    let on = (&progress, &context.cancel);
+    let (report, findings) = look::rehearse(&vault, &identities.opener, (&wanted, part), on).await?;
+    context.found(findings);
+    Ok((Output::RestoreRehearsal(Box::new(report)), None))
 }
 
 /// What it means that something did not come back.

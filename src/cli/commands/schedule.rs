@@ -77,7 +77,7 @@ const fn boxes(role: ScheduleRole) -> &'static [(ScheduleRole, &'static [Task])]
     const AUDITOR: (ScheduleRole, &[Task]) = (ScheduleRole::Auditor, &[Task::Verify, Task::Watch, Task::Status]);
     const DRILLER: (ScheduleRole, &[Task]) = (ScheduleRole::Driller, &[Task::Drill]);
     match role {
-        ScheduleRole::Writer => &[(ScheduleRole::Writer, &[Task::Backup, Task::Doctor, Task::Journal])],
+        ScheduleRole::Writer => &[(ScheduleRole::Writer, &[Task::Backup, Task::Doctor, Task::Journal, Task::Request])],
         ScheduleRole::Keeper => &[(ScheduleRole::Keeper, &[Task::Renew]), PRUNER, AUDITOR, DRILLER],
         ScheduleRole::Pruner => &[PRUNER],
         ScheduleRole::Auditor => &[AUDITOR],
@@ -108,6 +108,10 @@ fn entry(context: &Context, args: &ScheduleArgs, task: Task, config: &Config) ->
     if task == Task::Journal && config.sources.iter().all(|source| source.journal.is_none()) {
         return Ok(None);
     }
+    let socket = config.request.as_ref().map(|request| request.socket.clone()).filter(|_| task == Task::Request);
+    if task == Task::Request && socket.is_none() {
+        return Ok(None);
+    }
     let opens = matches!(task, Task::Drill | Task::Watch);
     if task == Task::Drill && args.identity.is_none() {
         say(context, "a drill opens snapshots: without --identity nothing of the driller was written");
@@ -120,7 +124,7 @@ fn entry(context: &Context, args: &ScheduleArgs, task: Task, config: &Config) ->
     if let Some(dir) = config.around.metrics.as_deref().and_then(Path::parent) {
         writes.insert(dir.to_owned());
     }
-    let by_writer = matches!(task, Task::Backup | Task::Doctor | Task::Journal);
+    let by_writer = matches!(task, Task::Backup | Task::Doctor | Task::Journal | Task::Request);
     if by_writer && config.writer.is_none() {
         let what = format!("{} has no [writer]", config.path.display());
         return Err(CliError::usage(what, "name the writer's configuration with --config"));
@@ -136,6 +140,7 @@ fn entry(context: &Context, args: &ScheduleArgs, task: Task, config: &Config) ->
         homes,
         state: config.writer.as_ref().filter(|_| by_writer).map(|writer| writer.state.clone()),
         every: config.sources.iter().filter_map(|source| source.every).min(),
+        socket,
     }))
 }
 

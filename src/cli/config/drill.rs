@@ -47,9 +47,21 @@ pub fn postgres(text: &str) -> Result<Conninfo, String> {
 /// # Errors
 /// If it can't be understood, holds a password, or names a database.
 pub fn mariadb(text: &str) -> Result<Login, String> {
+    without_database(text, "a drill makes databases of its own there: leave the database out")
+}
+
+/// The server that a dump is loaded into.
+///
+/// # Errors
+/// If it can't be understood, holds a password, or names a database.
+pub fn mariadb_server(text: &str) -> Result<Login, String> {
+    without_database(text, "a dump is loaded under the names that its databases had: leave the database out")
+}
+
+fn without_database(text: &str, why: &str) -> Result<Login, String> {
     let input = dsn_input(Flavour::Mariadb, text)?;
     match input.databases {
         Databases::All => Ok(input.login),
-        Databases::Named(_) => Err("a drill makes databases of its own there: leave the database out".to_owned()),
+        Databases::Named(_) => Err(why.to_owned()),
     }
 }

@@ -310,10 +310,8 @@ pub(super) fn parse(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceConfig,
             command_of(argv, (raw.timeout, raw.min_bytes), (raw.trailer, raw.stream))?
         }
     };
-    let checks = check::parse(raw.check)?;
-    let journal = journal::parse(raw.journal.as_ref(), &input)?;
-    let spool = spool::parse(raw.spool.as_ref(), &input)?;
-    let expect = expect::parse(&name, raw.expect);
+    let (checks, expect) = (check::parse(raw.check)?, expect::parse(&name, raw.expect));
+    let (journal, spool) = (journal::parse(raw.journal.as_ref(), &input)?, spool::parse(raw.spool.as_ref(), &input)?);
     let (allow_empty, every) = (raw.allow_empty, raw.every);
     Ok(SourceConfig { name, input, checks, allow_empty, every, timeout, journal, expect, spool })
 }

@@ -7,11 +7,34 @@ use crate::{
     ops::{
         airgap::{OpenReport, StatusReport, TripReport},
         incident::IncidentReport,
+        request::{RequestedReport, State},
     },
     source::redact::redact,
 };
 
 impl Failure {
+    /// What the answers to requests mean, if not success.
+    #[must_use]
+    pub fn of_requested(report: &RequestedReport) -> Option<Self> {
+        let with = |state: State| report.requests.iter().find(|answer| answer.state == state);
+        let verdicts = [
+            (
+                State::Refused,
+                Exit::Usage,
+                "refused",
+                "who may ask for what stands in [request] of the server's configuration",
+            ),
+            (State::Failed, Exit::Failed, "source", "look into the log of `request serve` on the writer's host"),
+            (State::Busy, Exit::TryAgain, "try-again", "ask again later"),
+        ];
+        let (answer, exit, kind, hint) =
+            verdicts.into_iter().find_map(|(state, exit, kind, hint)| Some((with(state)?, exit, kind, hint)))?;
+        let source = answer.source.as_ref().map_or("the request", |source| source.as_str());
+        let why = answer.why.as_deref().unwrap_or("no reason was given");
+        let message = redact(&format!("{source}: {why}"));
+        Some(Self { exit, kind, message, hint: Some(hint.to_owned()) })
+    }
+
     /// What an incident's page means, if not success: damage before alarms.
     #[must_use]
     pub fn of_incident(report: &IncidentReport, findings: &[Finding]) -> Option<Self> {

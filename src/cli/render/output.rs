@@ -32,7 +32,12 @@ use crate::{
         readiness::ReadyReport,
         renew::RenewReport,
         repair::RepairReport,
-        restore::RestoreReport,
+        request::RequestedReport,
+        restore::{
+            RestoreReport,
+            into::IntoReport,
+            look::{ListReport, RehearsalReport},
+        },
         shares::{CombineReport, SplitReport},
         show::ShowReport,
         snapshots::SnapshotLine,
@@ -98,12 +103,21 @@ pub enum Output {
     Diff(Box<DiffReport>),
     /// `restore`, and where to; nowhere if to standard output.
     Restore(Box<RestoreReport>, Option<PathBuf>),
+    /// `restore --list`.
+    Listing(Box<ListReport>),
+    /// `restore --dry-run`.
+    RestoreRehearsal(Box<RehearsalReport>),
+    /// `restore --into`.
+    Into(Box<IntoReport>),
     /// `verify`, and what it found.
     Verify(Box<VerifyReport>, Vec<Finding>),
     /// `watch`, and what it found.
     Watch(Box<WatchReport>, Vec<Finding>),
     /// `ready`.
     Ready(Box<ReadyReport>),
+    /// `request`.
+    #[cfg(feature = "full")]
+    Requested(RequestedReport),
     /// `status`.
     Status(Box<StatusReport>),
     /// `incident`, whether as Markdown, and what it found.

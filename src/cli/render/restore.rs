@@ -6,7 +6,14 @@ use super::{Lines, plural, since};
 use crate::{
     cli::shell,
     model::{SourceKind, size},
-    ops::{recover::Recovery, restore::RestoreReport},
+    ops::{
+        recover::Recovery,
+        restore::{
+            RestoreReport,
+            into::IntoReport,
+            look::{ListReport, RehearsalReport},
+        },
+    },
 };
 
 /// For people.
@@ -66,6 +73,94 @@ pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
         ));
     }
     since::add(report.since.as_ref(), &mut text);
+    for warning in &report.warnings {
+        text.add(format!("  warned of when it was made: {warning}"));
+    }
+    text
+}
+
+/// `--list`.
+pub(super) fn listed(report: &ListReport) -> Lines {
+    let mut text = Lines::default();
+    for line in &report.streams {
+        let path = line.path.as_deref().unwrap_or(line.name.as_str());
+        let size = match line.kind {
+            "file" => size::human(line.bytes),
+            other => other.to_owned(),
+        };
+        text.add(format!("{size:>10}  {path}{}", if line.kind == "directory" { "/" } else { "" }));
+    }
+    for database in &report.databases {
+        text.add(format!("database {}: {}", database.database, plural(database.tables.len(), "table")));
+        for (table, rows) in &database.tables {
+            text.add(format!("{rows:>10}  {table}"));
+        }
+    }
+    text.add(format!(
+        "{} in {} of {} ({}, taken {} by {})",
+        size::human(report.bytes),
+        plural(report.streams.len(), "stream"),
+        report.source,
+        report.id.short(),
+        report.created_at,
+        report.writer
+    ));
+    text
+}
+
+/// `--dry-run`.
+pub(super) fn rehearsed(report: &RehearsalReport) -> Lines {
+    let count = |n: u64, what: &str| plural(usize::try_from(n).unwrap_or(usize::MAX), what);
+    let mut text = Lines::of([
+        format!(
+            "would restore {} of {} ({}, taken {} by {}): {}",
+            count(report.streams, "stream"),
+            report.source,
+            report.id.short(),
+            report.created_at,
+            report.writer,
+            size::human(report.bytes)
+        ),
+        format!(
+            "  would fetch {} in {} from {}",
+            size::human(report.fetch.bytes),
+            count(report.fetch.calls, "call"),
+            count(report.fetch.objects, "pack")
+        ),
+        format!(
+            "  besides {} in {}, which opening the snapshot took just now",
+            size::human(report.opening.bytes),
+            count(report.opening.get + report.opening.head + report.opening.list, "call")
+        ),
+        format!("  about {} s at 50 MiB a second", report.seconds),
+    ]);
+    if let (Some(calls), Some(transfer)) = (report.calls_usd, report.transfer_usd) {
+        text.add(format!(
+            "  about ${calls:.4} for the calls and ${transfer:.2} for what leaves AWS (nothing within its region)"
+        ));
+    }
+    text
+}
+
+/// `--into`.
+pub(super) fn loaded(report: &IntoReport) -> Lines {
+    let mut text = Lines::of([format!(
+        "loaded {} of {} ({}, taken {} by {}) into {}: {}, every byte checked",
+        report.loaded.join(", "),
+        report.source,
+        report.id.short(),
+        report.created_at,
+        report.writer,
+        report.into,
+        size::human(report.bytes)
+    )]);
+    for note in &report.notes {
+        text.add(format!("  {note}"));
+    }
+    if !report.approved_by.is_empty() {
+        let people: Vec<&str> = report.approved_by.iter().map(crate::model::Name::as_str).collect();
+        text.add(format!("  approved by {}; that approval is used up", people.join(", ")));
+    }
     for warning in &report.warnings {
         text.add(format!("  warned of when it was made: {warning}"));
     }

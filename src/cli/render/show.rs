@@ -69,6 +69,11 @@ pub(super) fn shown(report: &ShowReport) -> Lines {
 }
 
 fn inside(opened: &Opened, text: &mut Lines) {
+    if let Some(requested) = &opened.requested {
+        let by = requested.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+        let reason = requested.reason.as_deref().unwrap_or("no reason was given");
+        wrapped(&format!("  requested{by}: {reason}"), 13, text);
+    }
     for warning in &opened.warnings {
         wrapped(&format!("  warning    {warning}"), 13, text);
     }

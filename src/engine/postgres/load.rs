@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     model::Name,
-    source::postgres::{DatabaseStreams, Session, Tool},
+    source::postgres::{Conninfo, DatabaseStreams, Session, Tool},
 };
 
 /// The most processes that load one dump.
@@ -45,7 +45,12 @@ pub(super) fn make_room(up: &Up, name: &str) -> Result<()> {
 }
 
 /// Creates the empty database `real` like `name` that was backed up; tells if its locale is not to be had here.
-pub(super) fn create(up: &Up, name: &str, real: &str, server: &BTreeMap<String, String>) -> Result<Option<Check>> {
+pub(super) fn create(
+    (psql, info): (&Tool, &Conninfo),
+    name: &str,
+    real: &str,
+    server: &BTreeMap<String, String>,
+) -> Result<Option<Check>> {
     let get = |key: &str| server.get(key).map(String::as_str).unwrap_or_default();
     let plain =
         format!("create database {} template template0 encoding {}", identifier(real), literal(get("encoding")));
@@ -57,7 +62,7 @@ pub(super) fn create(up: &Up, name: &str, real: &str, server: &BTreeMap<String, 
     // The one that a session is in without more words may be the one that is to be made.
     let from = (real == "postgres").then_some("template1");
     let run = |sql: &str| -> Result<()> {
-        let mut session = Session::open(&up.psql, &up.info, from)?;
+        let mut session = Session::open(psql, info, from)?;
         Ok(session.run(&format!("create database {name}"), sql)?)
     };
     if run(&wanted).is_ok() {

@@ -1,6 +1,8 @@
 //! `globals.sql`, statement by statement: only what makes roles is run. It is never given to `psql` as a script, where a
 //! line with a backslash would be a command of its own.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use super::super::{EngineError, Result};
@@ -19,6 +21,57 @@ struct Outcome {
 pub(super) struct Loaded {
     pub(super) run: usize,
     pub(super) left_out: usize,
+}
+
+/// Makes those roles of `globals` that are not there yet. Nothing is set for one that is: not its password, and not what it
+/// is a member of.
+pub(super) fn add(session: &mut Session, globals: &str, there: &BTreeSet<String>) -> Result<Loaded> {
+    let mut loaded = Loaded::default();
+    for statement in statements(globals) {
+        if statement.starts_with("SET ") || statement.starts_with("SELECT pg_catalog.set_config") {
+            continue;
+        }
+        let about = role_of(&statement);
+        let known = RUN.iter().any(|start| statement.starts_with(start)) && !statement.contains(" ON TABLESPACE ");
+        if !known || about.is_none_or(|role| there.contains(&role)) {
+            loaded.left_out += 1;
+            continue;
+        }
+        run(session, &statement)?;
+        loaded.run += 1;
+    }
+    Ok(loaded)
+}
+
+/// The role that a statement makes, changes, or makes a member of another.
+fn role_of(statement: &str) -> Option<String> {
+    let starts = ["CREATE ROLE ", "ALTER ROLE ", "COMMENT ON ROLE "];
+    if let Some(rest) = starts.iter().find_map(|start| statement.strip_prefix(start)) {
+        return name(rest).map(|(name, _)| name);
+    }
+    let (_, rest) = name(statement.strip_prefix("GRANT ")?)?;
+    name(rest.strip_prefix(" TO ")?).map(|(name, _)| name)
+}
+
+/// The name at the beginning of a text, and what follows it.
+fn name(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find(|c: char| c.is_whitespace() || c == ';').unwrap_or(text.len());
+        return text.split_at_checked(end).map(|(name, rest)| (name.to_owned(), rest));
+    };
+    let mut name = String::new();
+    let mut chars = quoted.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        if c == '"' {
+            if chars.peek().is_some_and(|(_, next)| *next == '"') {
+                chars.next();
+            } else {
+                return Some((name, quoted.get(at + 1..)?));
+            }
+        }
+        name.push(c);
+    }
+    None
 }
 
 /// Makes the roles of `globals`, but for `superuser`, who is there and works here: nothing is set for him.
@@ -41,17 +94,20 @@ pub(super) fn load(session: &mut Session, globals: &str, superuser: &str) -> Res
             loaded.left_out += 1;
             continue;
         }
-        session.run("make the roles", &guarded(&statement))?;
-        let asked = "select json_build_object('error', nullif(current_setting('strongroom.error', true), ''))";
-        let Outcome { error } = session.one("make the roles", asked)?;
-        if let Some(error) = error {
-            // The statement may hold a password's verifier.
-            let words: Vec<&str> = statement.split_whitespace().take(3).collect();
-            return Err(EngineError::new(format!("{} failed: {error}", words.join(" ")), "globals.sql"));
-        }
+        run(session, &statement)?;
         loaded.run += 1;
     }
     Ok(loaded)
+}
+
+fn run(session: &mut Session, statement: &str) -> Result<()> {
+    session.run("make the roles", &guarded(statement))?;
+    let asked = "select json_build_object('error', nullif(current_setting('strongroom.error', true), ''))";
+    let Outcome { error } = session.one("make the roles", asked)?;
+    let Some(error) = error else { return Ok(()) };
+    // The statement may hold a password's verifier.
+    let words: Vec<&str> = statement.split_whitespace().take(3).collect();
+    Err(EngineError::new(format!("{} failed: {error}", words.join(" ")), "globals.sql"))
 }
 
 /// The statement within a block that keeps what went wrong. Between dollar quotes neither `psql` nor the server sees
@@ -122,6 +178,21 @@ mod tests {
             "GRANT a TO b",
         ];
         assert_eq!(statements(script), want);
+    }
+
+    #[test]
+    fn a_statement_names_the_role_that_it_is_about() {
+        for (statement, role) in [
+            ("CREATE ROLE app", Some("app")),
+            ("ALTER ROLE \"a \"\"b\" WITH LOGIN", Some("a \"b")),
+            ("GRANT admin TO app GRANTED BY postgres", Some("app")),
+            ("GRANT \"x TO y\" TO \"App\" WITH ADMIN OPTION", Some("App")),
+            ("COMMENT ON ROLE app IS 'x'", Some("app")),
+            ("GRANT SELECT ON t TO app", None),
+            ("CREATE TABLESPACE t LOCATION '/x'", None),
+        ] {
+            assert_eq!(role_of(statement).as_deref(), role, "{statement}");
+        }
     }
 
     #[test]

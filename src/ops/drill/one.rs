@@ -84,7 +84,7 @@ fn is_damage(error: &OpsError) -> bool {
 async fn fetch(place: &Place<'_>, header: VerifiedHeader, scratch: &Scratch, drill: &mut Drill) -> Result<Restored> {
     let mut snapshot = Snapshot::open(place.vault, header, place.opener).await?;
     let fingerprints = std::mem::take(&mut snapshot.body.fingerprints);
-    let plan = restore::planned(&mut snapshot, None).await?;
+    let plan = restore::planned(&mut snapshot, restore::Part::default()).await?;
     let known = &snapshot.header.header;
     let dir = scratch.path().join("restored");
     let mut target = (place.request.target)(dir.clone());

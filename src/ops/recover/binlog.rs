@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{
     super::{
         OpsError, Result,
-        restore::{Target as Files, carry_out, planned},
+        restore::{Part, Target as Files, carry_out, planned},
         snapshots::choose,
     },
     Guide, Laid, Recovery, Replay, Seeking,
@@ -142,7 +142,7 @@ impl Seeking<'_> {
         self.progress.note(&told(&snapshot.header.header.source, &recovery));
         let warnings = std::mem::take(&mut snapshot.body.warnings);
         let fingerprints = std::mem::take(&mut snapshot.body.fingerprints);
-        let plan = planned(&mut snapshot, None).await?;
+        let plan = planned(&mut snapshot, Part::default()).await?;
         if let Some(layout) = target.replay() {
             layout.cut(gathered.cut.as_ref().map(|(file, length)| (file.as_str(), *length)))?;
             layout.guide(guide(&snapshot, &based, &recovery));

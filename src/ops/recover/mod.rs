@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::{
     OpsError, Result,
-    restore::{Carried, Plan, RestoreReport, Target as Files, carry_out, planned, report_of},
+    restore::{Carried, Part, Plan, RestoreReport, Target as Files, carry_out, planned, report_of},
     snapshots::{Wanted, choose, listed_for},
 };
 use crate::{
@@ -156,7 +156,7 @@ pub(super) async fn lay_out(seeking: &Seeking<'_>, all: Vec<Summary>, target: &m
     let Chosen { mut snapshot, base, recovery, settled, last_us, findings } = chosen;
     seeking.progress.note(&settled.told(&snapshot.header.header.source, &recovery));
     let warnings = std::mem::take(&mut snapshot.body.warnings);
-    let plan = planned(&mut snapshot, None).await?;
+    let plan = planned(&mut snapshot, Part::default()).await?;
     if let Some(layout) = target.recovery() {
         layout.settle(Ending { base, settings: settled.settings });
     }

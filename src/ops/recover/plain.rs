@@ -8,7 +8,7 @@ use crate::{
     model::{Cancel, Finding, Progress, SourceKind},
     ops::{
         OpsError, Result,
-        restore::{RestoreReport, carry_out, noted, planned, report_of},
+        restore::{Part, RestoreReport, carry_out, noted, planned, report_of},
         snapshots::{Wanted, choose, listed_for},
     },
     store::counted::Counted,
@@ -47,7 +47,7 @@ pub async fn lay_out_base(
     layout.open(&header.source)?;
     layout.settle(Ending { base, settings: Vec::new() });
     let warnings = std::mem::take(&mut snapshot.body.warnings);
-    let plan = planned(&mut snapshot, None).await?;
+    let plan = planned(&mut snapshot, Part::default()).await?;
     let carried = carry_out(&snapshot, &plan, target, (progress, cancel), None).await?;
     let mut report = report_of(&snapshot, plan, carried, warnings);
     report.data_directory = true;

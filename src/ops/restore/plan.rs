@@ -8,7 +8,8 @@ use serde::Deserialize;
 use super::{OpsError, Result};
 use crate::{
     format::body::{Body, StreamRecord},
-    model::{FileMeta, Name, SnapshotId, SourceKind},
+    model::{FileMeta, Name, SnapshotId, SourceKind, nearest_texts},
+    source::pattern::fits_path,
 };
 
 /// The longest part of a path, and the longest path, in bytes: what file systems take.
@@ -48,6 +49,50 @@ impl Entry {
     }
 }
 
+/// Which of a snapshot's streams are wanted: all of them, if nothing is said.
+#[derive(Debug, Clone, Default)]
+pub struct Part {
+    /// The one that has this name or path.
+    pub stream: Option<String>,
+    /// Those whose name or path, or a directory of that, fits one of these patterns.
+    pub include: Vec<String>,
+}
+
+impl Part {
+    fn includes(&self, stream: &StreamRecord) -> bool {
+        self.include.is_empty() || self.include.iter().any(|pattern| included(pattern, stream))
+    }
+
+    /// A pattern that nothing fits is mistyped.
+    fn every_pattern_fits(&self, streams: &[StreamRecord]) -> Result<()> {
+        for pattern in &self.include {
+            if streams.iter().any(|stream| included(pattern, stream)) {
+                continue;
+            }
+            let known = streams.iter().map(|stream| stream.path.as_deref().unwrap_or(stream.name.as_str()));
+            let near = nearest_texts(pattern, known);
+            let near = if near.is_empty() { "nothing like it".to_owned() } else { near.join(", ") };
+            let what = format!("nothing in the snapshot fits --include {pattern:?}; the nearest is: {near}");
+            return Err(OpsError::NoSnapshot { what });
+        }
+        Ok(())
+    }
+
+    /// How a restore of this part is told from one of another.
+    pub(super) fn mark(&self) -> Option<String> {
+        if self.include.is_empty() { self.stream.clone() } else { Some(format!("include {}", self.include.join(" "))) }
+    }
+}
+
+/// Whether a pattern fits a stream's name, its path, or a directory that it lies in.
+fn included(pattern: &str, stream: &StreamRecord) -> bool {
+    let path = stream.path.as_deref().unwrap_or(stream.name.as_str());
+    let above = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
+    fits_path(pattern, path)
+        || fits_path(pattern, stream.name.as_str())
+        || above.into_iter().any(|dir| fits_path(pattern, dir))
+}
+
 /// A directory with things in it: its path, mode and time.
 pub type Directory = (String, Option<u32>, Option<i64>);
 
@@ -80,13 +125,29 @@ impl Plan {
     /// # Errors
     /// `UnsafePath`, or `NoSnapshot` if there is no such stream.
     pub fn new(source: Name, kind: SourceKind, body: Body, only: Option<&str>) -> Result<Self> {
+        let part = Part { stream: only.map(str::to_owned), include: Vec::new() };
+        Self::of_part(source, kind, body, &part)
+    }
+
+    /// Plans those streams of `body` that are wanted.
+    ///
+    /// # Errors
+    /// `UnsafePath`, or `NoSnapshot` if there is none of them.
+    pub fn of_part(source: Name, kind: SourceKind, body: Body, part: &Part) -> Result<Self> {
         const SHOWN: usize = 20;
+        if kind == SourceKind::Git && !part.include.is_empty() {
+            let what = format!("--include: {source} is a git repository, which comes back whole or by a ref");
+            return Err(OpsError::Request { what, next: "leave --include out, or give --ref REF".to_owned() });
+        }
         // By what a person knows: the path or name that it came from, where it has one.
         let called = |s: &StreamRecord| s.path.as_deref().unwrap_or(s.name.as_str()).to_owned();
         let names: Vec<String> = body.streams.iter().take(SHOWN).map(called).collect();
         let more = body.streams.len().saturating_sub(SHOWN);
+        part.every_pattern_fits(&body.streams)?;
+        let only = part.stream.as_deref();
         let wanted = |stream: &StreamRecord| {
             only.is_none_or(|only| stream.name.as_str() == only || stream.path.as_deref() == Some(only))
+                && part.includes(stream)
         };
         let entry = |stream| {
             let entry = Entry { stream };
@@ -275,6 +336,28 @@ mod tests {
         let neighbours =
             ["a", "a.b", "a-b/c", "ab/c"].map(|path| stream(&path.replace('/', "-"), Some(path), FileMeta::default()));
         assert_eq!(plan(neighbours.to_vec(), None).unwrap().entries.len(), 4);
+    }
+
+    #[test]
+    fn a_part_is_what_its_patterns_fit() {
+        let tree = || {
+            let paths = ["etc/nginx/nginx.conf", "etc/nginx/sites/a", "etc/hosts", "srv/a.db"];
+            let one = |(no, path): (usize, &&str)| stream(&format!("s{no}"), Some(path), FileMeta::default());
+            Body::new(paths.iter().enumerate().map(one).collect(), serde_json::Value::Null, Vec::new())
+        };
+        let told = |include: &[&str]| {
+            let part = Part { stream: None, include: include.iter().map(|p| (*p).to_owned()).collect() };
+            let plan = Plan::of_part("src".parse().unwrap(), SourceKind::Path, tree(), &part)?;
+            Ok::<_, OpsError>(plan.entries.iter().map(|e| e.path().to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(told(&["*.conf"]).unwrap(), ["etc/nginx/nginx.conf"]);
+        assert_eq!(told(&["etc/nginx"]).unwrap(), ["etc/nginx/nginx.conf", "etc/nginx/sites/a"]);
+        assert_eq!(told(&["nginx", "*.db"]).unwrap().len(), 3);
+        let error = told(&["*.conf", "etc/host"]).unwrap_err().to_string();
+        assert!(error.contains("etc/host") && error.contains("etc/hosts"), "{error}");
+        let part = Part { stream: None, include: vec!["x".to_owned()] };
+        let git = Plan::of_part("src".parse().unwrap(), SourceKind::Git, tree(), &part).unwrap_err();
+        assert!(git.to_string().contains("git repository"), "{git}");
     }
 
     #[test]

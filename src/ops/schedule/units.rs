@@ -65,6 +65,7 @@ pub(super) fn words(entry: &Entry, config: &str, place: impl Fn(&str) -> String)
         Task::Backup => "backup".to_owned(),
         Task::Doctor => "doctor".to_owned(),
         Task::Journal => "journal run".to_owned(),
+        Task::Request => "request serve".to_owned(),
         Task::Renew => "renew".to_owned(),
         Task::Prune => "prune --yes".to_owned(),
         Task::Verify => format!("verify --checkpoint {STATE}/verify.json"),
@@ -79,7 +80,9 @@ pub(super) fn words(entry: &Entry, config: &str, place: impl Fn(&str) -> String)
 pub(super) fn of(entry: &Entry, request: &ScheduleRequest) -> Vec<Unit> {
     let name = format!("strongroom-{}", entry.task.as_str());
     let mut units = vec![Unit { name: format!("{name}.service"), text: service(entry, request) }];
-    if entry.task != Task::Journal {
+    if let Some(socket) = &entry.socket {
+        units.push(Unit { name: format!("{name}.socket"), text: listens(socket) });
+    } else if entry.task != Task::Journal {
         units.push(Unit { name: format!("{name}.timer"), text: timer(entry) });
     }
     units
@@ -87,7 +90,7 @@ pub(super) fn of(entry: &Entry, request: &ScheduleRequest) -> Vec<Unit> {
 
 fn service(entry: &Entry, request: &ScheduleRequest) -> String {
     let task = entry.task;
-    let runs = task == Task::Journal;
+    let (runs, asked) = (task == Task::Journal, task == Task::Request);
     let (time, memory) = task.limits();
     let program = request.program.display();
     let config = format!("%d/{SECRET_CONFIG}");
@@ -108,7 +111,12 @@ fn service(entry: &Entry, request: &ScheduleRequest) -> String {
         add(&mut text, &format!("RequiresMountsFor={}\n", escaped(path)));
     }
     add(&mut text, &format!("\n[Service]\nUser={0}\nGroup={0}\n", request.user));
-    if runs {
+    if asked {
+        // Its socket starts it, and is its standard input. What it started ends in good order.
+        text.push_str(
+            "Type=exec\nStandardInput=socket\nStandardOutput=journal\nStandardError=journal\nTimeoutStopSec=10min\n",
+        );
+    } else if runs {
         text.push_str("Type=notify\nRestart=always\nRestartSec=10\nWatchdogSec=60\nTimeoutStopSec=60\n");
     } else {
         // What the store or another run of this writer was in the way of is tried again, and only then is it a failure. Services
@@ -140,6 +148,17 @@ fn service(entry: &Entry, request: &ScheduleRequest) -> String {
         text.push_str("\n[Install]\nWantedBy=multi-user.target\n");
     }
     text
+}
+
+/// The socket of requests. Everybody may connect: who may ask is decided by who the kernel says they are.
+fn listens(socket: &Path) -> String {
+    format!(
+        "# Made by `strongroom schedule`. Change it by a drop-in: systemctl edit strongroom-request.socket\n[Unit]\n\
+         Description=Strongroom: {}\n\n[Socket]\nListenStream={}\nSocketMode=0666\nAccept=no\n\n\
+         [Install]\nWantedBy=sockets.target\n",
+        Task::Request.describe(),
+        escaped(socket)
+    )
 }
 
 fn timer(entry: &Entry) -> String {

@@ -75,6 +75,27 @@ impl Conninfo {
         self.get("user").unwrap_or_default()
     }
 
+    /// The database in it, if one is named.
+    #[must_use]
+    pub fn database(&self) -> Option<&str> {
+        self.get("dbname").filter(|name| !name.is_empty())
+    }
+
+    /// The same for another database.
+    #[must_use]
+    pub(crate) fn with_database(&self, name: &str) -> Self {
+        let mut other = self.clone();
+        other.params.retain(|(key, _)| key != "dbname");
+        other.params.push(("dbname".to_owned(), name.to_owned()));
+        other
+    }
+
+    /// Whether it names a service, whose file may name a database.
+    #[must_use]
+    pub fn has_service(&self) -> bool {
+        self.get("service").is_some()
+    }
+
     /// The options of a session in it; empty if there are none.
     #[must_use]
     pub fn options(&self) -> &str {

@@ -237,8 +237,8 @@ impl Dump {
         Ok(Ended { fingerprint: taken, warnings, held })
     }
 
-    /// Takes the fingerprint on a thread of its own once the archives are written, with as many sessions as there are jobs. What
-    /// goes wrong there stops the dump, which would be for nothing. With `lean`, archives need our locks until then.
+    /// Takes the fingerprint on a thread of its own once the archives are written, with two sessions for each job. What goes wrong
+    /// there stops the dump, which would be for nothing. With `lean`, archives need our locks until then.
     fn take(&self, mut session: Session, (tables, marks): (Vec<Table>, Option<Marks>), lean: bool) -> Taking {
         let (archives, failed, began) = (Arc::clone(&self.archives), Arc::clone(&self.failed), self.began);
         let import = format!("set transaction snapshot '{}'", archives.snapshot.replace('\'', "''"));
@@ -257,7 +257,8 @@ impl Dump {
                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 stops.stop();
             };
-            let helpers = Helpers { count: place.jobs.saturating_sub(1), open: &open, fail: &fail };
+            // As many sessions as there were while it was dumped.
+            let helpers = Helpers { count: 2 * place.jobs - 1, open: &open, fail: &fail };
             let mut count = || {
                 while !archives.tools.all_have_written(SIGN_OF_LIFE) {
                     session.run("keep the session", "select 1")?;
@@ -354,7 +355,7 @@ fn pattern(table: &Table) -> String {
 }
 
 /// A name of a database or a table as a part of a path: signs that may not stand in one are written as `%2F`.
-pub(super) fn file_name(name: &str) -> String {
+pub(crate) fn file_name(name: &str) -> String {
     let mut out = String::new();
     for (at, c) in name.chars().enumerate() {
         if matches!(c, '/' | '\\' | '%' | '"') || c.is_control() || (at == 0 && c == '.') {

@@ -99,7 +99,14 @@ pub(super) fn count(
         // It is told at once: what others say after they were stopped is not the reason.
         let done = |done: Result<()>| done.map_err(|error| (helpers.fail)(error)).is_ok();
         let all = thread::scope(|scope| {
-            let help = || done((helpers.open)().and_then(|mut own| work(&mut own, true)));
+            // One that isn't let in is missed by nobody but the clock.
+            let help = || match (helpers.open)() {
+                Ok(mut own) => done(work(&mut own, true)),
+                Err(error) => {
+                    tracing::debug!(%error, "a session that was to help could not be had");
+                    true
+                }
+            };
             let hands: Vec<_> = (0..count).map(|_| scope.spawn(help)).collect();
             let own = done(work(session, false));
             // All are waited for.

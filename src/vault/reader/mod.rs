@@ -2,6 +2,7 @@
 
 mod ahead;
 mod block_cache;
+mod cost;
 mod decode;
 mod directory;
 mod locate;
@@ -36,6 +37,7 @@ use crate::{
     store::ObjectStore,
 };
 pub(crate) use ahead::PagesAhead;
+pub use cost::Fetching;
 pub(crate) use directory::directory_of_sealed;
 use locate::Places;
 pub(crate) use locate::sections;

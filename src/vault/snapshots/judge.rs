@@ -16,17 +16,17 @@ use crate::{
 const SLACK: Span = Span::seconds(3600);
 
 /// What headers are held against.
-pub(super) struct Seen<'a> {
+pub(in crate::vault) struct Seen<'a> {
     /// Who was revoked, as far as anybody may know.
-    pub(super) members: Option<&'a Members>,
+    pub(in crate::vault) members: Option<&'a Members>,
     /// When headers were copied here.
-    pub(super) copies: &'a Copies,
+    pub(in crate::vault) copies: &'a Copies,
     /// Whether others were not looked at, which may say as much.
-    pub(super) alone: bool,
+    pub(in crate::vault) alone: bool,
 }
 
 /// Finds out since when each snapshot is there, and which are suspect since their writer was revoked.
-pub(super) fn judge(
+pub(in crate::vault) fn judge(
     &Seen { members, copies, alone }: &Seen<'_>,
     snapshots: &mut [Summary],
     unread: &mut Vec<Unread>,

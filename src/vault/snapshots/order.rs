@@ -5,8 +5,14 @@ use std::collections::HashMap;
 use super::Summary;
 use crate::model::{Name, SnapshotId, Time};
 
+/// Puts snapshots into the order in which they were made, oldest first.
+pub(in crate::vault) fn sort(snapshots: &mut [Summary]) {
+    let places = places(snapshots);
+    snapshots.sort_by(|a, b| order(a, &places).cmp(&order(b, &places)));
+}
+
 /// The store's order of time is the authority; within one second the writer's chain decides.
-pub(super) fn order<'a>(
+fn order<'a>(
     snapshot: &'a Summary,
     places: &HashMap<SnapshotId, usize>,
 ) -> (Time, Time, &'a Name, u64, Option<usize>, SnapshotId) {

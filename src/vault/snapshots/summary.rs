@@ -82,28 +82,33 @@ impl Summary {
     #[must_use]
     pub fn of(found: &VerifiedHeader, bytes: usize) -> Self {
         let header = &found.header;
-        Self {
-            id: found.id,
-            header: Brief {
-                writer: header.writer.clone(),
-                seq: header.seq,
-                prev: header.prev.clone(),
-                source: header.source.clone(),
-                kind: header.kind,
-                started_at: header.started_at,
-                claimed_at: header.claimed_at,
-                floor_until: header.floor_until,
-                expires_at: header.expires_at,
-                journal: header.journal.clone(),
-                signal: header.signals.iter().map(|flag| flag.level).max(),
-                totals: header.totals,
-            },
-            certified_from: found.certificate.valid_from,
-            epoch: hash::hash(found.epoch.sealed.as_bytes()),
-            standing: members::certified(&found.certificate, &header.source, found.standing),
-            bytes,
-            whole: None,
-        }
+        let standing = members::certified(&found.certificate, &header.source, found.standing);
+        let epoch = hash::hash(found.epoch.sealed.as_bytes());
+        let brief = Brief {
+            writer: header.writer.clone(),
+            seq: header.seq,
+            prev: header.prev.clone(),
+            source: header.source.clone(),
+            kind: header.kind,
+            started_at: header.started_at,
+            claimed_at: header.claimed_at,
+            floor_until: header.floor_until,
+            expires_at: header.expires_at,
+            journal: header.journal.clone(),
+            signal: header.signals.iter().map(|flag| flag.level).max(),
+            totals: header.totals,
+        };
+        Self::from_parts(found.id, brief, (found.certificate.valid_from, epoch, standing), bytes)
+    }
+
+    /// One of these parts: since when the certificate is valid, the epoch, and how it stands.
+    pub(in crate::vault) fn from_parts(
+        id: SnapshotId,
+        header: Brief,
+        (certified_from, epoch, standing): (Time, Hash, Standing),
+        bytes: usize,
+    ) -> Self {
+        Self { id, header, certified_from, epoch, standing, bytes, whole: None }
     }
 
     /// Where the header is stored.

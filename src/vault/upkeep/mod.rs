@@ -5,16 +5,18 @@ mod documents;
 mod due;
 mod journals;
 mod needs;
+mod plausible;
 pub mod prune;
 pub mod renew;
-mod sound;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
 pub(crate) use documents::vouched;
 pub(crate) use journals::Bases;
+pub(crate) use plausible::{longest, wrong};
 pub(crate) use prune::KEEP_NEWEST;
-pub(crate) use sound::{longest, wrong};
 
 use super::Result;
 use crate::{

@@ -150,7 +150,8 @@ impl Needs {
         packs
     }
 
-    fn need(&mut self, key: Key, need: Need) {
+    /// Adds what a header names: where several name one object, it is needed by the longest of them.
+    pub(super) fn need(&mut self, key: Key, need: Need) {
         match self.objects.entry(key) {
             Entry::Vacant(free) => drop(free.insert(need)),
             Entry::Occupied(known) => {

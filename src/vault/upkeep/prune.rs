@@ -11,11 +11,11 @@ use super::{
     Everything, Stored, everything,
     journals::{self, Bases},
     needs::Needs,
-    sound::{ById, longest, wrong},
+    plausible::{ById, longest, wrong},
 };
 use crate::{
     format::layout::{self, ObjectName},
-    model::{Cancel, Finding, Findings, Key, Name, Progress, Severity, SnapshotId, Span, Time},
+    model::{Cancel, Finding, Findings, Key, Lock, Name, Progress, Severity, SnapshotId, Span, Time},
     store::{Deleter, StoreError, StoreErrorKind, Version},
     vault::{Result, Vault, VaultError, fetch, holds::Holds, journal::Gathering, past, snapshots, snapshots::Summary},
 };
@@ -178,6 +178,55 @@ fn newest_evidence(all: &Everything) -> BTreeSet<Key> {
         .collect()
 }
 
+/// Which snapshots stay, and which may go.
+pub(super) struct Chosen<'a> {
+    /// Those that stay, for whatever reason.
+    pub(super) staying: BTreeSet<SnapshotId>,
+    /// Those whose time is over, the newest first.
+    pub(super) over: Vec<&'a Summary>,
+    /// How many of those that stay a hold keeps.
+    pub(super) held: u64,
+}
+
+/// Decides by headers and holds alone, without the store.
+pub(super) fn choose<'a>(
+    vault: &Vault,
+    snapshots: &'a [Summary],
+    holds: &Holds,
+    (now, grace): (Time, Span),
+) -> Chosen<'a> {
+    let mut staying = BTreeSet::new();
+    let by_id: ById<'_> = snapshots.iter().map(|s| (s.id, s)).collect();
+    let mut newest: BTreeMap<(&Name, &Name, bool), usize> = BTreeMap::new();
+    let (mut over, mut holding) = (Vec::new(), 0);
+    for snapshot in snapshots.iter().rev() {
+        let header = &snapshot.header;
+        let honest = !snapshot.standing.suspect && !snapshot.standing.future;
+        // Headers that no honest run makes are counted apart, so that they take no place of those that one did.
+        let sound = wrong(snapshot, &by_id).is_none() && !snapshot.standing.future;
+        let place = newest.entry((&header.writer, &header.source, sound)).or_default();
+        // Whoever signed it, a hold of a keeper or the root keeps it. It takes no place of the newest: on a server whose
+        // times change when a lock is extended, it would look like one of them.
+        let held = holds.kept(&snapshot.id, now, grace);
+        *place += usize::from(honest && !held);
+        let kept = honest && *place <= KEEP_NEWEST;
+        // Nobody is promised more than the root allows.
+        let ends = header.expires_at.max(header.floor_until).min(longest(vault, snapshot));
+        holding += u64::from(held);
+        if kept || held || ends + grace > now {
+            staying.insert(snapshot.id);
+        } else {
+            over.push(snapshot);
+        }
+    }
+    Chosen { staying, over, held: holding }
+}
+
+/// From when on a version may go.
+pub(super) fn free_from(stored: &Stored, lock: Option<Lock>, grace: Span) -> Time {
+    lock.map_or(stored.modified + UNLOCKED.max(grace), |lock| lock.until + grace)
+}
+
 struct Work<'a> {
     vault: &'a Vault,
     deleter: Option<&'a dyn Deleter>,
@@ -196,30 +245,8 @@ impl Work<'_> {
         snapshots: &[Summary],
         holds: &Holds,
     ) -> Result<BTreeSet<SnapshotId>> {
-        let mut staying = BTreeSet::new();
-        let by_id: ById<'_> = snapshots.iter().map(|s| (s.id, s)).collect();
-        let mut newest: BTreeMap<(&Name, &Name, bool), usize> = BTreeMap::new();
-        let mut over = Vec::new();
-        for snapshot in snapshots.iter().rev() {
-            let header = &snapshot.header;
-            let honest = !snapshot.standing.suspect && !snapshot.standing.future;
-            // Headers that no honest run makes are counted apart, so that they take no place of those that one did.
-            let sound = wrong(snapshot, &by_id).is_none() && !snapshot.standing.future;
-            let place = newest.entry((&header.writer, &header.source, sound)).or_default();
-            // Whoever signed it, a hold of a keeper or the root keeps it. It takes no place of the newest: on a server whose
-            // times change when a lock is extended, it would look like one of them.
-            let held = holds.kept(&snapshot.id, self.now, self.grace);
-            *place += usize::from(honest && !held);
-            let kept = honest && *place <= KEEP_NEWEST;
-            // Nobody is promised more than the root allows.
-            let ends = header.expires_at.max(header.floor_until).min(longest(self.vault, snapshot));
-            self.done.held += u64::from(held);
-            if kept || held || ends + self.grace > self.now {
-                staying.insert(snapshot.id);
-            } else {
-                over.push(snapshot);
-            }
-        }
+        let Chosen { mut staying, over, held } = choose(self.vault, snapshots, holds, (self.now, self.grace));
+        self.done.held = held;
         for snapshot in over {
             let key = layout::header(&snapshot.header.writer, snapshot.header.seq, &snapshot.id);
             let Some((key, _)) = all.get_key_value(&key) else { continue };
@@ -278,7 +305,7 @@ impl Work<'_> {
                 }
                 other => other?,
             };
-            let free = lock.map_or(doomed.stored.modified + UNLOCKED.max(self.grace), |lock| lock.until + self.grace);
+            let free = free_from(doomed.stored, lock, self.grace);
             if free > self.now {
                 every = false;
                 self.done.waiting.versions += 1;

@@ -11,7 +11,7 @@ use super::{
     everything,
     journals::{self, Bases},
     needs::{Need, Needs},
-    sound::{longest, wrong},
+    plausible::{longest, wrong},
 };
 use crate::{
     codec::hash,
@@ -30,7 +30,7 @@ use crate::{
 /// How many objects are looked at once. Of some all versions are read, to tell which one was signed.
 const LOOKS: usize = 16;
 /// A lock is extended when it ends within this time.
-const LEAD: Span = Span::days(7);
+pub(super) const LEAD: Span = Span::days(7);
 
 /// Extends the locks of what live snapshots need, or with `dry_run` only says what is due. Does the same when it is run
 /// again, and then finds nothing due.
@@ -148,7 +148,7 @@ impl Work<'_> {
 
 /// The snapshots to keep locked and until when: all whose time is not over, the newest of each source anyway, and those that
 /// are held, whatever their headers say.
-fn wanted<'a>(
+pub(super) fn wanted<'a>(
     vault: &Vault,
     all: &'a [Summary],
     holds: &Holds,
@@ -210,10 +210,14 @@ async fn look(
         Err(error) if fetch::is_unreadable(error.kind) => return Ok(Looked::Unread(error.to_string())),
         other => other?,
     };
-    let ends = lock.map_or(now, |lock| lock.until);
-    let due = ends < need.until && ends < now + lead;
-    let until = due.then(|| generation(need.until).min(cap)).filter(|until| *until > ends);
+    let until = due_until(lock.map_or(now, |lock| lock.until), need.until, (now, lead, cap));
     Ok(Looked::Seen { version: found.version.clone(), bytes: found.bytes, lock, until, reads })
+}
+
+/// To when a lock is extended that ends at `ends`, of what is needed until `need`; nothing if it is not due.
+pub(super) fn due_until(ends: Time, need: Time, (now, lead, cap): (Time, Span, Time)) -> Option<Time> {
+    let due = ends < need && ends < now + lead;
+    due.then(|| generation(need).min(cap)).filter(|until| *until > ends)
 }
 
 /// The version whose bytes are those that were signed. Where there is one only, and it is the one that the writer was
@@ -225,15 +229,10 @@ async fn signed_version<'a>(
     stored: &'a [Stored],
     reads: &mut u64,
 ) -> std::result::Result<Option<&'a Stored>, StoreError> {
-    let limit = HEADER_LIMIT as u64;
-    let fits = |s: &&Stored| !s.marker && need.bytes.map_or(!need.header || s.bytes <= limit, |bytes| bytes == s.bytes);
-    let single = stored.iter().filter(|s| !s.marker).count() == 1;
-    let hinted = |s: &Stored| s.version.as_ref().map(Version::as_str) == need.hint.as_deref();
-    let mut candidates: Vec<&Stored> = stored.iter().filter(fits).collect();
-    if let Some(only) = candidates.first().filter(|s| single && (need.header || hinted(s))) {
-        return Ok(Some(only));
-    }
-    candidates.sort_by_key(|s| !hinted(s));
+    let candidates = match candidates(need, stored) {
+        Candidates::Known(only) => return Ok(Some(only)),
+        Candidates::ToRead(candidates) => candidates,
+    };
     let mut refused = None;
     for candidate in candidates {
         *reads += 1;
@@ -247,6 +246,28 @@ async fn signed_version<'a>(
         }
     }
     refused.map_or(Ok(None), Err)
+}
+
+/// The versions that may have the bytes that were signed.
+pub(super) enum Candidates<'a> {
+    /// Only this one can, and it is the one that the writer was told of.
+    Known(&'a Stored),
+    /// One of these, that of the hint first: the bytes decide.
+    ToRead(Vec<&'a Stored>),
+}
+
+/// Which versions may be the one that was signed.
+pub(super) fn candidates<'a>(need: &Need, stored: &'a [Stored]) -> Candidates<'a> {
+    let limit = HEADER_LIMIT as u64;
+    let fits = |s: &&Stored| !s.marker && need.bytes.map_or(!need.header || s.bytes <= limit, |bytes| bytes == s.bytes);
+    let single = stored.iter().filter(|s| !s.marker).count() == 1;
+    let hinted = |s: &Stored| s.version.as_ref().map(Version::as_str) == need.hint.as_deref();
+    let mut candidates: Vec<&Stored> = stored.iter().filter(fits).collect();
+    if let Some(only) = candidates.first().filter(|s| single && (need.header || hinted(s))) {
+        return Candidates::Known(only);
+    }
+    candidates.sort_by_key(|s| !hinted(s));
+    Candidates::ToRead(candidates)
 }
 
 /// Extends each, one update of a version at a time, and holds what is read back against what was asked.

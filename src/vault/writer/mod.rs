@@ -314,10 +314,9 @@ impl<'a> Run<'a> {
             sketching: Arc::clone(&sketching),
             turn: None,
         };
-        let (stopper, haste) = (reading.stopper(), reading.haste());
-        let carried = reading.carried().map(|names| memory::named(&names, kept)).transpose()?;
+        let (stopper, haste, failing) = (reading.stopper(), reading.haste(), Arc::clone(shared));
+        let (carried, hasty) = (reading.carried().map(|n| memory::named(&n, kept)).transpose()?, haste.clone());
         // Not joined: a source may wait for data for ever, and the run must be able to end without it.
-        let (failing, hasty) = (Arc::clone(shared), haste.clone());
         spawn("intake", move || {
             let means = (&Pool::new(BUFFERS), &*sketching);
             match intake::run(reading, params, means, &segments_in, &failing) {

@@ -1,0 +1,72 @@
+//! The side of whoever asks.
+
+use std::{
+    io::{self, Read, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    time::Duration,
+};
+
+use crate::{
+    model::Cancel,
+    ops::request::{Answer, Ask},
+};
+
+/// The longest answer, in bytes.
+const ANSWER: usize = 64 << 10;
+const POLL: Duration = Duration::from_millis(200);
+/// How long the first answer may take where nothing is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks at the socket `path`, and gives the last answer to each source.
+///
+/// # Errors
+/// If nobody is there, or what comes back is no answer.
+pub fn ask(path: &Path, ask: &Ask, cancel: &Cancel) -> io::Result<Vec<Answer>> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(POLL))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    // A server that refuses may close before it read all.
+    let sent = stream.write_all(&ask.line()).and_then(|()| stream.flush());
+    let mut answers: Vec<Answer> = Vec::new();
+    let mut text = Vec::new();
+    let mut part = [0; 4096];
+    let begun = std::time::Instant::now();
+    loop {
+        if cancel.is_cancelled() {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted; what was asked for may go on"));
+        }
+        match stream.read(&mut part) {
+            Ok(0) => break,
+            Ok(n) => text.extend_from_slice(part.get(..n).unwrap_or_default()),
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                if !ask.wait && begun.elapsed() > PATIENCE {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                continue;
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            // It was closed with something of ours unread; what it said before was read.
+            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => break,
+            Err(e) => return Err(e),
+        }
+        while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+            let rest = text.split_off(end + 1);
+            let line = std::mem::replace(&mut text, rest);
+            let answer: Answer =
+                serde_json::from_slice(&line).map_err(|_| io::Error::other("the answer is not understood"))?;
+            match answers.iter_mut().find(|known| known.source == answer.source) {
+                Some(known) => *known = answer,
+                None => answers.push(answer),
+            }
+        }
+        if text.len() > ANSWER {
+            return Err(io::Error::other("the answer is longer than it may be"));
+        }
+    }
+    if answers.is_empty() {
+        sent?;
+        return Err(io::Error::other("the server closed without an answer"));
+    }
+    Ok(answers)
+}

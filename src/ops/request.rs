@@ -1,0 +1,224 @@
+//! `request`: somebody who holds nothing has a configured source backed up now. What may be asked, and how it is answered:
+//! one line of JSON each way for each source. Nothing else can be asked.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Name, SnapshotId, Span, Time, nearest};
+
+/// The longest request, in bytes.
+pub const LINE: usize = 4096;
+/// The longest reason, in characters.
+pub const REASON: usize = 300;
+/// So many sources one request may name.
+pub const SOURCES: usize = 16;
+/// The version of what is said.
+const VERSION: u32 = 1;
+/// How long a source that failed is left alone.
+pub const PAUSE: Span = Span::seconds(60);
+
+/// A request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ask {
+    /// Which version of this it speaks.
+    pub version: u32,
+    /// What is to be backed up.
+    pub sources: Vec<Name>,
+    /// Why, for whoever looks at the snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether the answer is waited for until it is done.
+    #[serde(default)]
+    pub wait: bool,
+}
+
+impl Ask {
+    /// A request.
+    #[must_use]
+    pub const fn new(sources: Vec<Name>, reason: Option<String>, wait: bool) -> Self {
+        Self { version: VERSION, sources, reason, wait }
+    }
+
+    /// Its line.
+    #[must_use]
+    pub fn line(&self) -> Vec<u8> {
+        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words that show none of it.
+    pub fn read(line: &[u8]) -> Result<Self, &'static str> {
+        if line.len() > LINE {
+            return Err("the request is longer than it may be");
+        }
+        let ask: Self = serde_json::from_slice(line).map_err(|_| "this is no request")?;
+        if ask.version != VERSION {
+            return Err("the request speaks another version than this server");
+        }
+        ask.check().map(|()| ask)
+    }
+
+    /// Whether it may be asked at all.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), &'static str> {
+        if self.sources.is_empty() {
+            return Err("the request names no source");
+        }
+        if self.sources.len() > SOURCES {
+            return Err("the request names more sources than it may");
+        }
+        let reason = self.reason.as_deref().unwrap_or_default();
+        if reason.chars().count() > REASON {
+            return Err("the reason is longer than it may be");
+        }
+        if reason.chars().any(char::is_control) {
+            return Err("the reason holds control characters");
+        }
+        Ok(())
+    }
+}
+
+/// How it stands with a source that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// A snapshot is young enough, so none was made.
+    Fresh,
+    /// It will be backed up.
+    Accepted,
+    /// It was backed up.
+    Done,
+    /// It could not be backed up.
+    Failed,
+    /// There is no time for it now.
+    Busy,
+    /// It may not be asked for.
+    Refused,
+}
+
+/// What is answered of one source, or of all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Which source; nothing where the request as a whole is meant.
+    #[serde(default)]
+    pub source: Option<Name>,
+    /// How it stands.
+    pub state: State,
+    /// The snapshot that there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotId>,
+    /// When its run started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Time>,
+    /// Why, where there is something to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl Answer {
+    /// An answer without a snapshot.
+    #[must_use]
+    pub fn no(source: Option<Name>, state: State, why: impl Into<String>) -> Self {
+        Self { source, state, snapshot: None, created_at: None, why: Some(why.into()) }
+    }
+
+    /// An answer with a snapshot.
+    #[must_use]
+    pub const fn of(source: Name, state: State, made: Made, why: Option<String>) -> Self {
+        Self { source: Some(source), state, snapshot: Some(made.id), created_at: Some(made.created_at), why }
+    }
+
+    /// Whether nothing more comes of this source.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.state != State::Accepted
+    }
+}
+
+/// A snapshot that there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Made {
+    /// Its id.
+    pub id: SnapshotId,
+    /// When its run started, by the store's clock.
+    pub created_at: Time,
+}
+
+impl Made {
+    /// Whether it is young enough at `now` to be answered in place of a new one.
+    #[must_use]
+    pub fn is_young(&self, now: Time, least: Span) -> bool {
+        // One of the future is not taken for young for ever.
+        self.created_at <= now + Span::seconds(300) && now.since(self.created_at) < least
+    }
+}
+
+/// What a client gets back.
+#[derive(Debug, Clone, Serialize)]
+pub struct RequestedReport {
+    /// How it stands with each source.
+    pub requests: Vec<Answer>,
+}
+
+/// Who wanted a snapshot, and why: kept in its body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requested {
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who, as the server of requests saw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+/// What is said where a source may not be asked for. To whoever may ask for others, these are no secret.
+#[must_use]
+pub fn unknown(source: &Name, known: &[&Name]) -> String {
+    let near: Vec<&str> = nearest(source, known.iter().copied()).into_iter().map(Name::as_str).collect();
+    format!("{source} is none of the sources that may be requested here; the nearest: {}", near.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_read_strictly() {
+        let good = Ask::new(vec!["orders".parse().unwrap()], Some("before the migration".to_owned()), true);
+        let line = good.line();
+        assert_eq!(Ask::read(line.trim_ascii_end()).unwrap(), good);
+        let with = |change: &str| Ask::read(change.as_bytes());
+        assert!(with(r#"{"version":1,"sources":["a"]}"#).is_ok());
+        for bad in [
+            "",
+            "{}",
+            "null",
+            r#"{"version":2,"sources":["a"]}"#,
+            r#"{"version":1,"sources":[]}"#,
+            r#"{"version":1,"sources":["../a"]}"#,
+            r#"{"version":1,"sources":["a"],"command":"rm"}"#,
+            r#"{"version":1,"sources":["a"],"reason":"x\ny"}"#,
+        ] {
+            assert!(with(bad).is_err(), "{bad}");
+        }
+        let long = Ask::new(vec!["a".parse().unwrap()], Some("é".repeat(REASON + 1)), false);
+        assert!(Ask::read(&long.line()).is_err());
+        let many = Ask::new(vec!["a".parse().unwrap(); SOURCES + 1], None, false);
+        assert!(Ask::read(&many.line()).is_err());
+    }
+
+    #[test]
+    fn a_snapshot_is_young_for_as_long_as_was_said() {
+        let now: Time = "2026-11-29T12:00:00Z".parse().unwrap();
+        let made =
+            |ago: i64| Made { id: SnapshotId::from_bytes([0; 32]), created_at: Time::from_unix(now.unix() - ago) };
+        assert!(made(59).is_young(now, Span::seconds(60)) && !made(60).is_young(now, Span::seconds(60)));
+        assert!(made(-200).is_young(now, Span::seconds(60)) && !made(-400).is_young(now, Span::seconds(60)));
+    }
+}
