@@ -83,7 +83,7 @@ fn letter(secret: &[u8], signal: &Signal, vault: VaultId, at: Time) -> Letter {
     })
     .to_string();
     let stamp = at.unix().to_string();
-    let tag = hex::encode(mac::code(secret, &[stamp.as_bytes(), b".", body.as_bytes()]));
+    let tag = mac::hex_code(secret, &[stamp.as_bytes(), b".", body.as_bytes()]);
     let headers = vec![("x-strongroom-timestamp", stamp), ("x-strongroom-signature", tag)];
     Letter { kind: "application/json", headers, body }
 }

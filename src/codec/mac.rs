@@ -16,6 +16,12 @@ pub fn code(secret: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     hmac::sign(&key, &parts.concat()).as_ref().to_vec()
 }
 
+/// The same as headers of HTTP carry it.
+#[must_use]
+pub fn hex_code(secret: &[u8], parts: &[&[u8]]) -> String {
+    hex::encode(code(secret, parts))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -68,15 +68,9 @@ fn commands(place: &Place<'_>) -> Vec<(&'static str, Vec<String>)> {
         ("admin", vec!["freeze", "latest", "--source", "orders", "--for", "1d", "-i", &identity]),
         ("admin", vec!["release", "00000000", "-i", &identity]),
         ("admin", vec!["approvers", "set", "--approver", "a=/nowhere", "-i", &identity]),
-        ("reader", vec!["approvers", "list"]),
-        ("reader", vec!["approve", "new", "prune"]),
         ("reader", vec!["key", "split", "--shares", "3", "--threshold", "2", "--out", &shares, "-i", &identity]),
         ("reader", vec!["key", "combine", "--out", &combined, &share]),
         ("reader", vec!["mcp"]),
-        ("reader", vec!["key", "list"]),
-        ("reader", vec!["key", "check", "-i", &identity]),
-        ("admin", vec!["key", "add-recipient", "age1nobody", "-i", &identity]),
-        ("admin", vec!["key", "rotate", "--recipient", "age1nobody", "-i", &identity]),
         ("pruner", vec!["prune", "--grace", "0s"]),
         ("pruner", vec!["prune", "--grace", "0s", "--yes"]),
         ("reader", copy_to.iter().map(String::as_str).collect()),
@@ -86,8 +80,6 @@ fn commands(place: &Place<'_>) -> Vec<(&'static str, Vec<String>)> {
         ("admin", vec!["member", "revoke", "ci", "--from", "2100-01-01T00:00:00Z", "-i", &identity]),
         ("admin", vec!["writer", "revoke", "w2", "--from", "2100-01-01T00:00:00Z", "-i", &identity]),
         ("admin", vec!["writer", "revoke", "nobody", "--from", "2026-01-01T00:00:00Z", "-i", &identity]),
-        ("admin", vec!["writer", "unrevoke", "nobody", "-i", &identity]),
-        ("admin", vec!["member", "unrevoke", "ci", "-i", &identity]),
         ("reader", vec!["policy", "writer", "--provider", "aws", "--writer", "w1"]),
         ("reader", vec!["policy", "bucket", "--provider", "seaweedfs"]),
         ("reader", vec!["completions", "bash"]),
@@ -100,7 +92,6 @@ fn commands(place: &Place<'_>) -> Vec<(&'static str, Vec<String>)> {
         ("reader", vec!["journal", "list"]),
         ("reader", vec!["journal", "fetch", "-i", &identity, "--source", "orders", "00000002.history", "x"]),
         ("reader", vec!["watch", "-i", &identity]),
-        ("reader", vec!["ready"]),
         ("auditor", vec!["ready", "orders", "--max-age", "1h", "--drilled", "7d"]),
         ("auditor", vec!["status"]),
         ("reader", vec!["show", "latest", "--source", "orders"]),
@@ -111,9 +102,25 @@ fn commands(place: &Place<'_>) -> Vec<(&'static str, Vec<String>)> {
         ("reader", vec!["incident", "-i", &identity]),
         ("reader", vec!["incident", "-i", &identity, "--html", "incident.html"]),
         ("w1", vec!["airgap", "status"]),
-        ("reader", vec!["man"]),
     ];
-    lines.into_iter().map(|(who, args)| (who, args.into_iter().map(str::to_owned).collect())).collect()
+    let lines = lines.into_iter().chain(of_people(&identity));
+    lines.map(|(who, args)| (who, args.into_iter().map(str::to_owned).collect())).collect()
+}
+
+/// Those about people and their keys, after the others: they need the members that those make.
+fn of_people(identity: &str) -> Vec<(&'static str, Vec<&str>)> {
+    vec![
+        ("reader", vec!["key", "list"]),
+        ("reader", vec!["key", "check", "-i", identity]),
+        ("admin", vec!["key", "add-recipient", "age1nobody", "-i", identity]),
+        ("admin", vec!["key", "rotate", "--recipient", "age1nobody", "-i", identity]),
+        ("admin", vec!["writer", "unrevoke", "nobody", "-i", identity]),
+        ("admin", vec!["member", "unrevoke", "ci", "-i", identity]),
+        ("reader", vec!["approvers", "list"]),
+        ("reader", vec!["approve", "new", "prune"]),
+        ("reader", vec!["ready"]),
+        ("reader", vec!["man"]),
+    ]
 }
 
 /// The secrets in the key files that the commands made.
