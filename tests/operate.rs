@@ -29,7 +29,6 @@ mod schedule;
 #[path = "operate/show.rs"]
 mod show;
 #[path = "support/ssh.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
 mod ssh;
 #[path = "operate/status.rs"]
 mod status;

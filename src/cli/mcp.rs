@@ -160,7 +160,7 @@ fn told(name: &str, code: i32, document: &Value) -> Value {
 }
 
 /// A schema of arguments.
-fn schema(properties: Value, required: &[&str]) -> JsonObject {
+fn schema(properties: &Value, required: &[&str]) -> JsonObject {
     let schema = json!({
         "type": "object", "properties": properties, "required": required, "additionalProperties": false,
     });
@@ -180,7 +180,7 @@ fn tools() -> Vec<Tool> {
             "Whether each source could be restored now: from a snapshot at most max_age old, whose locks hold, of a source whose \
              drill passed within drilled. Ask it before anything destructive, and go on only if ready is true.",
             schema(
-                json!({ "sources": sources, "max_age": span("how old a snapshot may be"),
+                &json!({ "sources": sources, "max_age": span("how old a snapshot may be"),
                     "drilled": span("how long ago a drill may have passed") }),
                 &["sources"],
             ),
@@ -189,7 +189,7 @@ fn tools() -> Vec<Tool> {
         Tool::new(
             "status",
             "How each source stands: its newest snapshot, locks, drills and alarms.",
-            schema(json!({}), &[]),
+            schema(&json!({}), &[]),
         )
         .with_annotations(looks()),
         Tool::new(
@@ -197,7 +197,7 @@ fn tools() -> Vec<Tool> {
             "Have configured sources backed up now. A snapshot that is young enough is answered instead. The reason is kept in \
              the snapshot.",
             schema(
-                json!({ "sources": sources, "reason": { "type": "string", "maxLength": REASON },
+                &json!({ "sources": sources, "reason": { "type": "string", "maxLength": REASON },
                     "wait": { "type": "boolean", "description": "answer when it is done" } }),
                 &["sources", "reason"],
             ),

@@ -110,7 +110,7 @@ impl Client {
     ) -> Result<Got> {
         self.call(url, etag, again, &mut |answer| {
             let (mut split, mut read) = (Split::new(), 0_u64);
-            while let Some(part) = answer.next().map_err(Broke::Off)? {
+            while let Some(part) = answer.next_part().map_err(Broke::Off)? {
                 read += part.len() as u64;
                 if read > LONGEST_ANSWER {
                     return Err(Broke::Other(broken("is longer than 2 GiB")));
@@ -176,7 +176,7 @@ impl Client {
                 let failed = |e| SourceError::new("can't be written", "an attachment").because(e);
                 // What an attempt before has written is not a part of it.
                 into.set_len(0).and_then(|()| into.rewind()).map_err(failed).map_err(Broke::Other)?;
-                while let Some(part) = answer.next().map_err(Broke::Off)? {
+                while let Some(part) = answer.next_part().map_err(Broke::Off)? {
                     into.write_all(&part).map_err(failed).map_err(Broke::Other)?;
                 }
                 Ok(())

@@ -152,7 +152,7 @@ fn of_owner(client: &mut Client, options: &ForgeOptions, owner: &str, listed: &m
         }
         let sign = if path.contains('?') { '&' } else { '?' };
         let url = format!("{api}/{path}{sign}{}", provider.page());
-        match whole(client, options, url, listed)? {
+        match whole(client, options, &url, listed)? {
             Ok(found) => {
                 listed.organisation |= at == 0;
                 return Ok(found);
@@ -168,11 +168,11 @@ fn of_owner(client: &mut Client, options: &ForgeOptions, owner: &str, listed: &m
 fn whole(
     client: &mut Client,
     options: &ForgeOptions,
-    first: String,
+    first: &str,
     listed: &mut Listed,
 ) -> Result<std::result::Result<Vec<Repository>, Got>> {
     for _ in 0..3 {
-        let (mut found, mut url) = (Vec::<Repository>::new(), first.clone());
+        let (mut found, mut url) = (Vec::<Repository>::new(), first.to_owned());
         let mut odd = 0;
         let total = loop {
             let begun = (found.len(), odd);

@@ -271,6 +271,7 @@ pub(super) type Place = (i64, i64, String);
 /// Before all of them.
 pub(super) const FIRST: Place = (i64::MIN, i64::MIN, String::new());
 
+#[allow(clippy::needless_pass_by_value)] // It stands in `map_err`.
 fn failed(error: rusqlite::Error) -> SourceError {
     SourceError::new(format!("fails: {error}"), "what is remembered of the forge, in the writer's state directory")
 }

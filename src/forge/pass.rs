@@ -71,8 +71,8 @@ impl Keys {
     }
 
     fn ord(&self) -> i64 {
-        let numbers = [&self.number, &self.iid, &self.id].into_iter().flatten();
-        numbers.filter_map(Value::as_i64).next().unwrap_or_default()
+        let mut numbers = [&self.number, &self.iid, &self.id].into_iter().flatten();
+        numbers.find_map(Value::as_i64).unwrap_or_default()
     }
 
     fn rev(&self) -> &str {
@@ -204,14 +204,14 @@ impl Pass<'_> {
         // Which attempt it was that is gone on with: what only an earlier one met may be gone.
         let first = before.told.as_deref().filter(|_| begun).map_or(0, |told| noted(told).0);
         for attempt in first..TRIES.max(first + 1) {
-            let begin = match (&from, kind.since) {
+            let from_there = match (&from, kind.since) {
                 (Some(since), Since::Parameter(name)) => {
                     format!("{path}{}{name}={since}", if path.contains('?') { '&' } else { '?' })
                 }
                 _ => path.to_owned(),
             };
-            let begin = resumed.take().unwrap_or_else(|| self.url(&begin, kind.paged));
-            let (ended, missing) = self.pages(id, kind, begin, (from.as_deref(), attempt))?;
+            let page = resumed.take().unwrap_or_else(|| self.url(&from_there, kind.paged));
+            let (ended, missing) = self.pages(id, kind, page, (from.as_deref(), attempt))?;
             match ended {
                 // All that was met is all there is.
                 Ended::Whole if !missing && from.is_none() => {

@@ -113,7 +113,7 @@ impl ForgeReading {
 
     /// The next file that can be had.
     fn file(&mut self) -> Result<Option<Incoming>> {
-        while let Some(file) = self.fetched.next() {
+        for file in self.fetched.by_ref() {
             let got = files::fetch(&mut self.client, &self.options, &file)?;
             let rows = self.manifest.repositories.get_mut(file.repository);
             let row = rows.and_then(|rows| rows.kinds.iter_mut().find(|row| row.kind == FILES));

@@ -208,7 +208,7 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
                 look::note_run(&mut catalog, &name, took)?;
                 let signals = own.keep(&mut catalog, made.id)?;
                 let held_s = noticed.held().map(|held| held.as_secs_f64());
-                report.snapshots.push(SnapshotReport { signals, held_s, ..tell(name, made, took) });
+                report.snapshots.push(SnapshotReport { held_s, signals, ..tell(name, made, took) });
             }
             Err(error) => {
                 report.findings.push(Finding::new(Severity::Error, SOURCE_FAILED, error.to_string()).on(&name));

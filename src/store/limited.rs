@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(limited.reserve(2000, now), Duration::from_millis(500));
         assert_eq!(limited.reserve(1, now), Duration::from_millis(2500));
         // What was not used is not saved up.
-        let later = now + Duration::from_secs(60);
+        let later = now + Duration::from_mins(1);
         assert_eq!(limited.reserve(1000, later), Duration::ZERO);
         assert_eq!(limited.reserve(1000, later), Duration::from_secs(1));
     }

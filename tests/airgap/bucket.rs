@@ -67,7 +67,7 @@ impl Guarded {
 
     /// Whether an identity gets an object to `key`, in any way that there is.
     fn puts(&self, who: &str, key: &str) -> bool {
-        self.gets_in(self.place.raw(who).client().clone(), key)
+        self.gets_in(self.place.raw(who).client(), key)
     }
 
     /// The same for whoever holds a session of the writer's role that it gave this name.
@@ -82,10 +82,10 @@ impl Guarded {
             .credentials_provider(keys)
             .force_path_style(true)
             .http_client(aws_smithy_http_client::Builder::new().build_http());
-        self.gets_in(aws_sdk_s3::Client::from_conf(config.build()), key)
+        self.gets_in(&aws_sdk_s3::Client::from_conf(config.build()), key)
     }
 
-    fn gets_in(&self, client: aws_sdk_s3::Client, key: &str) -> bool {
+    fn gets_in(&self, client: &aws_sdk_s3::Client, key: &str) -> bool {
         let bucket = self.place.bucket.clone();
         let key = format!("prod/{key}");
         let runtime = tokio::runtime::Runtime::new().unwrap();

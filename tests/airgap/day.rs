@@ -107,7 +107,9 @@ fn sign(request: &str, key: &str) -> String {
 fn a_dropped_schema_is_noticed_held_cut_off_and_brought_back_as_the_screen_says() {
     let day = Day::new();
     let [ada, bob] = ["ada", "bob"].map(|name| day.path(name));
-    [&ada, &bob].into_iter().for_each(|key| person(key));
+    for key in [&ada, &bob] {
+        person(key);
+    }
     day.keeper_comes();
     let (a, b) = (format!("ada={ada}.pub"), format!("bob={bob}.pub"));
     day.owner(&["approvers", "set", "--approver", &a, "--approver", &b, "--need", "open=2"]);

@@ -345,7 +345,7 @@ pub fn tar(data: &[u8]) {
 pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Err(ConfigError::Wrong { line, column, .. }) = Config::parse(text, Path::new("/etc/strongroom.toml")) {
-        let shown = text.split('\n').nth(line.checked_sub(1).unwrap()).expect("a line that is there");
+        let shown = text.split('\n').nth(line.checked_sub(1).unwrap()).unwrap();
         assert!(column >= 1 && column <= shown.chars().count() + 2, "{line}:{column}");
     }
 }

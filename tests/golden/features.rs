@@ -110,7 +110,8 @@ fn kinds() -> Vec<SourceKind> {
         Some(K::Postgres) => Some(K::Mariadb),
         Some(K::Mariadb) => Some(K::Mysql),
         Some(K::Mysql) => Some(K::Sqlite),
-        Some(K::Sqlite) => None,
+        // No golden vault holds a forge yet.
+        Some(K::Sqlite | K::Gitea | K::Github | K::Gitlab) => None,
     })
 }
 

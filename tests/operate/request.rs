@@ -57,7 +57,7 @@ impl Server {
     }
 
     fn wait_for(&self, text: &str) {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_mins(1);
         while !self.said().contains(text) {
             assert!(Instant::now() < until, "{text:?} is not in: {}", self.said());
             thread::sleep(Duration::from_millis(20));
@@ -67,7 +67,7 @@ impl Server {
     /// Says `bytes` and gives what comes back until the server closes.
     fn say(&self, bytes: &[u8]) -> String {
         let mut stream = UnixStream::connect(&self.socket).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         let _ = stream.write_all(bytes);
         let mut back = Vec::new();
         let _ = stream.read_to_end(&mut back);

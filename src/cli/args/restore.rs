@@ -100,6 +100,7 @@ pub struct RestoreArgs {
 /// What a restore into a server is told.
 #[derive(Debug, Default, Args)]
 pub struct IntoArgs {
+    #[allow(clippy::doc_markdown)] // It is the text of --help.
     /// Load dumps into this: a DSN such as 'host=db2 dbname=orders', postgresql://db2/orders, mariadb://root@db2 or
     /// sqlite:FILE. What is not empty is refused
     #[arg(long, value_name = "DSN", conflicts_with_all = ["to", "resume", "stream", "reference", "recover_to", "data_directory"])]

@@ -54,12 +54,12 @@ pub(super) async fn ask(context: &Context, ask: Ask, socket: PathBuf) -> Result<
     ask.check().map_err(|why| CliError::usage(why, "see `strongroom request --help`"))?;
     let (cancel, place) = (context.cancel.clone(), socket.clone());
     let answered = blocking(move |_| Ok(client::ask(&place, &ask, &cancel))).await?;
-    let requests = answered.map_err(|error| match error.kind() {
-        io::ErrorKind::Interrupted => CliError::Ops(OpsError::Interrupted),
-        _ => {
-            let what = format!("the server of requests at {} can't be asked: {error}", socket.display());
-            CliError::Ops(VaultError::new(VaultErrorKind::TryAgain, what).into())
+    let requests = answered.map_err(|error| {
+        if error.kind() == io::ErrorKind::Interrupted {
+            return CliError::Ops(OpsError::Interrupted);
         }
+        let what = format!("the server of requests at {} can't be asked: {error}", socket.display());
+        CliError::Ops(VaultError::new(VaultErrorKind::TryAgain, what).into())
     })?;
     Ok(RequestedReport { requests })
 }

@@ -95,17 +95,16 @@ fn back(report: &WatchReport, held: &Held, typed: &Typed, seen: Option<&Path>) -
             continue;
         }
         let to = format!("restored-{source}");
-        let (what, command) = match held.get(&signal.cause) {
-            Some(id) => (
+        let (what, command) = if let Some(id) = held.get(&signal.cause) {
+            (
                 format!("to have {source} back from {}, the last good snapshot, which is held:", id.short()),
                 typed.opening(&["restore", &id.short(), "--to", &to]),
-            ),
-            None => {
-                let mut words = vec!["restore", "last-good", "--source", source, "--writer", writer, "--to", &to];
-                // What was acknowledged is in it.
-                words.extend(seen.iter().flat_map(|path| ["--checkpoint", path.as_str()]));
-                (format!("to have {source} back from its last good snapshot:"), typed.opening(&words))
-            }
+            )
+        } else {
+            let mut words = vec!["restore", "last-good", "--source", source, "--writer", writer, "--to", &to];
+            // What was acknowledged is in it.
+            words.extend(seen.iter().flat_map(|path| ["--checkpoint", path.as_str()]));
+            (format!("to have {source} back from its last good snapshot:"), typed.opening(&words))
         };
         steps.push(Step { what, command });
     }

@@ -313,7 +313,7 @@ pub(super) fn parse(raw: Spanned<RawSource>, dir: &Path) -> Result<SourceConfig,
     let (checks, expect) = (check::parse(raw.check)?, expect::parse(&name, raw.expect));
     let (journal, spool) = (journal::parse(raw.journal.as_ref(), &input)?, spool::parse(raw.spool.as_ref(), &input)?);
     let (allow_empty, every) = (raw.allow_empty, raw.every);
-    Ok(SourceConfig { name, input, checks, allow_empty, every, timeout, journal, expect, spool })
+    Ok(SourceConfig { name, input, allow_empty, every, checks, timeout, journal, expect, spool })
 }
 
 /// What the keys of a source of kind `command` mean.

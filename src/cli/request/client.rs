@@ -16,7 +16,7 @@ use crate::{
 const ANSWER: usize = 64 << 10;
 const POLL: Duration = Duration::from_millis(200);
 /// How long the first answer may take where nothing is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Asks at the socket `path`, and gives the last answer to each source.
 ///

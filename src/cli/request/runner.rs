@@ -92,7 +92,8 @@ impl Program {
 }
 
 fn made(line: &Value) -> Option<Made> {
-    Some(Made { id: line["id"].as_str()?.parse().ok()?, created_at: line["created_at"].as_str()?.parse().ok()? })
+    let text = |key| line.get(key).and_then(Value::as_str);
+    Some(Made { id: text("id")?.parse().ok()?, created_at: text("created_at")?.parse().ok()? })
 }
 
 /// Why a run failed, by the word that scripts rely on.
@@ -100,7 +101,7 @@ fn kind(code: i32, document: &Value) -> Unmade {
     if code == TRY_AGAIN {
         return Unmade::Busy;
     }
-    let kind = document["error"]["kind"].as_str().unwrap_or("failed");
+    let kind = document.pointer("/error/kind").and_then(Value::as_str).unwrap_or("failed");
     Unmade::Failed(kind.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect())
 }
 
@@ -108,7 +109,7 @@ impl Runner for Program {
     fn newest(&self, source: &Name) -> Result<Option<Made>, Unmade> {
         let words = ["snapshots", "--source", source.as_str(), "--writer", self.writer.as_str()];
         let (code, document) = self.run(&words.map(str::to_owned))?;
-        let Some(lines) = document["result"].as_array() else { return Err(kind(code, &document)) };
+        let Some(lines) = document.get("result").and_then(Value::as_array) else { return Err(kind(code, &document)) };
         Ok(lines.iter().rev().find_map(made))
     }
 
@@ -118,9 +119,10 @@ impl Runner for Program {
         words.extend(requested.by.as_ref().map(|by| format!("--requested-by={by}")));
         words.push(source.to_string());
         let (code, document) = self.run(&words)?;
-        let snapshots = document["result"]["snapshots"].as_array();
-        let own = snapshots.into_iter().flatten().find(|line| line["source"] == source.as_str());
-        let id = own.and_then(|line| line["id"].as_str()).and_then(|id| id.parse().ok());
+        let snapshots = document.pointer("/result/snapshots").and_then(Value::as_array);
+        let of_source = |line: &&Value| line.get("source").and_then(Value::as_str) == Some(source.as_str());
+        let own = snapshots.into_iter().flatten().find(of_source);
+        let id = own.and_then(|line| line.get("id")?.as_str()).and_then(|id| id.parse().ok());
         let Some(id) = id else { return Err(kind(code, &document)) };
         let wrong = (code != 0).then(|| format!("it ended with {code}; the server's log says why"));
         // When it started, only the vault knows.

@@ -214,7 +214,9 @@ impl Shared {
                     why: None,
                 };
                 // Whoever does not wait for the answer is heeded all the same.
-                stream.iter().for_each(|stream| drop(answer(stream, &accepted)));
+                if let Some(stream) = &stream {
+                    drop(answer(stream, &accepted));
+                }
             }
             stream = None;
         }
@@ -226,7 +228,9 @@ impl Shared {
                 done.state,
                 done.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default()
             ));
-            stream.iter().for_each(|stream| drop(answer(stream, &done)));
+            if let Some(stream) = &stream {
+                drop(answer(stream, &done));
+            }
         }
     }
 

@@ -156,12 +156,12 @@ impl Into {
             );
         }
         // A connection string that means a database means where the one goes.
-        let named =
+        let by_info =
             self.info.database().map(str::to_owned).or_else(|| self.info.has_service().then(|| what.database.clone()));
         for database in &wanted {
             let print = held.fingerprints.iter().find(|print| print.database == database.name);
             let server = print.map_or(&details.server, |print| &print.server).clone();
-            let real = named.clone().filter(|_| wanted.len() == 1).unwrap_or_else(|| database.name.clone());
+            let real = by_info.clone().filter(|_| wanted.len() == 1).unwrap_or_else(|| database.name.clone());
             let name = database.name.clone();
             self.targets.push(Target { name, real, server, exists: false, made: false, done: false });
         }
@@ -245,7 +245,9 @@ impl Into {
             [only] => add(only, Vec::new(), ""),
             [main, parts @ ..] => {
                 add(main, section(&["pre-data", "data"]), "");
-                parts.iter().for_each(|part| add(part, Vec::new(), ""));
+                for part in parts {
+                    add(part, Vec::new(), "");
+                }
                 add(main, section(&["post-data"]), " (indexes and keys)");
             }
         }

@@ -71,8 +71,8 @@ fn number_of(value: &Value) -> Option<i64> {
     if let Some(first) = value.get("notes").and_then(Value::as_array).and_then(|notes| notes.first()) {
         return first.get("noteable_iid").and_then(Value::as_i64);
     }
-    let urls = ["issue_url", "pull_request_url"].into_iter().filter_map(|field| value.get(field)?.as_str());
-    urls.filter_map(|url| url.rsplit('/').next()?.parse().ok()).next()
+    let mut urls = ["issue_url", "pull_request_url"].into_iter().filter_map(|field| value.get(field)?.as_str());
+    urls.find_map(|url| url.rsplit('/').next()?.parse().ok())
 }
 
 fn of_one(
@@ -146,7 +146,9 @@ fn head(value: &Value, pull: Option<&Value>, state: &str) -> String {
 /// One entry of the thread.
 fn entry(site: &mut Site<'_>, (place, repository, kind): (&str, &str, &str), value: &Value, page: &mut Page) {
     if let Some(notes) = value.get("notes").and_then(Value::as_array) {
-        notes.iter().for_each(|note| entry(site, (place, repository, "notes"), note, page));
+        for note in notes {
+            entry(site, (place, repository, "notes"), note, page);
+        }
         return;
     }
     let (by, at) = (author(value), text(value, &["created_at", "submitted_at"]));
@@ -185,7 +187,7 @@ pub(super) fn files(site: &mut Site<'_>, (place, repository, kind): (&str, &str,
         let copied = there && site.copy(&path).is_ok();
         let shown =
             if copied { site.link(place, &path, &name) } else { format!("{} (not in this snapshot)", esc(&name)) };
-        out.push_str(&format!("<p>File: {shown}</p>"));
+        out.extend(["<p>File: ", &shown, "</p>"]);
     }
     out
 }

@@ -87,8 +87,7 @@ pub async fn into(
         let stream = snapshot.body.streams.iter().find(|stream| stream.name == step.stream);
         let stream = stream.ok_or(OpsError::Defect("the steps of loading"))?;
         progress.phase(&format!("loading {}", step.label), Some(stream.bytes));
-        let loaded = load(&snapshot, (no, stream), loader, (progress, cancel)).await;
-        if let Err(error) = loaded {
+        if let Err(error) = load(&snapshot, (no, stream), loader, (progress, cancel)).await {
             let left = loader.abandon();
             let told = match (left, error) {
                 (Some(left), OpsError::Server { what, object, next }) => {

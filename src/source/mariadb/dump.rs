@@ -107,7 +107,7 @@ impl Dump {
         };
         let log = based.then(|| place::Wanted::find(client, wanted));
         let known = log.as_ref().is_some_and(std::result::Result::is_ok);
-        let (began, at_work) = (Instant::now(), haste.begin());
+        let (start, at_work) = (Instant::now(), haste.begin());
         let begun = Begun::at_once(client, seer, &scope, &contents, (depth, known))?;
         let Begun { seer, whole, running, out, apart, globals } = begun;
         let place = log.and_then(|log| place::found(log, out.0.get_ref(), client, &mut warnings));
@@ -129,15 +129,15 @@ impl Dump {
                  written to in that moment have no fingerprint; the dump itself is consistent. GRANT RELOAD lets it"
             ));
         }
-        let (writing, written, took) = Writing::since(began, at_work);
+        let (writing, written, took) = Writing::since(start, at_work);
         let taking = (depth != Depth::Off).then(|| counting::begin(seer, after, &contents, depth, written));
         let (program, running) = (client.dump_program(), Some(running));
-        let (incoming, seen, scan) = spooled(spool, (&stream, program), out, (whole, &contents), writing)?;
+        let (incoming, read, scan) = spooled(spool, (&stream, program), out, (whole, &contents), writing)?;
         Ok(Self {
             running,
             program,
             incoming: Some(incoming),
-            seen,
+            seen: read,
             scan,
             took,
             stream,

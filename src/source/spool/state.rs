@@ -60,6 +60,7 @@ pub(super) struct State {
     /// Why the disk took no more, and when it is asked again.
     trouble: Option<(String, Instant)>,
     /// Whether a program had to wait, and why if it was not the bound.
+    #[allow(clippy::option_option)] // Two questions: whether, and why.
     slowed: Option<Option<String>>,
 }
 
@@ -132,6 +133,7 @@ impl State {
     }
 
     /// The next block of a stream, if one waits; `Some(None)` at its end.
+    #[allow(clippy::option_option)] // Not yet is not the end.
     pub(super) fn next(&mut self, id: u64) -> io::Result<Option<Option<Entry>>> {
         let Some(queue) = self.queues.get_mut(&id) else { return Ok(Some(None)) };
         queue.being_read = true;
@@ -195,6 +197,7 @@ impl State {
     }
 
     /// Whether a program had to wait for its reader, and why if it was not the bound.
+    #[allow(clippy::option_option)] // Two questions: whether, and why.
     pub(super) fn slowed(&self) -> Option<Option<&str>> {
         self.slowed.as_ref().map(Option::as_deref)
     }

@@ -2,7 +2,7 @@
 //!
 //! `SeaweedFS` does that, and its version ids hold the time of the put: 16 hexadecimal digits of nanoseconds since 1970
 //! and 16 random ones. The digits are inverted (2^63 - 1 minus the time), so that newer ids sort first; early releases
-//! wrote the time itself (`isNewFormatVersionId` of SeaweedFS, its pull request 9394). The id of what was uploaded in
+//! wrote the time itself (`isNewFormatVersionId` of `SeaweedFS`, its pull request 9394). The id of what was uploaded in
 //! parts, or copied, is made when the version comes to be, so nobody can ask for an earlier one.
 
 use crate::model::Time;

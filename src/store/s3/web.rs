@@ -154,7 +154,7 @@ impl WebAnswer<'_> {
     ///
     /// # Errors
     /// `Unreachable` if it breaks off or stands still.
-    pub fn next(&mut self) -> Result<Option<Bytes>> {
+    pub fn next_part(&mut self) -> Result<Option<Bytes>> {
         let part = self.web.wait(self.body.try_next())?;
         part.map_err(|_| StoreError::new(Kind::Unreachable, "its answer broke off"))
     }
@@ -165,7 +165,7 @@ impl WebAnswer<'_> {
     /// As [`next`](Self::next).
     pub fn beginning(&mut self, most: usize) -> Result<Vec<u8>> {
         let mut all = Vec::new();
-        while let Some(part) = self.next()? {
+        while let Some(part) = self.next_part()? {
             all.extend_from_slice(&part);
             if all.len() >= most {
                 all.truncate(most);

@@ -315,7 +315,7 @@ impl<'a> Run<'a> {
             turn: None,
         };
         let (stopper, haste, failing) = (reading.stopper(), reading.haste(), Arc::clone(shared));
-        let (carried, hasty) = (reading.carried().map(|n| memory::named(&n, kept)).transpose()?, haste.clone());
+        let (carried, hurry) = (reading.carried().map(|n| memory::named(&n, kept)).transpose()?, haste.clone());
         // Not joined: a source may wait for data for ever, and the run must be able to end without it.
         spawn("intake", move || {
             let means = (&Pool::new(BUFFERS), &*sketching);
@@ -323,7 +323,7 @@ impl<'a> Run<'a> {
                 Ok(end) => drop(finished_in.send(end)),
                 Err(error) => failing.fail(error),
             }
-            hasty.iter().for_each(Haste::over);
+            hurry.iter().for_each(Haste::over);
         })?;
         let result = thread::scope(|scope| {
             for bench in bench.each(thread::available_parallelism().map_or(2, usize::from), haste.as_ref()) {

@@ -169,7 +169,7 @@ impl Protocol {
                 world.renewed = true;
             }
             Step::Prune => {
-                self.note_displaced(world);
+                Self::note_displaced(world);
                 self.rule.prune(world);
             }
             Step::Freeze(snapshot) => {
@@ -267,7 +267,7 @@ impl Protocol {
     }
 
     /// Notes whose headers take places among the newest that nobody could tell from honest ones.
-    fn note_displaced(&self, world: &mut World) {
+    fn note_displaced(world: &mut World) {
         let honest_looking = |snapshot: &&Snapshot| !snapshot.honest() && looks_honest(snapshot.kind);
         let free = world.revoked[0]
             .is_none_or(|from| world.snapshots.iter().filter(honest_looking).any(|snapshot| snapshot.claimed < from));

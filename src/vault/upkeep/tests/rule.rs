@@ -290,7 +290,9 @@ impl Rule {
             return;
         }
         if self.is(Mutant::PrunesByTheFloor) {
-            all.iter_mut().for_each(|one| one.header.expires_at = one.header.floor_until);
+            for one in &mut all {
+                one.header.expires_at = one.header.floor_until;
+            }
         }
         let holds = if self.is(Mutant::PrunesWithoutHolds) { Holds::default() } else { Self::holds(world) };
         let Chosen { mut staying, over, .. } = self.choose(&all, &holds, time(world.now));

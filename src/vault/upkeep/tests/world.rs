@@ -208,6 +208,7 @@ impl World {
         self.add(object, Kept { no: 0, right: false, marker: true, since: self.now, until: self.now });
     }
 
+    #[allow(clippy::needless_pass_by_value)] // It goes in, with a number.
     fn add(&mut self, object: Object, kept: Kept) -> u8 {
         let versions = self.objects.entry(object).or_default();
         let no = versions.iter().map(|kept| kept.no + 1).max().unwrap_or(0);
