@@ -7,6 +7,7 @@ use super::{BackupArgs, CatalogCommand, DoctorArgs, JournalCommand};
 
 /// What to do.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)] // One is made in a run.
 pub enum Command {
     /// Back up the configured sources, or one given here
     Backup(BackupArgs),
