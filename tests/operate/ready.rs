@@ -32,7 +32,7 @@ fn refused(case: &str, run: &Run, code: &str) {
 
 /// Times count in whole seconds: what comes next is of a later one.
 fn seconds_pass(some: u64) {
-    thread::sleep(Duration::from_millis(some * 1000 + 100));
+    thread::sleep(Duration::from_millis(some * 1000 + 100)); // the next second is what is waited for
 }
 
 /// Writes every lock record anew that `wanted` picks.

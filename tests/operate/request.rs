@@ -60,7 +60,7 @@ impl Server {
         let until = Instant::now() + Duration::from_mins(1);
         while !self.said().contains(text) {
             assert!(Instant::now() < until, "{text:?} is not in: {}", self.said());
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(20)); // nothing tells when the server has said it
         }
     }
 

@@ -113,7 +113,7 @@ async fn a_session_that_ends_during_a_run_is_renewed() {
         if between.exchanges() != quiet.0 {
             quiet = (between.exchanges(), Instant::now());
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await; // nothing tells when another process is quiet
     }
     assert_eq!(seen.lock().unwrap().join("|"), first.token, "the first session was used so far, and no other");
     fs::rename(place.sandbox.path("2"), place.sandbox.path("1")).unwrap();
