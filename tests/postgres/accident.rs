@@ -33,9 +33,11 @@ fn the_page_says_how_to_have_the_second_before_the_accident() {
     let typed = of("--recover-to").unwrap_or_else(|| panic!("{page:#}"));
     let words: Vec<&str> = typed.split(' ').collect();
     let at = words.iter().position(|word| *word == "--recover-to").unwrap() + 1;
-    // Without the Z a second sorts before its fractions.
-    let plain = |time: &str| time.trim_end_matches('Z').to_owned();
-    assert!(plain(words[at]) <= plain(&before), "{typed}");
+    // The first whole second behind the base: within one second of it nobody can say more.
+    let second = |text: &str| text.parse::<strongroom::model::Time>().unwrap().unix();
+    let from = second(page["journal"]["from_at"].as_str().unwrap());
+    assert_eq!(second(words[at]), from + 1, "{typed}");
+    assert!(&before[..19] >= page["journal"]["from_at"].as_str().unwrap().trim_end_matches('Z'), "{before} {page:#}");
     let typed = typed.replace(words[at], &before);
     let program = assert_cmd::cargo::cargo_bin("strongroom");
     let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
