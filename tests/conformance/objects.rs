@@ -146,5 +146,7 @@ pub async fn head_tells_the_time(subject: &dyn Subject) {
     let after = store.server_time().await.unwrap();
     let modified = store.head(&key("a"), None).await.unwrap().modified;
     assert!((before..=after).contains(&modified), "{before} {modified} {after}");
-    assert_eq!(crate::support::listed(&*store, "").await[0].modified, modified);
+    // A listing of keys may hold a second time, taken later in the same put; see `extending_keeps_the_time`.
+    let listed = crate::support::listed(&*store, "").await[0].modified;
+    assert!(listed.unix().abs_diff(modified.unix()) <= 1 && (before..=after).contains(&listed), "{modified} {listed}");
 }
