@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use strongroom::{
     model::{Cancel, Key, Lock, LockMode, LockPolicy, Severity, Silent, Span, Tier, Tiers, Time},
+    source::{self, Facts, Incoming, Reading},
     store::{
         Deleter, Entry, Head, ObjectStore, Payload, Put, Result, Traits, Version, VersionEntry, memory::MemoryStore,
     },
@@ -18,7 +19,7 @@ use strongroom::{
 use crate::{
     house::{House, short},
     store_support::{self, HandClock},
-    vault_support::{Made, dump, make, policy, streams},
+    vault_support::{Made, Streams, dump, make, policy, streams},
 };
 
 /// A bucket whose default retention locks what comes, and whose writer may not touch locks.
@@ -124,6 +125,36 @@ async fn g11_a_store_that_gives_no_lock_gets_no_header() {
     let error = made.backup(state.path(), "orders", streams([("a", dump(1, 1 << 20))])).await.unwrap_err();
     assert_eq!(error.kind, VaultErrorKind::Unprotected);
     assert!(made.restore_all().await.unwrap().is_empty());
+}
+
+/// Streams of a source that takes so long to be read.
+struct Long(Streams, Arc<HandClock>, Span);
+
+impl Reading for Long {
+    fn next_stream(&mut self) -> source::Result<Option<Incoming>> {
+        self.0.next_stream()
+    }
+
+    fn finish(self: Box<Self>) -> source::Result<Facts> {
+        self.1.pass(self.2);
+        Box::new(self.0).finish()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g11_a_run_that_lasts_longer_than_it_promises_makes_no_snapshot() {
+    let house = House::new(short(), true).await;
+    let (state, data) = (tempfile::tempdir().unwrap(), dump(1, 1 << 20));
+    let lasting = |span| Long(streams([("a", data.clone())]), Arc::clone(&house.clock), span);
+    let day = Span::days(5);
+    let error = house.made.backup(state.path(), "orders", lasting(day)).await.unwrap_err();
+    assert_eq!(error.kind, VaultErrorKind::Unprotected, "{error}");
+    assert!(error.to_string().contains("longer than its snapshot would be kept"), "{error}");
+    assert!(house.headers().await.is_empty());
+    // A second less is enough, and the next run is not held up by what the late one left.
+    let less = Span::seconds(day.as_seconds() - 1);
+    house.made.backup(state.path(), "orders", lasting(less)).await.unwrap();
+    assert_eq!(house.headers().await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,6 +91,7 @@ impl Run<'_> {
         let packs = catalog.packs(outcome.packs.iter().copied())?;
         let pages = self.pages(catalog, &packs, &mut closure)?;
         self.read_back(catalog, &packs, &closure)?;
+        self.refuse_lapsed()?;
         self.stop_if_asked()?;
         let writer = &self.place.writer;
         let signals = self.request.judge.as_ref().map(|judge| judge(&self.observed(&outcome))).unwrap_or_default();
@@ -246,6 +247,20 @@ impl Run<'_> {
             }
         }
         short.map_or(Ok(()), Err)
+    }
+
+    /// Fails if the run took longer than what it promises: locks that reach its floor may be over.
+    fn refuse_lapsed(&self) -> Result<(), VaultError> {
+        let now = self.runtime.block_on(self.place.store.server_time())?;
+        if !self.locking.lapsed(now) {
+            return Ok(());
+        }
+        let (began, floor) = (self.started_at, self.locking.floor);
+        let what = format!(
+            "the run began at {began} and lasted until {now}, longer than its snapshot would be kept (until {floor}): what it \
+             stored may be unlocked by now. No header was written; the next run leans on what still has a lock"
+        );
+        Err(VaultError::new(VaultErrorKind::Unprotected, what))
     }
 
     /// The error of an object whose lock does not reach the floor.

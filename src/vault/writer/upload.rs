@@ -49,6 +49,11 @@ impl Locking {
         lock.is_some_and(|lock| lock.mode.covers(self.mode) && lock.until >= self.floor)
     }
 
+    /// Whether what the run promised is over at `now`, so that locks which reach the floor may hold nothing any more.
+    pub(crate) fn lapsed(&self, now: Time) -> bool {
+        now >= self.floor
+    }
+
     /// Fails if the lock of a new object is not.
     pub(crate) fn check(&self, key: &Key, lock: Option<Lock>) -> Result<(), VaultError> {
         if self.suffices(lock) {

@@ -102,7 +102,7 @@ fn the_protocol_holds_within_small_bounds() {
 /// Where each mutant is to be seen.
 const fn place_of(mutant: Mutant) -> Bounds {
     match mutant {
-        Mutant::ForgetsTheBase | Mutant::ForgetsTheLock | Mutant::RenewsLate => HONEST,
+        Mutant::ForgetsTheBase | Mutant::ForgetsTheLock | Mutant::CommitsLate | Mutant::RenewsLate => HONEST,
         Mutant::PrunesByTheNewestHeader => NO_THIEF,
         Mutant::ExtendsTheNewest | Mutant::ReadsTheCurrent => SPOILT,
         Mutant::TrustsTheHint => HINTED,

@@ -239,10 +239,6 @@ impl Protocol {
             return;
         }
         let floor = day(POLICY.floor(time(run.started)));
-        // A run that takes longer than what it promises is no part of the model: its packs may be free when it commits.
-        if world.now >= floor {
-            return;
-        }
         let seq = run.before.map_or(0, |no| world.snapshots[usize::from(no)].seq + 1);
         // The first of a period is kept for longer.
         let expires = if seq == 0 { floor.max(day(time(run.started) + TIER)) } else { floor };

@@ -46,6 +46,8 @@ pub(super) enum Mutant {
     ForgetsTheBase,
     /// A run leans on what the catalog knows without looking at its lock.
     ForgetsTheLock,
+    /// A run commits however long it took.
+    CommitsLate,
     /// `renew` extends the version that the last header's hint names, without reading it.
     TrustsTheHint,
     /// `renew` extends the newest version, as one would by key.
@@ -77,9 +79,10 @@ pub(super) enum Mutant {
 }
 
 impl Mutant {
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::ForgetsTheBase,
         Self::ForgetsTheLock,
+        Self::CommitsLate,
         Self::TrustsTheHint,
         Self::ExtendsTheNewest,
         Self::RenewsLate,
@@ -153,10 +156,11 @@ impl Rule {
         !self.is(Mutant::ForgetsTheBase)
     }
 
-    /// Whether all that a run named is locked for long enough.
+    /// Whether all that a run named is locked for long enough, and that is not over.
     pub(super) fn commits(self, world: &World, started: Day, packs: &[(Object, u8)]) -> bool {
         let read_back = |(object, no): &(Object, u8)| Self::locking(started).suffices(world.lock(*object, Some(*no)));
-        self.is(Mutant::ForgetsTheLock) || packs.iter().all(read_back)
+        let locked = self.is(Mutant::ForgetsTheLock) || packs.iter().all(read_back);
+        locked && (self.is(Mutant::CommitsLate) || !Self::locking(started).lapsed(time(world.now)))
     }
 
     fn members(self, world: &World) -> Members {
@@ -189,7 +193,7 @@ impl Rule {
             }
         }
         let (members, copies, mut findings) = (self.members(world), Copies::default(), Findings::default());
-        let seen = judge::Seen { members: Some(&members), copies: &copies, alone: false };
+        let seen = judge::Seen { members: Some(&members), copies: &copies, alone: false, made_here: true };
         judge(&seen, &mut found, &mut unread, &mut findings);
         standing::settle(Some(&members), &mut found, time(world.now), &mut findings);
         order::sort(&mut found);
