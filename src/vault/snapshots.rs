@@ -157,12 +157,21 @@ async fn of(vault: &Vault, wanted: impl Fn(&SnapshotId) -> bool, alone: bool) ->
         // These credentials read nothing here: that is not about one object.
         return Err(error);
     }
-    let seen = judge::Seen { members: members.as_ref(), copies: &copies, alone };
+    let made_here = !alone && judge::all_late(&snapshots, &copies) && is_made_here(vault).await?;
+    let seen = judge::Seen { members: members.as_ref(), copies: &copies, alone, made_here };
     judge::judge(&seen, &mut snapshots, &mut unread, &mut findings);
     let now = vault.store.server_time().await?;
     standing::settle(members.as_ref(), &mut snapshots, now, &mut findings);
     order::sort(&mut snapshots);
     Ok(Listing { snapshots, findings: findings.into_vec(), unread, left_out })
+}
+
+/// Whether the vault was made in this place: a copy has its descriptor only since it was copied.
+async fn is_made_here(vault: &Vault) -> Result<bool> {
+    let key = layout::descriptor();
+    let listed = fetch::listed(&*vault.store, key.as_str()).await?;
+    let oldest = listed.keys.get(key.as_str()).and_then(|versions| versions.first());
+    Ok(oldest.is_some_and(|oldest| judge::is_of_its_time(oldest.modified, vault)))
 }
 
 /// What was read so far.

@@ -7,10 +7,11 @@ use strongroom::{
     model::{Cancel, Clock, Silent, SnapshotId, SourceKind, Span, Time},
     ops::{
         backup::{BackupRequest, Job, backup},
+        member,
         snapshots::{Wanted, choose},
     },
     source::{Reading, Source},
-    store::{ObjectStore, Payload, local::LocalStore, memory::MemoryStore},
+    store::{Deleter, ObjectStore, Payload, local::LocalStore, memory::MemoryStore},
     vault::{
         Vault,
         audit::{Depth, VerifyRequest, verify},
@@ -24,7 +25,7 @@ use strongroom::{
 };
 
 use crate::{
-    store_support::{HandClock, keys},
+    store_support::{HandClock, keys, versions},
     vault_support::{Made, make, policy, streams},
 };
 
@@ -144,6 +145,31 @@ async fn g5_a_copied_vault_is_told_once_and_ordered_by_its_claims() {
     assert_eq!(listing.snapshots.iter().map(|s| s.id).collect::<Vec<_>>(), ids);
     let codes: Vec<&str> = listing.findings.iter().map(|f| f.code.as_str()).collect();
     assert_eq!(codes, ["vault.copied"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g5_a_vault_in_which_nothing_honest_is_left_passes_for_no_copy() {
+    let clock = HandClock::new();
+    let memory = MemoryStore::new(clock.clone());
+    let made = make(Arc::new(memory.clone()), clock.clone(), policy()).await;
+    let state = tempfile::tempdir().unwrap();
+    let honest = made.backup(state.path(), "orders", streams([("a", vec![1; 9])])).await.unwrap();
+    // It expired, and a prune took it.
+    clock.pass(Span::days(500));
+    let key = layout::header(&made.writer.name, honest.header.seq, &honest.id);
+    for entry in versions(&memory, key.as_str()).await {
+        memory.delete_version(&key, Some(&entry.version)).await.unwrap();
+    }
+    let vault = Vault::open(made.store.clone(), Some(made.id)).await.unwrap();
+    member::revoke(&vault, &made.owner, &made.writer.name, clock.now()).await.unwrap();
+    clock.pass(Span::days(1));
+    // Of before the revocation, it says; and there is nothing beside it that shows what the store's times are worth.
+    let began = honest.header.started_at;
+    let forged = forge(&made, &honest.header, began, began).await;
+    let listing = snapshots::list(&vault).await.unwrap();
+    let codes: Vec<&str> = listing.findings.iter().map(|f| f.code.as_str()).collect();
+    assert!(codes.contains(&"header.backdated") && !codes.contains(&"vault.copied"), "{codes:?}");
+    assert!(matches!(&listing.snapshots[..], [one] if one.id == forged && one.standing.suspect));
 }
 
 #[tokio::test(flavor = "multi_thread")]

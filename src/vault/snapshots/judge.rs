@@ -9,7 +9,7 @@ use super::{Summary, Unread};
 use crate::{
     format::layout,
     model::{Finding, Findings, Name, Severity, SnapshotId, Span, Time},
-    vault::{copies::Copies, members::Members},
+    vault::{Vault, copies::Copies, members::Members},
 };
 
 /// How far a header's own time may be off the store's: clocks, and puts that were tried again for a while.
@@ -23,19 +23,36 @@ pub(in crate::vault) struct Seen<'a> {
     pub(in crate::vault) copies: &'a Copies,
     /// Whether others were not looked at, which may say as much.
     pub(in crate::vault) alone: bool,
+    /// Whether the vault was made where it is, and is no copy that left no record.
+    pub(in crate::vault) made_here: bool,
+}
+
+/// Whether a header was stored so long after it was made that no clock explains it.
+fn late(snapshot: &Summary) -> bool {
+    snapshot.standing.stored_at.is_some_and(|at| at > snapshot.header.claimed_at + SLACK)
+}
+
+/// Whether every one was, which is how a copy without records looks; and so does a vault in which nothing honest is.
+pub(in crate::vault) fn all_late(snapshots: &[Summary], copies: &Copies) -> bool {
+    let copied = |s: &Summary| s.standing.stored_at.is_some_and(|stored| copies.cover(stored));
+    !snapshots.is_empty() && snapshots.iter().all(|snapshot| late(snapshot) && !copied(snapshot))
+}
+
+/// Whether the store has the vault's descriptor since about when it was made.
+pub(in crate::vault) fn is_of_its_time(since: Time, vault: &Vault) -> bool {
+    since <= vault.descriptor.created_at + SLACK
 }
 
 /// Finds out since when each snapshot is there, and which are suspect since their writer was revoked.
 pub(in crate::vault) fn judge(
-    &Seen { members, copies, alone }: &Seen<'_>,
+    &Seen { members, copies, alone, made_here }: &Seen<'_>,
     snapshots: &mut [Summary],
     unread: &mut Vec<Unread>,
     findings: &mut Findings,
 ) {
     unwitnessed(copies, snapshots, unread, findings);
-    let late = |s: &Summary| s.standing.stored_at.is_some_and(|at| at > s.header.claimed_at + SLACK);
     // Copied, each was stored long after it was made, and the copy's order says nothing.
-    let copied = !alone && !snapshots.is_empty() && snapshots.iter().all(late);
+    let copied = !alone && !made_here && !snapshots.is_empty() && snapshots.iter().all(late);
     if copied {
         let what = "every snapshot was stored here long after it was made, so this vault is a copy: times and order \
                     are what its writers claim";

@@ -36,11 +36,6 @@ fn suspect(world: &World, snapshot: &Snapshot) -> bool {
     world.revoked[usize::from(snapshot.object.writer())].is_some_and(|from| snapshot.claimed >= from)
 }
 
-/// Whether a header of an honest run is there. Where all were stored late the vault passes for a copy, and claims count.
-fn witnessed(world: &World) -> bool {
-    honest(world).any(|snapshot| world.versions(snapshot.object).iter().any(|kept| kept.right))
-}
-
 /// Whether somebody may have deleted what the keeper let lapse.
 fn lapsed(model: &Protocol, world: &World) -> bool {
     model.bounds.thief && world.late
@@ -78,7 +73,7 @@ fn capped(_: &Protocol, world: &World) -> bool {
 }
 
 fn latest(model: &Protocol, world: &World) -> bool {
-    let Some(from) = world.revoked[0].filter(|_| witnessed(world)) else { return true };
+    let Some(from) = world.revoked[0] else { return true };
     let (all, _) = model.rule.listing(world);
     let sound = |s: &&crate::vault::snapshots::Summary| !s.standing.suspect && !s.standing.future;
     let newest = all.iter().rev().filter(sound).find(|one| one.header.writer == name(0));
@@ -91,7 +86,7 @@ fn latest(model: &Protocol, world: &World) -> bool {
 
 fn ordered(model: &Protocol, world: &World) -> bool {
     let stored = |snapshot: &Snapshot| world.versions(snapshot.object).iter().find(|k| k.right).map(|k| k.since);
-    if !witnessed(world) || world.snapshots.iter().all(|snapshot| looks_honest(snapshot.kind)) {
+    if world.snapshots.iter().all(|snapshot| looks_honest(snapshot.kind)) {
         return true;
     }
     let (all, _) = model.rule.listing(world);
