@@ -257,7 +257,11 @@ impl Loader for Into {
         }
         let names = if let Some((database, table)) = &self.table {
             format!("{database}.{table}")
-        } else if self.names.is_empty() { "the server".to_owned() } else { self.names.join(", ") };
+        } else if self.names.is_empty() {
+            "the server".to_owned()
+        } else {
+            self.names.join(", ")
+        };
         began.then(|| format!("{names} may hold a part of it: drop that before the next try, or give --clean"))
     }
 

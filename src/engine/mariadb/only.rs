@@ -177,7 +177,8 @@ mod tests {
     fn a_line_that_never_ends_is_not_held() {
         let mut out = Vec::new();
         let (mut only, found) = Only::new(&mut out, "a", "t");
-        only.write_all(b"-- Current Database: `a`\n-- Table structure for table `t`\nINSERT INTO `t` VALUES ('").unwrap();
+        only.write_all(b"-- Current Database: `a`\n-- Table structure for table `t`\nINSERT INTO `t` VALUES ('")
+            .unwrap();
         for _ in 0..40 {
             only.write_all(&[b'x'; 1 << 16]).unwrap();
             assert!(only.line.len() < LINE + (1 << 16), "{}", only.line.len());

@@ -54,8 +54,10 @@ impl KnownCopy {
             return Some(Reason::new("copy-never", words));
         };
         if self.left_out > 0 {
-            let words =
-                format!("the copy {name} lacks {} snapshots that could not be copied; `replicate` says why", self.left_out);
+            let words = format!(
+                "the copy {name} lacks {} snapshots that could not be copied; `replicate` says why",
+                self.left_out
+            );
             return Some(Reason::new("copy-lacks", words));
         }
         let most = if self.removable { BEHIND_REMOVABLE } else { BEHIND };
@@ -109,7 +111,9 @@ mod tests {
         assert!(!asked(KnownCopy { left_out: 1, ..copy(Some(1001)) }));
         assert!(!asked(KnownCopy { sources: vec!["other".parse().unwrap()], ..copy(Some(1001)) }));
         assert!(asked(KnownCopy { sources: vec![shop.clone()], ..copy(Some(1001)) }));
-        assert!(copied(&[], &shop, Time::from_unix(1), 0).is_none() && copied(&[], &shop, Time::from_unix(1), 1).is_some());
+        assert!(
+            copied(&[], &shop, Time::from_unix(1), 0).is_none() && copied(&[], &shop, Time::from_unix(1), 1).is_some()
+        );
         let two = copied(&[copy(Some(1001)), copy(Some(7))], &shop, Time::from_unix(1000), 2).unwrap();
         assert!(two.words.contains("1 of the 2"), "{}", two.words);
     }
