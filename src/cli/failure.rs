@@ -226,7 +226,9 @@ fn ops(error: &OpsError) -> Verdict {
         E::Unrecoverable { next, .. } => (Exit::Failed, "not-recoverable", hint(next)),
         E::JournalGap { next, .. } => (Exit::Damage, "journal-gap", hint(next)),
         E::Occupied { next, .. } => (Exit::Usage, "target-exists", hint(next)),
-        E::Server { next, .. } => (Exit::Failed, "server", hint(if next.is_empty() { hints::SERVER } else { next })),
+        E::Server { next, .. } => {
+            (Exit::Failed, "server", hint(if next.is_empty() { hints::SERVER } else { next.as_str() }))
+        }
         E::Busy { .. } => (Exit::TryAgain, "busy", hint(AGAIN)),
         E::Revoked { .. } => {
             let next = "find out what happened to its host. Then an owner makes a new writer under another name: \
