@@ -60,11 +60,11 @@ fn the_package_holds_what_it_should_and_is_the_same_each_time() {
     for line in ["Package: strongroom", "Architecture: amd64", "Depends: libc6 (>= 2."] {
         assert!(control.contains(line), "{control}");
     }
-    assert!(!control.contains('@') || control.contains("@localhost"), "{control}");
+    assert!(!control.replace("@localhost", "").contains('@'), "something was not filled in: {control}");
     // Every file but the conffile has its sum, owners are root, and nobody else may write.
     let sums = read("DEBIAN/md5sums");
     said(Command::new("md5sum").args(["--check", "--quiet", "DEBIAN/md5sums"]).current_dir(&tree));
-    let listed = said(Command::new("dpkg-deb").arg("-c").arg(&deb));
+    let listed = said(Command::new("dpkg-deb").arg("-c").arg(&deb).env("TZ", "UTC"));
     let files = listed.lines().filter(|line| line.starts_with('-')).count();
     assert_eq!(files, sums.lines().count() + 1, "{listed}");
     for line in listed.lines() {
