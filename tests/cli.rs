@@ -9,6 +9,8 @@ mod children;
 mod config;
 #[path = "cli/contract.rs"]
 mod contract;
+#[path = "cli/errors.rs"]
+mod errors;
 #[path = "cli/evidence.rs"]
 mod evidence;
 #[path = "cli/guard.rs"]

@@ -15,6 +15,8 @@ mod limits;
 mod mcp;
 #[path = "operate/monitoring.rs"]
 mod monitoring;
+#[path = "operate/package.rs"]
+mod package;
 #[path = "operate/ready.rs"]
 mod ready;
 #[path = "operate/request.rs"]
@@ -32,3 +34,5 @@ mod show;
 mod ssh;
 #[path = "operate/status.rs"]
 mod status;
+#[path = "operate/year.rs"]
+mod year;

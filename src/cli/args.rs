@@ -208,7 +208,7 @@ pub enum Command {
     Diff(DiffArgs),
     /// Bring a snapshot back
     Restore(RestoreArgs),
-    /// Hold what the vault has against what was signed
+    /// Check what the vault has against what was signed
     Verify(VerifyArgs),
     /// Look at what is new in a vault, and tell what should not have changed
     Watch(WatchArgs),

@@ -8,11 +8,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{error::CliError, failure::Failure, files, settings::Settings};
+use super::{config::Config, error::CliError, failure::Failure, files, settings::Settings};
 use crate::{
     format::layout,
     model::{Name, Time},
-    ops::replicate::ReplicateReport,
+    ops::{readiness::KnownCopy, replicate::ReplicateReport},
     store::VaultUrl,
 };
 
@@ -76,6 +76,32 @@ pub fn write(path: &Path, memory: &Memory) -> Result<(), CliError> {
     let text =
         serde_json::to_vec_pretty(memory).map_err(|_| crate::ops::OpsError::Defect("what is remembered of copies"))?;
     files::replace(path, &text)
+}
+
+/// The configured copies with what is remembered of them.
+///
+/// # Errors
+/// If what is remembered can't be read.
+pub fn known(config: &Config) -> Result<Vec<KnownCopy>, CliError> {
+    if config.copies.is_empty() {
+        return Ok(Vec::new());
+    }
+    let memory = read(&path(&config.path))?;
+    let of = |copy: &super::config::copy::CopyConfig| {
+        // Where it is now is what counts: of another place nothing is known.
+        let last = memory.get(&copy.name).filter(|last| last.url == copy.url.to_string());
+        KnownCopy {
+            name: copy.name.clone(),
+            url: copy.url.to_string(),
+            at: last.map(|last| last.at),
+            age_s: None,
+            snapshots: last.map_or(0, |last| last.snapshots),
+            left_out: last.map_or(0, |last| last.left_out),
+            sources: copy.sources.clone(),
+            removable: copy.removable,
+        }
+    };
+    Ok(config.copies.iter().map(of).collect())
 }
 
 /// Whether the disk of a copy is there, which the vault on it tells. An empty directory where a disk would be mounted is

@@ -166,7 +166,7 @@ fn judge(error: &CliError) -> Verdict {
         E::Config(ConfigError::Wrong { .. }) => (Exit::Usage, "config", hint("correct it and run the command again")),
         E::Usage { hint: next, .. } => (Exit::Usage, "usage", hint(next)),
         E::Url { .. } => (Exit::Usage, "usage", hint("a vault's URL is s3://bucket/prefix or file:///absolute/path")),
-        E::Credentials(_) => (Exit::Usage, "credentials", None),
+        E::Credentials(_) => (Exit::Usage, "credentials", hint(hints::CREDENTIALS)),
         E::Exposed { path, .. } => (Exit::Usage, "exposed-key", Some(hints::exposed(path))),
         E::ForeignOwner { path, .. } => {
             let next = format!("make it your own: chown \"$(id -u)\" {}", quoted(path));
@@ -199,7 +199,7 @@ fn judge(error: &CliError) -> Verdict {
             "deadline",
             hint("the next run finds what was uploaded and goes on from there; or give it more time"),
         ),
-        E::Io { .. } => (Exit::Usage, "file", None),
+        E::Io { .. } => (Exit::Usage, "file", hint(hints::FILE)),
     }
 }
 
@@ -219,14 +219,16 @@ fn ops(error: &OpsError) -> Verdict {
         E::Catalog(error) => catalog(error),
         E::RunLock(error) => run_lock(error),
         E::Guard(error) => guard(error),
-        E::Source(_) => (Exit::Failed, "source", None),
+        E::Source(_) => (Exit::Failed, "source", hint(hints::SOURCE)),
         E::Format(error) => format(error),
         E::Codec(error) => codec(error),
         E::Request { next, .. } => (Exit::Usage, "usage", hint(next)),
         E::Unrecoverable { next, .. } => (Exit::Failed, "not-recoverable", hint(next)),
         E::JournalGap { next, .. } => (Exit::Damage, "journal-gap", hint(next)),
         E::Occupied { next, .. } => (Exit::Usage, "target-exists", hint(next)),
-        E::Server { next, .. } => (Exit::Failed, "server", hint(next).filter(|next| !next.is_empty())),
+        E::Server { next, .. } => {
+            (Exit::Failed, "server", hint(if next.is_empty() { hints::SERVER } else { next.as_str() }))
+        }
         E::Busy { .. } => (Exit::TryAgain, "busy", hint(AGAIN)),
         E::Revoked { .. } => {
             let next = "find out what happened to its host. Then an owner makes a new writer under another name: \
@@ -269,9 +271,9 @@ fn ops(error: &OpsError) -> Verdict {
         E::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
             (Exit::Failed, "disk-full", hint("free some space, or restore to another disk"))
         }
-        E::Io { .. } => (Exit::Failed, "file", None),
-        E::ReaderGone => (Exit::Failed, "reader-gone", None),
-        E::Interrupted => (Exit::Interrupted, "interrupted", None),
+        E::Io { .. } => (Exit::Failed, "file", hint(hints::FILE)),
+        E::ReaderGone => (Exit::Failed, "reader-gone", hint(hints::READER)),
+        E::Interrupted => (Exit::Interrupted, "interrupted", hint(hints::INTERRUPTED)),
         E::Defect(_) => (Exit::Failed, "defect", hint("run with -vv and report what it says")),
     }
 }
@@ -284,15 +286,8 @@ fn vault(error: &VaultError) -> Verdict {
             "no-vault",
             hint("check the URL, and that a disk is mounted; `strongroom init` makes a new vault"),
         ),
-        K::Untrusted => {
-            let next = "do not trust what is there. Compare the id with the recovery kit; if the vault was replaced, \
-                        look for its older versions and its copies";
-            (Exit::Damage, "untrusted", hint(next))
-        }
-        K::Damaged => {
-            let next = "`strongroom verify --depth read` finds all damage; earlier snapshots may be whole";
-            (Exit::Damage, "damaged", hint(next))
-        }
+        K::Untrusted => (Exit::Damage, "untrusted", hint(hints::UNTRUSTED)),
+        K::Damaged => (Exit::Damage, "damaged", hint(hints::DAMAGED)),
         K::Unprotected => {
             (Exit::Weak, "unprotected", hint("check the store's default retention against the vault's policy"))
         }
@@ -303,15 +298,15 @@ fn vault(error: &VaultError) -> Verdict {
         K::NoSnapshot => (Exit::Failed, "no-snapshot", hint("`strongroom snapshots` lists what there is")),
         K::Unknown => (Exit::Usage, "unknown-name", hint("correct it; `strongroom snapshots` lists what there is")),
         K::Full => (Exit::Failed, "disk-full", hint("free some space where the error says")),
-        K::Source => (Exit::Failed, "source", None),
-        K::Invalid => (Exit::Usage, "invalid", None),
+        K::Source => (Exit::Failed, "source", hint(hints::SOURCE)),
+        K::Invalid => (Exit::Usage, "invalid", hint(hints::INVALID)),
         K::Clock => (Exit::Failed, "clock", hint(CLOCK)),
         K::Denied => (Exit::Failed, "denied", hint(locked_out(error.by_file_system))),
         K::Newer => (Exit::Failed, "newer-format", hint("install a newer strongroom")),
         K::Draft => (Exit::Failed, "draft-format", hint(DRAFT)),
         K::TryAgain => (Exit::TryAgain, "try-again", hint(AGAIN)),
-        K::Cancelled => (Exit::Interrupted, "interrupted", None),
-        K::Failed => (Exit::Failed, "failed", None),
+        K::Cancelled => (Exit::Interrupted, "interrupted", hint(hints::INTERRUPTED)),
+        K::Failed => (Exit::Failed, "failed", hint(hints::FAILED)),
     }
 }
 
@@ -341,12 +336,12 @@ fn store(error: &StoreError) -> Verdict {
         K::Denied => (Exit::Failed, "denied", hint(locked_out(error.is_by_file_system()))),
         K::Unreachable => (Exit::TryAgain, "try-again", hint(AGAIN)),
         K::Full => (Exit::Failed, "disk-full", hint("free some space where the vault is")),
-        K::NotFound | K::Corrupt => (Exit::Damage, "damaged", None),
+        K::NotFound | K::Corrupt => (Exit::Damage, "damaged", hint(hints::DAMAGED)),
         K::Unsupported => (Exit::Failed, "unsupported", hint("the store lacks what strongroom needs")),
-        K::Invalid => (Exit::Usage, "invalid", None),
+        K::Invalid => (Exit::Usage, "invalid", hint(hints::INVALID)),
         K::Clock => (Exit::Failed, "clock", hint(CLOCK)),
-        K::Cancelled => (Exit::Interrupted, "interrupted", None),
-        K::Locked | K::BadRange | K::Other => (Exit::Failed, "failed", None),
+        K::Cancelled => (Exit::Interrupted, "interrupted", hint(hints::INTERRUPTED)),
+        K::Locked | K::BadRange | K::Other => (Exit::Failed, "failed", hint(hints::FAILED)),
     }
 }
 
@@ -370,10 +365,12 @@ fn run_lock(error: &RunLockError) -> Verdict {
 
 fn format(error: &FormatError) -> Verdict {
     match error {
-        FormatError::Version { .. } | FormatError::Features { .. } => (Exit::Failed, "newer-format", None),
+        FormatError::Version { .. } | FormatError::Features { .. } => {
+            (Exit::Failed, "newer-format", hint("install a newer strongroom"))
+        }
         FormatError::Draft { .. } => (Exit::Failed, "draft-format", hint(DRAFT)),
-        FormatError::Untrusted { .. } => (Exit::Damage, "untrusted", None),
-        FormatError::Damaged { .. } | FormatError::TooLarge { .. } => (Exit::Damage, "damaged", None),
+        FormatError::Untrusted { .. } => (Exit::Damage, "untrusted", hint(hints::UNTRUSTED)),
+        FormatError::Damaged { .. } | FormatError::TooLarge { .. } => (Exit::Damage, "damaged", hint(hints::DAMAGED)),
         FormatError::Codec(error) => codec(error),
     }
 }
@@ -381,9 +378,11 @@ fn format(error: &FormatError) -> Verdict {
 fn codec(error: &CodecError) -> Verdict {
     match error {
         CodecError::NoIdentity => (Exit::NoIdentity, "no-identity", hint("give another identity with -i")),
-        CodecError::BadKey(_) => (Exit::Usage, "key", None),
-        CodecError::Damaged(_) | CodecError::BadSignature | CodecError::TooLarge(_) => (Exit::Damage, "damaged", None),
+        CodecError::BadKey(_) => (Exit::Usage, "key", hint("give the key as it was written, as a whole")),
+        CodecError::Damaged(_) | CodecError::BadSignature | CodecError::TooLarge(_) => {
+            (Exit::Damage, "damaged", hint(hints::DAMAGED))
+        }
         CodecError::Plugin(_) => (Exit::Failed, "plugin", hint(PLUGIN)),
-        CodecError::Library { .. } => (Exit::Failed, "failed", None),
+        CodecError::Library { .. } => (Exit::Failed, "failed", hint(hints::FAILED)),
     }
 }

@@ -37,6 +37,7 @@ pub mod sources;
 pub mod target;
 #[cfg(feature = "full")]
 pub mod typed;
+pub mod version;
 pub mod wiring;
 
 use std::{
@@ -233,6 +234,11 @@ fn unparsed(error: &clap::Error, typed: &[OsString]) -> Exit {
     let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     let words = || typed.iter().skip(1).take_while(|word| *word != "--");
     let json = words().any(|word| word == "--json");
+    if json && error.kind() == ErrorKind::DisplayVersion {
+        let console = Console { json, quiet: false };
+        let output = Output::Version(version::build());
+        return console.show(&Ended { command: None, output, findings: Vec::new(), failure: None });
+    }
     if is_help {
         return render::written(error.print()).map_or(Exit::Done, |failure| failure.exit);
     }

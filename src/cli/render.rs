@@ -198,6 +198,7 @@ fn value(output: &Output) -> Value {
         Output::JournalFetch(report) => json!(report),
         Output::Journals(lines) => json!({ "journals": lines }),
         Output::Schedule(files) => json!({ "files": files }),
+        Output::Version(build) => json!(build),
         Output::Text(text) => json!(text),
     }
 }
@@ -327,6 +328,7 @@ fn text(output: &Output) -> (String, bool) {
         Output::JournalFetch(report) => (journal::fetched(report), false),
         Output::Journals(lines) => (journal::listed(lines), true),
         Output::Schedule(files) => (upkeep::scheduled(files), false),
+        Output::Version(build) => return (format!("strongroom {}\n", build.version), true),
         Output::Text(text) => return (text.clone(), true),
     };
     (lines.0, asked_for)

@@ -3,6 +3,7 @@
 
 mod globals;
 pub(super) mod into;
+mod only;
 mod rename;
 mod replay;
 mod scratch_server;

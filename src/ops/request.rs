@@ -1,8 +1,9 @@
-//! `request`: somebody who holds nothing has a configured source backed up now. What may be asked, and how it is answered:
-//! one line of JSON each way for each source. Nothing else can be asked.
+//! `request`: somebody who holds nothing has a configured source backed up now, or asks whether it is `ready`. What may be
+//! asked, and how it is answered: one line of JSON each way for each source. Nothing else can be asked.
 
 use serde::{Deserialize, Serialize};
 
+use super::readiness::ReadyReport;
 use crate::model::{Name, SnapshotId, Span, Time, nearest};
 
 /// The longest request, in bytes.
@@ -81,6 +82,101 @@ impl Ask {
             return Err("the reason holds control characters");
         }
         Ok(())
+    }
+}
+
+/// The question whether sources could be restored now: `ready --via`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Which version of this it speaks.
+    pub version: u32,
+    /// Which sources.
+    pub ready: Vec<Name>,
+    /// How old a snapshot may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Span>,
+    /// How long ago a drill may have passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drilled: Option<Span>,
+    /// How many copies must have the snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<u32>,
+}
+
+impl Question {
+    /// A question about `sources`.
+    #[must_use]
+    pub const fn new(sources: Vec<Name>, max_age: Option<Span>, drilled: Option<Span>, copies: Option<u32>) -> Self {
+        Self { version: VERSION, ready: sources, max_age, drilled, copies }
+    }
+
+    /// Whether it may be asked at all.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), &'static str> {
+        Ask::new(self.ready.clone(), None, false).check()
+    }
+
+    /// The words of the command that answers it.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let mut words = vec!["ready".to_owned()];
+        words.extend(self.max_age.map(|span| format!("--max-age={span}")));
+        words.extend(self.drilled.map(|span| format!("--drilled={span}")));
+        words.extend(self.copies.map(|copies| format!("--copies={copies}")));
+        words.extend(self.ready.iter().map(Name::to_string));
+        words
+    }
+}
+
+/// The answer to a question: how the command ended, and what it said.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Told {
+    /// Its exit code.
+    pub exit: u8,
+    /// What it says of each source; nothing if it could not look.
+    pub result: Option<ReadyReport>,
+    /// Why it failed.
+    #[serde(default)]
+    pub error: Option<ToldError>,
+}
+
+/// Why the command failed that answers a question.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ToldError {
+    /// What is wrong.
+    pub message: String,
+    /// What to do next.
+    #[serde(default)]
+    pub hint: Option<String>,
+}
+
+/// What may come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// A backup is wanted.
+    Backup(Ask),
+    /// An answer is wanted.
+    Ready(Question),
+}
+
+impl Heard {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words that show none of it.
+    pub fn read(line: &[u8]) -> Result<Self, &'static str> {
+        if line.len() <= LINE
+            && let Ok(question) = serde_json::from_slice::<Question>(line)
+        {
+            if question.version != VERSION {
+                return Err("the request speaks another version than this server");
+            }
+            return question.check().map(|()| Self::Ready(question));
+        }
+        Ask::read(line).map(Self::Backup)
     }
 }
 
@@ -211,6 +307,25 @@ mod tests {
         assert!(Ask::read(&long.line()).is_err());
         let many = Ask::new(vec!["a".parse().unwrap(); SOURCES + 1], None, false);
         assert!(Ask::read(&many.line()).is_err());
+    }
+
+    #[test]
+    fn a_question_is_read_strictly_and_becomes_the_words_of_its_command() {
+        let question = Question::new(vec!["orders".parse().unwrap()], Some(Span::seconds(3600)), None, Some(2));
+        let line = serde_json::to_vec(&question).unwrap();
+        assert_eq!(Heard::read(&line).unwrap(), Heard::Ready(question.clone()));
+        assert_eq!(question.words(), ["ready", "--max-age=1h", "--copies=2", "orders"]);
+        let with = |text: &str| Heard::read(text.as_bytes());
+        assert!(matches!(with(r#"{"version":1,"sources":["a"]}"#), Ok(Heard::Backup(_))));
+        for bad in [
+            r#"{"version":1,"ready":[]}"#,
+            r#"{"version":2,"ready":["a"]}"#,
+            r#"{"version":1,"ready":["--config"]}"#,
+            r#"{"version":1,"ready":["a"],"sources":["a"]}"#,
+            r#"{"version":1,"ready":["a"],"max_age":"--x"}"#,
+        ] {
+            assert!(with(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     OpsError, Result,
-    readiness::{self, Alarms, LastDrill, Open, Reason},
+    readiness::{self, Alarms, KnownCopy, LastDrill, Open, Reason},
     watch::Checkpoint,
 };
 use crate::{
@@ -37,6 +37,8 @@ pub struct StatusRequest {
     pub drilled: Option<Span>,
     /// What a watch saw last.
     pub seen: Option<Checkpoint>,
+    /// The configured copies.
+    pub copies: Vec<KnownCopy>,
     /// The time by the clock of this host.
     pub host: Time,
 }
@@ -122,6 +124,8 @@ pub struct StatusReport {
     pub calls: Calls,
     /// Whether alarms that a watch found count.
     pub watched: bool,
+    /// The configured copies, as `replicate` remembers them.
+    pub copies: Vec<KnownCopy>,
     /// What is owed by the vault as a whole.
     pub owed: Vec<Reason>,
 }
@@ -197,7 +201,8 @@ pub async fn status(
         audit.findings.iter().filter(of_others).filter(|finding| not_told(finding)).cloned().collect();
     let owed = readiness::clock(request.host, audit.at).into_iter().chain(readiness::found(&others));
     let unread = readiness::unread(&audit.findings).into_iter().filter(|reason| reason.code == "unread");
-    let owed = owed.chain(unread).collect();
+    let copies: Vec<KnownCopy> = request.copies.iter().cloned().map(|copy| copy.aged(audit.at)).collect();
+    let owed = owed.chain(unread).chain(copies.iter().filter_map(|copy| copy.owed(audit.at))).collect();
     let report = StatusReport {
         vault: id,
         url: vault.store.url(),
@@ -208,6 +213,7 @@ pub async fn status(
         bytes: audit.bytes,
         calls: counted.calls(),
         watched: request.seen.is_some(),
+        copies,
         owed,
     };
     Ok((report, audit.findings))

@@ -24,6 +24,19 @@ fn help_lists_the_commands_and_the_exit_codes() {
 }
 
 #[test]
+fn a_build_says_what_it_is() {
+    let sandbox = Sandbox::new();
+    let version = sandbox.run(&["--version"]).ok().out();
+    for args in [["--version", "--json"], ["--json", "--version"]] {
+        let build = sandbox.run(&args).ok().json()["result"].clone();
+        assert_eq!(format!("strongroom {}\n", build["version"].as_str().unwrap()), version);
+        let full = cfg!(feature = "full");
+        assert_eq!(build["features"].as_array().unwrap().contains(&"full".into()), full, "{build}");
+        assert_eq!((&build["format"], &build["commit"]), (&"1".into(), &option_env!("STRONGROOM_COMMIT").into()));
+    }
+}
+
+#[test]
 fn commands_that_do_not_exist_yet_are_usage_errors() {
     let sandbox = Sandbox::new();
     for command in ["key", "request"] {

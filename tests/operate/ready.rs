@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     lab::{codes, drill, drilled, ending, member, orders, with_shop},
+    request::{Server, uid},
     sandbox::{Run, Sandbox},
 };
 
@@ -138,6 +139,75 @@ fn a_lock_that_is_owed_is_a_reason() {
     relock(&sandbox, &soon.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), "/packs/");
     let run = ready(&sandbox, &["x"]);
     refused("lock owed", &run, "lock");
+}
+
+/// Asks at the socket, as somebody who holds nothing.
+fn via(sandbox: &Sandbox, server: &Server, more: &[&str]) -> Run {
+    let mut command = sandbox.command();
+    sandbox.finish(command.arg("ready").args(more).arg("--json").arg("--via").arg(&server.socket))
+}
+
+#[test]
+fn who_holds_the_socket_alone_is_told_the_same() {
+    let sandbox = drilled();
+    let server = Server::start(&sandbox, &format!("[{}]", uid()), "1h");
+    let yes = via(&sandbox, &server, &["shop", "--max-age", "1h"]).ok().json();
+    assert_eq!((&yes["result"]["ready"], &yes["result"]["sources"][0]["source"]), (&true.into(), &"shop".into()));
+    seconds_pass(2);
+    refused("too old", &via(&sandbox, &server, &["shop", "--max-age", "1s"]), "too-old");
+    refused("drilled too long ago", &via(&sandbox, &server, &["shop", "--drilled", "1s"]), "drill-old");
+    refused("no copy", &via(&sandbox, &server, &["shop", "--copies", "1"]), "copies");
+    // What is not in [request], and no source at all.
+    via(&sandbox, &server, &["other"]).code(2).json();
+    via(&sandbox, &server, &[]).code(2).json();
+    let mut people = sandbox.command();
+    people.args(["ready", "shop", "--via"]).arg(&server.socket);
+    assert!(sandbox.finish(&mut people).ok().out().contains("shop (writer writer): ready"));
+    // The vault is away, or another: what the server can't see is no yes.
+    let (vault, away) = (sandbox.path("vault"), sandbox.path("away"));
+    fs::rename(&vault, &away).unwrap();
+    via(&sandbox, &server, &["shop"]).code(10).json();
+    let other = drilled();
+    fs::rename(other.path("vault"), &vault).unwrap();
+    via(&sandbox, &server, &["shop"]).code(4).json();
+    fs::remove_dir_all(&vault).unwrap();
+    fs::rename(&away, &vault).unwrap();
+    via(&sandbox, &server, &["shop"]).ok();
+    assert!(server.said().contains("asks whether shop is ready"), "{}", server.said());
+    let socket = server.socket.clone();
+    drop(server);
+    let mut nobody = sandbox.command();
+    sandbox.finish(nobody.args(["ready", "shop", "--via"]).arg(&socket)).code(75);
+}
+
+#[test]
+fn copies_count_that_were_brought_up_to_date_after_the_snapshot() {
+    let sandbox = drilled();
+    refused("no copy is configured", &ready(&sandbox, &["shop", "--copies", "1"]), "copies");
+    let copy = format!("\n[[copy]]\nname = \"disk\"\nurl = \"file://{}\"\n", sandbox.path("copy").display());
+    sandbox.configure(&copy);
+    refused("never made", &ready(&sandbox, &["shop", "--copies", "1"]), "copies");
+    let owed = sandbox.writer(&["status", "--json"]).code(5).json();
+    assert_eq!(owed["result"]["owed"][0]["code"], "copy-never", "{owed}");
+    seconds_pass(1);
+    sandbox.writer(&["replicate"]).ok();
+    let yes = ready(&sandbox, &["shop", "--copies", "1"]).ok().json();
+    assert!(yes["result"]["not_checked"].to_string().contains("copies were not looked at"), "{yes}");
+    refused("one is too few", &ready(&sandbox, &["shop", "--copies", "2"]), "copies");
+    let shown = sandbox.writer(&["status", "--json"]).ok().json();
+    assert_eq!(
+        (&shown["result"]["copies"][0]["name"], &shown["result"]["copies"][0]["snapshots"]),
+        (&"disk".into(), &1.into())
+    );
+    assert!(sandbox.writer(&["status"]).ok().out().contains("copy disk at file://"));
+    // A snapshot that the copy has not yet.
+    seconds_pass(1);
+    sandbox.writer(&["backup", "shop"]).ok();
+    refused("behind", &ready(&sandbox, &["shop", "--copies", "1"]), "copies");
+    ready(&sandbox, &["shop"]).ok();
+    seconds_pass(1);
+    sandbox.writer(&["replicate"]).ok();
+    ready(&sandbox, &["shop", "--copies", "1"]).ok();
 }
 
 #[test]

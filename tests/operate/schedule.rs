@@ -209,8 +209,9 @@ fn files_that_systemd_hands_over_are_read_whatever_their_mode() {
 }
 
 #[test]
-fn requests_are_heard_by_a_socket_that_systemd_hands_over() {
+fn requests_are_heard_by_a_socket_that_systemd_hands_over_and_journals_run_all_the_time() {
     let sandbox = writer("");
+    sandbox.configure("\n[[source]]\nname = \"log\"\nkind = \"mariadb\"\nsocket = \"/run/x.sock\"\njournal = true\n");
     sandbox.configure("\n[request]\nusers = [1000]\nsources = { shop = \"10m\" }\n");
     let dir = sandbox.path("units");
     sandbox.writer(&["schedule", "--role", "writer", "--systemd", &dir.display().to_string()]).ok();
@@ -218,6 +219,8 @@ fn requests_are_heard_by_a_socket_that_systemd_hands_over() {
     let (socket, service) = (&units["strongroom-request.socket"], &units["strongroom-request.service"]);
     assert!(socket.contains("ListenStream=/run/strongroom/request.sock") && socket.contains("Accept=no"), "{socket}");
     assert!(service.contains("StandardInput=socket") && service.contains("request serve"), "{service}");
-    assert!(!units.contains_key("strongroom-request.timer"));
+    assert!(!units.contains_key("strongroom-request.timer") && !units.contains_key("strongroom-journal.timer"));
+    let journal = &units["strongroom-journal.service"];
+    assert!(journal.contains("Type=notify") && journal.contains("journal run"), "{journal}");
     sound(&dir);
 }

@@ -39,7 +39,7 @@ which it passes over, and why.
 --into loads dumps straight into a server or a database file. The snapshot's writer made what is loaded: it runs there with \
 the rights of the role in the DSN. PostgreSQL: roles that are not there are made first; each database goes into an empty one of \
 its name, made if it is not there, or one alone into the database that the DSN names; one that was made and could not be \
-filled is dropped again. MariaDB and MySQL: the dump is loaded under its own names, then users and grants. SQLite \
+filled is dropped again. MariaDB and MySQL: the dump is loaded under its own names, then users and grants; of one table its rows and triggers alone. SQLite \
 (sqlite:FILE): the file gets its name when it is whole. A load that was interrupted begins anew. Passwords belong into \
 ~/.pgpass, PGPASSWORD or a password-file.")]
 pub struct RestoreArgs {
@@ -105,7 +105,7 @@ pub struct IntoArgs {
     /// sqlite:FILE. What is not empty is refused
     #[arg(long, value_name = "DSN", conflicts_with_all = ["to", "resume", "stream", "reference", "recover_to", "data_directory"])]
     pub into: Option<String>,
-    /// With --into: only this table and its rows (PostgreSQL, SQLite)
+    /// With --into: only this table and its rows; in a MariaDB or MySQL server its database is made if it is not there
     #[arg(long, value_name = "NAME", requires = "into")]
     pub table: Option<String>,
     /// With --into: only this database of several (PostgreSQL, SQLite)

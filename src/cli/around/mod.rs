@@ -55,6 +55,14 @@ pub async fn run(context: &Context, command: Command) -> Result<(Output, Option<
         Some(failure) => Ended { output: Output::Nothing, failure: Some(failure) },
         None => work(context, command).await,
     };
+    for on in [On::Post, On::OnFailure] {
+        if on == On::OnFailure && ended.code() == 0 {
+            continue;
+        }
+        let failed = hooks(context, around, on, name, Some(&ended)).await;
+        ended.failure = ended.failure.or(failed);
+    }
+    // Behind the hooks: one that is required may have made it a failure.
     let now = wiring::SystemClock.now();
     if let Some(path) = &around.metrics {
         let ran = Ran { command: name, at: now, exit_code: ended.code(), duration_s: began.elapsed().as_secs_f64() };
@@ -62,13 +70,6 @@ pub async fn run(context: &Context, command: Command) -> Result<(Output, Option<
         if let Err(error) = metrics::write(path, &ran, writer.as_ref(), &ended.output) {
             warn(context, "metrics.unwritten", &format!("the metrics of this run were not written: {error}"));
         }
-    }
-    for on in [On::Post, On::OnFailure] {
-        if on == On::OnFailure && ended.code() == 0 {
-            continue;
-        }
-        let failed = hooks(context, around, on, name, Some(&ended)).await;
-        ended.failure = ended.failure.or(failed);
     }
     ping::end(context, around, name, start, ended.code(), ended.failure.as_ref().map(|failure| failure.kind)).await;
     Ok((ended.output, ended.failure))

@@ -59,7 +59,7 @@ fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     files::read(path)?.ok_or_else(|| CliError::Io {
         what: "can't read",
         path: path.to_owned(),
-        source: io::ErrorKind::NotFound.into(),
+        source: io::Error::from(rustix::io::Errno::NOENT),
     })
 }
 

@@ -1,23 +1,34 @@
 //! `ready`.
 
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
-use super::{Context, Done, open, seen};
+use super::{Context, Done, blocking, open, seen};
 use crate::{
     cli::{
         args::ReadyArgs,
+        copies,
         error::CliError,
         failure::Failure,
         render::Output,
+        request::client::{self, Reply},
         settings::{Settings, real_env},
         wiring::{self, SystemClock},
     },
-    model::{Clock, Progress},
-    ops::{self, readiness::ReadyRequest, watch::Checkpoint},
+    model::{Clock, Name, Progress},
+    ops::{
+        self, OpsError,
+        readiness::ReadyRequest,
+        request::{Question, RequestedReport},
+        watch::Checkpoint,
+    },
+    vault::{VaultError, VaultErrorKind},
 };
 
 /// Runs it.
 pub(super) async fn run(context: &Context, args: ReadyArgs) -> Result<Done, CliError> {
+    if let Some(socket) = &args.via {
+        return via(context, &args, socket).await;
+    }
     let seen = args.checkpoint.as_deref().map(seen).transpose()?;
     let settings = Settings::new(&context.global, &real_env)?;
     let member = wiring::member(&settings)?;
@@ -32,6 +43,8 @@ pub(super) async fn run(context: &Context, args: ReadyArgs) -> Result<Done, CliE
         drilled: args.drilled,
         seen,
         acknowledge: args.acknowledge,
+        copies: args.copies,
+        known_copies: settings.config.as_ref().map(copies::known).transpose()?.unwrap_or_default(),
         host: SystemClock.now(),
         member,
     };
@@ -39,6 +52,39 @@ pub(super) async fn run(context: &Context, args: ReadyArgs) -> Result<Done, CliE
     let (report, findings) = Box::pin(ops::readiness::ready(&vault, request, &progress, &context.cancel)).await?;
     context.found(findings);
     let failure = Failure::of_ready(&report);
+    Ok((Output::Ready(Box::new(report)), failure))
+}
+
+/// Asks the server at a socket, which looks by itself.
+async fn via(context: &Context, args: &ReadyArgs, socket: &Path) -> Result<Done, CliError> {
+    let sources: Vec<Name> = args.sources.iter().chain(&args.source).cloned().collect();
+    let question = Question::new(sources.clone(), args.max_age, args.drilled, args.copies);
+    question.check().map_err(|why| CliError::usage(why, "name the sources: strongroom ready SOURCE… --via SOCKET"))?;
+    let (cancel, place) = (context.cancel.clone(), socket.to_owned());
+    let reply = blocking(move |_| Ok(client::question(&place, &question, &cancel))).await?.map_err(|error| {
+        if error.kind() == io::ErrorKind::Interrupted {
+            return CliError::Ops(OpsError::Interrupted);
+        }
+        let what = format!("the server of requests at {} can't be asked: {error}", socket.display());
+        CliError::Ops(VaultError::new(VaultErrorKind::TryAgain, what).into())
+    })?;
+    let told = match reply {
+        Reply::Told(told) => told,
+        Reply::Refused(answer) => {
+            let report = RequestedReport { requests: vec![answer] };
+            let failure = Failure::of_requested(&report).unwrap_or_else(|| Failure::of_told(1, None));
+            return Ok((Output::Nothing, Some(failure)));
+        }
+    };
+    let Some(report) = told.result.filter(|_| matches!(told.exit, 0 | 5)) else {
+        return Ok((Output::Nothing, Some(Failure::of_told(told.exit, told.error.as_ref()))));
+    };
+    // A yes is one only for what was asked.
+    let about = |name: &Name| report.sources.iter().any(|one| one.source == *name && one.ready);
+    let failure = match Failure::of_ready(&report) {
+        None if told.exit != 0 || !sources.iter().all(about) => Some(Failure::of_told(1, told.error.as_ref())),
+        failure => failure,
+    };
     Ok((Output::Ready(Box::new(report)), failure))
 }
 

@@ -6,6 +6,7 @@ use super::{Context, Done, open, ready::seen};
 use crate::{
     cli::{
         args::StatusArgs,
+        copies,
         error::CliError,
         failure::Failure,
         render::Output,
@@ -32,6 +33,7 @@ pub(super) async fn run(context: &Context, args: StatusArgs) -> Result<Done, Cli
         max_age: args.max_age,
         drilled: args.drilled,
         seen,
+        copies: settings.config.as_ref().map(copies::known).transpose()?.unwrap_or_default(),
         host: SystemClock.now(),
     };
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;

@@ -84,7 +84,7 @@ fn one(raw: &RawCopy, dir: &Path) -> Result<CopyConfig, Fault> {
         return Err(Fault::new(at, "a bucket is no removable disk: leave it out, or give a url of file:///"));
     }
     if let Some(newest) = raw.newest.as_ref().filter(|newest| *newest.get_ref() == 0) {
-        return Err(Fault::new(newest, "a copy of none is no copy: give 1 or more, or leave it out"));
+        return Err(Fault::new(newest, "`newest` is 0, so nothing would be copied: give 1 or more, or leave it out"));
     }
     let rate = |text: &Option<Spanned<String>>| -> Result<Option<u64>, Fault> {
         Ok(parsed::<ByteSize>(text.as_ref())?.map(|size| size.0))

@@ -7,7 +7,7 @@ use crate::{
     ops::{
         airgap::{OpenReport, StatusReport, TripReport},
         incident::IncidentReport,
-        request::{RequestedReport, State},
+        request::{RequestedReport, State, ToldError},
     },
     source::redact::redact,
 };
@@ -33,6 +33,23 @@ impl Failure {
         let why = answer.why.as_deref().unwrap_or("no reason was given");
         let message = redact(&format!("{source}: {why}"));
         Some(Self { exit, kind, message, hint: Some(hint.to_owned()) })
+    }
+
+    /// How a look ended that a server of requests made, if it gave no answer.
+    #[must_use]
+    pub fn of_told(code: u8, error: Option<&ToldError>) -> Self {
+        let (exit, kind) = match code {
+            2 => (Exit::Usage, "usage"),
+            4 => (Exit::Damage, "untrusted"),
+            10 => (Exit::NoVault, "no-vault"),
+            75 => (Exit::TryAgain, "try-again"),
+            _ => (Exit::Failed, "failed"),
+        };
+        let why = error.map_or("its answer is none to what was asked", |error| &error.message);
+        let message = redact(&format!("the server of requests could not tell whether it is ready: {why}"));
+        let hint = error.and_then(|error| error.hint.clone());
+        let hint = hint.unwrap_or_else(|| "look into the log of `request serve` on the writer's host".to_owned());
+        Self { exit, kind, message, hint: Some(redact(&hint)) }
     }
 
     /// What an incident's page means, if not success: damage before alarms.

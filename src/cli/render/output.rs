@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::cli::airgap::window::WindowReport;
 #[cfg(feature = "full")]
 use crate::cli::copies::Replicated;
+use crate::cli::version::Build;
 #[cfg(feature = "full")]
 use crate::ops::{
     airgap::{OpenReport, StatusReport as WaysReport, TripReport},
@@ -155,6 +156,8 @@ pub enum Output {
     Journals(Vec<JournalLine>),
     /// `schedule`: the files that it left.
     Schedule(Vec<PathBuf>),
+    /// `--version --json`.
+    Version(Build),
     /// A text as it is.
     Text(String),
 }

@@ -40,6 +40,11 @@ pub(super) fn text(report: &StatusReport) -> Lines {
     );
     let kept = format!("{} snapshots need {}", report.snapshots, size::human(report.bytes));
     wrapped(&format!("{kept}; {weakest}"), 2, &mut text);
+    for copy in &report.copies {
+        let last = copy.at.map_or_else(|| "never".to_owned(), |at| format!("last {at}, {}", age(at, now)));
+        let kept = if copy.snapshots > 0 { format!("; {} snapshots", copy.snapshots) } else { String::new() };
+        wrapped(&format!("copy {} at {}: {last}{kept}", copy.name, copy.url), 2, &mut text);
+    }
     if !report.watched {
         wrapped("alarms: only those of writers; --checkpoint FILE adds those of `watch`", 2, &mut text);
     }

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     model::Cancel,
-    ops::request::{Answer, Ask},
+    ops::request::{Answer, Ask, Question, Told},
 };
 
 /// The longest answer, in bytes.
@@ -17,6 +17,64 @@ const ANSWER: usize = 64 << 10;
 const POLL: Duration = Duration::from_millis(200);
 /// How long the first answer may take where nothing is waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The longest answer to a question, and how long it may take.
+const TOLD: usize = 4 << 20;
+const LOOK: Duration = Duration::from_mins(10);
+
+/// What comes back of a question.
+#[derive(Debug)]
+pub enum Reply {
+    /// The answer.
+    Told(Box<Told>),
+    /// Why there is none.
+    Refused(Answer),
+}
+
+/// Asks at the socket `path` whether sources are ready.
+///
+/// # Errors
+/// If nobody is there, or what comes back is no answer.
+pub fn question(path: &Path, question: &Question, cancel: &Cancel) -> io::Result<Reply> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(POLL))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = serde_json::to_vec(question)?;
+    line.push(b'\n');
+    // A server that refuses may close before it read all.
+    let sent = stream.write_all(&line).and_then(|()| stream.flush());
+    let (mut text, mut part) = (Vec::new(), [0; 4096]);
+    let begun = std::time::Instant::now();
+    while !text.ends_with(b"\n") {
+        if cancel.is_cancelled() {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted"));
+        }
+        if begun.elapsed() > LOOK {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match stream.read(&mut part) {
+            Ok(0) => break,
+            Ok(n) => text.extend_from_slice(part.get(..n).unwrap_or_default()),
+            Err(e) => match e.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {}
+                io::ErrorKind::ConnectionReset => break,
+                _ => return Err(e),
+            },
+        }
+        if text.len() > TOLD {
+            return Err(io::Error::other("the answer is longer than it may be"));
+        }
+    }
+    if text.is_empty() {
+        sent?;
+        return Err(io::Error::other("the server closed without an answer"));
+    }
+    if let Ok(told) = serde_json::from_slice::<Told>(&text) {
+        return Ok(Reply::Told(Box::new(told)));
+    }
+    let refused = serde_json::from_slice(&text).map_err(|_| io::Error::other("the answer is not understood"))?;
+    Ok(Reply::Refused(refused))
+}
 
 /// Asks at the socket `path`, and gives the last answer to each source.
 ///

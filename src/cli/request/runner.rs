@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     model::{Cancel, Name},
-    ops::request::{Made, Requested},
+    ops::request::{Made, Question, Requested, Told},
 };
 
 /// The most that a document may hold.
@@ -46,6 +46,12 @@ pub trait Runner: Send + Sync {
     /// # Errors
     /// If there is none.
     fn back_up(&self, source: &Name, requested: &Requested) -> Result<(Made, Option<String>), Unmade>;
+
+    /// Answers a question.
+    ///
+    /// # Errors
+    /// If nobody could look.
+    fn ready(&self, question: &Question) -> Result<Told, Unmade>;
 }
 
 /// This program.
@@ -128,5 +134,15 @@ impl Runner for Program {
         // When it started, only the vault knows.
         let newest = self.newest(source)?.filter(|made| made.id == id);
         newest.map(|made| (made, wrong)).ok_or_else(|| Unmade::Failed("unlisted".to_owned()))
+    }
+
+    fn ready(&self, question: &Question) -> Result<Told, Unmade> {
+        let (code, document) = self.run(&question.words())?;
+        let part = |key: &str| document.get(key).cloned().unwrap_or(Value::Null);
+        let unread = |_| Unmade::Failed("unread".to_owned());
+        let exit = u8::try_from(code).map_err(|_| Unmade::Failed("killed".to_owned()))?;
+        let result = serde_json::from_value(part("result")).map_err(unread)?;
+        let error = serde_json::from_value(part("error")).map_err(unread)?;
+        Ok(Told { exit, result, error })
     }
 }

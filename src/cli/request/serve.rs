@@ -1,5 +1,5 @@
-//! The server's side. It reads one line from a peer that the kernel names, has what the configuration allows backed up, and
-//! says how it went; it does nothing else. Whoever says too much, too little or nothing is left behind.
+//! The server's side. It reads one line from a peer that the kernel names, has what the configuration allows backed up or
+//! looked at, and says how it went; it does nothing else. Whoever says too much, too little or nothing is left behind.
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::Serialize;
+
 use super::{
     peers::{Allowed, Peer},
     runner::{Runner, Unmade},
@@ -20,7 +22,7 @@ use super::{
 use crate::{
     cli::wiring::SystemClock,
     model::{Cancel, Clock as _, Name, Span, Time, visible},
-    ops::request::{Answer, Ask, LINE, Made, PAUSE, Requested, State, unknown},
+    ops::request::{Answer, Ask, Heard, LINE, Made, PAUSE, Question, Requested, State, unknown},
 };
 
 /// So many requests are heard at once, and so many of one user: those that wait for their turn, too.
@@ -47,6 +49,8 @@ struct Shared {
     say: Box<Say>,
     /// One backup at a time.
     turn: Mutex<BTreeMap<Name, Known>>,
+    /// One look at a time.
+    look: Mutex<()>,
     busy: AtomicUsize,
     of: Mutex<BTreeMap<u32, usize>>,
     done: AtomicUsize,
@@ -76,6 +80,7 @@ pub fn serve(
         runner,
         say,
         turn: Mutex::default(),
+        look: Mutex::default(),
         busy: AtomicUsize::new(0),
         of: Mutex::default(),
         done: AtomicUsize::new(0),
@@ -137,7 +142,7 @@ impl Drop for Place {
     }
 }
 
-fn answer(mut stream: &UnixStream, answer: &Answer) -> io::Result<()> {
+fn answer(mut stream: &UnixStream, answer: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(answer).unwrap_or_default();
     line.push(b'\n');
     stream.write_all(&line).and_then(|()| stream.flush())
@@ -186,18 +191,51 @@ impl Shared {
         if !self.rules.allowed.may(peer) {
             return refuse(&format!("uid {} may not request backups here", peer.uid));
         }
-        let ask = match line(&stream).and_then(|line| Ask::read(&line)) {
-            Ok(ask) => ask,
+        let heard = match line(&stream).and_then(|line| Heard::read(&line)) {
+            Ok(heard) => heard,
             Err(why) => return refuse(why),
         };
         let known: Vec<&Name> = self.rules.sources.keys().collect();
-        if let Some(source) = ask.sources.iter().find(|source| !self.rules.sources.contains_key(source)) {
+        let sources = match &heard {
+            Heard::Backup(ask) => &ask.sources,
+            Heard::Ready(question) => &question.ready,
+        };
+        if let Some(source) = sources.iter().find(|source| !self.rules.sources.contains_key(source)) {
             let why = unknown(source, &known);
             (self.say)(&format!("refused {who}: {why}"));
             let _ = answer(&stream, &Answer::no(Some(source.clone()), State::Refused, why));
             return;
         }
         self.done.fetch_add(1, Ordering::SeqCst);
+        match heard {
+            Heard::Backup(ask) => self.back_up(stream, who, &ask, cancel),
+            Heard::Ready(question) => self.look(&stream, &who, &question),
+        }
+    }
+
+    /// Answers a question.
+    fn look(&self, stream: &UnixStream, who: &str, question: &Question) {
+        let told = {
+            let _turn = self.look.lock().unwrap_or_else(PoisonError::into_inner);
+            self.runner.ready(question)
+        };
+        let names = question.ready.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+        let sent = match told {
+            Ok(told) => {
+                (self.say)(&format!("{who} asks whether {names} is ready: exit code {}", told.exit));
+                answer(stream, &told)
+            }
+            Err(unmade) => {
+                (self.say)(&format!("{who} asks whether {names} is ready: nobody could look ({unmade:?})"));
+                answer(stream, &Answer::no(None, State::Busy, "nobody could look; the server's log says more"))
+            }
+        };
+        // Whoever does not wait for the answer has none.
+        drop(sent);
+    }
+
+    /// Has what is asked for backed up.
+    fn back_up(&self, stream: UnixStream, who: String, ask: &Ask, cancel: &Cancel) {
         let reason = ask.reason.as_deref().map(visible).unwrap_or_default();
         (self.say)(&format!(
             "{who} asks for {}: {reason}",

@@ -1,14 +1,17 @@
 //! Loading a dump into a server that is there: the client takes it as it comes, into databases that are not there or empty.
-//! Users and grants come last, for a grant needs what it is on; an account that is there keeps its password.
+//! Users and grants come last, for a grant needs what it is on; an account that is there keeps its password. Of one table
+//! the client gets the lines of that table, and its database is made if it is not there.
 
 use std::{collections::BTreeMap, io::Write};
 
 use super::{
     super::{
         EngineError,
-        into::{Feeding, Held, Kept, LoadResult, Loaded, Loader, Options, Step, must_be, occupied, wrong},
+        into::{Feeding, Held, Kept, LoadResult, Loaded, Loader, Options, Step, find, must_be, occupied, wrong},
     },
-    LOADING, globals, packet_for, packet_option,
+    LOADING, globals,
+    only::{Found, Only},
+    packet_for, packet_option,
 };
 use crate::{
     model::{Cancel, SourceKind},
@@ -31,6 +34,9 @@ pub(in crate::engine) struct Into {
     scratch: Scratch,
     client: Option<(Client, &'static str)>,
     names: Vec<String>,
+    /// The database and the name of the one table that is wanted.
+    table: Option<(String, String)>,
+    found: Found,
     packet: Option<u64>,
     /// Whether the step is that of users and grants.
     accounts: Vec<bool>,
@@ -48,6 +54,8 @@ impl Into {
             scratch: Scratch::new()?,
             client: None,
             names: Vec::new(),
+            table: None,
+            found: Found::default(),
             packet: None,
             accounts: Vec::new(),
             kept: Kept::default(),
@@ -61,9 +69,38 @@ impl Into {
         Ok(self.client.as_ref().ok_or_else(|| EngineError::new("was not looked at", "mariadb"))?)
     }
 
+    /// Finds the one table that is wanted among those that were counted when the dump was made.
+    fn choose(&mut self, held: &Held, wanted: &str) -> LoadResult<()> {
+        let all = held.fingerprints.iter().flat_map(|print| print.tables.keys().map(|name| (&print.database, name)));
+        let known: Vec<(String, &String, &String)> =
+            all.map(|(database, table)| (format!("{database}.{table}"), database, table)).collect();
+        let names: Vec<&str> = known.iter().map(|(name, ..)| name.as_str()).collect();
+        let name = find("table", wanted, &names)?;
+        let chosen = known.iter().find(|(known, ..)| known == name);
+        self.table = chosen.map(|(_, database, table)| ((*database).clone(), (*table).clone()));
+        Ok(())
+    }
+
+    /// The one table must not be there.
+    fn must_not_have(&self, session: &mut Session, database: &str, table: &str) -> LoadResult<()> {
+        let sql = format!(
+            "SELECT table_type FROM information_schema.tables WHERE table_schema = {} AND table_name = {}",
+            literal(database),
+            literal(table)
+        );
+        if session.rows(&sql)?.is_empty() {
+            return Ok(());
+        }
+        let next = "give another server, rename the table that is there, or give --clean to have it replaced";
+        occupied(format!("the server has a table {database}.{table} already"), next)
+    }
+
     fn must_be_empty(&self, session: &mut Session) -> LoadResult<()> {
         if self.options.clean {
             return Ok(());
+        }
+        if let Some((database, table)) = &self.table {
+            return self.must_not_have(session, database, table);
         }
         let within = if self.names.is_empty() {
             let own: Vec<String> = OWN.iter().map(|name| literal(name)).collect();
@@ -114,9 +151,6 @@ impl Loader for Into {
     fn prepare(&mut self, held: &Held) -> LoadResult<Vec<Step>> {
         must_be(held, &[SourceKind::Mariadb, SourceKind::Mysql], "MariaDB or MySQL")?;
         let next = "restore with --to DIR, and take what is needed out of the dump";
-        if self.options.table.is_some() {
-            return wrong("--table: a dump of MariaDB is one script, out of which no table is taken", next);
-        }
         if self.options.database.is_some() {
             return wrong("--database: a dump of MariaDB is one script, and is loaded as a whole", next);
         }
@@ -127,6 +161,9 @@ impl Loader for Into {
         let client = Client::new(flavour, &self.login, &self.scratch)?;
         let mut session = client.connect()?;
         self.names = held.fingerprints.iter().map(|print| print.database.clone()).collect();
+        if let Some(wanted) = self.options.table.clone() {
+            self.choose(held, &wanted)?;
+        }
         self.packet = packet_for(&held.details);
         self.must_be_empty(&mut session)?;
         self.client = Some((client, program));
@@ -140,6 +177,7 @@ impl Loader for Into {
         }
         if let Some(globals) = held.streams.iter().find(|stream| stream.name.as_str() == GLOBALS)
             && !self.options.without_roles
+            && self.table.is_none()
         {
             if globals.bytes > Kept::LIMIT {
                 return wrong(format!("{GLOBALS} is larger than it may be"), "give --no-roles");
@@ -159,13 +197,20 @@ impl Loader for Into {
             (None, _, Some(socket)) => socket.display().to_string(),
             (None, ..) => "the default server".to_owned(),
         };
-        format!("mariadb://{user}{place}/{}", self.names.join(","))
+        let what = match &self.table {
+            Some((database, table)) => format!("{database}.{table}"),
+            None => self.names.join(","),
+        };
+        format!("mariadb://{user}{place}/{what}")
     }
 
     fn words(&self) -> BTreeMap<&'static str, String> {
         let mut words = BTreeMap::from([("into", self.place())]);
         if self.options.clean {
             words.insert("clean", "true".to_owned());
+        }
+        if let Some((database, table)) = &self.table {
+            words.insert("table", format!("{database}.{table}"));
         }
         words
     }
@@ -179,7 +224,10 @@ impl Loader for Into {
         command.args(LOADING).args(packet_option(self.packet));
         let (running, out) = Feeding::client(client, (&mut command, program), cancel)?;
         self.running = Some(running);
-        Ok(out)
+        let Some((database, table)) = &self.table else { return Ok(out) };
+        let (only, found) = Only::new(out, database, table);
+        self.found = found;
+        Ok(Box::new(only))
     }
 
     fn end(&mut self, step: usize) -> LoadResult<()> {
@@ -187,6 +235,10 @@ impl Loader for Into {
             return self.make_accounts();
         }
         self.running.take().map_or(Ok(()), Feeding::end)?;
+        if let Some((database, table)) = self.table.as_ref().filter(|_| !self.found.was()) {
+            let what = format!("the dump holds no rows or definition of {database}.{table}, so nothing was loaded");
+            return Err(EngineError::new(what, "the dump").into());
+        }
         self.loaded += 1;
         Ok(())
     }
@@ -203,12 +255,22 @@ impl Loader for Into {
         if let Some(running) = self.running.take() {
             running.stop();
         }
-        let names = if self.names.is_empty() { "the server".to_owned() } else { self.names.join(", ") };
+        let names = if let Some((database, table)) = &self.table {
+            format!("{database}.{table}")
+        } else if self.names.is_empty() {
+            "the server".to_owned()
+        } else {
+            self.names.join(", ")
+        };
         began.then(|| format!("{names} may hold a part of it: drop that before the next try, or give --clean"))
     }
 
     fn finish(&mut self, _cancel: &Cancel) -> LoadResult<Loaded> {
-        Ok(Loaded { loaded: std::mem::take(&mut self.names), notes: std::mem::take(&mut self.notes) })
+        let loaded = match self.table.take() {
+            Some((database, table)) => vec![format!("{database}.{table}")],
+            None => std::mem::take(&mut self.names),
+        };
+        Ok(Loaded { loaded, notes: std::mem::take(&mut self.notes) })
     }
 }
 

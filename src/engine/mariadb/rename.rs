@@ -32,7 +32,7 @@ pub(super) fn copy(
         source: Some(e),
     };
     let mut dump = BufReader::with_capacity(1 << 20, dump);
-    let mut place = Place { delimiter: b";".to_vec(), fresh: true };
+    let mut place = Place::new();
     let (mut line, mut within) = (Vec::new(), false);
     loop {
         line.clear();
@@ -50,14 +50,25 @@ pub(super) fn copy(
 }
 
 /// Where in the dump it is.
-struct Place {
+pub(super) struct Place {
     delimiter: Vec<u8>,
     /// Whether a statement begins with the next line.
     fresh: bool,
 }
 
 impl Place {
-    fn after(&mut self, line: &[u8], within: bool) {
+    /// The beginning of a dump.
+    pub(super) fn new() -> Self {
+        Self { delimiter: b";".to_vec(), fresh: true }
+    }
+
+    /// Whether the next line is within no statement and no body of a trigger or routine.
+    pub(super) fn is_between(&self) -> bool {
+        self.fresh && self.delimiter == b";"
+    }
+
+    /// Notes a line, or the next part of a long one.
+    pub(super) fn after(&mut self, line: &[u8], within: bool) {
         let text = line.trim_ascii();
         if let (Some(delimiter), false) = (text.strip_prefix(b"DELIMITER "), within) {
             self.delimiter = delimiter.trim_ascii().to_vec();
@@ -116,6 +127,11 @@ fn unclear(line: &str) -> EngineError {
         "the dump says something that is not understood, so it is not given to a server that is lent",
         start,
     )
+}
+
+/// The first quoted name in a line.
+pub(super) fn first_quoted(line: &str) -> Option<String> {
+    quoted(line, 0).map(|(_, name, _)| name)
 }
 
 /// The first quoted name in `line` from the byte `from` on: where it begins, what it is, and where it ends.

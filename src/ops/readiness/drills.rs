@@ -1,6 +1,6 @@
 //! The last drill of a source, as its evidence tells.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A drill that was signed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LastDrill {
     /// When, by the store's clock.
     pub at: Time,

@@ -1,6 +1,8 @@
 //! The reasons why a source is not ready, each with a stable code and words.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use super::LastDrill;
 use crate::{
@@ -14,10 +16,10 @@ use crate::{
 const TOLD: usize = 5;
 
 /// Why a source is not ready.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// A stable word for it.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// What is wrong.
     pub words: String,
 }
@@ -26,7 +28,7 @@ impl Reason {
     /// A reason.
     #[must_use]
     pub fn new(code: &'static str, words: impl Into<String>) -> Self {
-        Self { code, words: words.into() }
+        Self { code: code.into(), words: words.into() }
     }
 }
 

@@ -1,12 +1,13 @@
 //! `ready`: could each source be restored now, as it was at most so long ago, from a snapshot whose locks hold, of which a
 //! drill passed lately? It reads the vault and needs no identity. A check that could not be made is a reason, never a pass.
 
+mod copies;
 mod drills;
 mod judge;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
@@ -26,6 +27,7 @@ use crate::{
     },
 };
 
+pub use copies::KnownCopy;
 pub use drills::{LastDrill, last};
 pub use judge::{Alarms, Open, Reason, aged, alarmed, clock, drilled, found, locked, unread};
 
@@ -50,6 +52,10 @@ pub struct ReadyRequest {
     pub seen: Option<Checkpoint>,
     /// Causes of alarms that somebody knows of.
     pub acknowledge: Vec<String>,
+    /// How many copies must have the snapshot, if that is asked.
+    pub copies: Option<u32>,
+    /// The configured copies.
+    pub known_copies: Vec<KnownCopy>,
     /// The time by the clock of this host.
     pub host: Time,
     /// Who signs the answer, if anybody.
@@ -57,7 +63,7 @@ pub struct ReadyRequest {
 }
 
 /// The answer for one source.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SourceReady {
     /// The source.
     pub source: Name,
@@ -86,7 +92,7 @@ pub struct SourceReady {
 }
 
 /// The answer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReadyReport {
     /// The vault.
     pub vault: VaultId,
@@ -153,6 +159,9 @@ pub async fn ready(
             "no --checkpoint of `watch` was given: of alarms, only those are known that writers put into headers"
                 .to_owned(),
         );
+    }
+    if request.copies.is_some() {
+        not_checked.push("copies were not looked at: what `replicate` remembers of them counts".to_owned());
     }
     not_checked.push("no data was read: `drill` and `verify --depth read` do".to_owned());
     let ready = sources.iter().all(|source| source.ready);
@@ -250,6 +259,9 @@ async fn one(
     answer.bytes = Some(header.totals.bytes);
     answer.reasons.extend(aged(taken, now, max_age));
     answer.reasons.extend(judge::doubted(&own, &chosen));
+    answer.reasons.extend(
+        request.copies.and_then(|wanted| copies::copied(&request.known_copies, &source, chosen.since(), wanted)),
+    );
     let flagged = own.iter().filter(|found| found.header.expires_at > now);
     let alarms = Alarms { seen: request.seen.as_ref(), acknowledge: &request.acknowledge };
     answer.reasons.extend(alarmed(flagged, &chosen, &alarms));

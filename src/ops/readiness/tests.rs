@@ -20,7 +20,7 @@ fn drill(passed: bool, failed: u64, not_run: u64, hours: i64) -> LastDrill {
 }
 
 fn code(reason: Option<Reason>) -> Option<&'static str> {
-    reason.map(|reason| reason.code)
+    reason.map(|reason| reason.code.into_owned())
 }
 
 #[test]

@@ -133,6 +133,8 @@ fn service(entry: &Entry, request: &ScheduleRequest) -> String {
         add(&mut text, &format!("LoadCredential={SECRET_IDENTITY}:{}\n", escaped(identity)));
     }
     text.push_str("StateDirectory=strongroom\nStateDirectoryMode=0700\nEnvironment=HOME=/var/lib/strongroom\n");
+    // Proxies and the like, for all units of a host at once; nothing if there is no such file.
+    text.push_str("EnvironmentFile=-/etc/default/strongroom\n");
     let state = entry.state.iter().filter(|state| !state.starts_with(STATE));
     for path in entry.writes.iter().chain(state) {
         add(&mut text, &format!("ReadWritePaths={}\n", escaped(path)));
