@@ -237,7 +237,7 @@ pub enum Command {
     Prune(PruneArgs),
     /// Copy the vault to another place, by hash and under locks
     Replicate(ReplicateArgs),
-    /// Put true bytes back from a copy where they are damaged or gone
+    /// Put true bytes back, from a copy or from parity, where they are damaged or gone
     Repair(RepairArgs),
     /// Keep snapshots whatever their expiry, as the keeper
     Freeze(FreezeArgs),

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What may lie in the directory of a vault that is not there yet: what an interrupted `init` leaves.
-const LEFTOVERS: &[&str] = &[".tmp", "keys", "members", "canaries", "evidence", "lost+found"];
+const LEFTOVERS: &[&str] = &[".parity", ".tmp", "keys", "members", "canaries", "evidence", "lost+found"];
 
 /// The clock of this machine.
 #[derive(Debug, Clone, Copy, Default)]

@@ -9,6 +9,7 @@ pub mod git_object;
 pub mod git_pack;
 pub mod hash;
 pub mod mac;
+pub mod parity;
 pub mod passing;
 pub mod seal;
 mod secret;

@@ -22,6 +22,7 @@ pub mod list;
 pub mod member_key;
 pub mod pack;
 pub mod page;
+pub mod parity;
 pub mod pieces;
 pub mod root;
 pub mod share;

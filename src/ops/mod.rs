@@ -21,6 +21,7 @@ pub mod lock_proof;
 pub mod look;
 pub mod lookback;
 pub mod member;
+mod parity;
 pub mod people;
 mod pins;
 pub mod policy;

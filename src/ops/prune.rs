@@ -12,6 +12,7 @@ use crate::{
     store::Deleter,
     vault::{
         Vault,
+        parity::Kept,
         upkeep::prune::{self, Count},
     },
 };
@@ -52,6 +53,8 @@ pub struct PruneReport {
     pub held: u64,
     /// Who approved it, where that was needed.
     pub approved_by: Vec<Name>,
+    /// The parity beside the vault, if it is a directory that has some.
+    pub parity: Option<Kept>,
 }
 
 /// Deletes what may go by `deleter`; without one, says what would. Where the root puts that under several people, their
@@ -72,7 +75,11 @@ pub async fn prune(
     {
         approved_by = people;
     }
-    let done = prune::prune(vault, deleter, request, progress, cancel).await?;
+    let mut done = prune::prune(vault, deleter, request, progress, cancel).await?;
+    let parity = super::parity::keep(vault, None, deleter.is_none(), (progress, cancel)).await?.map(|(kept, found)| {
+        found.into_vec().into_iter().for_each(|finding| done.findings.push(finding));
+        kept
+    });
     let report = PruneReport {
         dry_run: deleter.is_none(),
         blocked: done.blocked,
@@ -83,6 +90,7 @@ pub async fn prune(
         snapshots: done.snapshots,
         held: done.held,
         approved_by,
+        parity,
     };
     Ok((report, done.findings.into_vec()))
 }

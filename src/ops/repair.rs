@@ -1,4 +1,4 @@
-//! `repair`: true bytes out of a copy where a vault lost them.
+//! `repair`: true bytes out of a copy, or by parity, where a vault lost them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,6 +14,7 @@ use crate::{
     vault::{
         Vault, VaultErrorKind,
         copying::{CopiedCount, mend},
+        parity::{self, Kept, Rate},
     },
 };
 
@@ -28,7 +29,7 @@ pub struct RepairReport {
     pub vault: VaultId,
     /// Where it is.
     pub url: String,
-    /// The copy that the true bytes are from.
+    /// The copy that the true bytes are from; `parity` without one.
     pub from: String,
     /// Snapshots whose objects were looked at.
     pub snapshots: u64,
@@ -40,6 +41,8 @@ pub struct RepairReport {
     pub extended: u64,
     /// Snapshots that are still not whole, or not locked as they promise.
     pub broken: Vec<SnapshotId>,
+    /// The parity beside it, if it is a directory that has some.
+    pub parity: Option<Kept>,
     /// What was asked of the vault.
     pub calls: Calls,
     /// What was asked of the copy.
@@ -91,6 +94,11 @@ pub async fn repair(
         Err(error) => return Err(error.into()),
     };
     let done = mend::mend(&vault, mender, &from, request, (progress, cancel)).await?;
+    let mut findings = done.findings.into_vec();
+    let parity = super::parity::keep(&vault, None, request.dry_run, (progress, cancel)).await?.map(|(kept, found)| {
+        findings.extend(found.into_vec());
+        kept
+    });
     let report = RepairReport {
         dry_run: request.dry_run,
         vault: id,
@@ -101,10 +109,70 @@ pub async fn repair(
         mended: done.mended,
         extended: done.extended,
         broken: done.broken,
+        parity,
         calls: here.calls(),
         from_calls: there.calls(),
     };
-    Ok((report, done.findings.into_vec()))
+    Ok((report, findings))
+}
+
+/// How a vault is repaired from the parity beside it.
+#[derive(Debug, Clone, Copy)]
+pub struct ParityRequest {
+    /// How much parity there is to be from now on; without one as much as there is.
+    pub rate: Option<Rate>,
+    /// Put nothing; say what would be.
+    pub dry_run: bool,
+}
+
+/// Repairs the vault in the directory `store`, called `place`, with nothing but the parity beside it, and brings that in step.
+///
+/// # Errors
+/// If the directory fails, or there is no parity and none is to be made. What can't be put right is a finding.
+pub async fn from_parity(
+    (store, mender): (Arc<dyn ObjectStore>, &dyn Mender),
+    (pins, place): (&[Pin], String),
+    request: ParityRequest,
+    (progress, cancel): (&dyn Progress, &Cancel),
+) -> Result<(RepairReport, Vec<Finding>)> {
+    let here = Arc::new(Counted::new(store));
+    let store = Arc::clone(&here) as Arc<dyn ObjectStore>;
+    let Some(sidecars) = here.sidecars() else {
+        let what = format!("parity lies beside a directory vault, and {place} is a bucket");
+        return Err(OpsError::Request { what, next: "give --from the URL of a copy".to_owned() });
+    };
+    let healed = parity::heal((&*store, sidecars, mender), request.dry_run, (progress, cancel)).await?;
+    if healed.objects == 0 && healed.renew.is_empty() && request.rate.is_none() {
+        let what = format!("there is no parity beside {place}, so nothing heals it by itself");
+        let next = "give --from the URL of a copy. While all is whole, `repair --parity 5%` makes parity".to_owned();
+        return Err(OpsError::Request { what, next });
+    }
+    // Its descriptor may be what was healed.
+    let vault = open_vault(&store, pins).await?;
+    let mut findings = healed.findings.into_vec();
+    let mut kept = None;
+    if !request.dry_run {
+        let place = (vault.descriptor.vault, &*store);
+        if let Some((now, found)) = parity::keep(place, request.rate, &healed.renew, (progress, cancel)).await? {
+            findings.extend(found.into_vec());
+            kept = Some(now);
+        }
+    }
+    let report = RepairReport {
+        dry_run: request.dry_run,
+        vault: vault.descriptor.vault,
+        url: place,
+        from: "parity".to_owned(),
+        snapshots: healed.snapshots,
+        objects: healed.mended.values().map(|count| count.objects).sum(),
+        mended: healed.mended,
+        extended: 0,
+        broken: Vec::new(),
+        parity: kept,
+        calls: here.calls(),
+        from_calls: Calls::default(),
+    };
+    Ok((report, findings))
 }
 
 async fn must_hold_something(store: &dyn ObjectStore) -> Result<()> {

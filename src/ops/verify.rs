@@ -21,6 +21,7 @@ use crate::{
     vault::{
         Vault, VaultErrorKind,
         audit::{self, Freshness, Seen},
+        parity::{self, ParitySeen},
     },
 };
 
@@ -142,6 +143,8 @@ pub struct VerifyReport {
     pub not_checked: Vec<String>,
     /// The holds, oldest first.
     pub holds: Vec<HoldLine>,
+    /// The parity beside the vault, if it is a directory that has some.
+    pub parity: Option<ParitySeen>,
     /// Where the signed result is kept, if it is.
     pub evidence: Option<Left>,
     /// The snapshots, oldest first.
@@ -196,7 +199,13 @@ pub async fn verify(
     })?;
     let mut findings = found.findings.clone();
     findings.extend(rules(&*vault.store).await);
+    let deep = depth != Depth::Locks && snapshot.is_none();
+    let parity = parity::check(&*vault.store, deep, sample, cancel).await?.map(|(seen, found)| {
+        findings.extend(found.into_vec());
+        seen
+    });
     let mut report = report(&seen, sample, found, counted.calls());
+    report.parity = parity;
     if let (Some(Sample::Next(of)), Some((part, _)), Some(seen)) = (asked_for, sample, &mut report.checkpoint) {
         seen.sampled.insert(key(of), part);
     }
@@ -250,6 +259,7 @@ fn report(vault: &Vault, sample: Option<(u32, u32)>, found: audit::VerifyReport,
         recoveries: found.recoveries,
         not_checked: found.not_checked,
         holds: found.holds.iter().map(|held| hold_line(held, found.at)).collect(),
+        parity: None,
         evidence: None,
         seen: found.seen,
         history: found.evidence,

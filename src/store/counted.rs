@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Entry, Head, ObjectStore, Payload, Put, Result, Traits, Version, VersionEntry};
+use super::{Entry, Head, ObjectStore, Payload, Put, Result, Sidecars, Traits, Version, VersionEntry};
 use crate::model::{Key, Lock, Time};
 
 /// How many entries a bucket lists per call.
@@ -138,5 +138,9 @@ impl ObjectStore for Counted {
     async fn server_time(&self) -> Result<Time> {
         add(&self.head, 1);
         self.store.server_time().await
+    }
+
+    fn sidecars(&self) -> Option<&dyn Sidecars> {
+        self.store.sidecars()
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Entry, Head, ObjectStore, Payload, Put, Result, Traits, Version, VersionEntry};
+use super::{Entry, Head, ObjectStore, Payload, Put, Result, Sidecars, Traits, Version, VersionEntry};
 use crate::model::{Cancel, Key, Lock, Time};
 
 /// Limits the puts on the store within.
@@ -102,6 +102,10 @@ impl ObjectStore for Limited {
 
     async fn server_time(&self) -> Result<Time> {
         self.store.server_time().await
+    }
+
+    fn sidecars(&self) -> Option<&dyn Sidecars> {
+        self.store.sidecars()
     }
 }
 

@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 use crate::{
     codec::seal::Sealed,
-    format::{Public, copied::Copied},
+    format::{Public, copied::Copied, parity::Sidecar},
     model::{Key, Lock, Time},
 };
 
@@ -238,6 +238,11 @@ pub trait ObjectStore: Send + Sync {
     async fn harmful_rules(&self) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
+
+    /// The files of parity beside the objects: of a directory.
+    fn sidecars(&self) -> Option<&dyn Sidecars> {
+        None
+    }
 }
 
 /// The power to delete. Held by `prune` and by the proof of the lock, and by nothing else.
@@ -269,4 +274,32 @@ pub trait Mender: Send + Sync {
     /// # Errors
     /// As for [`ObjectStore::put_new`].
     async fn put_again(&self, key: &Key, copied: &Copied, lock: Option<Lock>) -> Result<Option<Version>>;
+}
+
+/// The files of parity that lie beside the objects of a directory vault, and are none. Names are plain file names.
+#[async_trait]
+pub trait Sidecars: Send + Sync {
+    /// The files and their sizes, by name; none if there never was one.
+    ///
+    /// # Errors
+    /// As for [`ObjectStore::list`].
+    async fn list_sidecars(&self) -> Result<Vec<(String, u64)>>;
+
+    /// The bytes of a file in `range`.
+    ///
+    /// # Errors
+    /// As for [`ObjectStore::get`].
+    async fn read_sidecar(&self, name: &str, range: Range<u64>) -> Result<Bytes>;
+
+    /// Writes a file as a whole, durably, in the place of one that has its name.
+    ///
+    /// # Errors
+    /// `Denied`, `Full`.
+    async fn put_sidecar(&self, name: &str, sidecar: &Sidecar) -> Result<()>;
+
+    /// Removes a file; one that is gone already is no error.
+    ///
+    /// # Errors
+    /// `Denied`.
+    async fn remove_sidecar(&self, name: &str) -> Result<()>;
 }

@@ -17,6 +17,7 @@ pub mod keys;
 pub mod members;
 mod open;
 pub mod own;
+pub mod parity;
 pub mod past;
 pub mod reader;
 pub mod rebuild;

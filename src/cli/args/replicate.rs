@@ -3,7 +3,10 @@
 use clap::{Args, ValueEnum};
 
 use super::{IdentityArgs, said::Said};
-use crate::model::{Name, size::ByteSize};
+use crate::{
+    model::{Name, size::ByteSize},
+    ops::replicate::Rate,
+};
 
 /// What to do where a lock can't reach as far as the source promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -58,6 +61,10 @@ pub struct ReplicateArgs {
     /// How many objects are moved at once [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,
+    /// Make so much parity beside a copy in a directory, such as 5%: bad sectors heal from it. What is there is kept in step
+    /// without being asked for
+    #[arg(long, value_name = "RATE", requires = "to")]
+    pub parity: Option<Rate>,
     /// Go on although another place fed this copy before, or nothing says that it is one
     #[arg(long)]
     pub adopt: bool,
@@ -95,19 +102,23 @@ pub enum RepairDepthArg {
 /// `repair`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  strongroom repair --vault file:///mnt/disk-a/vault
   strongroom repair --vault file:///mnt/vault --from s3://other-vault/prod --from-credentials file:reader-s3.toml
   strongroom repair --vault s3://acme-vault/prod --credentials file:mender-s3.toml --from file:///mnt/disk-a --dry-run
 
 What is damaged gets the true bytes as a new version under a lock, and no version is removed; in a directory they take the \
-place of the damaged ones. Needs no identity. Exit code 4 if something stays damaged.")]
+place of the damaged ones. Without --from a directory heals from the parity beside it. Needs no identity. Exit code 4 if something stays damaged.")]
 pub struct RepairArgs {
     /// A copy of the vault: `s3://bucket/prefix` or `file:///path`
     #[arg(long, value_name = "URL")]
-    pub from: String,
+    pub from: Option<String>,
     /// How the copy is reached.
     #[command(flatten)]
     pub copy: FromArgs,
-    /// How deep to look for damage
+    /// Of the parity beside a directory have so much from now on, such as 5%
+    #[arg(long, value_name = "RATE", conflicts_with = "from")]
+    pub parity: Option<Rate>,
+    /// How deep to look for damage. Parity always reads every byte
     #[arg(long, value_enum, default_value_t = RepairDepthArg::Read)]
     pub depth: RepairDepthArg,
     /// Put nothing; say what is damaged and whether the copy has it
@@ -122,15 +133,15 @@ pub struct RepairArgs {
 #[derive(Debug, Clone, Default, Args)]
 pub struct FromArgs {
     /// Where the credentials for the copy come from, as for --credentials
-    #[arg(long, value_name = "SPEC")]
+    #[arg(long, value_name = "SPEC", requires = "from")]
     pub from_credentials: Option<String>,
     /// The URL of the copy's S3 server, if it is not AWS
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", requires = "from")]
     pub from_endpoint: Option<String>,
     /// The region of the copy's bucket
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", requires = "from")]
     pub from_region: Option<String>,
     /// Name the copy's bucket in the path of requests
-    #[arg(long)]
+    #[arg(long, requires = "from")]
     pub from_path_style: bool,
 }

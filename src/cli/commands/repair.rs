@@ -14,7 +14,7 @@ use crate::{
     },
     ops::{
         self, Pin,
-        repair::{MendRequest, Places},
+        repair::{MendRequest, ParityRequest, Places},
         replicate::place_of,
     },
     store::VaultUrl,
@@ -26,7 +26,8 @@ pub(super) async fn run(context: &Context, args: RepairArgs) -> Result<Done, Cli
     let identities = identity::load(&args.identity.identity, &real_env)?;
     let mut pins: Vec<Pin> = settings.pins.clone();
     pins.extend(identities.into_iter().flat_map(|identities| identities.pins));
-    let url: VaultUrl = args.from.parse().map_err(|source| CliError::Url { origin: "--from", source })?;
+    let Some(from) = &args.from else { return by_parity(context, &args, &settings, &pins).await };
+    let url: VaultUrl = from.parse().map_err(|source| CliError::Url { origin: "--from", source })?;
     let typed = &args.copy;
     let s3 = S3Config {
         endpoint: typed.from_endpoint.clone(),
@@ -45,6 +46,19 @@ pub(super) async fn run(context: &Context, args: RepairArgs) -> Result<Done, Cli
     let request = MendRequest { read: args.depth == RepairDepthArg::Read, dry_run: args.dry_run };
     let told = (&*context.bars as &dyn crate::model::Progress, &context.cancel);
     let done = ops::repair::repair((mended.store, &*mended.mender), from, (&pins, places), request, told).await;
+    let (report, findings) = done?;
+    let failure = Failure::of_findings(&findings);
+    context.found(findings);
+    Ok((Output::Repair(report), failure))
+}
+
+/// Without another copy.
+async fn by_parity(context: &Context, args: &RepairArgs, settings: &Settings, pins: &[Pin]) -> Result<Done, CliError> {
+    let mended = wiring::mended_store(settings).await?;
+    let place = place_of(&mended.store.url(), settings.endpoint());
+    let request = ParityRequest { rate: args.parity, dry_run: args.dry_run };
+    let told = (&*context.bars as &dyn crate::model::Progress, &context.cancel);
+    let done = ops::repair::from_parity((mended.store, &*mended.mender), (pins, place), request, told).await;
     let (report, findings) = done?;
     let failure = Failure::of_findings(&findings);
     context.found(findings);

@@ -123,6 +123,10 @@ fn wanted(args: &ReplicateArgs, settings: &Settings) -> Result<Vec<Wanted>, CliE
             credentials: typed.to_credentials.as_deref().map(str::parse).transpose()?,
             ..S3Config::default()
         };
+        if args.parity.is_some() && matches!(url, VaultUrl::S3 { .. }) {
+            let hint = "leave --parity out: a bucket looks after its own disks";
+            return Err(CliError::usage("parity lies beside a directory, and --to is a bucket", hint));
+        }
         let settings = Settings::of_other(url, s3);
         return Ok(vec![Wanted { name: None, settings, removable: false, request: request(args, None) }]);
     }
@@ -172,5 +176,6 @@ fn request(args: &ReplicateArgs, copy: Option<&CopyConfig>) -> CopyRequest {
         },
         from: String::new(),
         mark: false,
+        parity: args.parity.or(copy.and_then(|copy| copy.parity)),
     }
 }

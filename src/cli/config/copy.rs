@@ -8,6 +8,7 @@ use toml::Spanned;
 use super::{Fault, S3Config, parsed};
 use crate::{
     model::{Name, size::ByteSize},
+    ops::replicate::Rate,
     store::{VaultUrl, credentials::CredentialsSpec},
 };
 
@@ -32,6 +33,8 @@ pub struct CopyConfig {
     pub limit_upload: Option<u64>,
     /// Bytes per second that are read for it.
     pub limit_download: Option<u64>,
+    /// How much parity there is beside a directory.
+    pub parity: Option<Rate>,
 }
 
 #[derive(Deserialize)]
@@ -53,6 +56,7 @@ pub(super) struct RawCopy {
     removable: Option<Spanned<bool>>,
     limit_upload: Option<Spanned<String>>,
     limit_download: Option<Spanned<String>>,
+    parity: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +87,9 @@ fn one(raw: &RawCopy, dir: &Path) -> Result<CopyConfig, Fault> {
     {
         return Err(Fault::new(at, "a bucket is no removable disk: leave it out, or give a url of file:///"));
     }
+    if let Some(at) = raw.parity.as_ref().filter(|_| matches!(url, VaultUrl::S3 { .. })) {
+        return Err(Fault::new(at, "parity lies beside a directory: leave it out, or give a url of file:///"));
+    }
     if let Some(newest) = raw.newest.as_ref().filter(|newest| *newest.get_ref() == 0) {
         return Err(Fault::new(newest, "`newest` is 0, so nothing would be copied: give 1 or more, or leave it out"));
     }
@@ -106,5 +113,6 @@ fn one(raw: &RawCopy, dir: &Path) -> Result<CopyConfig, Fault> {
         removable: raw.removable.as_ref().is_some_and(|removable| *removable.get_ref()),
         limit_upload: rate(&raw.limit_upload)?,
         limit_download: rate(&raw.limit_download)?,
+        parity: parsed(raw.parity.as_ref())?,
     })
 }

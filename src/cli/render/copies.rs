@@ -9,7 +9,7 @@ use crate::{
     cli::copies::Replicated,
     model::size,
     ops::{repair::RepairReport, replicate::ReplicateReport},
-    vault::copying::CopiedCount,
+    vault::{copying::CopiedCount, parity::Kept},
 };
 
 fn count(n: u64, what: &str) -> String {
@@ -69,10 +69,25 @@ fn report_lines(text: &mut Lines, name: &str, report: &ReplicateReport) {
     if let Some(until) = report.weakest_lock {
         text.add(format!("  locks   the first that was read ends {until}"));
     }
+    parity(text, report.parity.as_ref());
     let calls = |calls: &crate::store::counted::Calls| {
         format!("{} listed, {} read, {} looked at, {} put", calls.list, calls.get, calls.head, calls.put)
     };
     text.add(format!("  calls   source: {}; target: {}", calls(&report.source_calls), calls(&report.target_calls)));
+}
+
+/// How the parity beside it stands.
+fn parity(text: &mut Lines, kept: Option<&Kept>) {
+    if let Some(kept) = kept {
+        text.add(format!(
+            "  parity  {} of {} in {} ({}), {} written anew",
+            kept.rate,
+            count(kept.objects, "object"),
+            count(kept.groups, "file"),
+            size::human(kept.bytes),
+            kept.written
+        ));
+    }
 }
 
 fn moved(text: &mut Lines, moved: &BTreeMap<&'static str, CopiedCount>) {
@@ -95,6 +110,7 @@ pub(super) fn repaired(report: &RepairReport) -> Lines {
     if report.extended > 0 {
         text.add(format!("  locks   {} extended", count(report.extended, "lock")));
     }
+    parity(&mut text, report.parity.as_ref());
     if !report.broken.is_empty() {
         text.add(format!("  still broken: {}", count(report.broken.len() as u64, "snapshot")));
     }

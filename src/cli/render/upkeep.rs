@@ -68,6 +68,9 @@ pub(super) fn pruned(report: &PruneReport) -> Lines {
     if report.refused > 0 {
         text.add(format!("the store refused to delete {}", count(report.refused, "version")));
     }
+    if let Some(kept) = report.parity.filter(|kept| kept.written + kept.removed > 0) {
+        text.add(format!("parity of {}: {} written, {} removed", kept.rate, kept.written, kept.removed));
+    }
     if report.dry_run && !report.deleted.is_empty() {
         text.add("nothing was deleted: --yes deletes");
     }

@@ -37,6 +37,11 @@ pub(super) fn text(report: &VerifyReport, findings: &[Finding]) -> Lines {
     if let (Some(until), Some(object)) = (report.weakest_lock, &report.weakest_object) {
         text.add(format!("the first lock that a snapshot needs ends {until} ({object})"));
     }
+    if let Some(parity) = &report.parity {
+        let (files, covered) = (many(parity.groups, "file"), many(parity.objects, "object"));
+        let rate = parity.rate.map(|rate| format!(" of {rate}")).unwrap_or_default();
+        text.add(format!("parity{rate}: {files} ({}) cover {covered}", size::human(parity.bytes)));
+    }
     for hold in report.holds.iter().filter(|hold| hold.holds) {
         let (short, held) = (hold.hold.short(), many(hold.snapshots.len() as u64, "snapshot"));
         text.add(format!("hold {short} of {} keeps {held} until {}", hold.member, hold.until));

@@ -16,10 +16,11 @@ use crate::{
     vault::{
         Vault,
         copying::{self, CopiedCount, CopyRequest},
+        parity::Kept,
     },
 };
 
-pub use crate::vault::copying::Limits;
+pub use crate::vault::{copying::Limits, parity::Rate};
 pub use target::{place_of, vault_of};
 
 /// What to copy where.
@@ -62,6 +63,8 @@ pub struct ReplicateReport {
     pub bytes: u64,
     /// The lock that ends first among those that were read in the target.
     pub weakest_lock: Option<Time>,
+    /// The parity beside it, if it is a directory that has some.
+    pub parity: Option<Kept>,
     /// What was asked of the source.
     pub source_calls: Calls,
     /// What was asked of the target.
@@ -86,6 +89,13 @@ pub async fn replicate(
     let mut findings = target::must_fit(&source, &target, request).await?;
     let done = copying::copy(&source, &*target, &request.copy, progress, cancel).await?;
     findings.extend(done.findings.into_vec());
+    let told = (progress, cancel);
+    let copy = source.through(Arc::clone(&target));
+    let kept = super::parity::keep(&copy, request.copy.parity, request.copy.dry_run, told).await?;
+    let parity = kept.map(|(kept, found)| {
+        findings.extend(found.into_vec());
+        kept
+    });
     let report = ReplicateReport {
         name: None,
         dry_run: request.copy.dry_run,
@@ -100,6 +110,7 @@ pub async fn replicate(
         bytes: done.moved.values().map(|count| count.bytes).sum(),
         moved: done.moved,
         weakest_lock: done.weakest_lock,
+        parity,
         source_calls: from.calls(),
         target_calls: to.calls(),
     };

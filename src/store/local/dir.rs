@@ -17,6 +17,8 @@ use crate::model::Time;
 
 /// The directory of unfinished files, in the root of the vault and so on the same file system.
 pub(super) const TMP: &str = ".tmp";
+/// The directory of the files of parity, in the root of the vault, too.
+pub(super) const PARITY: &str = ".parity";
 /// The file in [`TMP`] whose advisory lock keeps deletes and extensions apart from everything else.
 const GUARD: &str = "guard";
 /// How old an unfinished file must be until nobody can still be writing it.
@@ -25,6 +27,11 @@ const STALE_SECONDS: i64 = 86_400;
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Whether this name in the root of the vault is no object's.
+pub(super) fn is_apart(name: &[u8]) -> bool {
+    name == TMP.as_bytes() || name == PARITY.as_bytes()
+}
 
 /// Opens one directory in another. A symbolic link in its place is [`Errno::LOOP`].
 pub(super) fn open_in(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {

@@ -119,7 +119,7 @@ impl LocalStore {
     }
 
     /// The directory of unfinished files.
-    fn tmp(&self, call: &str, root: &OwnedFd) -> Result<OwnedFd> {
+    pub(super) fn tmp(&self, call: &str, root: &OwnedFd) -> Result<OwnedFd> {
         dir::ensure(root, std::iter::once(TMP), false)
             .map_err(|e| failed(call, &self.root.join(TMP).display().to_string(), e))
     }

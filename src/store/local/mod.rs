@@ -6,11 +6,14 @@
 //! keep strongroom itself to what a bucket would enforce.
 //!
 //! There is no default lock here: a put without a lock leaves the object unlocked.
+//!
+//! `<root>/.parity/` holds what heals bad sectors; see [`crate::format::parity`].
 
 mod dir;
 mod disk;
 mod fail;
 mod immutable;
+mod parity;
 mod sidecar;
 mod walk;
 
@@ -26,12 +29,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Deleter, Entry, Head, Mender, ObjectStore, Payload, Put, Result, StoreError, StoreErrorKind as Kind, Traits,
-    VaultUrl, Version, VersionEntry, rules::MAX_OBJECT,
+    Deleter, Entry, Head, Mender, ObjectStore, Payload, Put, Result, Sidecars, StoreError, StoreErrorKind as Kind,
+    Traits, VaultUrl, Version, VersionEntry, rules::MAX_OBJECT,
 };
 use crate::{
     codec::buffer_pool::BufferPool,
-    format::copied::Copied,
+    format::{copied::Copied, parity::Sidecar},
     model::{Clock, Key, Lock, Time},
 };
 
@@ -220,6 +223,32 @@ impl ObjectStore for LocalStore {
 
     async fn server_time(&self) -> Result<Time> {
         Ok(self.clock.now())
+    }
+
+    fn sidecars(&self) -> Option<&dyn Sidecars> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Sidecars for LocalStore {
+    async fn list_sidecars(&self) -> Result<Vec<(String, u64)>> {
+        self.blocking(|store| store.parity_files()).await
+    }
+
+    async fn read_sidecar(&self, name: &str, range: Range<u64>) -> Result<Bytes> {
+        let name = name.to_owned();
+        self.blocking(move |store| store.read_parity(&name, range)).await
+    }
+
+    async fn put_sidecar(&self, name: &str, sidecar: &Sidecar) -> Result<()> {
+        let (name, bytes) = (name.to_owned(), sidecar.bytes().clone());
+        self.blocking(move |store| store.put_parity(&name, &bytes)).await
+    }
+
+    async fn remove_sidecar(&self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.blocking(move |store| store.remove_parity(&name)).await
     }
 }
 

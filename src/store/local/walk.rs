@@ -29,7 +29,7 @@ pub(super) fn walk(root: &OwnedFd, prefix: &str, each: &mut dyn FnMut(Entry) -> 
         return Ok(()); // No key looks like that, and as a path it would lead elsewhere.
     }
     let path = if start.is_empty() { String::new() } else { format!("{start}/") };
-    if path.split('/').next() == Some(dir::TMP) {
+    if path.split('/').next().is_some_and(|first| dir::is_apart(first.as_bytes())) {
         return Ok(());
     }
     let mut levels = vec![read(root, &path, rest)?];
@@ -63,7 +63,7 @@ fn read(root: &OwnedFd, path: &str, rest: &str) -> Result<Vec<Item>> {
         if matches!(raw.to_bytes(), b"." | b"..") || !raw.to_bytes().starts_with(rest.as_bytes()) {
             continue;
         }
-        if path.is_empty() && raw.to_bytes() == dir::TMP.as_bytes() {
+        if path.is_empty() && dir::is_apart(raw.to_bytes()) {
             continue;
         }
         let stat = match dir::stat_in(&parent, raw) {
@@ -100,7 +100,7 @@ pub(super) fn lost(root: &OwnedFd, each: &mut dyn FnMut((String, Option<Lock>)) 
             let found = found.map_err(|e| fail(e.into()))?;
             // A name that is not text was made by nobody here.
             let Ok(name) = found.file_name().to_str() else { continue };
-            if matches!(name, "." | "..") || (path.is_empty() && name == dir::TMP) {
+            if matches!(name, "." | "..") || (path.is_empty() && dir::is_apart(name.as_bytes())) {
                 continue;
             }
             match dir::stat_in(&parent, name).map(|stat| dir::kind_of(&stat)) {

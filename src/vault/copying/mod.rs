@@ -18,12 +18,14 @@ use serde::Serialize;
 
 use super::{Result, Vault, snapshots::Summary};
 use crate::{
+    format::parity::Rate,
     model::{Cancel, Findings, Name, Progress, SnapshotId, Time},
     store::ObjectStore,
 };
 use choice::Chosen;
 use lease::Lease;
 use mover::Mover;
+pub(in crate::vault) use object::kind_of;
 use place::Place;
 
 /// What of a vault to copy, and how.
@@ -47,6 +49,8 @@ pub struct CopyRequest {
     pub from: String,
     /// Put a record also if nothing is copied.
     pub mark: bool,
+    /// How much parity to make beside a directory; without one, what is there is kept in step.
+    pub parity: Option<Rate>,
 }
 
 impl CopyRequest {

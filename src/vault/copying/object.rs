@@ -73,7 +73,7 @@ impl Object {
 }
 
 /// What objects with this key are counted as.
-pub(super) fn kind_of(key: &str) -> &'static str {
+pub(in crate::vault) fn kind_of(key: &str) -> &'static str {
     let prefixes =
         [layout::SNAPSHOTS, layout::JOURNALS, layout::KEYS, layout::MEMBERS, layout::EVIDENCE, layout::PACKS];
     let more = [layout::INDEXES, layout::LISTS, HOLDS, RELEASES, APPROVERS];
