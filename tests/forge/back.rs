@@ -52,16 +52,17 @@ fn target() -> Fake {
     fake
 }
 
-fn command(sandbox: &Sandbox, into: &str, more: &[&str]) -> Command {
-    let mut command = sandbox.command();
-    command.args(["--vault", &sandbox.url(), "restore", "latest", "--source", "acme", "-i"]).arg(sandbox.identity());
-    command.args(["--into", into]).args(more);
-    command
+/// What is typed to restore into a forge.
+fn typed(sandbox: &Sandbox, into: &str, more: &[&str]) -> Vec<String> {
+    let (url, identity) = (sandbox.url(), sandbox.identity().display().to_string());
+    let args = ["--vault", &url, "restore", "latest", "--source", "acme", "-i", &identity, "--into", into];
+    args.iter().chain(more).map(|word| (*word).to_owned()).collect()
 }
 
 fn back(sandbox: &Sandbox, into: &str, more: &[&str]) -> Run {
     let token = format!("file:{}", sandbox.path("back-token").display());
-    sandbox.finish(&mut command(sandbox, into, &[&["--token", &token], more].concat()))
+    let args = typed(sandbox, into, &[&["--token", &token], more].concat());
+    sandbox.finish(sandbox.command().args(args))
 }
 
 fn list<'a>(of: &'a Value, kind: &str) -> &'a Vec<Value> {
@@ -237,7 +238,9 @@ fn nothing_is_made_twice_whatever_happens_on_the_way() {
     let token = format!("file:{}", sandbox.path("back-token").display());
     // Killed at one place after another: before a request is carried out, and after.
     for round in 0..12_u64 {
-        let mut command = command(&sandbox, &into, &["--token", &token, "--repo", "acme/app-00"]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        command.env("HOME", sandbox.path("home"));
+        command.args(typed(&sandbox, &into, &["--token", &token, "--repo", "acme/app-00"]));
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let kill = json!({"kind": if round % 2 == 0 { "kill" } else { "killed" }, "pid": child.id()});
         let mut faults = vec![Value::Null; usize::try_from(round).unwrap()];
@@ -268,7 +271,7 @@ fn what_can_not_be_is_refused_by_name_before_anything_is_made() {
     back(&sandbox, "gitea:https://me:tok123@git.example/fresh", &[]).code(2).says("does not belong into it");
     back(&sandbox, &into, &["--clean"]).code(2).says("--repo chooses");
     back(&sandbox, &into, &["--repo", "acme/wish"]).code(2).says("acme/wish");
-    sandbox.finish(&mut command(&sandbox, &into, &[])).code(2).says("--token");
+    sandbox.finish(sandbox.command().args(typed(&sandbox, &into, &[]))).code(2).says("--token");
     back(&sandbox, "sqlite:x.db", &[]).code(2).says("go with --into a forge");
     let token = sandbox.path("back-token");
     fs::write(&token, "another-word-of-16").unwrap();
