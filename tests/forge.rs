@@ -1,6 +1,8 @@
 //! Forges: what their APIs have is backed up, told, restored and read again, by the program and against a forge of ours.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "forge/back.rs"]
+mod back;
 #[path = "forge/fake.rs"]
 mod fake;
 #[path = "forge/hostile.rs"]

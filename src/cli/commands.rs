@@ -14,6 +14,8 @@ mod incident;
 mod init;
 #[cfg(feature = "full")]
 mod into;
+#[cfg(feature = "full")]
+mod into_forge;
 mod journal;
 #[cfg(feature = "full")]
 mod journal_read;

@@ -172,6 +172,8 @@ fn value(output: &Output) -> Value {
         Output::Listing(report) => json!(report),
         Output::RestoreRehearsal(report) => with(report, "dry_run", json!(true)),
         Output::Into(report) => json!(report),
+        #[cfg(feature = "full")]
+        Output::IntoForge(report) => json!(report),
         Output::Verify(report, _) => json!(report),
         Output::Watch(report, _) => json!(report),
         Output::Ready(report) => json!(report),
@@ -294,6 +296,8 @@ fn text(output: &Output) -> (String, bool) {
         Output::Listing(report) => (restore::listed(report), true),
         Output::RestoreRehearsal(report) => (restore::rehearsed(report), true),
         Output::Into(report) => (restore::loaded(report), false),
+        #[cfg(feature = "full")]
+        Output::IntoForge(report) => (restore::made(report), false),
         // What verify finds is its result; elsewhere findings are remarks.
         Output::Verify(report, findings) => (verify::text(report, findings), !findings.is_empty()),
         Output::Watch(report, findings) => (watch::text(report, findings), true),

@@ -24,6 +24,9 @@ use crate::{
     },
 };
 
+#[cfg(feature = "full")]
+pub use forge::forge_token;
+
 /// The directory of spools in that of the writer's state.
 pub const SPOOLS: &str = "spool";
 

@@ -23,14 +23,14 @@ const ANSWER: Duration = Duration::from_mins(2);
 /// How long a call is tried for while the server fails or can't be reached, where nothing else is said.
 const STORM: Duration = Duration::from_mins(5);
 /// The longest wait for a rate limit to end: GitHub's hour and a little.
-const LIMITED: Duration = Duration::from_mins(65);
+pub(super) const LIMITED: Duration = Duration::from_mins(65);
 /// The first pause between two tries; the next are twice as long, up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 /// How many redirects are followed, of what was renamed.
 const REDIRECTS: usize = 5;
 /// How much of a refusal is read.
-const SAID: usize = 16 << 10;
+pub(super) const SAID: usize = 16 << 10;
 /// The longest answer: 100 comments of 10 MB, twofold escaped.
 const LONGEST_ANSWER: u64 = 2 << 30;
 
@@ -73,11 +73,13 @@ pub(super) struct Page {
 
 /// A client with a token.
 pub(super) struct Client {
-    web: Web,
+    pub(super) web: Web,
     /// Where the token may go.
-    place: String,
+    pub(super) place: String,
+    /// Where files are sent to, if that is another server of the forge.
+    pub(super) uploads: Option<String>,
     token: Option<Zeroizing<String>>,
-    manner: Manner,
+    pub(super) manner: Manner,
     /// How many requests went out.
     pub(super) calls: u64,
     /// How long was waited for limits.
@@ -94,7 +96,8 @@ impl Client {
     ) -> Result<Self> {
         let web = Web::new(place, ANSWER, cancel).map_err(|e| SourceError::new(e.to_string(), place))?;
         let storm = patience.unwrap_or(STORM);
-        Ok(Self { web, place: place.to_owned(), token, manner, calls: 0, waited: Duration::ZERO, storm })
+        let (calls, waited) = (0, Duration::ZERO);
+        Ok(Self { web, place: place.to_owned(), uploads: None, token, manner, calls, waited, storm })
     }
 
     /// Reads the list at `url`; each entry of it goes to `each`, as one line.
@@ -272,7 +275,7 @@ impl Client {
         }
     }
 
-    fn pause(&self, time: Duration, url: &str) -> Result<()> {
+    pub(super) fn pause(&self, time: Duration, url: &str) -> Result<()> {
         self.web.pause(time).map_err(|e| SourceError::new(e.to_string(), url))
     }
 
@@ -283,14 +286,10 @@ impl Client {
         read: &mut Reader<'_>,
         redirects: bool,
     ) -> Result<Once> {
-        let token = self.token.as_ref().filter(|_| link::same_place(&self.place, url));
-        let (name, before) = self.manner.token;
-        let value = token.map(|token| Zeroizing::new(format!("{before}{}", token.as_str())));
-        let mut headers = vec![("user-agent", concat!("strongroom/", env!("CARGO_PKG_VERSION"))), ("accept", accept)];
-        headers.extend(value.as_ref().map(|value| (name, value.as_str())));
-        headers.extend(self.manner.more);
+        let token = self.token_header().filter(|_| link::same_place(&self.place, url));
+        let mut headers = headers_of(&self.manner, accept, token.as_ref());
         headers.extend(etag.map(|etag| ("if-none-match", etag)));
-        self.web.asked_to_stop().map_err(|e| SourceError::new(e.to_string(), url))?;
+        self.asked_to_stop(url)?;
         self.calls += 1;
         let mut answer = match self.web.get(url, &headers) {
             Ok(answer) => answer,
@@ -326,6 +325,20 @@ impl Client {
             Err(Broke::Cut(e)) => Ok(Once::Trouble(e.to_string())),
             Err(Broke::Other(e)) => Err(e),
         }
+    }
+
+    /// What stands in the token's header.
+    pub(super) fn token_header(&self) -> Option<Zeroizing<String>> {
+        self.token.as_ref().map(|token| Zeroizing::new(format!("{}{}", self.manner.token.1, token.as_str())))
+    }
+
+    pub(super) fn asked_to_stop(&self, url: &str) -> Result<()> {
+        self.web.asked_to_stop().map_err(|e| SourceError::new(e.to_string(), url))
+    }
+
+    /// For how long a server that fails is tried.
+    pub(super) const fn patience(&self) -> Duration {
+        self.storm
     }
 
     fn page(&self, url: &str, answer: &WebAnswer<'_>) -> Result<Page> {
@@ -364,12 +377,24 @@ enum Once {
     Trouble(String),
 }
 
+/// The headers that go with each request.
+pub(super) fn headers_of<'a>(
+    manner: &Manner,
+    accept: &'a str,
+    token: Option<&'a Zeroizing<String>>,
+) -> Vec<(&'static str, &'a str)> {
+    let mut headers = vec![("user-agent", concat!("strongroom/", env!("CARGO_PKG_VERSION"))), ("accept", accept)];
+    headers.extend(token.map(|value| (manner.token.0, value.as_str())));
+    headers.extend(manner.more);
+    headers
+}
+
 fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 307 | 308)
 }
 
 /// How long to wait, if the answer says that a limit was met. Ends of limits are told by the server's clock.
-fn limit_of(answer: &WebAnswer<'_>) -> Option<Duration> {
+pub(super) fn limit_of(answer: &WebAnswer<'_>) -> Option<Duration> {
     if !matches!(answer.status, 403 | 429 | 503) {
         return None;
     }
@@ -389,7 +414,7 @@ fn limit_of(answer: &WebAnswer<'_>) -> Option<Duration> {
 }
 
 /// What the server said, for people: the message of its JSON, and no more than fits a line.
-fn message(body: &[u8]) -> String {
+pub(super) fn message(body: &[u8]) -> String {
     let told = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|value| {
         ["message", "error", "error_description"].into_iter().find_map(|key| match value.get(key) {
             Some(serde_json::Value::String(text)) => Some(text.clone()),

@@ -72,6 +72,9 @@ pub struct Row {
     /// The status of HTTP that refused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<u16>,
+    /// When it was last asked for, where that was an earlier run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Time>,
     /// What the server said, or what is to be known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub said: String,
@@ -90,7 +93,7 @@ impl Row {
     #[must_use]
     pub fn new(kind: &str, status: Status) -> Self {
         let (kind, gone_ids, said) = (kind.to_owned(), Vec::new(), String::new());
-        Self { kind, status, got: 0, given: 0, gone: 0, gone_ids, http: None, said, path: None }
+        Self { kind, status, got: 0, given: 0, gone: 0, gone_ids, http: None, as_of: None, said, path: None }
     }
 }
 

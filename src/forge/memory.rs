@@ -142,6 +142,13 @@ impl Memory {
         statement.query_row(params![repo, kind, id], |row| row.get(0)).map_err(failed)
     }
 
+    /// Whether a pull request is among the entries of a kind that were met since that mark.
+    pub(super) fn met_pulls(&self, repo: i64, kind: &str, pass: i64) -> Result<bool> {
+        let text = "SELECT EXISTS (SELECT 1 FROM entry WHERE repo = ? AND kind = ? AND pass >= ? \
+                    AND json_type(CAST(json AS TEXT), '$.pull_request') = 'object')";
+        self.db.query_row(text, params![repo, kind, pass], |row| row.get(0)).map_err(failed)
+    }
+
     pub(super) fn progress(&self, repo: i64, kind: &str) -> Result<Progress> {
         let text = "SELECT pass, done, next, since, etag, told FROM kind WHERE repo = ? AND kind = ?";
         let found = self.db.query_row(text, params![repo, kind], |row| {

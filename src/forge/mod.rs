@@ -4,9 +4,13 @@
 //! A pass asks for each kind of each repository ([`pass`]) and puts what comes into a memory ([`memory`]), from which the
 //! streams are given. The next pass asks for what changed. Code and wikis are sources of their own, read by git.
 
+pub mod back;
 mod client;
+mod due;
 mod files;
 mod json;
+mod keys;
+mod lines;
 mod link;
 mod listing;
 mod manifest;
@@ -14,6 +18,7 @@ mod memory;
 mod pass;
 mod provider;
 mod reading;
+mod send;
 pub mod site;
 
 use std::{
@@ -41,6 +46,8 @@ pub const FILES: &str = "files";
 pub const MANIFEST: &str = "manifest.json";
 /// How often everything is asked for, where nothing else is said.
 pub const FULL_EVERY: Span = Span::days(7);
+/// How often settings are asked for, where nothing else is said.
+pub const SETTINGS_EVERY: Span = Span::days(5);
 /// So much is asked for again at the seam of two passes: a server's clock, and what it wrote while it was read.
 const SEAM: i64 = 120;
 /// A pass that was stopped is gone on with for so long.
@@ -63,6 +70,8 @@ pub struct ForgeOptions {
     pub exclude: BTreeSet<String>,
     /// How often everything is asked for.
     pub full_every: Span,
+    /// How often settings are: what has no time by which a change could be asked for.
+    pub settings_every: Span,
     /// How long a server that fails is asked again.
     pub patience: Option<Duration>,
     /// The file of the memory.
@@ -99,7 +108,8 @@ impl ForgeSource {
         memory.retain(&ids)?;
         let api = options.provider.api(&options.url);
         let (provider, exclude) = (options.provider, &options.exclude);
-        let mut pass = Pass { client, memory, provider, api, number, full, since, exclude, failed: 0 };
+        let every = options.settings_every;
+        let mut pass = Pass { client, memory, provider, api, number, full, since, every, exclude, failed: 0 };
         let mut owner_kinds = Vec::new();
         if let Some(owner) = self.options.owner.as_deref().filter(|_| self.listed.organisation) {
             for kind in provider.owner_kinds() {
@@ -114,6 +124,8 @@ impl ForgeSource {
             for kind in provider.kinds() {
                 kinds.extend(pass.kind(one.id, &one.name, kind, Some(one))?);
             }
+            // Only now: a pass that was stopped before asks for its settings when it goes on.
+            memory.set_word(&format!("setup {}", one.id), &one.setup())?;
             let (code, wiki) = self.listed.sources_of(&one.name);
             repositories.push(RepositoryRows { name: one.name.clone(), id: one.id, kinds, code, wiki });
         }

@@ -3,18 +3,18 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
     Result, SourceError,
     client::{Client, Got},
     json::broken,
+    keys::Keys,
     manifest::{Row, Status},
     memory::{Entry, Memory, Progress},
     provider::{Kind, Provider, Repository, Since},
 };
-use crate::codec::hash::hash;
+use crate::model::Span;
 
 /// How often a list is read anew because some of it went missing while it was read.
 const TRIES: i64 = 3;
@@ -37,47 +37,11 @@ pub(super) struct Pass<'a> {
     pub(super) full: bool,
     /// When it began, a little before, by the forge's clock.
     pub(super) since: String,
+    /// How often settings are asked for.
+    pub(super) every: Span,
     pub(super) exclude: &'a BTreeSet<String>,
     /// How many calls failed in a row.
     pub(super) failed: u32,
-}
-
-/// What tells an entry from its like. What else it has is passed over.
-#[derive(Deserialize)]
-struct Keys {
-    id: Option<Value>,
-    number: Option<Value>,
-    iid: Option<Value>,
-    rule_name: Option<Value>,
-    branch_name: Option<Value>,
-    name: Option<Value>,
-    tag_name: Option<Value>,
-    updated_at: Option<Value>,
-}
-
-impl Keys {
-    fn of(line: &[u8]) -> Result<Self> {
-        serde_json::from_slice(line).map_err(|_| broken("has an entry that is no object of JSON"))
-    }
-
-    fn id(&self, line: &[u8]) -> String {
-        let named = [&self.id, &self.rule_name, &self.branch_name, &self.tag_name, &self.name];
-        let told = named.into_iter().flatten().find_map(|value| match value {
-            Value::Number(number) => Some(number.to_string()),
-            Value::String(text) if !text.is_empty() && text.len() <= 500 => Some(text.clone()),
-            _ => None,
-        });
-        told.unwrap_or_else(|| hash(line).to_string())
-    }
-
-    fn ord(&self) -> i64 {
-        let mut numbers = [&self.number, &self.iid, &self.id].into_iter().flatten();
-        numbers.find_map(Value::as_i64).unwrap_or_default()
-    }
-
-    fn rev(&self) -> &str {
-        self.updated_at.as_ref().and_then(Value::as_str).unwrap_or_default()
-    }
 }
 
 /// How reading a list ended.
@@ -113,6 +77,9 @@ impl Pass<'_> {
         {
             return Ok(rows);
         }
+        if let Some(rows) = self.unchanged((id, repo), kind, &before)? {
+            return Ok(rows);
+        }
         let in_path = self.provider.in_path(name);
         let path = kind.path.replace("{repo}", &in_path);
         let (ended, gone) = if kind.one {
@@ -146,7 +113,7 @@ impl Pass<'_> {
     }
 
     /// What entries are marked with that an attempt of this pass meets.
-    const fn mark(&self, attempt: i64) -> i64 {
+    pub(super) const fn mark(&self, attempt: i64) -> i64 {
         self.number * MARKS + attempt
     }
 

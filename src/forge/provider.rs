@@ -7,7 +7,7 @@ mod gitlab;
 use serde_json::Value;
 
 use super::{client::Manner, link};
-use crate::model::SourceKind;
+use crate::{codec::hash::hash, model::SourceKind};
 
 /// Which API is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,12 +53,14 @@ pub(super) struct Kind {
     pub(super) switch: Option<&'static str>,
     /// Whether entries may carry files.
     pub(super) files: bool,
+    /// The kind that has each entry of this too, changed whenever it changes: where nothing of that changed, this did not.
+    pub(super) shown_in: Option<&'static str>,
 }
 
 impl Kind {
     const fn list(name: &'static str, path: &'static str) -> Self {
         let (since, of, nested, switch) = (Since::Never, None, None, None);
-        Self { name, path, one: false, paged: true, since, of, nested, switch, files: false }
+        Self { name, path, one: false, paged: true, since, of, nested, switch, files: false, shown_in: None }
     }
 
     const fn since(self, since: Since) -> Self {
@@ -77,6 +79,15 @@ impl Kind {
         Self { files: true, ..self }
     }
 
+    const fn shown_in(self, other: &'static str) -> Self {
+        Self { shown_in: Some(other), ..self }
+    }
+
+    /// Whether it is how a repository or an owner is set up: a list that can only be read whole.
+    pub(super) const fn is_setting(&self) -> bool {
+        matches!(self.since, Since::Never) && self.of.is_none()
+    }
+
     const fn unpaged(self) -> Self {
         Self { paged: false, ..self }
     }
@@ -85,6 +96,25 @@ impl Kind {
         Self { one: true, ..self }
     }
 }
+
+/// What a listing says of a repository that changes without anybody changing how it is set up.
+const BUSY: &[&str] = &[
+    "stars_count",
+    "forks_count",
+    "watchers_count",
+    "open_issues_count",
+    "open_pr_counter",
+    "size",
+    "stargazers_count",
+    "watchers",
+    "forks",
+    "open_issues",
+    "star_count",
+    "last_activity_at",
+    "statistics",
+    "pushed_at",
+    "permissions",
+];
 
 /// A repository of a forge.
 #[derive(Debug, Clone)]
@@ -109,6 +139,17 @@ impl Provider {
             Self::Gitea => SourceKind::Gitea,
             Self::Github => SourceKind::Github,
             Self::Gitlab => SourceKind::Gitlab,
+        }
+    }
+
+    /// The one whose sources are of that kind.
+    #[must_use]
+    pub const fn of(kind: SourceKind) -> Option<Self> {
+        match kind {
+            SourceKind::Gitea => Some(Self::Gitea),
+            SourceKind::Github => Some(Self::Github),
+            SourceKind::Gitlab => Some(Self::Gitlab),
+            _ => None,
         }
     }
 
@@ -254,6 +295,15 @@ impl Provider {
 }
 
 impl Repository {
+    /// What changes when the listing tells that something of how it is set up did.
+    pub(super) fn setup(&self) -> String {
+        let mut value: Value = serde_json::from_slice(&self.json).unwrap_or_default();
+        if let Some(fields) = value.as_object_mut() {
+            fields.retain(|name, _| !BUSY.contains(&name.as_str()));
+        }
+        hash(value.to_string().as_bytes()).to_string()
+    }
+
     /// Whether the repository has a kind switched off.
     pub(super) fn lacks(&self, kind: &Kind) -> bool {
         kind.switch.is_some_and(|switch| self.off.contains(&switch))

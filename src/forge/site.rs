@@ -6,19 +6,14 @@ mod page;
 mod thread;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs::{self, File},
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    io::{self, BufReader},
     path::{Component, Path, PathBuf},
 };
 
-use serde_json::Value;
-
 use self::page::{Page, esc, text};
-use super::{MANIFEST, Manifest, RepositoryRows, Status, provider::is_repository};
-
-/// The longest line that is read: an entry is no longer.
-const LINE: u64 = 32 << 20;
+use super::{MANIFEST, Manifest, RepositoryRows, Status, lines::Lines, provider::is_repository};
 
 /// A site that was made.
 #[derive(Debug)]
@@ -147,7 +142,7 @@ impl Site<'_> {
                 continue;
             }
             page.raw(&format!(
-                "<h2>{words}</h2><table><tr><th>No.</th><th>Title</th><th></th><th>By</th><th>At</th></tr>"
+                "<h2>{words}</h2><table class=\"list\"><tr><th>No.</th><th>Title</th><th></th><th>By</th><th>At</th></tr>"
             ));
             for item in listed.iter().rev() {
                 let Listed { number, title, state, author, made, pull } = item;
@@ -218,45 +213,3 @@ impl Site<'_> {
 pub fn stays(path: &str) -> bool {
     !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
 }
-
-/// The lines of a stream, with the place of each. One that is no JSON is passed over: the drill tells of it.
-struct Lines {
-    reader: Option<BufReader<File>>,
-    at: u64,
-}
-
-impl Lines {
-    fn open(path: &Path) -> io::Result<Self> {
-        match File::open(path) {
-            Ok(file) => Ok(Self { reader: Some(BufReader::new(file)), at: 0 }),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self { reader: None, at: 0 }),
-            Err(e) => Err(e),
-        }
-    }
-
-    fn next(&mut self) -> io::Result<Option<(u64, Value)>> {
-        let Some(reader) = &mut self.reader else { return Ok(None) };
-        loop {
-            let (mut line, at) = (Vec::new(), self.at);
-            let n = reader.by_ref().take(LINE).read_until(b'\n', &mut line)?;
-            if n == 0 {
-                return Ok(None);
-            }
-            self.at += n as u64;
-            if let Ok(value) = serde_json::from_slice(&line) {
-                return Ok(Some((at, value)));
-            }
-        }
-    }
-
-    /// The line at a place that was given before.
-    fn at(&mut self, at: u64) -> io::Result<Option<Value>> {
-        let Some(reader) = &mut self.reader else { return Ok(None) };
-        reader.seek(SeekFrom::Start(at))?;
-        self.at = at;
-        Ok(self.next()?.map(|(_, value)| value))
-    }
-}
-
-/// Where the lines are that belong to each number.
-type Places = BTreeMap<i64, Vec<u64>>;

@@ -1,6 +1,7 @@
 //! `restore`: a snapshot comes back whole, or the command fails.
 
 mod carry;
+pub mod forge;
 pub mod into;
 pub mod look;
 mod plan;

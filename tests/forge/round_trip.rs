@@ -112,6 +112,50 @@ fn what_was_deleted_is_told_by_a_pass_through_everything() {
     assert!(!dir.join("acme.html/acme/app-01/issues/2.html").exists());
 }
 
+/// The rows of a kind in the newest manifest, one for each repository: entries, and when they were asked for where not now.
+fn settings(sandbox: &Sandbox, to: &str, kind: &str) -> Vec<(u64, bool)> {
+    let all = manifest(&restored(sandbox, to));
+    let of = |repository| row(&all, repository, kind).clone();
+    let rows = ["acme/app-00", "acme/app-01"].map(of);
+    rows.iter().map(|row| (row["got"].as_u64().unwrap(), row["as_of"].is_string())).collect()
+}
+
+#[test]
+fn settings_are_asked_for_where_the_listing_tells_of_a_change_or_their_time_has_come() {
+    let fake = Fake::small(None);
+    let sandbox = fake.vault("gitea", "code = false\nsettings_every = \"5d\"\nfull_every = \"30d\"");
+    backup(&sandbox);
+    let first = fake.calls();
+    assert_eq!(settings(&sandbox, "one", "branch_protections"), [(1, false), (1, false)]);
+    // Nothing but what may have changed unseen: lists of issues and comments, and no pull requests, as no issue changed.
+    fake.ask("log");
+    backup(&sandbox);
+    let log = fake.ask("log").to_string();
+    for (path, asked) in [("/hooks", false), ("/branch_protections", false), ("/pulls?", false), ("/issues?", true)] {
+        assert_eq!(log.contains(path), asked, "{path} in {log}");
+    }
+    assert!(fake.calls() * 8 < first, "{log}");
+    assert_eq!(
+        settings(&sandbox, "two", "branch_protections"),
+        [(1, true), (1, true)],
+        "the manifest says of when it is"
+    );
+
+    // One whose listing tells of a change is looked at now, the other within five days.
+    for repo in ["acme/app-00", "acme/app-01"] {
+        fake.tell("unprotect", &json!({ "repo": repo }));
+    }
+    fake.tell("flags", &json!({"repo": "acme/app-00", "flags": {"archived": true, "open_issues_count": 7}}));
+    backup(&sandbox);
+    assert_eq!(settings(&sandbox, "three", "branch_protections"), [(0, false), (1, true)]);
+    fake.tell("flags", &json!({"repo": "acme/app-00", "flags": {"open_issues_count": 8}}));
+    backup(&sandbox);
+    assert_eq!(settings(&sandbox, "four", "branch_protections"), [(0, true), (1, true)], "counts are no settings");
+    fake.tell("skew", &json!({"seconds": 5 * 86_400 + 60}));
+    backup(&sandbox);
+    assert_eq!(settings(&sandbox, "five", "branch_protections"), [(0, false), (0, false)]);
+}
+
 /// A repository behind the forge, which only the token opens.
 fn repository(dir: &Path, name: &str) {
     let git = |args: &[&str]| {

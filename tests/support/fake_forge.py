@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 """A forge for tests: the APIs of Gitea v1, GitHub (REST, as on a server of one's own) and GitLab v4 over one state in memory.
 
-Usage: fake_forge.py [--repos N --issues N --pulls N --comments N --releases N] [--git DIR]
+Usage: fake_forge.py [--repos N --issues N --pulls N --comments N --releases N] [--git DIR] [--owner NAME]
+What changes something stands in fake_forge_writes.py.
 
 It prints its port on the first line. `POST /_/NAME` with JSON changes its state or makes it misbehave, see `control`.
 """
 
-import argparse, base64, datetime, hashlib, json, os, re, subprocess, threading, time
+import argparse, base64, datetime, hashlib, json, os, re, subprocess, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+
+sys.dont_write_bytecode = True
+import fake_forge_writes as writes
 
 TOKEN = "tok-Zq8f3kUeW1" "xYd7"
 LOCK = threading.RLock()
@@ -22,8 +26,8 @@ def now():
     return stamp(time.time() + STATE["skew"])
 
 
-STATE = {"skew": 0, "repos": [], "log": [], "calls": 0, "faults": [], "deny": {}, "owner": "acme", "user": False,
-         "after": [], "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0}
+STATE = {"skew": 0, "repos": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "deny": {}, "owner": "acme", "user": False,
+         "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0}
 OLD = 1767225600  # 2026-01-01
 
 
@@ -37,7 +41,7 @@ def user(name):
 
 
 class Repo:
-    def __init__(self, name, owner="acme"):
+    def __init__(self, name, owner="acme", empty=False):
         self.id, self.owner, self.name = new_id(), owner, name
         self.issues, self.comments, self.pulls = {}, {}, {}
         self.reviews, self.review_comments = {}, {}
@@ -46,6 +50,9 @@ class Repo:
         self.releases, self.hooks = [], [{"id": new_id(), "type": "gitea", "config": {"url": "https://ci.example/x"}}]
         self.protections = [{"branch_name": "main", "rule_name": "main", "name": "main"}]
         self.flags, self.number = {}, 0
+        self.branches, self.tags = {"main"}, set()
+        if empty:
+            self.labels, self.milestones, self.hooks, self.protections, self.branches = [], [], [], [], set()
 
     @property
     def full(self):
@@ -142,7 +149,9 @@ def owned(api):
 def gitea(base, path, query, owner):
     if path in (f"orgs/{owner}/repos", f"users/{owner}/repos"):
         return None if path.startswith("orgs") and STATE["user"] else owned("gitea")
-    if path == f"users/{owner}":
+    if path == "user":
+        return user(STATE["token_user"])
+    if path in (f"users/{owner}", f"orgs/{owner}"):
         return user(owner)
     if re.fullmatch(f"orgs/{owner}/(labels|hooks|teams|members)", path):
         return []
@@ -171,15 +180,41 @@ def gitea(base, path, query, owner):
             return None
         return [{"id": n * 10, "type": "label", "user": user("mia"), "created_at": repo.issues[n]["created_at"],
                  "issue_url": f"{base}/{repo.full}/issues/{n}"}]
+    if (single := one_of(repo, rest, base)) is not MISSING:
+        return single
     simple = {"labels": repo.labels, "milestones": repo.milestones, "releases": repo.releases, "hooks": repo.hooks,
               "branch_protections": repo.protections, "keys": [], "collaborators": [user("mia")]}
     return simple.get(rest)
 
 
+MISSING = object()
+
+
+def one_of(repo, rest, base):
+    """What only a restore asks for: single things, and what belongs to them."""
+    if m := re.fullmatch(r"branches/(.+)", rest):
+        return {"name": unquote(m[1])} if unquote(m[1]) in repo.branches else None
+    if m := re.fullmatch(r"tags/(.+)", rest):
+        return {"name": unquote(m[1])} if unquote(m[1]) in repo.tags else None
+    if m := re.fullmatch(r"issues/(\d+)", rest):
+        return repo.issues.get(int(m[1]))
+    if m := re.fullmatch(r"issues/(\d+)/assets", rest):
+        return repo.issues[int(m[1])]["assets"] if int(m[1]) in repo.issues else None
+    if m := re.fullmatch(r"issues/comments/(\d+)/assets", rest):
+        return repo.comments[int(m[1])]["assets"] if int(m[1]) in repo.comments else None
+    if m := re.fullmatch(r"releases/(\d+)/assets", rest):
+        return next((r["assets"] for r in repo.releases if r["id"] == int(m[1])), None)
+    if m := re.fullmatch(r"issues/(\d+)/comments", rest):
+        return [with_urls(repo, c, base) for c in repo.comments.values() if c["n"] == int(m[1])]
+    return MISSING
+
+
 def github(base, path, query, owner):
     if path in (f"orgs/{owner}/repos", f"users/{owner}/repos", "user/repos"):
         return None if path.startswith("orgs") and STATE["user"] else owned("github")
-    if path in (f"users/{owner}", "user"):
+    if path == "user":
+        return user(owner if STATE["user"] else STATE["token_user"])
+    if path in (f"users/{owner}", f"orgs/{owner}"):
         return user(owner)
     if re.fullmatch(f"orgs/{owner}/(hooks|teams|members)", path):
         return []
@@ -199,7 +234,9 @@ def github(base, path, query, owner):
                  "issue": {"number": n}} for n in sorted(repo.issues, reverse=True)]
     if rest in ("branches", "rulesets"):
         return repo.protections if rest == "branches" else []
-    if re.fullmatch(r"pulls/\d+/reviews(/\d+/comments)?|issues/comments|pulls|labels|milestones|releases|hooks|keys|collaborators|", rest):
+    if m := re.fullmatch(r"git/ref/tags/(.+)", rest):
+        return {"ref": f"refs/tags/{unquote(m[1])}"} if unquote(m[1]) in repo.tags else None
+    if re.fullmatch(r"branches/.+|issues/\d+(/comments)?|releases/\d+/assets|pulls/\d+/reviews(/\d+/comments)?|issues/comments|pulls|labels|milestones|releases|hooks|keys|collaborators|", rest):
         return gitea(base, f"repos/{match[1]}/{rest}".rstrip("/"), query, owner)
     return None
 
@@ -259,21 +296,37 @@ def control(name, given, base):
         repo.pulls.pop(given["n"], None)
         repo.comments = {i: c for i, c in repo.comments.items() if c["n"] != given["n"]}
     if name == "repo":
-        STATE["repos"].append(Repo(given["name"]))
+        STATE["repos"].append(Repo(given["name"], STATE["owner"], given.get("empty", False)))
     if name == "drop_repo":
         STATE["repos"].remove(repo)
+    if name == "unprotect":
+        repo.protections.clear()
     if name == "rename":
         repo.name = given["to"]
     if name == "flags":
         repo.flags.update(given["flags"])
     if name == "field":
         repo.issues[given["n"]].update(given["fields"])
+        if given["n"] in repo.pulls:
+            repo.pulls[given["n"]].update(given["fields"])
+    if name == "attach":  # a file of an issue or of a comment
+        id, data = new_id(), given["data"].encode()
+        STATE["private_assets"][id] = data
+        asset = {"id": id, "name": given["name"], "size": len(data), "created_at": stamp(OLD), "browser_download_url": f"{base}/attachments/{id}"}
+        (repo.issues[given["n"]] if "n" in given else repo.comments[given["id"]])["assets"].append(asset)
+    if name == "refs":
+        repo.branches |= set(given.get("branches", []))
+        repo.tags |= set(given.get("tags", []))
+    if name == "asset":
+        return STATE["private_assets"].get(given["id"], b"").decode()
     if name == "release":
         repo.release(given["tag"], base, given["data"].encode(), name=given.get("name"))
     if name == "deny":
         STATE["deny"] = given
     if name == "faults":
         STATE["faults"] = given["faults"]
+    if name == "write_faults":
+        STATE["write_faults"] = given["faults"]
     if name == "after":
         STATE["after"].append(given)
     if name == "skew":
@@ -283,6 +336,9 @@ def control(name, given, base):
     if name == "log":
         log, STATE["log"] = STATE["log"], []
         return log
+    if name == "writes":
+        writes, STATE["writes"] = STATE["writes"], []
+        return writes
     if name == "calls":
         calls, STATE["calls"] = STATE["calls"], 0
         return calls
@@ -299,6 +355,9 @@ def control(name, given, base):
     if name == "held":  # what a backup is compared with
         return {r.full: {"issues": list(r.issues.values()), "comments": [with_urls(r, c, base) for c in r.comments.values()],
                          "pulls": list(r.pulls.values()), "labels": r.labels, "releases": r.releases,
+                         "milestones": r.milestones, "tags": sorted(r.tags), "flags": r.flags,
+                         "all_reviews": [{**v, "n": n} for n, own in r.reviews.items() for v in own],
+                         "review_comments": [c for own in r.review_comments.values() for c in own],
                          "reviews": sum(len(v) for v in r.reviews.values())} for r in STATE["repos"]}
     return None
 
@@ -317,6 +376,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
+        if "Content_Type" not in headers and self.path.startswith("/api/"):
+            self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -338,7 +399,40 @@ class Handler(BaseHTTPRequestHandler):
             with LOCK:
                 told = control(parts.path[3:], json.loads(body or b"{}"), self.base())
             return self.answer(200, json.dumps(told).encode())
+        if parts.path.startswith("/api/"):
+            return self.write(parts, body)
         self.git(parts, body)
+
+    def do_PATCH(self):
+        self.write(urlsplit(self.path), self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+
+    do_DELETE = do_PATCH
+
+    def write(self, parts, body):
+        """A request that changes something, for who has the token."""
+        with LOCK:
+            STATE["calls"] += 1
+            STATE["log"].append(f"{self.command} {self.path}")
+            kind = self.headers.get("Content-Type", "")
+            sent = json.loads(body) if body and kind == "application/json" else None
+            STATE["writes"].append({"method": self.command, "path": self.path, "body": sent})
+            fault = STATE["write_faults"].pop(0) if STATE["write_faults"] else None
+            if fault and fault["kind"] not in ("lost", "killed") and self.fault(fault):
+                return
+            fields = {n.lower(): v for n, v in self.headers.items()}
+            given = fields.get("authorization", "").removeprefix("token ").removeprefix("Bearer ")
+            if given != TOKEN:
+                return self.answer(401, b'{"message":"token required"}')
+            for ending, status in STATE["deny"].items():
+                if parts.path.endswith(ending):
+                    return self.answer(status, json.dumps({"message": f"may not {self.command} {ending}"}).encode())
+            status, told = writes.change(sys.modules[__name__], self, parts, body)
+            if fault:  # carried out, and nobody hears of it
+                if fault["kind"] == "killed":
+                    os.kill(fault["pid"], 9)
+                self.close_connection = True
+                return self.connection.close()
+            self.answer(status, b"" if status == 204 else json.dumps(told).encode())
 
     def do_GET(self):
         parts = urlsplit(self.path)
@@ -408,7 +502,8 @@ class Handler(BaseHTTPRequestHandler):
         if "/api/v1/" in parts.path:
             headers["X_Total_Count"] = str(len(found))
         if "/api/v4/" in parts.path:
-            headers["X_Total"] = str(len(found))
+            headers |= {"X_Total": str(len(found)), "X_Page": str(page), "X_Per_Page": str(size), "X_Total_Pages": str(last),
+                        "X_Next_Page": str(page + 1) if page < last else ""}
         body = json.dumps(part).encode()
         if "/api/v1/" not in parts.path:
             etag = '"' + hashlib.sha1(body).hexdigest() + '"'
@@ -476,8 +571,9 @@ def main():
     for name in ("repos", "issues", "pulls", "comments", "releases"):
         parser.add_argument(f"--{name}", type=int, default=0)
     parser.add_argument("--git")
+    parser.add_argument("--owner", default="acme")
     args = parser.parse_args()
-    STATE["git"] = args.git
+    STATE["git"], STATE["owner"] = args.git, args.owner
     server = Server(("127.0.0.1", 0), Handler)
     populate(args, f"http://127.0.0.1:{server.server_address[1]}")
     print(server.server_address[1], flush=True)

@@ -29,6 +29,7 @@ pub enum Form {
   strongroom restore latest --source files -i recovery.key --include 'etc/nginx' --to ~/back
   strongroom restore latest --source orders -i recovery.key --into 'host=db2 user=postgres dbname=orders'
   strongroom restore latest --source orders -i recovery.key --table public.invoices --into service=scratch
+  strongroom restore latest --source acme -i recovery.key --into gitea:https://git.example/acme --token file:token
   strongroom restore latest --source cluster --recover-to '2026-11-22 14:59:30' -i recovery.key --to /srv
 
 It needs the vault and an identity, and nothing of the machine that was backed up. Nothing is overwritten.
@@ -41,7 +42,10 @@ the rights of the role in the DSN. PostgreSQL: roles that are not there are made
 its name, made if it is not there, or one alone into the database that the DSN names; one that was made and could not be \
 filled is dropped again. MariaDB and MySQL: the dump is loaded under its own names, then users and grants; of one table its rows and triggers alone. SQLite \
 (sqlite:FILE): the file gets its name when it is whole. A load that was interrupted begins anew. Passwords belong into \
-~/.pgpass, PGPASSWORD or a password-file.")]
+~/.pgpass, PGPASSWORD or a password-file.
+
+--into a forge makes repositories that are not there, labels, milestones, issues and pull requests in the order of their numbers, \
+comments and releases with their files; push the code first. Given again it goes on where it stopped. docs/forges.md.")]
 pub struct RestoreArgs {
     /// The beginning of a snapshot's id (8 digits at least), `latest`, or `last-good`: the newest without an alarm that
     /// nobody acknowledged
@@ -102,9 +106,17 @@ pub struct RestoreArgs {
 pub struct IntoArgs {
     #[allow(clippy::doc_markdown)] // It is the text of --help.
     /// Load dumps into this: a DSN such as 'host=db2 dbname=orders', postgresql://db2/orders, mariadb://root@db2 or
-    /// sqlite:FILE. What is not empty is refused
+    /// sqlite:FILE. Or make a forge's repositories, issues and releases anew below an owner: gitea:https://HOST/OWNER,
+    /// github:https://github.com/OWNER. What is not empty is refused
     #[arg(long, value_name = "DSN", conflicts_with_all = ["to", "resume", "stream", "reference", "recover_to", "data_directory"])]
     pub into: Option<String>,
+    /// With --into a forge: the token, as file:PATH or systemd:NAME. It needs to make repositories, issues and releases
+    #[arg(long, value_name = "SPEC", requires = "into")]
+    pub token: Option<String>,
+    /// With --into a forge: only repositories that fit, by their names in the snapshot, such as acme/app or acme/lib-*. May be
+    /// given more than once
+    #[arg(long, value_name = "PATTERN", requires = "into")]
+    pub repo: Vec<String>,
     /// With --into: only this table and its rows; in a MariaDB or MySQL server its database is made if it is not there
     #[arg(long, value_name = "NAME", requires = "into")]
     pub table: Option<String>,

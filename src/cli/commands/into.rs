@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Context, Done,
     guard::Handed,
-    identities, open,
+    identities, into_forge, open,
     wanted::{Asked, settled},
 };
 use crate::{
@@ -26,7 +26,14 @@ use crate::{
 
 /// Runs it.
 pub(super) async fn run(context: &Context, args: RestoreArgs, asked: Asked) -> Result<Done, CliError> {
+    if let Some(place) = into_forge::place(args.into.into.as_deref().unwrap_or_default())? {
+        return into_forge::run(context, args, asked, place).await;
+    }
     let given = args.into;
+    if given.token.is_some() || !given.repo.is_empty() {
+        let hint = "leave them out, or name a forge as gitea:https://HOST/OWNER";
+        return Err(CliError::usage("--token and --repo go with --into a forge", hint));
+    }
     let server = server(given.into.as_deref().unwrap_or_default())?;
     if let Some(read) = args.at.as_ref().and_then(|at| at.read_as("--at")) {
         context.tell(&read);

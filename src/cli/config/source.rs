@@ -25,7 +25,7 @@ use crate::{
     source::{journal::JournalOptions, mariadb::Flavour, postgres::PostgresOptions},
 };
 
-pub use forge::ForgeInput;
+pub use forge::{ForgeInput, forge_place};
 pub use git::GitInput;
 pub use mariadb::MariadbInput;
 
@@ -134,6 +134,7 @@ pub(super) struct RawSource {
     owner: Option<Spanned<String>>,
     token: Option<Spanned<String>>,
     full_every: Option<Spanned<Span>>,
+    settings_every: Option<Spanned<Span>>,
     patience: Option<Spanned<Span>>,
     code: Option<Spanned<bool>>,
 }
@@ -231,6 +232,7 @@ impl RawSource {
             ("owner", at(self.owner.as_ref()), FORGES),
             ("token", at(self.token.as_ref()), FORGES),
             ("full_every", at(self.full_every.as_ref()), FORGES),
+            ("settings_every", at(self.settings_every.as_ref()), FORGES),
             ("patience", at(self.patience.as_ref()), FORGES),
             ("code", at(self.code.as_ref()), FORGES),
             ("spool", at(self.spool.as_ref()), SPOOLED),
@@ -345,6 +347,7 @@ fn forge_of(raw: RawSource, provider: Provider, dir: &Path, whole: &Range<usize>
         token: raw.token.as_ref(),
         exclude: raw.exclude,
         full_every: raw.full_every.map(Spanned::into_inner),
+        settings_every: raw.settings_every.map(Spanned::into_inner),
         patience: raw.patience.map(Spanned::into_inner),
         code: raw.code.map(Spanned::into_inner),
         timeout,

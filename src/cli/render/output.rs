@@ -36,6 +36,7 @@ use crate::{
         request::RequestedReport,
         restore::{
             RestoreReport,
+            forge::ForgeReport,
             into::IntoReport,
             look::{ListReport, RehearsalReport},
         },
@@ -110,6 +111,9 @@ pub enum Output {
     RestoreRehearsal(Box<RehearsalReport>),
     /// `restore --into`.
     Into(Box<IntoReport>),
+    /// `restore --into` a forge.
+    #[cfg(feature = "full")]
+    IntoForge(Box<ForgeReport>),
     /// `verify`, and what it found.
     Verify(Box<VerifyReport>, Vec<Finding>),
     /// `watch`, and what it found.

@@ -10,6 +10,7 @@ use crate::{
         recover::Recovery,
         restore::{
             RestoreReport,
+            forge::ForgeReport,
             into::IntoReport,
             look::{ListReport, RehearsalReport},
         },
@@ -156,6 +157,53 @@ pub(super) fn loaded(report: &IntoReport) -> Lines {
     )]);
     for note in &report.notes {
         text.add(format!("  {note}"));
+    }
+    if !report.approved_by.is_empty() {
+        let people: Vec<&str> = report.approved_by.iter().map(crate::model::Name::as_str).collect();
+        text.add(format!("  approved by {}; that approval is used up", people.join(", ")));
+    }
+    for warning in &report.warnings {
+        text.add(format!("  warned of when it was made: {warning}"));
+    }
+    text
+}
+
+/// `--into` a forge.
+#[cfg(feature = "full")]
+pub(super) fn made(report: &ForgeReport) -> Lines {
+    let mut text = Lines::of([format!(
+        "brought {} ({}, taken {} by {}) back into {}: {} in {} calls",
+        report.source,
+        report.id.short(),
+        report.created_at,
+        report.writer,
+        report.into,
+        match report.made.repositories.len() {
+            1 => "1 repository".to_owned(),
+            n => format!("{n} repositories"),
+        },
+        report.made.calls
+    )]);
+    for one in &report.made.repositories {
+        let counted = |all: &std::collections::BTreeMap<&str, u64>| {
+            let words: Vec<String> = all.iter().map(|(kind, n)| format!("{n} {}", kind.replace('_', " "))).collect();
+            if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+        };
+        let there =
+            if one.there.is_empty() { String::new() } else { format!("; there already: {}", counted(&one.there)) };
+        text.add(format!("  {} as {}: {}{there}", one.name, one.into, counted(&one.made)));
+        for lacking in &one.lacking {
+            let count = if lacking.count > 0 { format!("{} ", lacking.count) } else { String::new() };
+            let first = match lacking.first.as_slice() {
+                [] => String::new(),
+                named => {
+                    let more = if lacking.count > named.len() as u64 { ", …" } else { "" };
+                    format!(" ({}{more})", named.join(", "))
+                }
+            };
+            let how = if lacking.open { "did not come back" } else { "not as it was" };
+            text.add(format!("    {how}: {count}{}{first}: {}", lacking.kind.replace('_', " "), lacking.why));
+        }
     }
     if !report.approved_by.is_empty() {
         let people: Vec<&str> = report.approved_by.iter().map(crate::model::Name::as_str).collect();

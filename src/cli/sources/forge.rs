@@ -8,7 +8,7 @@ use super::git;
 use crate::{
     cli::{config::ForgeInput, error::CliError, secrets},
     codec::hash::hash,
-    forge::{FULL_EVERY, ForgeOptions, ForgeSource, Listed, list},
+    forge::{FULL_EVERY, ForgeOptions, ForgeSource, Listed, SETTINGS_EVERY, list},
     model::{Cancel, Name, SourceKind, Span},
     ops::backup::Job,
     source::{
@@ -92,9 +92,21 @@ fn options(name: &Name, input: &ForgeInput, state: &Path) -> Result<ForgeOptions
         token: input.token.as_ref().map(token).transpose()?,
         exclude: input.exclude.iter().cloned().collect::<BTreeSet<_>>(),
         full_every: input.full_every.unwrap_or(FULL_EVERY),
+        settings_every: input.settings_every.unwrap_or(SETTINGS_EVERY),
         patience: input.patience.map(Span::as_duration),
         memory,
     })
+}
+
+/// The token that a text such as `file:PATH` names, relative to `dir`.
+///
+/// # Errors
+/// If it names none, or others may read it.
+pub fn forge_token(text: &str, dir: &Path) -> Result<Zeroizing<String>> {
+    // Nothing of a token that stands there by mistake is repeated.
+    let spec: CredentialsSpec =
+        text.parse().map_err(|_| SourceError::new("is named as file:PATH or systemd:NAME", "the token"))?;
+    token(&spec.relative_to(dir))
 }
 
 /// The token that `spec` names. From then on no message shows it.

@@ -10,6 +10,7 @@ pub(super) const KINDS: &[Kind] = &[
     Kind::list("comments", "repos/{repo}/issues/comments").since(Since::Parameter("since")).with_files(),
     Kind::list("pulls", "repos/{repo}/pulls?state=all&sort=recentupdate")
         .since(Since::NewestFirst)
+        .shown_in("issues")
         .switched("has_pull_requests"),
     Kind {
         nested: Some(("review_comments", "repos/{repo}/pulls/{n}/reviews/{id}/comments", "comments_count")),

@@ -37,6 +37,13 @@ impl Page {
         }
     }
 
+    /// Lines of a difference.
+    pub(super) fn hunk(&mut self, lines: &str) {
+        if !lines.is_empty() {
+            let _ = write!(self.inner, "<pre class=\"hunk\">{}</pre>", esc(lines));
+        }
+    }
+
     pub(super) fn whole(self) -> String {
         let mut hash = Sha256::default();
         hash.update(STYLE.as_bytes());

@@ -5,36 +5,22 @@ use std::io;
 use serde_json::Value;
 
 use super::{
-    Lines, Listed, Places, RepositoryRows, Site,
+    Listed, RepositoryRows, Site,
     page::{Page, author, esc, text},
 };
-use crate::forge::files::plain;
+use crate::forge::{
+    files::plain,
+    lines::{self, Lines, Part, Places, number},
+};
 
 /// The kinds whose entries belong to threads of `issues` and of `merge_requests`.
 const OF_ISSUES: &[&str] = &["comments", "reviews", "review_comments", "timeline", "events", "issue_notes"];
 const OF_MERGES: &[&str] = &["discussions"];
 
-/// A stream of which lines belong to threads.
-struct Part {
-    kind: &'static str,
-    lines: Lines,
-    places: Places,
-}
-
 /// Writes the pages of a kind, and tells what is on them.
 pub(super) fn pages(site: &mut Site<'_>, one: &RepositoryRows, kind: &str) -> io::Result<Vec<Listed>> {
     let of = if kind == "issues" { OF_ISSUES } else { OF_MERGES };
-    let mut parts = Vec::new();
-    for kind in of {
-        let mut lines = Lines::open(&site.stream(&one.name, kind))?;
-        let mut places = Places::new();
-        while let Some((at, value)) = lines.next()? {
-            if let Some(number) = number_of(&value) {
-                places.entry(number).or_default().push(at);
-            }
-        }
-        parts.push(Part { kind, lines, places });
-    }
+    let mut parts = lines::parts(site.from, &one.name, of)?;
     let mut pulls = Lines::open(&site.stream(&one.name, "pulls"))?;
     let mut places = Places::new();
     while let Some((at, value)) = pulls.next()? {
@@ -56,25 +42,6 @@ pub(super) fn pages(site: &mut Site<'_>, one: &RepositoryRows, kind: &str) -> io
     Ok(listed)
 }
 
-fn number(value: &Value) -> Option<i64> {
-    value.get("number").or_else(|| value.get("iid"))?.as_i64()
-}
-
-/// The number of the issue that an entry belongs to.
-fn number_of(value: &Value) -> Option<i64> {
-    if let Some(number) = value.get("noteable_iid").and_then(Value::as_i64) {
-        return Some(number);
-    }
-    if let Some(issue) = value.get("issue").filter(|issue| issue.is_object()) {
-        return number(issue);
-    }
-    if let Some(first) = value.get("notes").and_then(Value::as_array).and_then(|notes| notes.first()) {
-        return first.get("noteable_iid").and_then(Value::as_i64);
-    }
-    let mut urls = ["issue_url", "pull_request_url"].into_iter().filter_map(|field| value.get(field)?.as_str());
-    urls.find_map(|url| url.rsplit('/').next()?.parse().ok())
-}
-
 fn of_one(
     site: &mut Site<'_>,
     (one, kind, number): (&RepositoryRows, &str, i64),
@@ -94,17 +61,9 @@ fn of_one(
     page.body(&text(value, &["body", "description"]));
     page.raw(&files(site, (&place, &one.name, kind), value));
     page.raw("</article>");
-    let mut thread = Vec::new();
-    for (at, part) in parts.iter_mut().enumerate() {
-        for place in part.places.get(&number).cloned().unwrap_or_default() {
-            let Some(value) = part.lines.at(place)? else { continue };
-            thread.push((text(&value, &["created_at", "submitted_at"]), at, place));
-        }
-    }
-    thread.sort();
-    for (_, at, from) in thread {
+    for (at, from) in lines::thread(parts, number)? {
         let Some(part) = parts.get_mut(at) else { continue };
-        if let Some(value) = part.lines.at(from)? {
+        if let Some(value) = part.at(from)? {
             entry(site, (&place, &one.name, part.kind), &value, &mut page);
         }
     }
@@ -161,7 +120,7 @@ fn entry(site: &mut Site<'_>, (place, repository, kind): (&str, &str, &str), val
                 return;
             }
             page.raw("<article class=\"event\">");
-            page.line(&format!("{by}, {at}: {event}"));
+            page.line(format!("{by}, {at}: {event} {}", of_event(value)).trim_end());
             page.raw("</article>");
             return;
         }
@@ -171,10 +130,23 @@ fn entry(site: &mut Site<'_>, (place, repository, kind): (&str, &str, &str), val
     };
     page.raw("<article>");
     page.line(&format!("{by}, {at}{what}"));
-    page.body(&text(value, &["diff_hunk"]));
+    page.hunk(&text(value, &["diff_hunk"]));
     page.body(&body);
     page.raw(&files(site, (place, repository, kind), value));
     page.raw("</article>");
+}
+
+/// What an event is about: a label, a milestone, a person, a title, a commit.
+fn of_event(value: &Value) -> String {
+    let inner = |field: &str, names: &[&str]| value.get(field).map(|one| text(one, names)).unwrap_or_default();
+    let words = [
+        inner("label", &["name"]),
+        inner("milestone", &["title"]),
+        inner("assignee", &["login"]),
+        inner("rename", &["to"]),
+        text(value, &["new_title", "new_ref", "ref_commit_sha", "commit_id"]),
+    ];
+    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
 /// Links to the files of an entry, as far as they are there.

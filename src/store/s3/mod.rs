@@ -62,7 +62,7 @@ pub use attempts::S3Attempts;
 pub use post::{Letter, post};
 pub use probe::{Abilities, Ability};
 pub use settings::{Checksum, Patience, S3Settings};
-pub use web::{Web, WebAnswer};
+pub use web::{Web, WebAnswer, WebBody};
 
 /// How many locks can be extended at once. Two versions may share a place, which costs a little waiting.
 const EXTENDING: usize = 64;

@@ -1,9 +1,10 @@
 //! Requests to a server that is no vault and gives answers of any length, such as a forge: by the client that buckets are
-//! reached with, its proxies and its trust. It blocks, follows nothing, tries nothing again and stores nothing.
+//! reached with, its proxies and its trust. It blocks, follows nothing, tries nothing again and keeps nothing.
 
 use std::{
     fmt,
     future::Future,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -53,6 +54,17 @@ pub struct WebAnswer<'a> {
     body: ByteStream,
 }
 
+/// What goes with a request.
+#[derive(Debug, Clone, Copy)]
+pub enum WebBody<'a> {
+    /// Nothing.
+    Nothing,
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// What a file holds, read as it goes out.
+    File(&'a Path),
+}
+
 impl Web {
     /// A client for `url`. Nobody is asked anything yet.
     ///
@@ -76,13 +88,33 @@ impl Web {
     /// # Errors
     /// `Invalid` if the URL is none, `Unreachable` if nobody answers in time.
     pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<WebAnswer<'_>> {
+        self.send("GET", url, headers, WebBody::Nothing)
+    }
+
+    /// Asks for `url` by a method, with a body. Blocks, as [`get`](Self::get).
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and `Invalid` if the file can't be read.
+    pub fn send(&self, method: &str, url: &str, headers: &[(&str, &str)], body: WebBody<'_>) -> Result<WebAnswer<'_>> {
         let invalid = |what: &str| StoreError::new(Kind::Invalid, what);
-        let mut request = HttpRequest::new(SdkBody::empty());
-        request.set_method("GET").map_err(|_| invalid("this is no request"))?;
+        let body = match body {
+            WebBody::Nothing => SdkBody::empty(),
+            WebBody::Bytes(bytes) => SdkBody::from(bytes),
+            WebBody::File(path) => {
+                let file = self.runtime.block_on(ByteStream::from_path(path));
+                file.map_err(|_| invalid("the file that is to be sent can't be read"))?.into_inner()
+            }
+        };
+        let length = body.content_length();
+        let mut request = HttpRequest::new(body);
+        request.set_method(method).map_err(|_| invalid("this is no request"))?;
         request.set_uri(url.to_owned()).map_err(|_| invalid("this is no URL"))?;
         for (name, value) in headers {
             let set = request.headers_mut().try_insert((*name).to_owned(), (*value).to_owned());
             set.map_err(|_| invalid("a header can't be sent: a token holds signs that none may hold"))?;
+        }
+        if let Some(length) = length.filter(|_| method != "GET") {
+            request.headers_mut().insert("content-length", length.to_string());
         }
         let unreachable = |what: &str| StoreError::new(Kind::Unreachable, what);
         let answer = self.wait(self.connector.call(request))?;

@@ -24,6 +24,8 @@ pub struct ForgeInput {
     pub exclude: Vec<String>,
     /// How often everything is asked for.
     pub full_every: Option<Span>,
+    /// How often settings are.
+    pub settings_every: Option<Span>,
     /// How long a server that fails is asked again.
     pub patience: Option<Span>,
     /// Whether code and wikis are backed up, too.
@@ -40,6 +42,7 @@ pub(super) struct Keys<'a> {
     pub(super) token: Option<&'a Spanned<String>>,
     pub(super) exclude: Option<Spanned<Vec<String>>>,
     pub(super) full_every: Option<Span>,
+    pub(super) settings_every: Option<Span>,
     pub(super) patience: Option<Span>,
     pub(super) code: Option<bool>,
     pub(super) timeout: Option<Span>,
@@ -115,6 +118,7 @@ pub(super) fn parse(provider: Provider, keys: Keys<'_>, dir: &Path) -> Result<Op
         token: token.transpose()?,
         exclude,
         full_every: keys.full_every,
+        settings_every: keys.settings_every,
         patience: keys.patience,
         code: keys.code.unwrap_or(true),
         timeout: keys.timeout,
@@ -127,13 +131,20 @@ const TOKEN: &str =
 
 /// Where a forge is.
 fn place(given: &Spanned<String>) -> Result<String, Fault> {
-    let url = given.get_ref().trim_end_matches('/');
-    let wrong = |what: &str| Err(Fault::new(given, what));
+    forge_place(given.get_ref()).map_err(|why| Fault::new(given, why))
+}
+
+/// The URL of a forge, or of an owner on it, without slashes at its end.
+///
+/// # Errors
+/// If it is none, holds a token, or would show one to others.
+pub fn forge_place(given: &str) -> Result<String, &'static str> {
+    let url = given.trim_end_matches('/');
     let Some((scheme, rest)) = url.split_once("://") else {
-        return wrong("the URL of a forge is https://HOST, without what stands behind the API's or a repository's /");
+        return Err("the URL of a forge is https://HOST, without what stands behind the API's or a repository's /");
     };
     if rest.is_empty() || rest.contains(['@', '?', '#', ' ', '\\', '"', '\'']) || rest.contains(char::is_control) {
-        return wrong(
+        return Err(
             "the URL of a forge is https://HOST or https://HOST/PATH; a user or a token does not belong into it",
         );
     }
@@ -142,7 +153,7 @@ fn place(given: &Spanned<String>) -> Result<String, Fault> {
     match scheme {
         "https" => Ok(url.to_owned()),
         "http" if matches!(name, "localhost" | "127.0.0.1" | "[::1]") => Ok(url.to_owned()),
-        "http" => wrong("by http the token would be seen by everybody on the way; give https, or a proxy on this host"),
-        _ => wrong("the URL of a forge begins with https://"),
+        "http" => Err("by http the token would be seen by everybody on the way; give https, or a proxy on this host"),
+        _ => Err("the URL of a forge begins with https://"),
     }
 }

@@ -1,0 +1,325 @@
+//! Issues and pull requests with their threads, in the order of their numbers.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value, json};
+
+use super::{
+    super::{
+        Provider, SourceError,
+        lines::{self, Lines, Part, number},
+    },
+    BackResult, thread,
+    words::{Words, author, mark, names, plain, text, time, words},
+    writer::{Writer, put, refused},
+};
+
+/// What belongs to threads and is made as comments.
+const THREADS: &[&str] = &["comments", "reviews", "review_comments"];
+/// The mark of what keeps a number that the snapshot has nothing of.
+const GAP: &str = "gap/";
+
+/// An issue that is there.
+struct Made {
+    /// What its mark says.
+    mark: String,
+    closed: bool,
+    pull: bool,
+}
+
+/// What is there already.
+#[derive(Default)]
+struct There {
+    /// Issues by number.
+    issues: BTreeMap<i64, Made>,
+    /// Comments by their marks.
+    comments: HashMap<String, i64>,
+}
+
+/// What the snapshot has of them.
+struct Held {
+    issues: Lines,
+    pulls: Lines,
+    /// Where each number stands, among issues and among pull requests.
+    places: BTreeMap<i64, (Option<u64>, Option<u64>)>,
+    parts: Vec<Part>,
+}
+
+impl Held {
+    fn open(writer: &Writer<'_>) -> BackResult<Self> {
+        let mut places = BTreeMap::<i64, (Option<u64>, Option<u64>)>::new();
+        let (mut issues, mut pulls) = (writer.lines("issues")?, writer.lines("pulls")?);
+        let unreadable = |kind: &'static str| move |e| writer.unreadable(kind, e);
+        while let Some((at, value)) = issues.next().map_err(unreadable("issues"))? {
+            if let Some(number) = number(&value).filter(|number| *number > 0) {
+                places.entry(number).or_default().0 = Some(at);
+            }
+        }
+        while let Some((at, value)) = pulls.next().map_err(unreadable("pulls"))? {
+            if let Some(number) = number(&value).filter(|number| *number > 0) {
+                places.entry(number).or_default().1 = Some(at);
+            }
+        }
+        let parts = lines::parts(writer.from, writer.name, THREADS).map_err(unreadable("comments"))?;
+        Ok(Self { issues, pulls, places, parts })
+    }
+
+    /// An issue, and what it is besides as a pull request.
+    fn entry(&mut self, number: i64) -> std::io::Result<Option<(Value, Option<Value>)>> {
+        let Some((issue, pull)) = self.places.get(&number).copied() else { return Ok(None) };
+        let issue = issue.map(|at| self.issues.at(at)).transpose()?.flatten();
+        let pull = pull.map(|at| self.pulls.at(at)).transpose()?.flatten();
+        Ok(issue.or_else(|| pull.clone()).map(|entry| (entry, pull)))
+    }
+}
+
+/// Makes all of them. A repository that is `fresh` has none.
+pub(super) fn make(writer: &mut Writer<'_>, fresh: bool) -> BackResult<()> {
+    let mut held = Held::open(writer)?;
+    let mut there = if fresh { There::default() } else { there(writer)? };
+    let last = held.places.keys().next_back().copied().unwrap_or_default();
+    let next = there.issues.keys().next_back().map_or(1, |last| last + 1);
+    if let Some((number, _)) = there.issues.iter().find(|(number, made)| !is_of(writer, **number, &made.mark)) {
+        return Err(writer.occupied(&format!("number {number}")));
+    }
+    let mut gaps = Vec::new();
+    for number in 1..=last {
+        let unreadable = |writer: &Writer<'_>, e| writer.unreadable("issues", e);
+        let entry = held.entry(number).map_err(|e| unreadable(writer, e))?;
+        let Some((entry, pull)) = entry else {
+            if number >= next {
+                keep(writer, number)?;
+            }
+            if number >= next || there.issues.contains_key(&number) {
+                gaps.push(number);
+            }
+            continue;
+        };
+        let closed = match there.issues.remove(&number) {
+            Some(made) => {
+                writer.report.there(if made.pull { "pulls" } else { "issues" });
+                if pull.is_some() && !made.pull {
+                    writer.report.differs("pulls", &number.to_string(), "it is an issue, as it was made before");
+                }
+                made.closed
+            }
+            // One that was made and is gone: somebody deleted it, and its number does not come back.
+            None if number < next => {
+                writer.report.lacks("issues", &number.to_string(), "it was made before and is gone from there");
+                continue;
+            }
+            None => {
+                one(writer, number, (&entry, pull.as_ref()))?;
+                false
+            }
+        };
+        // Only now: whoever goes on later finds by the highest number which is next.
+        for number in gaps.drain(..) {
+            give_up(writer, number)?;
+        }
+        thread::make(writer, (number, &entry), (&mut held.parts, &there.comments))?;
+        if !closed && text(&entry, "state") == "closed" {
+            close(writer, number)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn called(writer: &Writer<'_>, number: i64) -> String {
+    format!("{}#{number}", writer.name)
+}
+
+fn is_of(writer: &Writer<'_>, number: i64, mark: &str) -> bool {
+    mark == called(writer, number) || mark == format!("{GAP}{number}")
+}
+
+/// What is there, of whoever made it.
+fn there(writer: &mut Writer<'_>) -> BackResult<There> {
+    let mut there = There::default();
+    writer.each("/issues?state=all", &mut |value| {
+        if let Some(number) = number(&value) {
+            let mark = mark(text(&value, "body")).unwrap_or_default().to_owned();
+            let pull = value.get("pull_request").is_some_and(Value::is_object);
+            there.issues.insert(number, Made { mark, closed: text(&value, "state") == "closed", pull });
+        }
+    })?;
+    if !there.issues.is_empty() {
+        writer.each("/issues/comments", &mut |value| {
+            let (mark, id) = (mark(text(&value, "body")), value.get("id").and_then(Value::as_i64));
+            if let (Some(mark), Some(id)) = (mark, id) {
+                there.comments.insert(mark.to_owned(), id);
+            }
+        })?;
+    }
+    Ok(there)
+}
+
+/// The issue of a number, if it has our mark.
+fn found(writer: &mut Writer<'_>, number: i64, wanted: &str) -> BackResult<Option<Value>> {
+    let url = writer.url(&format!("/issues/{number}"));
+    let Some(value) = writer.find(&url)? else { return Ok(None) };
+    if mark(text(&value, "body")) == Some(wanted) {
+        Ok(Some(value))
+    } else {
+        Err(writer.occupied(&format!("number {number}")))
+    }
+}
+
+/// Keeps a number that the snapshot has nothing of, by an issue.
+fn keep(writer: &mut Writer<'_>, number: i64) -> BackResult<()> {
+    let id = format!("{GAP}{number}");
+    let made = words(&id, &["The backup has nothing of this number.".to_owned()], "", false);
+    let value = json!({"title": format!("(number {number} is not in the backup)"), "body": first(&made)});
+    posted(writer, "/issues", number, (&value, &id))?.map_err(|why| {
+        SourceError::new(format!("number {number} can't be kept: {}", refused(&why)), writer.report.into.clone())
+    })?;
+    Ok(())
+}
+
+/// Deletes what kept a number, or closes it where no issue can be deleted.
+fn give_up(writer: &mut Writer<'_>, number: i64) -> BackResult<()> {
+    if writer.provider == Provider::Gitea {
+        let url = writer.url(&format!("/issues/{number}"));
+        let gone = writer.once(&mut |client| client.send("DELETE", &url, &Value::Null), &mut |writer| {
+            let url = writer.url(&format!("/issues/{number}"));
+            Ok(writer.find(&url)?.is_none().then_some(Value::Null))
+        })?;
+        if matches!(gone, Ok(_) | Err((404, _))) {
+            return Ok(());
+        }
+    }
+    let why = "the snapshot has nothing of this number, and a closed issue keeps it";
+    writer.report.differs("numbers", &number.to_string(), why);
+    close(writer, number)
+}
+
+/// Makes something that takes the next number, which has to be `number`.
+fn posted(
+    writer: &mut Writer<'_>,
+    path: &str,
+    number: i64,
+    (value, id): (&Value, &str),
+) -> BackResult<Result<Value, (u16, String)>> {
+    let url = writer.url(path);
+    let sent = writer.once(&mut |client| client.send("POST", &url, value), &mut |writer| found(writer, number, id))?;
+    if let Ok(made) = &sent
+        && lines::number(made) != Some(number)
+    {
+        let got = lines::number(made).unwrap_or_default();
+        return Err(
+            writer.occupied(&format!("number {got} where {number} was next: somebody makes issues there meanwhile"))
+        );
+    }
+    Ok(sent)
+}
+
+/// Makes an issue or a pull request, open.
+fn one(writer: &mut Writer<'_>, number: i64, (entry, pull): (&Value, Option<&Value>)) -> BackResult<()> {
+    let id = called(writer, number);
+    let limited = writer.provider == Provider::Github;
+    let mut labels = Vec::new();
+    for label in entry.get("labels").and_then(Value::as_array).into_iter().flatten() {
+        labels.extend(writer.label(label)?);
+    }
+    let mut common = json!({"title": title(entry), "labels": labels});
+    if let Some(milestone) = writer.milestone(entry) {
+        put(&mut common, "milestone", milestone);
+    }
+    if let Some(pull) = pull
+        && let Some(branches) = branches(writer, number, pull)?
+    {
+        let made = words(&id, &head(entry, Some(pull), false), text(entry, "body"), limited);
+        let mut value = common.clone();
+        let (head, base) = branches;
+        for (field, with) in [("head", json!(head)), ("base", json!(base)), ("body", json!(first(&made)))] {
+            put(&mut value, field, with);
+        }
+        match posted(writer, "/pulls", number, (&value, &id))? {
+            Ok(_) => {
+                writer.report.made("pulls");
+                if writer.provider == Provider::Github {
+                    patch(writer, number, &common)?;
+                }
+                return Ok(());
+            }
+            Err(why) => {
+                writer.report.lacks("pulls", &number.to_string(), &format!("{}; it is an issue", refused(&why)))
+            }
+        }
+    }
+    let made = words(&id, &head(entry, pull, true), text(entry, "body"), limited);
+    put(&mut common, "body", json!(first(&made)));
+    posted(writer, "/issues", number, (&common, &id))?.map_err(|why| {
+        SourceError::new(format!("number {number} is not taken: {}", refused(&why)), writer.report.into.clone())
+    })?;
+    writer.report.made("issues");
+    Ok(())
+}
+
+fn first(made: &Words) -> &str {
+    made.parts.first().map(|(text, _)| text.as_str()).unwrap_or_default()
+}
+
+fn title(entry: &Value) -> &str {
+    let title = text(entry, "title");
+    if title.trim().is_empty() { "(without a title)" } else { title }
+}
+
+/// The branches of a pull request that can be made one again.
+fn branches(writer: &mut Writer<'_>, number: i64, pull: &Value) -> BackResult<Option<(String, String)>> {
+    let merged = pull.get("merged").and_then(Value::as_bool) == Some(true) || !text(pull, "merged_at").is_empty();
+    let called = number.to_string();
+    if merged {
+        writer.report.differs("pulls", &called, "it was merged, which no API makes: it is a closed issue that says so");
+        return Ok(None);
+    }
+    let branch = |field: &str| pull.get(field).map(|one| text(one, "ref").to_owned()).unwrap_or_default();
+    let (head, base) = (branch("head"), branch("base"));
+    if head.is_empty() || base.is_empty() || !writer.has_ref("branch", &head)? || !writer.has_ref("branch", &base)? {
+        writer.report.lacks(
+            "pulls",
+            &called,
+            "its branches are not in the target (push the code first): it is an issue",
+        );
+        return Ok(None);
+    }
+    Ok(Some((head, base)))
+}
+
+/// The lines above the text of an issue or a pull request.
+fn head(entry: &Value, pull: Option<&Value>, as_issue: bool) -> Vec<String> {
+    let mut lines = vec![format!("{} wrote this at {}:", author(entry), time(entry))];
+    if let Some(pull) = pull.filter(|_| as_issue) {
+        let branch = |field: &str| plain(pull.get(field).map(|one| text(one, "ref")).unwrap_or_default());
+        let mut line = format!("It was a pull request from {} into {}", branch("head"), branch("base"));
+        if !text(pull, "merged_at").is_empty() {
+            line.push_str(&format!(", merged at {}", plain(text(pull, "merged_at"))));
+        }
+        if !text(pull, "merge_commit_sha").is_empty() {
+            line.push_str(&format!(" as {}", plain(text(pull, "merge_commit_sha"))));
+        }
+        lines.push(format!("{line}."));
+    }
+    let assigned = names(entry, "assignees", "login");
+    if !assigned.is_empty() {
+        lines.push(format!("Assigned to {}.", assigned.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", ")));
+    }
+    if !text(entry, "closed_at").is_empty() {
+        lines.push(format!("Closed at {}.", plain(text(entry, "closed_at"))));
+    }
+    lines
+}
+
+fn close(writer: &mut Writer<'_>, number: i64) -> BackResult<()> {
+    patch(writer, number, &json!({"state": "closed"}))
+}
+
+/// Changes an issue; to do so twice is to do so once.
+fn patch(writer: &mut Writer<'_>, number: i64, value: &Value) -> BackResult<()> {
+    let url = writer.url(&format!("/issues/{number}"));
+    let sent = writer.once(&mut |client| client.send("PATCH", &url, value), &mut |_| Ok(None))?;
+    if let Err(why) = sent {
+        writer.report.lacks("issues", &number.to_string(), &format!("its state or labels: {}", refused(&why)));
+    }
+    Ok(())
+}

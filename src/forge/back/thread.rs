@@ -1,0 +1,172 @@
+//! What was said of an issue or a pull request, and the files of it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::{Value, json};
+
+use super::{
+    super::{
+        FILES, Provider,
+        files::plain as file_name,
+        lines::{self, Part},
+    },
+    BackResult,
+    issues::called,
+    words::{author, mark, plain, text, time, words},
+    writer::{Writer, refused},
+};
+
+/// Comments that are there, by their marks.
+type There = HashMap<String, i64>;
+
+/// The lines above what stands in a thread.
+fn said(kind: &str, entry: &Value) -> Vec<String> {
+    let (by, at) = (author(entry), time(entry));
+    match kind {
+        "reviews" => vec![format!("{by} reviewed at {at}: {}", plain(text(entry, "state")))],
+        "review_comments" => {
+            let line = ["line", "position", "original_line", "original_position"];
+            let line = line.into_iter().find_map(|field| entry.get(field).and_then(Value::as_i64).filter(|n| *n > 0));
+            let place = line.map_or_else(String::new, |line| format!(" line {line}"));
+            let hunk = text(entry, "diff_hunk");
+            let fence = "`".repeat(hunk.split(|c: char| c != '`').map(str::len).max().unwrap_or_default().max(2) + 1);
+            let hunk = if hunk.is_empty() { String::new() } else { format!("{fence}diff\n{hunk}\n{fence}") };
+            vec![format!("{by} wrote at {at} on {}{place}:", plain(text(entry, "path"))), hunk]
+        }
+        _ => vec![format!("{by} wrote at {at}:")],
+    }
+}
+
+/// Makes what is missing of a thread, and its files.
+pub(super) fn make(
+    writer: &mut Writer<'_>,
+    (number, entry): (i64, &Value),
+    (parts, there): (&mut [Part], &There),
+) -> BackResult<()> {
+    let limited = writer.provider == Provider::Github;
+    files(writer, ("issues", &format!("/issues/{number}/assets")), entry)?;
+    // What of the issue's own text did not fit.
+    let own = words(&called(writer, number), &[], text(entry, "body"), limited);
+    for (body, id) in own.parts.iter().skip(1) {
+        comment(writer, (number, "issues"), (body, id), there)?;
+    }
+    let unreadable = |writer: &Writer<'_>, e| writer.unreadable("comments", e);
+    for (at, place) in lines::thread(parts, number).map_err(|e| unreadable(writer, e))? {
+        let Some(part) = parts.get_mut(at) else { continue };
+        let kind = part.kind;
+        let Some(value) = part.at(place).map_err(|e| unreadable(writer, e))? else { continue };
+        // A review that says nothing but what is on lines.
+        if kind == "reviews" && text(&value, "body").is_empty() && text(&value, "state").starts_with("COMMENT") {
+            continue;
+        }
+        let id = format!("{kind}/{}", value.get("id").and_then(Value::as_i64).unwrap_or_default());
+        let made = words(&id, &said(kind, &value), text(&value, "body"), limited);
+        let mut own = None;
+        for (body, id) in &made.parts {
+            let made = comment(writer, (number, kind), (body, id), there)?;
+            own = own.or(made);
+        }
+        if let Some(own) = own {
+            files(writer, (kind, &format!("/issues/comments/{own}/assets")), &value)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a comment if it is not there; gives its id.
+fn comment(
+    writer: &mut Writer<'_>,
+    (number, kind): (i64, &'static str),
+    (body, id): (&str, &str),
+    there: &There,
+) -> BackResult<Option<i64>> {
+    if let Some(known) = there.get(id) {
+        writer.report.there(kind);
+        return Ok(Some(*known));
+    }
+    let path = format!("/issues/{number}/comments");
+    let (url, value) = (writer.url(&path), json!({ "body": body }));
+    let sent = writer.once(&mut |client| client.send("POST", &url, &value), &mut |writer| {
+        let mut found = None;
+        writer.each(&path, &mut |value| {
+            if mark(text(&value, "body")) == Some(id) {
+                found = Some(value);
+            }
+        })?;
+        Ok(found)
+    })?;
+    match sent {
+        Ok(made) => {
+            writer.report.made(kind);
+            if kind != "comments" && kind != "issues" {
+                writer.report.differs(kind, id, "it is a comment that says where it stood and what it was");
+            }
+            Ok(made.get("id").and_then(Value::as_i64))
+        }
+        Err(why) => {
+            writer.report.lacks(kind, id, &refused(&why));
+            Ok(None)
+        }
+    }
+}
+
+/// Sends the files of an entry that are not there.
+fn files(writer: &mut Writer<'_>, (kind, path): (&str, &str), entry: &Value) -> BackResult<()> {
+    let Some(assets) = entry.get("assets").and_then(Value::as_array).filter(|all| !all.is_empty()) else {
+        return Ok(());
+    };
+    if writer.provider != Provider::Gitea {
+        let why = "GitHub's API takes no files of issues and comments; they are in the snapshot";
+        writer.report.note(("files", false), (assets.len() as u64, &[]), why);
+        return Ok(());
+    }
+    let mut there = BTreeSet::new();
+    writer.each(path, &mut |value| {
+        there.insert(text(&value, "name").to_owned());
+    })?;
+    for asset in assets {
+        file(writer, (kind, path), asset, &mut there)?;
+    }
+    Ok(())
+}
+
+/// Sends one file, if it is in the snapshot and not there.
+pub(super) fn file(
+    writer: &mut Writer<'_>,
+    (kind, path): (&str, &str),
+    asset: &Value,
+    there: &mut BTreeSet<String>,
+) -> BackResult<()> {
+    let (id, name) = (asset.get("id").and_then(Value::as_i64).unwrap_or_default(), file_name(text(asset, "name")));
+    if there.contains(&name) || there.contains(text(asset, "name")) {
+        writer.report.there("files");
+        return Ok(());
+    }
+    let held = writer.from.join(writer.name).join(FILES).join(format!("{kind}-{id}-{name}"));
+    if !held.is_file() {
+        writer.report.lacks("files", &name, "the snapshot does not have it");
+        return Ok(());
+    }
+    let github = writer.provider == Provider::Github;
+    let url = format!("{}?name={name}", if github { writer.uploads(path) } else { writer.url(path) });
+    let sent = writer.once(
+        &mut |client| if github { client.send_bytes(&url, &held) } else { client.send_file(&url, &name, &held) },
+        &mut |writer| {
+            let mut found = None;
+            writer.each(path, &mut |value| {
+                if text(&value, "name") == name {
+                    found = Some(value);
+                }
+            })?;
+            Ok(found)
+        },
+    )?;
+    match sent {
+        Ok(_) => {
+            writer.report.made("files");
+            there.insert(name);
+        }
+        Err(why) => writer.report.lacks("files", &name, &refused(&why)),
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! What a pass need not ask for: settings that were asked for lately, and lists of what another list shows to be as it was.
+
+use super::{
+    Result, SEAM,
+    manifest::Row,
+    memory::Progress,
+    pass::Pass,
+    provider::{Kind, Repository},
+};
+use crate::{codec::hash::hash, model::Time};
+
+impl Pass<'_> {
+    /// The rows of a kind that is not asked for in this pass, if it need not be.
+    ///
+    /// # Errors
+    /// If the memory fails.
+    pub(super) fn unchanged(
+        &self,
+        (id, repo): (i64, Option<&Repository>),
+        kind: &Kind,
+        before: &Progress,
+    ) -> Result<Option<Vec<Row>>> {
+        let (Some(since), Some(told)) = (&before.since, &before.told) else { return Ok(None) };
+        if self.full || before.pass == self.number || !before.done {
+            return Ok(None);
+        }
+        let Ok(mut rows) = serde_json::from_str::<Vec<Row>>(told) else { return Ok(None) };
+        let (Ok(last), Ok(now)) = (since.parse::<Time>(), self.since.parse::<Time>()) else { return Ok(None) };
+        let shown = match kind.shown_in {
+            Some(other) => self.shows_none_changed(id, other)?,
+            None => false,
+        };
+        let kept = kind.is_setting() && !self.is_due(id, (last, now)) && self.is_set_up_as_before(repo)?;
+        if !shown && !kept {
+            return Ok(None);
+        }
+        for row in &mut rows {
+            row.given = 0;
+            (row.gone_ids, row.gone) = (Vec::new(), 0);
+        }
+        if shown {
+            let after = Progress {
+                pass: self.number,
+                since: Some(self.since.clone()),
+                told: serde_json::to_string(&rows).ok(),
+                ..before.clone()
+            };
+            self.memory.set_progress(id, kind.name, &after)?;
+        } else {
+            rows.iter_mut().for_each(|row| row.as_of = Some(Time::from_unix(last.unix() + SEAM)));
+        }
+        Ok(Some(rows))
+    }
+
+    /// Whether it is time to ask for settings again. Each repository has its own hour, so that no run asks for those of all.
+    fn is_due(&self, id: i64, (last, now): (Time, Time)) -> bool {
+        let every = i64::try_from(self.every.as_seconds()).unwrap_or(i64::MAX);
+        if every == 0 || now < last {
+            return true;
+        }
+        let digits = hash(&id.to_le_bytes()).to_string();
+        let own = digits.get(..8).and_then(|text| i64::from_str_radix(text, 16).ok()).unwrap_or_default() % every;
+        let turn = |time: Time| time.unix().saturating_add(own) / every;
+        turn(now) != turn(last)
+    }
+
+    /// Whether the listing tells the same of a repository as when its settings were looked at.
+    fn is_set_up_as_before(&self, repo: Option<&Repository>) -> Result<bool> {
+        let Some(repo) = repo else { return Ok(true) };
+        Ok(self.memory.word(&format!("setup {}", repo.id))?.is_some_and(|known| known == repo.setup()))
+    }
+
+    /// Whether a list was read to its end in this pass, and no pull request on it is new or changed.
+    fn shows_none_changed(&self, id: i64, other: &str) -> Result<bool> {
+        let read = self.memory.progress(id, other)?;
+        let rows: Vec<Row> = read.told.as_deref().and_then(|told| serde_json::from_str(told).ok()).unwrap_or_default();
+        let whole = read.pass == self.number && read.done && rows.first().is_some_and(|row| row.status.is_whole());
+        Ok(whole && !self.memory.met_pulls(id, other, self.mark(0))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{
+        forge::{client::Client, memory::Memory, provider::Provider},
+        model::Span,
+    };
+
+    #[test]
+    fn settings_of_each_repository_are_due_once_in_a_span_at_a_time_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let memory = Memory::open(&dir.path().join("m")).unwrap();
+        let provider = Provider::Gitea;
+        let cancel = crate::model::Cancel::default();
+        let mut client = Client::new("http://127.0.0.1:1", None, provider.manner(), (None, cancel)).unwrap();
+        let exclude = BTreeSet::new();
+        let pass = Pass {
+            client: &mut client,
+            memory: &memory,
+            provider,
+            api: String::new(),
+            number: 2,
+            full: false,
+            since: String::new(),
+            every: Span::days(5),
+            exclude: &exclude,
+            failed: 0,
+        };
+        let day = |n: i64| Time::from_unix(1_800_000_000 + n * 86_400);
+        let mut spread = BTreeSet::new();
+        for id in 1..=200 {
+            let due: Vec<i64> = (0..5).filter(|n| pass.is_due(id, (day(*n), day(n + 1)))).collect();
+            assert_eq!(due.len(), 1, "{id}: {due:?}");
+            spread.extend(due);
+        }
+        assert_eq!(spread.len(), 5, "they are spread over the days");
+        assert!(pass.is_due(1, (day(1), day(0))), "a clock that was set back hides nothing");
+    }
+}

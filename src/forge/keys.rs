@@ -1,0 +1,45 @@
+//! What an entry is known by.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Result, json::broken};
+use crate::codec::hash::hash;
+
+/// What tells an entry from its like. What else it has is passed over.
+#[derive(Deserialize)]
+pub(super) struct Keys {
+    id: Option<Value>,
+    number: Option<Value>,
+    iid: Option<Value>,
+    rule_name: Option<Value>,
+    branch_name: Option<Value>,
+    name: Option<Value>,
+    tag_name: Option<Value>,
+    updated_at: Option<Value>,
+}
+
+impl Keys {
+    pub(super) fn of(line: &[u8]) -> Result<Self> {
+        serde_json::from_slice(line).map_err(|_| broken("has an entry that is no object of JSON"))
+    }
+
+    pub(super) fn id(&self, line: &[u8]) -> String {
+        let named = [&self.id, &self.rule_name, &self.branch_name, &self.tag_name, &self.name];
+        let told = named.into_iter().flatten().find_map(|value| match value {
+            Value::Number(number) => Some(number.to_string()),
+            Value::String(text) if !text.is_empty() && text.len() <= 500 => Some(text.clone()),
+            _ => None,
+        });
+        told.unwrap_or_else(|| hash(line).to_string())
+    }
+
+    pub(super) fn ord(&self) -> i64 {
+        let mut numbers = [&self.number, &self.iid, &self.id].into_iter().flatten();
+        numbers.find_map(Value::as_i64).unwrap_or_default()
+    }
+
+    pub(super) fn rev(&self) -> &str {
+        self.updated_at.as_ref().and_then(Value::as_str).unwrap_or_default()
+    }
+}
