@@ -4,6 +4,11 @@
 
 #[path = "support/life/mod.rs"]
 mod life;
+#[path = "support/mariadb.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod mariadb;
+#[path = "signals/mariadb.rs"]
+mod on_mariadb;
 #[path = "signals/real.rs"]
 mod real;
 #[path = "support/sandbox.rs"]

@@ -21,6 +21,9 @@ pub struct TableFingerprint {
     /// restore: it follows from what is hashed.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "super::sample::lenient")]
     pub sample: Option<super::Sample>,
+    /// Its columns with their types, where [`Fingerprint::objects`] does not tell them. Not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<String>,
 }
 
 /// What one database held. Names are as the server spells them, schema and table joined by a dot where it has schemas.
@@ -108,7 +111,7 @@ mod tests {
     use super::*;
 
     fn print(tables: &[(&str, u64, Option<&str>)], objects: &[(&str, &str)]) -> Fingerprint {
-        let table = |rows, hash: Option<&str>| TableFingerprint { rows, hash: hash.map(str::to_owned), sample: None };
+        let table = |rows, hash: Option<&str>| TableFingerprint { rows, hash: hash.map(str::to_owned), sample: None, columns: None };
         Fingerprint {
             tables: tables.iter().map(|(name, rows, hash)| ((*name).to_owned(), table(*rows, *hash))).collect(),
             objects: objects.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),

@@ -9,7 +9,7 @@ const BITS: u32 = 48;
 /// What is left out of 64.
 const SHIFT: u32 = u64::BITS - BITS;
 /// About so many things of one set are sampled where that is no matter of room.
-pub const SAMPLED: usize = 512;
+pub const SAMPLED: usize = 1024;
 /// The largest hash of these bits.
 const LAST: u64 = (1 << BITS) - 1;
 /// Hex digits of one.
@@ -63,6 +63,15 @@ impl Sample {
         let comparable = self.hashes.iter().filter(|hash| **hash <= bound);
         comparable
             .fold((0, 0), |(all, there), hash| (all + 1, there + u64::from(later.hashes.binary_search(hash).is_ok())))
+    }
+
+    /// The same of those things alone that were in an `earlier` sample as well.
+    #[must_use]
+    pub fn old_still_in(&self, earlier: &Self, later: &Self) -> (u64, u64) {
+        let bound = self.up_to.min(later.up_to).min(earlier.up_to);
+        let comparable = self.hashes.iter().filter(|hash| **hash <= bound);
+        let old = comparable.filter(|hash| earlier.hashes.binary_search(hash).is_ok());
+        old.fold((0, 0), |(all, there), hash| (all + 1, there + u64::from(later.hashes.binary_search(hash).is_ok())))
     }
 
     fn parse(text: &str) -> Option<Self> {

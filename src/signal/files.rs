@@ -1,7 +1,8 @@
 //! Files of a tree that are gone, encrypted, emptied or overwritten.
 
 use super::{
-    ENOUGH, Facts, Files, Found, History, Level, Verdict, percent, rules, slow,
+    ENOUGH, Facts, Files, Found, History, Level, Verdict, percent, rules,
+    slow::{self, Metric},
     stats::{Unusual, lost, median, real, steps, unusual},
     together,
 };
@@ -20,14 +21,18 @@ fn contents_lost(a: &Facts, b: &Facts) -> Option<f64> {
     unlike(&a.files.as_ref()?.contents, &b.files.as_ref()?.contents)
 }
 
+fn contents(facts: &Facts) -> Option<(&Sample, Option<&str>)> {
+    Some((&facts.files.as_ref()?.contents, None))
+}
+
 pub(super) fn judge(history: &History, now: &Facts) -> Vec<Verdict> {
     let past = history.facts();
     let last = past.iter().rev().find(|facts| facts.files.is_some());
     let (Some(last), Some(files)) = (last, &now.files) else { return Vec::new() };
     let Some(before) = last.files.as_ref().filter(|files| files.count >= FEW) else { return Vec::new() };
     let mut verdicts = together(&rules::FILES_LOST, at_once(&past, now, before, files).into_iter().collect());
-    let slow =
-        slow::look(history, now, (rules::FILES_CHANGING.name, "files"), (slow::SAMPLE, &contents_lost)).map(|slow| {
+    let slow = slow::look(history, now, (rules::FILES_CHANGING.name, "files"), Metric::Sampled(&contents, FEW / 2))
+        .map(|slow| {
             let words = format!(
                 "over {1}, {0} of the files got other contents or went, a few each time and more than usual",
                 percent(slow.lost),

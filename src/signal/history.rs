@@ -10,9 +10,9 @@ const RUNS: usize = 60;
 /// do not push out what was usual before.
 const NEWEST: usize = 15;
 /// So many of the newest keep their samples whole.
-const FULL: usize = 8;
+const FULL: usize = 14;
 /// So many things stay in a sample of those before.
-const THIN: usize = 256;
+const THIN: usize = 512;
 
 /// A run, and what was said of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

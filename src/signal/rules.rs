@@ -46,7 +46,7 @@ rules! {
         "data that never shrank, and encryption that is written in hex or base64 to a small part";
     FILES_CHANGING "files.changing":
         "a sample of the contents of files, over 5 runs and over 5 days, of 10 files or more",
-        "alarm where at least 4 of 5 steps lost more than usual, together 3% or more and more than 5 runs usually lose; notice if that happened before",
+        "of the contents that were there a week before, or a few runs: alarm where at least 4 of 5 steps lost more than usual, together 3% or more beyond what 5 runs usually lose and beyond what chance does; notice if that happened before",
         "files that are encrypted a few at a time never make a day that stands out",
         "less than 3% in 5 days; a tree where that is usual";
     FILES_LOST "files.lost":
@@ -81,9 +81,9 @@ rules! {
         "tables that change each day: see `rows.rewritten`";
     ROWS_CHANGING "rows.changing":
         "a sample of each table's rows, over 5 runs and over 5 days, of 50 rows or more",
-        "alarm where at least 4 of 5 steps lost or altered more rows than usual, together 3% or more and more than 5 runs usually do; notice if that happened before",
+        "of the rows that were there a week before, or a few runs: alarm where at least 4 of 5 steps lost or altered more than usual, together 3% or more beyond what 5 runs usually do and beyond what chance does; notice if that happened before",
         "a column that is encrypted two in a hundred a day, or rows that are deleted while others come, never make a day that stands out",
-        "less than 3% in 5 days; tables of which more is altered each day";
+        "less than 3% in 5 days; tables of which more is altered each day; what grows no faster than new rows do";
     ROWS_EMPTIED "rows.emptied":
         "rows of tables that had 10 or more",
         "alarm where a hundredth or less is left and that never happened to the table, after 5 runs; notice before. At once where it is all tables",
@@ -91,7 +91,7 @@ rules! {
         "tables that are emptied now and then anyway";
     ROWS_LOST "rows.lost":
         "rows of each table",
-        "alarm where half are gone and 50 or more, notice from a fifth on, if that is unusual for the table and its weekday and nothing of the kind happened before, after 5 runs",
+        "alarm where half are gone and 50 or more, notice from a fifth on and in a table whose rows are all others at each run, if that is unusual for the table and its weekday and nothing of the kind happened before, after 5 runs",
         "a purge takes what is old, a mistake takes most",
         "a fifth or less at once";
     ROWS_REWRITTEN "rows.rewritten":

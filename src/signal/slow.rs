@@ -2,8 +2,9 @@
 
 use super::{
     ENOUGH, Facts, History, Level,
-    stats::{median, real, spread},
+    stats::{median, quantile, real, spread},
 };
+use crate::model::Sample;
 
 /// So many steps are looked at together.
 const WINDOW: usize = 5;
@@ -11,27 +12,44 @@ const WINDOW: usize = 5;
 const LOSING: usize = 4;
 /// The same as a number to reckon with.
 const STEPS: f64 = 5.0;
+/// Which share of what is lost beyond the usual in a step of average size makes a step that lost something.
+const SOME: f64 = 0.15;
 /// The least share that is lost over them all.
 const LEAST: f64 = 0.02;
 /// The least share that is lost beyond what is usual.
 const BEYOND: f64 = 0.03;
-/// About so many things are in a sample.
-pub(super) const SAMPLE: f64 = 512.0;
 /// What a number that was counted scatters at least, as a share of it.
 const COUNTED: f64 = 0.001;
 /// So many runs are looked at for what is usual.
 const RUNS: usize = 35;
 /// So many deviations are no chance.
 const FAR: f64 = 4.0;
-/// No more than so many times as long counts: whoever keeps runs back could hide much in one.
+/// So much further where the usual is known by one step alone, and half of that where it is known by two.
+const UNKNOWN: f64 = 6.0;
+/// No more than so many times as long or as busy counts: whoever keeps runs back could hide much in one.
 const LONGER: f64 = 3.0;
-/// How much worse a median is known than a mean.
-const MEDIAN: f64 = 1.25;
+/// A source that grew so much is no busier.
+const BUSY: f64 = 1.25;
+/// How many steps it takes to believe that they scatter more than chance.
+const TAME: f64 = 6.0;
 /// So many steps before them tell what is usual.
 const BEFORE: usize = 4;
+/// What was there so many runs before is old. What is new changes in every life, and is looked at only where little is old.
+const AGES: [usize; 3] = [7, 3, 1];
+/// Runs that follow each other faster say nothing by the time between them.
+const MINUTES: f64 = 600.0;
 
-/// A share lost between two runs, which is negative where something was gained; and how many things it was taken of, 0 where all were counted.
-pub(super) type Metric<'a> = (f64, &'a dyn Fn(&Facts, &Facts) -> Option<f64>);
+/// What is looked at.
+#[derive(Clone, Copy)]
+pub(super) enum Metric<'a> {
+    /// A share lost between two runs, which is negative where something was gained.
+    Counted(&'a dyn Fn(&Facts, &Facts) -> Option<f64>),
+    /// A sample of things, and what is equal in two that can be compared; and how many things say something.
+    Sampled(&'a Samples<'a>, u64),
+}
+
+/// A sample, and what is equal in two that can be compared.
+type Samples<'a> = dyn for<'f> Fn(&'f Facts) -> Option<(&'f Sample, Option<&'f str>)> + 'a;
 
 /// What was lost a little at a time.
 pub(super) struct Slow {
@@ -47,7 +65,7 @@ pub(super) struct Slow {
 
 /// Looks for a slow loss over the last runs, and over the last days where there are several runs a day. What was told is not told
 /// again, unless it is an alarm now and was none.
-pub(super) fn look(history: &History, now: &Facts, (rule, subject): (&str, &str), lost: Metric<'_>) -> Option<Slow> {
+pub(super) fn look(history: &History, now: &Facts, (rule, subject): (&str, &str), metric: Metric<'_>) -> Option<Slow> {
     let past = history.facts();
     let told = history.lately((WINDOW, now.day()), rule, subject);
     if past.len() < ENOUGH || told == Some(Level::Alarm) {
@@ -60,82 +78,167 @@ pub(super) fn look(history: &History, now: &Facts, (rule, subject): (&str, &str)
         }
         daily.push(run);
     }
-    let by_run = over(&past, now, lost);
+    let by_run = Series::new(&past, now, metric).over();
     let by_day = || {
         let today = daily.last().is_some_and(|last| last.day() == now.day());
         let before = daily.get(..daily.len().saturating_sub(usize::from(today)))?;
-        // What lies so far back is known by less.
-        over(before, now, (lost.0 / 2.0, lost.1))
+        Series::new(before, now, metric).over()
     };
     let slow = by_run.or_else(|| if daily.len() < past.len() { by_day() } else { None });
     slow.filter(|slow| told.is_none() || !slow.known)
 }
 
-fn over(past: &[&Facts], now: &Facts, (sampled, lost): Metric<'_>) -> Option<Slow> {
-    let mut series: Vec<&Facts> = past.iter().skip(past.len().saturating_sub(RUNS)).copied().collect();
-    series.push(now);
-    let begin = series.len().checked_sub(WINDOW + 1)?;
-    let far = |from: usize| lost(series.get(from)?, series.get(from + WINDOW)?);
-    let whole = far(begin).filter(|whole| *whole >= LEAST)?;
-    let steps: Vec<Option<f64>> = series.windows(2).map(|pair| lost(pair.first()?, pair.get(1)?)).collect();
-    let before: Vec<f64> = steps.get(..begin)?.iter().copied().flatten().collect();
-    if before.len() < BEFORE {
-        return None;
-    }
-    let usual = median(&before)?;
-    let losing = |from: usize| {
-        let window = steps.get(from..from + WINDOW).unwrap_or_default();
-        window.iter().flatten().filter(|step| **step > usual.max(0.0)).count()
-    };
-    // Windows that share no step with this one.
-    let ordinary: Vec<f64> = begin.checked_sub(WINDOW).map_or_else(Vec::new, |end| (0..=end).filter_map(far).collect());
-    // What as many usual steps would come to: by the steps, or by what so many of them came to, since weeks have a rhythm.
-    let by_steps = 1.0 - (1.0 - usual).powf(STEPS);
-    let expected = median(&ordinary).filter(|_| ordinary.len() >= WINDOW).map_or(by_steps, |far| far.max(by_steps));
-    let expected = if expected > 0.0 { 1.0 - (1.0 - expected).powf(stretched(&series, begin)) } else { expected };
-    let chance = chance(sampled, (usual, whole), &before);
-    let beyond = whole - expected;
-    // What is lost at once is another rule's. Here no single step may be most of it.
-    let largest = steps.get(begin..)?.iter().flatten().copied().fold(0.0, f64::max);
-    if losing(begin) < LOSING || beyond < chance.max(BEYOND) || largest > whole * 0.7 {
-        return None;
-    }
-    // It went in this way before, and that was no chance either.
-    let known = ordinary.iter().any(|far| far - expected >= (beyond / 2.0).max(chance).max(BEYOND));
-    let days = now.day() - series.get(begin)?.day();
-    Some(Slow { lost: whole, days, steps: WINDOW, known })
+/// A share that was lost, and of how many things it was taken.
+#[derive(Clone, Copy)]
+struct Loss {
+    share: f64,
+    of: f64,
 }
 
-/// How much longer these steps took than as many usually do: in a week without a run more is altered than in a day.
-fn stretched(series: &[&Facts], begin: usize) -> f64 {
-    let took = |from: usize| Some(series.get(from + WINDOW)?.at.unix() - series.get(from)?.at.unix());
-    #[allow(clippy::cast_precision_loss, reason = "seconds of months")]
-    let usual: Vec<f64> = (0..begin).filter_map(took).map(|seconds| seconds as f64).collect();
-    #[allow(clippy::cast_precision_loss, reason = "seconds of months")]
-    let now = took(begin).unwrap_or_default() as f64;
-    median(&usual).filter(|usual| *usual > 0.0).map_or(1.0, |usual| (now / usual).clamp(1.0, LONGER))
+/// What is usual of a step of usual length.
+struct Usual {
+    share: f64,
+    /// Of how many things that is known: those of a step, counted again for each step.
+    of: f64,
+    /// How many times more it scatters than chance alone would.
+    wild: f64,
+    /// How far the shares scatter.
+    spread: f64,
+    steps: f64,
 }
 
-/// How far chance may lead away from what is expected: the less is known of the usual, the further.
-fn chance(sampled: f64, (usual, whole): (f64, f64), before: &[f64]) -> f64 {
-    let count = real(before.len() as u64);
-    if sampled <= 0.0 {
-        return FAR * spread(before).max(COUNTED) * STEPS.sqrt() * (1.0 + 2.0 * STEPS / count);
+struct Series<'a> {
+    runs: Vec<&'a Facts>,
+    metric: Metric<'a>,
+    /// How long each step took, in usual ones.
+    units: Vec<f64>,
+}
+
+impl<'a> Series<'a> {
+    fn new(past: &[&'a Facts], now: &'a Facts, metric: Metric<'a>) -> Self {
+        let mut runs: Vec<&Facts> = past.iter().skip(past.len().saturating_sub(RUNS)).copied().collect();
+        runs.push(now);
+        #[allow(clippy::cast_precision_loss, reason = "seconds of months")]
+        let took: Vec<f64> = pairs(&runs).map(|(a, b)| (b.at.unix() - a.at.unix()) as f64).collect();
+        let usual = median(&took).filter(|usual| *usual >= MINUTES);
+        let units = took.iter().map(|took| usual.map_or(1.0, |usual| (took / usual).clamp(1.0, LONGER))).collect();
+        Self { runs, metric, units }
     }
-    // As if all were as usual: what is seen now tells as much of that as what was seen before. Of a small share a sample may
-    // hold nothing.
-    let share = (usual.max(0.0) * count + whole) / (count + STEPS);
-    let by_sample = |share: f64| {
-        let share = share.clamp(2.0 / sampled, 1.0);
-        (share * (1.0 - share) / sampled).sqrt()
-    };
-    let step = spread(before).max(by_sample(share));
-    // What the steps scatter beyond what a sample does.
-    let by_days = (step.powi(2) - by_sample(share).powi(2)).max(0.0) * STEPS;
-    let of_usual = MEDIAN * STEPS * step / count.sqrt();
-    // Few runs are held against each other only a few times.
-    let far = FAR - 2.0 * STEPS / count.max(2.0 * STEPS);
-    far * (by_sample(share * STEPS).powi(2) + by_days + of_usual.powi(2)).sqrt()
+
+    fn loss(&self, from: usize, to: usize) -> Option<Loss> {
+        let (a, b) = (*self.runs.get(from)?, *self.runs.get(to)?);
+        match self.metric {
+            Metric::Counted(lost) => lost(a, b).map(|share| Loss { share, of: 0.0 }),
+            Metric::Sampled(sample, least) => {
+                let ((was, like), (is, now_like)) = (sample(a)?, sample(b)?);
+                if like != now_like {
+                    return None;
+                }
+                let old = AGES.iter().find_map(|age| {
+                    let (earlier, then_like) = sample(self.runs.get(from.checked_sub(*age)?)?)?;
+                    let old = was.old_still_in(earlier, is);
+                    (then_like == like && old.0 >= least && old.0 * 2 >= was.still_in(is).0).then_some(old)
+                });
+                let (all, there) = old.unwrap_or_else(|| was.still_in(is));
+                (all >= least).then(|| Loss { share: 1.0 - real(there) / real(all), of: real(all) })
+            }
+        }
+    }
+
+    fn over(&self) -> Option<Slow> {
+        let last = self.runs.len().checked_sub(1)?;
+        let begin = last.checked_sub(WINDOW)?;
+        let whole = self.loss(begin, last).filter(|whole| whole.share >= LEAST)?;
+        let window: Vec<Option<Loss>> = (begin..last).map(|at| self.loss(at, at + 1)).collect();
+        // What is lost at once is another rule's. Here no single step may be most of it.
+        let largest = window.iter().flatten().map(|step| step.share).fold(0.0, f64::max);
+        if largest > whole.share * 0.7 {
+            return None;
+        }
+        let usual = self.usual(begin)?;
+        let took: f64 = self.units.get(begin..)?.iter().sum();
+        let took = took.min(STEPS * LONGER) * self.busier(begin);
+        // Windows that share no step with this one.
+        let ordinary: Vec<f64> = begin.checked_sub(WINDOW).map_or_else(Vec::new, |end| {
+            (0..=end).filter_map(|from| self.loss(from, from + WINDOW)).map(|loss| loss.share).collect()
+        });
+        // What as many usual steps would come to: by the steps, or by what so many of them came to, since weeks have a rhythm.
+        let by_steps = if usual.share > 0.0 { 1.0 - (1.0 - usual.share).powf(took) } else { usual.share * STEPS };
+        let rhythm = quantile(&ordinary, 0.75).filter(|_| ordinary.len() >= WINDOW);
+        let expected = rhythm.map_or(by_steps, |far| by_steps.max(far));
+        let chance = usual.chance(expected, whole.of, took);
+        let beyond = whole.share - expected;
+        let losing = |step: &&Loss| step.share > usual.share.max(0.0) + SOME * beyond / STEPS;
+        if beyond < chance.max(BEYOND) || window.iter().flatten().filter(losing).count() < LOSING {
+            return None;
+        }
+        // It went in this way before, and that was no chance either.
+        let known = ordinary.iter().any(|far| far - expected >= (beyond / 2.0).max(chance).max(BEYOND));
+        let days = self.runs.get(last)?.day() - self.runs.get(begin)?.day();
+        Some(Slow { lost: whole.share, days, steps: WINDOW, known })
+    }
+
+    /// What the steps before `begin` say.
+    fn usual(&self, begin: usize) -> Option<Usual> {
+        let of = |at: usize| Some((self.loss(at, at + 1)?, self.units.get(at).copied()?));
+        let before: Vec<(Loss, f64)> = (0..begin).filter_map(of).collect();
+        if before.len() < BEFORE {
+            return None;
+        }
+        let rates: Vec<f64> = before.iter().map(|(loss, units)| loss.share / units).collect();
+        let (middle, spread, steps) = (median(&rates)?, spread(&rates), real(before.len() as u64));
+        if matches!(self.metric, Metric::Counted(_)) {
+            return Some(Usual { share: middle, of: 0.0, wild: 1.0, spread, steps });
+        }
+        // One wild step makes no rule: it counts for no more than what might be chance.
+        let tame = |loss: &Loss, rate: f64| {
+            let by_sample = (middle.max(0.0) * loss.of + 1.0).sqrt() / loss.of;
+            rate.min(middle + FAR * spread.max(by_sample))
+        };
+        let parts = || before.iter().zip(&rates).map(|((loss, units), rate)| (tame(loss, *rate), loss.of * units));
+        let of: f64 = parts().map(|(_, of)| of).sum();
+        let share = parts().map(|(rate, of)| rate * of).sum::<f64>() / of.max(1.0);
+        let scatter = parts().map(|(rate, of)| (rate - share).powi(2) * of).sum::<f64>();
+        // Of next to nothing a single thing more would be wild. Few steps tell little of that.
+        let wild = scatter / share.max(steps / of.max(1.0));
+        let wild = ((wild + TAME) / (steps - 1.0 + TAME)).max(1.0);
+        Some(Usual { share, of, wild, spread, steps })
+    }
+
+    /// How much busier the window is than what was before it, by what came new in a middling step to tables that grow and do
+    /// not shrink: whoever has thrice the orders alters thrice the rows.
+    fn busier(&self, begin: usize) -> f64 {
+        let mut gains = vec![0.0; self.units.len()];
+        let last = self.runs.last().and_then(|run| run.tables.as_ref());
+        for name in last.into_iter().flatten().map(|(name, _)| name) {
+            let rows = |facts: &Facts| Some(facts.tables.as_ref()?.get(name)?.rows);
+            let steps: Option<Vec<f64>> =
+                pairs(&self.runs).map(|(a, b)| rows(b)?.checked_sub(rows(a)?).map(real)).collect();
+            gains.iter_mut().zip(steps.unwrap_or_default()).for_each(|(gain, step)| *gain += step);
+        }
+        gains.iter_mut().zip(&self.units).for_each(|(gain, units)| *gain /= units);
+        match (gains.get(..begin).and_then(median), gains.get(begin..).and_then(median)) {
+            (Some(before), Some(now)) if before >= 1.0 => (now / before / BUSY).clamp(1.0, LONGER),
+            _ => 1.0,
+        }
+    }
+}
+
+fn pairs<'a>(runs: &[&'a Facts]) -> impl Iterator<Item = (&'a Facts, &'a Facts)> {
+    runs.windows(2).filter_map(|pair| Some((*pair.first()?, *pair.get(1)?)))
+}
+
+impl Usual {
+    /// How far chance may lead away from what is `expected` of so many things in steps that `took` so long: the less is known of
+    /// the usual, the further.
+    fn chance(&self, expected: f64, of: f64, took: f64) -> f64 {
+        if self.of <= 0.0 {
+            return FAR * self.spread.max(COUNTED) * STEPS.sqrt() * (1.0 + 2.0 * STEPS / self.steps);
+        }
+        let expected = expected.clamp(0.0, 1.0) * of;
+        let scatter = self.wild * (expected + 1.0) * (1.0 + of * took / self.of);
+        (FAR + UNKNOWN / self.steps) * scatter.sqrt() / of.max(1.0)
+    }
 }
 
 impl Slow {

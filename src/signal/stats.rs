@@ -24,6 +24,15 @@ pub(super) fn median(values: &[f64]) -> Option<f64> {
     Some(f64::midpoint(middle, below))
 }
 
+/// The value that so great a share of them is below or at.
+pub(super) fn quantile(values: &[f64], share: f64) -> Option<f64> {
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place among few values")]
+    let at = (real(sorted.len().saturating_sub(1) as u64) * share).round() as usize;
+    sorted.get(at).copied()
+}
+
 /// The middle distance from the middle one, as a standard deviation would be.
 pub(super) fn spread(values: &[f64]) -> f64 {
     let Some(middle) = median(values) else { return 0.0 };

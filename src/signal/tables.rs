@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ENOUGH, Facts, Found, History, Level, Table, Verdict, percent, rules, slow,
-    stats::{Unusual, change, lost, real, steps, unusual},
+    ENOUGH, Facts, Found, History, Level, Table, Verdict, percent, rules,
+    slow::{self, Metric},
+    stats::{Unusual, change, lost, median, real, steps, unusual},
     together,
 };
+use crate::model::Sample;
 
 /// Tables of fewer rows are not worth an alarm.
 const FEW: u64 = 10;
@@ -16,6 +18,8 @@ const SMALL: u64 = 50;
 const SAMPLED: u64 = 16;
 /// From this share on it is an alarm.
 const HALF: f64 = 0.5;
+/// A table of which so much is other rows at each run holds nothing for long.
+const REPLACED: f64 = 0.9;
 /// From this share on it is a notice.
 const SOME: f64 = 0.2;
 
@@ -204,7 +208,7 @@ fn fewer(past: &[&Facts], now: &Facts, name: &str, (was, is): (&Table, &Table)) 
     }
     let (all, same_day) = steps(past, now, |a, b| Some(lost(table(a, name)?.rows, table(b, name)?.rows)));
     let level = match unusual(share, &all, &same_day) {
-        Unusual::New if share >= HALF => Level::Alarm,
+        Unusual::New if share >= HALF && !is_replaced(past, now, name) => Level::Alarm,
         Unusual::New => Level::Notice,
         Unusual::Known | Unusual::No => return None,
     };
@@ -222,6 +226,12 @@ fn fewer(past: &[&Facts], now: &Facts, name: &str, (was, is): (&Table, &Table)) 
 fn unlike(was: &Table, is: &Table) -> Option<f64> {
     let (all, there) = was.sample.as_ref()?.still_in(is.sample.as_ref()?);
     (all >= SAMPLED).then(|| 1.0 - real(there) / real(all))
+}
+
+/// Whether next to no row of a table lives until the next run: nothing in it is old.
+fn is_replaced(past: &[&Facts], now: &Facts, name: &str) -> bool {
+    let (all, _) = steps(past, now, |a, b| unlike(table(a, name)?, table(b, name)?));
+    all.len() >= ENOUGH - 1 && median(&all).is_some_and(|usual| usual >= REPLACED)
 }
 
 /// The share that was altered, without those that were deleted.
@@ -245,7 +255,7 @@ fn altered(past: &[&Facts], now: &Facts, name: &str, (was, is): (&Table, &Table)
         Unusual::New => Level::Notice,
         Unusual::Known | Unusual::No => return None,
     };
-    let usual = super::stats::median(&all).unwrap_or_default();
+    let usual = median(&all).unwrap_or_default();
     let with = if migrated { ", and its columns changed with that" } else { "" };
     let words = format!(
         "about {} of the rows of table {name} ({} rows) are not as they were in the run before{with}; usually {} are altered",
@@ -258,7 +268,7 @@ fn altered(past: &[&Facts], now: &Facts, name: &str, (was, is): (&Table, &Table)
 
 /// Whether a definition is of raw bytes.
 fn is_bytes(definition: &str) -> bool {
-    ["bytea", "blob", "varbinary", "longblob", "mediumblob"]
+    ["bytea", "blob", "binary", "varbinary", "tinyblob", "mediumblob", "longblob"]
         .iter()
         .any(|kind| definition.to_ascii_lowercase().split([' ', '(']).skip(1).any(|word| word == *kind))
 }
@@ -281,14 +291,20 @@ fn columns_sealed(name: &str, was: &Table, is: &Table) -> Option<Found> {
     gone.then(|| Found { level: Level::Alarm, subject: name.to_owned(), words })
 }
 
+/// A table's sample, comparable to one of the same columns.
+fn sample<'a>(facts: &'a Facts, name: &str) -> Option<(&'a Sample, Option<&'a str>)> {
+    let table = table(facts, name)?;
+    Some((table.sample.as_ref()?, table.columns.as_deref()))
+}
+
 fn slow_level(known: bool) -> Level {
     if known { Level::Notice } else { Level::Alarm }
 }
 
 fn slowly(history: &History, now: &Facts, name: &str, was: &Table) -> Option<Found> {
     let metric = |a: &Facts, b: &Facts| change(table(a, name)?.rows, table(b, name)?.rows);
-    let slow =
-        slow::look(history, now, (rules::ROWS_SHRINKING.name, name), (0.0, &metric)).filter(|_| was.rows >= SMALL)?;
+    let what = (rules::ROWS_SHRINKING.name, name);
+    let slow = slow::look(history, now, what, Metric::Counted(&metric)).filter(|_| was.rows >= SMALL)?;
     let words = format!(
         "table {name} lost {} of its rows over {}, a little each time, and is at {} now",
         percent(slow.lost),
@@ -299,12 +315,9 @@ fn slowly(history: &History, now: &Facts, name: &str, was: &Table) -> Option<Fou
 }
 
 fn slowly_altered(history: &History, now: &Facts, name: &str, was: &Table) -> Option<Found> {
-    let metric = |a: &Facts, b: &Facts| {
-        let (a, b) = (table(a, name)?, table(b, name)?);
-        if a.columns == b.columns { unlike(a, b) } else { None }
-    };
-    let slow = slow::look(history, now, (rules::ROWS_CHANGING.name, name), (slow::SAMPLE, &metric))
-        .filter(|_| was.rows >= SMALL)?;
+    let what = (rules::ROWS_CHANGING.name, name);
+    let metric = Metric::Sampled(&|facts| sample(facts, name), SAMPLED);
+    let slow = slow::look(history, now, what, metric).filter(|_| was.rows >= SMALL)?;
     let words = format!(
         "{} of the rows of table {name} were altered or deleted over {}, a little each time and more than usual",
         percent(slow.lost),

@@ -12,6 +12,7 @@ mod look;
 mod options;
 mod place;
 pub mod print;
+mod sampled;
 mod scope;
 pub mod session;
 mod told;

@@ -14,7 +14,7 @@ use crate::{
 /// The bytes of each stream are facts up to so many streams.
 const FEW: usize = 64;
 /// The most things in a sample.
-const SAMPLED: usize = 512;
+const SAMPLED: usize = 1024;
 /// The most tables of which more than their rows is looked at.
 const TABLES: usize = 2000;
 /// The most groups of branches that are told apart.
@@ -106,7 +106,7 @@ fn databases(facts: &mut Facts, fingerprints: &[Fingerprint]) {
         };
         for (name, held) in &print.tables {
             let columns = [format!("columns {name}"), format!("table {name}")];
-            let columns = columns.iter().find_map(|key| print.objects.get(key)).cloned();
+            let columns = columns.iter().find_map(|key| print.objects.get(key)).or(held.columns.as_ref()).cloned();
             whole &= held.hash.is_some();
             hasher.update(format!("{}\n{name}\n{}\n{:?}\n", print.database, held.rows, held.hash).as_bytes());
             let table = Table { rows: held.rows, hash: held.hash.clone(), columns, sample: held.sample.clone() };

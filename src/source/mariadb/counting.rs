@@ -67,9 +67,9 @@ fn take(
 
 fn tables(session: &mut Session, contents: &Contents, depth: Depth, which: impl Fn(&Table) -> bool) -> Result<Taken> {
     let (mut held, mut changed) = (Held::new(), BTreeSet::new());
-    for (table, columns) in contents.tables.iter().filter(|(table, _)| which(table)) {
+    for table in contents.tables.keys().filter(|table| which(table)) {
         session.run(SAVEPOINT)?;
-        match print::table_unless_changed(session, table, columns, (depth, &contents.version))? {
+        match print::table_unless_changed(session, contents, (table, depth))? {
             Some(found) => drop(held.insert(table.clone(), found)),
             None => drop(changed.insert(table.clone())),
         }

@@ -244,7 +244,7 @@ impl Dump {
             for table in self.contents.unsafe_tables.keys() {
                 let Some(columns) = self.contents.tables.get(table) else { continue };
                 let now = print::table(&mut session, table, columns, self.depth)?;
-                if held.get(table).is_some_and(|before| *before != now) {
+                if held.get(table).is_some_and(|before| (before.rows, &before.hash) != (now.rows, &now.hash)) {
                     left_out.insert(table.clone());
                 }
             }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::{Result, SourceError},
+    sampled::{Bound, Known},
     session::{Row, Session, identifier, literal},
 };
 use crate::{
@@ -64,6 +65,8 @@ pub struct Contents {
     pub versioned: BTreeSet<Table>,
     /// Of these, tables of which a dump's tool rounds a column, with all columns that are stored.
     pub floats: BTreeMap<Table, Vec<Column>>,
+    /// What is known of them before they are read.
+    pub known: BTreeMap<Table, Known>,
     /// Views, routines, triggers and events by database, with a hash of what defines them.
     pub objects: BTreeMap<String, BTreeMap<String, String>>,
     /// The server's version.
@@ -95,13 +98,17 @@ pub fn contents_as(
     let mut tables = BTreeMap::new();
     let mut unsafe_tables = BTreeMap::new();
     let mut versioned = BTreeSet::new();
+    let mut known: BTreeMap<Table, Known> = BTreeMap::new();
     let sql = format!(
-        "SELECT t.table_schema, t.table_name, COALESCE(t.engine, ''), COALESCE(e.transactions, ''), t.table_type \
+        "SELECT t.table_schema, t.table_name, COALESCE(t.engine, ''), COALESCE(e.transactions, ''), t.table_type, \
+         COALESCE(t.table_rows, 0) \
          FROM information_schema.tables t LEFT JOIN information_schema.engines e ON e.engine = t.engine \
          WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND t.table_schema {within}"
     );
     for row in session.rows(&sql)? {
-        let [database, table, engine, transactions, kind] = fields(row)?;
+        let [database, table, engine, transactions, kind, rows] = fields(row)?;
+        let estimate = rows.parse().unwrap_or_default();
+        known.insert((database.clone(), table.clone()), Known { estimate, ..Known::default() });
         if kind == "SYSTEM VERSIONED" {
             versioned.insert((database.clone(), table.clone()));
         }
@@ -112,22 +119,28 @@ pub fn contents_as(
     }
     let mut stored: BTreeMap<Table, Vec<Column>> = BTreeMap::new();
     let sql = format!(
-        "SELECT table_schema, table_name, column_name, data_type, data_type = 'float' AND numeric_scale IS NULL \
+        "SELECT table_schema, table_name, column_name, data_type, data_type = 'float' AND numeric_scale IS NULL, \
+         column_type, is_nullable, column_key = 'PRI' \
          FROM information_schema.columns \
          WHERE COALESCE(generation_expression, '') = '' AND table_schema {within} \
          ORDER BY table_schema, table_name, ordinal_position"
     );
     for row in session.rows(&sql)? {
-        let [database, table, name, kind, rounded] = fields(row)?;
+        let [database, table, name, kind, rounded, full, null, key] = fields(row)?;
         let table = (database, table);
-        if let Some(columns) = tables.get_mut(&table) {
+        if let (Some(columns), Some(known)) = (tables.get_mut(&table), known.get_mut(&table)) {
             columns.push(expression(&name, &kind, floats));
+            let filled = if null == "NO" { " not null" } else { "" };
+            known.columns.push(format!("{} {full}{filled}", identifier(&name)));
+            if key == "1" {
+                known.key.push(expression(&name, &kind, floats));
+            }
             stored.entry(table).or_default().push(Column { name, kind, rounded: rounded == "1" });
         }
     }
     stored.retain(|_, columns| columns.iter().any(|column| column.rounded));
     let objects = objects(session, &within, names)?;
-    Ok(Contents { tables, unsafe_tables, versioned, floats: stored, objects, version })
+    Ok(Contents { tables, unsafe_tables, versioned, floats: stored, known, objects, version })
 }
 
 fn fields<const N: usize>(row: Vec<String>) -> Result<[String; N]> {
@@ -203,56 +216,80 @@ fn short(text: &str) -> String {
     hash(text.as_bytes()).to_string().chars().take(32).collect()
 }
 
-/// What one table holds, in the transaction of `session`.
+/// What one table holds, in the transaction of `session`, without a sample.
 ///
 /// # Errors
 /// If it can't be read.
 pub fn table(session: &mut Session, table: &Table, columns: &[String], depth: Depth) -> Result<TableFingerprint> {
-    let asked = Asked::about(table, columns, depth);
+    let asked = Asked::about(table, columns, (depth, None));
     let row = session.rows(&asked.sql)?.into_iter().next().unwrap_or_default();
-    asked.understand(row)
+    asked.understand(row).map(|(found, _)| found)
 }
 
-/// The same, or nothing if the table was changed since that transaction began. Other servers than those of MariaDB, by their
-/// `version`, make an error of that.
+/// The same with a sample, or nothing if the table was changed since that transaction began. Other servers than those of
+/// MariaDB make an error of that.
 pub(super) fn table_unless_changed(
     session: &mut Session,
-    name: &Table,
-    columns: &[String],
-    (depth, version): (Depth, &str),
+    contents: &Contents,
+    (name, depth): (&Table, Depth),
 ) -> Result<Option<TableFingerprint>> {
-    if !version.contains("MariaDB") {
-        return table(session, name, columns, depth).map(Some);
+    let nothing = Known::default();
+    let known = contents.known.get(name).unwrap_or(&nothing);
+    let columns = contents.tables.get(name).map(Vec::as_slice).unwrap_or_default();
+    let mut ask = |rows: u64| -> Result<Option<(TableFingerprint, bool)>> {
+        let asked = Asked::about(name, columns, (depth, Some((known, rows))));
+        let row = if contents.version.contains("MariaDB") {
+            session.row_unless_changed(&asked.sql)?
+        } else {
+            Some(session.rows(&asked.sql)?.into_iter().next().unwrap_or_default())
+        };
+        row.map(|row| asked.understand(row)).transpose()
+    };
+    let Some((mut found, fits)) = ask(known.estimate)? else { return Ok(None) };
+    if !fits {
+        // The server's estimate was far off. Now the rows are counted.
+        let Some((again, _)) = ask(found.rows)? else { return Ok(None) };
+        found = again;
     }
-    let asked = Asked::about(name, columns, depth);
-    session.row_unless_changed(&asked.sql)?.map(|row| asked.understand(row)).transpose()
+    found.columns = known.definition();
+    Ok(Some(found))
 }
 
 struct Asked {
     sql: String,
     hashed: bool,
+    sampled: Option<Bound>,
     from: String,
 }
 
 impl Asked {
-    fn about(table: &Table, columns: &[String], depth: Depth) -> Self {
+    fn about(table: &Table, columns: &[String], (depth, sampled): (Depth, Option<(&Known, u64)>)) -> Self {
         let from = format!("{}.{}", identifier(&table.0), identifier(&table.1));
         let hashed = depth == Depth::Hash && !columns.is_empty();
+        let sampled = sampled.filter(|_| hashed);
+        let row = format!("SHA1(CONCAT({}))", columns.join(", "));
         // Sixty bits of a row's hash, summed: the same in every order, and a row that comes twice counts twice.
         let sum = if hashed {
-            format!("COALESCE(SUM(CAST(CONV(LEFT(SHA1(CONCAT({})), 15), 16, 10) AS UNSIGNED)), 0)", columns.join(", "))
+            format!("COALESCE(SUM(CAST(CONV(LEFT({row}, 15), 16, 10) AS UNSIGNED)), 0)")
         } else {
             "0".to_owned()
         };
-        Self { sql: format!("SELECT COUNT(*), {sum} FROM {from}"), hashed, from }
+        let bound = sampled.map(|(known, rows)| (known, Bound::of(rows)));
+        let sample = bound.map_or_else(|| "NULL".to_owned(), |(known, at)| at.asking(&known.key, columns, &row));
+        let sql = format!("SELECT COUNT(*), {sum}, {sample} FROM {from}");
+        Self { sql, hashed, sampled: bound.map(|(_, bound)| bound), from }
     }
 
-    fn understand(&self, row: Row) -> Result<TableFingerprint> {
-        let [rows, sum] = fields(row)?;
+    /// What it holds, and whether the sample is one, if any was asked for.
+    fn understand(&self, row: Row) -> Result<(TableFingerprint, bool)> {
+        let [rows, sum, sample] = fields(row)?;
         let odd = || SourceError::new("the server gave no number of rows", &self.from);
         let rows = rows.parse().map_err(|_| odd())?;
         let hash = self.hashed.then(|| sum.parse::<u128>().map(|sum| format!("{sum:032x}")));
-        Ok(TableFingerprint { rows, hash: hash.transpose().map_err(|_| odd())?, sample: None })
+        let hash = hash.transpose().map_err(|_| odd())?;
+        let sample = self.sampled.and_then(|bound| bound.understand(&sample, rows));
+        let fits = sample.is_some() || self.sampled.is_none();
+        Ok((TableFingerprint { rows, hash, sample, columns: None }, fits))
     }
 }
 
@@ -282,7 +319,7 @@ pub fn fingerprints(
 ) -> Vec<Fingerprint> {
     let one = |database: &String| {
         let own = tables.iter().filter(|((of, _), _)| of == database);
-        Fingerprint {
+        let mut print = Fingerprint {
             database: database.clone(),
             streams: Vec::new(),
             server: BTreeMap::from([
@@ -291,7 +328,9 @@ pub fn fingerprints(
             ]),
             tables: own.map(|((_, name), held)| (name.clone(), held.clone())).collect(),
             objects: contents.objects.get(database).cloned().unwrap_or_default(),
-        }
+        };
+        print.bound_samples();
+        print
     };
     databases.iter().map(one).collect()
 }

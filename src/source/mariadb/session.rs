@@ -21,6 +21,7 @@ use super::{
     },
     Flavour, Login,
     options::{self, Settings},
+    sampled::LENGTH,
 };
 
 /// The client's option of that name.
@@ -143,8 +144,9 @@ impl Client {
         let mut running = self.start(&mut command, program)?;
         let (input, output) = (running.stdin()?, BufReader::new(running.stdout()?));
         let mut session = Session { running: Some(running), input, output, program, asked: String::new() };
-        // Times and texts have one form, whatever the server is set to.
-        session.run("SET SESSION time_zone = '+00:00', sql_mode = ''").map_err(|mut error| {
+        // Times and texts have one form, whatever the server is set to; and a sample fits.
+        let one_form = format!("SET SESSION time_zone = '+00:00', sql_mode = '', group_concat_max_len = {LENGTH}");
+        session.run(&one_form).map_err(|mut error| {
             if password_unused() {
                 error.what.push_str("; ");
                 error.what.push_str(PASSWORD_UNUSED);

@@ -214,7 +214,7 @@ pub(super) fn take(
     let counted = rows::count(session, tables, (hashed, number >= RANGES), helpers, marks)?;
     taken.tables = counted.tables;
     for name in session.ask::<String>("list the unlogged tables", UNLOGGED)? {
-        taken.tables.insert(name, TableFingerprint { rows: 0, hash: None, sample: None });
+        taken.tables.insert(name, TableFingerprint { rows: 0, hash: None, sample: None, columns: None });
     }
     taken.bound_samples();
     let sql = if hashed { LARGE_OBJECTS } else { LARGE_OBJECTS_COUNTED };

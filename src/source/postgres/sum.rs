@@ -35,6 +35,7 @@ impl Sum {
             rows: self.rows,
             hash: self.hash.map(|(low, high)| format!("{low:016x}{high:016x}")),
             sample: bound.filter(|_| self.hash.is_some()).map(|bound| Sample::of(sample, bound, SAMPLED)),
+            columns: None,
         }
     }
 }

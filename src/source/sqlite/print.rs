@@ -150,7 +150,7 @@ fn table(connection: &Connection, name: &str) -> rusqlite::Result<TableFingerpri
         sum = sum.wrapping_add(u128::from_be_bytes(half));
         count += 1;
     }
-    Ok(TableFingerprint { rows: count, hash: Some(format!("{sum:032x}")), sample: Some(sample.done()) })
+    Ok(TableFingerprint { rows: count, hash: Some(format!("{sum:032x}")), sample: Some(sample.done()), columns: None })
 }
 
 /// Each value with its type and its length, so that no two rows look alike.

@@ -154,6 +154,23 @@ pub const ATTACKS: &[Attack] = &[
     ("columns encrypted, 2% a day, amid migrations", true, |s, d| {
         amid((s, d, 1.0, DAY), lives::much, two_in_a_hundred)
     }),
+    ("restless table: columns encrypted, 2% a day", true, |s, d| {
+        amid((s, d, 1.0, DAY), lives::restless, |shop, day| {
+            lives::restless(shop, day);
+            two_in_a_hundred(shop, day);
+        })
+    }),
+    ("mid-sized shop: oldest orders encrypted, 2% a day", true, |s, d| {
+        amid(
+            (s, d, 0.5, DAY),
+            |_, _| {},
+            |db, day| {
+                let rows = &mut db.tables.get_mut("orders").unwrap().rows;
+                let (some, first) = (rows.len() / 50, rows.len() / 50 * day as usize);
+                rows.iter_mut().skip(first).take(some).for_each(|row| *row = db.chance.next());
+            },
+        )
+    }),
     ("every six hours: UPDATE without WHERE", false, |s, d| {
         amid(
             (s, d, 1.0, DAY / 4),

@@ -31,6 +31,16 @@ pub const LIVES: &[Life] = &[
     ("once a week", |seed, days| sized(seed, days / 3, 1.0, DAY * 7)),
     ("at any hour, some days not at all", irregular),
     ("migrations, purges and imports", |seed, days| shop(seed, days, everything)),
+    ("a sale of two weeks, thrice as busy", |seed, days| {
+        busy(seed, days, |day, _| if (28..42).contains(&day) { 3.0 } else { 1.0 })
+    }),
+    ("some days four times as busy", |seed, days| busy(seed, days, |_, chance| if chance < 0.15 { 4.0 } else { 0.8 })),
+    ("busier from month to month", |seed, days| busy(seed, days, |day, _| 1.0 + day as f64 / 30.0)),
+    ("from nothing to all, at random", |seed, days| busy(seed, days, |_, chance| 2.0 * chance * chance)),
+    ("five rows in a hundred altered a day", |seed, days| shop(seed, days, restless)),
+    ("a backfill of a week", |seed, days| shop(seed, days, backfill)),
+    ("every four hours, busy by day", by_day),
+    ("documents, worked on in spells", spells),
 ];
 
 /// A shop, with something of its own on each day.
@@ -57,6 +67,62 @@ fn sized(seed: u64, runs: i64, scale: f64, every: i64) -> Vec<Facts> {
                 (0..days as i64).for_each(|_| shop.day(1.0));
             }
             shop.facts(BEGIN + run * every)
+        })
+        .collect()
+}
+
+/// A shop that is busy as `how` says of a day, with a number of chance.
+fn busy(seed: u64, days: i64, how: fn(i64, f64) -> f64) -> Vec<Facts> {
+    let mut shop = Database::sized(seed, 0.6);
+    let mut chance = Chance::new(seed ^ 0x5eed);
+    (0..days)
+        .map(|day| {
+            shop.day(how(day, chance.real()));
+            shop.facts(BEGIN + day * DAY)
+        })
+        .collect()
+}
+
+/// Stock that is counted anew all the time.
+pub fn restless(shop: &mut Database, _: i64) {
+    let some = shop.tables["items"].rows.len() as f64;
+    let some = shop.chance.about(some * 0.05);
+    shop.update("items", some, false);
+}
+
+/// A column is filled row by row, by a job that runs for a week.
+fn backfill(shop: &mut Database, day: i64) {
+    if (30..37).contains(&day) {
+        let some = shop.tables["customers"].rows.len() / 7;
+        shop.update("customers", some, false);
+    }
+}
+
+fn by_day(seed: u64, days: i64) -> Vec<Facts> {
+    let mut shop = Database::sized(seed, 0.4);
+    (0..days * 6)
+        .map(|run| {
+            let busy = if (2..5).contains(&(run % 6)) { 0.3 } else { 0.03 };
+            shop.day(busy);
+            shop.facts(BEGIN + run * DAY / 6)
+        })
+        .collect()
+}
+
+fn spells(seed: u64, days: i64) -> Vec<Facts> {
+    let mut chance = Chance::new(seed);
+    let mut tree = Tree::new(1500, &mut chance);
+    let mut working = false;
+    (0..days)
+        .map(|day| {
+            working = if chance.real() < 0.3 { !working } else { working };
+            let how_many = if working { 25.0 } else { 2.0 };
+            for at in 0..chance.about(how_many) {
+                let name = if at % 3 == 0 { chance.below(1500) } else { chance.below(100) };
+                let changed = chance.next();
+                tree.files.insert(format!("docs/{name}.odt"), changed);
+            }
+            tree.facts(BEGIN + day * DAY)
         })
         .collect()
 }

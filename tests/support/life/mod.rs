@@ -17,7 +17,7 @@ use strongroom::{
 pub const DAY: i64 = 86_400;
 /// Monday, 5 January 2026, two in the morning.
 pub const BEGIN: i64 = 1_767_578_400;
-const SAMPLED: usize = 512;
+const SAMPLED: usize = 1024;
 
 /// Chance, the same for the same seed.
 #[derive(Clone)]
