@@ -47,7 +47,9 @@ impl Pass<'_> {
             };
             self.memory.set_progress(id, kind.name, &after)?;
         } else {
-            rows.iter_mut().for_each(|row| row.as_of = Some(Time::from_unix(last.unix() + SEAM)));
+            for row in &mut rows {
+                row.as_of = Some(Time::from_unix(last.unix() + SEAM));
+            }
         }
         Ok(Some(rows))
     }

@@ -110,8 +110,10 @@ fn kinds() -> Vec<SourceKind> {
         Some(K::Postgres) => Some(K::Mariadb),
         Some(K::Mariadb) => Some(K::Mysql),
         Some(K::Mysql) => Some(K::Sqlite),
-        // No golden vault holds a forge yet.
-        Some(K::Sqlite | K::Gitea | K::Github | K::Gitlab) => None,
+        Some(K::Sqlite) => Some(K::Gitea),
+        Some(K::Gitea) => Some(K::Github),
+        Some(K::Github) => Some(K::Gitlab),
+        Some(K::Gitlab) => None,
     })
 }
 

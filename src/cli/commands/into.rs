@@ -27,7 +27,7 @@ use crate::{
 /// Runs it.
 pub(super) async fn run(context: &Context, args: RestoreArgs, asked: Asked) -> Result<Done, CliError> {
     if let Some(place) = into_forge::place(args.into.into.as_deref().unwrap_or_default())? {
-        return into_forge::run(context, args, asked, place).await;
+        return Box::pin(into_forge::run(context, args, asked, place)).await;
     }
     let given = args.into;
     if given.token.is_some() || !given.repo.is_empty() {

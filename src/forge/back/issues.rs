@@ -8,6 +8,7 @@ use super::{
     super::{
         Provider, SourceError,
         lines::{self, Lines, Part, number},
+        send::Sent,
     },
     BackResult, thread,
     words::{Words, author, mark, names, plain, text, time, words},
@@ -125,12 +126,8 @@ pub(super) fn make(writer: &mut Writer<'_>, fresh: bool) -> BackResult<()> {
     Ok(())
 }
 
-pub(super) fn called(writer: &Writer<'_>, number: i64) -> String {
-    format!("{}#{number}", writer.name)
-}
-
 fn is_of(writer: &Writer<'_>, number: i64, mark: &str) -> bool {
-    mark == called(writer, number) || mark == format!("{GAP}{number}")
+    mark == writer.called(number) || mark == format!("{GAP}{number}")
 }
 
 /// What is there, of whoever made it.
@@ -180,11 +177,13 @@ fn keep(writer: &mut Writer<'_>, number: i64) -> BackResult<()> {
 fn give_up(writer: &mut Writer<'_>, number: i64) -> BackResult<()> {
     if writer.provider == Provider::Gitea {
         let url = writer.url(&format!("/issues/{number}"));
-        let gone = writer.once(&mut |client| client.send("DELETE", &url, &Value::Null), &mut |writer| {
-            let url = writer.url(&format!("/issues/{number}"));
-            Ok(writer.find(&url)?.is_none().then_some(Value::Null))
-        })?;
-        if matches!(gone, Ok(_) | Err((404, _))) {
+        // Who may not delete may close; a deletion whose answer did not come is looked after.
+        let gone = match writer.client.send("DELETE", &url, &Value::Null)? {
+            Sent::Done(_) | Sent::Refused(404, _) => true,
+            Sent::Unsure(_) => writer.find(&url)?.is_none(),
+            Sent::Refused(..) => false,
+        };
+        if gone {
             return Ok(());
         }
     }
@@ -215,7 +214,7 @@ fn posted(
 
 /// Makes an issue or a pull request, open.
 fn one(writer: &mut Writer<'_>, number: i64, (entry, pull): (&Value, Option<&Value>)) -> BackResult<()> {
-    let id = called(writer, number);
+    let id = writer.called(number);
     let limited = writer.provider == Provider::Github;
     let mut labels = Vec::new();
     for label in entry.get("labels").and_then(Value::as_array).into_iter().flatten() {

@@ -11,7 +11,6 @@ use super::{
         lines::{self, Part},
     },
     BackResult,
-    issues::called,
     words::{author, mark, plain, text, time, words},
     writer::{Writer, refused},
 };
@@ -46,7 +45,7 @@ pub(super) fn make(
     let limited = writer.provider == Provider::Github;
     files(writer, ("issues", &format!("/issues/{number}/assets")), entry)?;
     // What of the issue's own text did not fit.
-    let own = words(&called(writer, number), &[], text(entry, "body"), limited);
+    let own = words(&writer.called(number), &[], text(entry, "body"), limited);
     for (body, id) in own.parts.iter().skip(1) {
         comment(writer, (number, "issues"), (body, id), there)?;
     }

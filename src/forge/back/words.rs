@@ -17,7 +17,11 @@ pub(super) struct Words {
 /// The text of an entry called `id`: first these lines, then what its author wrote.
 pub(super) fn words(id: &str, lines: &[String], body: &str, limited: bool) -> Words {
     let limit = if limited { LIMIT } else { usize::MAX };
-    let head = lines.iter().filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect::<String>();
+    let mut head = String::new();
+    for line in lines.iter().filter(|line| !line.is_empty()) {
+        head.push_str(line);
+        head.push('\n');
+    }
     let mut parts = Vec::new();
     let mut rest = body;
     loop {

@@ -66,6 +66,11 @@ impl<'a> Writer<'a> {
         format!("{}/repos/{}{path}", self.api, self.provider.in_path(&self.report.into))
     }
 
+    /// What the mark of a number says.
+    pub(super) fn called(&self, number: i64) -> String {
+        format!("{}#{number}", self.name)
+    }
+
     /// The same where GitHub takes files.
     pub(super) fn uploads(&self, path: &str) -> String {
         let place = match &self.client.uploads {
@@ -122,7 +127,9 @@ impl<'a> Writer<'a> {
                 Got::Refused(404, _) => return Ok(()),
                 got => return Err(unread(got, &url)),
             };
-            page.into_iter().for_each(&mut *each);
+            for value in page {
+                each(value);
+            }
             match next {
                 Some(next) if next != url => url = next,
                 _ => return Ok(()),
