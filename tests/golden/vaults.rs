@@ -13,7 +13,7 @@ use strongroom::codec::hash::Sha256;
 use crate::sandbox::{Run, Sandbox};
 
 /// Every golden vault and its id. A vault that was made anew has another id, and is no golden vault.
-pub const GOLDEN: [(&str, &str); 11] = [
+pub const GOLDEN: [(&str, &str); 12] = [
     ("streams", "a2f57367bdcd9add9722d68ed4055d83d3e2e916f88316c1a18af1e371d565d2"),
     ("deltas", "0be5a97268f89a8a865d54db68ea025feac316a5fd0e7255a18ae2e9a889385a"),
     ("merged", "fdf8bcb2666f1de7b65075235a2cd39d5c415e5d58091be54a7ed79de320539e"),
@@ -24,6 +24,7 @@ pub const GOLDEN: [(&str, &str); 11] = [
     ("people", "0d1ed292353bb3695676090a54eaafd35e7618d844e759204cf39aac10ec7987"),
     ("bucket", "1e9cc8a6af38bdf4bba80fe28c366db35af0cacd244734b879b1b195db35410d"),
     ("held", "5d737a22c947b4305e06b451431ea8e2817fddaf6d1afc40d7e12ee4ac422c29"),
+    ("cut", "2e9d524d06f4998f9c8d9c624aa089325e04c1f802174386f826453d29d583a8"),
     ("journal", "549e3df3d6928855981fad1e7125e775d7a7f79ae881404f83d8258fbef88cba"),
 ];
 
