@@ -159,6 +159,8 @@ pub const CODES: &[Code] = &[
         COPY),
     code("hold.foreign", Severity::Warning, "Something has the name of a hold, and no keeper and not the root signed it: it holds nothing",
         "Find out who may write there; if a writer signed it, treat the writer as taken over"),
+    code("hold.journal", Severity::Weak, "A piece of a journal that a held base needs is locked for less long than the hold says",
+        "Run `strongroom renew` with a keeper's key; where it can't extend the lock, it says why"),
     code("hold.lost", Severity::Error, "A hold names a snapshot that is not in the vault",
         COPY),
     code("hold.missing", Severity::Error, "A hold is gone: what it held expires as if nobody had held it",

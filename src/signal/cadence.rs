@@ -6,7 +6,9 @@ use super::{ENOUGH, Facts, History, Level, Verdict, rules, stats::median};
 use crate::model::{Span, Time, lasting};
 
 /// So many of the last intervals are looked at.
-const INTERVALS: usize = 15;
+const INTERVALS: usize = 30;
+/// So many times the usual interval is an outage, which makes no later one usual.
+const OUTAGE: u64 = 3;
 /// Nobody is alarmed earlier where nothing is configured.
 const PATIENCE: u64 = 2 * 3600;
 /// Seconds of a day.
@@ -34,10 +36,10 @@ pub fn quiet(history: &History, now: Time, every: Option<Span>) -> Option<Verdic
             let real: Vec<f64> = intervals.iter().map(|seconds| *seconds as f64).collect();
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "intervals of seconds")]
             let usual = median(&real)? as u64;
-            let longest = intervals.iter().copied().max().unwrap_or_default();
+            let longest = intervals.iter().copied().filter(|one| *one <= usual * OUTAGE).max().unwrap_or(usual);
             let limit = (usual * 9 / 4).max(longest + longest / 4).max(PATIENCE);
             let why =
-                format!("they usually come {} after each other and never more than {}", told(usual), told(longest));
+                format!("they usually come {} after each other and hardly ever more than {}", told(usual), told(longest));
             (limit, why)
         }
     };

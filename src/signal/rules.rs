@@ -111,7 +111,7 @@ rules! {
         "a flood that begins in the first days";
     RUNS_QUIET "runs.quiet":
         "the time since the last snapshot",
-        "alarm after one and a half of the configured `every`; where there is none, after two and a quarter of the usual interval, a quarter more than the longest of the last 15, and two hours; after 5 runs",
+        "alarm after one and a half of the configured `every`; where there is none, after two and a quarter of the usual interval, a quarter more than the longest of the last 30 that was no outage of three usual ones, and two hours; after 5 runs",
         "backups that stopped are the first half of an attack and the commonest accident",
         "a writer that goes on making snapshots of nothing new: see `state.frozen`";
     SEQUENCES_BACK "sequences.back":

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Every kind of object; `met::object` tells which one a name is.
-const OBJECTS: [&str; 16] = [
+const OBJECTS: [&str; 17] = [
     "canary",
     "certificate",
     "descriptor",
@@ -29,13 +29,14 @@ const OBJECTS: [&str; 16] = [
     "pack",
     "page",
     "piece of a journal",
+    "record of a copy",
     "release of a hold",
     "root record",
     "used approval",
 ];
 
 /// What else a reader must be able to read.
-const OTHERS: [&str; 26] = [
+const OTHERS: [&str; 28] = [
     "base of a journal",
     "certificate of a later revision",
     "changes of refs",
@@ -43,7 +44,9 @@ const OTHERS: [&str; 26] = [
     "empty directory",
     "empty stream",
     "evidence about snapshots",
+    "fingerprint with columns",
     "fingerprint with hashes",
+    "fingerprint with samples",
     "first snapshot",
     "kept longer than the floor",
     "member's key file",
@@ -85,8 +88,9 @@ fn evidence() -> Vec<EvidenceKind> {
         None => Some(EvidenceKind::LockProof),
         Some(EvidenceKind::LockProof) => Some(EvidenceKind::Verification),
         Some(EvidenceKind::Verification) => Some(EvidenceKind::Drill),
-        // An answer of `ready` is handed to whoever asks and never stored, so no vault holds one. No golden vault was cut off yet.
-        Some(EvidenceKind::Drill | EvidenceKind::Readiness | EvidenceKind::Airgap) => None,
+        Some(EvidenceKind::Drill) => Some(EvidenceKind::Airgap),
+        // An answer of `ready` is handed to whoever asks and never stored, so no vault holds one.
+        Some(EvidenceKind::Airgap | EvidenceKind::Readiness) => None,
     })
 }
 

@@ -13,6 +13,7 @@ use strongroom::{
         approval::{Approvers, Request, Spent},
         body::StreamRecord,
         certificate::Certificate,
+        copied::CopyRecord,
         descriptor::Descriptor,
         dsse::{Document, Envelope},
         epoch::{EpochKeys, EpochRecord},
@@ -221,7 +222,11 @@ impl Reading<'_> {
                 self.met.evidence.insert(evidence.kind.as_str());
                 self.met.others.extend((!evidence.snapshots.is_empty()).then_some("evidence about snapshots"));
             }
-            ObjectName::Canary(_) | ObjectName::Copy(_) => {}
+            ObjectName::Canary(_) => {}
+            ObjectName::Copy(_) => {
+                CopyRecord::decode(bytes).unwrap();
+                self.met.format(bytes);
+            }
             ObjectName::Hold(..) | ObjectName::Release(..) | ObjectName::Approvers(..) | ObjectName::Spent(_) => {
                 self.guarded(name, bytes);
             }
@@ -319,10 +324,16 @@ impl Reading<'_> {
         let body = &snapshot.body;
         self.met.formats.insert(body.format.clone());
         let hashed = |print: &strongroom::model::Fingerprint| print.tables.values().any(|table| table.hash.is_some());
+        let tables = || body.fingerprints.iter().flat_map(|print| print.tables.values());
         let segments = body.streams.iter().filter(|stream| stream.name.as_str().starts_with("segment-")).count();
         others.extend([
             (!body.details.is_null(), "details"),
             (body.fingerprints.iter().any(hashed), "fingerprint with hashes"),
+            (tables().any(|table| table.columns.is_some()), "fingerprint with columns"),
+            (
+                tables().any(|table| table.sample.as_ref().is_some_and(|sample| sample.len() > 9)),
+                "fingerprint with samples",
+            ),
             (segments > 1, "segments of a repository"),
             (body.details.get("since").is_some(), "changes of refs"),
         ]);

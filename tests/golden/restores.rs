@@ -52,7 +52,7 @@ macro_rules! golden {
     };
 }
 
-golden! { streams deltas merged tiers revoked git databases people bucket held journal forges }
+golden! { streams deltas merged tiers revoked git databases people bucket held cut journal forges }
 
 #[test]
 fn every_golden_vault_is_tested() {

@@ -366,3 +366,56 @@ async fn g11_the_journal_of_what_is_held_stays_with_it() {
     assert_eq!(versions(&lab.house.bucket, layout::JOURNALS).await.len(), 4, "they go on from what is held");
     assert!(lab.here().await);
 }
+
+/// A hold that somebody signed and that nobody extended anything for: the pieces that were there then are promised, and the one
+/// that came later is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn g11_a_piece_of_a_held_journal_with_a_short_lock_is_told() {
+    let house = House::new(short(), true).await;
+    let state = tempfile::tempdir().unwrap();
+    let line = Line::postgres(7, 1);
+    let journal = JournalWriter::new(house.made.place(), "orders".parse().unwrap(), None).unwrap();
+    let at = |n: u64| Position(n * 1000);
+    let base = Based(streams([("a", dump(1, 100_000))]), Start { line: line.clone(), from: Position(0) });
+    house.made.backup(state.path(), "orders", base).await.unwrap();
+    let put = async |n: u64| {
+        let span = Range { from: at(n), to: at(n + 1) };
+        journal.put(&line, span, &noise(n, 1000), house.clock.now()).await.unwrap();
+    };
+    for n in 0..3 {
+        put(n).await;
+    }
+    let key = keeper(&house, "keep").await;
+    let (all, now) = (house.headers().await, house.clock.now());
+    let hold = Hold {
+        format: "1".to_owned(),
+        vault: house.made.id,
+        member: "keep".parse().unwrap(),
+        at: now,
+        until: now + Span::days(300),
+        snapshots: vec![all[0].id],
+        reason: None,
+    };
+    let document = Envelope::sign(&hold, &member_key::open(&key).unwrap().signing_key).unwrap().encode().unwrap();
+    let held = layout::hold(&"keep".parse().unwrap(), now, &hash::hash(document.bytes()));
+    house.bucket.overwrite(held.as_str(), document.bytes().clone());
+    house.clock.pass(Span::seconds(600));
+    put(3).await;
+    let found = async || {
+        let progress: Arc<dyn strongroom::model::Progress> = Arc::new(Silent);
+        let vault = house.vault().await;
+        let (_, findings) =
+            verify::verify(&vault, VerifyRequest::default(), &progress, &Cancel::default()).await.unwrap();
+        let mut found: Vec<String> =
+            findings.into_iter().filter(|f| f.code == "hold.journal").filter_map(|f| f.object).collect();
+        found.sort();
+        found
+    };
+    let told = found().await;
+    assert_eq!(told.len(), 3, "{told:?}");
+    let from = format!("/{:016x}-", 3000);
+    assert!(told.iter().all(|key| !key.contains(&from)), "it was not there when it was held: {told:?}");
+    // What was promised is made good.
+    house.renew().await;
+    assert_eq!(found().await, Vec::<String>::new());
+}

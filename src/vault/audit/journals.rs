@@ -19,6 +19,7 @@ use crate::{
     },
     vault::{
         Result, Vault,
+        holds::{Held, Holds},
         journal::{Gathering, Reader, Windows},
         snapshots::Summary,
     },
@@ -81,12 +82,29 @@ pub(super) struct Base<'a> {
     snapshot: &'a Summary,
     line: &'a Line,
     from: Position,
+    held: Vec<Hold>,
+}
+
+/// What a hold promises of the journal of a base.
+struct Hold {
+    /// What was there then is held.
+    since: Time,
+    /// Until when everything was locked when the hold was made.
+    floor: Time,
 }
 
 impl Base<'_> {
     /// Whether something of `line` that ends at `to` is needed to recover it.
     fn needs(&self, line: &Line, to: Position) -> bool {
         (self.line == line || self.line.may_become(line)) && self.from <= to
+    }
+
+    /// Until when a hold of it promises a piece of `line` that the store got at `stored` and that ends at `to`; of a timeline's
+    /// history there is no end.
+    fn held(&self, line: &Line, to: Option<Position>, stored: Time) -> Option<Time> {
+        let needs = (self.line == line || self.line.may_become(line)) && to.is_none_or(|to| self.from < to);
+        let held = self.held.iter().filter(|hold| needs && stored <= hold.since);
+        held.map(|hold| hold.floor).max()
     }
 }
 
@@ -127,12 +145,18 @@ pub(super) struct Seen {
 /// The bases of the journals of each writer's source.
 pub(super) type Bases<'a> = BTreeMap<(&'a Name, &'a Name), Vec<Base<'a>>>;
 
-/// The live ones of `chosen` that are bases of journals.
-pub(super) fn bases<'a>(chosen: &[&'a Summary], now: Time) -> Bases<'a> {
+/// The live ones of `chosen` that are bases of journals, and those that are held. `most` is the longest lock.
+pub(super) fn bases<'a>(chosen: &[&'a Summary], (holds, most): (&Holds, Duration), now: Time) -> Bases<'a> {
     let mut bases = Bases::new();
-    for snapshot in chosen.iter().copied().filter(|s| s.header.expires_at > now) {
+    for snapshot in chosen.iter().copied() {
+        let of_it = holds.active(now).filter(|held| held.hold.snapshots.contains(&snapshot.id));
+        let hold = |held: &Held| Hold { since: held.since, floor: held.hold.until.min(held.hold.at + most) };
+        let held: Vec<Hold> = of_it.map(hold).collect();
+        if snapshot.header.expires_at <= now && held.is_empty() {
+            continue;
+        }
         if let Some(start) = &snapshot.header.journal {
-            let base = Base { snapshot, line: &start.line, from: start.from };
+            let base = Base { snapshot, line: &start.line, from: start.from, held };
             bases.entry((&snapshot.header.writer, &snapshot.header.source)).or_default().push(base);
         }
     }

@@ -229,7 +229,7 @@ pub async fn verify_listed(
     let evidence = documents::add(&mut inventory, vault, &documents, &mut findings).await?;
     held::add(&mut inventory, vault, (&holds, &all), now, &mut findings).await?;
     progress.phase("listing objects", None);
-    let bases = journals::bases(&chosen, now);
+    let bases = journals::bases(&chosen, (&holds, vault.descriptor.lock.max_lock), now);
     let mut gathered = Gathering::of(Box::new(|writer, source| bases.contains_key(&(writer, source))));
     let listed = inventory.compare(vault, whole, &mut gathered, &mut findings).await?;
     if whole {

@@ -7,7 +7,9 @@ use futures::{StreamExt, stream};
 use super::{BAD, Bad, Base, Found, LINES, STRETCHES, Seen};
 use crate::{
     format::journal::SEALED_LIMIT,
-    model::{Cancel, Finding, Findings, Key, Lock, LockPolicy, Severity, Span as Duration, Time, journal::Line},
+    model::{
+        Cancel, Finding, Findings, Key, Lock, LockPolicy, Severity, SnapshotId, Span as Duration, Time, journal::Line,
+    },
     store::StoreErrorKind,
     vault::{
         Result, Vault, VaultErrorKind,
@@ -117,6 +119,15 @@ impl<'a> Checks<'a> {
         Ok(())
     }
 
+    /// Until when a piece is promised to live, and until when a hold of a base promises more.
+    fn promise(&self, line: &LineListing, one: &Listed) -> (Time, Option<(Time, SnapshotId)>) {
+        let to = one.span.map(|span| span.to);
+        let of = |base: &Base<'_>| Some((base.held(&line.line, to, one.stored_at)?, base.snapshot.id));
+        let held = self.bases.iter().filter_map(of).max_by_key(|(until, _)| *until);
+        let until = one.stored_at + self.keep;
+        (until, held.filter(|(held, _)| *held > until))
+    }
+
     /// Reads the locks of what is still promised.
     async fn locks(
         &self,
@@ -126,11 +137,17 @@ impl<'a> Checks<'a> {
         findings: &mut Findings,
     ) -> Result<()> {
         let store = &*self.vault.store;
-        let promised = needed.iter().filter(|one| one.stored_at + self.keep > self.now);
+        let mut promised = Vec::new();
+        for one in needed {
+            let (until, held) = self.promise(line, one);
+            if held.map_or(until, |(until, _)| until) > self.now {
+                promised.push((*one, (until, held)));
+            }
+        }
         let mut locks = stream::iter(promised)
-            .map(|one| async move { (*one, self.lock_of(line, one).await) })
+            .map(|(one, promised)| async move { (one, promised, self.lock_of(line, one).await) })
             .buffered(store.at_once());
-        while let Some((one, lock)) = locks.next().await {
+        while let Some((one, (until, held), lock)) = locks.next().await {
             stop_if_asked(self.cancel)?;
             let key = line.key(one);
             let lock = match lock? {
@@ -141,13 +158,22 @@ impl<'a> Checks<'a> {
                     continue;
                 }
             };
-            let until = lock.map_or(Time::from_unix(0), |lock| lock.until);
-            if seen.weakest.as_ref().is_none_or(|weakest| until < weakest.until) {
-                seen.weakest = Some(Weakest { until, object: key.to_string(), snapshot: None });
+            let ends = lock.map_or(Time::from_unix(0), |lock| lock.until);
+            if seen.weakest.as_ref().is_none_or(|weakest| ends < weakest.until) {
+                seen.weakest = Some(Weakest { until: ends, object: key.to_string(), snapshot: held.map(|(_, id)| id) });
             }
-            if let Some((code, what)) = judge(&self.vault.descriptor.lock, lock, one.stored_at + self.keep) {
+            let policy = &self.vault.descriptor.lock;
+            if let Some((code, what)) = judge(policy, lock, until).filter(|_| until > self.now) {
                 let what = format!("the lock of this object of a journal {what}");
                 findings.push(Finding::new(Severity::Weak, code, what).on(&key));
+            } else if let Some((until, id)) = held
+                && let Some((_, what)) = judge(policy, lock, until)
+            {
+                let what = format!(
+                    "the lock of this object of a journal {what}; a hold on the base that needs it says so: `strongroom renew` \
+                     extends it"
+                );
+                findings.push(Finding::new(Severity::Weak, "hold.journal", what).on(&key).of(id));
             }
         }
         Ok(())
