@@ -302,7 +302,7 @@ fn kept(sandbox: &Sandbox, typed: &str, run: &crate::sandbox::Run) -> String {
     let root = sandbox.path("").display().to_string();
     let tidy = |text: String| {
         let text = text.replace(&root, "@/").replace(root.trim_end_matches('/'), "@");
-        plain(&text)
+        without_folders(&plain(&text))
     };
     let mut out = format!("$ strongroom {typed}\n{} {}\n", run.code, text("kind"));
     for (field, name) in [("message", "error"), ("hint", "hint")] {
@@ -311,6 +311,13 @@ fn kept(sandbox: &Sandbox, typed: &str, run: &crate::sandbox::Run) -> String {
         }
     }
     out
+}
+
+/// Without the first digits of packs' names, which are folders.
+fn without_folders(text: &str) -> String {
+    let mut parts = text.split("packs/writer/");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |out, part| out + "packs/writer/XX" + part.get(2..).unwrap_or_default())
 }
 
 /// Without ids, times and numbers of processes.
