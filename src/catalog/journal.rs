@@ -59,6 +59,20 @@ impl JournalMemory {
         RunLock::take(self.dir.join("lock"), "receiver of this source")
     }
 
+    /// The right to push what waits behind a segment, for one process at a time.
+    ///
+    /// # Errors
+    /// While another process has it.
+    pub fn pushing(&self) -> Result<RunLock, RunLockError> {
+        RunLock::take(self.dir.join("pushing"), "push of what waits")
+    }
+
+    /// Whether a process pushes what waits.
+    #[must_use]
+    pub fn is_pushing(&self) -> bool {
+        RunLock::is_held(&self.dir.join("pushing"))
+    }
+
     /// Where the receiver writes to.
     #[must_use]
     pub fn spool(&self) -> PathBuf {
@@ -102,7 +116,8 @@ impl JournalMemory {
     /// If it can't be written.
     pub fn mark(&self, file: &str, hash: &Hash) -> io::Result<()> {
         let dir = self.dir.join("marks");
-        replace(&dir.join(file), format!("{hash}\n").as_bytes())?;
+        // Not synced: a mark that is lost costs a put, and half a one is none.
+        renewed(&dir.join(file), format!("{hash}\n").as_bytes(), false)?;
         let mut names: Vec<PathBuf> = fs::read_dir(&dir)?.flatten().map(|entry| entry.path()).collect();
         names.sort_unstable();
         let more = names.len().saturating_sub(MARKS);
@@ -114,9 +129,16 @@ impl JournalMemory {
 
 /// Writes a file whole or not at all, also when several do so at once.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    renewed(path, bytes, true)
+}
+
+fn renewed(path: &Path, bytes: &[u8], synced: bool) -> io::Result<()> {
     let dir = path.parent().unwrap_or(path);
     let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
     file.write_all(bytes)?;
+    if !synced {
+        return file.persist(path).map(drop).map_err(Into::into);
+    }
     file.as_file().sync_all()?;
     file.persist(path)?;
     fs::File::open(dir)?.sync_all()

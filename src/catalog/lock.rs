@@ -64,6 +64,12 @@ impl RunLock {
         Self::take(state::path(state, vault, writer, "lock"), "run of this writer")
     }
 
+    /// Whether somebody has the lock that the file at `path` stands for. To look, it is taken for a moment.
+    pub(super) fn is_held(path: &Path) -> bool {
+        let Ok(file) = File::open(path) else { return false };
+        flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
+    }
+
     /// Takes the lock that the file at `path` stands for, without waiting; `what` says in messages what has it.
     pub(super) fn take(path: PathBuf, what: &'static str) -> Result<Self, RunLockError> {
         let mut file = state::open_private(&path).map_err(fail("cannot open the lock file", &path))?;

@@ -36,8 +36,24 @@ pub const HISTORY_LIMIT: usize = 1 << 20;
 pub const SEALED_LIMIT: usize = 32 << 20;
 /// The largest record, in bytes of its envelope.
 const ENVELOPE_LIMIT: usize = 16 << 10;
-/// zstd's usual level.
-const LEVEL: i32 = 3;
+/// How hard a piece's log is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Effort {
+    /// zstd's usual level.
+    #[default]
+    Usual,
+    /// Half the time for a fifth more bytes, while much waits.
+    Less,
+}
+
+impl Effort {
+    const fn level(self) -> i32 {
+        match self {
+            Self::Usual => 3,
+            Self::Less => 1,
+        }
+    }
+}
 
 /// Whether a piece of this line can have these ends, as far as its kind of log tells. What can't be one is none, whatever
 /// its name says.
@@ -166,8 +182,16 @@ impl Record {
     /// # Errors
     /// If the log is longer than [`LOG_LIMIT`], or is not what the record says, or sealing fails.
     pub fn seal(&self, log: &[u8], key: &SigningKey, sealer: &Sealer) -> Result<SealedObject> {
+        self.seal_with(Effort::Usual, log, key, sealer)
+    }
+
+    /// The same with another effort.
+    ///
+    /// # Errors
+    /// As for [`seal`](Self::seal).
+    pub fn seal_with(&self, effort: Effort, log: &[u8], key: &SigningKey, sealer: &Sealer) -> Result<SealedObject> {
         self.check()?;
-        seal(self, (self.bytes, &self.plain), log, LOG_LIMIT, (key, sealer))
+        seal(self, (self.bytes, &self.plain), (log, LOG_LIMIT, effort), (key, sealer))
     }
 
     /// What the record says of its own extent.
@@ -201,15 +225,14 @@ impl HistoryRecord {
     /// # Errors
     /// If it is longer than [`HISTORY_LIMIT`], or is not what the record says, or sealing fails.
     pub fn seal(&self, history: &[u8], key: &SigningKey, sealer: &Sealer) -> Result<SealedObject> {
-        seal(self, (self.bytes, &self.plain), history, HISTORY_LIMIT, (key, sealer))
+        seal(self, (self.bytes, &self.plain), (history, HISTORY_LIMIT, Effort::Usual), (key, sealer))
     }
 }
 
 fn seal<T: Document>(
     record: &T,
     (bytes, wanted): (u64, &Hash),
-    plain: &[u8],
-    limit: usize,
+    (plain, limit, effort): (&[u8], usize, Effort),
     (key, sealer): (&SigningKey, &Sealer),
 ) -> Result<SealedObject> {
     if plain.len() > limit {
@@ -220,7 +243,7 @@ fn seal<T: Document>(
     }
     let envelope = Envelope::sign(record, key)?.encode()?;
     let length = u32::try_from(envelope.bytes().len()).unwrap_or(u32::MAX);
-    let frame = whole_frame(LEVEL, plain, limit)?;
+    let frame = whole_frame(effort.level(), plain, limit)?;
     let mut stream = sealer.stream(4 + envelope.bytes().len() + frame.len())?;
     stream.write(&length.to_le_bytes())?;
     stream.write(envelope.bytes())?;

@@ -63,8 +63,8 @@ pub struct JournalRunArgs {
 #[command(after_help = "Example, in postgresql.conf:
   archive_command = 'strongroom --config /etc/strongroom/strongroom.toml --quiet journal push %p'
 
-It ends with 0 only when the segment is in the vault and locked, and may be called again. Segments that wait behind it go with \
-it, several at once, so that the next calls return at once.")]
+It ends with 0 only when the segment is in the vault and locked, and may be called again. Segments that wait behind it another \
+process puts meanwhile, several at once, so that the next calls return at once; it ends when nothing waits any more.")]
 pub struct JournalPushArgs {
     /// The segment: what PostgreSQL puts for %p
     #[arg(value_name = "PATH")]
@@ -72,9 +72,12 @@ pub struct JournalPushArgs {
     /// The source whose log it is [default: the only one that has a journal]
     #[arg(long, value_name = "NAME")]
     pub source: Option<Name>,
-    /// So many segments that wait are put with it at most
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    pub ahead: usize,
+    /// So many segments that wait are put before the server asks for them, at most; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(0..=128))]
+    pub ahead: u64,
+    /// Push what waits behind it, and not itself: the process that a push begins
+    #[arg(long, hide = true)]
+    pub behind: bool,
     /// Go on though it is of another cluster than before, such as after `pg_upgrade`
     #[arg(long)]
     pub new_cluster: bool,

@@ -1,6 +1,11 @@
 //! `journal run` and `journal push`: what a writer's host needs.
 
-use std::sync::Arc;
+use std::{
+    env,
+    os::unix::process::CommandExt,
+    process::{Command, Stdio},
+    sync::Arc,
+};
 
 use super::{Context, Done, blocking, workplace};
 use crate::{
@@ -67,17 +72,41 @@ pub(super) async fn push(context: &Context, args: JournalPushArgs) -> Result<Don
         state: writer_config.state.clone(),
         pins: settings.pins.clone(),
         new_cluster: args.new_cluster,
-        ahead: args.ahead,
+        ahead: usize::try_from(args.ahead).unwrap_or_default(),
     };
+    if args.behind {
+        let place = workplace(context, &settings, writer).await?;
+        let path = request.path.display().to_string();
+        let done = blocking(move |runtime| ops::journal::push_behind(&place, runtime, &request)).await?;
+        tracing::debug!(?done, path, "pushed what waited");
+        return Ok((Output::Nothing, None));
+    }
     // Most calls of a busy server end here, without a word to the vault.
     if let Some(report) = ops::journal::was_pushed(&writer, &request)? {
         return Ok((Output::JournalPush(report), None));
     }
     context.found(wiring::no_identity_beside(config.dir(), false)?);
     let place = workplace(context, &settings, writer).await?;
+    let waiting = request.waiting();
+    let begun = waiting > 0 && begin_behind();
     let mut report = blocking(move |runtime| ops::journal::push(&place, runtime, &request)).await?;
+    report.ahead = if begun { waiting } else { 0 };
     context.found(std::mem::take(&mut report.findings));
     Ok((Output::JournalPush(report), None))
+}
+
+/// Begins the process that pushes what waits, as this one was begun. It outlasts this one, tells nobody anything, and is in a
+/// group of its own: a signal that the server sends its archiver's group is not meant for it. That it can't be begun costs time
+/// only.
+fn begin_behind() -> bool {
+    let Ok(program) = env::current_exe() else { return false };
+    let mut command = Command::new(program);
+    command.args(env::args_os().skip(1)).arg("--behind").process_group(0);
+    let begun = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    if let Err(error) = &begun {
+        tracing::debug!(%error, "what waits is not pushed before its turn");
+    }
+    begun.is_ok()
 }
 
 /// The sources that have a journal.

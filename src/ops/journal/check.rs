@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::{
     super::Result,
-    keeper::{Keeper, Quiet, SOUND},
+    ear::{Deaf, Seen},
+    keeper::{Keeper, SOUND},
 };
 use crate::{
     model::{
@@ -21,10 +22,6 @@ use crate::{
 
 /// How often the server is asked how it is.
 const CHECK: Duration = Duration::from_secs(20);
-/// A server that takes so long to say nothing is not there, whatever its connections look like.
-const MUTE: Duration = Duration::from_secs(8);
-/// So long a receiver may hear nothing of what the server wrote.
-const DEAF: Duration = Duration::from_secs(40);
 /// So many segments fit in a spool at least: one that grows, the one before, and two to come.
 const LEAST: u64 = 4;
 
@@ -79,29 +76,21 @@ impl Keeper {
     /// Ends a receiver that hears nothing: one that waits on a connection that is gone, which nobody told it.
     fn hear(&mut self, identity: Option<&Identity>, took: Duration) {
         if self.state.receiver.is_none() {
-            self.state.quiet = None;
+            self.state.ear.forget();
             return;
         }
         let (touched, flushed) = (self.spool.touched(), identity.map(|identity| identity.flushed));
-        let Some(quiet) = self.state.quiet.as_mut().filter(|quiet| quiet.touched == touched) else {
-            self.state.quiet = Some(Quiet { touched, flushed, behind: None });
-            return;
-        };
-        let written = matches!((flushed, quiet.flushed), (Some(now), Some(before)) if now > before);
-        let mute = identity.is_none() && took >= MUTE;
-        quiet.flushed = quiet.flushed.or(flushed);
-        if !written && !mute {
-            quiet.behind = None;
-        } else if quiet.behind.get_or_insert_with(Instant::now).elapsed() >= DEAF {
-            let message = if mute {
+        let message = match self.state.ear.hear(&Seen { touched, flushed, took }, Instant::now()) {
+            None => return,
+            Some(Deaf::Mute) => {
                 "neither the receiver nor a new connection hears anything of the server: the receiver is ended"
-            } else {
+            }
+            Some(Deaf::Unheard) => {
                 "the receiver hears nothing of what the server writes: its connection is gone, and it is started again"
-            };
-            self.tell("receiver-deaf", Severity::Warning, message.to_owned());
-            self.stop();
-            self.state.quiet = None;
-        }
+            }
+        };
+        self.tell("receiver-deaf", Severity::Warning, message.to_owned());
+        self.stop();
     }
 
     fn check(&mut self, identity: &Identity) {

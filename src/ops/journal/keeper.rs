@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use super::{
     super::{OpsError, Result},
     board::{Board, Seed},
+    ear::Ear,
     event::{Event, Observer},
 };
 use crate::{
@@ -76,8 +77,8 @@ pub(super) struct State {
     pub(super) lost: bool,
     /// Whether the spool has no room for more.
     pub(super) full: bool,
-    /// When a receiver that says nothing was seen first.
-    pub(super) quiet: Option<Quiet>,
+    /// Whether the receiver still hears the server.
+    pub(super) ear: Ear,
     /// What was told, and when.
     told: BTreeMap<String, Instant>,
 }
@@ -358,14 +359,4 @@ impl Keeper {
         self.state.told.insert(key, Instant::now());
         self.tell(event, severity, message);
     }
-}
-
-/// A receiver that wrote nothing, as it was seen first.
-pub(super) struct Quiet {
-    /// When its newest file was changed last.
-    pub(super) touched: Option<SystemTime>,
-    /// Where the server's log ended then, if it said so.
-    pub(super) flushed: Option<u64>,
-    /// Since when the server is beyond that, or says nothing either.
-    pub(super) behind: Option<Instant>,
 }

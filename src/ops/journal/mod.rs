@@ -1,7 +1,9 @@
 //! Journals: the log of a database, in the vault within seconds.
 
+mod behind;
 mod board;
 mod check;
+mod ear;
 mod event;
 mod fetch;
 mod keeper;
@@ -17,6 +19,7 @@ mod still;
 #[cfg(test)]
 mod tests;
 
+pub use behind::push_behind;
 pub use event::{Event, Observer};
 pub use fetch::{FetchRequest, Fetched, fetch, from_ahead};
 pub use list::{GapLine, JournalLine, Stretch, list};

@@ -1,10 +1,12 @@
-//! `journal push`: a segment that the server hands over, and those that wait behind it.
+//! `journal push`: a segment that the server hands over. Those that wait behind it another process pushes meanwhile (`behind`).
 
 use std::{
     path::{Path, PathBuf},
     thread,
+    time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
@@ -15,9 +17,9 @@ use super::{
 use crate::{
     catalog::{JournalMemory, JournalNote},
     codec::hash::hash,
-    format::writer_key::Writer,
+    format::{journal::Effort, writer_key::Writer},
     model::{
-        Finding, Hash, Name, Span as Duration,
+        Finding, Hash, Name, Span as Keep,
         journal::{Line, Position, Span},
     },
     source::postgres::journal::{LogFile, read_file, system_of, waiting},
@@ -26,8 +28,10 @@ use crate::{
 
 /// The most bytes of the log in one piece.
 const PIECE: usize = 16 << 20;
-/// So many segments are put at once.
-const AT_ONCE: usize = 4;
+/// How often it is looked whether the process that pushes what waits has pushed this one, too.
+const POLL: Duration = Duration::from_millis(10);
+/// So long it is waited for that at most.
+const LONGEST: Duration = Duration::from_mins(10);
 
 /// What to push.
 pub struct PushRequest {
@@ -36,15 +40,29 @@ pub struct PushRequest {
     /// The source whose log it is of.
     pub source: Name,
     /// How long to promise.
-    pub keep: Option<Duration>,
+    pub keep: Option<Keep>,
     /// Where the memory is.
     pub state: PathBuf,
     /// Who else says which vault is meant, besides the writer's key.
     pub pins: Vec<Pin>,
     /// Whether it may be of another cluster than the journal was of.
     pub new_cluster: bool,
-    /// How many of those that wait are pushed with it, at most.
+    /// How many of those that wait are pushed before the server asks for it, at most.
     pub ahead: usize,
+}
+
+impl PushRequest {
+    pub(super) fn memory(&self, writer: &Writer) -> Result<JournalMemory> {
+        Ok(JournalMemory::open(&self.state, writer.descriptor.vault, &writer.name, &self.source)?)
+    }
+
+    /// How many wait behind it, of those that may be pushed before their turn; none behind what is no segment.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let name = self.path.file_name().and_then(|name| name.to_str());
+        let segment = matches!(name.and_then(LogFile::read), Some(LogFile::Segment(_)));
+        if segment { waiting(&self.path, self.ahead).len() } else { 0 }
+    }
 }
 
 /// What was pushed.
@@ -58,7 +76,7 @@ pub struct PushReport {
     pub already: bool,
     /// Bytes that went into the vault for it.
     pub stored: u64,
-    /// How many that wait went with it.
+    /// How many waited behind it, which another process pushes.
     pub ahead: usize,
     /// What was found on the way.
     #[serde(skip)]
@@ -66,34 +84,56 @@ pub struct PushReport {
 }
 
 /// A file that is to be pushed.
-struct File {
-    name: String,
-    hash: Hash,
+pub(super) struct File {
+    pub(super) name: String,
+    pub(super) hash: Hash,
     line: Line,
-    system: u64,
+    pub(super) system: u64,
     what: What,
+}
+
+impl File {
+    /// How much of the log it is.
+    pub(super) fn bytes(&self) -> u64 {
+        if let What::Log(_, bytes) = &self.what { bytes.len() as u64 } else { 0 }
+    }
 }
 
 enum What {
     /// The stretch of a segment, with its bytes.
-    Log(Span, Vec<u8>),
+    Log(Span, Bytes),
     History(Vec<u8>),
     /// Nothing that anybody needs.
     Nothing,
 }
 
-/// Whether the file was pushed already, ahead of its turn or by a call of which the server did not hear. Needs no vault.
+/// Whether the file was pushed already, before its turn or by a call of which the server did not hear; while another process
+/// pushes what waits, it is waited for that. Needs no vault.
 ///
 /// # Errors
 /// If it can't be read, or its memory can't.
 pub fn was_pushed(writer: &Writer, request: &PushRequest) -> Result<Option<PushReport>> {
-    let memory = JournalMemory::open(&request.state, writer.descriptor.vault, &writer.name, &request.source)?;
+    let memory = request.memory(writer)?;
     let file = read_file(&request.path)?;
     let name = file.file.to_string();
     // A note on a base backup needs no place: each base has its own.
     let nothing = matches!(file.file, LogFile::Backup(_));
-    let known = nothing || memory.has(&name, &hash(&file.bytes));
-    Ok(known.then(|| report(request, name, 0, 0)).map(|report| PushReport { already: true, ..report }))
+    // Nobody else pushes what is no segment.
+    let alone = nothing || !matches!(file.file, LogFile::Segment(_));
+    let hash = hash(&file.bytes);
+    drop(file);
+    let since = Instant::now();
+    loop {
+        // Asked before its mark is: whoever ended has marked what it pushed.
+        let at_work = !alone && memory.is_pushing();
+        if nothing || memory.has(&name, &hash) {
+            return Ok(Some(PushReport { already: true, ..report(request, name, 0, 0) }));
+        }
+        if !at_work || since.elapsed() > LONGEST {
+            return Ok(None);
+        }
+        thread::sleep(POLL);
+    }
 }
 
 fn report(request: &PushRequest, file: String, stored: u64, ahead: usize) -> PushReport {
@@ -103,11 +143,10 @@ fn report(request: &PushRequest, file: String, stored: u64, ahead: usize) -> Pus
 /// Pushes a file. When it returns, that is in the vault and locked. Blocks; to be called on a thread that may.
 ///
 /// # Errors
-/// If the file is none of this journal's log, or the vault does not take it. What waits behind it and fails is tried again
-/// when it is asked for.
+/// If the file is none of this journal's log, or the vault does not take it.
 pub fn push(place: &Workplace, runtime: &Handle, request: &PushRequest) -> Result<PushReport> {
     let writer = &place.writer;
-    let memory = JournalMemory::open(&request.state, writer.descriptor.vault, &writer.name, &request.source)?;
+    let memory = request.memory(writer)?;
     let io = |source| OpsError::Io { what: "can't use the journal's memory", path: request.state.clone(), source };
     let mut note = memory.note().map_err(io)?;
     let file = prepare(&request.path, &note)?;
@@ -120,55 +159,23 @@ pub fn push(place: &Workplace, runtime: &Handle, request: &PushRequest) -> Resul
         memory.write(&note).map_err(io)?;
     }
     let sink = VaultSink::new(place, runtime, &request.source, request.keep)?;
-    let paths = if matches!(file.what, What::Log(..)) { waiting(&request.path, request.ahead) } else { Vec::new() };
-    let (stored, ahead) = together(&sink, &memory, &file, &paths, &note);
-    let stored = stored?;
-    Ok(PushReport { findings, ..report(request, file.name, stored, ahead) })
+    let stored = one(&sink, &memory, &file, Effort::Usual)?;
+    Ok(PushReport { findings, ..report(request, file.name, stored, 0) })
 }
 
-/// Pushes the file and those at `paths`, several at once; says what the first took, and how many others were pushed.
-fn together(
-    sink: &dyn Sink,
-    memory: &JournalMemory,
-    file: &File,
-    paths: &[PathBuf],
-    note: &JournalNote,
-) -> (Result<u64>, usize) {
-    thread::scope(|scope| {
-        let first = scope.spawn(|| one(sink, memory, file));
-        let share = paths.len().div_ceil(AT_ONCE - 1).max(1);
-        let others: Vec<_> = (0..AT_ONCE - 1)
-            .map(|lane| {
-                // In turns, so that what is asked for next is there first.
-                let mine = paths.iter().skip(lane).step_by(AT_ONCE - 1).take(share);
-                scope.spawn(move || mine.map_while(|path| another(sink, memory, path, note)).count())
-            })
-            .collect();
-        let ahead = others.into_iter().map(|lane| lane.join().unwrap_or_default()).sum();
-        let first = first.join().unwrap_or(Err(OpsError::Defect("the thread that pushes a segment")));
-        (first, ahead)
-    })
-}
-
-/// One that waits; nothing if it can't be pushed, or is of another cluster: that is told when it is asked for.
-fn another(sink: &dyn Sink, memory: &JournalMemory, path: &Path, note: &JournalNote) -> Option<()> {
-    let file = prepare(path, note).ok().filter(|file| note.system == Some(file.system))?;
-    if memory.has(&file.name, &file.hash) {
-        return Some(());
-    }
-    one(sink, memory, &file).ok().map(drop)
-}
-
-fn one(sink: &dyn Sink, memory: &JournalMemory, file: &File) -> Result<u64> {
+/// Puts a file, and marks that it is there; says how many bytes it took.
+pub(super) fn one(sink: &dyn Sink, memory: &JournalMemory, file: &File, effort: Effort) -> Result<u64> {
     let mut stored = 0;
     match &file.what {
         What::Nothing => {}
         What::History(bytes) => sink.put_history(&file.line, bytes)?,
         What::Log(span, bytes) => {
             let mut from = span.from.0;
-            for part in bytes.chunks(PIECE) {
+            let mut rest = bytes.clone();
+            while !rest.is_empty() {
+                let part = rest.split_to(rest.len().min(PIECE));
                 let to = from + part.len() as u64;
-                stored += sink.put(&file.line, Span { from: Position(from), to: Position(to) }, part)?;
+                stored += sink.put(&file.line, Span { from: Position(from), to: Position(to) }, part, effort)?;
                 from = to;
             }
         }
@@ -178,7 +185,8 @@ fn one(sink: &dyn Sink, memory: &JournalMemory, file: &File) -> Result<u64> {
     Ok(stored)
 }
 
-fn prepare(path: &Path, note: &JournalNote) -> Result<File> {
+/// Reads a file, and says what it is.
+pub(super) fn prepare(path: &Path, note: &JournalNote) -> Result<File> {
     let read = read_file(path)?;
     let (name, hash) = (read.file.to_string(), hash(&read.bytes));
     let near = || system_of(path).or(note.system);
@@ -188,7 +196,8 @@ fn prepare(path: &Path, note: &JournalNote) -> Result<File> {
             let line = Line::postgres(geometry.system, segment.timeline);
             let mut bytes = read.bytes;
             bytes.truncate(usize::try_from(end - start).unwrap_or_default());
-            let what = Span::new(Position(start), Position(end)).map_or(What::Nothing, |span| What::Log(span, bytes));
+            let span = Span::new(Position(start), Position(end));
+            let what = span.map_or(What::Nothing, |span| What::Log(span, bytes.into()));
             Ok(File { name, hash, line, system: geometry.system, what })
         }
         LogFile::History(timeline) => {

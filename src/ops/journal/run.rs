@@ -252,7 +252,7 @@ impl Making<'_> {
             name,
             options: self.job.journal.clone(),
             until_idle: self.request.until_idle,
-            sink: Box::new(self.sink),
+            sink: Arc::new(self.sink),
             memory: self.memory,
             note: self.note,
             log,

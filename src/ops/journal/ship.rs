@@ -1,6 +1,7 @@
 //! Shipping: what is whole in the spool goes into the vault, once, in order, several pieces at a time.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::{
     catalog::{JournalMemory, JournalNote},
+    format::journal::Effort,
     model::{
         Clock, Name, Severity,
         journal::{Line, Position, Span},
@@ -24,8 +26,10 @@ use crate::{
     source::journal::{JournalOptions, Shipped},
 };
 
-/// So many pieces are put at once.
-const AT_ONCE: usize = 4;
+/// So many pieces are put at once, and are in memory: 16 MiB of log each, and what becomes of it.
+const AT_ONCE: usize = 6;
+/// How often it is noted how far it got while more follows.
+const NOTE: Duration = Duration::from_secs(1);
 /// How often the spool is looked at.
 const POLL: Duration = Duration::from_millis(200);
 /// How long it may take to ship what is left when it was asked to stop.
@@ -42,7 +46,7 @@ pub(super) struct Shipper<L> {
     pub(super) name: Name,
     pub(super) options: JournalOptions,
     pub(super) until_idle: bool,
-    pub(super) sink: Box<dyn Sink>,
+    pub(super) sink: Arc<dyn Sink>,
     pub(super) memory: JournalMemory,
     pub(super) note: JournalNote,
     pub(super) log: L,
@@ -65,11 +69,13 @@ pub(super) struct Pace {
     unwritten: Option<Instant>,
     /// When a piece was put last.
     pub(super) put: Option<Instant>,
+    /// When it was noted last how far it got.
+    noted: Option<Instant>,
 }
 
 impl Pace {
     pub(super) const fn new() -> Self {
-        Self { flushed: None, retry: None, stopping: None, told: None, unwritten: None, put: None }
+        Self { flushed: None, retry: None, stopping: None, told: None, unwritten: None, put: None, noted: None }
     }
 }
 
@@ -200,44 +206,44 @@ impl<L: Log> Shipper<L> {
         Ok(false)
     }
 
-    /// Puts pieces until all is put, or something fails.
+    /// Puts pieces until all is put, or something fails: several at once, acknowledged in the order of the log.
     fn ship(&mut self, parts: &[Part<L::Held>]) -> Result<()> {
-        for batch in parts.chunks(AT_ONCE) {
-            let mut logs = Vec::new();
-            for piece in batch {
-                let Some(log) = self.log.read(piece)? else { break };
-                logs.push((self.line(piece.timeline)?, piece, log));
-            }
-            let whole = logs.len() == batch.len();
-            let sink = &*self.sink;
-            let results: Vec<Result<u64>> = thread::scope(|scope| {
-                let put = |(line, piece, log): &(Line, &Part<L::Held>, Vec<u8>)| {
+        let effort = if parts.len() > AT_ONCE { Effort::Less } else { Effort::Usual };
+        let sink = Arc::clone(&self.sink);
+        let mut failed = None;
+        thread::scope(|scope| {
+            let (mut rest, mut flying) = (parts.iter(), VecDeque::new());
+            loop {
+                while failed.is_none() && flying.len() < AT_ONCE {
+                    let Some(piece) = rest.next() else { break };
+                    let line = self.line(piece.timeline)?;
+                    let Some(log) = self.log.read(piece)? else {
+                        // It has another name by now, which another look gives.
+                        rest = [].iter();
+                        break;
+                    };
                     let span = Span { from: Position(piece.from), to: Position(piece.to) };
-                    sink.put(line, span, log)
-                };
-                let running: Vec<_> = logs.iter().map(|one| scope.spawn(move || put(one))).collect();
-                let defect = || Err(OpsError::Defect("a thread that ships a piece"));
-                running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| defect())).collect()
-            });
-            let mut failed = None;
-            for ((line, piece, _), result) in logs.iter().zip(results) {
-                match result {
-                    Ok(stored) if failed.is_none() => self.acknowledged(line, piece, stored),
+                    let (to, of) = (Arc::clone(&sink), line.clone());
+                    flying.push_back((line, piece, scope.spawn(move || to.put(&of, span, log.into(), effort))));
+                }
+                let Some((line, piece, thread)) = flying.pop_front() else { break };
+                match thread.join().unwrap_or(Err(OpsError::Defect("a thread that ships a piece"))) {
+                    Ok(stored) if failed.is_none() => {
+                        self.acknowledged(&line, piece, stored);
+                        // What is not noted is put again after a crash, which does no harm.
+                        if self.pace.noted.is_none_or(|at| at.elapsed() > NOTE) {
+                            self.note_down()?;
+                        }
+                    }
                     // It is in the vault, and so will be a longer one: that does no harm.
                     Ok(_) => {}
                     Err(error) => drop(failed.get_or_insert(error)),
                 }
+                self.observer.alive();
             }
-            self.note_down()?;
-            if let Some(error) = failed {
-                return Err(error);
-            }
-            self.observer.alive();
-            if !whole {
-                break;
-            }
-        }
-        Ok(())
+            self.note_down()
+        })?;
+        failed.map_or(Ok(()), Err)
     }
 
     fn acknowledged(&mut self, line: &Line, piece: &Part<L::Held>, stored: u64) {
@@ -258,6 +264,7 @@ impl<L: Log> Shipper<L> {
 
     /// Remembers how far it got, and lets go of what is shipped.
     fn note_down(&mut self) -> Result<()> {
+        self.pace.noted = Some(Instant::now());
         // On a disk that is full only this makes room again. What is not remembered, the vault is asked.
         if let Err(error) = self.write_note()
             && self.pace.unwritten.is_none_or(|at| at.elapsed() > TELL_AGAIN)

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::super::{OpsError, Result};
 use crate::{
+    format::journal::Effort,
     model::{
         Clock, Name, Span as Duration,
         journal::{Line, Reach, Span},
@@ -17,7 +19,7 @@ use crate::{
 /// Takes pieces. All of it blocks, and may be called from several threads at once.
 pub(super) trait Sink: Send + Sync {
     /// Puts a piece: when it returns, that is stored and locked. Says how many bytes it took.
-    fn put(&self, line: &Line, span: Span, log: &[u8]) -> Result<u64>;
+    fn put(&self, line: &Line, span: Span, log: Bytes, effort: Effort) -> Result<u64>;
     /// Puts the history of a line's timeline.
     fn put_history(&self, line: &Line, history: &[u8]) -> Result<()>;
     /// What is there of a line.
@@ -39,8 +41,8 @@ impl VaultSink {
 }
 
 impl Sink for VaultSink {
-    fn put(&self, line: &Line, span: Span, log: &[u8]) -> Result<u64> {
-        let put = self.runtime.block_on(self.writer.put(line, span, log, self.clock.now()))?;
+    fn put(&self, line: &Line, span: Span, log: Bytes, effort: Effort) -> Result<u64> {
+        let put = self.runtime.block_on(self.writer.put_with(line, (span, log), effort, self.clock.now()))?;
         Ok(put.bytes)
     }
 

@@ -5,9 +5,12 @@
 use std::time::Instant;
 
 use super::{super::Result, log::Log, ship::Shipper};
-use crate::model::{
-    Severity, Span as Every,
-    journal::{Position, Span},
+use crate::{
+    format::journal::Effort,
+    model::{
+        Severity, Span as Every,
+        journal::{Position, Span},
+    },
 };
 
 /// How much of the log is put again at most.
@@ -24,7 +27,7 @@ impl<L: Log> Shipper<L> {
         let Some((from, log)) = self.log.still(&self.board, shipped, BYTES)? else { return Ok(()) };
         let (line, to) = (self.line(shipped.timeline)?, Position(shipped.to));
         let span = Span { from: Position(from), to };
-        match self.sink.put(&line, span, &log) {
+        match self.sink.put(&line, span, log.into(), Effort::Usual) {
             Ok(stored) => {
                 self.pace.put = Some(Instant::now());
                 self.back();

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+
 use super::{
     board::Board,
     event::{Event, Observer},
@@ -17,6 +19,7 @@ use super::{
 };
 use crate::{
     catalog::{JournalMemory, JournalNote},
+    format::journal::Effort,
     model::{
         Clock, Name, Time, VaultId,
         journal::{Line, Reach, Span},
@@ -54,7 +57,7 @@ impl Double {
 }
 
 impl Sink for Double {
-    fn put(&self, line: &Line, span: Span, log: &[u8]) -> Result<u64> {
+    fn put(&self, line: &Line, span: Span, log: Bytes, _effort: Effort) -> Result<u64> {
         self.reachable()?;
         assert_eq!(log.len() as u64, span.distance());
         self.pieces.lock().unwrap().push((line.clone(), span));
@@ -148,7 +151,7 @@ impl Place {
             name: "pg".parse().unwrap(),
             options: JournalOptions { flush: Duration::ZERO, ..JournalOptions::default() },
             until_idle: true,
-            sink: Box::new(self.double.clone()),
+            sink: Arc::new(self.double.clone()),
             log: Wal::new(self.spool()),
             memory,
             note,

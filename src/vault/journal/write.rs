@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::{
     format::{
-        journal::{HistoryRecord, Origin, Record, SealedObject},
+        journal::{Effort, HistoryRecord, Origin, Record, SealedObject},
         layout::{self, ObjectName},
     },
     model::{
@@ -84,11 +84,22 @@ impl JournalWriter {
     /// If the store does not take it, or does not lock it for long enough. Then it may be there all the same, and putting
     /// it again, alone or within a longer piece, is right.
     pub async fn put(&self, line: &Line, span: Span, log: &[u8], at: Time) -> Result<Put> {
+        self.put_with(line, (span, Bytes::copy_from_slice(log)), Effort::Usual, at).await
+    }
+
+    /// The same with another effort, and bytes that need not be copied.
+    ///
+    /// # Errors
+    /// As for [`put`](Self::put).
+    pub async fn put_with(&self, line: &Line, (span, log): (Span, Bytes), effort: Effort, at: Time) -> Result<Put> {
         let previous = self.last().get(line).filter(|(end, _)| *end == span.from).map(|(_, hash)| *hash);
-        let record = Arc::new(Record::new(&self.origin(line), span, log, previous, at));
-        let log = Bytes::copy_from_slice(log);
+        let origin = self.origin(line);
+        let hashed = log.clone();
+        // Whoever waits for answers of the store is not to wait for this.
+        let made = tokio::task::spawn_blocking(move || Record::new(&origin, span, &hashed, previous, at)).await;
+        let record = Arc::new(made.map_err(|_| VaultError::stage_gone("sealing"))?);
         let writer = Arc::clone(&self.place.writer);
-        let seal = move || Ok(record.seal(&log, &writer.signing_key, &writer.pack_sealer)?);
+        let seal = move || Ok(record.seal_with(effort, &log, &writer.signing_key, &writer.pack_sealer)?);
         let named = |hash: Hash| self.piece(line, span, hash);
         let (hash, bytes, lock) = self.store(seal, |hash| layout::piece(&named(*hash))).await?;
         let mut last = self.last();
