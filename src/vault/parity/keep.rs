@@ -33,6 +33,8 @@ pub struct Kept {
 /// An object of the listing.
 struct Seen {
     bytes: u64,
+    /// Whether it is one that parity is made of: what was emptied is none any more.
+    wanted: bool,
     covered: bool,
 }
 
@@ -51,6 +53,8 @@ enum Fate {
     /// Less than half full, so that it may be joined with others.
     Small,
     Anew,
+    /// It covers what is damaged or gone, so it stays whatever else covers the rest.
+    Owed,
 }
 
 /// Brings parity in step with the objects of a directory, at `rate`, else at the rate that there is. Does nothing where there
@@ -73,9 +77,8 @@ pub async fn keep(
     let mut findings = Findings::default();
     let mut objects: BTreeMap<String, Seen> = BTreeMap::new();
     let mut each = |entry: crate::store::Entry| {
-        if parity::covers(&entry.key, entry.bytes) {
-            objects.insert(entry.key, Seen { bytes: entry.bytes, covered: false });
-        }
+        let wanted = parity::covers(&entry.key, entry.bytes);
+        objects.insert(entry.key, Seen { bytes: entry.bytes, wanted, covered: !wanted });
     };
     store.list("", &mut each).await?;
     let (mut groups, found) = groups(sidecars, files, rate).await?;
@@ -105,7 +108,9 @@ pub async fn keep(
     }
     for group in groups {
         let covered = |one: &Covered| objects.get(&one.key).is_none_or(|seen| seen.covered);
-        if group.fate == Fate::Anew && group.covered.iter().all(covered) {
+        // Of one that can't be read nobody knows what it may still heal.
+        let over = if group.covered.is_empty() { findings.is_empty() } else { group.covered.iter().all(covered) };
+        if group.fate == Fate::Anew && over {
             sidecars.remove_sidecar(&group.name).await?;
             kept.removed += 1;
         } else {
@@ -113,7 +118,7 @@ pub async fn keep(
             kept.bytes += group.bytes;
         }
     }
-    kept.objects = objects.values().filter(|seen| seen.covered).count() as u64;
+    kept.objects = objects.values().filter(|seen| seen.wanted && seen.covered).count() as u64;
     Ok(Some((kept, findings)))
 }
 
@@ -160,7 +165,7 @@ fn judge(
         }
         if let Some(key) = owed {
             findings.push(left_out(key));
-            group.fate = Fate::Stays;
+            group.fate = Fate::Owed;
         } else if gone || renew.contains(&group.name) {
             group.fate = Fate::Anew;
         }
@@ -177,7 +182,7 @@ fn left_out(key: &str) -> Finding {
 fn settle(groups: &mut [Group], objects: &mut BTreeMap<String, Seen>) {
     let mut cover = |group: &mut Group| {
         let news = group.covered.iter().any(|one| objects.get(&one.key).is_some_and(|seen| !seen.covered));
-        if !news {
+        if !news && group.fate == Fate::Stays {
             group.fate = Fate::Anew;
         }
         for one in &group.covered {
@@ -186,7 +191,7 @@ fn settle(groups: &mut [Group], objects: &mut BTreeMap<String, Seen>) {
             }
         }
     };
-    groups.iter_mut().filter(|group| group.fate == Fate::Stays).for_each(&mut cover);
+    groups.iter_mut().filter(|group| matches!(group.fate, Fate::Stays | Fate::Owed)).for_each(&mut cover);
     let small: Vec<&mut Group> = groups.iter_mut().filter(|group| group.fate == Fate::Small).collect();
     let known: HashSet<&str> = small.iter().flat_map(|group| &group.covered).map(|one| one.key.as_str()).collect();
     let fresh = objects.iter().any(|(key, seen)| !seen.covered && !known.contains(key.as_str()));
