@@ -208,7 +208,7 @@ fn copies_have_a_place_and_a_name_of_their_own() {
     for (wrong, word) in [
         ("[[copy]]\nname = \"a\"\nurl = \"/mnt/a\"", "file:///mnt/a"),
         ("[[copy]]\nname = \"a\"\nurl = \"s3://other/a\"\nremovable = true", "no removable disk"),
-        ("[[copy]]\nname = \"a\"\nurl = \"file:///a\"\nnewest = 0", "no copy"),
+        ("[[copy]]\nname = \"a\"\nurl = \"file:///a\"\nnewest = 0", "nothing would be copied"),
         (
             "[[copy]]\nname = \"a\"\nurl = \"file:///a\"\n[[copy]]\nname = \"a\"\nurl = \"file:///b\"",
             "two copies called a",

@@ -20,7 +20,10 @@ fn drill(passed: bool, failed: u64, not_run: u64, hours: i64) -> LastDrill {
 }
 
 fn code(reason: Option<Reason>) -> Option<&'static str> {
-    reason.map(|reason| reason.code.into_owned())
+    match reason?.code {
+        std::borrow::Cow::Borrowed(code) => Some(code),
+        std::borrow::Cow::Owned(_) => None,
+    }
 }
 
 #[test]
