@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
@@ -23,7 +22,7 @@ use crate::{
         journal::{Line, Position, Span},
     },
     source::postgres::journal::{LogFile, read_file, system_of, waiting},
-    vault::writer::Workplace,
+    vault::{journal::Log, writer::Workplace},
 };
 
 /// The most bytes of the log in one piece.
@@ -101,7 +100,7 @@ impl File {
 
 enum What {
     /// The stretch of a segment, with its bytes.
-    Log(Span, Bytes),
+    Log(Span, Log),
     History(Vec<u8>),
     /// Nothing that anybody needs.
     Nothing,

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::super::{OpsError, Result};
@@ -13,13 +12,17 @@ use crate::{
         journal::{Line, Reach, Span},
     },
     store::StoreErrorKind,
-    vault::{VaultErrorKind, journal::JournalWriter, writer::Workplace},
+    vault::{
+        VaultErrorKind,
+        journal::{JournalWriter, Log},
+        writer::Workplace,
+    },
 };
 
 /// Takes pieces. All of it blocks, and may be called from several threads at once.
 pub(super) trait Sink: Send + Sync {
     /// Puts a piece: when it returns, that is stored and locked. Says how many bytes it took.
-    fn put(&self, line: &Line, span: Span, log: Bytes, effort: Effort) -> Result<u64>;
+    fn put(&self, line: &Line, span: Span, log: Log, effort: Effort) -> Result<u64>;
     /// Puts the history of a line's timeline.
     fn put_history(&self, line: &Line, history: &[u8]) -> Result<()>;
     /// What is there of a line.
@@ -41,7 +44,7 @@ impl VaultSink {
 }
 
 impl Sink for VaultSink {
-    fn put(&self, line: &Line, span: Span, log: Bytes, effort: Effort) -> Result<u64> {
+    fn put(&self, line: &Line, span: Span, log: Log, effort: Effort) -> Result<u64> {
         let put = self.runtime.block_on(self.writer.put_with(line, (span, log), effort, self.clock.now()))?;
         Ok(put.bytes)
     }

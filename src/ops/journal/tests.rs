@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-
 use super::{
     board::Board,
     event::{Event, Observer},
@@ -57,7 +55,7 @@ impl Double {
 }
 
 impl Sink for Double {
-    fn put(&self, line: &Line, span: Span, log: Bytes, _effort: Effort) -> Result<u64> {
+    fn put(&self, line: &Line, span: Span, log: crate::vault::journal::Log, _effort: Effort) -> Result<u64> {
         self.reachable()?;
         assert_eq!(log.len() as u64, span.distance());
         self.pieces.lock().unwrap().push((line.clone(), span));

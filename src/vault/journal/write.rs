@@ -28,6 +28,9 @@ const ATTEMPTS: usize = 3;
 /// How long the difference between the store's clock and this host's is believed.
 const BELIEVED: Duration = Duration::seconds(600);
 
+/// A stretch of a log, which several may hold without a copy of it.
+pub type Log = Bytes;
+
 /// A piece that the store has acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Put {
@@ -91,7 +94,7 @@ impl JournalWriter {
     ///
     /// # Errors
     /// As for [`put`](Self::put).
-    pub async fn put_with(&self, line: &Line, (span, log): (Span, Bytes), effort: Effort, at: Time) -> Result<Put> {
+    pub async fn put_with(&self, line: &Line, (span, log): (Span, Log), effort: Effort, at: Time) -> Result<Put> {
         let previous = self.last().get(line).filter(|(end, _)| *end == span.from).map(|(_, hash)| *hash);
         let origin = self.origin(line);
         let hashed = log.clone();
