@@ -284,7 +284,7 @@ impl Sidecar {
 #[must_use]
 pub fn covers(key: &str, bytes: u64) -> bool {
     let known = key == layout::DESCRIPTOR || layout::named_hash(key).is_some();
-    known && bytes > 0 && blocks_of(bytes) <= MOST_DATA && key.len() <= usize::from(u16::MAX)
+    known && bytes > 0 && blocks_of(bytes) <= MOST_DATA && u16::try_from(key.len()).is_ok()
 }
 
 /// What is left to decode.

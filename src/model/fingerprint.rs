@@ -111,7 +111,12 @@ mod tests {
     use super::*;
 
     fn print(tables: &[(&str, u64, Option<&str>)], objects: &[(&str, &str)]) -> Fingerprint {
-        let table = |rows, hash: Option<&str>| TableFingerprint { rows, hash: hash.map(str::to_owned), sample: None, columns: None };
+        let table = |rows, hash: Option<&str>| TableFingerprint {
+            rows,
+            hash: hash.map(str::to_owned),
+            sample: None,
+            columns: None,
+        };
         Fingerprint {
             tables: tables.iter().map(|(name, rows, hash)| ((*name).to_owned(), table(*rows, *hash))).collect(),
             objects: objects.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),

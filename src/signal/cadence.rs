@@ -38,8 +38,11 @@ pub fn quiet(history: &History, now: Time, every: Option<Span>) -> Option<Verdic
             let usual = median(&real)? as u64;
             let longest = intervals.iter().copied().filter(|one| *one <= usual * OUTAGE).max().unwrap_or(usual);
             let limit = (usual * 9 / 4).max(longest + longest / 4).max(PATIENCE);
-            let why =
-                format!("they usually come {} after each other and hardly ever more than {}", told(usual), told(longest));
+            let why = format!(
+                "they usually come {} after each other and hardly ever more than {}",
+                told(usual),
+                told(longest)
+            );
             (limit, why)
         }
     };

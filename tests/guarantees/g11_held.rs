@@ -397,8 +397,8 @@ async fn g11_a_piece_of_a_held_journal_with_a_short_lock_is_told() {
         reason: None,
     };
     let document = Envelope::sign(&hold, &member_key::open(&key).unwrap().signing_key).unwrap().encode().unwrap();
-    let held = layout::hold(&"keep".parse().unwrap(), now, &hash::hash(document.bytes()));
-    house.bucket.overwrite(held.as_str(), document.bytes().clone());
+    let name = layout::hold(&"keep".parse().unwrap(), now, &hash::hash(document.bytes()));
+    house.bucket.overwrite(name.as_str(), document.bytes().clone());
     house.clock.pass(Span::seconds(600));
     put(3).await;
     let found = async || {

@@ -110,6 +110,7 @@ pub struct IntoArgs {
     /// github:https://github.com/OWNER. What is not empty is refused
     #[arg(long, value_name = "DSN", conflicts_with_all = ["to", "resume", "stream", "reference", "recover_to", "data_directory"])]
     pub into: Option<String>,
+    #[allow(clippy::doc_markdown)] // It is the text of --help.
     /// With --into a forge: the token, as file:PATH or systemd:NAME. It needs to make repositories, issues and releases
     #[arg(long, value_name = "SPEC", requires = "into")]
     pub token: Option<String>,

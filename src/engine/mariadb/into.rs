@@ -82,7 +82,7 @@ impl Into {
     }
 
     /// The one table must not be there.
-    fn must_not_have(&self, session: &mut Session, database: &str, table: &str) -> LoadResult<()> {
+    fn must_not_have(session: &mut Session, database: &str, table: &str) -> LoadResult<()> {
         let sql = format!(
             "SELECT table_type FROM information_schema.tables WHERE table_schema = {} AND table_name = {}",
             literal(database),
@@ -100,7 +100,7 @@ impl Into {
             return Ok(());
         }
         if let Some((database, table)) = &self.table {
-            return self.must_not_have(session, database, table);
+            return Self::must_not_have(session, database, table);
         }
         let within = if self.names.is_empty() {
             let own: Vec<String> = OWN.iter().map(|name| literal(name)).collect();

@@ -180,7 +180,7 @@ mod tests {
         only.write_all(b"-- Current Database: `a`\n-- Table structure for table `t`\nINSERT INTO `t` VALUES ('")
             .unwrap();
         for _ in 0..40 {
-            only.write_all(&[b'x'; 1 << 16]).unwrap();
+            only.write_all(&vec![b'x'; 1 << 16]).unwrap();
             assert!(only.line.len() < LINE + (1 << 16), "{}", only.line.len());
         }
         only.write_all(b"');\n-- Table structure for table `u`\nDROP TABLE `u`;\n").unwrap();

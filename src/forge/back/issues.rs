@@ -1,5 +1,7 @@
 //! Issues and pull requests with their threads, in the order of their numbers.
 
+use std::fmt::Write as _;
+
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
@@ -242,7 +244,7 @@ fn one(writer: &mut Writer<'_>, number: i64, (entry, pull): (&Value, Option<&Val
                 return Ok(());
             }
             Err(why) => {
-                writer.report.lacks("pulls", &number.to_string(), &format!("{}; it is an issue", refused(&why)))
+                writer.report.lacks("pulls", &number.to_string(), &format!("{}; it is an issue", refused(&why)));
             }
         }
     }
@@ -292,10 +294,10 @@ fn head(entry: &Value, pull: Option<&Value>, as_issue: bool) -> Vec<String> {
         let branch = |field: &str| plain(pull.get(field).map(|one| text(one, "ref")).unwrap_or_default());
         let mut line = format!("It was a pull request from {} into {}", branch("head"), branch("base"));
         if !text(pull, "merged_at").is_empty() {
-            line.push_str(&format!(", merged at {}", plain(text(pull, "merged_at"))));
+            let _ = write!(line, ", merged at {}", plain(text(pull, "merged_at")));
         }
         if !text(pull, "merge_commit_sha").is_empty() {
-            line.push_str(&format!(" as {}", plain(text(pull, "merge_commit_sha"))));
+            let _ = write!(line, " as {}", plain(text(pull, "merge_commit_sha")));
         }
         lines.push(format!("{line}."));
     }

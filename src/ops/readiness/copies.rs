@@ -1,5 +1,7 @@
 //! Copies of the vault, as `replicate` remembers them: when the last pass of each began, and what it left out.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use super::Reason;
@@ -86,7 +88,7 @@ pub fn copied(copies: &[KnownCopy], source: &Name, since: Time, wanted: u32) -> 
     if names.is_empty() {
         words.push_str("; the configuration names no other copy");
     } else {
-        words.push_str(&format!("; `replicate` brings up to date what has not: {}", names.join(", ")));
+        let _ = write!(words, "; `replicate` brings up to date what has not: {}", names.join(", "));
     }
     Some(Reason::new("copies", words))
 }

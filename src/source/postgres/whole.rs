@@ -127,7 +127,10 @@ impl Expected {
         let all = &taken.changed;
         for (name, place) in self.tables.iter().filter(|(name, _)| all.contains(name)) {
             if let Rows::Counted(rows) = written.rows(place) {
-                taken.fingerprint.tables.insert(name.clone(), TableFingerprint { rows, hash: None, sample: None, columns: None });
+                taken
+                    .fingerprint
+                    .tables
+                    .insert(name.clone(), TableFingerprint { rows, hash: None, sample: None, columns: None });
             }
         }
         let first = all.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");

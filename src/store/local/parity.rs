@@ -59,7 +59,7 @@ impl LocalStore {
         const CALL: &str = "get";
         let file = self.parity_file(CALL, name)?;
         let wanted = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
-        if wanted > super::MAX_OBJECT as usize {
+        if wanted as u64 > super::MAX_OBJECT {
             return Err(StoreError::new(Kind::BadRange, "get: more than a file of parity has").on(told(name)));
         }
         let mut bytes = vec![0; wanted];

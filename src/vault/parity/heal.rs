@@ -41,8 +41,8 @@ pub async fn heal(
     (progress, cancel): (&dyn Progress, &Cancel),
 ) -> Result<Healed> {
     progress.phase("reading", None);
-    let (healed, lost) = (Healed::default(), lost(store).await?);
-    let mut healer = Healer { store, sidecars, mender, dry_run, progress, cancel, lost, healed };
+    let lost = lost(store).await?;
+    let mut healer = Healer { store, sidecars, mender, dry_run, progress, cancel, lost, healed: Healed::default() };
     for (name, bytes) in files(sidecars).await? {
         healer.group(&name, bytes).await?;
     }

@@ -100,12 +100,15 @@ async fn checks(sidecars: &dyn Sidecars, name: &str, opened: &Opened) -> Result<
 /// So many blocks of a file are read at once.
 const RUN: usize = 256;
 
+/// What takes blocks of parity one after the other.
+type EachBlock<'a> = dyn FnMut(usize, Option<&[u8]>) -> Result<()> + Send + 'a;
+
 /// Gives each block of parity to `each` with its number; nothing for one that is damaged.
 async fn parity_blocks(
     sidecars: &dyn Sidecars,
     (name, opened): (&str, &Opened),
     checks: &[parity::Check],
-    each: &mut (dyn FnMut(usize, Option<&[u8]>) -> Result<()> + Send),
+    each: &mut EachBlock<'_>,
 ) -> Result<()> {
     let at = |block: usize| opened.places.parity.start + (block * parity::BLOCK) as u64;
     let mut begin = 0;

@@ -34,8 +34,8 @@ fn late(snapshot: &Summary) -> bool {
 
 /// Whether every one was, which is how a copy without records looks; and so does a vault in which nothing honest is.
 pub(in crate::vault) fn all_late(snapshots: &[Summary], copies: &Copies) -> bool {
-    let copied = |s: &Summary| s.standing.stored_at.is_some_and(|stored| copies.cover(stored));
-    !snapshots.is_empty() && snapshots.iter().all(|snapshot| late(snapshot) && !copied(snapshot))
+    let came_by_copying = |s: &Summary| s.standing.stored_at.is_some_and(|stored| copies.cover(stored));
+    !snapshots.is_empty() && snapshots.iter().all(|snapshot| late(snapshot) && !came_by_copying(snapshot))
 }
 
 /// Whether the store has the vault's descriptor since about when it was made.
