@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    lab::{Lab, must_be, noise},
+    lab::{Lab, must_be, noise, tree},
     mount::Mount,
 };
 
@@ -237,4 +237,42 @@ fn g17_a_disk_that_is_pulled_out_in_the_middle() {
     // And a disk that is there takes it.
     lab.run(&mut replicate(&lab, &url)).ok();
     must_restore(&lab, &url, &last, "back");
+}
+
+#[test]
+fn g17_a_disk_heals_itself_from_parity_through_the_program() {
+    let lab = Lab::new();
+    let last = vault(&lab, 2);
+    let url = format!("file://{}", lab.text("disk"));
+    let bucket = ["replicate", "--to", "s3://b/p", "--parity", "5%"];
+    lab.run(&mut lab.reader(bucket)).fails(2, &["parity lies beside a directory"]);
+    lab.run(&mut lab.reader(["replicate", "--to", &url, "--parity", "90%"])).fails(2, &["1% to 25%"]);
+    lab.run(&mut replicate(&lab, &url)).ok();
+    lab.run(&mut at_copy(&lab, &url, &["repair"])).fails(2, &["there is no parity beside"]);
+    let made = lab.run(lab.reader(["replicate", "--to", &url, "--json"]).args(["--parity", "5%"])).ok().json();
+    assert_eq!(made["result"]["copies"][0]["report"]["parity"]["rate"], "5%", "{made}");
+    fs::remove_dir_all(lab.path("vault")).unwrap();
+
+    // Bad sectors in a pack, a header without its last bytes, and no descriptor any more.
+    let damage = |bytes: usize| {
+        let copy = lab.path("disk");
+        let is_pack = |name: &String| name.starts_with("packs/") && !name.ends_with(".lock") && !name.ends_with('/');
+        let pack = tree(&copy).into_iter().find(is_pack).unwrap();
+        let path = copy.join(pack);
+        let mut spoiled = fs::read(&path).unwrap();
+        spoiled[70_000..70_000 + bytes].fill(0);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, spoiled).unwrap();
+    };
+    damage(500_000);
+    fs::remove_file(lab.path("disk/vault.json")).unwrap();
+    lab.run(&mut at_copy(&lab, &url, &["verify", "--depth", "read"])).code(4).says_anywhere(&["pack.damaged"]);
+    let healed = lab.run(&mut at_copy(&lab, &url, &["repair", "--json"])).ok().json();
+    assert_eq!((&healed["result"]["objects"], &healed["result"]["from"]), (&2.into(), &"parity".into()), "{healed}");
+    let seen = lab.run(&mut at_copy(&lab, &url, &["verify", "--depth", "read", "--json"])).ok().json();
+    assert_eq!(seen["result"]["parity"]["uncovered"], 0, "{seen}");
+    must_restore(&lab, &url, &last, "healed");
+    // More than it has.
+    damage(10_000_000);
+    lab.run(&mut at_copy(&lab, &url, &["repair"])).code(4).says_anywhere(&["parity.beyond", "--from"]);
 }

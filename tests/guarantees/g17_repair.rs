@@ -39,10 +39,10 @@ pub async fn mended(
 }
 
 /// Makes of an object's bytes what is left of it.
-type Spoil = fn(Vec<u8>) -> Option<Vec<u8>>;
+pub type Spoil = fn(Vec<u8>) -> Option<Vec<u8>>;
 
 /// What can be done to an object.
-const DAMAGES: [(&str, Spoil); 4] = [
+pub const DAMAGES: [(&str, Spoil); 4] = [
     ("flipped", |mut bytes| {
         let at = bytes.len() / 2;
         bytes[at] ^= 0x40;
@@ -57,7 +57,7 @@ const DAMAGES: [(&str, Spoil); 4] = [
 ];
 
 /// The kinds of objects, each by a key of it.
-async fn locations(store: &dyn ObjectStore) -> BTreeMap<String, String> {
+pub async fn locations(store: &dyn ObjectStore) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for key in keys(store, "").await {
         let kind = match layout::parse(&key) {

@@ -44,6 +44,7 @@ mod g12_flood;
 mod g13_any_second;
 mod g16_not_alone;
 mod g17_elsewhere;
+mod g17_parity;
 mod g17_repair;
 mod g17_restore;
 mod g1_cannot_destroy;
