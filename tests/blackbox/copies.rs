@@ -244,7 +244,7 @@ fn g17_a_disk_heals_itself_from_parity_through_the_program() {
     let lab = Lab::new();
     let last = vault(&lab, 2);
     let url = format!("file://{}", lab.text("disk"));
-    let bucket = ["replicate", "--to", "s3://b/p", "--parity", "5%"];
+    let bucket = ["replicate", "--to", "s3://bucket/p", "--parity", "5%"];
     lab.run(&mut lab.reader(bucket)).fails(2, &["parity lies beside a directory"]);
     lab.run(&mut lab.reader(["replicate", "--to", &url, "--parity", "90%"])).fails(2, &["1% to 25%"]);
     lab.run(&mut replicate(&lab, &url)).ok();
