@@ -32,6 +32,10 @@ impl Notifier {
     pub fn send(&self, state: &str) {
         let Some(name) = &self.socket else { return };
         let Ok(socket) = UnixDatagram::unbound() else { return };
+        // Some ten messages wait for a manager that does not read; whoever works waits for none.
+        if socket.set_nonblocking(true).is_err() {
+            return;
+        }
         let sent = match name.as_bytes().strip_prefix(b"@") {
             Some(name) => abstract_socket(&socket, name, state),
             None => socket.send_to(state.as_bytes(), Path::new(name)),
