@@ -90,10 +90,11 @@ fn an_sqlite_database_is_emptied_altered_and_encrypted_slowly() {
     watch(&sandbox, &[]).ok();
 
     // Two rows in a hundred a day.
-    honest(3);
+    honest(8);
     watch(&sandbox, &[]).ok();
     // The writer forgets once more what it knows: it is `watch` that has to see it.
     fs::remove_dir_all(sandbox.path("etc/state")).unwrap();
+    honest(4);
     let mut told = 0;
     for day in 1..=5 {
         let sql = format!("UPDATE orders SET what = hex(randomblob(80)) WHERE id % 50 = {day} AND id < 1100");
