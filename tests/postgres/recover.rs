@@ -268,6 +268,7 @@ fn a_point_that_can_t_be_had_is_told_and_a_gap_is_never_bridged() {
         assert_eq!(fs::read_dir(lab.out.path().join("refused")).unwrap().count(), 0, "nothing is left");
     };
     refused(&lab, &early, "before the oldest base");
+    refused(&lab, "2020-01-01T00:00:00Z", "before the oldest base");
     refused(&lab, "2200-01-01T00:00:00Z", "the last transaction before that");
     refused(&lab, "name:never", "is not in the log");
     // Nothing happened since: the state then is the state at the end of the log.

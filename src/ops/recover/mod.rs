@@ -245,7 +245,8 @@ impl Seeking<'_> {
         matches!(self.request.target.point, Point::Named(_) | Point::Xid(_))
     }
 
-    /// The snapshots that may be a base, the newest first.
+    /// The snapshots that may be a base, the newest first; last of all the first one after the point, which tells how near
+    /// to it one can get.
     fn candidates(&self, all: Vec<Summary>, newest: &Summary) -> Vec<Summary> {
         if matches!(self.request.wanted, Wanted::Id(_)) {
             return vec![newest.clone()];
@@ -258,12 +259,13 @@ impl Seeking<'_> {
             let (is, of) = (&found.header, &newest.header);
             (&is.source, &is.writer, is.kind) == (&of.source, &of.writer, of.kind)
                 && is.started_at <= of.started_at
-                && point.is_none_or(|point| is.started_at <= point)
                 && !found.standing.suspect
                 && !found.standing.future
         };
-        let mut all: Vec<Summary> = all.into_iter().filter(fits).collect();
+        let before = |found: &Summary| point.is_none_or(|point| found.header.started_at <= point);
+        let (mut all, after): (Vec<_>, Vec<_>) = all.into_iter().filter(fits).partition(before);
         all.reverse();
+        all.extend(after.into_iter().min_by_key(|found| found.header.started_at));
         all
     }
 
