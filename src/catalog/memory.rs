@@ -1,6 +1,8 @@
 //! What a source left for its next run: a note of its own, and the lists of its last snapshot's streams, so that the next
 //! snapshot can lean on them without reading them again. The writer can't look them up in the vault, which it can't open.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params, types::Type};
 
 use super::{Catalog, Result, error::Fault, signed, unsigned};
@@ -9,7 +11,7 @@ use crate::{
     model::{Hash, Name, SnapshotId, Time},
 };
 
-/// A stream of a snapshot, with all of its chunks.
+/// A stream of a snapshot. Its chunks stay in the catalog: 36 bytes each are too much to hold of a large repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     /// Its name.
@@ -20,8 +22,16 @@ pub struct Kept {
     pub bytes: u64,
     /// BLAKE3 of all of it.
     pub blake3: Hash,
-    /// Its chunks, as an encoded list.
-    pub chunks: Vec<u8>,
+    /// Where its chunks are.
+    place: Place,
+}
+
+/// Where the chunks of a stream are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    /// Whether it is of a run that goes on.
+    new: bool,
+    at: i64,
 }
 
 /// What one source left.
@@ -33,34 +43,68 @@ pub struct Memory {
     pub floor: Time,
     /// What the source noted, in JSON.
     pub note: String,
-    /// The snapshot's streams, in order.
+    /// The snapshot's streams.
     pub streams: Vec<Kept>,
 }
 
-impl Memory {
-    /// A hash of all of it: what a disk has changed must not be leaned on.
-    fn sum(&self) -> Hash {
-        let mut hasher = Hasher::new();
-        let mut add = |bytes: &[u8]| {
-            hasher.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
-            hasher.update(bytes);
-        };
-        add(self.snapshot.as_bytes());
-        add(&self.floor.unix().to_le_bytes());
-        add(self.note.as_bytes());
-        for stream in &self.streams {
-            add(stream.name.as_str().as_bytes());
-            add(stream.path.as_deref().unwrap_or_default().as_bytes());
-            add(&stream.bytes.to_le_bytes());
-            add(stream.blake3.as_bytes());
-            add(&stream.chunks);
-        }
-        hasher.finish()
+/// A hash of all of it: what a disk has changed must not be leaned on.
+struct Sum(Hasher);
+
+impl Sum {
+    fn of(memory: &Memory) -> Self {
+        let mut sum = Self(Hasher::new());
+        sum.add(memory.snapshot.as_bytes());
+        sum.add(&memory.floor.unix().to_le_bytes());
+        sum.add(memory.note.as_bytes());
+        sum
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.0.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    fn stream(&mut self, stream: &Kept, chunks: &[u8]) {
+        self.add(stream.name.as_str().as_bytes());
+        self.add(stream.path.as_deref().unwrap_or_default().as_bytes());
+        self.add(&stream.bytes.to_le_bytes());
+        self.add(stream.blake3.as_bytes());
+        self.add(chunks);
     }
 }
 
 impl Catalog {
-    /// Remembers what `source` left, in place of what it left before.
+    /// Keeps a stream of a run of `source`: `chunks` is its encoded list. It is gone with the next [`recall`](Self::recall)
+    /// unless the run is [remembered](Self::remember).
+    ///
+    /// # Errors
+    /// See [`Catalog`].
+    pub fn keep(
+        &mut self,
+        source: &Name,
+        (name, path): (Name, Option<String>),
+        (bytes, blake3): (u64, Hash),
+        chunks: &[u8],
+    ) -> Result<Kept> {
+        let mut stream = Kept { name, path, bytes, blake3, place: Place { new: true, at: 0 } };
+        let result = keep(&self.conn, source, &stream, chunks);
+        stream.place.at = self.check("cannot keep the list of a stream", result)?;
+        Ok(stream)
+    }
+
+    /// The encoded list of a stream's chunks.
+    ///
+    /// # Errors
+    /// See [`Catalog`].
+    pub fn chunks_of(&mut self, source: &Name, stream: &Kept) -> Result<Vec<u8>> {
+        let result = self
+            .conn
+            .prepare_cached("SELECT chunks FROM kept WHERE source = ?1 AND at = ?2")
+            .and_then(|mut s| s.query_row(params![key(source, stream.place.new), stream.place.at], |row| row.get(0)));
+        self.check("cannot read the list of a stream", result.map_err(Fault::from))
+    }
+
+    /// Remembers what `source` left, in place of what it left before: of its streams some may have been recalled.
     ///
     /// # Errors
     /// See [`Catalog`].
@@ -69,7 +113,8 @@ impl Catalog {
         self.check("cannot remember what a source left", result)
     }
 
-    /// What `source` left; nothing if that is not known, or is not as it was stored.
+    /// What `source` left; nothing if that is not known, or is not as it was stored. What a run kept that was not remembered
+    /// is forgotten.
     ///
     /// # Errors
     /// See [`Catalog`].
@@ -79,40 +124,70 @@ impl Catalog {
     }
 }
 
+/// What the streams of a source stand under, or those of its run that goes on: no name has a colon.
+fn key(source: &Name, new: bool) -> String {
+    if new { format!(":{source}") } else { source.to_string() }
+}
+
+fn keep(conn: &Connection, source: &Name, stream: &Kept, chunks: &[u8]) -> std::result::Result<i64, Fault> {
+    let (old, new) = (key(source, false), key(source, true));
+    let at: i64 = conn
+        .prepare_cached("SELECT COALESCE(MAX(at), -1) + 1 FROM kept WHERE source IN (?1, ?2)")?
+        .query_row([&old, &new], |row| row.get(0))?;
+    conn.prepare_cached(
+        "INSERT INTO kept(source, at, name, path, bytes, blake3, chunks) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        new,
+        at,
+        stream.name.as_str(),
+        stream.path,
+        signed(stream.bytes)?,
+        stream.blake3.as_bytes().as_slice(),
+        chunks,
+    ])?;
+    Ok(at)
+}
+
 fn remember(conn: &mut Connection, source: &Name, memory: &Memory) -> std::result::Result<(), Fault> {
+    let (old, new) = (key(source, false), key(source, true));
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    tx.execute("DELETE FROM kept WHERE source = ?1", [source.as_str()])?;
-    {
-        let mut insert = tx.prepare_cached(
-            "INSERT INTO kept(source, at, name, path, bytes, blake3, chunks) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?;
-        for (at, stream) in (0_i64..).zip(&memory.streams) {
-            insert.execute(params![
-                source.as_str(),
-                at,
-                stream.name.as_str(),
-                stream.path,
-                signed(stream.bytes)?,
-                stream.blake3.as_bytes().as_slice(),
-                stream.chunks,
-            ])?;
-        }
+    let stay: HashSet<i64> = memory.streams.iter().filter(|stream| !stream.place.new).map(|s| s.place.at).collect();
+    let there = {
+        let mut there = tx.prepare_cached("SELECT at FROM kept WHERE source = ?1")?;
+        there.query_map([&old], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?
+    };
+    for at in there.into_iter().filter(|at| !stay.contains(at)) {
+        tx.prepare_cached("DELETE FROM kept WHERE source = ?1 AND at = ?2")?.execute(params![old, at])?;
     }
+    for stream in memory.streams.iter().filter(|stream| stream.place.new) {
+        let mut rename = tx.prepare_cached("UPDATE kept SET source = ?1 WHERE source = ?2 AND at = ?3")?;
+        rename.execute(params![old, new, stream.place.at])?;
+    }
+    forget(&tx, source)?;
+    let mut sum = Sum::of(memory);
+    streams(&tx, source, |stream, chunks| sum.stream(&stream, chunks))?;
     tx.execute(
         "INSERT OR REPLACE INTO memories(source, snapshot, floor, note, sum) VALUES(?1, ?2, ?3, ?4, ?5)",
         params![
-            source.as_str(),
+            old,
             memory.snapshot.as_bytes().as_slice(),
             memory.floor.unix(),
             memory.note,
-            memory.sum().as_bytes().as_slice(),
+            sum.0.finish().as_bytes().as_slice(),
         ],
     )?;
     tx.commit()?;
     Ok(())
 }
 
+/// Forgets what a run kept that is not remembered.
+fn forget(conn: &Connection, source: &Name) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM kept WHERE source = ?1")?.execute([key(source, true)]).map(drop)
+}
+
 fn recall(conn: &Connection, source: &Name) -> std::result::Result<Option<Memory>, Fault> {
+    forget(conn, source)?;
     let mut statement = conn.prepare_cached("SELECT snapshot, floor, note, sum FROM memories WHERE source = ?1")?;
     let found = statement
         .query_row([source.as_str()], |row| {
@@ -122,19 +197,34 @@ fn recall(conn: &Connection, source: &Name) -> std::result::Result<Option<Memory
             Ok((memory, Hash::from_bytes(row.get(3)?)))
         })
         .optional()?;
-    let Some((mut memory, sum)) = found else { return Ok(None) };
-    let mut statement =
-        conn.prepare_cached("SELECT name, path, bytes, blake3, chunks FROM kept WHERE source = ?1 ORDER BY at")?;
-    let rows = statement.query_map([source.as_str()], |row| {
-        let name: String = row.get(0)?;
-        let name = name.parse().map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(e)))?;
-        let (bytes, blake3) = (unsigned(row, 2)?, Hash::from_bytes(row.get(3)?));
-        Ok(Kept { name, path: row.get(1)?, bytes, blake3, chunks: row.get(4)? })
+    let Some((mut memory, was)) = found else { return Ok(None) };
+    let mut sum = Sum::of(&memory);
+    streams(conn, source, |stream, chunks| {
+        sum.stream(&stream, chunks);
+        memory.streams.push(stream);
     })?;
-    memory.streams = rows.collect::<rusqlite::Result<_>>()?;
-    if memory.sum() != sum {
+    if sum.0.finish() != was {
         tracing::warn!(%source, "what the last run left is damaged and not used");
         return Ok(None);
     }
     Ok(Some(memory))
+}
+
+/// Gives the streams that a source left to `each`, in order, with their lists, one of which is in memory at a time.
+fn streams(conn: &Connection, source: &Name, mut each: impl FnMut(Kept, &[u8])) -> std::result::Result<(), Fault> {
+    let mut statement =
+        conn.prepare_cached("SELECT name, path, bytes, blake3, at, chunks FROM kept WHERE source = ?1 ORDER BY at")?;
+    let mut rows = statement.query([source.as_str()])?;
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        let name = name.parse().map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(e)))?;
+        let (bytes, blake3) = (unsigned(row, 2)?, Hash::from_bytes(row.get(3)?));
+        let place = Place { new: false, at: row.get(4)? };
+        let chunks = row
+            .get_ref(5)?
+            .as_blob()
+            .map_err(|e| rusqlite::Error::FromSqlConversionFailure(5, Type::Blob, Box::new(e)))?;
+        each(Kept { name, path: row.get(1)?, bytes, blake3, place }, chunks);
+    }
+    Ok(())
 }

@@ -120,12 +120,21 @@ impl Catalog {
     }
 
     /// The packs that the store acknowledged and no index holds yet, ascending, with their sections: what a crashed
-    /// run leaves for the next one to index.
+    /// run leaves for the next one to index. At most so many, from the one `after` a pack on.
     ///
     /// # Errors
     /// See [`Catalog`].
-    pub fn pending(&mut self) -> Result<Vec<(PackNo, Vec<u8>)>> {
-        let result = pending(&self.conn);
+    pub fn pending(&mut self, after: Option<PackNo>, most: usize) -> Result<Vec<(PackNo, Vec<u8>)>> {
+        let result = pending(&self.conn, after, most);
+        self.check("cannot read the sections of packs without an index", result)
+    }
+
+    /// How many bytes the sections of all these packs have.
+    ///
+    /// # Errors
+    /// See [`Catalog`].
+    pub fn pending_bytes(&mut self) -> Result<u64> {
+        let result = pending_bytes(&self.conn);
         self.check("cannot read the sections of packs without an index", result)
     }
 
@@ -245,10 +254,21 @@ pub(super) fn drop_section(conn: &Connection, no: PackNo) -> rusqlite::Result<()
     conn.prepare_cached("DELETE FROM pending WHERE pack = ?1")?.execute([no.0]).map(drop)
 }
 
-fn pending(conn: &Connection) -> std::result::Result<Vec<(PackNo, Vec<u8>)>, Fault> {
-    let mut statement = conn.prepare_cached("SELECT pack, section FROM pending ORDER BY pack")?;
-    let rows = statement.query_map([], |row| Ok((PackNo(row.get(0)?), row.get(1)?)))?;
+fn pending(
+    conn: &Connection,
+    after: Option<PackNo>,
+    most: usize,
+) -> std::result::Result<Vec<(PackNo, Vec<u8>)>, Fault> {
+    let mut statement =
+        conn.prepare_cached("SELECT pack, section FROM pending WHERE pack > ?1 ORDER BY pack LIMIT ?2")?;
+    let (after, most) = (after.map_or(i64::MIN, |no| no.0), i64::try_from(most).unwrap_or(i64::MAX));
+    let rows = statement.query_map([after, most], |row| Ok((PackNo(row.get(0)?), row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn pending_bytes(conn: &Connection) -> std::result::Result<u64, Fault> {
+    let mut statement = conn.prepare_cached("SELECT COALESCE(SUM(LENGTH(section)), 0) FROM pending")?;
+    Ok(statement.query_row([], |row| unsigned(row, 0))?)
 }
 
 fn mark_indexed(conn: &mut Connection, nos: &[PackNo]) -> std::result::Result<(), Fault> {

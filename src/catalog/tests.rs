@@ -115,7 +115,7 @@ fn a_delta_needs_a_whole_chunk_that_is_known() {
     }
     assert_eq!(look(&mut catalog, &[12, 13]), [None, None], "nothing of a refused pack stays");
     assert_eq!(catalog.find_pack(&pack(2)).unwrap(), None);
-    assert_eq!(catalog.pending().unwrap().len(), 1);
+    assert_eq!(catalog.pending(None, usize::MAX).unwrap().len(), 1);
 
     // A base stored again as a delta beside the delta on its whole copy.
     let third = record(&mut catalog, 3, &[(20, None), (10, Some(20)), (21, Some(10))]).unwrap();
@@ -159,7 +159,7 @@ fn forgetting_a_pack_takes_its_chunks_and_the_deltas_on_them() {
     catalog.forget_pack(first).unwrap();
     catalog.forget_pack(first).unwrap();
     let left = [None, None, whole(second), None, delta(second, second)];
-    let sections: Vec<_> = catalog.pending().unwrap().into_iter().map(|(no, _)| no).collect();
+    let sections: Vec<_> = catalog.pending(None, usize::MAX).unwrap().into_iter().map(|(no, _)| no).collect();
     assert_eq!(sections, [second], "a lost pack is never indexed");
     assert_eq!(catalog.find_pack(&pack(1)).unwrap(), None);
     assert!(record(&mut catalog, 3, &[(15, Some(11))]).is_err(), "no new delta leans on it");
@@ -188,11 +188,11 @@ fn sections_wait_for_an_index_through_a_crash() {
     let crashed = copied(dir.path());
     let mut catalog = existing(crashed.path());
     let all: Vec<_> = nos.iter().zip(0_u8..).map(|(no, n)| (*no, vec![n; 4])).collect();
-    assert_eq!(catalog.pending().unwrap(), all);
+    assert_eq!(catalog.pending(None, usize::MAX).unwrap(), all);
     catalog.mark_indexed(&[nos[0], nos[2]]).unwrap();
-    assert_eq!(catalog.pending().unwrap(), [(nos[1], vec![1; 4])]);
+    assert_eq!(catalog.pending(None, usize::MAX).unwrap(), [(nos[1], vec![1; 4])]);
     catalog.record_indexed_packs(&[indexed_pack(1, &[])]).unwrap();
-    assert_eq!(catalog.pending().unwrap(), [], "found in an index after all");
+    assert_eq!(catalog.pending(None, usize::MAX).unwrap(), [], "found in an index after all");
     assert_eq!(catalog.counts().unwrap(), (0, 3, 0));
 }
 
@@ -246,7 +246,7 @@ fn clear_leaves_nothing() {
     catalog.clear().unwrap();
     assert!(catalog.is_empty());
     assert_eq!(look(&mut catalog, &[10, 11]), [None, None]);
-    assert_eq!(catalog.pending().unwrap(), []);
+    assert_eq!(catalog.pending(None, usize::MAX).unwrap(), []);
     assert_eq!(catalog.counts().unwrap(), (0, 0, 0));
     let again = record(&mut catalog, 2, &[(10, None)]).unwrap();
     assert!(again > last);

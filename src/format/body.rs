@@ -1,8 +1,14 @@
 //! A snapshot's body: what only those who can open it may know. A chunked stream in packs, like the data.
 
+use std::io::{Read, Write};
+
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT, FormatError, Result, bounded, list::ChunkRef, pieces::Pieces, text};
+use super::{
+    FORMAT, FormatError, Result, bounded,
+    list::ChunkRef,
+    text::{self, Versioned},
+};
 use crate::model::{ChunkerParams, FileMeta, Fingerprint, Hash, Name};
 
 const WHAT: &str = "snapshot body";
@@ -80,6 +86,22 @@ pub struct Body {
     pub warnings: Vec<String>,
 }
 
+/// A body as it is read, and what it announces.
+#[derive(Deserialize)]
+struct Document {
+    format: String,
+    #[serde(default, deserialize_with = "bounded::features")]
+    features: Vec<String>,
+    #[serde(deserialize_with = "bounded::streams")]
+    streams: Vec<StreamRecord>,
+    #[serde(default, deserialize_with = "bounded::value")]
+    details: serde_json::Value,
+    #[serde(default, deserialize_with = "bounded::facts")]
+    fingerprints: Vec<Fingerprint>,
+    #[serde(default, deserialize_with = "bounded::warnings")]
+    warnings: Vec<String>,
+}
+
 impl StreamRecord {
     /// How many bytes it takes in a body at least.
     #[must_use]
@@ -107,16 +129,22 @@ impl Body {
     /// # Errors
     /// If it is larger than [`BODY_LIMIT`].
     pub fn encode(&self) -> Result<Vec<u8>> {
-        // A buffer that grows holds everything twice while it does.
+        let mut bytes = Vec::new();
+        self.write(&mut bytes).map(|()| bytes)
+    }
+
+    /// Writes the body's bytes to `out`, none if it is too large.
+    ///
+    /// # Errors
+    /// If it is larger than [`BODY_LIMIT`], or `out` fails.
+    pub fn write(&self, out: &mut dyn Write) -> Result<()> {
         let mut size = Counter(0);
         let damaged = |e: serde_json::Error| FormatError::damaged(WHAT, e.to_string());
         serde_json::to_writer(&mut size, self).map_err(damaged)?;
         if size.0 > BODY_LIMIT {
             return Err(FormatError::TooLarge { what: WHAT, limit: BODY_LIMIT });
         }
-        let mut bytes = Vec::with_capacity(size.0);
-        serde_json::to_writer(&mut bytes, self).map_err(damaged)?;
-        Ok(bytes)
+        serde_json::to_writer(out, self).map_err(damaged)
     }
 
     /// Decodes a body and checks what it says of its streams.
@@ -127,33 +155,41 @@ impl Body {
         text::decode(WHAT, bytes, BODY_LIMIT).and_then(Self::checked)
     }
 
-    /// As [`decode`](Self::decode), of bytes that come in pieces, each of which is freed once it was read: a large body
-    /// is as large again once it is decoded.
+    /// As [`decode`](Self::decode), of bytes that are read one by one, at most [`BODY_LIMIT`] of them: a large body is as large
+    /// again once it is decoded. If it fails, [`why`](Self::why) says whether a later version made it.
     ///
     /// # Errors
     /// If it can't be decoded or contradicts itself.
-    pub fn decode_pieces(pieces: Pieces) -> Result<Self> {
-        match pieces.single() {
-            Some(bytes) => Self::decode(bytes),
-            None => text::decode_pieces(WHAT, pieces, BODY_LIMIT).and_then(Self::checked),
-        }
+    pub fn read(from: impl Read) -> Result<Self> {
+        let Document { format, features, streams, details, fingerprints, warnings } = text::read(WHAT, from)?;
+        let versioned = Versioned { format, features };
+        text::understood(WHAT, &versioned)?;
+        Self { format: versioned.format, streams, details, fingerprints, warnings }.checked()
     }
 
-    fn checked(body: Self) -> Result<Self> {
-        let mut names: Vec<&Name> = body.streams.iter().map(|s| &s.name).collect();
+    /// Reads a body again that could not be decoded, for the version that it says it is of.
+    ///
+    /// # Errors
+    /// If that is the reason.
+    pub fn why(from: impl Read) -> Result<()> {
+        text::read_version(WHAT, from)
+    }
+
+    fn checked(self) -> Result<Self> {
+        let mut names: Vec<&Name> = self.streams.iter().map(|s| &s.name).collect();
         names.sort_unstable();
         if names.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
             return Err(FormatError::damaged(WHAT, "two of its streams have one name"));
         }
-        body.streams.iter().try_for_each(check_stream)?;
-        Ok(body)
+        self.streams.iter().try_for_each(check_stream)?;
+        Ok(self)
     }
 }
 
 /// Counts what is written.
 struct Counter(usize);
 
-impl std::io::Write for Counter {
+impl Write for Counter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0 = self.0.saturating_add(bytes.len());
         Ok(bytes.len())
@@ -195,6 +231,57 @@ fn check_stream(stream: &StreamRecord) -> Result<()> {
 mod tests {
     use super::*;
     use crate::model::Hash;
+
+    /// Gives a byte or two at a time.
+    struct Slow<'a>(&'a [u8]);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+            let few = buf.len().min(2);
+            self.0.read(&mut buf[..few])
+        }
+    }
+
+    #[test]
+    fn a_body_is_the_same_read_bit_by_bit_and_says_the_same_when_it_is_wrong() {
+        let stream = |no: usize| StreamRecord {
+            name: format!("s{no}").parse().unwrap(),
+            path: Some(format!("d/{no:0>100}").into()),
+            meta: FileMeta::default(),
+            bytes: 0,
+            blake3: Hash::from_bytes([7; 32]),
+            chunks: 0,
+            depth: 0,
+            list: Vec::new(),
+        };
+        let same = |bytes: &[u8]| {
+            let (whole, read) = (Body::decode(bytes), Body::read(Slow(bytes)));
+            let read = read.map_err(|error| Body::why(Slow(bytes)).err().unwrap_or(error));
+            // Where an error lies is told by line and column, which a reader counts differently.
+            let told = |found: &Result<Body>| found.as_ref().err().map(std::mem::discriminant);
+            assert_eq!(told(&whole), told(&read));
+            assert_eq!(whole.as_ref().ok(), read.as_ref().ok());
+            whole.is_ok()
+        };
+        let mut body = Body::new((0..400).map(stream).collect(), serde_json::json!({"a": [1]}), vec!["w".to_owned()]);
+        let good = body.encode().unwrap();
+        assert!(same(&good));
+        assert!(!same(&good[..good.len() - 1]));
+        assert!(!same(&[&good[..], b"x"].concat()));
+        body.format = "2".to_owned();
+        assert!(!same(&body.encode().unwrap()));
+        for later in [
+            r#"{"format":"1","features":["x"],"streams":[]}"#,
+            r#"{"streams":7,"format":"2"}"#,
+            r#"{"streams":7,"features":["x"],"format":"1"}"#,
+            r#"{"streams":7,"format":"1"}"#,
+        ] {
+            assert!(!same(later.as_bytes()), "{later}");
+        }
+        body.format = FORMAT.to_owned();
+        body.streams.push(stream(0));
+        assert!(!same(&body.encode().unwrap()));
+    }
 
     #[test]
     fn no_record_is_shorter_than_the_least_that_it_says() {

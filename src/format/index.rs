@@ -8,16 +8,19 @@
 //! The signature is the writer's, over `strongroom-index\n` and the BLAKE3 hash of all that stands before it. The age
 //! header and nonce of each pack let a reader fetch and open any part of the pack with one ranged read.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::{FormatError, Result, cursor::Cursor, pack::Directory};
 use crate::{
     codec::{
-        hash,
-        seal::{Sealed, Sealer},
+        CodecError,
+        hash::{self, Hasher},
+        seal::{self, Opener, Sealed, Sealer},
         sign::{PublicKey, Signature, SigningKey},
     },
-    model::{Name, PackId, VaultId},
+    model::{Hash, Name, PackId, VaultId},
 };
 
 const WHAT: &str = "index";
@@ -92,38 +95,86 @@ pub struct Binding {
     pub seq: u64,
 }
 
+/// An index in the making.
+pub struct Builder {
+    out: Vec<u8>,
+    sections: u32,
+    /// Where their number stands.
+    at: usize,
+}
+
+impl Builder {
+    /// One without sections.
+    #[must_use]
+    pub fn new(binding: &Binding) -> Self {
+        let mut out = Vec::new();
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(binding.vault.as_bytes());
+        let writer = binding.writer.as_str().as_bytes();
+        out.push(u8::try_from(writer.len()).unwrap_or(u8::MAX));
+        out.extend_from_slice(writer);
+        out.extend_from_slice(&binding.seq.to_le_bytes());
+        let at = out.len();
+        out.extend_from_slice(&[0; 4]);
+        Self { out, sections: 0, at }
+    }
+
+    /// Adds an encoded section.
+    ///
+    /// # Errors
+    /// If the index would be larger than [`INDEX_LIMIT`].
+    pub fn push(&mut self, section: &[u8]) -> Result<()> {
+        if self.out.len() + section.len() > INDEX_LIMIT - SIGNATURE {
+            return Err(FormatError::TooLarge { what: WHAT, limit: INDEX_LIMIT });
+        }
+        self.out.extend_from_slice(section);
+        self.sections += 1;
+        Ok(())
+    }
+
+    /// How many bytes it has so far.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether it has no section.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sections == 0
+    }
+
+    /// Signs and seals it.
+    ///
+    /// # Errors
+    /// If sealing fails.
+    pub fn seal(mut self, key: &SigningKey, sealer: &Sealer) -> Result<Sealed> {
+        let number = self.out.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut);
+        number.map(|number| *number = self.sections.to_le_bytes());
+        let signature = key.sign(&signed_bytes(hash::hash(&self.out)));
+        self.out.extend_from_slice(signature.as_bytes());
+        Ok(sealer.seal(&self.out)?)
+    }
+}
+
 /// Builds, signs and seals an index of encoded sections.
 ///
 /// # Errors
 /// If it is larger than [`INDEX_LIMIT`], or sealing fails.
 pub fn seal<'a>(
     binding: &Binding,
-    sections: impl ExactSizeIterator<Item = &'a [u8]>,
+    sections: impl IntoIterator<Item = &'a [u8]>,
     key: &SigningKey,
     sealer: &Sealer,
 ) -> Result<Sealed> {
-    let mut out = Vec::new();
-    out.extend_from_slice(MAGIC);
-    out.extend_from_slice(binding.vault.as_bytes());
-    let writer = binding.writer.as_str().as_bytes();
-    out.push(u8::try_from(writer.len()).unwrap_or(u8::MAX));
-    out.extend_from_slice(writer);
-    out.extend_from_slice(&binding.seq.to_le_bytes());
-    out.extend_from_slice(&u32::try_from(sections.len()).unwrap_or(u32::MAX).to_le_bytes());
-    for section in sections {
-        out.extend_from_slice(section);
-        if out.len() > INDEX_LIMIT - SIGNATURE {
-            return Err(FormatError::TooLarge { what: WHAT, limit: INDEX_LIMIT });
-        }
-    }
-    let signature = key.sign(&signed_bytes(&out));
-    out.extend_from_slice(signature.as_bytes());
-    Ok(sealer.seal(&out)?)
+    let mut index = Builder::new(binding);
+    sections.into_iter().try_for_each(|section| index.push(section))?;
+    index.seal(key, sealer)
 }
 
-fn signed_bytes(index: &[u8]) -> Vec<u8> {
+fn signed_bytes(hash: Hash) -> Vec<u8> {
     let mut bytes = CONTEXT.to_vec();
-    bytes.extend_from_slice(hash::hash(index).as_bytes());
+    bytes.extend_from_slice(hash.as_bytes());
     bytes
 }
 
@@ -136,17 +187,68 @@ pub fn open<E: From<FormatError>>(
     vault: VaultId,
     writer: &Name,
     key: &PublicKey,
+    each: impl FnMut(Section, &[u8]) -> std::result::Result<(), E>,
+) -> std::result::Result<Binding, E> {
+    let read = |range: Range<u64>, out: &mut Vec<u8>| {
+        let part = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+        let part = part.and_then(|(from, to)| plain.get(from..to)).ok_or_else(|| short().into());
+        part.map(|part| out.extend_from_slice(part))
+    };
+    open_pieces(plain.len() as u64, read, (vault, writer, key), each)
+}
+
+/// As [`open`], of an index as it is stored. It is opened piece by piece, once for its signature and once for its sections,
+/// so that no more of it is in memory than what is stored.
+///
+/// # Errors
+/// As [`open`], if it can't be opened, or it is larger than [`INDEX_LIMIT`].
+pub fn open_sealed<E: From<FormatError> + From<CodecError>>(
+    sealed: &[u8],
+    opener: &Opener,
+    of: (VaultId, &Name, &PublicKey),
+    each: impl FnMut(Section, &[u8]) -> std::result::Result<(), E>,
+) -> std::result::Result<Binding, E> {
+    let header = seal::header_len(sealed).and_then(|len| sealed.get(..len)).unwrap_or_default();
+    let mut reader = opener.reader(header, sealed.len() as u64)?;
+    let len = reader.plain_len();
+    if len > INDEX_LIMIT as u64 {
+        return Err(FormatError::TooLarge { what: WHAT, limit: INDEX_LIMIT }.into());
+    }
+    let read = |range: Range<u64>, out: &mut Vec<u8>| Ok(reader.read_at((0, sealed), range, out)?);
+    open_pieces(len, read, of, each)
+}
+
+fn short() -> FormatError {
+    FormatError::damaged(WHAT, "it is cut short")
+}
+
+fn open_pieces<E: From<FormatError>>(
+    len: u64,
+    mut read: impl FnMut(Range<u64>, &mut Vec<u8>) -> std::result::Result<(), E>,
+    (vault, writer, key): (VaultId, &Name, &PublicKey),
     mut each: impl FnMut(Section, &[u8]) -> std::result::Result<(), E>,
 ) -> std::result::Result<Binding, E> {
     let damaged = |why: &str| FormatError::damaged(WHAT, why);
-    let (signed, signature) = plain.split_last_chunk::<SIGNATURE>().ok_or_else(|| damaged("it is cut short"))?;
-    let signature = Signature::from_slice(signature).map_err(FormatError::from)?;
-    key.verify(&signed_bytes(signed), &signature)
+    let signed = len.checked_sub(SIGNATURE as u64).ok_or_else(short)?;
+    let (mut hasher, mut piece) = (Hasher::new(), Vec::with_capacity(PIECE));
+    for from in (0..signed).step_by(PIECE) {
+        piece.clear();
+        read(from..signed.min(from + PIECE as u64), &mut piece)?;
+        hasher.update(&piece);
+    }
+    piece.clear();
+    read(signed..len, &mut piece)?;
+    let signature = Signature::from_slice(piece.first_chunk::<SIGNATURE>().ok_or_else(short)?);
+    key.verify(&signed_bytes(hasher.finish()), &signature.map_err(FormatError::from)?)
         .map_err(|_| FormatError::untrusted(WHAT, "its signature is not its writer's"))?;
-    let mut cursor = Cursor::new(WHAT, signed);
-    if cursor.take(4)? != MAGIC {
+    piece.clear();
+    let mut window = Window { read, at: 0, end: signed, bytes: piece, used: 0 };
+    if window.take(4)? != MAGIC {
         return Err(damaged("it does not begin with SRI1").into());
     }
+    let head = 32 + 1;
+    let name = window.peek(head)?.last().copied().unwrap_or_default();
+    let mut cursor = Cursor::new(WHAT, window.take(head + usize::from(name) + 8 + 4)?);
     let bound_to = VaultId::from_bytes(cursor.array()?);
     let length = cursor.u8()?;
     let name = cursor.take(length.into())?;
@@ -155,12 +257,77 @@ pub fn open<E: From<FormatError>>(
     }
     let seq = cursor.u64()?;
     for _ in 0..cursor.u32()? {
-        let before = cursor.remaining();
-        let at = signed.len() - before;
+        let encoded = window.section()?;
+        let mut cursor = Cursor::new(WHAT, encoded);
         let section = Section::decode(&mut cursor)?;
-        let encoded = signed.get(at..at + before - cursor.remaining()).unwrap_or_default();
+        cursor.finish()?;
         each(section, encoded)?;
     }
-    cursor.finish()?;
+    if !window.is_at_end() {
+        return Err(damaged("it goes on after its last section").into());
+    }
     Ok(Binding { vault, writer: writer.clone(), seq })
+}
+
+/// So much of an index is opened at once; more where one section needs it.
+const PIECE: usize = 1 << 20;
+
+/// A part of an opened index, moved along it.
+struct Window<R> {
+    read: R,
+    /// Where the next read begins.
+    at: u64,
+    end: u64,
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl<R> Window<R> {
+    fn is_at_end(&self) -> bool {
+        self.at == self.end && self.used == self.bytes.len()
+    }
+
+    /// The next `n` bytes, which stay the next.
+    fn peek<E: From<FormatError>>(&mut self, n: usize) -> std::result::Result<&[u8], E>
+    where
+        R: FnMut(Range<u64>, &mut Vec<u8>) -> std::result::Result<(), E>,
+    {
+        let have = self.bytes.len() - self.used;
+        if have < n {
+            if n as u64 > have as u64 + (self.end - self.at) {
+                return Err(short().into());
+            }
+            self.bytes.drain(..self.used);
+            self.used = 0;
+            let to = self.end.min(self.at + (n - have).max(PIECE) as u64);
+            (self.read)(self.at..to, &mut self.bytes)?;
+            self.at = to;
+        }
+        self.bytes.get(self.used..self.used + n).ok_or_else(|| short().into())
+    }
+
+    fn take<E: From<FormatError>>(&mut self, n: usize) -> std::result::Result<&[u8], E>
+    where
+        R: FnMut(Range<u64>, &mut Vec<u8>) -> std::result::Result<(), E>,
+    {
+        self.peek(n)?;
+        self.used += n;
+        self.bytes.get(self.used - n..self.used).ok_or_else(|| short().into())
+    }
+
+    /// The encoding of the next section, found by the lengths in it.
+    fn section<E: From<FormatError>>(&mut self) -> std::result::Result<&[u8], E>
+    where
+        R: FnMut(Range<u64>, &mut Vec<u8>) -> std::result::Result<(), E>,
+    {
+        // Up to the length of its version, then of its age header, then of its directory.
+        let mut n = 32 + 8;
+        for _ in 0..2 {
+            let length = self.peek(n + 2)?.last_chunk().copied().map_or(0, u16::from_le_bytes);
+            n += 2 + usize::from(length);
+        }
+        let length = self.peek(n + 4)?.last_chunk().copied().map_or(0, u32::from_le_bytes);
+        let whole = usize::try_from(length).ok().and_then(|length| length.checked_add(n + 4)).ok_or_else(short)?;
+        self.take(whole)
+    }
 }

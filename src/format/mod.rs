@@ -23,7 +23,6 @@ pub mod member_key;
 pub mod pack;
 pub mod page;
 pub mod parity;
-pub mod pieces;
 pub mod root;
 pub mod share;
 mod text;

@@ -1,14 +1,17 @@
 //! JSON documents: strict about size, version and features, deaf to unknown fields.
 
+use std::io::Read;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{DRAFT, FEATURES, FORMAT, FormatError, Result, bounded, pieces::Pieces};
+use super::{DRAFT, FEATURES, FORMAT, FormatError, Result, bounded};
 
+/// What a document says of itself.
 #[derive(Deserialize)]
-struct Versioned {
-    format: String,
+pub(super) struct Versioned {
+    pub(super) format: String,
     #[serde(default, deserialize_with = "bounded::features")]
-    features: Vec<String>,
+    pub(super) features: Vec<String>,
 }
 
 /// Decodes `bytes` as a `what` of at most `limit` bytes, after checking its format version and features: what these
@@ -22,18 +25,18 @@ pub(super) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8], limi
     serde_json::from_slice(bytes).map_err(damaged)
 }
 
-/// As [`decode`], of bytes that come in pieces and are freed while they are read.
-pub(super) fn decode_pieces<T: DeserializeOwned>(what: &'static str, pieces: Pieces, limit: usize) -> Result<T> {
-    if pieces.len() > limit {
-        return Err(FormatError::TooLarge { what, limit });
-    }
-    let damaged = |e: serde_json::Error| FormatError::damaged(what, e.to_string());
-    understood(what, &serde_json::from_reader(pieces.reader()).map_err(damaged)?)?;
-    serde_json::from_reader(pieces.into_reader()).map_err(damaged)
+/// Decodes what is read, which somebody else bounds, as a `what` that says itself which version it is of.
+pub(super) fn read<T: DeserializeOwned>(what: &'static str, from: impl Read) -> Result<T> {
+    serde_json::from_reader(from).map_err(|e| FormatError::damaged(what, e.to_string()))
+}
+
+/// Fails if what is read is of another version, or announces what this build does not know: why it could not be decoded.
+pub(super) fn read_version(what: &'static str, from: impl Read) -> Result<()> {
+    understood(what, &read(what, from)?)
 }
 
 /// Fails if a document is of another version, or announces what this build does not know.
-fn understood(what: &'static str, version: &Versioned) -> Result<()> {
+pub(super) fn understood(what: &'static str, version: &Versioned) -> Result<()> {
     if version.format == DRAFT {
         return Err(FormatError::Draft { what, found: DRAFT, known: FORMAT });
     }

@@ -7,7 +7,7 @@ use crate::{
     catalog::{Catalog, IndexedPack},
     format::{
         header::ObjectRef,
-        index::{self, INDEX_LIMIT, SEALED_LIMIT, Section},
+        index::{self, SEALED_LIMIT, Section},
         layout,
     },
     model::{Finding, Severity},
@@ -88,11 +88,9 @@ fn add(
     let key = layout::index(&writer.name, &index.hash);
     let sealed =
         runtime.block_on(fetch::by_hash(&*place.store, &key, index.version.as_deref(), &index.hash, SEALED_LIMIT))?;
-    let plain = writer.catalog.open(&sealed, INDEX_LIMIT)?;
-    drop(sealed);
-    let signer = &writer.certificate.signing_key;
+    let of = (writer.descriptor.vault, &writer.name, &writer.certificate.signing_key);
     let (mut left_out, mut batch, mut chunks) = (0, Vec::new(), 0);
-    index::open(&plain, writer.descriptor.vault, &writer.name, signer, |section, _| {
+    index::open_sealed(&sealed, &writer.catalog, of, |section, _| {
         let blocks = &section.directory.blocks;
         let mut all = Vec::with_capacity(blocks.iter().map(|block| block.chunks.len()).sum());
         all.extend(blocks.iter().flat_map(|block| block.chunks.iter().map(|chunk| (chunk.id, block.base))));

@@ -21,14 +21,21 @@ mod parts;
 mod vault_support;
 
 use std::{
-    env, fs, io,
+    env, fs,
+    io::{self, Write as _},
+    path::Path,
+    process::{Command, Stdio},
     sync::Arc,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use strongroom::{
-    catalog::{Catalog, Kept, Memory, RunRow},
-    codec::{compress::Codec, hash},
+    catalog::{Catalog, Memory, RunRow},
+    codec::{
+        compress::Codec,
+        hash,
+        seal::{NoPrompt, Opener},
+    },
     format::{
         header::{Header, ObjectRef},
         list::{self, ChunkRef},
@@ -41,6 +48,7 @@ use strongroom::{
     vault::{
         Vault, VaultError,
         audit::{self, Depth, VerifyRequest},
+        reader::Snapshot,
         rebuild, snapshots,
         writer::{self, Request, Workplace},
     },
@@ -194,9 +202,40 @@ fn run(place: &Workplace, runtime: &tokio::runtime::Handle, catalog: &mut Catalo
     );
 }
 
-/// What a source is made to have left: all chunks, as streams of 4096 packs each.
-fn memory(packs: u64, snapshot: SnapshotId) -> Memory {
-    let streams = (0..packs.div_ceil(4096)).map(|part| {
+/// Restores what the last run of a source stored anew; tells how many bytes that are.
+async fn restore(store: Arc<dyn ObjectStore>, owner: &Opener, source: &str) -> Result<u64, VaultError> {
+    let vault = Vault::open(store, None).await?;
+    let listed = snapshots::list(&vault).await?.snapshots;
+    let last = listed.iter().rfind(|listed| listed.header.source.as_str() == source).unwrap();
+    let snapshot = Snapshot::open(&vault, vault.whole(last).await?, owner).await?;
+    let new = snapshot.body.streams.iter().find(|stream| stream.name.as_str() == "new").unwrap();
+    snapshot.restore_stream(new, Box::new(io::sink()), Arc::new(Silent), Cancel::default()).await?;
+    Ok(new.bytes)
+}
+
+/// The same, in a process that has done nothing else, so that its memory is its own.
+fn restore_apart(vault: &Path, identity: &str) {
+    let mut child = Command::new(env::current_exe().unwrap());
+    let mut child = child.arg("--restore").arg(vault).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(identity.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+fn restore_here(vault: &Path) {
+    let identity = io::read_to_string(io::stdin()).unwrap();
+    let owner = Opener::from_identity_text(&identity, "its parent", Arc::new(NoPrompt)).unwrap();
+    let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::open(vault, Arc::new(Now)).unwrap());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let bytes = step("a restore of 8 MiB of a snapshot that needs all of it, in a process of its own", || {
+        runtime.block_on(restore(store, &owner, "large")).unwrap()
+    });
+    assert_eq!(bytes, 8 << 20);
+}
+
+/// Makes a source have left all chunks, as streams of 4096 packs each.
+fn remember(catalog: &mut Catalog, source: &Name, packs: u64, snapshot: SnapshotId) {
+    let mut streams = Vec::new();
+    for part in 0..packs.div_ceil(4096) {
         let (mut chunks, mut bytes) = (Vec::new(), 0);
         for pack in part * 4096..packs.min((part + 1) * 4096) {
             for no in 0..CHUNKS {
@@ -206,12 +245,16 @@ fn memory(packs: u64, snapshot: SnapshotId) -> Memory {
             }
         }
         let name = format!("part-{part}").parse().unwrap();
-        Kept { name, path: None, bytes, blake3: hash::hash(b""), chunks }
-    });
-    Memory { snapshot, floor: Time::from_unix(0), note: "{}".to_owned(), streams: streams.collect() }
+        streams.push(catalog.keep(source, (name, None), (bytes, hash::hash(b"")), &chunks).unwrap());
+    }
+    let memory = Memory { snapshot, floor: Time::from_unix(0), note: "{}".to_owned(), streams };
+    catalog.remember(source, &memory).unwrap();
 }
 
 fn main() {
+    if let Some(vault) = env::args_os().skip_while(|arg| arg != "--restore").nth(1) {
+        return restore_here(Path::new(&vault));
+    }
     let (packs, headers) = (option("--packs", 500), option("--snapshots", 20));
     let dir = tempfile::tempdir().unwrap();
     let (vault_dir, state) = (dir.path().join("vault"), dir.path().join("state"));
@@ -219,7 +262,7 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let handle = runtime.handle();
     let clock: Arc<dyn Clock> = Arc::new(Now);
-    let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::create(vault_dir, Arc::clone(&clock)).unwrap());
+    let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::create(vault_dir.clone(), Arc::clone(&clock)).unwrap());
     let made = handle.block_on(make(store, clock, policy()));
     println!("{packs} packs, {} chunks, {headers} snapshots\n", packs * CHUNKS);
     println!("| step | time | peak memory |\n| --- | --- | --- |");
@@ -258,11 +301,12 @@ fn main() {
     step("a run that needs nothing of it", || run(&place, handle, &mut catalog, "small", 1));
     let snapshot = large.last.unwrap();
     let source: Name = "large".parse().unwrap();
-    catalog.remember(&source, &memory(packs, snapshot)).unwrap();
+    remember(&mut catalog, &source, packs, snapshot);
     let row = RunRow { seq: 1, snapshot, source, finished: made.clock.now(), bytes_read: 0, bytes_stored: 0 };
     catalog.record_run(&row).unwrap();
     step("a first run that needs all of it", || run(&place, handle, &mut catalog, "large", 2));
     step("the next, with all locks known", || run(&place, handle, &mut catalog, "large", 3));
+    restore_apart(&vault_dir, &made.identity);
     // After what the runs made.
     large.seq += 3;
     step("making the snapshots", || (0..headers).for_each(|_| large.commit()));

@@ -151,7 +151,7 @@ fn compare(catalog: &mut Catalog, model: &Model) {
     assert_eq!(look(catalog, &(0..CHUNKS).collect::<Vec<_>>()), expected);
     let mut pending: Vec<_> = model.packs.iter().filter(|(_, p)| p.1).map(|(id, _)| nos[id]).collect();
     pending.sort_unstable();
-    assert_eq!(catalog.pending().unwrap().into_iter().map(|(no, _)| no).collect::<Vec<_>>(), pending);
+    assert_eq!(catalog.pending(None, usize::MAX).unwrap().into_iter().map(|(no, _)| no).collect::<Vec<_>>(), pending);
     let (chunks, packs, _) = catalog.counts().unwrap();
     assert_eq!((chunks, packs), (model.chunks.len() as u64, model.packs.len() as u64));
     assert_eq!(catalog.is_empty(), model.packs.is_empty());

@@ -123,20 +123,23 @@ impl<'a> Deep<'a> {
                 let opener = keys.of(self.vault, snapshot, people).await?.opener.clone();
                 let error =
                     |what: String| Finding::new(Severity::Error, "index.contents", what).on(&key).of(snapshot.id);
-                match reader::sections(&*self.vault.store, &opener, snapshot, index).await {
-                    Ok(sections) => {
-                        for section in sections {
-                            let own = read.directories.get(&Hash::from_bytes(*section.pack.as_bytes()));
-                            if own.is_some_and(|own| *own != hash::hash(&section.directory.encode())) {
-                                let what = format!(
-                                    "this index says other things of pack {} than the pack says of itself; a restore \
-                                     that the index misleads falls back to the pack",
-                                    section.pack
-                                );
-                                self.findings.push(error(what));
-                            }
+                let mut others = Vec::new();
+                let read = reader::sealed(&*self.vault.store, snapshot, index).await.and_then(|sealed| {
+                    reader::sections(&sealed, &opener, snapshot, |section| {
+                        let own = read.directories.get(&Hash::from_bytes(*section.pack.as_bytes()));
+                        if own.is_some_and(|own| *own != hash::hash(&section.directory.encode())) {
+                            others.push(section.pack);
                         }
-                    }
+                    })
+                });
+                self.findings.extend(others.into_iter().map(|pack| {
+                    error(format!(
+                        "this index says other things of pack {pack} than the pack says of itself; a restore that the index \
+                         misleads falls back to the pack"
+                    ))
+                }));
+                match read {
+                    Ok(()) => {}
                     // Its bytes were judged before.
                     Err(failed) if failed.what.starts_with("no version of") => {}
                     Err(failed) if is_damage(&failed) => {

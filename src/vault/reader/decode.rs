@@ -2,7 +2,7 @@
 
 use super::{
     PackSource,
-    locate::{BlockPlace, PackPlace},
+    places::{BlockPlace, PackPlace},
 };
 use crate::{
     codec::{
@@ -19,7 +19,7 @@ use crate::{
 /// If they are not what the directory says.
 pub(super) fn block(
     decompressor: &mut Decompressor,
-    place: &BlockPlace,
+    place: BlockPlace,
     stored: &[u8],
     base: Option<&[u8]>,
     out: &mut Vec<u8>,

@@ -2,10 +2,12 @@
 
 mod ahead;
 mod block_cache;
+mod body;
 mod cost;
 mod decode;
 mod directory;
 mod locate;
+mod places;
 mod plan;
 mod recover;
 mod resume;
@@ -26,12 +28,11 @@ use crate::{
         seal::Opener,
     },
     format::{
-        body::{BODY_LIMIT, Body, StreamRecord},
+        body::{Body, StreamRecord},
         epoch::EpochKeys,
         header::{HEADER_LIMIT, VerifiedHeader},
         layout,
         list::ChunkRef,
-        pieces::Pieces,
     },
     model::{Cancel, ChunkId, Hash, Name, PackId, Progress, Silent, SnapshotId},
     store::ObjectStore,
@@ -39,8 +40,8 @@ use crate::{
 pub(crate) use ahead::PagesAhead;
 pub use cost::Fetching;
 pub(crate) use directory::directory_of_sealed;
-use locate::Places;
-pub(crate) use locate::sections;
+pub(crate) use locate::{sealed, sections};
+use places::Places;
 pub use resume::Sink;
 pub use seeds::Seeds;
 use stream::Tally;
@@ -121,11 +122,8 @@ impl Snapshot {
         let key = keys.chunk_id_key.for_writer(&header.header.writer);
         let source =
             PackSource { store: Arc::clone(&vault.store), opener: keys.opener.clone(), key, salvaged: Arc::default() };
-        let places = Arc::new(Places::of(&source, &header).await?);
-        let bytes = read_small(&source, &places, &header.header.body, BODY_LIMIT).await?;
-        // Decoding is work for a core of its own.
-        let decoded = tokio::task::spawn_blocking(move || Body::decode_pieces(bytes)).await;
-        let body = decoded.map_err(|_| VaultError::stage_gone("decoding the body"))??;
+        let places = Arc::new(locate::places(&source, &header).await?);
+        let body = body::read(&source, &places, &header.header.body).await?;
         Ok(Self { header, body, places, source, blocks: small::Blocks::default() })
     }
 
@@ -208,18 +206,19 @@ impl Snapshot {
 
     /// The packs that it needs.
     pub(crate) fn packs(&self) -> HashSet<PackId> {
-        self.places.packs.iter().map(|pack| pack.id).collect()
+        self.places.packs().map(|pack| pack.id).collect()
     }
 
     /// Of the packs that are not among those of `before`, the bytes as they were read and as they are compressed.
     pub(crate) fn anew(&self, before: &HashSet<PackId>) -> (u64, u64) {
-        let new = self.places.packs.iter().filter(|pack| !before.contains(&pack.id)).flat_map(|pack| &pack.blocks);
+        let new = self.places.packs().filter(|pack| !before.contains(&pack.id));
+        let new = new.flat_map(|pack| self.places.blocks(pack));
         new.fold((0, 0), |(plain, stored), block| (plain + u64::from(block.plain), stored + u64::from(block.stored)))
     }
 
     /// Bytes of all blocks that the snapshot's packs hold, decoded.
     pub(crate) fn held(&self) -> u64 {
-        let blocks = self.places.packs.iter().flat_map(|pack| &pack.blocks);
+        let blocks = self.places.packs().flat_map(|pack| self.places.blocks(pack));
         blocks.map(|block| u64::from(block.plain)).fold(0, u64::saturating_add)
     }
 
@@ -238,7 +237,7 @@ impl Snapshot {
 }
 
 /// Reads chunks into memory: bodies and lists.
-async fn read_small(source: &PackSource, places: &Arc<Places>, chunks: &[ChunkRef], limit: usize) -> Result<Pieces> {
+async fn read_small(source: &PackSource, places: &Arc<Places>, chunks: &[ChunkRef], limit: usize) -> Result<Vec<u8>> {
     let total = chunks.iter().map(|c| u64::from(c.len)).fold(0, u64::saturating_add);
     if total > limit as u64 {
         return Err(VaultError::new(VaultErrorKind::Damaged, "a body or a list is larger than it may be"));
@@ -246,7 +245,7 @@ async fn read_small(source: &PackSource, places: &Arc<Places>, chunks: &[ChunkRe
     if total <= small::SMALL
         && let Some(bytes) = small::Blocks::default().read(source, places, chunks).await
     {
-        return Ok(Pieces::from_whole(bytes));
+        return Ok(bytes);
     }
     let job = stream::Job {
         places: Arc::clone(places),

@@ -4,7 +4,10 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use super::locate::{Located, Places, lost};
+use super::{
+    locate::lost,
+    places::{Located, Places},
+};
 use crate::{format::list::ChunkRef, model::ChunkId, vault::Result};
 
 /// Decoded bytes that may be alive at once.

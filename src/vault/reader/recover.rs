@@ -11,7 +11,8 @@ use super::{
     PackSource,
     decode::{block, is_chunk, slice},
     directory::opened,
-    locate::{Located, PackPlace, Places, lost},
+    locate::lost,
+    places::{Located, PackPlace, Places},
 };
 use crate::{
     codec::compress::Decompressor,

@@ -221,7 +221,7 @@ impl Snapshot {
         let job = Job { places, source, progress: Arc::new(Silent), cancel: cancel.clone() };
         let (sink, collected) = stream::collect(0);
         drop(job.write(chunks, sink, None).await?);
-        let bytes = collected.take().joined();
+        let bytes = collected.take();
         let mut rest = bytes.as_slice();
         for stream in streams {
             let split = usize::try_from(stream.bytes).ok().and_then(|len| rest.split_at_checked(len));

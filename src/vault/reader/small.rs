@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     PackSource, decode,
-    locate::{Located, Places},
+    places::{Located, Places},
 };
 use crate::{codec::compress::Decompressor, format::list::ChunkRef};
 

@@ -16,20 +16,21 @@ use super::{
     PackSource,
     block_cache::BlockCache,
     decode,
-    locate::{Located, PackPlace, Shared, lost},
+    locate::lost,
+    places::{Located, PackPlace, Places},
     plan::{AHEAD, Decoding, Plan, plan},
     recover,
 };
 use crate::{
     codec::{compress::Decompressor, hash::Hasher, seal::PartReader},
-    format::{list::ChunkRef, pieces::Pieces},
+    format::list::ChunkRef,
     model::{Cancel, Hash, Progress},
     vault::{Result, VaultError, VaultErrorKind},
 };
 
 /// One stream to write.
 pub(super) struct Job {
-    pub(super) places: Shared,
+    pub(super) places: Arc<Places>,
     pub(super) source: PackSource,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) cancel: Cancel,
@@ -314,23 +315,23 @@ fn spans(plan: &Plan, chunks: &[ChunkRef], run: Range<usize>) -> Vec<Range<usize
 
 /// A sink that collects `size` bytes into memory, and where to find what it collected.
 pub(super) fn collect(size: usize) -> (Box<dyn Write + Send>, Collected) {
-    let collected = Collected(Arc::new(Mutex::new(Pieces::with_capacity(size))));
+    let collected = Collected(Arc::new(Mutex::new(Vec::with_capacity(size))));
     (Box::new(Collected(Arc::clone(&collected.0))), collected)
 }
 
 /// Bytes collected in memory.
-pub(super) struct Collected(Arc<Mutex<Pieces>>);
+pub(super) struct Collected(Arc<Mutex<Vec<u8>>>);
 
 impl Collected {
     /// The bytes.
-    pub(super) fn take(self) -> Pieces {
+    pub(super) fn take(self) -> Vec<u8> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Write for Collected {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(bytes);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

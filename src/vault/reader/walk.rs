@@ -62,7 +62,7 @@ impl<'a> Walk<'a> {
         self.at += count;
         let limit = usize::try_from(2 * STEP).unwrap_or(usize::MAX);
         let read = read_small(&self.snapshot.source, &self.snapshot.places, part, limit).await?;
-        self.carry.extend_from_slice(&read.joined());
+        self.carry.extend_from_slice(&read);
         let left = self.carry.len() % list::ENTRY;
         let rest = self.carry.split_off(self.carry.len() - left);
         let whole = std::mem::replace(&mut self.carry, rest);

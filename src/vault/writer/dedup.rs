@@ -1,6 +1,7 @@
 //! The middle of the pipeline, on the catalog's own thread: takes named chunks in order, decides which are known,
 //! gathers the new ones into blocks, builds the streams' lists, and records what the store acknowledged.
 
+mod body;
 mod carry;
 
 use std::{
@@ -29,7 +30,7 @@ use crate::{
         index::Section,
         list::{self, ChunkRef},
     },
-    model::{ChunkId, ChunkerParams, Fingerprint, Hash, journal::Start},
+    model::{ChunkId, ChunkerParams, Fingerprint, Hash, Name, journal::Start},
     vault::{VaultError, VaultErrorKind, input::Facts},
 };
 
@@ -77,6 +78,7 @@ pub(super) struct Ports {
 /// The stage.
 pub(super) struct Dedup<'a> {
     pub(super) catalog: &'a mut Catalog,
+    pub(super) source: Name,
     pub(super) known: KnownPacks,
     pub(super) blocks: BlockMaker,
     /// Blocks of lists and bodies, kept apart from those of data, which compress better by themselves.
@@ -111,7 +113,7 @@ pub(super) struct State {
     streams: Vec<StreamRecord>,
     /// How many bytes of the body these streams take at least.
     body: usize,
-    /// The lists of the streams, if the source keeps a memory.
+    /// The streams, whose lists are in the catalog, if the source keeps a memory.
     kept: Option<Vec<Kept>>,
     /// Chunks that are new in this run and not acknowledged yet.
     in_flight: HashSet<ChunkId>,
@@ -333,7 +335,8 @@ impl Dedup<'_> {
         self.state.counts.bytes_read += current.bytes;
         let Begin { name, path, meta } = current.begin;
         if let (Some(kept), Some(chunks)) = (&mut self.state.kept, current.kept) {
-            kept.push(Kept { name: name.clone(), path: path.clone(), bytes: current.bytes, blake3, chunks });
+            let (stream, what) = ((name.clone(), path.clone()), (current.bytes, blake3));
+            kept.push(self.catalog.keep(&self.source, stream, what, &chunks)?);
         }
         let path = path.map(Into::into);
         let stream = StreamRecord { name, path, meta, bytes: current.bytes, blake3, chunks, depth, list };
@@ -360,20 +363,20 @@ impl Dedup<'_> {
     }
 
     fn store_body(&mut self, body: &Body) -> Result<Vec<ChunkRef>, VaultError> {
-        let bytes = body.encode().map_err(|error| match error {
+        let chunker = Chunker::new(self.params)?;
+        let mut storing =
+            body::StoringBody { dedup: self, chunker, waiting: Vec::new(), chunks: Vec::new(), failed: None };
+        let written = body.write(&mut storing);
+        // What failed below a write says more than the write that it failed.
+        if let Some(failed) = storing.failed.take() {
+            return Err(failed);
+        }
+        written.map_err(|error| match error {
             FormatError::TooLarge { .. } => too_large(body.streams.len()),
             other => other.into(),
         })?;
-        let mut lengths = Vec::new();
-        Chunker::new(self.params)?.cut(&bytes, true, &mut lengths);
-        let mut rest = bytes.as_slice();
-        let mut chunks = Vec::with_capacity(lengths.len());
-        for length in lengths {
-            let (part, tail) = rest.split_at_checked(length as usize).unwrap_or((rest, &[]));
-            chunks.push(self.store_meta(part)?);
-            rest = tail;
-        }
-        Ok(chunks)
+        storing.cut(true)?;
+        Ok(storing.chunks)
     }
 
     fn finish_blocks(&mut self) -> Result<u64, VaultError> {

@@ -1,13 +1,14 @@
 //! The indexes of a snapshot: one for what is new, merged with smaller ones so that there are never many.
 
+use std::collections::VecDeque;
+
 use super::{Run, commit::Closure};
 use crate::{
     catalog::{Catalog, ObjectRow, PackNo},
     codec::hash,
     format::{
-        FormatError,
         header::{MAX_INDEXES, ObjectRef},
-        index::{self, Binding, INDEX_LIMIT, SEALED_LIMIT},
+        index::{self, Binding, Builder, INDEX_LIMIT, SEALED_LIMIT},
         layout,
     },
     model::Hash,
@@ -22,6 +23,9 @@ const KEEP_LIVE: usize = MAX_INDEXES / 4 * 3;
 /// From so many live indexes on the oldest is written again too, without the packs that are gone.
 const NEARLY_ALL: usize = MAX_INDEXES - 2;
 
+/// How many sections are read from the catalog at once; one has a mebibyte or two where chunks are tiny.
+const AT_ONCE: usize = 16;
+
 /// What came of the indexes.
 pub(super) struct Indexed {
     /// What the header names.
@@ -32,48 +36,60 @@ pub(super) struct Indexed {
     pub(super) warnings: Vec<String>,
 }
 
+/// An index of an earlier run, as it is there now.
+enum Found {
+    /// Its lock reaches the floor.
+    Locked(ObjectRow),
+    /// Its lock does not, or it has none.
+    Unlocked(ObjectRow),
+    /// It is gone or damaged.
+    Lost,
+}
+
 impl Run<'_> {
     /// Writes an index of every pack that is in none yet, merged with the newest live ones while those are not much
     /// larger: each entry is rewritten a logarithmic number of times in its life, and few indexes are live.
     pub(super) fn indexes(&self, catalog: &mut Catalog, closure: &mut Closure) -> Result<Indexed, VaultError> {
-        let pending = catalog.pending()?;
-        let packs = pending.iter().map(|(no, _)| *no).collect();
-        let mut sections: Vec<Vec<u8>> = pending.into_iter().map(|(_, section)| section).collect();
-        let (mut live, mut lost) = (Vec::new(), 0_u64);
+        let (mut live, mut over, mut lost) = (Vec::new(), VecDeque::new(), 0_u64);
+        let mut size = usize::try_from(catalog.pending_bytes()?).unwrap_or(usize::MAX);
+        // The oldest comes first, and what is new last: a rebuilt catalog numbers packs in the order in which indexes have them.
+        let mut take_over = |old: &ObjectRef, size: &mut usize| {
+            *size = size.saturating_add(usize::try_from(old.bytes).unwrap_or(usize::MAX));
+            over.push_front(old.clone());
+        };
         for old in self.heads.indexes.iter().rev() {
-            match self.still_locked(catalog, old)? {
-                Some(row) => {
-                    // What this writer found itself; the header that named it may be a forged one.
-                    let (bytes, version) = (row.bytes, row.version.clone());
-                    live.push((ObjectRef { hash: old.hash, bytes, version }, row));
-                }
-                None => lost += self.take_over(old, &mut sections)?,
+            // What this writer found itself; the header that named it may be a forged one.
+            let found = |row: &ObjectRow| ObjectRef { hash: old.hash, bytes: row.bytes, version: row.version.clone() };
+            match self.look_for(catalog, old)? {
+                Found::Locked(row) => live.push((found(&row), row)),
+                Found::Unlocked(row) => take_over(&found(&row), &mut size),
+                Found::Lost => lost += 1,
             }
         }
         live.reverse();
-        let mut size: usize = sections.iter().map(Vec::len).sum();
         while let Some((last, _)) = live.last() {
             // Forged headers can name more than one of this writer's own may.
-            let nothing_new = sections.is_empty();
-            let due = if nothing_new { live.len() > MAX_INDEXES } else { due(last.bytes, size, live.len()) };
+            let due = if size == 0 { live.len() > MAX_INDEXES } else { due(last.bytes, size, live.len()) };
             if !due {
                 break;
             }
-            lost += self.take_over(&last.clone(), &mut sections)?;
-            size = sections.iter().map(Vec::len).sum();
+            take_over(last, &mut size);
             live.pop();
         }
-        if live.len() >= NEARLY_ALL && !sections.is_empty() {
-            let (oldest, _) = live.remove(0);
-            lost += self.take_over(&oldest, &mut sections)?;
+        if live.len() >= NEARLY_ALL && size > 0 {
+            take_over(&live.remove(0).0, &mut size);
         }
         for (_, row) in &live {
             closure.existing(row);
         }
-        let mut live: Vec<ObjectRef> = live.into_iter().map(|(old, _)| old).collect();
-        for part in parts(&sections) {
-            live.push(self.put_index(catalog, part, closure)?);
+        let live = live.into_iter().map(|(old, _)| old).collect();
+        let mut filling = Filling { run: self, catalog, closure, live, index: self.index() };
+        for old in over {
+            lost += filling.take_over(&old)?;
         }
+        let packs = filling.pending()?;
+        filling.flush()?;
+        let live = filling.live;
         if live.len() > MAX_INDEXES {
             let what = format!("{} live indexes are more than a header can name", live.len());
             return Err(VaultError::new(VaultErrorKind::Failed, what));
@@ -87,73 +103,39 @@ impl Run<'_> {
         Ok(Indexed { live, packs, warnings })
     }
 
-    /// An index of an earlier run, if its lock reaches the floor or can be made to.
-    fn still_locked(&self, catalog: &mut Catalog, old: &ObjectRef) -> Result<Option<ObjectRow>, VaultError> {
+    /// A new index, without sections.
+    fn index(&self) -> Builder {
+        let writer = &self.place.writer;
+        let (vault, seq) = (writer.descriptor.vault, self.heads.next_seq);
+        Builder::new(&Binding { vault, writer: writer.name.clone(), seq })
+    }
+
+    /// An index of an earlier run, whose lock is extended if it falls short of the floor and may be.
+    fn look_for(&self, catalog: &mut Catalog, old: &ObjectRef) -> Result<Found, VaultError> {
         let key = layout::index(&self.place.writer.name, &old.hash);
         if let Some(row) = catalog.object(key.as_str())?.filter(|row| self.locking.suffices(row.lock)) {
-            return Ok(Some(row));
+            return Ok(Found::Locked(row));
         }
         let found = fetch::version_by_hash(&*self.place.store, &key, old.version.as_deref(), &old.hash, SEALED_LIMIT);
         let (bytes, version) = match self.runtime.block_on(found) {
             Ok((bytes, version)) => (bytes.len() as u64, version.map(|v| v.as_str().to_owned())),
-            Err(error) if error.is_of_object() => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let Some(lock) = self.lock_or_extend(&key, version.as_deref())? else { return Ok(None) };
-        let row = ObjectRow { key: key.to_string(), bytes, version, lock: Some(lock) };
-        catalog.remember_object(&row)?;
-        Ok(self.locking.suffices(row.lock).then_some(row))
-    }
-
-    /// Moves the sections of an index of an earlier run into the new one, before those that are newer: a rebuilt catalog
-    /// numbers packs in the order in which indexes have them. Says how many indexes are lost, which is one or none.
-    fn take_over(&self, old: &ObjectRef, sections: &mut Vec<Vec<u8>>) -> Result<u64, VaultError> {
-        match self.sections_of(old) {
-            Ok(found) => drop(sections.splice(..0, found)),
             Err(error) if error.is_of_object() => {
                 tracing::warn!(index = %old.hash, %error, "an index is lost");
-                return Ok(1);
+                return Ok(Found::Lost);
             }
             Err(error) => return Err(error),
+        };
+        let lock = self.lock_or_extend(&key, version.as_deref())?;
+        let row = ObjectRow { key: key.to_string(), bytes, version, lock };
+        if lock.is_some() {
+            catalog.remember_object(&row)?;
         }
-        Ok(0)
+        Ok(if self.locking.suffices(lock) { Found::Locked(row) } else { Found::Unlocked(row) })
     }
 
-    /// The encoded sections of an index of an earlier run, which this writer can open. Those of packs that are gone are
-    /// left out: no new snapshot can lean on them, and earlier ones have indexes of their own.
-    fn sections_of(&self, old: &ObjectRef) -> Result<Vec<Vec<u8>>, VaultError> {
+    fn put_index(&self, catalog: &mut Catalog, index: Builder, closure: &mut Closure) -> Result<ObjectRef, VaultError> {
         let writer = &self.place.writer;
-        let key = layout::index(&writer.name, &old.hash);
-        let sealed = self.runtime.block_on(fetch::by_hash(
-            &*self.place.store,
-            &key,
-            old.version.as_deref(),
-            &old.hash,
-            SEALED_LIMIT,
-        ))?;
-        let plain = writer.catalog.open(&sealed, INDEX_LIMIT)?;
-        let mut sections = Vec::new();
-        let signer = &writer.certificate.signing_key;
-        index::open(&plain, writer.descriptor.vault, &writer.name, signer, |section, encoded| {
-            // A run that stores anew looks at no earlier pack.
-            if self.retention.full || self.listed.contains_key(&section.pack) {
-                sections.push(encoded.to_vec());
-            }
-            Ok::<_, FormatError>(())
-        })?;
-        Ok(sections)
-    }
-
-    fn put_index(
-        &self,
-        catalog: &mut Catalog,
-        sections: &[Vec<u8>],
-        closure: &mut Closure,
-    ) -> Result<ObjectRef, VaultError> {
-        let writer = &self.place.writer;
-        let binding = Binding { vault: writer.descriptor.vault, writer: writer.name.clone(), seq: self.heads.next_seq };
-        let sections = sections.iter().map(Vec::as_slice);
-        let sealed = index::seal(&binding, sections, &writer.signing_key, &writer.index_sealer)?;
+        let sealed = index.seal(&writer.signing_key, &writer.index_sealer)?;
         let hash: Hash = hash::hash(sealed.bytes());
         let bytes = sealed.bytes().len() as u64;
         let key = layout::index(&writer.name, &hash);
@@ -168,6 +150,77 @@ impl Run<'_> {
     }
 }
 
+/// Indexes being written, one after the other: of a first run of a tebibyte they have 300 MiB, of which one part is in memory.
+struct Filling<'a, 'r> {
+    run: &'a Run<'r>,
+    catalog: &'a mut Catalog,
+    closure: &'a mut Closure,
+    live: Vec<ObjectRef>,
+    index: Builder,
+}
+
+impl Filling<'_, '_> {
+    /// Adds a section, after the index was put if it has no room for it.
+    fn add(&mut self, section: &[u8]) -> Result<(), VaultError> {
+        if self.index.bytes() + section.len() > INDEX_TARGET {
+            self.flush()?;
+        }
+        Ok(self.index.push(section)?)
+    }
+
+    fn flush(&mut self) -> Result<(), VaultError> {
+        if self.index.is_empty() {
+            return Ok(());
+        }
+        let full = std::mem::replace(&mut self.index, self.run.index());
+        self.live.push(self.run.put_index(self.catalog, full, self.closure)?);
+        Ok(())
+    }
+
+    /// Adds the packs that are in no index yet, and says which.
+    fn pending(&mut self) -> Result<Vec<PackNo>, VaultError> {
+        let mut packs = Vec::new();
+        loop {
+            let some = self.catalog.pending(packs.last().copied(), AT_ONCE)?;
+            if some.is_empty() {
+                return Ok(packs);
+            }
+            for (no, section) in some {
+                self.add(&section)?;
+                packs.push(no);
+            }
+        }
+    }
+
+    /// Adds the sections of an index of an earlier run, which this writer can open. Those of packs that are gone are left
+    /// out: no new snapshot can lean on them, and earlier ones have indexes of their own. Says how many indexes are lost,
+    /// which is one or none.
+    fn take_over(&mut self, old: &ObjectRef) -> Result<u64, VaultError> {
+        let (run, writer) = (self.run, &self.run.place.writer);
+        let key = layout::index(&writer.name, &old.hash);
+        let read = fetch::by_hash(&*run.place.store, &key, old.version.as_deref(), &old.hash, SEALED_LIMIT);
+        let mut written = true;
+        let taken = run.runtime.block_on(read).and_then(|sealed| {
+            let of = (writer.descriptor.vault, &writer.name, &writer.certificate.signing_key);
+            index::open_sealed(&sealed, &writer.catalog, of, |section, encoded| {
+                // A run that stores anew looks at no earlier pack.
+                if run.retention.full || run.listed.contains_key(&section.pack) {
+                    self.add(encoded).inspect_err(|_| written = false)?;
+                }
+                Ok::<_, VaultError>(())
+            })
+        });
+        match taken {
+            Ok(_) => Ok(0),
+            Err(error) if written && error.is_of_object() => {
+                tracing::warn!(index = %old.hash, %error, "an index is lost");
+                Ok(1)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// Whether the newest of `live` indexes, of `bytes`, is to be written again together with `size` bytes of sections. Never
 /// if they don't fit into one: that would be done again every day.
 fn due(bytes: u64, size: usize, live: usize) -> bool {
@@ -176,44 +229,16 @@ fn due(bytes: u64, size: usize, live: usize) -> bool {
     bytes.saturating_add(size) <= INDEX_TARGET && (small || live >= KEEP_LIVE)
 }
 
-/// Splits sections into runs of about [`INDEX_TARGET`] bytes.
-fn parts(sections: &[Vec<u8>]) -> Vec<&[Vec<u8>]> {
-    let mut parts = Vec::new();
-    let (mut from, mut bytes) = (0, 0);
-    for (at, section) in sections.iter().enumerate() {
-        if bytes > 0 && bytes + section.len() > INDEX_TARGET {
-            parts.extend(sections.get(from..at));
-            (from, bytes) = (at, 0);
-        }
-        bytes += section.len();
-    }
-    parts.extend(sections.get(from..).filter(|rest| !rest.is_empty()));
-    parts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn sections_are_split_and_none_is_lost() {
-        let sections: Vec<Vec<u8>> = (0..9).map(|i| vec![i; 20 << 20]).collect();
-        let split = parts(&sections);
-        assert_eq!(split.iter().map(|p| p.len()).collect::<Vec<_>>(), [2, 2, 2, 2, 1]);
-        assert_eq!(split.concat(), sections);
-        assert!(parts(&[]).is_empty());
-        assert_eq!(parts(&[vec![0; 60 << 20]]).len(), 1);
-    }
-
     /// What merging does to a writer whose first run makes `first` bytes of sections and each of a year's others `daily`:
     /// the most indexes that are live, and how often each byte is written.
     fn year(first: usize, daily: usize) -> (usize, usize) {
-        const SECTION: usize = 64 << 10;
-        let sections: Vec<Vec<u8>> = vec![vec![0; SECTION]; INDEX_TARGET / SECTION];
         let fill = |bytes: usize| -> Vec<usize> {
             let mut all = vec![INDEX_TARGET; bytes / INDEX_TARGET];
-            let rest = sections.get(..bytes % INDEX_TARGET / SECTION).unwrap();
-            all.extend(parts(rest).iter().map(|part| part.len() * SECTION));
+            all.extend(Some(bytes % INDEX_TARGET).filter(|rest| *rest > 0));
             all
         };
         let mut live = fill(first);

@@ -32,7 +32,8 @@ impl Run<'_> {
         let mut known = self.known(catalog);
         let mut kept = Vec::new();
         for stream in memory.streams {
-            if let Some(packs) = packs_of(catalog, &mut known, &stream)? {
+            let chunks = catalog.chunks_of(&self.request.source, &stream)?;
+            if let Some(packs) = packs_of(catalog, &mut known, &chunks)? {
                 kept.push(Carried { stream, packs });
             }
         }
@@ -57,11 +58,11 @@ const BATCH: usize = 1024;
 fn packs_of(
     catalog: &mut Catalog,
     known: &mut KnownPacks,
-    stream: &Kept,
+    chunks: &[u8],
 ) -> Result<Option<BTreeSet<PackNo>>, VaultError> {
-    let Ok(chunks) = list::decode(&stream.chunks) else { return Ok(None) };
     let (mut packs, mut ids, mut found) = (BTreeSet::new(), Vec::with_capacity(BATCH), Vec::new());
-    for batch in chunks.chunks(BATCH) {
+    for batch in chunks.chunks(BATCH * list::ENTRY) {
+        let Ok(batch) = list::decode(batch) else { return Ok(None) };
         ids.clear();
         ids.extend(batch.iter().map(|chunk| chunk.id));
         catalog.lookup(&ids, &mut found)?;

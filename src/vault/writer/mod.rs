@@ -369,6 +369,7 @@ impl<'a> Run<'a> {
         let maker = |out| BlockMaker::new(out, Arc::clone(&rooms), Arc::clone(&numbers), Arc::clone(shared));
         Dedup {
             catalog,
+            source: self.request.source.clone(),
             known,
             blocks: maker(work.clone()),
             meta: maker(work),

@@ -2,7 +2,7 @@
 //! was decided that they can be.
 
 use super::{Begin, Carried, Current, Dedup, Hasher, ListMaker, VaultError};
-use crate::{catalog::Kept, format::list, model::FileMeta, vault::VaultErrorKind};
+use crate::{format::list, model::FileMeta, vault::VaultErrorKind};
 
 /// So many chunks are added between two looks whether somebody asked to stop.
 const BATCH: usize = 1024;
@@ -13,30 +13,33 @@ impl Dedup<'_> {
     /// # Errors
     /// If one of its packs can't be leaned on after all.
     pub(super) fn carry(&mut self, carried: Carried) -> Result<(), VaultError> {
-        let Carried { stream: Kept { name, path, bytes, blake3, chunks: encoded }, packs } = carried;
+        let Carried { stream, packs } = carried;
         for pack in packs {
             if !self.known.usable(self.catalog, pack)? {
                 let what = "a stream of the last snapshot went away, or its lock ended, while this run began; run the \
                             backup again";
-                return Err(VaultError::new(VaultErrorKind::TryAgain, what).on(&name));
+                return Err(VaultError::new(VaultErrorKind::TryAgain, what).on(&stream.name));
             }
         }
-        let chunks = list::decode(&encoded)?;
-        let begin = Begin { name, path, meta: FileMeta::default() };
+        let encoded = self.catalog.chunks_of(&self.source, &stream)?;
+        let (bytes, blake3) = (stream.bytes, stream.blake3);
+        let begin = Begin { name: stream.name.clone(), path: stream.path.clone(), meta: FileMeta::default() };
         let (hasher, list) = (Hasher::new(), ListMaker::default());
         let mut current = Current { begin, hasher, list, bytes, kept: None };
-        for batch in chunks.chunks(BATCH) {
+        for batch in encoded.chunks(BATCH * list::ENTRY) {
             self.shared.check()?;
-            for chunk in batch {
-                current.push(*chunk);
+            for chunk in list::decode(batch)? {
+                current.push(chunk);
             }
             while let Some(part) = current.list.full_part()? {
                 self.store_list_part(&part, &mut current)?;
             }
         }
-        self.state.counts.chunks += chunks.len() as u64;
-        // What was kept is kept as it is: for a large repository this is the most that a run has in memory.
-        current.kept = Some(encoded);
+        self.state.counts.chunks += current.list.total();
+        drop(encoded);
+        if let Some(kept) = &mut self.state.kept {
+            kept.push(stream);
+        }
         self.close(current, blake3)
     }
 }
