@@ -12,7 +12,13 @@ mod store_support;
 #[path = "support/vault.rs"]
 mod vault_support;
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    io::{self, Read},
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    thread::{self, ThreadId},
+};
 
 use strongroom::{
     codec::seal::{self, NoPrompt, Opener},
@@ -22,11 +28,13 @@ use strongroom::{
         index::{self, INDEX_LIMIT},
         layout,
     },
-    model::{Cancel, Severity, Silent},
+    model::{Cancel, FileMeta, Severity, Silent},
     store::{local::LocalStore, memory::MemoryStore},
     vault::{
         Vault, VaultErrorKind,
         audit::{self, Depth, VerifyRequest},
+        haste::{AtWork, Haste},
+        input::{Facts, Incoming, Reading, SourceError},
         reader::Snapshot,
         snapshots,
     },
@@ -146,4 +154,96 @@ async fn whoever_was_added_to_an_epoch_later_opens_what_was_there_before() {
     made.put_epoch(&EpochRecord { rev: 4, recipient: recipient.to_string(), ..record }, &root).await;
     assert_eq!(opened(&stranger).await, refused);
     assert_eq!(opened(&added).await, (Ok(0), Ok(1)));
+}
+
+/// A program that holds locks until half of what it writes was read.
+struct Dumping {
+    haste: Haste,
+    stream: Option<Written>,
+}
+
+struct Written {
+    data: io::Cursor<Vec<u8>>,
+    half: u64,
+    at_work: Option<AtWork>,
+    /// What happens once all of it was read.
+    ends: fn() -> io::Result<usize>,
+    /// Who read while the program was at work, and who did afterwards.
+    readers: Arc<Mutex<[HashSet<ThreadId>; 2]>>,
+}
+
+static GAVE_WAY: Mutex<Vec<ThreadId>> = Mutex::new(Vec::new());
+
+impl Dumping {
+    fn of(data: &[u8], ends: fn() -> io::Result<usize>) -> (Self, Arc<Mutex<[HashSet<ThreadId>; 2]>>) {
+        let haste = Haste::new(|| GAVE_WAY.lock().unwrap().push(thread::current().id()));
+        let (at_work, readers) = (Some(haste.begin()), Arc::default());
+        let (data, half) = (io::Cursor::new(data.to_vec()), data.len() as u64 / 2);
+        let stream = Some(Written { data, half, at_work, ends, readers: Arc::clone(&readers) });
+        (Self { haste, stream }, readers)
+    }
+}
+
+impl Read for Written {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let over = usize::from(self.at_work.is_none());
+        self.readers.lock().unwrap()[over].insert(thread::current().id());
+        if self.data.position() >= self.half {
+            self.at_work = None;
+        }
+        match self.data.read(buf)? {
+            0 => (self.ends)(),
+            n => Ok(n),
+        }
+    }
+}
+
+impl Reading for Dumping {
+    fn next_stream(&mut self) -> Result<Option<Incoming>, SourceError> {
+        Ok(self.stream.take().map(|stream| Incoming {
+            name: "dump".parse().unwrap(),
+            path: None,
+            meta: FileMeta::default(),
+            expected: None,
+            reader: Box::new(stream),
+        }))
+    }
+
+    fn haste(&self) -> Option<Haste> {
+        Some(self.haste.clone())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Facts, SourceError> {
+        Ok(Facts::default())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_gives_way_while_a_program_holds_locks_and_no_longer() {
+    let (_, made, state) = fresh().await;
+    let data = noise(1, 40 << 20);
+    let (dumping, readers) = Dumping::of(&data, || Ok(0));
+    made.backup(state.path(), "orders", dumping).await.unwrap();
+    assert!(made.restore_all().await.unwrap() == [[("dump".to_owned(), data)]]);
+    let [during, after] = &*readers.lock().unwrap();
+    let gave_way = GAVE_WAY.lock().unwrap();
+    assert!(during.len() == 1 && during.iter().all(|thread| gave_way.contains(thread)), "{during:?} {gave_way:?}");
+    // The step in which it ended is finished by who began it.
+    assert!(after.iter().any(|thread| !gave_way.contains(thread)), "{after:?} {gave_way:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_fails_in_the_hands_of_either_reader_ends_the_run() {
+    let (_, made, state) = fresh().await;
+    // Of a little the first reads all, of much the second the end.
+    for len in [1, 40 << 20] {
+        let (dumping, _) = Dumping::of(&noise(2, len), || Err(io::Error::other("gone")));
+        let failed = made.backup(state.path(), "orders", dumping).await.unwrap_err();
+        assert_eq!(failed.kind, VaultErrorKind::Source, "{failed}");
+    }
+    for len in [1, 40 << 20] {
+        let (dumping, _) = Dumping::of(&noise(3, len), || panic!("planted"));
+        assert!(made.backup(state.path(), "orders", dumping).await.is_err());
+    }
+    assert!(made.restore_all().await.unwrap().is_empty());
 }

@@ -1,7 +1,8 @@
 //! Who goes first while a source's program is at work that holds locks for as long as it writes.
 //!
-//! A thread that was made to give way can't be made to stop doing so without privileges. So there are two sets of workers: one
-//! that gives way to everybody, for as long as such a program is at work, and the usual one for all other time.
+//! A thread that was made to give way can't be made to stop doing so without privileges. So there are two threads that read, and
+//! two sets of workers: one that gives way to everybody, for as long as such a program is at work, and the usual one for all other
+//! time.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 

@@ -1,6 +1,10 @@
 //! The first stage: reads the source's streams and cuts them into chunks.
 
-use std::{io::Read, sync::Arc};
+use std::{
+    io::Read,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
 use crossbeam_channel::Sender;
 
@@ -14,6 +18,7 @@ use crate::{
     model::{ChunkerParams, FileMeta, Name},
     vault::{
         VaultError, VaultErrorKind,
+        haste::Haste,
         input::{Facts, Incoming, Reading, SourceError},
     },
 };
@@ -48,69 +53,139 @@ pub(super) struct Finished {
     pub(super) segments: u64,
 }
 
-/// Reads every stream of `reading` and sends its segments in order; then lets the source check that it was whole.
-///
-/// # Errors
-/// If the source fails, or another stage did.
-pub(super) fn run(
-    mut reading: Box<dyn Reading>,
-    params: ChunkerParams,
-    (pool, sketching): (&Pool, &Sketching),
-    out: &Sender<Segment>,
-    shared: &Shared,
-) -> Result<Finished, VaultError> {
-    let mut stage = Intake { chunker: Chunker::new(params)?, params, pool, sketching, out, shared, seq: 0 };
-    while let Some(stream) = reading.next_stream()? {
-        stage.stream(stream)?;
-    }
-    shared.check()?;
-    Ok(Finished { facts: reading.finish()?, segments: stage.seq })
-}
-
-struct Intake<'a> {
+/// The stage. It goes on step by step, so that threads can take turns: while a program is at work that holds locks, one that
+/// gives way to it.
+pub(super) struct Intake {
+    /// What is read, until its end.
+    reading: Option<Box<dyn Reading>>,
     chunker: Chunker,
     params: ChunkerParams,
-    pool: &'a Pool,
-    sketching: &'a Sketching,
-    out: &'a Sender<Segment>,
-    shared: &'a Shared,
+    pool: Pool,
+    sketching: Arc<Sketching>,
+    out: Sender<Segment>,
+    shared: Arc<Shared>,
     seq: u64,
+    current: Option<Current>,
 }
 
-impl Intake<'_> {
-    fn stream(&mut self, mut stream: Incoming) -> Result<(), VaultError> {
-        let label = stream.path.clone().unwrap_or_else(|| stream.name.to_string());
-        let mut begin = Some(Begin { name: stream.name, path: stream.path, meta: stream.meta });
-        // The unfinished last chunk of one buffer becomes the beginning of the next, so there must be room for it.
-        let room = FILL.max(usize::try_from(self.params.max).unwrap_or(FILL) * 2);
-        let mut buffer = self.take(room)?;
-        let mut filled = 0;
-        loop {
-            let end = self.fill(&mut stream.reader, &mut buffer, &mut filled, &label)?;
-            let (mut lengths, mut samples) = (Vec::with_capacity(64), Vec::new());
-            let data = buffer.get(..filled).unwrap_or_default();
-            let used = if self.sketching.ahead() {
-                self.chunker.cut_sampling(data, end, &mut lengths, &mut samples)
-            } else {
-                self.chunker.cut(data, end, &mut lengths)
-            };
-            let mut next = Vec::new();
-            if !end {
-                next = self.take(room)?;
-                let rest = data.get(used..).unwrap_or_default();
-                if let Some(front) = next.get_mut(..rest.len()) {
-                    front.copy_from_slice(rest);
-                }
-                filled = rest.len();
-            }
-            let buffer_out = self.pool.share(std::mem::replace(&mut buffer, next));
-            let segment = Segment { seq: self.seq, begin: begin.take(), end, buffer: buffer_out, lengths, samples };
-            self.seq += 1;
-            self.out.send(segment).map_err(|_| self.shared.why("hashing"))?;
-            if end {
-                return Ok(());
+/// The stream that is being read.
+struct Current {
+    reader: Box<dyn Read + Send>,
+    label: String,
+    /// What goes with its first segment.
+    begin: Option<Begin>,
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+/// Takes the turns of a thread that gives way, or of one that does not, until the streams end; tells what the source told at
+/// its end to the thread that came to it.
+///
+/// # Errors
+/// If the source fails, or another stage did. The others have no turn after that.
+pub(super) fn run(stage: &Mutex<Intake>, turn: Option<&(Haste, bool)>) -> Result<Option<Finished>, VaultError> {
+    if let Some((haste, true)) = turn {
+        haste.give_way();
+    }
+    while turn.is_none_or(|(haste, gives_way)| haste.turn(*gives_way)) {
+        let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
+        if stage.reading.is_none() {
+            break;
+        }
+        match stage.step() {
+            Ok(None) => {}
+            ended => {
+                // After an error it is of no use.
+                drop(stage.reading.take());
+                return ended;
             }
         }
+    }
+    Ok(None)
+}
+
+/// A thread of this stage. If it panics, the run fails: the other would wait for its turn for ever.
+pub(super) struct Whole<'a>(pub(super) &'a Shared, pub(super) Option<&'a (Haste, bool)>);
+
+impl Drop for Whole<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail(VaultError::stage_gone("reading"));
+            self.1.iter().for_each(|(haste, _)| haste.over());
+        }
+    }
+}
+
+impl Intake {
+    /// A stage that reads the streams of `reading` and sends their segments in order.
+    ///
+    /// # Errors
+    /// If the sizes of chunks make no sense.
+    pub(super) fn new(
+        reading: Box<dyn Reading>,
+        params: ChunkerParams,
+        (pool, sketching): (Pool, Arc<Sketching>),
+        out: Sender<Segment>,
+        shared: Arc<Shared>,
+    ) -> Result<Self, VaultError> {
+        let chunker = Chunker::new(params)?;
+        Ok(Self { reading: Some(reading), chunker, params, pool, sketching, out, shared, seq: 0, current: None })
+    }
+
+    /// Reads and sends one segment, or lets the source check that it was whole.
+    fn step(&mut self) -> Result<Option<Finished>, VaultError> {
+        let mut current = match self.current.take() {
+            Some(current) => current,
+            None => match self.reading.as_mut().map_or(Ok(None), |reading| reading.next_stream())? {
+                Some(stream) => self.begin(stream)?,
+                None => {
+                    self.shared.check()?;
+                    let facts = self.reading.take().ok_or_else(|| self.shared.why("reading"))?.finish()?;
+                    return Ok(Some(Finished { facts, segments: self.seq }));
+                }
+            },
+        };
+        if !self.segment(&mut current)? {
+            self.current = Some(current);
+        }
+        Ok(None)
+    }
+
+    fn begin(&self, stream: Incoming) -> Result<Current, VaultError> {
+        let label = stream.path.clone().unwrap_or_else(|| stream.name.to_string());
+        let begin = Some(Begin { name: stream.name, path: stream.path, meta: stream.meta });
+        Ok(Current { reader: stream.reader, label, begin, buffer: self.take(self.room())?, filled: 0 })
+    }
+
+    /// The unfinished last chunk of one buffer becomes the beginning of the next, so there must be room for it.
+    fn room(&self) -> usize {
+        FILL.max(usize::try_from(self.params.max).unwrap_or(FILL) * 2)
+    }
+
+    /// Fills the buffer, and sends the chunks that are whole. Says whether the stream ended.
+    fn segment(&mut self, current: &mut Current) -> Result<bool, VaultError> {
+        let end = self.fill(current)?;
+        let (mut lengths, mut samples) = (Vec::with_capacity(64), Vec::new());
+        let data = current.buffer.get(..current.filled).unwrap_or_default();
+        let used = if self.sketching.ahead() {
+            self.chunker.cut_sampling(data, end, &mut lengths, &mut samples)
+        } else {
+            self.chunker.cut(data, end, &mut lengths)
+        };
+        let mut next = Vec::new();
+        if !end {
+            next = self.take(self.room())?;
+            let rest = data.get(used..).unwrap_or_default();
+            if let Some(front) = next.get_mut(..rest.len()) {
+                front.copy_from_slice(rest);
+            }
+            current.filled = rest.len();
+        }
+        let buffer = self.pool.share(std::mem::replace(&mut current.buffer, next));
+        let segment = Segment { seq: self.seq, begin: current.begin.take(), end, buffer, lengths, samples };
+        self.seq += 1;
+        self.out.send(segment).map_err(|_| self.shared.why("hashing"))?;
+        Ok(end)
     }
 
     fn take(&self, len: usize) -> Result<Vec<u8>, VaultError> {
@@ -118,27 +193,21 @@ impl Intake<'_> {
     }
 
     /// Reads until the buffer is full or the stream ends; returns whether it ended.
-    fn fill(
-        &self,
-        reader: &mut Box<dyn Read + Send>,
-        buffer: &mut [u8],
-        filled: &mut usize,
-        label: &str,
-    ) -> Result<bool, VaultError> {
+    fn fill(&self, current: &mut Current) -> Result<bool, VaultError> {
         loop {
             self.shared.check()?;
-            let Some(free) = buffer.get_mut(*filled..).filter(|free| !free.is_empty()) else {
+            let Some(free) = current.buffer.get_mut(current.filled..).filter(|free| !free.is_empty()) else {
                 return Ok(false);
             };
-            match reader.read(free) {
+            match current.reader.read(free) {
                 Ok(0) => return Ok(true),
                 Ok(n) => {
-                    *filled += n;
+                    current.filled += n;
                     self.shared.progress.advance(n as u64);
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => {
-                    let error = SourceError::new("cannot read the stream", label).because(e);
+                    let error = SourceError::new("cannot read the stream", &current.label).because(e);
                     return Err(VaultError::new(VaultErrorKind::Source, error.to_string()));
                 }
             }

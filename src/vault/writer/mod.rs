@@ -29,9 +29,13 @@ mod stages;
 pub(crate) mod upload;
 mod workers;
 
-use std::{collections::HashMap, sync::Arc, thread};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    thread,
+};
 
-use crossbeam_channel::{bounded, unbounded};
+use crossbeam_channel::{Sender, bounded, unbounded};
 use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{
@@ -58,6 +62,7 @@ use bases::BaseCache;
 use blocks::{BlockMaker, BlockNumbers};
 use buffers::Pool;
 use dedup::{Dedup, Outcome, Ports};
+use intake::{Finished, Intake};
 use lost::Lost;
 use retention::Retention;
 use shared::Shared;
@@ -314,17 +319,11 @@ impl<'a> Run<'a> {
             sketching: Arc::clone(&sketching),
             turn: None,
         };
-        let (stopper, haste, failing) = (reading.stopper(), reading.haste(), Arc::clone(shared));
-        let (carried, hurry) = (reading.carried().map(|n| memory::named(&n, kept)).transpose()?, haste.clone());
-        // Not joined: a source may wait for data for ever, and the run must be able to end without it.
-        spawn("intake", move || {
-            let means = (&Pool::new(BUFFERS), &*sketching);
-            match intake::run(reading, params, means, &segments_in, &failing) {
-                Ok(end) => drop(finished_in.send(end)),
-                Err(error) => failing.fail(error),
-            }
-            hurry.iter().for_each(Haste::over);
-        })?;
+        let (stopper, haste) = (reading.stopper(), reading.haste());
+        let carried = reading.carried().map(|n| memory::named(&n, kept)).transpose()?;
+        let means = (Pool::new(BUFFERS), Arc::clone(&sketching));
+        let intake = Intake::new(reading, params, means, segments_in, Arc::clone(shared))?;
+        read(intake, haste.as_ref(), finished_in, shared)?;
         let result = thread::scope(|scope| {
             for bench in bench.each(thread::available_parallelism().map_or(2, usize::from), haste.as_ref()) {
                 scope.spawn(|| workers::run(bench, shared).unwrap_or_else(|error| shared.fail(error)));
@@ -392,6 +391,32 @@ pub(crate) fn refuse_skew(witness: bool, here: Time, there: Time) -> Result<(), 
     }
     let what = format!("this host's clock says {here}, the store's {there}: they differ by {skew}");
     Err(VaultError::new(VaultErrorKind::Clock, what))
+}
+
+/// Begins the threads of the intake. Not joined: a source may wait for data for ever, and the run must be able to end without
+/// it.
+fn read(
+    stage: Intake,
+    haste: Option<&Haste>,
+    finished: Sender<Finished>,
+    shared: &Arc<Shared>,
+) -> Result<(), VaultError> {
+    let stage = Arc::new(Mutex::new(stage));
+    let turns = haste.map_or_else(|| vec![None], |haste| [false, true].map(|way| Some((haste.clone(), way))).into());
+    for turn in turns {
+        let (stage, finished, failing) = (Arc::clone(&stage), finished.clone(), Arc::clone(shared));
+        spawn("intake", move || {
+            let _whole = intake::Whole(&failing, turn.as_ref());
+            match intake::run(&stage, turn.as_ref()) {
+                Ok(Some(end)) => drop(finished.send(end)),
+                // The other goes on, or came to the end.
+                Ok(None) => return,
+                Err(error) => failing.fail(error),
+            }
+            turn.iter().for_each(|(haste, _)| haste.over());
+        })?;
+    }
+    Ok(())
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), VaultError> {
