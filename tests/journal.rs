@@ -26,3 +26,5 @@ mod lab;
 mod many;
 #[path = "journal/put.rs"]
 mod put;
+#[path = "journal/upkeep.rs"]
+mod upkeep;

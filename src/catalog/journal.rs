@@ -33,6 +33,27 @@ pub struct JournalNote {
     pub histories: BTreeSet<u32>,
 }
 
+/// What is remembered of a file that was shipped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    hash: String,
+    looks: Option<String>,
+}
+
+impl Mark {
+    /// Whether it is of a file of these bytes.
+    #[must_use]
+    pub fn is_of(&self, hash: &Hash) -> bool {
+        self.hash == hash.to_string()
+    }
+
+    /// Whether it is of a file that looks like this.
+    #[must_use]
+    pub fn looked(&self, looks: &str) -> bool {
+        self.looks.as_deref() == Some(looks)
+    }
+}
+
 /// The memory of one source's journal: a directory.
 #[derive(Debug, Clone)]
 pub struct JournalMemory {
@@ -106,18 +127,27 @@ impl JournalMemory {
     /// Whether a file of these bytes was shipped.
     #[must_use]
     pub fn has(&self, file: &str, hash: &Hash) -> bool {
-        let told = fs::read_to_string(self.dir.join("marks").join(file)).unwrap_or_default();
-        told.trim_end() == hash.to_string()
+        self.marked(file).is_some_and(|mark| mark.is_of(hash))
     }
 
-    /// Notes that a file of these bytes was shipped, so that nobody has to ship it again who is told to.
+    /// The mark of a file that was shipped.
+    #[must_use]
+    pub fn marked(&self, file: &str) -> Option<Mark> {
+        let told = fs::read_to_string(self.dir.join("marks").join(file)).ok()?;
+        let mut lines = told.lines().map(str::to_owned);
+        Some(Mark { hash: lines.next()?, looks: lines.next() })
+    }
+
+    /// Notes that a file of these bytes was shipped, so that nobody has to ship it again who is told to; with what it looked
+    /// like, if it can be told by that.
     ///
     /// # Errors
     /// If it can't be written.
-    pub fn mark(&self, file: &str, hash: &Hash) -> io::Result<()> {
+    pub fn mark(&self, file: &str, hash: &Hash, looks: Option<&str>) -> io::Result<()> {
         let dir = self.dir.join("marks");
+        let looks = looks.map_or_else(String::new, |looks| format!("{looks}\n"));
         // Not synced: a mark that is lost costs a put, and half a one is none.
-        renewed(&dir.join(file), format!("{hash}\n").as_bytes(), false)?;
+        renewed(&dir.join(file), format!("{hash}\n{looks}").as_bytes(), false)?;
         let mut names: Vec<PathBuf> = fs::read_dir(&dir)?.flatten().map(|entry| entry.path()).collect();
         names.sort_unstable();
         let more = names.len().saturating_sub(MARKS);
@@ -206,10 +236,12 @@ mod tests {
         memory.lock().unwrap();
         let hash = |n: u8| Hash::from_bytes([n; 32]);
         for n in 0..300 {
-            memory.mark(&format!("{n:024X}"), &hash(1)).unwrap();
+            memory.mark(&format!("{n:024X}"), &hash(1), (n % 2 == 1).then_some("1 2")).unwrap();
         }
         let name = format!("{:024X}", 299);
         assert!(memory.has(&name, &hash(1)) && !memory.has(&name, &hash(2)) && !memory.has("0", &hash(1)));
+        let looked = |n: u32, looks: &str| memory.marked(&format!("{n:024X}")).unwrap().looked(looks);
+        assert!(looked(299, "1 2") && !looked(299, "1 3") && !looked(298, "1 2"));
         assert!(!memory.has(&format!("{:024X}", 3), &hash(1)), "old ones go");
     }
 }

@@ -83,10 +83,8 @@ pub struct Log {
 /// A copied cluster that is to go through its log. What it was unpacked by left no link in it but those of tablespaces.
 #[derive(Debug, Clone, Default)]
 pub struct Cluster {
-    /// The data directory.
+    /// The data directory, with the log in its own directory of log.
     pub data: PathBuf,
-    /// The log, in the data directory.
-    pub wal: PathBuf,
     /// The directory that holds its tablespaces by number, if it has any.
     pub tablespaces: PathBuf,
     /// The settings that say how far.

@@ -18,9 +18,9 @@ const SEGMENT: u64 = 16 << 20;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server, a vault, and a source with a journal.
-struct Place {
-    sandbox: Sandbox,
-    server: Postgres,
+pub struct Place {
+    pub sandbox: Sandbox,
+    pub server: Postgres,
 }
 
 impl Place {
@@ -28,7 +28,7 @@ impl Place {
         Self::of(Postgres::start_with(&["max_wal_senders=6", "wal_writer_delay=20ms"]), "")
     }
 
-    fn of(server: Postgres, more: &str) -> Self {
+    pub fn of(server: Postgres, more: &str) -> Self {
         let sandbox = Sandbox::with_vault();
         server.sql("postgres", "create table rows (n bigserial, at timestamptz default clock_timestamp(), pad text)");
         sandbox.configure(&format!(
@@ -51,19 +51,19 @@ impl Place {
         command.spawn().unwrap()
     }
 
-    fn insert(&self, rows: u32) {
+    pub fn insert(&self, rows: u32) {
         self.server.sql(
             "postgres",
             &format!("insert into rows (pad) select repeat(md5(i::text), 30) from generate_series(1, {rows}) i"),
         );
     }
 
-    fn list(&self) -> Value {
+    pub fn list(&self) -> Value {
         self.sandbox.reader(&["journal", "list", "--source", "pg", "--json"]).ok().json()["result"]["journals"].clone()
     }
 
     /// Up to where the journal's only line is in the vault.
-    fn reached(&self) -> u64 {
+    pub fn reached(&self) -> u64 {
         if !self.sandbox.path("vault").exists() {
             return 0;
         }
@@ -72,7 +72,7 @@ impl Place {
         to.map_or(0, |to| u64::from_str_radix(to, 16).unwrap())
     }
 
-    fn flushed(&self) -> u64 {
+    pub fn flushed(&self) -> u64 {
         let said = self.server.sql("postgres", "select (pg_current_wal_flush_lsn() - '0/0')::bigint");
         said.trim().parse().unwrap()
     }
@@ -92,7 +92,7 @@ fn segment(at: u64) -> String {
     format!("{:08X}{:08X}{:08X}", 1, at >> 32, (at & 0xffff_ffff) / SEGMENT)
 }
 
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < end, "{what} did not happen");
@@ -101,7 +101,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// The receivers that write below `dir`.
-fn receivers(dir: &Path) -> Vec<i32> {
+pub fn receivers(dir: &Path) -> Vec<i32> {
     let here = |line: &[u8]| line.windows(13).any(|part| part == b"pg_receivewal") && contains(line, dir);
     let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
@@ -115,7 +115,7 @@ fn contains(line: &[u8], dir: &Path) -> bool {
     line.windows(dir.len()).any(|part| part == dir)
 }
 
-fn kill(pid: i32) {
+pub fn kill(pid: i32) {
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
 }

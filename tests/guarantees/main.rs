@@ -42,6 +42,7 @@ mod g11_real_server;
 mod g11_upkeep;
 mod g12_flood;
 mod g13_any_second;
+mod g13_hosts;
 mod g16_not_alone;
 mod g17_elsewhere;
 mod g17_parity;

@@ -2,6 +2,7 @@
 //! and the settings that say how far. It has another name until all of it is there and proved; what an interrupted run left
 //! under that name is gone on with, and so is, with `--delta`, a data directory that is there.
 
+mod log;
 mod old;
 mod places;
 mod settings;
@@ -10,7 +11,6 @@ mod unpack;
 
 use std::{
     fs::{self, File},
-    io::{Seek, SeekFrom, Write},
     os::unix::fs::{OpenOptionsExt, symlink},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
@@ -25,17 +25,15 @@ use super::{
 use crate::{
     model::{Finding, Name, Severity},
     ops::{
-        recover::{Ending, Layout, WAL},
+        recover::{Ending, Layout},
         restore::{Begun, Entry, Plan, Target},
     },
     source::postgres::{BASE, MANIFEST, Tablespace},
 };
+use log::Gathering;
 use old::Old;
 use places::{Place, Places, Taken, directory};
 use unpack::{Shared, Unpacker};
-
-/// How long the name of a segment of the log is.
-const SEGMENT_NAME: usize = 24;
 
 /// Where a cluster comes to be: DIR/<source>, its tablespaces in DIR/<source>.tablespaces or where they are mapped to.
 pub struct Cluster {
@@ -48,16 +46,15 @@ pub struct Cluster {
     shared: Shared,
     places: Option<Places>,
     ending: Option<Ending>,
-    /// The file of the log that is being written.
-    open: Option<(String, File)>,
+    gathering: Gathering,
 }
 
 impl Cluster {
     /// Lays out a cluster in `dir`.
     #[must_use]
     pub fn new(dir: PathBuf, map: Vec<(PathBuf, PathBuf)>) -> Self {
-        let (failure, shared) = (Failure::default(), Shared::default());
-        Self { dir, map, delta: false, failure, shared, places: None, ending: None, open: None }
+        let (failure, shared, gathering) = (Failure::default(), Shared::default(), Gathering::default());
+        Self { dir, map, delta: false, failure, shared, places: None, ending: None, gathering }
     }
 
     /// The same, and a data directory that is there is made into it if `delta` says so: what is right of it stays.
@@ -131,22 +128,12 @@ impl Layout for Cluster {
     }
 
     fn log(&mut self, name: &str, at: u64, bytes: &[u8]) -> Result<()> {
-        if self.open.as_ref().is_none_or(|(open, _)| open != name) {
-            let wal = self.places()?.wal.clone();
-            if !wal.is_dir() {
-                directory(&wal).map_err(|e| failed("can't make the directory", &wal, e))?;
-            }
-            let path = wal.join(name);
-            let opened = File::options().write(true).create(true).truncate(false).mode(0o600).open(&path);
-            self.open = Some((name.to_owned(), opened.map_err(|e| failed("can't make", &path, e))?));
-        }
-        let Some((_, file)) = &mut self.open else { return Err(OpsError::Defect("the log of the recovery")) };
-        let written = file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(bytes));
-        written.map_err(|e| failed("can't write the log", Path::new(name), e))
+        let wal = self.places()?.wal.clone();
+        self.gathering.put(&wal, name, at, bytes)
     }
 
     fn forget(&mut self) -> Result<()> {
-        self.open = None;
+        self.gathering.close();
         self.places()?.forget_log()
     }
 
@@ -206,7 +193,7 @@ impl Target for Cluster {
     }
 
     fn finish(&mut self) -> Result<()> {
-        self.open = None;
+        self.gathering.close();
         let ending = self.ending.take().ok_or(OpsError::Defect("how the recovery ends"))?;
         let places = self.places()?;
         let data = &places.data.now;
@@ -221,9 +208,7 @@ impl Target for Cluster {
         };
         places.spaces.iter().try_for_each(link)?;
         if places.wal.is_dir() {
-            fill(&places.wal, ending.base.segment)?;
-            let wal = data.join(WAL);
-            fs::rename(&places.wal, &wal).map_err(|e| failed("can't give its name to", &wal, e))?;
+            log::settle(&places.wal, data, ending.base.segment)?;
         }
         settings::write(data, &ending)?;
         for (_, place) in &places.spaces {
@@ -256,18 +241,4 @@ impl Target for Cluster {
 fn sync(dir: &Path) -> Result<()> {
     let synced = File::open(dir).and_then(|dir| Manner::sync(&dir).map_err(Into::into));
     synced.map_err(|e| failed("can't finish", dir, e))
-}
-
-/// Each segment has its full length, as a server wants it: what is not there is zeros.
-fn fill(wal: &Path, segment: u64) -> Result<()> {
-    let entries = fs::read_dir(wal).map_err(|e| failed("can't look into", wal, e))?;
-    for entry in entries {
-        let entry = entry.map_err(|e| failed("can't look into", wal, e))?;
-        if entry.file_name().len() == SEGMENT_NAME {
-            let path = entry.path();
-            let file = File::options().write(true).open(&path).map_err(|e| failed("can't open", &path, e))?;
-            file.set_len(segment).map_err(|e| failed("can't write", &path, e))?;
-        }
-    }
-    Ok(())
 }

@@ -34,11 +34,6 @@ pub(super) fn settle(cluster: &Cluster, (home, jail, bin): (&Path, &Jail, &Path)
         laid.map_err(|e| EngineError::at("can't lay the link", &link, e))?;
         private(jail, &to)?;
     }
-    let wal = data.join(cluster.wal.file_name().unwrap_or_default());
-    for entry in fs::read_dir(&wal).into_iter().flatten().flatten() {
-        moved(&entry.path(), &data.join("pg_wal").join(entry.file_name()))?;
-    }
-    let _ = fs::remove_dir(&wal);
     private(jail, &data)?;
     let mut verify = jail.tools(&[])?.command(&bin.join("pg_verifybackup"));
     for made in MADE {

@@ -8,7 +8,7 @@ use crate::{
     model::{SourceKind, Time},
     ops::{
         OpsError, Result,
-        recover::{self, LOG, Point, RecoverRequest, Target, WAL},
+        recover::{self, LOG, Point, RecoverRequest, Target},
         snapshots::Wanted,
     },
     vault::{journal, snapshots::Summary, standing::AHEAD},
@@ -73,7 +73,6 @@ pub(super) async fn fetch(
         return Ok(Some(replayed(laid, &data, drill)));
     }
     let cluster = Cluster {
-        wal: data.join(WAL),
         data,
         tablespaces: dir.join(format!("{}.tablespaces", known.source)),
         settings: laid.recovery.settings.clone(),

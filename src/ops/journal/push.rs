@@ -21,14 +21,14 @@ use crate::{
         Finding, Hash, Name, Span as Keep,
         journal::{Line, Position, Span},
     },
-    source::postgres::journal::{LogFile, read_file, system_of, waiting},
+    source::postgres::journal::{LogFile, file_of, hash_of, looks, read_file, system_of, waiting},
     vault::{journal::Log, writer::Workplace},
 };
 
 /// The most bytes of the log in one piece.
 const PIECE: usize = 16 << 20;
 /// How often it is looked whether the process that pushes what waits has pushed this one, too.
-const POLL: Duration = Duration::from_millis(10);
+const POLL: Duration = Duration::from_millis(3);
 /// So long it is waited for that at most.
 const LONGEST: Duration = Duration::from_mins(10);
 
@@ -86,6 +86,8 @@ pub struct PushReport {
 pub(super) struct File {
     pub(super) name: String,
     pub(super) hash: Hash,
+    /// What it looked like before it was read, if it can be told by that.
+    looks: Option<String>,
     line: Line,
     pub(super) system: u64,
     what: What,
@@ -113,19 +115,27 @@ enum What {
 /// If it can't be read, or its memory can't.
 pub fn was_pushed(writer: &Writer, request: &PushRequest) -> Result<Option<PushReport>> {
     let memory = request.memory(writer)?;
-    let file = read_file(&request.path)?;
-    let name = file.file.to_string();
+    let file = file_of(&request.path)?;
+    let name = file.to_string();
     // A note on a base backup needs no place: each base has its own.
-    let nothing = matches!(file.file, LogFile::Backup(_));
+    let nothing = matches!(file, LogFile::Backup(_));
     // Nobody else pushes what is no segment.
-    let alone = nothing || !matches!(file.file, LogFile::Segment(_));
-    let hash = hash(&file.bytes);
-    drop(file);
+    let alone = nothing || !matches!(file, LogFile::Segment(_));
+    let (looks, mut hash) = (looks(&request.path), None);
     let since = Instant::now();
     loop {
         // Asked before its mark is: whoever ended has marked what it pushed.
         let at_work = !alone && memory.is_pushing();
-        if nothing || memory.has(&name, &hash) {
+        let there = match memory.marked(&name) {
+            _ if nothing => true,
+            None => false,
+            Some(mark) if looks.as_ref().is_some_and(|looks| mark.looked(looks)) => true,
+            Some(mark) => {
+                let known = hash.take().map_or_else(|| hash_of(&request.path), Ok)?;
+                mark.is_of(hash.insert(known))
+            }
+        };
+        if there {
             return Ok(Some(PushReport { already: true, ..report(request, name, 0, 0) }));
         }
         if !at_work || since.elapsed() > LONGEST {
@@ -180,12 +190,13 @@ pub(super) fn one(sink: &dyn Sink, memory: &JournalMemory, file: &File, effort: 
         }
     }
     let failed = |source| OpsError::Io { what: "can't use the journal's memory", path: memory.spool(), source };
-    memory.mark(&file.name, &file.hash).map_err(failed)?;
+    memory.mark(&file.name, &file.hash, file.looks.as_deref()).map_err(failed)?;
     Ok(stored)
 }
 
 /// Reads a file, and says what it is.
 pub(super) fn prepare(path: &Path, note: &JournalNote) -> Result<File> {
+    let looks = looks(path);
     let read = read_file(path)?;
     let (name, hash) = (read.file.to_string(), hash(&read.bytes));
     let near = || system_of(path).or(note.system);
@@ -197,16 +208,16 @@ pub(super) fn prepare(path: &Path, note: &JournalNote) -> Result<File> {
             bytes.truncate(usize::try_from(end - start).unwrap_or_default());
             let span = Span::new(Position(start), Position(end));
             let what = span.map_or(What::Nothing, |span| What::Log(span, bytes.into()));
-            Ok(File { name, hash, line, system: geometry.system, what })
+            Ok(File { name, hash, looks, line, system: geometry.system, what })
         }
         LogFile::History(timeline) => {
             let system = near().ok_or_else(|| no_cluster(path))?;
             let what = What::History(read.bytes);
-            Ok(File { name, hash, line: Line::postgres(system, timeline), system, what })
+            Ok(File { name, hash, looks, line: Line::postgres(system, timeline), system, what })
         }
         LogFile::Backup(segment) => {
             let system = near().ok_or_else(|| no_cluster(path))?;
-            Ok(File { name, hash, line: Line::postgres(system, segment.timeline), system, what: What::Nothing })
+            Ok(File { name, hash, looks, line: Line::postgres(system, segment.timeline), system, what: What::Nothing })
         }
     }
 }

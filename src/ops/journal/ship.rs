@@ -90,6 +90,7 @@ impl<L: Log> Shipper<L> {
             if self.board.is_stopped() && self.pace.stopping.is_none() {
                 self.pace.stopping = Some(Instant::now());
             }
+            let (before, flushed) = (self.report.pieces, self.pace.flushed);
             let idle = if !self.log.learn(&self.board, &mut self.note)? {
                 self.log.take_seed(&self.board)?
             } else if self.ask()? {
@@ -106,11 +107,14 @@ impl<L: Log> Shipper<L> {
                     }
                     break;
                 }
-            } else if self.until_idle && idle && self.reached() {
+            } else if self.until_idle && (idle || self.pace.flushed != flushed) && self.reached() {
+                // What grew was looked at, and histories are put.
                 self.board.stop();
             }
             self.observer.alive();
-            self.board.wait(POLL);
+            if self.report.pieces == before {
+                self.board.wait(POLL);
+            }
         }
         Ok(self.report)
     }
@@ -160,7 +164,7 @@ impl<L: Log> Shipper<L> {
     }
 
     /// Looks at the spool and ships what is due. Says whether nothing is left that could be shipped.
-    fn turn(&mut self) -> Result<bool> {
+    pub(super) fn turn(&mut self) -> Result<bool> {
         // Who waits for the end of it wants that soon, and no object for each few records that come.
         let every = if self.until_idle { self.options.flush.min(SOON) } else { self.options.flush };
         let flush = self.pace.flushed.is_none_or(|at| at.elapsed() >= every);
@@ -199,37 +203,46 @@ impl<L: Log> Shipper<L> {
         {
             return Ok(false);
         }
-        match self.ship(&look.ready) {
+        match self.ship(look.ready) {
             Ok(()) => self.back(),
             Err(error) => self.away(error)?,
         }
         Ok(false)
     }
 
-    /// Puts pieces until all is put, or something fails: several at once, acknowledged in the order of the log.
-    fn ship(&mut self, parts: &[Part<L::Held>]) -> Result<()> {
-        let effort = if parts.len() > AT_ONCE { Effort::Less } else { Effort::Usual };
+    /// Puts pieces until all is put, or something fails: several at once, acknowledged in the order of the log. What becomes
+    /// complete meanwhile follows at once.
+    fn ship(&mut self, parts: Vec<Part<L::Held>>) -> Result<()> {
         let sink = Arc::clone(&self.sink);
         let mut failed = None;
         thread::scope(|scope| {
-            let (mut rest, mut flying) = (parts.iter(), VecDeque::new());
+            let (mut rest, mut flying) = (VecDeque::from(parts), VecDeque::new());
+            let (mut last, mut bytes) = (None, 0);
             loop {
                 while failed.is_none() && flying.len() < AT_ONCE {
-                    let Some(piece) = rest.next() else { break };
+                    if rest.is_empty() {
+                        rest = self.more(last, bytes)?;
+                    }
+                    let behind = rest.len() + flying.len() > AT_ONCE;
+                    let Some(piece) = rest.pop_front() else { break };
                     let line = self.line(piece.timeline)?;
-                    let Some(log) = self.log.read(piece)? else {
+                    let Some(log) = self.log.read(&piece)? else {
                         // It has another name by now, which another look gives.
-                        rest = [].iter();
+                        (rest, last) = (VecDeque::new(), None);
                         break;
                     };
+                    last = Some(Shipped { timeline: piece.timeline, to: piece.to });
+                    bytes += piece.bytes;
                     let span = Span { from: Position(piece.from), to: Position(piece.to) };
+                    let effort = if behind { Effort::Less } else { Effort::Usual };
                     let (to, of) = (Arc::clone(&sink), line.clone());
                     flying.push_back((line, piece, scope.spawn(move || to.put(&of, span, log.into(), effort))));
                 }
                 let Some((line, piece, thread)) = flying.pop_front() else { break };
+                bytes -= piece.bytes;
                 match thread.join().unwrap_or(Err(OpsError::Defect("a thread that ships a piece"))) {
                     Ok(stored) if failed.is_none() => {
-                        self.acknowledged(&line, piece, stored);
+                        self.acknowledged(&line, &piece, stored);
                         // What is not noted is put again after a crash, which does no harm.
                         if self.pace.noted.is_none_or(|at| at.elapsed() > NOTE) {
                             self.note_down()?;
@@ -244,6 +257,22 @@ impl<L: Log> Shipper<L> {
             self.note_down()
         })?;
         failed.map_or(Ok(()), Err)
+    }
+
+    /// What became complete behind the `last` that is being put: to wait until all of that is put would leave the vault with
+    /// nothing to do. Nothing where something else is due or is to be told first, for which another turn is there.
+    fn more(&mut self, last: Option<Shipped>, flying: u64) -> Result<VecDeque<Part<L::Held>>> {
+        let due = self.pace.flushed.is_none_or(|at| at.elapsed() >= self.options.flush);
+        if last.is_none() || due || self.board.is_stopped() || self.board.notes().seed.is_some() {
+            return Ok(VecDeque::new());
+        }
+        let mut look = self.log.look(last, false)?;
+        if look.gap.is_some() || look.broken.is_some() {
+            return Ok(VecDeque::new());
+        }
+        look.unshipped += flying;
+        self.tell_room(&look);
+        Ok(look.ready.into())
     }
 
     fn acknowledged(&mut self, line: &Line, piece: &Part<L::Held>, stored: u64) {

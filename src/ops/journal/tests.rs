@@ -1,5 +1,6 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -10,7 +11,7 @@ use std::{
 use super::{
     board::Board,
     event::{Event, Observer},
-    log::Wal,
+    log::{Log, Wal},
     report::SourceReport,
     ship::{Pace, Shipper},
     sink::Sink,
@@ -29,12 +30,16 @@ use crate::{
 
 const SIZE: u64 = 1 << 20;
 
+type Then = Box<dyn FnOnce() + Send>;
+
 /// What a vault would have.
 #[derive(Default, Clone)]
 struct Double {
     pieces: Arc<Mutex<Vec<(Line, Span)>>>,
     histories: Arc<Mutex<BTreeMap<Line, Vec<u8>>>>,
     away: Arc<AtomicBool>,
+    /// What happens while the next pieces are put.
+    then: Arc<Mutex<VecDeque<Then>>>,
 }
 
 impl Double {
@@ -58,6 +63,9 @@ impl Sink for Double {
     fn put(&self, line: &Line, span: Span, log: crate::vault::journal::Log, _effort: Effort) -> Result<u64> {
         self.reachable()?;
         assert_eq!(log.len() as u64, span.distance());
+        if let Some(then) = self.then.lock().unwrap().pop_front() {
+            then();
+        }
         self.pieces.lock().unwrap().push((line.clone(), span));
         Ok(log.len() as u64)
     }
@@ -113,6 +121,13 @@ fn switched(timeline: u32, start: u64) -> Vec<u8> {
     bytes
 }
 
+/// Puts a complete segment into a spool, at once, as a receiver does.
+fn complete(spool: &Path, timeline: u32, start: u64) {
+    let (name, other) = (format!("{timeline:08X}00000000{:08X}", start / SIZE), spool.join("other"));
+    std::fs::write(&other, switched(timeline, start)).unwrap();
+    std::fs::rename(other, spool.join(name)).unwrap();
+}
+
 struct Place {
     dir: tempfile::TempDir,
     double: Double,
@@ -134,20 +149,24 @@ impl Place {
     }
 
     fn put(&self, timeline: u32, start: u64) {
-        let name = format!("{timeline:08X}00000000{:08X}", start / SIZE);
-        std::fs::write(self.spool().dir().join(name), switched(timeline, start)).unwrap();
+        complete(self.spool().dir(), timeline, start);
     }
 
     /// Ships what is there, as a run does that is asked to stop at once.
     fn ship(&self) -> Result<SourceReport> {
+        let shipper = self.shipper(Duration::ZERO);
+        shipper.board.stop();
+        shipper.run()
+    }
+
+    fn shipper(&self, flush: Duration) -> Shipper<Wal> {
         let (memory, board) = (self.memory(), Arc::new(Board::default()));
         let note = memory.note().unwrap();
         let report =
             SourceReport { source: "pg".parse().unwrap(), pieces: 0, bytes: 0, line: None, to: None, gaps: Vec::new() };
-        board.stop();
-        let shipper = Shipper {
+        Shipper {
             name: "pg".parse().unwrap(),
-            options: JournalOptions { flush: Duration::ZERO, ..JournalOptions::default() },
+            options: JournalOptions { flush, ..JournalOptions::default() },
             until_idle: true,
             sink: Arc::new(self.double.clone()),
             log: Wal::new(self.spool()),
@@ -159,8 +178,7 @@ impl Place {
             report,
             pace: Pace::new(),
             damaged: None,
-        };
-        shipper.run()
+        }
     }
 }
 
@@ -219,4 +237,24 @@ fn a_vault_that_is_away_loses_nothing() {
     place.double.away.store(false, Ordering::Relaxed);
     place.ship().unwrap();
     assert_eq!(place.double.spans().len(), 2);
+}
+
+#[test]
+fn what_becomes_complete_meanwhile_follows_at_once_and_what_lies_behind_a_gap_does_not() {
+    let place = Place::new();
+    place.put(1, 2 * SIZE);
+    for at in [3, 5] {
+        let spool = place.spool().dir().to_owned();
+        place.double.then.lock().unwrap().push_back(Box::new(move || complete(&spool, 1, at * SIZE)));
+    }
+    let mut shipper = place.shipper(Duration::from_mins(10));
+    assert!(shipper.log.learn(&shipper.board, &mut shipper.note).unwrap());
+    shipper.turn().unwrap();
+    assert_eq!(place.double.spans(), [(1, 2 * SIZE, 3 * SIZE), (1, 3 * SIZE, 4 * SIZE)]);
+    assert!(shipper.report.gaps.is_empty());
+    shipper.turn().unwrap();
+    assert_eq!(place.double.spans()[2..], [(1, 5 * SIZE, 6 * SIZE)]);
+    let [gap] = shipper.report.gaps.as_slice() else { panic!("{:?}", shipper.report.gaps) };
+    assert_eq!((gap.from.0, gap.to.0), (4 * SIZE, 5 * SIZE));
+    assert_eq!(place.memory().note().unwrap().shipped, Some((1, crate::model::journal::Position(6 * SIZE))));
 }

@@ -16,12 +16,12 @@ use crate::{
     source::postgres::{Base, wal::Records},
     vault::{
         self, VaultError,
-        journal::{LineListing, Listed, Opened, Reader},
+        journal::{LineListing, Listed, Opened, Opening, Reader},
     },
 };
 
-/// So many pieces are opened at once, of so many bytes of log together: a round trip to a bucket takes longer than a piece of
-/// a few seconds' log.
+/// So many pieces are opened ahead, of so many bytes of log together: a round trip to a bucket takes longer than a piece of a
+/// few seconds' log, and what comes next is opened by other cores while this one is looked through.
 const AT_ONCE: usize = 32;
 const TOGETHER: u64 = 48 << 20;
 
@@ -34,6 +34,27 @@ pub(super) struct Way<'a> {
     pub(super) lines: Vec<Option<&'a LineListing>>,
     pub(super) along: Along,
     pub(super) segment: u64,
+}
+
+/// The pieces that are being opened, in the order of the log.
+struct Ahead {
+    opening: VecDeque<(Choice, vault::Result<Opening>)>,
+    /// Where what they hold ends.
+    next: Position,
+    /// How much that is.
+    bytes: u64,
+}
+
+impl Ahead {
+    const fn from(next: Position) -> Self {
+        Self { opening: VecDeque::new(), next, bytes: 0 }
+    }
+
+    fn take(&mut self) -> Option<(Choice, vault::Result<Opening>)> {
+        let (choice, opening) = self.opening.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(choice.span.distance());
+        Some((choice, opening))
+    }
 }
 
 /// Why it was not gone on with.
@@ -107,25 +128,13 @@ impl Way<'_> {
         };
         let most = self.along.until(from).map_or(0, |until| until.0 - from.0);
         progress.phase("reading the log", Some(most));
-        let mut ahead = VecDeque::new();
+        let mut ahead = Ahead::from(from);
         while search.stop.is_none() && !records.is_over() {
             if cancel.is_cancelled() {
                 return Err(OpsError::Interrupted);
             }
             let at = all.until;
-            if ahead.is_empty() {
-                ahead = self.together(at).await;
-            }
-            let (choice, opened) = match ahead.pop_front() {
-                Some((choice, Ok(opened))) => (choice, opened),
-                Some((_, Err(error))) if !error.is_of_object() => return Err(error.into()),
-                // Another one may have it; what follows then begins elsewhere.
-                Some(_) | None => {
-                    ahead.clear();
-                    let Some(found) = self.open(at, &mut all).await? else { break };
-                    found
-                }
-            };
+            let Some((choice, opened)) = self.next(&mut ahead, &mut all).await? else { break };
             let skip = usize::try_from(at.0 - choice.span.from.0).unwrap_or(usize::MAX);
             let take = usize::try_from(choice.use_of.to.0 - at.0).unwrap_or(usize::MAX);
             let bytes = opened.log.get(skip..).and_then(|rest| rest.get(..take));
@@ -151,20 +160,38 @@ impl Way<'_> {
         Ok(all)
     }
 
-    /// Opens the pieces that go on from `at`, each the best of its place, as many as may be in memory together.
-    async fn together(&self, at: Position) -> VecDeque<(Choice, vault::Result<Opened>)> {
-        let (mut choices, mut next, mut room) = (Vec::new(), at, TOGETHER);
-        while let Some(choice) = self.along.at(next).first().copied()
-            && choices.len() < AT_ONCE
-            && (choices.is_empty() || choice.span.distance() <= room)
-        {
-            room = room.saturating_sub(choice.span.distance());
-            next = choice.use_of.to;
-            choices.push(choice);
+    /// The piece that goes on from where the log was read to, if there is one that is whole.
+    async fn next(&self, ahead: &mut Ahead, all: &mut Gathered) -> Result<Option<(Choice, Opened)>> {
+        self.fill(ahead);
+        if let Some((choice, opening)) = ahead.take() {
+            let opened = match opening {
+                Ok(opening) => self.reader.opened(opening).await,
+                Err(error) => Err(error),
+            };
+            match opened {
+                Ok(opened) => return Ok(Some((choice, opened))),
+                Err(error) if !error.is_of_object() => return Err(error.into()),
+                Err(_) => {}
+            }
         }
-        let listed: Vec<_> = choices.iter().map_while(|choice| self.listed(choice)).collect();
-        let opened = self.reader.open_together(&listed).await;
-        choices.into_iter().zip(opened).collect()
+        // Another one may have it; what follows then begins elsewhere.
+        let found = self.open(all.until, all).await?;
+        *ahead = Ahead::from(found.as_ref().map_or(all.until, |(choice, _)| choice.use_of.to));
+        Ok(found)
+    }
+
+    /// Begins to open the pieces that go on from what is being opened, each the best of its place, as many as may be in memory
+    /// together.
+    fn fill(&self, ahead: &mut Ahead) {
+        while ahead.opening.len() < AT_ONCE
+            && let Some(choice) = self.along.at(ahead.next).first().copied()
+            && (ahead.opening.is_empty() || ahead.bytes + choice.span.distance() <= TOGETHER)
+        {
+            let Some((line, listed)) = self.listed(&choice) else { break };
+            ahead.bytes += choice.span.distance();
+            ahead.next = choice.use_of.to;
+            ahead.opening.push_back((choice, self.reader.begin(line, listed)));
+        }
     }
 
     fn listed(&self, choice: &Choice) -> Option<(&LineListing, &Listed)> {

@@ -3,9 +3,6 @@
 use super::super::Result;
 use crate::{model::Name, source::postgres::Base};
 
-/// Where the log goes that a server reads when it starts.
-pub const WAL: &str = "strongroom_wal";
-
 /// How a server is to start.
 #[derive(Debug, Clone)]
 pub struct Ending {

@@ -33,7 +33,7 @@ use crate::{
 };
 
 use gather::{Ended, Gathered};
-pub use layout::{Ending, Layout, WAL};
+pub use layout::{Ending, Layout};
 pub use plain::lay_out_base;
 use point::{Fits, unreachable};
 pub use point::{Point, Target};

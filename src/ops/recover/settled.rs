@@ -4,13 +4,16 @@ use super::{
     super::Result,
     Recovery,
     gather::{Ended, Gathered, Way},
-    layout::WAL,
     point::{Point, Target, lsn, time, unreachable},
 };
 use crate::{
     model::{Name, journal::Position, size},
     source::postgres::Base,
 };
+
+/// A server that recovers wants a command that fetches the log. One that has nothing leaves it to what lies in its own
+/// directory of log, where it looks next.
+const NOTHING: &str = "false";
 
 /// What was decided.
 #[derive(Debug, Clone)]
@@ -56,7 +59,7 @@ impl Settled {
         };
         let inclusive = if last.is_some() || target.inclusive { "on" } else { "off" };
         let timeline = way.legs.last().map_or(1, |leg| leg.timeline);
-        let restore = fetch.unwrap_or_else(|| format!("cp \"{WAL}/%f\" \"%p\""));
+        let restore = fetch.unwrap_or_else(|| NOTHING.to_owned());
         let mut settings = vec![("restore_command", restore), (name, value)];
         if !matches!(name, "recovery_target" | "recovery_target_name") {
             settings.push(("recovery_target_inclusive", inclusive.to_owned()));

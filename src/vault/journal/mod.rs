@@ -6,5 +6,5 @@ mod read;
 mod write;
 
 pub use list::{Gathering, LineListing, Listed, Listing, Windows, list, list_all, list_histories, list_within};
-pub use read::{Opened, Reader};
+pub use read::{Opened, Opening, Reader};
 pub use write::{JournalWriter, Log, Put};

@@ -1,6 +1,11 @@
 //! Opening pieces of a log: what is believed hangs on a signature that leads to root.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use tokio::task::JoinHandle;
 
 use super::list::{LineListing, Listed};
 use crate::{
@@ -25,6 +30,22 @@ pub struct Opened {
     pub record: Record,
     /// The log.
     pub log: Vec<u8>,
+}
+
+/// A piece that is being fetched and opened. Ends when dropped.
+pub struct Opening {
+    key: Key,
+    of: Listed,
+    writer: Certificate,
+    task: Task,
+}
+
+struct Task(JoinHandle<Result<(Record, Vec<u8>)>>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Opens the journals of a vault: knows what opens its epochs and who its writers are.
@@ -103,18 +124,40 @@ impl<'a> Reader<'a> {
     /// `Damaged` if none has, or it can't be opened; `Untrusted` if its record is not its writer's, is of something else
     /// than its name, or was made when its writer was no member; `Denied` if it can't be read.
     pub async fn open(&self, line: &LineListing, of: &Listed) -> Result<Opened> {
+        self.opened(self.begin(line, of)?).await
+    }
+
+    /// Begins to fetch and open a piece, which goes on whatever else this thread does; [`opened`](Self::opened) gives it.
+    ///
+    /// # Errors
+    /// `Untrusted` if its writer may not have written it.
+    pub fn begin(&self, line: &LineListing, of: &Listed) -> Result<Opening> {
         let key = line.key(of);
         let Some(piece) = line.piece(of) else {
             return Err(VaultError::new(VaultErrorKind::Invalid, "this is a history and no piece").on(key));
         };
-        let (bytes, writer) = (self.bytes(&key, of).await?, self.writer(line, &key)?);
+        let writer = self.writer(line, &key)?.clone();
         let (epochs, vault, public) = (self.epochs.clone(), self.vault.descriptor.vault, writer.signing_key);
-        let opened = blocking(&key, move || {
-            let plain = epochs.open(&bytes, SEALED_LIMIT)?;
-            Ok(journal::open(&plain, vault, &piece, &public)?)
+        let (store, named) = (Arc::clone(&self.vault.store), key.clone());
+        let task = tokio::spawn(async move {
+            let bytes = fetch::by_hash(&*store, &named, None, &piece.hash, SEALED_LIMIT).await?;
+            let opened = blocking(&named, move || {
+                let plain = epochs.open(&bytes, SEALED_LIMIT)?;
+                drop(bytes);
+                Ok(journal::open(&plain, vault, &piece, &public)?)
+            });
+            opened.await
         });
-        let (record, log) = opened.await?;
-        self.timely(writer, &key, of, record.at)?;
+        Ok(Opening { key, of: *of, writer, task: Task(task) })
+    }
+
+    /// A piece that was begun with, once it is open.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub async fn opened(&self, Opening { key, of, writer, mut task }: Opening) -> Result<Opened> {
+        let (record, log) = (&mut task.0).await.map_err(|_| VaultError::stage_gone("opening"))??;
+        self.timely(&writer, &key, &of, record.at)?;
         Ok(Opened { record, log })
     }
 

@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use super::super::{OpsError, Result, failed};
+use super::super::{OpsError, Result, failed, manner::Manner};
 use crate::ops::recover::Ending;
 
 /// Where a server looks last, so that it wins.
@@ -36,13 +36,16 @@ const AS_LARGE: [&str; 5] = [
     "max_prepared_transactions",
     "max_locks_per_transaction",
 ];
+/// Before it recovers, a server makes each file of its data directory durable, one after the other: seconds for thousands of
+/// them. From this version on it can be told to ask the system once for all of them.
+const AT_ONCE: (u32, &str) = (14, "recovery_init_sync_method");
 /// What is written where the base has no configuration, since Debian and others keep it elsewhere.
 const NONE: &str = "# Made by strongroom: the base has no configuration, since its server keeps that elsewhere. A server that\n\
                     # recovers wants these as large as its origin's. Bring the rest of your configuration here.\n";
 const RULES: &str = "# Made by strongroom, for the recovery: only the user who runs the server, through its socket.\nlocal all all peer\n";
 /// What frames our lines.
 const BEGIN: &str = "# strongroom: recovery settings. Once the server is promoted, take these lines out and restart it: archive_mode\n\
-                     # is off until then. Then remove the directory strongroom_wal.\n";
+                     # strongroom: is off until then. The log is in pg_wal, unless restore_command asks for it.\n";
 const END: &str = "# strongroom: end of the recovery settings\n";
 
 /// Writes all of it. Without settings, nothing but the files of a configuration that the base has not.
@@ -53,7 +56,7 @@ pub(super) fn write(data: &Path, ending: &Ending) -> Result<()> {
     if ending.settings.is_empty() {
         return Ok(());
     }
-    let ours: Vec<&str> = ending.settings.iter().map(|(name, _)| *name).chain(RECOVERY).collect();
+    let ours: Vec<&str> = ending.settings.iter().map(|(name, _)| *name).chain(RECOVERY).chain([AT_ONCE.1]).collect();
     let auto = data.join(AUTO);
     let old = if fs::symlink_metadata(&auto).is_ok() { read(&auto)? } else { Vec::new() };
     let mut text = without(&old, &ours).unwrap_or(old);
@@ -63,6 +66,9 @@ pub(super) fn write(data: &Path, ending: &Ending) -> Result<()> {
     text.extend_from_slice(BEGIN.as_bytes());
     for (name, value) in &ending.settings {
         text.extend_from_slice(format!("{name} = {}\n", quoted(value)).as_bytes());
+    }
+    if syncs_at_once(data) {
+        text.extend_from_slice(format!("{} = 'syncfs'\n", AT_ONCE.1).as_bytes());
     }
     text.extend_from_slice(END.as_bytes());
     replace(&auto, &text)?;
@@ -103,6 +109,13 @@ fn configure(data: &Path, ending: &Ending) -> Result<()> {
     Ok(())
 }
 
+/// Whether a server of this version can, and the system would tell it of what could not be written.
+fn syncs_at_once(data: &Path) -> bool {
+    let version = read(&data.join("PG_VERSION")).ok().and_then(|text| String::from_utf8(text).ok());
+    let knows = version.and_then(|text| text.trim().parse().ok()).is_some_and(|major: u32| major >= AT_ONCE.0);
+    knows && File::open(data).is_ok_and(|dir| Manner::of(&dir.into()).together)
+}
+
 /// A text without the lines that set any of `names`; nothing if it has none.
 fn without(text: &[u8], names: &[&str]) -> Option<Vec<u8>> {
     let sets = |line: &[u8]| {
@@ -112,6 +125,7 @@ fn without(text: &[u8], names: &[&str]) -> Option<Vec<u8>> {
         let name = line.get(..end).unwrap_or_default();
         names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name))
             || line.starts_with(b"# strongroom: ")
+            // As an earlier version had it.
             || line.starts_with(b"# is off until then. Then remove")
     };
     let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
@@ -160,5 +174,16 @@ mod tests {
         let framed = [BEGIN, "restore_command = 'x'\n", END].concat();
         assert_eq!(without(framed.as_bytes(), &["restore_command"]).unwrap(), b"");
         assert_eq!(quoted("a'b\\c\n"), "'a''b\\\\c '");
+    }
+
+    #[test]
+    fn only_a_server_that_knows_of_it_is_told_to_sync_all_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let told = |version: &str| {
+            fs::write(dir.path().join("PG_VERSION"), version).unwrap();
+            syncs_at_once(dir.path())
+        };
+        assert!(!told("13\n") && !told("9.6\n") && !told("x"));
+        assert_eq!(told("14\n"), Manner::of(&File::open(dir.path()).unwrap().into()).together);
     }
 }

@@ -101,11 +101,8 @@ impl Slot {
         Ok(())
     }
 
-    /// Linux starts to write what is dirty of a range that is said not to be needed, and waits for none of it: so there is
-    /// little left to wait for in the end.
     fn set_to_work(&mut self) {
-        let (from, _) = self.pending;
-        let _ = fadvise(&self.file, from, NonZeroU64::new(self.at.saturating_sub(from)), Advice::DontNeed);
+        write_back(&self.file, self.pending.0, self.at);
         self.pending = (self.at, 0);
     }
 
@@ -118,6 +115,12 @@ impl Slot {
         }
         Ok(())
     }
+}
+
+/// Linux starts to write what is dirty of a range that is said not to be needed, and waits for none of it: so there is
+/// little left to wait for in the end.
+pub(super) fn write_back(file: &File, from: u64, to: u64) {
+    let _ = fadvise(file, from, NonZeroU64::new(to.saturating_sub(from)), Advice::DontNeed);
 }
 
 /// Why an entry can't be unpacked.

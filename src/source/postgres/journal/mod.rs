@@ -16,7 +16,7 @@ pub use files::{LogFile, Past, SegmentName, history};
 pub use follow::{Follower, Look, Ready};
 pub use page::{Broken, Geometry};
 pub use receiver::{end_orphans, receive};
-pub use segment::{LogBytes, lies_beside, read_file, system_of, waiting, write_file};
+pub use segment::{LogBytes, file_of, hash_of, lies_beside, looks, read_file, system_of, waiting, write_file};
 pub use server::{Identity, Server, Slot, SlotState};
 pub use spool::{Held, Spool};
 pub use walk::{Stop, Walk};

@@ -3,8 +3,9 @@
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::{
@@ -13,9 +14,15 @@ use super::{
     page::{Geometry, u64_at},
     walk::{Stop, Walk},
 };
+use crate::{codec::hash::Hasher, model::Hash};
 
 /// The largest file that is taken: the largest segment.
 const LARGEST: u64 = 1 << 30;
+
+/// What is read at once where it is only hashed.
+const READ: usize = 256 << 10;
+/// So many seconds ago is only just now: some file systems count in seconds.
+const JUST_NOW: u64 = 2;
 
 /// A file of a log, as it lies in a server's directory.
 #[derive(Debug)]
@@ -26,18 +33,26 @@ pub struct LogBytes {
     pub bytes: Vec<u8>,
 }
 
+/// Which file of a log is called like this.
+///
+/// # Errors
+/// If none is.
+pub fn file_of(path: &Path) -> Result<LogFile> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.and_then(LogFile::read).ok_or_else(|| {
+        SourceError::new(
+            "is called like no file of a write-ahead log; archive_command hands over %p",
+            path.display().to_string(),
+        )
+    })
+}
+
 /// Reads a file of a log.
 ///
 /// # Errors
 /// If it is none, or can't be read.
 pub fn read_file(path: &Path) -> Result<LogBytes> {
-    let name = path.file_name().and_then(|name| name.to_str());
-    let file = name.and_then(LogFile::read).ok_or_else(|| {
-        SourceError::new(
-            "is called like no file of a write-ahead log; archive_command hands over %p",
-            path.display().to_string(),
-        )
-    })?;
+    let file = file_of(path)?;
     let failed = |e| SourceError::at("can't read a file of the write-ahead log", path, e);
     let opened = File::open(path).map_err(failed)?;
     let size = opened.metadata().map_err(failed)?.len();
@@ -47,6 +62,35 @@ pub fn read_file(path: &Path) -> Result<LogBytes> {
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
     opened.take(LARGEST).read_to_end(&mut bytes).map_err(failed)?;
     Ok(LogBytes { file, bytes })
+}
+
+/// What tells a file from every other, and from itself before it was changed, without reading it: where it lies, how large it
+/// is, and when it was changed. Nothing if that was only just now: another change in the same moment would not be seen.
+#[must_use]
+pub fn looks(path: &Path) -> Option<String> {
+    let meta = fs::metadata(path).ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let changed = u64::try_from(meta.ctime().max(meta.mtime())).ok()?;
+    let times = [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()].map(|time| time.to_string());
+    let place = [meta.dev(), meta.ino(), meta.size()].map(|number| number.to_string());
+    (now > changed + JUST_NOW).then(|| [place.as_slice(), &times].concat().join(" "))
+}
+
+/// The hash of a file's bytes, of which few are in memory at once.
+///
+/// # Errors
+/// If it can't be read.
+pub fn hash_of(path: &Path) -> Result<Hash> {
+    let failed = |e| SourceError::at("can't read a file of the write-ahead log", path, e);
+    let mut file = File::open(path).map_err(failed)?.take(LARGEST);
+    let (mut hasher, mut some) = (Hasher::new(), vec![0; READ]);
+    loop {
+        let n = file.read(&mut some).map_err(failed)?;
+        match some.get(..n).filter(|read| !read.is_empty()) {
+            Some(read) => hasher.update(read),
+            None => return Ok(hasher.finish()),
+        }
+    }
 }
 
 impl LogBytes {
@@ -141,4 +185,30 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&beside);
         failed(e)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{thread, time::Duration};
+
+    use super::*;
+    use crate::codec::hash;
+
+    #[test]
+    fn a_file_is_told_by_how_it_looks_only_where_every_change_of_it_shows() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, bytes) = (dir.path().join("000000010000000000000001"), vec![7; 600_000]);
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(looks(&path), None, "it was changed only just now");
+        assert_eq!(hash_of(&path).unwrap(), hash::hash(&bytes));
+        thread::sleep(Duration::from_secs(JUST_NOW) + Duration::from_millis(1100)); // nothing but time makes it old enough
+        let (before, time) = (looks(&path), fs::metadata(&path).unwrap().modified().unwrap());
+        assert!(before.is_some() && looks(&path) == before);
+        // A byte of it, with the size and the time as they were.
+        let file = File::options().write(true).open(&path).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"x", 5000).unwrap();
+        file.set_modified(time).unwrap();
+        assert_ne!(looks(&path), before);
+        assert_ne!(hash_of(&path).unwrap(), hash::hash(&bytes));
+    }
 }
