@@ -13,5 +13,7 @@ mod s3;
 #[allow(dead_code)]
 #[path = "support/seaweed.rs"]
 mod seaweed;
+#[path = "conformance/servers.rs"]
+mod servers;
 #[path = "support/store.rs"]
 mod support;

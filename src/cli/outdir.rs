@@ -168,9 +168,20 @@ impl Drop for Staged {
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // Some file systems know no such renaming; a second link never replaces either.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::hard_link(from, to),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => match fs::hard_link(from, to) {
+            Err(e) if matches!(Errno::from_io_error(&e), Some(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP)) => {
+                claim(from, to)
+            }
+            other => other,
+        },
         other => Ok(other?),
     }
+}
+
+/// Renames where there are no links either: the name is taken first, by an empty file, which fails if anything has it.
+fn claim(from: &Path, to: &Path) -> io::Result<()> {
+    File::options().write(true).create_new(true).mode(0o600).open(to)?;
+    fs::rename(from, to).inspect_err(|_| drop(fs::remove_file(to)))
 }
 
 /// What the files of a new vault say.

@@ -311,6 +311,8 @@ pub const CODES: &[Code] = &[
         "Read its message; it says what, and what changes that"),
     code("store.no-conditional-put", Severity::Warning, "The store does not honour conditional puts",
         "Give no name to two writers, and no key to two hosts"),
+    code("store.plain-disk", Severity::Info, "The vault lies on a file system without hard links and modes (FAT, exFAT): nothing there is read-only",
+        "Keep the disk where nobody writes to it, unmount it before it is pulled out, and run `verify --depth read` of it; ext4 and XFS keep more"),
     code("store.unverified", Severity::Warning, "The server notices no damage to what it is sent, by whatever checksum",
         "Run `verify --depth read` after backups; use another server, or TLS"),
     code("stream.damaged", Severity::Error, "A stream can't be read as a restore would read it",

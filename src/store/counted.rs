@@ -143,4 +143,8 @@ impl ObjectStore for Counted {
     fn sidecars(&self) -> Option<&dyn Sidecars> {
         self.store.sidecars()
     }
+
+    fn without_links(&self) -> bool {
+        self.store.without_links()
+    }
 }

@@ -107,6 +107,10 @@ impl ObjectStore for Limited {
     fn sidecars(&self) -> Option<&dyn Sidecars> {
         self.store.sidecars()
     }
+
+    fn without_links(&self) -> bool {
+        self.store.without_links()
+    }
 }
 
 #[cfg(test)]

@@ -239,6 +239,12 @@ pub trait ObjectStore: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Whether what was put so far got its name without a hard link, since the file system has none: a directory on FAT or
+    /// exFAT, which keeps no modes either.
+    fn without_links(&self) -> bool {
+        false
+    }
+
     /// The files of parity beside the objects: of a directory.
     fn sidecars(&self) -> Option<&dyn Sidecars> {
         None

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{VaultError, VaultErrorKind};
 use crate::{
     codec::hash,
-    format::layout,
+    format::{copied::Copied, layout},
     model::{Finding, Hash, Key, Severity, Time},
     store::{ObjectStore, StoreError, StoreErrorKind, Version},
 };
@@ -50,6 +50,31 @@ pub(crate) async fn version_by_hash(
     wanted: &Hash,
     limit: usize,
 ) -> Result<(Bytes, Option<Version>), VaultError> {
+    version_that(store, key, hint, limit, |bytes| (hash::hash(&bytes) == *wanted).then_some(bytes)).await
+}
+
+/// The same for an object that goes to another place: its bytes if they have the hash that its name says, which is computed
+/// once.
+///
+/// # Errors
+/// As for [`by_hash`].
+pub(crate) async fn copied(
+    store: &dyn ObjectStore,
+    key: &Key,
+    hint: Option<&str>,
+    limit: usize,
+) -> Result<Copied, VaultError> {
+    version_that(store, key, hint, limit, |bytes| Copied::of(key, bytes)).await.map(|(copied, _)| copied)
+}
+
+/// The bytes of the first version that `take` takes, in the order of [`by_hash`].
+async fn version_that<T: Send>(
+    store: &dyn ObjectStore,
+    key: &Key,
+    hint: Option<&str>,
+    limit: usize,
+    take: impl Fn(Bytes) -> Option<T> + Send + Sync,
+) -> Result<(T, Option<Version>), VaultError> {
     let range = 0..limit as u64 + 1;
     let (mut found_other, mut refused) = (false, None);
     let hinted = hint.map(|h| Some(Version::new(h))).into_iter().chain([None]);
@@ -64,8 +89,10 @@ pub(crate) async fn version_by_hash(
             continue;
         };
         match store.get(key, version.as_ref(), Some(range.clone())).await {
-            Ok(bytes) if hash::hash(&bytes) == *wanted => return Ok((bytes, version)),
-            Ok(_) => found_other = true,
+            Ok(bytes) => match take(bytes) {
+                Some(taken) => return Ok((taken, version)),
+                None => found_other = true,
+            },
             // What is empty has no range.
             Err(error) if error.kind == StoreErrorKind::BadRange => found_other = true,
             Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Corrupt) => {}

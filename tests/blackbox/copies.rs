@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     lab::{Lab, must_be, noise, tree},
-    mount::Mount,
+    mount::{Mount, without_links},
 };
 
 /// How often a copy is killed; `STRONGROOM_KILLS` says otherwise, as `scripts/soak-copies` does.
@@ -55,7 +55,7 @@ fn g17_copies_that_are_killed() {
     // How long a copy takes when nobody stops it.
     let start = Instant::now();
     lab.run(&mut replicate(&lab, &format!("file://{}", lab.text("whole")))).ok();
-    let whole = start.elapsed();
+    let mut whole = start.elapsed();
     let (mut killed, mut headers) = (0, 0);
     for round in 0..kills() {
         let name = format!("copy{}", round / 6);
@@ -65,13 +65,22 @@ fn g17_copies_that_are_killed() {
         let mut child = child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         thread::sleep(whole * at / 1000); // the moment of the kill is what is tested
         let _ = child.kill();
-        killed += u32::from(child.wait().unwrap().code().is_none());
+        let hit = child.wait().unwrap().code().is_none();
+        killed += u32::from(hit);
+        if !hit {
+            // The machine is faster than it was: else most of them would have ended.
+            whole = whole * 4 / 5;
+        }
         if !lab.path(&name).join("vault.json").exists() {
             continue;
         }
-        // Whatever headers are there, all that they need is there, has its bytes, and is locked.
-        let run = lab.run(&mut at_copy(&lab, &url, &["verify", "--depth", "read", "--json"])).ok();
-        headers += run.json()["result"]["snapshots"].as_u64().unwrap();
+        // Whatever headers are there, all that they need is there, has its bytes, and is locked. Without one nothing is promised
+        // yet: the records of the vault may be on their way.
+        let began = |name: &String| name.starts_with("snapshots/") && name.ends_with(".json");
+        if tree(&lab.path(&name)).iter().any(began) {
+            let run = lab.run(&mut at_copy(&lab, &url, &["verify", "--depth", "read", "--json"])).ok();
+            headers += run.json()["result"]["snapshots"].as_u64().unwrap();
+        }
         if round % 6 == 5 {
             let done = lab.run(&mut replicate(&lab, &url)).ok().json();
             let report = &done["result"]["copies"][0]["report"];
@@ -81,6 +90,7 @@ fn g17_copies_that_are_killed() {
         }
     }
     println!("{killed} of {} copies were killed, with {headers} headers there in all", kills());
+    assert!(headers > 0, "no header was ever there, so this proves nothing");
     assert!(killed >= kills() / 3, "only {killed} were killed while they ran");
 }
 
@@ -247,6 +257,8 @@ fn g17_a_disk_heals_itself_from_parity_through_the_program() {
     let bucket = ["replicate", "--to", "s3://bucket/p", "--parity", "5%"];
     lab.run(&mut lab.reader(bucket)).fails(2, &["parity lies beside a directory"]);
     lab.run(&mut lab.reader(["replicate", "--to", &url, "--parity", "90%"])).fails(2, &["1% to 25%"]);
+    lab.run(&mut lab.reader(["replicate", "--to-no-conditional-put"])).fails(2, &["--to <"]);
+    lab.run(&mut lab.reader(["replicate", "--to", &url, "--to-checksum", "crc16"])).fails(2, &["crc64nvme"]);
     lab.run(&mut replicate(&lab, &url)).ok();
     lab.run(&mut at_copy(&lab, &url, &["repair"])).fails(2, &["there is no parity beside"]);
     let made = lab.run(lab.reader(["replicate", "--to", &url, "--json"]).args(["--parity", "5%"])).ok().json();
@@ -257,8 +269,8 @@ fn g17_a_disk_heals_itself_from_parity_through_the_program() {
     let damage = |bytes: usize| {
         let copy = lab.path("disk");
         let is_pack = |name: &String| name.starts_with("packs/") && !name.ends_with(".lock") && !name.ends_with('/');
-        let pack = tree(&copy).into_iter().find(is_pack).unwrap();
-        let path = copy.join(pack);
+        let packs = tree(&copy).into_iter().filter(is_pack).map(|pack| copy.join(pack));
+        let path = packs.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
         let mut spoiled = fs::read(&path).unwrap();
         spoiled[70_000..70_000 + bytes].fill(0);
         fs::remove_file(&path).unwrap();
@@ -275,4 +287,36 @@ fn g17_a_disk_heals_itself_from_parity_through_the_program() {
     // More than it has.
     damage(10_000_000);
     lab.run(&mut at_copy(&lab, &url, &["repair"])).code(4).says_anywhere(&["parity.beyond", "--from"]);
+}
+
+#[test]
+fn g17_a_disk_without_hard_links() {
+    let lab = Lab::new();
+    let last = vault(&lab, 2);
+    for strict in [false, true] {
+        let name = if strict { "fuse" } else { "stick" };
+        let url = format!("file://{}", lab.text(name));
+        let run = |command: &Command| lab.run(&mut without_links(&lab, strict, command));
+        run(lab.reader(["replicate", "--to", &url]).args(["--newest", "1"])).ok().says_anywhere(&["store.plain-disk"]);
+        let done = run(&replicate(&lab, &url)).ok().json();
+        assert_eq!(done["result"]["copies"][0]["report"]["copied"].as_array().unwrap().len(), 1, "{done}");
+        assert!(done["findings"].to_string().contains("store.plain-disk"), "{done}");
+        for args in [&["verify", "--depth", "decrypt"][..], &["renew"], &["prune"]] {
+            run(&at_copy(&lab, &url, args)).ok();
+        }
+        let is_pack = |key: &String| key.starts_with("packs/") && !key.ends_with('/') && !key.ends_with(".lock");
+        let pack = tree(&lab.path(name)).into_iter().find(is_pack).unwrap();
+        fs::remove_file(lab.path(name).join(&pack)).unwrap();
+        run(&at_copy(&lab, &url, &["verify"])).code(4).says_anywhere(&["pack.missing"]);
+        run(&at_copy(&lab, &url, &["repair", "--from", &lab.url()])).ok();
+        run(&at_copy(&lab, &url, &["verify", "--depth", "read"])).ok();
+        let to = lab.text(format!("back-{name}"));
+        run(&at_copy(&lab, &url, &["restore", "latest", "--source", "x", "--to", &to])).ok();
+        must_be(&fs::read(Path::new(&to).join("x/stdin")).unwrap(), &last, &to);
+        // A vault may begin there, too.
+        let (begun, etc) = (format!("file://{}", lab.text(format!("begun-{name}"))), lab.text(format!("etc-{name}")));
+        run(&lab.program(["init", "--vault", &begun, "--out", &etc])).ok().says_anywhere(&["store.plain-disk"]);
+        let left: Vec<String> = tree(&lab.path(name).join(".tmp")).into_iter().filter(|name| name != "guard").collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 }

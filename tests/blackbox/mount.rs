@@ -88,3 +88,12 @@ pub fn without_privilege(lab: &Lab, command: &Command) -> Command {
     plain.arg(command.get_program()).args(command.get_args());
     plain
 }
+
+/// The program where no hard link can be made, as on FAT, and with `strict` no renaming that replaces nothing either.
+pub fn without_links(lab: &Lab, strict: bool, command: &Command) -> Command {
+    let mut plain = lab.around("python3");
+    plain.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/without_links.py"));
+    plain.arg(command.get_program()).args(command.get_args());
+    plain.env("STRONGROOM_WITHOUT", if strict { "rename" } else { "link" });
+    plain
+}

@@ -21,6 +21,69 @@ use crate::{
 };
 
 suite!(contract, crate::local::fresh);
+suite!(
+    #[ignore = "run by without_hard_links_the_contract_is_the_same, where link(2) is refused"]
+    plain,
+    crate::local::fresh
+);
+
+/// The whole suite once more in a child that may make no hard link, as on FAT, and in one that can't rename without replacing
+/// either, as on file systems that a program makes.
+#[test]
+fn without_hard_links_the_contract_is_the_same() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/without_links.py");
+    for without in ["link", "rename"] {
+        let mut child = std::process::Command::new("python3");
+        child.arg(script).arg(std::env::current_exe().unwrap()).args(["local::plain::", "--ignored"]);
+        let output = child.env("STRONGROOM_WITHOUT", without).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let passed =
+            text.split("ok. ").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|n| n.parse::<u32>().ok());
+        assert!(output.status.success() && passed.is_some_and(|passed| passed > 25), "without {without}: {text}");
+    }
+}
+
+#[test]
+fn where_links_are_refused_objects_are_moved_to_their_names() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/without_links.py");
+    for without in ["link", "rename"] {
+        let mut child = std::process::Command::new("python3");
+        child.arg(script).arg(std::env::current_exe().unwrap()).args([
+            "--exact",
+            "local::puts_without_links",
+            "--ignored",
+        ]);
+        let output = child.env("STRONGROOM_WITHOUT", without).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "without {without}: {text}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "run by where_links_are_refused_objects_are_moved_to_their_names, where link(2) is refused"]
+async fn puts_without_links() {
+    let local = fresh().await;
+    let (store, other) = (local.open(), local.open());
+    assert!(!store.without_links());
+    let lock = compliance(&store, Span::days(1)).await;
+    store.put_new(&key("packs/w1/ab/cd"), &sealed(b"x"), Some(lock)).await.unwrap();
+    assert!(store.without_links(), "the filter is not at work");
+    // One that somebody else put meanwhile is never replaced, and neither is the record of a lost object's lock.
+    assert_eq!(other.put_new(&key("packs/w1/ab/cd"), &sealed(b"y"), None).await.unwrap(), Put::AlreadyThere);
+    local.plant("packs/w1/ab/ef.lock", b"{\"mode\":\"compliance\",\"until\":\"2027-11-23T21:51:00Z\"}\n").await;
+    store.put_new(&key("packs/w1/ab/ef"), &sealed(b"z"), Some(lock)).await.unwrap();
+    let held = store.lock_of(&key("packs/w1/ab/ef"), None).await.unwrap().unwrap();
+    assert!(held.until > lock.until, "{held:?}");
+    assert!(local.unfinished().is_empty());
+    // Names that such file systems change are refused, and nothing is left of the trial of names.
+    for name in ["packs/w1./x", "packs/a:b", "packs/x "] {
+        if let Ok(name) = name.parse() {
+            assert_eq!(store.put_new(&name, &sealed(b"x"), None).await.unwrap_err().kind, Kind::Invalid);
+        }
+    }
+    assert!(local.unfinished().is_empty());
+    assert_eq!(keys(&store, "").await, ["packs/w1/ab/cd", "packs/w1/ab/ef"]);
+}
 
 pub struct Local {
     dir: TempDir,

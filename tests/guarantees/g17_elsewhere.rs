@@ -422,6 +422,8 @@ async fn g17_an_up_to_date_copy_costs_a_few_listings() {
     }
     let first = copied(&made, &target).await;
     assert_eq!(first.copied.len() as u64, days);
+    // Each put has read back the lock that it asked for, and nobody reads it again.
+    assert!(first.target_calls.head <= 4, "{first:?}");
     let idle = copied(&made, &target).await;
     assert_eq!((idle.objects, idle.target_calls.put, idle.source_calls.bytes < 20_000), (0, 0, true), "{idle:?}");
     assert!(idle.source_calls.get <= 4 && idle.target_calls.get <= 6, "{idle:?}");

@@ -106,6 +106,25 @@ fn objects(member: &str) -> impl Iterator<Item = (&'static str, String)> {
 const LOCKS: [LockBy; 2] = [LockBy::BucketDefault, LockBy::Explicit];
 const PROVIDERS: [Provider; 3] = [Provider::Aws, Provider::SeaweedFs, Provider::Minio];
 
+/// On Ceph whoever puts an object owns it, and an owner reads it and shares it whatever no policy allows: only a denial holds.
+#[test]
+fn owners_of_objects_on_ceph_are_denied_what_nobody_allowed() {
+    let roles = [PolicyRole::Writer, PolicyRole::Keeper, PolicyRole::Driller, PolicyRole::Auditor, PolicyRole::Pruner];
+    for role in roles.into_iter().chain([PolicyRole::Copier, PolicyRole::Reader]) {
+        let document = document(&request(role, Provider::Ceph, LockBy::BucketDefault));
+        for (kind, path) in objects("m1") {
+            let denied = |action: &str| verdict(&document, action, &path, &honest(action)) == Some(false);
+            assert!(denied("s3:PutObjectAcl") && denied("s3:PutObjectVersionAcl"), "{role:?} {path}");
+            if role == PolicyRole::Writer && matches!(kind, "packs/" | "journals/" | "keys/") {
+                assert!(denied("s3:GetObject") && denied("s3:GetObjectVersion"), "{path}");
+            }
+        }
+        if role == PolicyRole::Writer {
+            assert!(may(&document, "s3:GetObject", "/prod/snapshots/m1/x", &[]), "its own headers");
+        }
+    }
+}
+
 #[test]
 fn whoever_cuts_the_ways_changes_the_policy_and_touches_no_object() {
     for provider in [Provider::Aws, Provider::SeaweedFs, Provider::Ceph] {

@@ -6,6 +6,7 @@ use super::{IdentityArgs, said::Said};
 use crate::{
     model::{Name, size::ByteSize},
     ops::replicate::Rate,
+    store::Checksum,
 };
 
 /// What to do where a lock can't reach as far as the source promises.
@@ -88,6 +89,12 @@ pub struct TargetArgs {
     /// Name the target's bucket in the path of requests
     #[arg(long, requires = "to")]
     pub to_path_style: bool,
+    /// What a put sends along for the target's server to verify, as for --checksum
+    #[arg(long, value_name = "ALGORITHM", requires = "to")]
+    pub to_checksum: Option<Checksum>,
+    /// The target's server has no conditional puts: look before each put
+    #[arg(long, requires = "to")]
+    pub to_no_conditional_put: bool,
 }
 
 /// How deep a repair looks.

@@ -13,6 +13,7 @@ use crate::{
     codec::seal::Recipient,
     model::{Finding, LockBy, LockMode, LockPolicy, Progress, Severity},
     ops::{
+        self,
         bucket::BucketRequest,
         init::{InitRequest, Prepared},
     },
@@ -85,6 +86,9 @@ pub(super) async fn run(context: &Context, args: InitArgs) -> Result<Done, CliEr
     // From here on a vault may come to be, so what opens it must be safe before.
     staged.place()?;
     let report = prepared.found(&*new.store, proof).await?;
+    if new.store.without_links() {
+        context.found(vec![ops::replicate::plain_disk(&new.store.url())]);
+    }
     Ok((Output::Init(Box::new(report), staged.keep()), None))
 }
 

@@ -121,7 +121,8 @@ fn wanted(args: &ReplicateArgs, settings: &Settings) -> Result<Vec<Wanted>, CliE
             region: typed.to_region.clone(),
             path_style: typed.to_path_style.then_some(true),
             credentials: typed.to_credentials.as_deref().map(str::parse).transpose()?,
-            ..S3Config::default()
+            checksum: typed.to_checksum,
+            conditional_put: typed.to_no_conditional_put.then_some(false),
         };
         if args.parity.is_some() && matches!(url, VaultUrl::S3 { .. }) {
             let hint = "leave --parity out: a bucket looks after its own disks";

@@ -33,6 +33,8 @@ pub(super) const CONFIGURE: &[&str] = &[
 pub(super) const ONLY_NEW: &str = "OnlyNewNames";
 /// What Ceph knows no action for, and refuses the whole document over.
 pub(super) const NOT_ON_CEPH: [&str; 2] = ["s3:GetEncryptionConfiguration", "s3:PutEncryptionConfiguration"];
+/// What shares an object with others. On Ceph whoever puts an object owns it, and an owner needs no permission.
+const SHARE: &[&str] = &["s3:PutObjectAcl", "s3:PutObjectVersionAcl"];
 /// What would undo a bucket's policy.
 pub(super) const POLICY: &[&str] = &["s3:PutBucketPolicy", "s3:DeleteBucketPolicy"];
 
@@ -50,6 +52,7 @@ pub(super) fn policy(request: &PolicyRequest) -> Policy {
     };
     let mut statements = [statements, common(request)].concat();
     if request.provider == Provider::Ceph {
+        statements.extend(owners(request));
         for statement in &mut statements {
             statement.action.retain(|action| !NOT_ON_CEPH.contains(action));
         }
@@ -90,6 +93,17 @@ fn writer(request: &PolicyRequest) -> Vec<Statement> {
         statements.push(never(request, "NeverDestroy", &[DELETE, LIFT, &[LOCK]].concat()));
     }
     statements.extend(put_rules(request));
+    statements
+}
+
+/// What is taken from whoever owns objects since it put them.
+fn owners(request: &PolicyRequest) -> Vec<Statement> {
+    let mut statements = vec![never(request, "NeverShare", SHARE)];
+    if request.role == PolicyRole::Writer {
+        let data = [layout::PACKS, layout::JOURNALS, layout::KEYS].map(|kind| format!("{kind}*"));
+        let read = ["s3:GetObject", "s3:GetObjectVersion"];
+        statements.push(Statement::deny("NeverReadData", &read, request.objects(&data)));
+    }
     statements
 }
 
@@ -250,6 +264,11 @@ pub(super) fn only_tls(request: &PolicyRequest) -> Statement {
     Statement::deny("OnlyOverTls", &["s3:*"], both).when("Bool", "aws:SecureTransport", "false")
 }
 
+/// Whether a role puts objects.
+const fn puts(role: PolicyRole) -> bool {
+    !matches!(role, PolicyRole::Reader | PolicyRole::Bucket | PolicyRole::Gate)
+}
+
 fn gaps(request: &PolicyRequest) -> Vec<&'static str> {
     let mut gaps = Vec::new();
     let explicit = request.by == LockBy::Explicit || request.role == PolicyRole::Keeper;
@@ -271,8 +290,11 @@ fn gaps(request: &PolicyRequest) -> Vec<&'static str> {
                 "Ceph can't tell a put's headers to conditions: conditional puts can't be required, nor what encrypts by a \
                  customer's key or goes into an archive refused",
             );
-            if explicit {
-                gaps.push("Ceph can't bound locks by policy: whoever holds these credentials can lock for centuries");
+            if explicit || puts(request.role) {
+                gaps.push(
+                    "Ceph lets whoever may put lock what it puts, though PutObjectRetention is denied, and bounds no lock: \
+                     whoever holds these credentials can lock for centuries",
+                );
             }
         }
         Provider::Minio => gaps.push("MinIO has no condition on If-None-Match: conditional puts can't be required"),

@@ -119,5 +119,16 @@ pub async fn replicate(
                     it. `verify` of the copy tells what falls short";
         findings.push(Finding::new(Severity::Warning, "copy.as-possible", what).on(&report.target));
     }
+    if to.without_links() {
+        findings.push(plain_disk(&report.target));
+    }
     Ok((report, findings))
+}
+
+/// Says what a vault at `place` loses where there are no hard links.
+#[must_use]
+pub fn plain_disk(place: &str) -> Finding {
+    let what = "this file system has no hard links, as FAT and exFAT have none: everything is there, and no file is read-only or \
+                belongs to anybody. Unmount the disk before you pull it out: it has no journal";
+    Finding::new(Severity::Info, "store.plain-disk", what).on(place)
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, Stat},
+    fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat},
     io::Errno,
 };
 
@@ -108,6 +108,11 @@ pub(super) fn ensure<'a>(root: impl AsFd, path: impl Iterator<Item = &'a str>, s
     Ok(dir)
 }
 
+/// A name for an unfinished file that no other thread of this process uses.
+pub(super) fn unfinished() -> String {
+    format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// A complete, durable file that has no place in the vault yet. Dropping it removes its temporary name.
 pub(super) struct Unplaced<'a> {
     tmp: &'a OwnedFd,
@@ -126,7 +131,11 @@ impl<'a> Unplaced<'a> {
         let mut unplaced = Self::create(tmp)?;
         unplaced.file.write_all(bytes)?;
         let since = Duration::from_secs(u64::try_from(modified.unix()).unwrap_or(0));
-        unplaced.file.set_modified(SystemTime::UNIX_EPOCH + since)?;
+        match unplaced.file.set_modified(SystemTime::UNIX_EPOCH + since) {
+            // Where files belong to whoever mounted the disk, nobody else may set their times. This one is of now anyway.
+            Err(e) if Errno::from_io_error(&e) == Some(Errno::PERM) => {}
+            other => other?,
+        }
         unplaced.file.sync_all()?;
         #[cfg(target_os = "linux")]
         if bytes.len() >= LARGE {
@@ -138,7 +147,7 @@ impl<'a> Unplaced<'a> {
     fn create(tmp: &'a OwnedFd) -> io::Result<Self> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {
-            let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let name = unfinished();
             match rustix::fs::openat(tmp, &name, flags, Mode::from_raw_mode(0o444)) {
                 Ok(fd) => return Ok(Self { tmp, name, file: fd.into(), renamed: false }),
                 // Left by a dead process of our number, or used by a live one on another host.
@@ -148,19 +157,20 @@ impl<'a> Unplaced<'a> {
         }
     }
 
-    /// Gives the file a place, unless something is there already; says whether it did.
-    pub(super) fn link(&self, dir: impl AsFd, name: &str) -> io::Result<bool> {
-        match rustix::fs::linkat(self.tmp, &self.name, dir, name, AtFlags::empty()) {
-            Ok(()) => Ok(true),
-            Err(Errno::EXIST) => Ok(false),
-            // Of our own file in our own directory, that is said by file systems without hard links.
-            Err(Errno::PERM) => Err(Errno::OPNOTSUPP.into()),
-            Err(e) => Err(e.into()),
-        }
+    /// Gives the file a second name, which must be free.
+    pub(super) fn link(&self, dir: &OwnedFd, name: &str) -> rustix::io::Result<()> {
+        rustix::fs::linkat(self.tmp, &self.name, dir, name, AtFlags::empty())
+    }
+
+    /// Gives the file another name instead of its temporary one.
+    pub(super) fn rename(&mut self, dir: &OwnedFd, name: &str, flags: RenameFlags) -> rustix::io::Result<()> {
+        rustix::fs::renameat_with(self.tmp, &self.name, dir, name, flags)?;
+        self.renamed = true;
+        Ok(())
     }
 
     /// Puts the file in the place of what is there.
-    pub(super) fn replace(mut self, dir: impl AsFd, name: &str) -> io::Result<()> {
+    pub(super) fn replace(mut self, dir: &OwnedFd, name: &str) -> io::Result<()> {
         rustix::fs::renameat(self.tmp, &self.name, dir, name)?;
         self.renamed = true;
         Ok(())

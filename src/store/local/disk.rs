@@ -19,7 +19,9 @@ use super::{
     LocalStore,
     dir::{self, TMP, Unplaced},
     fail::failed,
-    immutable, sidecar,
+    immutable,
+    naming::{self, Way},
+    sidecar,
 };
 use crate::{
     model::{Key, Lock},
@@ -79,7 +81,9 @@ impl LocalStore {
         let stat = rustix::fs::fstat(&root).map_err(|e| failed(call, &told(), e))?;
         // The empty directory below a disk that was pulled out takes files like any other.
         let found = (stat.st_dev, stat.st_ino);
-        if *self.identity.get_or_init(|| found) != found {
+        let first = *self.identity.get_or_init(|| found);
+        // Where files have no numbers of their own, they get new ones now and then.
+        if first != found && (first.0 != found.0 || !naming::is_plain(&root)) {
             let what = format!("{call}: another directory has taken the place of the vault's; was its disk unmounted?");
             return Err(StoreError::new(Kind::NoVault, what).on(told()));
         }
@@ -156,6 +160,9 @@ impl LocalStore {
         if key.as_str().split('/').any(|segment| segment.len() > MAX_SEGMENT) {
             return unfit("a part of the key is longer than a file name may be");
         }
+        if self.naming.way() != Way::Link && !naming::fits(key.as_str()) {
+            return unfit("this file system, which has no hard links, does not keep such a name as it is");
+        }
         if let Some(lock) = lock {
             self.must_last("put", key, lock)?;
         }
@@ -172,21 +179,32 @@ impl LocalStore {
         }
         let tmp = self.tmp("put", &root)?;
         let now = self.clock.now();
-        let object = Unplaced::write(&tmp, bytes, now).map_err(fail)?;
+        let mut object = Unplaced::write(&tmp, bytes, now).map_err(fail)?;
         let encoded = lock.map(sidecar::encode).transpose().map_err(fail)?;
-        let record = encoded.map(|text| Unplaced::write(&tmp, &text, now)).transpose().map_err(fail)?;
+        let mut record = encoded.map(|text| Unplaced::write(&tmp, &text, now)).transpose().map_err(fail)?;
 
         // Shared among puts. Whoever deletes or extends holds it alone, and so never sees an object without its lock.
-        let guard = dir::guard(&tmp, FlockOperation::LockShared).map_err(fail)?;
-        if !object.link(&dir, name).map_err(fail)? {
+        let mut way = self.naming.way();
+        let mut guard = dir::guard(&tmp, way.guard()).map_err(fail)?;
+        let named = loop {
+            match object.name(&dir, name, way) {
+                Ok(named) => break named,
+                Err(e) => way = way.after(&e).ok_or_else(|| fail(e))?,
+            }
+            self.must_keep_names(&tmp, key)?;
+            self.naming.set(way);
+            drop(guard);
+            guard = dir::guard(&tmp, way.guard()).map_err(fail)?;
+        };
+        if !named {
             return already_there(&dir).map_err(fail);
         }
-        let recorded = match &record {
-            Some(record) => record.link(&dir, &sidecar::name(name)).map_err(fail)?,
+        let recorded = match &mut record {
+            Some(record) => record.name(&dir, &sidecar::name(name), way).map_err(fail)?,
             None => true,
         };
         drop(guard);
-        rustix::fs::fsync(&dir).map_err(|e| fail(e.into()))?;
+        naming::settle(&tmp, &dir).map_err(fail)?;
         drop((object, record));
         match lock {
             // A record without an object was there already. It stays, and holds at least what was asked.
@@ -221,12 +239,25 @@ impl LocalStore {
         }
         unfix(&dir, name).map_err(fail)?;
         object.replace(&dir, name).map_err(fail)?;
-        rustix::fs::fsync(&dir).map_err(|e| fail(e.into()))?;
+        naming::settle(&tmp, &dir).map_err(fail)?;
         drop(guard);
         if let Some(lock) = lock {
             self.extend(key, lock)?;
         }
         Ok(())
+    }
+
+    /// Fails if the file system, which has no hard links, can't keep names either.
+    fn must_keep_names(&self, tmp: &OwnedFd, key: &Key) -> Result<()> {
+        let told = || self.root.display().to_string();
+        let what = if !naming::keeps_names(tmp).map_err(|e| failed("put", &told(), e))? {
+            "put: this file system cuts names off, as FAT without long names does; mount it as vfat or exfat"
+        } else if !naming::fits(key.as_str()) {
+            "put: this file system, which has no hard links, does not keep such a name as it is"
+        } else {
+            return Ok(());
+        };
+        Err(StoreError::new(Kind::Unsupported, what).on(key))
     }
 
     /// The directory at `path`, made if it is missing, and durable.
@@ -287,7 +318,7 @@ impl LocalStore {
                 dir::open_object(&dir, &record_name).and_then(immutable::clear).map_err(fail)?;
             }
             record.replace(&dir, &record_name).map_err(fail)?;
-            rustix::fs::fsync(&dir).map_err(|e| fail(e.into()))?;
+            naming::settle(&tmp, &dir).map_err(fail)?;
         }
         if self.immutable {
             set_immutable(&dir, name).map_err(fail)?;

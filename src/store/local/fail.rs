@@ -40,7 +40,7 @@ fn meaning(error: &io::Error) -> (Kind, &'static str) {
             (Kind::Unreachable, "the vault's file system does not answer")
         }
         Some(Errno::OPNOTSUPP | Errno::NOSYS | Errno::XDEV) => {
-            (Kind::Unsupported, "the vault's file system can't do what a vault needs, such as hard links")
+            (Kind::Unsupported, "the vault's file system can't do what a vault needs")
         }
         _ if error.kind() == io::ErrorKind::UnexpectedEof => (Kind::Corrupt, "the file is shorter than it said"),
         _ => (Kind::Other, "the file system failed"),

@@ -1,9 +1,9 @@
 //! A vault in a directory.
 //!
 //! An object is the read-only file `<root>/<key>`, written to `<root>/.tmp/`, flushed, and linked into its place,
-//! which never replaces. Its lock is a record beside it, `<root>/<key>.lock`. Whoever may write to the directory can
-//! remove both: a directory protects from accidents, not from root and not from the writer's own user. The records
-//! keep strongroom itself to what a bucket would enforce.
+//! which never replaces; where there are no hard links (FAT, exFAT), it is moved there. Its lock is a record beside it,
+//! `<root>/<key>.lock`. Whoever may write to the directory can remove both: a directory protects from accidents, not from
+//! root and not from the writer's own user. The records keep strongroom itself to what a bucket would enforce.
 //!
 //! There is no default lock here: a put without a lock leaves the object unlocked.
 //!
@@ -13,6 +13,7 @@ mod dir;
 mod disk;
 mod fail;
 mod immutable;
+mod naming;
 mod parity;
 mod sidecar;
 mod walk;
@@ -60,6 +61,8 @@ pub struct LocalStore {
     durable: Arc<Mutex<HashSet<String>>>,
     /// Which directory it was when it was opened: its device and number.
     identity: Arc<OnceLock<(u64, u64)>>,
+    /// How files get their names here, as far as was tried.
+    naming: Arc<naming::Known>,
     /// Memory of packs that were read.
     pool: Arc<BufferPool>,
 }
@@ -88,8 +91,9 @@ impl LocalStore {
     /// # Errors
     /// `NoVault` if nothing is there, `Invalid` if it is no directory.
     pub fn open(path: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let (durable, identity, pool) = (Arc::default(), Arc::default(), BufferPool::new(POOLED));
-        let store = Self { root: path.into(), clock, immutable: false, durable, identity, pool };
+        let (durable, identity, naming) = (Arc::default(), Arc::default(), Arc::default());
+        let pool = BufferPool::new(POOLED);
+        let store = Self { root: path.into(), clock, immutable: false, durable, identity, naming, pool };
         store.sweep()?;
         Ok(store)
     }
@@ -227,6 +231,10 @@ impl ObjectStore for LocalStore {
 
     fn sidecars(&self) -> Option<&dyn Sidecars> {
         Some(self)
+    }
+
+    fn without_links(&self) -> bool {
+        self.naming.way() != naming::Way::Link
     }
 }
 

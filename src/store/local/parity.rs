@@ -14,6 +14,7 @@ use super::{
     LocalStore,
     dir::{self, PARITY, Unplaced},
     fail::{failed, is_absent},
+    naming,
 };
 
 fn told(name: &str) -> String {
@@ -75,7 +76,7 @@ impl LocalStore {
         let tmp = self.tmp(CALL, &root)?;
         let file = Unplaced::write(&tmp, bytes, self.clock.now()).map_err(fail)?;
         file.replace(&parity, name).map_err(fail)?;
-        rustix::fs::fsync(&parity).map_err(|e| fail(e.into()))
+        naming::settle(&tmp, &parity).map_err(fail)
     }
 
     pub(super) fn remove_parity(&self, name: &str) -> Result<()> {

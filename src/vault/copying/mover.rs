@@ -11,10 +11,11 @@ use super::{
     CopiedCount, Limits,
     limit::Limit,
     object::{Object, Trouble},
-    place::{Place, Standing, payload},
+    place::{Place, Standing},
 };
 use crate::{
     codec::hash,
+    format::layout,
     model::{Cancel, Key, Progress, Time},
     store::{Mender, ObjectStore, Payload},
     vault::{Result, VaultError, VaultErrorKind, fetch},
@@ -132,17 +133,19 @@ impl<'a> Mover<'a> {
             self.down.pass(bytes).await;
         }
         let key = object.key();
-        let bytes = match fetch::by_hash(self.source, &key, object.hint.as_deref(), &object.hash, object.limit).await {
-            Ok(bytes) => bytes,
+        if layout::named_hash(key.as_str()) != Some(object.hash) {
+            return Ok(Err(Trouble::Damaged("its name is not the hash of what was signed".to_owned())));
+        }
+        let copied = match fetch::copied(self.source, &key, object.hint.as_deref(), object.limit).await {
+            Ok(copied) => copied,
             Err(error) if error.kind == VaultErrorKind::Damaged => return Ok(Err(Trouble::Damaged(error.what))),
             Err(error) if error.is_of_object() => return Ok(Err(Trouble::Unread(error.what))),
             Err(error) => return Err(error),
         };
         if object.bytes.is_none() {
-            self.down.pass(bytes.len() as u64).await;
+            self.down.pass(copied.bytes().len() as u64).await;
         }
-        let unfit = || Trouble::Damaged("its name is not the hash of what was signed".to_owned());
-        Ok(payload(object, bytes).ok_or_else(unfit))
+        Ok(Ok(Payload::Copied(copied)))
     }
 
     /// Puts what was read.

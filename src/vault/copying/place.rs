@@ -10,8 +10,6 @@ use std::{
 
 use super::object::{Id, Object, Trouble};
 use crate::{
-    codec::hash,
-    format::copied::Copied,
     model::{Hash, Key, Lock, LockBy, LockPolicy, Time},
     store::{ObjectStore, Payload, Put, StoreError, StoreErrorKind, Version},
     vault::{Result, VaultError, VaultErrorKind, fetch},
@@ -112,6 +110,12 @@ impl<'a> Place<'a> {
     /// The lock that ends first among those that were read.
     pub(super) fn weakest(&self) -> Option<Time> {
         *self.weakest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a lock that was read.
+    fn seen(&self, ends: Time) {
+        let mut weakest = self.weakest.lock().unwrap_or_else(PoisonError::into_inner);
+        *weakest = Some(weakest.map_or(ends, |weakest| weakest.min(ends)));
     }
 
     /// The furthest that anything may be locked.
@@ -268,7 +272,14 @@ impl<'a> Place<'a> {
         match put {
             Put::Created { version } => {
                 let bytes = payload.bytes().len() as u64;
-                self.held().insert(id, Held { bytes, version, plain: true, proven: true, locked: None });
+                // The store has read back the lock that it was asked for, and lets nobody delete what has one. A directory
+                // is asked again.
+                let holds = self.sets_locks() && self.store.traits().versions;
+                let locked = asked.filter(|_| holds).map(|lock| lock.until);
+                if let Some(until) = locked {
+                    self.seen(until);
+                }
+                self.held().insert(id, Held { bytes, version, plain: true, proven: true, locked });
                 Ok(Ok(Standing::Here))
             }
             // An earlier try may have landed without an answer, or somebody else was faster.
@@ -323,10 +334,7 @@ impl<'a> Place<'a> {
         }
         if reaches(found, wanted) || self.as_possible {
             let until = found.map(|lock| lock.until);
-            let mut weakest = self.weakest.lock().unwrap_or_else(PoisonError::into_inner);
-            let ends = until.unwrap_or(Time::from_unix(0));
-            *weakest = Some(weakest.map_or(ends, |weakest| weakest.min(ends)));
-            drop(weakest);
+            self.seen(until.unwrap_or(Time::from_unix(0)));
             if let Some(held) = self.held().get_mut(&id) {
                 held.locked = until;
             }
@@ -356,10 +364,4 @@ fn unlockable(key: &Key, error: &StoreError) -> VaultError {
          {error}; with --locks as-possible it is copied anyway"
     );
     VaultError::new(VaultErrorKind::Unprotected, what).on(key)
-}
-
-/// What may be put of these bytes under this name.
-pub(super) fn payload(object: &Object, bytes: bytes::Bytes) -> Option<Payload> {
-    (hash::hash(&bytes) == object.hash).then_some(())?;
-    Copied::of(&object.key(), bytes).map(Payload::Copied)
 }
