@@ -119,6 +119,9 @@ pub fn was_pushed(writer: &Writer, request: &PushRequest) -> Result<Option<PushR
     let name = file.to_string();
     // A note on a base backup needs no place: each base has its own.
     let nothing = matches!(file, LogFile::Backup(_));
+    if nothing {
+        read_file(&request.path)?;
+    }
     // Nobody else pushes what is no segment.
     let alone = nothing || !matches!(file, LogFile::Segment(_));
     let (looks, mut hash) = (looks(&request.path), None);
