@@ -12,9 +12,10 @@ use strongroom::{
 };
 
 use crate::{
+    craft::{Craft, stream},
     matrix::verify,
     store_support::HandClock,
-    vault_support::{Made, make, noise, policy, streams},
+    vault_support::{Made, dump, make, noise, policy, streams},
 };
 
 async fn made() -> (Made, Arc<HandClock>, MemoryStore) {
@@ -136,6 +137,30 @@ async fn a_stream_that_did_not_change_is_decrypted_once() {
     let report = verify(&made, &store, Depth::Decrypt, None).await;
     assert_eq!((report.snapshots, report.streams), (5, 10));
     assert_eq!(report.bytes_decoded, 400_000 + 5 * 30_000, "{:?}", report.findings);
+}
+
+/// A stream that was had from its second place is whole there, and nowhere in a snapshot that names the first alone. Both places
+/// are as their packs say themselves.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_a_second_place_saved_is_read_again_where_that_is_not_named() {
+    let (made, _, store) = made().await;
+    let (real, other) = (dump(5, 50_000), dump(6, 50_000));
+    let mut whole = Craft::new(&made);
+    whole.pack(vec![whole.instead(&real, &other)]).await;
+    let hollow = whole.another();
+    whole.pack(vec![whole.plain(&real)]).await;
+    let stream = stream("a", None, &real, vec![whole.chunk(&real)]);
+    let whole = whole.commit(vec![stream.clone()], true).await.to_string();
+    let hollow = hollow.commit(vec![stream], true).await.to_string();
+    let report = verify(&made, &store, Depth::Decrypt, None).await;
+    let of = |id: &str| {
+        let bad = |finding: &&strongroom::model::Finding| {
+            finding.severity == Severity::Error && finding.snapshot.as_deref() == Some(id)
+        };
+        report.findings.iter().find(bad).map(|finding| finding.code.clone())
+    };
+    assert_eq!(of(&whole), None, "{:?}", report.findings);
+    assert!(of(&hollow).is_some_and(|code| code.starts_with("stream.")), "{:?}", report.findings);
 }
 
 #[tokio::test(flavor = "multi_thread")]

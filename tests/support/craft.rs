@@ -1,4 +1,5 @@
 //! Snapshots put together by hand, out of what the writer does not make: deltas, false bases, streams with paths.
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use strongroom::{
     codec::{
@@ -52,6 +53,17 @@ impl<'a> Craft<'a> {
         let mut stored = Vec::new();
         let codec = Compressor::new(3).unwrap().compress(plain, &mut stored).unwrap();
         self.block(codec, plain, stored, None)
+    }
+
+    /// A block that says that it is the chunk of `plain`, and holds another of that length.
+    pub fn instead(&self, plain: &[u8], other: &[u8]) -> Crafted {
+        let (_, stored) = self.plain(other);
+        self.block(Codec::Zstd, plain, stored, None)
+    }
+
+    /// Another snapshot, which names the packs that were stored so far.
+    pub fn another(&self) -> Self {
+        Self { made: self.made, packs: self.packs.clone(), sections: self.sections.clone() }
     }
 
     /// A block of one chunk as a delta of `base`, which its directory calls `named`.

@@ -122,8 +122,8 @@ impl Snapshot {
         let key = keys.chunk_id_key.for_writer(&header.header.writer);
         let source =
             PackSource { store: Arc::clone(&vault.store), opener: keys.opener.clone(), key, salvaged: Arc::default() };
-        let places = Arc::new(locate::places(&source, &header).await?);
-        let body = body::read(&source, &places, &header.header.body).await?;
+        let places = Arc::new(Box::pin(locate::places(&source, &header)).await?);
+        let body = Box::pin(body::read(&source, &places, &header.header.body)).await?;
         Ok(Self { header, body, places, source, blocks: small::Blocks::default() })
     }
 
@@ -184,16 +184,23 @@ impl Snapshot {
         hasher.update(self.header.header.writer.as_str().as_bytes());
         hasher.update(stream.blake3.as_bytes());
         hasher.update(&stream.bytes.to_le_bytes());
+        // All places: where one is not right, a restore takes another, and another snapshot may not name that.
         let mut place = |id: &ChunkId| {
-            let found = self.places.find(id).and_then(|at| self.places.block(at));
             hasher.update(id.as_bytes());
-            hasher.update(found.map_or(&[0; 32], |(pack, _)| pack.id.as_bytes()));
-            found.and_then(|(_, block)| block.base)
+            let mut bases = Vec::new();
+            for (pack, block) in self.places.candidates(id).into_iter().filter_map(|at| self.places.block(at)) {
+                hasher.update(pack.id.as_bytes());
+                bases.extend(block.base);
+            }
+            hasher.update(&[0; 32]);
+            bases
         };
         let mut add = |chunks: &[ChunkRef]| {
             for chunk in chunks {
                 // A base is never a delta, so this ends there.
-                place(&chunk.id).map(|base| place(&base));
+                for base in place(&chunk.id) {
+                    place(&base);
+                }
             }
         };
         add(&stream.list);
