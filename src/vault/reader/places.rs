@@ -13,6 +13,7 @@ use crate::{
     format::{
         index::Section,
         layout,
+        list::ChunkRef,
         pack::{Block, PACK_LIMIT},
         page::PackRef,
     },
@@ -91,9 +92,15 @@ impl Entry {
 }
 
 const fn beginning(id: &ChunkId) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = *id.as_bytes();
-    u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> OFFSET_BITS
+    match id.as_bytes().first_chunk() {
+        Some(first) => u64::from_be_bytes(*first) >> OFFSET_BITS,
+        None => 0,
+    }
 }
+
+/// So many places of a chunk are tried. A run stores a chunk again only where it can't lean on what is there, so few have more
+/// than two; whoever signs an index can name millions.
+const TRIED: usize = 256;
 
 /// Entries in pieces of one size, so that growing copies none of them.
 #[derive(Default)]
@@ -245,9 +252,10 @@ impl Places {
 
     /// Where a chunk is, first. A delta counts only if its base is there: a pack that the snapshot names for other
     /// chunks may hold an old delta of this one whose base it does not need any more.
-    pub(crate) fn find(&self, chunk: &ChunkId) -> Option<Located> {
-        let first = self.all(chunk).next()?;
-        self.all(chunk).find(|place| self.can_be_opened(*place)).or(Some(first))
+    pub(crate) fn find_of(&self, chunk: ChunkRef) -> Option<Located> {
+        let fits = |place: &Located| place.len == chunk.len;
+        let opened = self.all(&chunk.id).filter(fits).take(TRIED).find(|place| self.can_be_opened(*place));
+        opened.or_else(|| self.all(&chunk.id).find(fits))
     }
 
     /// Where a chunk is that is a base, which is never a delta itself, though another pack may hold it as one.
@@ -260,9 +268,9 @@ impl Places {
         base.is_none_or(|base| self.find_base(&base).is_some())
     }
 
-    /// Every place of a chunk.
+    /// The places of a chunk, of very many the first.
     pub(crate) fn candidates(&self, id: &ChunkId) -> Vec<Located> {
-        self.all(id).collect()
+        self.all(id).take(TRIED).collect()
     }
 
     pub(crate) fn pack(&self, no: u32) -> Option<&PackPlace> {

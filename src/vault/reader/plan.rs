@@ -111,10 +111,7 @@ fn uses(places: &Places, chunks: &[ChunkRef]) -> Result<(Vec<Use>, Vec<u32>)> {
     let mut at = 0;
     for (no, chunk) in chunks.iter().enumerate() {
         // Of several places the first whose length is right; which of them has the right bytes shows later.
-        let fits = |place: &Located| place.len == chunk.len;
-        let place = places.find(&chunk.id).filter(fits);
-        let place =
-            place.or_else(|| places.candidates(&chunk.id).into_iter().find(fits)).ok_or_else(|| lost(&chunk.id))?;
+        let place = places.find_of(*chunk).ok_or_else(|| lost(&chunk.id))?;
         offsets.push(place.offset);
         let block = (place.pack, place.block);
         let end = at + u64::from(chunk.len);

@@ -34,7 +34,7 @@ impl Blocks {
         let mut bytes = Vec::with_capacity(usize::try_from(SMALL).unwrap_or_default().min(4 << 10));
         let mut left = MOST;
         for chunk in chunks {
-            let place = places.find(&chunk.id)?;
+            let place = places.find_of(*chunk)?;
             let block = self.block(source, places, place, &mut left).await?;
             if !decode::is_chunk(source, &block, place.offset, *chunk) {
                 return None;

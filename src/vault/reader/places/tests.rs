@@ -72,7 +72,7 @@ proptest! {
         for no in 0..80 {
             let known = table.get(&beginning(&id(no))).cloned().unwrap_or_default();
             prop_assert_eq!(places.candidates(&id(no)), known.clone());
-            prop_assert_eq!(places.find(&id(no)).is_some(), !known.is_empty());
+            prop_assert_eq!(known.iter().all(|at| places.find_of(ChunkRef { id: id(no), len: at.len }).is_some()), true);
             let whole = |place: &Located| packs[place.pack as usize][place.block as usize].base.is_none();
             prop_assert_eq!(places.find_base(&id(no)), known.into_iter().find(whole));
         }
@@ -83,10 +83,21 @@ proptest! {
 fn a_delta_whose_base_is_not_there_gives_way_to_another_place() {
     let chunk = ChunkRef { id: id(1), len: 10 };
     let packs = [vec![block(vec![chunk], Some(id(9)), 5)], vec![block(vec![chunk], None, 7)]];
-    assert_eq!(of(&packs).find(&id(1)).unwrap().pack, 1);
-    assert_eq!(of(&packs[..1]).find(&id(1)).unwrap().pack, 0, "then it is told which base is missing");
+    assert_eq!(of(&packs).find_of(chunk).unwrap().pack, 1);
+    assert_eq!(of(&packs[..1]).find_of(chunk).unwrap().pack, 0, "then it is told which base is missing");
     let based = [packs[0].clone(), packs[1].clone(), vec![block(vec![ChunkRef { id: id(9), len: 3 }], None, 3)]];
-    assert_eq!(of(&based).find(&id(1)).unwrap().pack, 0);
+    assert_eq!(of(&based).find_of(chunk).unwrap().pack, 0);
+}
+
+#[test]
+fn a_chunk_whose_id_begins_as_that_of_another_is_found_by_its_length_and_what_can_be_opened() {
+    // 0 and 1 begin alike.
+    let (other, chunk) = (ChunkRef { id: id(0), len: 7 }, ChunkRef { id: id(1), len: 10 });
+    let delta = block(vec![chunk], Some(id(9)), 5);
+    let packs = [vec![block(vec![other], None, 3)], vec![delta], vec![block(vec![chunk], None, 7)]];
+    assert_eq!(of(&packs).find_of(chunk).unwrap().pack, 2);
+    assert_eq!(of(&packs).find_of(other).unwrap().pack, 0);
+    assert_eq!(of(&packs[..1]).find_of(chunk), None);
 }
 
 #[test]
@@ -96,7 +107,7 @@ fn an_index_that_says_more_of_a_pack_than_one_can_hold_is_not_believed() {
     let mut places = Places::default();
     assert!(!places.add(&"w".parse().unwrap(), section, &named));
     places.sort();
-    assert_eq!((places.packs().count(), places.find(&id(1))), (0, None));
+    assert_eq!((places.packs().count(), places.find_of(chunk)), (0, None));
 }
 
 #[test]
@@ -115,7 +126,7 @@ fn a_million_chunks_are_found_in_few_bytes_each() {
     for (pack, blocks) in (0..).zip(&packs) {
         for (no, block) in (0..).zip(blocks) {
             for (offset, chunk) in (0..).map(|at| at * 100).zip(&block.chunks) {
-                assert_eq!(places.find(&chunk.id), Some(Located { pack, block: no, offset, len: 100 }));
+                assert_eq!(places.find_of(*chunk), Some(Located { pack, block: no, offset, len: 100 }));
             }
         }
     }
