@@ -13,7 +13,7 @@ mod store_support;
 mod vault_support;
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashSet, VecDeque},
     io::{self, Read},
     path::PathBuf,
     sync::{Arc, Mutex},
@@ -159,7 +159,9 @@ async fn whoever_was_added_to_an_epoch_later_opens_what_was_there_before() {
 /// A program that holds locks until half of what it writes was read.
 struct Dumping {
     haste: Haste,
-    stream: Option<Written>,
+    streams: VecDeque<Written>,
+    /// Who asked for a stream.
+    askers: Arc<Mutex<Vec<ThreadId>>>,
 }
 
 struct Written {
@@ -179,8 +181,8 @@ impl Dumping {
         let haste = Haste::new(|| GAVE_WAY.lock().unwrap().push(thread::current().id()));
         let (at_work, readers) = (Some(haste.begin()), Arc::default());
         let (data, half) = (io::Cursor::new(data.to_vec()), data.len() as u64 / 2);
-        let stream = Some(Written { data, half, at_work, ends, readers: Arc::clone(&readers) });
-        (Self { haste, stream }, readers)
+        let stream = Written { data, half, at_work, ends, readers: Arc::clone(&readers) };
+        (Self { haste, streams: [stream].into(), askers: Arc::default() }, readers)
     }
 }
 
@@ -200,8 +202,9 @@ impl Read for Written {
 
 impl Reading for Dumping {
     fn next_stream(&mut self) -> Result<Option<Incoming>, SourceError> {
-        Ok(self.stream.take().map(|stream| Incoming {
-            name: "dump".parse().unwrap(),
+        self.askers.lock().unwrap().push(thread::current().id());
+        Ok(self.streams.pop_front().map(|stream| Incoming {
+            name: format!("dump-{}", self.streams.len()).parse().unwrap(),
             path: None,
             meta: FileMeta::default(),
             expected: None,
@@ -224,12 +227,26 @@ async fn who_reads_gives_way_while_a_program_holds_locks_and_no_longer() {
     let data = noise(1, 40 << 20);
     let (dumping, readers) = Dumping::of(&data, || Ok(0));
     made.backup(state.path(), "orders", dumping).await.unwrap();
-    assert!(made.restore_all().await.unwrap() == [[("dump".to_owned(), data)]]);
+    assert!(made.restore_all().await.unwrap() == [[("dump-0".to_owned(), data)]]);
     let [during, after] = &*readers.lock().unwrap();
     let gave_way = GAVE_WAY.lock().unwrap();
     assert!(during.len() == 1 && during.iter().all(|thread| gave_way.contains(thread)), "{during:?} {gave_way:?}");
     // The step in which it ended is finished by who began it.
     assert!(after.iter().any(|thread| !gave_way.contains(thread)), "{after:?} {gave_way:?}");
+}
+
+/// What a source starts for its next stream gives way as well where the thread that asks does.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_way_asks_for_no_stream() {
+    let (_, made, state) = fresh().await;
+    let (mut dumping, _) = Dumping::of(&noise(1, 1 << 20), || Ok(0));
+    let second = Dumping::of(&noise(2, 1 << 20), || Ok(0)).0.streams.pop_front().unwrap();
+    // At work beyond the end of the first stream, and until half of the second.
+    dumping.streams.push_back(Written { at_work: Some(dumping.haste.begin()), ..second });
+    let askers = Arc::clone(&dumping.askers);
+    made.backup(state.path(), "orders", dumping).await.unwrap();
+    let (askers, gave_way) = (askers.lock().unwrap(), GAVE_WAY.lock().unwrap());
+    assert!(askers.len() == 3 && askers.iter().all(|thread| !gave_way.contains(thread)), "{askers:?} {gave_way:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,11 +2,11 @@
 
 use std::{
     io::Read,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     thread,
 };
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{
     buffers::{Buffer, Pool},
@@ -66,6 +66,38 @@ pub(super) struct Intake {
     shared: Arc<Shared>,
     seq: u64,
     current: Option<Current>,
+    opener: Option<Opener>,
+}
+
+/// A thread that asks the source for its next stream in the place of one that gives way: what the source starts for it would
+/// give way as well.
+pub(super) struct Opener {
+    ask: Sender<Box<dyn Reading>>,
+    told: Receiver<Asked>,
+}
+
+/// A source, and what it gave.
+type Asked = (Box<dyn Reading>, Result<Option<Incoming>, SourceError>);
+
+impl Opener {
+    /// One, and what its thread is to do.
+    pub(super) fn new() -> (Self, impl FnOnce() + Send) {
+        let ((ask, asked), (tell, told)) = (bounded::<Box<dyn Reading>>(1), bounded::<Asked>(1));
+        let work = move || {
+            for mut reading in asked {
+                let next = reading.next_stream();
+                if tell.send((reading, next)).is_err() {
+                    return;
+                }
+            }
+        };
+        (Self { ask, told }, work)
+    }
+
+    fn next(&self, reading: Box<dyn Reading>) -> Option<Asked> {
+        self.ask.send(reading).ok()?;
+        self.told.recv().ok()
+    }
 }
 
 /// The stream that is being read.
@@ -88,11 +120,12 @@ pub(super) fn run(stage: &Mutex<Intake>, turn: Option<&(Haste, bool)>) -> Result
         haste.give_way();
     }
     while turn.is_none_or(|(haste, gives_way)| haste.turn(*gives_way)) {
-        let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
+        // If the other panicked, the run fails.
+        let Ok(mut stage) = stage.lock() else { break };
         if stage.reading.is_none() {
             break;
         }
-        match stage.step() {
+        match stage.step(turn.is_some_and(|(_, gives_way)| *gives_way)) {
             Ok(None) => {}
             ended => {
                 // After an error it is of no use.
@@ -111,7 +144,9 @@ impl Drop for Whole<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.fail(VaultError::stage_gone("reading"));
-            self.1.iter().for_each(|(haste, _)| haste.over());
+            if let Some((haste, _)) = self.1 {
+                haste.over();
+            }
         }
     }
 }
@@ -129,21 +164,38 @@ impl Intake {
         shared: Arc<Shared>,
     ) -> Result<Self, VaultError> {
         let chunker = Chunker::new(params)?;
-        Ok(Self { reading: Some(reading), chunker, params, pool, sketching, out, shared, seq: 0, current: None })
+        let (reading, current, opener) = (Some(reading), None, None);
+        Ok(Self { reading, chunker, params, pool, sketching, out, shared, seq: 0, current, opener })
+    }
+
+    /// Lets this thread ask for streams whenever one that gives way would.
+    pub(super) fn open_by(&mut self, opener: Opener) {
+        self.opener = Some(opener);
+    }
+
+    fn next(&mut self, gives_way: bool) -> Result<Option<Incoming>, VaultError> {
+        let Some(mut reading) = self.reading.take() else { return Ok(None) };
+        let (reading, next) = match &self.opener {
+            Some(opener) if gives_way => opener.next(reading).ok_or_else(|| VaultError::stage_gone("reading"))?,
+            _ => {
+                let next = reading.next_stream();
+                (reading, next)
+            }
+        };
+        self.reading = Some(reading);
+        Ok(next?)
     }
 
     /// Reads and sends one segment, or lets the source check that it was whole.
-    fn step(&mut self) -> Result<Option<Finished>, VaultError> {
-        let mut current = match self.current.take() {
-            Some(current) => current,
-            None => match self.reading.as_mut().map_or(Ok(None), |reading| reading.next_stream())? {
-                Some(stream) => self.begin(stream)?,
-                None => {
-                    self.shared.check()?;
-                    let facts = self.reading.take().ok_or_else(|| self.shared.why("reading"))?.finish()?;
-                    return Ok(Some(Finished { facts, segments: self.seq }));
-                }
-            },
+    fn step(&mut self, gives_way: bool) -> Result<Option<Finished>, VaultError> {
+        let mut current = if let Some(current) = self.current.take() {
+            current
+        } else if let Some(stream) = self.next(gives_way)? {
+            self.begin(stream)?
+        } else {
+            self.shared.check()?;
+            let facts = self.reading.take().ok_or_else(|| self.shared.why("reading"))?.finish()?;
+            return Ok(Some(Finished { facts, segments: self.seq }));
         };
         if !self.segment(&mut current)? {
             self.current = Some(current);

@@ -62,7 +62,7 @@ use bases::BaseCache;
 use blocks::{BlockMaker, BlockNumbers};
 use buffers::Pool;
 use dedup::{Dedup, Outcome, Ports};
-use intake::{Finished, Intake};
+use intake::{Finished, Intake, Opener};
 use lost::Lost;
 use retention::Retention;
 use shared::Shared;
@@ -323,7 +323,8 @@ impl<'a> Run<'a> {
         let carried = reading.carried().map(|n| memory::named(&n, kept)).transpose()?;
         let means = (Pool::new(BUFFERS), Arc::clone(&sketching));
         let intake = Intake::new(reading, params, means, segments_in, Arc::clone(shared))?;
-        read(intake, haste.as_ref(), finished_in, shared)?;
+        read(intake, haste.as_ref(), &finished_in, shared)?;
+        drop(finished_in);
         let result = thread::scope(|scope| {
             for bench in bench.each(thread::available_parallelism().map_or(2, usize::from), haste.as_ref()) {
                 scope.spawn(|| workers::run(bench, shared).unwrap_or_else(|error| shared.fail(error)));
@@ -396,11 +397,16 @@ pub(crate) fn refuse_skew(witness: bool, here: Time, there: Time) -> Result<(), 
 /// Begins the threads of the intake. Not joined: a source may wait for data for ever, and the run must be able to end without
 /// it.
 fn read(
-    stage: Intake,
+    mut stage: Intake,
     haste: Option<&Haste>,
-    finished: Sender<Finished>,
+    finished: &Sender<Finished>,
     shared: &Arc<Shared>,
 ) -> Result<(), VaultError> {
+    if haste.is_some() {
+        let (opener, work) = Opener::new();
+        stage.open_by(opener);
+        spawn("opener", work)?;
+    }
     let stage = Arc::new(Mutex::new(stage));
     let turns = haste.map_or_else(|| vec![None], |haste| [false, true].map(|way| Some((haste.clone(), way))).into());
     for turn in turns {
@@ -413,7 +419,9 @@ fn read(
                 Ok(None) => return,
                 Err(error) => failing.fail(error),
             }
-            turn.iter().for_each(|(haste, _)| haste.over());
+            if let Some((haste, _)) = &turn {
+                haste.over();
+            }
         })?;
     }
     Ok(())
