@@ -88,7 +88,7 @@ pub(super) fn settle(from: &Path, data: &Path, segment: u64) -> Result<()> {
         let is_segment = name.len() == SEGMENT_NAME;
         let whole = !is_segment || fs::metadata(&here).is_ok_and(|meta| meta.len() == segment);
         if whole || fs::symlink_metadata(&there).is_err() {
-            fs::rename(&here, &there).map_err(|e| failed("can't give its name to", &there, e))?;
+            moved(&here, &there).map_err(|e| failed("can't give its name to", &there, e))?;
         } else {
             // The base has this one, maybe further than the vault's log goes.
             over(&here, &there).map_err(|e| failed("can't write the log", &there, e))?;
@@ -102,6 +102,18 @@ pub(super) fn settle(from: &Path, data: &Path, segment: u64) -> Result<()> {
         made.map_err(|e| failed("can't make", &mark, e))?;
     }
     fs::remove_dir_all(from).map_err(|e| failed("can't remove", from, e))
+}
+
+/// Moves a file, into another file system too: `pg_wal` may be one.
+fn moved(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            fs::copy(from, to)?;
+            File::open(to)?.sync_all()?;
+            fs::remove_file(from)
+        }
+        moved => moved,
+    }
 }
 
 fn marked(status: &Path, name: &str) -> PathBuf {
