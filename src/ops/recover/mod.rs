@@ -221,7 +221,12 @@ impl Seeking<'_> {
         let mut passed: Vec<(Time, Passed)> = Vec::new();
         for candidate in self.candidates(all, &newest) {
             let at = candidate.header.started_at;
-            match Box::pin(self.one(&candidate, (&log, &reader), layout)).await? {
+            let looked = Box::pin(self.one(&candidate, (&log, &reader), layout)).await;
+            if looked.is_err() && self.seconds().is_some_and(|point| at > point) {
+                // It could only have told how near one can get.
+                break;
+            }
+            match looked? {
                 Ok(chosen) => {
                     let mut chosen = *chosen;
                     chosen.findings.extend(reader.findings.iter().cloned());
@@ -245,16 +250,21 @@ impl Seeking<'_> {
         matches!(self.request.target.point, Point::Named(_) | Point::Xid(_))
     }
 
+    /// The point, if it is a time.
+    fn seconds(&self) -> Option<Time> {
+        match &self.request.target.point {
+            Point::Time(us) => Some(Time::from_unix(us.div_euclid(1_000_000))),
+            _ => None,
+        }
+    }
+
     /// The snapshots that may be a base, the newest first; last of all the first one after the point, which tells how near
     /// to it one can get.
     fn candidates(&self, all: Vec<Summary>, newest: &Summary) -> Vec<Summary> {
         if matches!(self.request.wanted, Wanted::Id(_)) {
             return vec![newest.clone()];
         }
-        let point = match &self.request.target.point {
-            Point::Time(us) => Some(Time::from_unix(us.div_euclid(1_000_000))),
-            _ => None,
-        };
+        let point = self.seconds();
         let fits = |found: &Summary| {
             let (is, of) = (&found.header, &newest.header);
             (&is.source, &is.writer, is.kind) == (&of.source, &of.writer, of.kind)
@@ -316,7 +326,10 @@ impl Seeking<'_> {
                 Passed::Without(error) => {
                     without.get_or_insert(error);
                 }
-                Passed::Later(base) => oldest = Some(base),
+                Passed::Later(base) if oldest.as_ref().is_none_or(|oldest| base.end < oldest.end) => {
+                    oldest = Some(base);
+                }
+                Passed::Later(_) => {}
                 Passed::NoBase => no_base += 1,
             }
         }
