@@ -58,7 +58,7 @@ impl Known {
     }
 
     pub(super) fn set(&self, way: Way) {
-        self.0.store(way as u8, Ordering::Relaxed);
+        self.0.fetch_max(way as u8, Ordering::Relaxed);
     }
 }
 

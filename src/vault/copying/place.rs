@@ -263,8 +263,10 @@ impl<'a> Place<'a> {
                 if !self.as_possible {
                     return Err(unlockable(&key, &error));
                 }
+                // What fails without a lock as well did not fail for it.
+                let put = self.store.put_new(&key, payload, None).await?;
                 self.lockless.store(true, Ordering::Relaxed);
-                self.store.put_new(&key, payload, None).await?
+                put
             }
             other => other?,
         };
