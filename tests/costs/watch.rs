@@ -116,8 +116,8 @@ async fn a_pass_of_watch_asks_for_what_is_new() {
     let (one, findings, calls) = look(&made, true, Some(first.checkpoint), None).await;
     println!("one new snapshot: {calls:?} {findings:?}");
     assert_eq!((one.new, one.opened), (1, 1));
-    // Where chunks end is each vault's own, so it is one object more or less.
-    assert!(calls.get + calls.head + calls.list <= 18 && calls.bytes < 2 << 20, "{calls:?}");
+    // Where chunks end is each vault's own, and so is when indexes are merged: nine runs leave one to nine.
+    assert!(calls.get + calls.head + calls.list <= 24 && calls.bytes < 2 << 20, "{calls:?}");
     let size = serde_json::to_vec(&one.checkpoint).unwrap().len();
     assert!(size < 512 << 10, "a checkpoint of 1009 headers has {size} bytes");
 }
