@@ -150,7 +150,9 @@ impl Builder {
     /// If sealing fails.
     pub fn seal(mut self, key: &SigningKey, sealer: &Sealer) -> Result<Sealed> {
         let number = self.out.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut);
-        number.map(|number| *number = self.sections.to_le_bytes());
+        if let Some(number) = number {
+            *number = self.sections.to_le_bytes();
+        }
         let signature = key.sign(&signed_bytes(hash::hash(&self.out)));
         self.out.extend_from_slice(signature.as_bytes());
         Ok(sealer.seal(&self.out)?)

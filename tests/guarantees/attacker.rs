@@ -315,8 +315,7 @@ impl Attacker {
         let binding = Binding { vault: header.vault, writer: self.writer.name.clone(), seq: header.seq };
         let junk = self.junk(200);
         let sections = [junk.as_slice()];
-        let sealed =
-            index::seal(&binding, sections.into_iter(), &self.writer.signing_key, &self.writer.index_sealer).unwrap();
+        let sealed = index::seal(&binding, sections, &self.writer.signing_key, &self.writer.index_sealer).unwrap();
         let index_ref = reference(sealed.bytes());
         let name = layout::index(&self.writer.name, &index_ref.hash);
         self.put("forged index", name.as_str(), sealed.bytes().to_vec()).await;

@@ -41,10 +41,10 @@ pub(super) async fn read(source: &PackSource, places: &Arc<Places>, chunks: &[Ch
         let decoded = tokio::task::spawn_blocking(move || Body::decode(&bytes)).await;
         return Ok(decoded.map_err(|_| gone())??);
     }
-    match piped(source, places, chunks, |from| Body::read(from)).await? {
+    match piped(source, places, chunks, Body::read).await? {
         Ok(body) => Ok(body),
         // It may be of a later version.
-        Err(error) => Err(piped(source, places, chunks, |from| Body::why(from)).await?.err().unwrap_or(error).into()),
+        Err(error) => Err(piped(source, places, chunks, Body::why).await?.err().unwrap_or(error).into()),
     }
 }
 

@@ -43,9 +43,9 @@ pub(crate) async fn places(source: &PackSource, header: &VerifiedHeader) -> Resu
         }
     };
     for some in together(&header.header.indexes) {
-        let fetches = some.iter().map(|index| sealed(&*source.store, header, index));
+        let reads = some.iter().map(|index| sealed(&*source.store, header, index));
         // In their order, each let go as soon as it was read.
-        let mut fetched = stream::iter(fetches).buffered(AT_ONCE);
+        let mut fetched = stream::iter(reads).buffered(AT_ONCE);
         while let Some(found) = fetched.next().await {
             let read = found.and_then(|sealed| sections(&sealed, &source.opener, header, &mut add));
             // An index that is gone or damaged costs time, not data.
@@ -125,11 +125,11 @@ pub(crate) fn sections(
     mut each: impl FnMut(Section),
 ) -> Result<()> {
     let of = (header.descriptor.vault, &header.header.writer, &header.certificate.signing_key);
-    let opened = index::open_sealed(sealed, opener, of, |section, _| {
+    let read = index::open_sealed(sealed, opener, of, |section, _| {
         each(section);
         Ok::<_, VaultError>(())
     });
-    opened.map(drop).map_err(|error| VaultError { object: Some(key.to_string()), ..error })
+    read.map(drop).map_err(|error| VaultError { object: Some(key.to_string()), ..error })
 }
 
 /// `None` for what is lost or damaged; a store that does not answer has lost nothing.
