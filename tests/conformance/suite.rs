@@ -9,7 +9,7 @@ pub mod objects;
 #[path = "versions.rs"]
 pub mod versions;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use strongroom::{
@@ -39,6 +39,14 @@ pub trait Subject: Send + Sync {
     /// A lock this long outlives the few calls of a case, and waiting for its end is bearable.
     fn short(&self) -> Span {
         Span::seconds(5)
+    }
+}
+
+/// Waits until `span` has passed by the clock of a real server, which nobody can turn.
+pub async fn passed(store: &dyn ObjectStore, span: Span) {
+    let end = store.server_time().await.unwrap() + span;
+    while store.server_time().await.unwrap() < end {
+        tokio::time::sleep(Duration::from_millis(100)).await; // the server's clock is what is waited for
     }
 }
 
