@@ -3,6 +3,7 @@
 use super::{FormatError, Result};
 
 /// Reads forward through bytes; every read is checked.
+#[derive(Clone)]
 pub struct Cursor<'a> {
     what: &'static str,
     rest: &'a [u8],

@@ -12,7 +12,11 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{FormatError, Result, cursor::Cursor, pack::Directory};
+use super::{
+    FormatError, Result,
+    cursor::Cursor,
+    pack::{Directory, PACK_LIMIT},
+};
 use crate::{
     codec::{
         CodecError,
@@ -69,17 +73,46 @@ impl Section {
         Ok(out)
     }
 
-    fn decode(cursor: &mut Cursor<'_>) -> Result<Self> {
+    fn decode(encoded: &Encoded<'_>) -> Result<Self> {
+        Ok(Self {
+            pack: encoded.pack,
+            sealed_len: encoded.sealed_len,
+            version: encoded.version.map(str::to_owned),
+            header: Bytes::copy_from_slice(encoded.header),
+            directory: Directory::decode(encoded.directory)?,
+        })
+    }
+}
+
+/// A section as it stands in its index: its directory is not decoded, which would take several times its bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Encoded<'a> {
+    /// The pack.
+    pub pack: PackId,
+    /// Its sealed length in bytes.
+    pub sealed_len: u64,
+    /// The store's version when it was written: a hint.
+    pub version: Option<&'a str>,
+    /// The pack's age header and nonce.
+    pub header: &'a [u8],
+    /// The encoding of its directory, of [`PACK_LIMIT`] bytes at most.
+    pub directory: &'a [u8],
+}
+
+impl<'a> Encoded<'a> {
+    fn of(section: &'a [u8]) -> Result<Self> {
+        let mut cursor = Cursor::new(WHAT, section);
         let pack = PackId::from_bytes(cursor.array()?);
         let sealed_len = cursor.u64()?;
         let length = cursor.u16()?;
         let version =
             std::str::from_utf8(cursor.take(length.into())?).map_err(|_| cursor.error("a version is no text"))?;
-        let version = (!version.is_empty()).then(|| version.to_owned());
+        let version = (!version.is_empty()).then_some(version);
         let length = cursor.u16()?;
-        let header = Bytes::copy_from_slice(cursor.take(length.into())?);
+        let header = cursor.take(length.into())?;
         let length = usize::try_from(cursor.u32()?).unwrap_or(usize::MAX);
-        let directory = Directory::decode(cursor.take(length)?)?;
+        let directory = cursor.take(length)?;
+        cursor.finish()?;
         Ok(Self { pack, sealed_len, version, header, directory })
     }
 }
@@ -189,14 +222,16 @@ pub fn open<E: From<FormatError>>(
     vault: VaultId,
     writer: &Name,
     key: &PublicKey,
-    each: impl FnMut(Section, &[u8]) -> std::result::Result<(), E>,
+    mut each: impl FnMut(Section, &[u8]) -> std::result::Result<(), E>,
 ) -> std::result::Result<Binding, E> {
     let read = |range: Range<u64>, out: &mut Vec<u8>| {
         let part = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
         let part = part.and_then(|(from, to)| plain.get(from..to)).ok_or_else(|| short().into());
         part.map(|part| out.extend_from_slice(part))
     };
-    open_pieces(plain.len() as u64, read, (vault, writer, key), each)
+    open_pieces(plain.len() as u64, read, (vault, writer, key), |section, encoded| {
+        each(Section::decode(&section)?, encoded)
+    })
 }
 
 /// As [`open`], of an index as it is stored. It is opened piece by piece, once for its signature and once for its sections,
@@ -208,7 +243,20 @@ pub fn open_sealed<E: From<FormatError> + From<CodecError>>(
     sealed: &[u8],
     opener: &Opener,
     of: (VaultId, &Name, &PublicKey),
-    each: impl FnMut(Section, &[u8]) -> std::result::Result<(), E>,
+    mut each: impl FnMut(Section, &[u8]) -> std::result::Result<(), E>,
+) -> std::result::Result<Binding, E> {
+    open_encoded(sealed, opener, of, |section, encoded| each(Section::decode(&section)?, encoded))
+}
+
+/// As [`open_sealed`], with sections as they are encoded: for whoever does not trust the signer.
+///
+/// # Errors
+/// As for [`open_sealed`], but for what is in the directories.
+pub fn open_encoded<E: From<FormatError> + From<CodecError>>(
+    sealed: &[u8],
+    opener: &Opener,
+    of: (VaultId, &Name, &PublicKey),
+    each: impl FnMut(Encoded<'_>, &[u8]) -> std::result::Result<(), E>,
 ) -> std::result::Result<Binding, E> {
     let header = seal::header_len(sealed).and_then(|len| sealed.get(..len)).unwrap_or_default();
     let mut reader = opener.reader(header, sealed.len() as u64)?;
@@ -228,7 +276,7 @@ fn open_pieces<E: From<FormatError>>(
     len: u64,
     mut read: impl FnMut(Range<u64>, &mut Vec<u8>) -> std::result::Result<(), E>,
     (vault, writer, key): (VaultId, &Name, &PublicKey),
-    mut each: impl FnMut(Section, &[u8]) -> std::result::Result<(), E>,
+    mut each: impl FnMut(Encoded<'_>, &[u8]) -> std::result::Result<(), E>,
 ) -> std::result::Result<Binding, E> {
     let damaged = |why: &str| FormatError::damaged(WHAT, why);
     let signed = len.checked_sub(SIGNATURE as u64).ok_or_else(short)?;
@@ -260,10 +308,7 @@ fn open_pieces<E: From<FormatError>>(
     let seq = cursor.u64()?;
     for _ in 0..cursor.u32()? {
         let encoded = window.section()?;
-        let mut cursor = Cursor::new(WHAT, encoded);
-        let section = Section::decode(&mut cursor)?;
-        cursor.finish()?;
-        each(section, encoded)?;
+        each(Encoded::of(encoded)?, encoded)?;
     }
     if !window.is_at_end() {
         return Err(damaged("it goes on after its last section").into());
@@ -329,7 +374,10 @@ impl<R> Window<R> {
             n += 2 + usize::from(length);
         }
         let length = self.peek(n + 4)?.last_chunk().copied().map_or(0, u32::from_le_bytes);
-        let whole = usize::try_from(length).ok().and_then(|length| length.checked_add(n + 4)).ok_or_else(short)?;
-        self.take(whole)
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > PACK_LIMIT {
+            return Err(FormatError::damaged(WHAT, "a directory is larger than any pack").into());
+        }
+        self.take(n + 4 + length)
     }
 }

@@ -74,34 +74,9 @@ impl Directory {
     /// # Errors
     /// If a rule is broken.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut cursor = Cursor::new(WHAT, bytes);
-        if cursor.take(4)? != MAGIC {
-            return Err(cursor.error("it does not begin with SRD1"));
-        }
-        let blocks = usize::try_from(cursor.u32()?).unwrap_or(usize::MAX);
-        let chunks = usize::try_from(cursor.u32()?).unwrap_or(usize::MAX);
-        // The counts must fit the bytes that are there before anything is allocated for them. A block has a chunk at
-        // least.
-        let least = blocks.saturating_mul(BLOCK_ENTRY).saturating_add(chunks.saturating_mul(CHUNK_ENTRY));
-        if least > cursor.remaining() || blocks > chunks {
-            return Err(cursor.error("its counts exceed its length"));
-        }
-        let mut directory = Self { blocks: Vec::with_capacity(blocks) };
-        let mut counts = Vec::with_capacity(blocks);
-        for _ in 0..blocks {
-            let (block, count) = decode_block(&mut cursor)?;
-            counts.push(count);
-            directory.blocks.push(block);
-        }
-        if counts.iter().sum::<usize>() != chunks {
-            return Err(cursor.error("its blocks do not hold the chunks that it counts"));
-        }
-        for (block, count) in directory.blocks.iter_mut().zip(counts) {
-            block.chunks = super::list::decode(cursor.take(count * CHUNK_ENTRY)?)?;
-            check_block(block)?;
-        }
-        cursor.finish()?;
-        Ok(directory)
+        let mut blocks = Vec::new();
+        each_block(bytes, |block| blocks.push(block))?;
+        Ok(Self { blocks })
     }
 
     /// The bytes that all blocks take in the pack; the directory begins there.
@@ -109,6 +84,40 @@ impl Directory {
     pub fn blocks_len(&self) -> u64 {
         self.blocks.iter().map(|b| u64::from(b.stored)).sum()
     }
+}
+
+/// Gives each block of an encoded directory to `each`, in order, and checks every rule that a directory can break on its own:
+/// what is in memory is one block. After an error some may have been given.
+///
+/// # Errors
+/// If a rule is broken.
+pub fn each_block(bytes: &[u8], mut each: impl FnMut(Block)) -> Result<()> {
+    let mut cursor = Cursor::new(WHAT, bytes);
+    if cursor.take(4)? != MAGIC {
+        return Err(cursor.error("it does not begin with SRD1"));
+    }
+    let blocks = usize::try_from(cursor.u32()?).unwrap_or(usize::MAX);
+    let chunks = usize::try_from(cursor.u32()?).unwrap_or(usize::MAX);
+    // A block has a chunk at least.
+    let least = blocks.saturating_mul(BLOCK_ENTRY).saturating_add(chunks.saturating_mul(CHUNK_ENTRY));
+    if least > cursor.remaining() || blocks > chunks {
+        return Err(cursor.error("its counts exceed its length"));
+    }
+    // The entries of the chunks stand behind those of all blocks.
+    let (mut ahead, mut counted) = (cursor.clone(), 0_usize);
+    for _ in 0..blocks {
+        counted = counted.saturating_add(decode_block(&mut ahead)?.1);
+    }
+    if counted != chunks {
+        return Err(cursor.error("its blocks do not hold the chunks that it counts"));
+    }
+    for _ in 0..blocks {
+        let (mut block, count) = decode_block(&mut cursor)?;
+        block.chunks = super::list::decode(ahead.take(count * CHUNK_ENTRY)?)?;
+        check_block(&block)?;
+        each(block);
+    }
+    ahead.finish()
 }
 
 fn put_count(out: &mut Vec<u8>, n: usize) {
@@ -150,12 +159,33 @@ fn check_block(block: &Block) -> Result<()> {
 /// # Errors
 /// If the pack has no valid directory at its end, or its blocks do not fill the rest.
 pub fn split(pack: &[u8]) -> Result<(&[u8], Directory)> {
+    let (blocks, directory) = parts(pack)?;
+    Ok((blocks, directory_after(u64::try_from(blocks.len()).unwrap_or(u64::MAX), directory)?))
+}
+
+/// The bytes of a whole pack's blocks, and the encoding of its directory, which is checked.
+///
+/// # Errors
+/// As for [`split`].
+pub fn encoded(pack: &[u8]) -> Result<(&[u8], &[u8])> {
+    let (blocks, directory) = parts(pack)?;
+    let mut bytes = 0;
+    each_block(directory, |block| bytes += u64::from(block.stored))?;
+    if bytes != blocks.len() as u64 {
+        return Err(unfilled());
+    }
+    Ok((blocks, directory))
+}
+
+fn parts(pack: &[u8]) -> Result<(&[u8], &[u8])> {
     let short = || FormatError::damaged("pack", "it is too short for its directory");
     let (rest, length) = pack.split_last_chunk::<4>().ok_or_else(short)?;
     let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
-    let (blocks, directory) =
-        rest.len().checked_sub(length).and_then(|at| rest.split_at_checked(at)).ok_or_else(short)?;
-    Ok((blocks, directory_after(u64::try_from(blocks.len()).unwrap_or(u64::MAX), directory)?))
+    rest.len().checked_sub(length).and_then(|at| rest.split_at_checked(at)).ok_or_else(short)
+}
+
+fn unfilled() -> FormatError {
+    FormatError::damaged("pack", "its blocks do not fill the space before its directory")
 }
 
 /// Decodes the directory that stands after `blocks` bytes of a pack's blocks.
@@ -165,7 +195,7 @@ pub fn split(pack: &[u8]) -> Result<(&[u8], Directory)> {
 pub fn directory_after(blocks: u64, directory: &[u8]) -> Result<Directory> {
     let directory = Directory::decode(directory)?;
     if directory.blocks_len() != blocks {
-        return Err(FormatError::damaged("pack", "its blocks do not fill the space before its directory"));
+        return Err(unfilled());
     }
     Ok(directory)
 }

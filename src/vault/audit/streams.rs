@@ -127,9 +127,10 @@ impl<'a> Deep<'a> {
                 let read = reader::sealed(&*self.vault.store, snapshot, index).await.and_then(|sealed| {
                     reader::sections(&sealed, &opener, snapshot, |section| {
                         let own = read.directories.get(&Hash::from_bytes(*section.pack.as_bytes()));
-                        if own.is_some_and(|own| *own != hash::hash(&section.directory.encode())) {
+                        if own.is_some_and(|own| *own != hash::hash(section.directory)) {
                             others.push(section.pack);
                         }
+                        Ok(())
                     })
                 });
                 self.findings.extend(others.into_iter().map(|pack| {
@@ -177,7 +178,8 @@ impl<'a> Deep<'a> {
             self.findings.push(Finding::new(Severity::Warning, "fingerprint.missing", what).of(id));
         }
         // What one chunk says again and again costs nothing to sign and any time to read.
-        let mut left = FREE.saturating_add(snapshot.held().saturating_mul(REPEATED));
+        let held = snapshot.held()?;
+        let mut left = FREE.saturating_add(held.saturating_mul(REPEATED));
         for stream in &snapshot.body.streams {
             self.streams += 1;
             if !in_sample(stream.blake3.as_bytes(), self.sample) {
@@ -190,7 +192,7 @@ impl<'a> Deep<'a> {
                     stream.name,
                     snapshot.header.header.writer,
                     stream.bytes,
-                    snapshot.held()
+                    held
                 );
                 self.findings.push(Finding::new(Severity::Weak, "stream.repeats", what).of(id));
                 continue;

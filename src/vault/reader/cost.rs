@@ -37,14 +37,14 @@ impl Snapshot {
         let mut packs = HashSet::new();
         let mut all = Fetching::default();
         let mut add = |chunks: &[ChunkRef]| -> Result<()> {
-            let plan = plan(&self.places, chunks)?;
+            let plan = plan(&self.places, chunks, cancel)?;
             for fetch in &plan.fetches {
                 packs.insert(fetch.pack);
                 all.calls += 1;
                 // What is sealed is read in whole segments.
-                let sealed = self.places.pack(fetch.pack).and_then(|pack| {
-                    seal::sealed_range(pack.header.len() as u64, pack.sealed_len, fetch.plain.clone())
-                });
+                let lengths = self.places.lengths(fetch.pack);
+                let sealed =
+                    lengths.and_then(|(header, sealed)| seal::sealed_range(header, sealed, fetch.plain.clone()));
                 let range = sealed.unwrap_or_else(|| fetch.plain.clone());
                 all.bytes = all.bytes.saturating_add(range.end.saturating_sub(range.start));
             }

@@ -4,10 +4,9 @@ use super::PackSource;
 use crate::{
     codec::seal::{self, Opener},
     format::{
-        index::Section,
+        index::Encoded,
         layout,
         pack::{self, Directory, PACK_LIMIT},
-        page::PackRef,
     },
     model::{Hash, Key, Name, PackId},
     vault::{Result, VaultError, VaultErrorKind, fetch},
@@ -56,17 +55,34 @@ pub(crate) fn directory_of_sealed(opener: &Opener, sealed: &[u8]) -> Result<Dire
     Ok(pack::directory_after(blocks, &piece)?)
 }
 
+/// What a pack says of itself.
+pub(super) struct Own {
+    sealed_len: u64,
+    /// Its age header and nonce.
+    header: Vec<u8>,
+    directory: Vec<u8>,
+}
+
+impl Own {
+    /// As an index would say it.
+    pub(super) fn encoded<'a>(&'a self, pack: PackId, version: Option<&'a str>) -> Encoded<'a> {
+        Encoded { pack, sealed_len: self.sealed_len, version, header: &self.header, directory: &self.directory }
+    }
+}
+
 /// What an index would say of a pack, read from the pack itself.
-pub(super) async fn directory_of(source: &PackSource, writer: &Name, pack: &PackRef) -> Result<Section> {
-    let key = layout::pack(writer, &pack.id);
-    let (sealed, plain) = opened(source, &key, &pack.id, pack.version.as_deref()).await?;
-    let (_, directory) = pack::split(&plain)?;
+///
+/// # Errors
+/// If it is not there, or is none.
+pub(super) async fn directory_of(
+    source: &PackSource,
+    writer: &Name,
+    pack: &PackId,
+    version: Option<&str>,
+) -> Result<Own> {
+    let key = layout::pack(writer, pack);
+    let (sealed, plain) = opened(source, &key, pack, version).await?;
+    let (_, directory) = pack::encoded(&plain)?;
     let header = seal::header_len(&sealed).and_then(|n| sealed.get(..n)).unwrap_or_default();
-    Ok(Section {
-        pack: pack.id,
-        sealed_len: sealed.len() as u64,
-        version: pack.version.clone(),
-        header: bytes::Bytes::copy_from_slice(header),
-        directory,
-    })
+    Ok(Own { sealed_len: sealed.len() as u64, header: header.to_vec(), directory: directory.to_vec() })
 }

@@ -1,16 +1,19 @@
 //! Where chunks are: the snapshot's signed pages say which packs it may use, its signed indexes where in them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 
-use super::{PackSource, places::Places};
+use super::{
+    PackSource,
+    places::{Hint, Places},
+};
 use crate::{
     codec::seal::Opener,
     format::{
         header::{ObjectRef, VerifiedHeader},
-        index::{self, SEALED_LIMIT, Section},
+        index::{self, Encoded, SEALED_LIMIT},
         layout,
         page::{PAGE_LIMIT, PackRef, Page},
     },
@@ -31,16 +34,22 @@ const BYTES_AT_ONCE: u64 = 16 << 20;
 /// # Errors
 /// If a page is missing or not what was signed.
 pub(crate) async fn places(source: &PackSource, header: &VerifiedHeader) -> Result<Places> {
-    let mut missing: HashMap<PackId, PackRef> =
-        pages(&*source.store, header).await?.into_iter().map(|pack| (pack.id, pack)).collect();
-    let mut places = Places::default();
     let writer = &header.header.writer;
-    let mut add = |section: Section| {
-        if let Some(pack) = missing.remove(&section.pack)
-            && !places.add(writer, section, &pack)
-        {
-            missing.insert(pack.id, pack);
+    let mut places = Places::new(writer.clone());
+    let mut missing: HashMap<PackId, Hint> = HashMap::new();
+    let mut read = pages_in_turn(&*source.store, header);
+    while let Some(packs) = read.try_next().await? {
+        for pack in packs {
+            missing.insert(pack.id, places.hint(pack.version.as_deref())?);
         }
+    }
+    let mut add = |section: Encoded<'_>| {
+        if let Entry::Occupied(pack) = missing.entry(section.pack)
+            && places.add(&section, *pack.get())?
+        {
+            pack.remove();
+        }
+        Ok(())
     };
     for some in together(&header.header.indexes) {
         let reads = some.iter().map(|index| sealed(&*source.store, header, index));
@@ -52,19 +61,18 @@ pub(crate) async fn places(source: &PackSource, header: &VerifiedHeader) -> Resu
             or_lost(read)?;
         }
     }
-    let rest: Vec<PackRef> = missing.into_values().collect();
-    let mut found = stream::iter(rest)
-        .map(|pack| async move {
-            let section = or_lost(super::directory::directory_of(source, writer, &pack).await)?;
-            Ok::<_, VaultError>((section, pack))
-        })
-        .buffer_unordered(2);
-    while let Some((section, pack)) = found.try_next().await? {
-        if let Some(section) = section {
-            places.add(writer, section, &pack);
+    for (id, hint) in missing {
+        // One after the other: a pack may be as large as its limit, and all of it is its directory.
+        let version = places.version(hint)?;
+        if let Some(own) = or_lost(super::directory::directory_of(source, writer, &id, version.as_deref()).await)? {
+            or_lost(places.add(&own.encoded(id, version.as_deref()), hint))?;
         }
     }
-    places.sort();
+    if places.are_many() {
+        let sorting = tokio::task::spawn_blocking(move || places.sort().map(|()| places));
+        return sorting.await.map_err(|_| VaultError::stage_gone("ordering chunks"))?;
+    }
+    places.sort()?;
     Ok(places)
 }
 
@@ -84,12 +92,17 @@ fn together(indexes: &[ObjectRef]) -> Vec<&[ObjectRef]> {
 
 /// The packs that a snapshot's signed pages name.
 pub(super) async fn pages(store: &dyn ObjectStore, header: &VerifiedHeader) -> Result<Vec<PackRef>> {
-    let pages: Vec<Vec<PackRef>> = stream::iter(header.header.pages.iter())
-        .map(|named| page(store, header, named))
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await?;
+    let pages: Vec<Vec<PackRef>> = pages_in_turn(store, header).try_collect().await?;
     Ok(pages.into_iter().flatten().collect())
+}
+
+/// The same page by page.
+fn pages_in_turn<'a>(
+    store: &'a dyn ObjectStore,
+    header: &'a VerifiedHeader,
+) -> impl Stream<Item = Result<Vec<PackRef>>> + Unpin + 'a {
+    let pages = stream::iter(header.header.pages.iter());
+    Box::pin(pages.map(move |named| page(store, header, named)).buffered(AT_ONCE))
 }
 
 /// The packs that one of a snapshot's pages names.
@@ -117,18 +130,15 @@ pub(crate) async fn sealed(
 /// Gives the sections of an index to `each`.
 ///
 /// # Errors
-/// If it can't be opened, or is not what the snapshot's writer signed.
+/// If it can't be opened, is not what the snapshot's writer signed, or `each` fails.
 pub(crate) fn sections(
     (key, sealed): &(Key, Bytes),
     opener: &Opener,
     header: &VerifiedHeader,
-    mut each: impl FnMut(Section),
+    mut each: impl FnMut(Encoded<'_>) -> Result<()>,
 ) -> Result<()> {
     let of = (header.descriptor.vault, &header.header.writer, &header.certificate.signing_key);
-    let read = index::open_sealed(sealed, opener, of, |section, _| {
-        each(section);
-        Ok::<_, VaultError>(())
-    });
+    let read = index::open_encoded(sealed, opener, of, |section, _| each(section));
     read.map(drop).map_err(|error| VaultError { object: Some(key.to_string()), ..error })
 }
 

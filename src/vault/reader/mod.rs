@@ -11,6 +11,7 @@ mod places;
 mod plan;
 mod recover;
 mod resume;
+mod scratch;
 mod seeds;
 mod small;
 mod stream;
@@ -188,45 +189,61 @@ impl Snapshot {
         let mut place = |id: &ChunkId| {
             hasher.update(id.as_bytes());
             let mut bases = Vec::new();
-            for (pack, block) in self.places.candidates(id).into_iter().filter_map(|at| self.places.block(at)) {
-                hasher.update(pack.id.as_bytes());
+            for (place, block) in self.places.candidates(id)? {
+                hasher.update(self.places.id(place.pack)?.as_bytes());
                 bases.extend(block.base);
             }
             hasher.update(&[0; 32]);
-            bases
+            Ok::<_, VaultError>(bases)
         };
         let mut add = |chunks: &[ChunkRef]| {
-            for chunk in chunks {
+            for (no, chunk) in chunks.iter().enumerate() {
+                if no % 256 == 0 && cancel.is_cancelled() {
+                    return Err(VaultError::cancelled());
+                }
                 // A base is never a delta, so this ends there.
-                for base in place(&chunk.id) {
-                    place(&base);
+                for base in place(&chunk.id)? {
+                    place(&base)?;
                 }
             }
+            Ok(())
         };
-        add(&stream.list);
+        add(&stream.list)?;
         let mut walk = walk::Walk::new(self, stream, cancel.clone());
         while let Some(chunks) = walk.next().await? {
-            add(&chunks);
+            add(&chunks)?;
         }
         Ok(hasher.finish())
     }
 
     /// The packs that it needs.
     pub(crate) fn packs(&self) -> HashSet<PackId> {
-        self.places.packs().map(|pack| pack.id).collect()
+        self.places.ids().copied().collect()
     }
 
     /// Of the packs that are not among those of `before`, the bytes as they were read and as they are compressed.
-    pub(crate) fn anew(&self, before: &HashSet<PackId>) -> (u64, u64) {
-        let new = self.places.packs().filter(|pack| !before.contains(&pack.id));
-        let new = new.flat_map(|pack| self.places.blocks(pack));
-        new.fold((0, 0), |(plain, stored), block| (plain + u64::from(block.plain), stored + u64::from(block.stored)))
+    ///
+    /// # Errors
+    /// If what is known of them can't be read any more.
+    pub(crate) fn anew(&self, before: &HashSet<PackId>) -> Result<(u64, u64)> {
+        let (mut plain, mut stored) = (0, 0);
+        self.places.each_block(|pack, block| {
+            if !before.contains(pack) {
+                plain += u64::from(block.plain);
+                stored += u64::from(block.stored);
+            }
+        })?;
+        Ok((plain, stored))
     }
 
     /// Bytes of all blocks that the snapshot's packs hold, decoded.
-    pub(crate) fn held(&self) -> u64 {
-        let blocks = self.places.packs().flat_map(|pack| self.places.blocks(pack));
-        blocks.map(|block| u64::from(block.plain)).fold(0, u64::saturating_add)
+    ///
+    /// # Errors
+    /// If what is known of them can't be read any more.
+    pub(crate) fn held(&self) -> Result<u64> {
+        let mut held = 0_u64;
+        self.places.each_block(|_, block| held = held.saturating_add(block.plain.into()))?;
+        Ok(held)
     }
 
     /// The chunks of a stream, read from its list, all of them in memory: for streams of a known size.

@@ -6,9 +6,13 @@ use std::{collections::HashMap, ops::Range};
 
 use super::{
     locate::lost,
-    places::{Located, Places},
+    places::{BlockPlace, Located, Places},
 };
-use crate::{format::list::ChunkRef, model::ChunkId, vault::Result};
+use crate::{
+    format::list::ChunkRef,
+    model::{Cancel, ChunkId},
+    vault::{Result, VaultError},
+};
 
 /// Decoded bytes that may be alive at once.
 pub(super) const DECODED: u64 = 32 << 20;
@@ -18,9 +22,31 @@ pub(super) const SEALED: u64 = 32 << 20;
 pub(super) const AHEAD: u64 = 52 << 20;
 /// Two needed parts of a pack that are at most this far apart are fetched together.
 const JOIN: u64 = 512 << 10;
+/// After so many chunks it looks whether somebody asked to stop.
+const LOOK: usize = 256;
 
 /// A block of a pack, by their numbers.
 type BlockId = (u32, u32);
+
+/// Where a block's bytes are in its opened pack, and how many they are when decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    offset: u32,
+    stored: u32,
+    pub(super) plain: u32,
+}
+
+impl Extent {
+    fn of(block: &BlockPlace) -> Self {
+        // A pack has fewer than 2^32 bytes.
+        Self { offset: u32::try_from(block.offset).unwrap_or(u32::MAX), stored: block.stored, plain: block.plain }
+    }
+
+    fn range(self) -> Range<u64> {
+        let offset = u64::from(self.offset);
+        offset..offset + u64::from(self.stored)
+    }
+}
 
 /// A run of the stream's chunks that lie in one block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +61,7 @@ pub(super) struct Run {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Decoding {
     pub(super) block: BlockId,
+    pub(super) extent: Extent,
     /// Which fetch has its bytes.
     pub(super) fetch: usize,
     /// The decoding that holds the base, the base's place in it, and its id.
@@ -73,8 +100,8 @@ pub(super) struct Plan {
 
 /// A run before decodings are assigned.
 struct Use {
-    block: BlockId,
-    base: Option<(Located, ChunkId)>,
+    block: (BlockId, Extent),
+    base: Option<(Located, Extent, ChunkId)>,
     chunks: Range<usize>,
     at: u64,
     end: u64,
@@ -83,12 +110,12 @@ struct Use {
 /// Plans to read `chunks` in order.
 ///
 /// # Errors
-/// If a chunk or the base of one is in no pack that the snapshot names.
-pub(super) fn plan(places: &Places, chunks: &[ChunkRef]) -> Result<Plan> {
-    let (uses, offsets) = uses(places, chunks)?;
+/// If a chunk or the base of one is in no pack that the snapshot names, or somebody asked to stop.
+pub(super) fn plan(places: &Places, chunks: &[ChunkRef], cancel: &Cancel) -> Result<Plan> {
+    let (uses, offsets) = uses(places, chunks, cancel)?;
     let mut keep = 256 << 20;
     let mut plan = loop {
-        let plan = decodings(places, &uses, keep);
+        let plan = decodings(&uses, keep);
         if plan.decoded_peak <= DECODED || keep == 0 {
             break plan;
         }
@@ -97,7 +124,7 @@ pub(super) fn plan(places: &Places, chunks: &[ChunkRef]) -> Result<Plan> {
     plan.offsets = offsets;
     let mut distance = plan.decodings.len();
     loop {
-        fetches(places, &mut plan, distance);
+        fetches(&mut plan, distance);
         if plan.sealed_peak <= SEALED || distance == 0 {
             return Ok(plan);
         }
@@ -105,15 +132,18 @@ pub(super) fn plan(places: &Places, chunks: &[ChunkRef]) -> Result<Plan> {
     }
 }
 
-fn uses(places: &Places, chunks: &[ChunkRef]) -> Result<(Vec<Use>, Vec<u32>)> {
+fn uses(places: &Places, chunks: &[ChunkRef], cancel: &Cancel) -> Result<(Vec<Use>, Vec<u32>)> {
     let mut uses: Vec<Use> = Vec::new();
     let mut offsets = Vec::with_capacity(chunks.len());
     let mut at = 0;
     for (no, chunk) in chunks.iter().enumerate() {
+        if no % LOOK == 0 && cancel.is_cancelled() {
+            return Err(VaultError::cancelled());
+        }
         // Of several places the first whose length is right; which of them has the right bytes shows later.
-        let place = places.find_of(*chunk).ok_or_else(|| lost(&chunk.id))?;
+        let (place, found) = places.find_of(*chunk)?.ok_or_else(|| lost(&chunk.id))?;
         offsets.push(place.offset);
-        let block = (place.pack, place.block);
+        let block = ((place.pack, place.block), Extent::of(&found));
         let end = at + u64::from(chunk.len);
         match uses.last_mut() {
             Some(last) if last.block == block => {
@@ -121,8 +151,11 @@ fn uses(places: &Places, chunks: &[ChunkRef]) -> Result<(Vec<Use>, Vec<u32>)> {
                 last.end = end;
             }
             _ => {
-                let base = match places.block(place).and_then(|(_, b)| b.base) {
-                    Some(id) => Some((places.find_base(&id).ok_or_else(|| lost(&id))?, id)),
+                let base = match found.base {
+                    Some(id) => {
+                        let (place, base) = places.find_base(&id)?.ok_or_else(|| lost(&id))?;
+                        Some((place, Extent::of(&base), id))
+                    }
                     None => None,
                 };
                 uses.push(Use { block, base, chunks: no..no + 1, at, end });
@@ -134,7 +167,7 @@ fn uses(places: &Places, chunks: &[ChunkRef]) -> Result<(Vec<Use>, Vec<u32>)> {
 }
 
 /// Assigns decodings: a block stays decoded while its next use is at most `keep` bytes of the stream away.
-fn decodings(places: &Places, uses: &[Use], keep: u64) -> Plan {
+fn decodings(uses: &[Use], keep: u64) -> Plan {
     let mut plan = Plan::default();
     let mut open: HashMap<BlockId, (usize, u64)> = HashMap::new();
     for (run, one) in uses.iter().enumerate() {
@@ -147,11 +180,11 @@ fn decodings(places: &Places, uses: &[Use], keep: u64) -> Plan {
             plan.decodings.get_mut(*decoding)?.last_run = run;
             Some(*decoding)
         };
-        let decoding = again(&mut plan, one.block);
+        let decoding = again(&mut plan, one.block.0);
         let base = match one.base {
-            Some((place, id)) if decoding.is_none() => {
-                let block = (place.pack, place.block);
-                let found = again(&mut plan, block);
+            Some((place, extent, id)) if decoding.is_none() => {
+                let block = ((place.pack, place.block), extent);
+                let found = again(&mut plan, block.0);
                 Some((found.unwrap_or_else(|| add(&mut plan, &mut open, block, None, run, one.end)), place, id))
             }
             _ => None,
@@ -159,29 +192,26 @@ fn decodings(places: &Places, uses: &[Use], keep: u64) -> Plan {
         let decoding = decoding.unwrap_or_else(|| add(&mut plan, &mut open, one.block, base, run, one.end));
         plan.runs.push(Run { decoding, chunks: one.chunks.clone() });
     }
-    plan.decoded_peak = decoded_peak(places, &plan);
+    plan.decoded_peak = decoded_peak(&plan);
     plan
 }
 
 fn add(
     plan: &mut Plan,
     open: &mut HashMap<BlockId, (usize, u64)>,
-    block: BlockId,
+    (block, extent): (BlockId, Extent),
     base: Option<(usize, Located, ChunkId)>,
     run: usize,
     end: u64,
 ) -> usize {
     let decoding = plan.decodings.len();
-    plan.decodings.push(Decoding { block, fetch: 0, base, first_run: run, last_run: run });
+    plan.decodings.push(Decoding { block, extent, fetch: 0, base, first_run: run, last_run: run });
     open.insert(block, (decoding, end));
     decoding
 }
 
-fn decoded_peak(places: &Places, plan: &Plan) -> u64 {
-    let size = |decoding: &Decoding| {
-        let (pack, block) = decoding.block;
-        places.block(Located { pack, block, offset: 0, len: 0 }).map_or(0, |(_, b)| u64::from(b.plain))
-    };
+fn decoded_peak(plan: &Plan) -> u64 {
+    let size = |decoding: &Decoding| u64::from(decoding.extent.plain);
     let mut ends: Vec<u64> = vec![0; plan.runs.len()];
     let (mut alive, mut peak, mut next) = (0_u64, 0_u64, 0_usize);
     for (no, run) in plan.runs.iter().enumerate() {
@@ -199,7 +229,7 @@ fn decoded_peak(places: &Places, plan: &Plan) -> u64 {
 }
 
 /// Assigns fetches: the blocks of one pack are fetched together while the next is at most `distance` decodings away.
-fn fetches(places: &Places, plan: &mut Plan, distance: usize) {
+fn fetches(plan: &mut Plan, distance: usize) {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut open: HashMap<u32, (usize, usize)> = HashMap::new();
     for (no, decoding) in plan.decodings.iter().enumerate() {
@@ -217,11 +247,7 @@ fn fetches(places: &Places, plan: &mut Plan, distance: usize) {
     }
     plan.fetches.clear();
     for mut members in groups {
-        let range = |plan: &Plan, no: usize| {
-            let (pack, block) = plan.decodings.get(no).map_or((0, 0), |d| d.block);
-            let found = places.block(Located { pack, block, offset: 0, len: 0 });
-            found.map_or(0..0, |(_, b)| b.offset..b.offset + u64::from(b.stored))
-        };
+        let range = |plan: &Plan, no: usize| plan.decodings.get(no).map_or(0..0, |d| d.extent.range());
         members.sort_by_key(|no| range(plan, *no).start);
         let mut current: Option<usize> = None;
         for no in members {

@@ -12,7 +12,7 @@ use super::{
     decode::{block, is_chunk, slice},
     directory::opened,
     locate::lost,
-    places::{Located, PackPlace, Places},
+    places::{Found, PackPlace, Places},
 };
 use crate::{
     codec::compress::Decompressor,
@@ -74,7 +74,7 @@ impl Salvaged {
 /// If no candidate gives the chunk; the error of the last one is its cause.
 pub(super) async fn recover(source: &PackSource, places: &Places, chunk: ChunkRef) -> Result<Vec<u8>> {
     let mut cause = None;
-    for place in places.candidates(&chunk.id) {
+    for place in places.candidates(&chunk.id)? {
         match recover_from(source, places, place, chunk, true).await {
             Ok(bytes) => return Ok(bytes),
             Err(error) => cause = Some(error),
@@ -91,12 +91,12 @@ pub(super) async fn recover(source: &PackSource, places: &Places, chunk: ChunkRe
 async fn recover_from(
     source: &PackSource,
     places: &Places,
-    place: Located,
+    (place, block_place): Found,
     chunk: ChunkRef,
     follow_base: bool,
 ) -> Result<Vec<u8>> {
-    let (pack, block_place) = places.block(place).ok_or_else(|| lost(&chunk.id))?;
-    let plain = source.salvaged.opened(source, pack).await?;
+    let pack = places.pack(place.pack)?;
+    let plain = source.salvaged.opened(source, &pack).await?;
     let end = block_place.offset + u64::from(block_place.stored);
     let stored = usize::try_from(block_place.offset)
         .ok()
@@ -119,9 +119,9 @@ async fn recover_from(
 
 async fn recover_base(source: &PackSource, places: &Places, id: &ChunkId) -> Result<Vec<u8>> {
     let mut cause = lost(id);
-    for place in places.candidates(id) {
+    for place in places.candidates(id)? {
         // A base is never a delta, so this goes one level deep.
-        let chunk = ChunkRef { id: *id, len: place.len };
+        let chunk = ChunkRef { id: *id, len: place.0.len };
         match Box::pin(recover_from(source, places, place, chunk, false)).await {
             Ok(bytes) => return Ok(bytes),
             Err(error) => cause = error,

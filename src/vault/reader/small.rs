@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     PackSource, decode,
-    places::{Located, Places},
+    places::{Found, Places},
 };
 use crate::{codec::compress::Decompressor, format::list::ChunkRef};
 
@@ -34,8 +34,8 @@ impl Blocks {
         let mut bytes = Vec::with_capacity(usize::try_from(SMALL).unwrap_or_default().min(4 << 10));
         let mut left = MOST;
         for chunk in chunks {
-            let place = places.find_of(*chunk)?;
-            let block = self.block(source, places, place, &mut left).await?;
+            let (place, at) = places.find_of(*chunk).ok()??;
+            let block = self.block(source, places, (place, at), &mut left).await?;
             if !decode::is_chunk(source, &block, place.offset, *chunk) {
                 return None;
             }
@@ -44,12 +44,12 @@ impl Blocks {
         Some(bytes)
     }
 
-    async fn block(&self, source: &PackSource, places: &Places, at: Located, left: &mut usize) -> Option<Arc<Vec<u8>>> {
-        let base = match places.block(at)?.1.base {
+    async fn block(&self, source: &PackSource, places: &Places, at: Found, left: &mut usize) -> Option<Arc<Vec<u8>>> {
+        let base = match at.1.base {
             Some(id) => {
                 // A base is never a delta itself.
-                let place = places.find_base(&id)?;
-                Some((self.decoded(source, places, (place, None), left).await?, place))
+                let base = places.find_base(&id).ok()??;
+                Some((self.decoded(source, places, (base, None), left).await?, base.0))
             }
             None => None,
         };
@@ -64,7 +64,7 @@ impl Blocks {
         &self,
         source: &PackSource,
         places: &Places,
-        (at, base): (Located, Option<&[u8]>),
+        ((at, place), base): (Found, Option<&[u8]>),
         left: &mut usize,
     ) -> Option<Arc<Vec<u8>>> {
         let key = (at.pack, at.block);
@@ -72,9 +72,9 @@ impl Blocks {
             return Some(block);
         }
         *left = left.checked_sub(1)?;
-        let (pack, place) = places.block(at)?;
+        let pack = places.pack(at.pack).ok()?;
         let range = place.offset..place.offset + u64::from(place.stored);
-        let (offset, part) = decode::part(source, pack, range.clone()).await.ok()?;
+        let (offset, part) = decode::part(source, &pack, range.clone()).await.ok()?;
         let mut stored = Vec::new();
         let mut reader = source.opener.reader(&pack.header, pack.sealed_len).ok()?;
         reader.read_at((offset, &part), range, &mut stored).ok()?;

@@ -17,7 +17,7 @@ use super::{
     block_cache::BlockCache,
     decode,
     locate::lost,
-    places::{Located, PackPlace, Places},
+    places::Places,
     plan::{AHEAD, Decoding, Plan, plan},
     recover,
 };
@@ -87,7 +87,7 @@ impl Job {
         out: &mut dyn Write,
         tally: Option<&mut Tally>,
     ) -> Result<()> {
-        let plan = plan(&self.places, chunks)?;
+        let plan = plan(&self.places, chunks, &self.cancel)?;
         let cache = BlockCache::new(&plan);
         thread::scope(|scope| {
             for _ in 0..plan.fetches.len().min(FETCHERS) {
@@ -107,10 +107,10 @@ impl Job {
         let budget = plan.sealed_peak.max(AHEAD);
         while let Some((no, fetch)) = cache.next_fetch(plan, budget) {
             // A part that can't be had leaves its blocks to be recovered one by one.
-            let part = self
-                .places
-                .pack(fetch.pack)
-                .and_then(|pack| runtime.block_on(decode::part(&self.source, pack, fetch.plain.clone())).ok());
+            let pack = self.places.pack(fetch.pack).ok();
+            let part = pack.and_then(|pack| {
+                runtime.block_on(decode::part(&self.source, &pack, fetch.plain.clone())).ok()
+            });
             cache.fetched(no, part);
         }
     }
@@ -119,7 +119,7 @@ impl Job {
     fn work(&self, runtime: &Handle, plan: &Plan, chunks: &[ChunkRef], cache: &BlockCache) {
         let Ok(mut decompressor) = Decompressor::new() else { return cache.close() };
         let mut scratch = Scratch::default();
-        while let Some((no, decoding)) = cache.next(plan, |decoding| self.size(decoding)) {
+        while let Some((no, decoding)) = cache.next(plan, size) {
             let decoded = self.decode(&mut decompressor, &mut scratch, decoding, cache);
             let Some(decoded) = decoded else { return };
             // Bases are not checked for themselves: what is made of another base is not the chunk, and is found there.
@@ -144,19 +144,20 @@ impl Job {
         decoding: &Decoding,
         cache: &BlockCache,
     ) -> Option<Result<Vec<u8>>> {
-        let (pack_no, block) = decoding.block;
-        let place = Located { pack: pack_no, block, offset: 0, len: 0 };
-        let (pack, block) = self.places.block(place)?;
         let part = cache.part(decoding.fetch)?;
         let base = match decoding.base {
             Some((base, place, _)) => Some((cache.block(base)?, place)),
             None => None,
         };
+        let (pack, block) = match self.places.row(decoding.block.1) {
+            Ok(row) => row,
+            Err(error) => return Some(Err(error)),
+        };
         scratch.stored.clear();
         let opened = match part {
             Some((offset, part)) => {
                 let range = block.offset..block.offset + u64::from(block.stored);
-                scratch.open(&self.source, (pack_no, pack), (offset, &part), range)
+                scratch.open(self, pack, (offset, &part), range)
             }
             None => Err(lost(&crate::model::ChunkId::from_bytes([0; 32]))),
         };
@@ -175,7 +176,7 @@ impl Job {
 
     /// A block whose needed chunks were had from wherever they can be.
     async fn recover(&self, decoding: &Decoding, needed: &[(u32, ChunkRef)]) -> Result<Vec<u8>> {
-        let mut block = vec![0; usize::try_from(self.size(decoding)).unwrap_or(0)];
+        let mut block = vec![0; usize::try_from(size(decoding)).unwrap_or(0)];
         for (at, chunk) in needed {
             let bytes = recover::recover(&self.source, &self.places, *chunk).await?;
             let at = usize::try_from(*at).unwrap_or(usize::MAX);
@@ -184,12 +185,6 @@ impl Job {
             }
         }
         Ok(block)
-    }
-
-    fn size(&self, decoding: &Decoding) -> u64 {
-        let (pack, block) = decoding.block;
-        let place = Located { pack, block, offset: 0, len: 0 };
-        self.places.block(place).map_or(0, |(_, b)| u64::from(b.plain))
     }
 
     /// Writes the runs in order and gives back what they needed.
@@ -219,10 +214,14 @@ impl Job {
                 self.progress.advance(bytes.len() as u64);
             }
             drop(block);
-            cache.done(plan, no, run.decoding, |decoding| self.size(decoding));
+            cache.done(plan, no, run.decoding, size);
         }
         out.flush().map_err(failed)
     }
+}
+
+fn size(decoding: &Decoding) -> u64 {
+    u64::from(decoding.extent.plain)
 }
 
 fn failed(e: std::io::Error) -> VaultError {
@@ -256,15 +255,18 @@ impl Scratch {
     /// Appends the opened range of a pack to what is stored.
     fn open(
         &mut self,
-        source: &PackSource,
-        (no, pack): (u32, &PackPlace),
+        job: &Job,
+        no: u32,
         part: (u64, &[u8]),
         range: Range<u64>,
     ) -> Result<()> {
         let known = self.readers.iter().position(|(pack, _)| *pack == no).and_then(|at| self.readers.remove(at));
         let mut reader = match known {
             Some((_, reader)) => reader,
-            None => source.opener.reader(&pack.header, pack.sealed_len)?,
+            None => {
+                let pack = job.places.pack(no)?;
+                job.source.opener.reader(&pack.header, pack.sealed_len)?
+            }
         };
         let opened = reader.read_at(part, range, &mut self.stored);
         self.readers.push_back((no, reader));
