@@ -81,7 +81,8 @@ impl<'a> Gather<'a> {
             self.findings.push(Finding::new(Severity::Error, "header.false", what).of(summary.id));
         }
         let before = self.packs_before(&snapshot.header).await?;
-        let fresh = before.map(|before| snapshot.anew(&before)).transpose()?.map(|(bytes, stored)| Fresh { bytes, stored });
+        let fresh =
+            before.map(|before| snapshot.anew(&before)).transpose()?.map(|(bytes, stored)| Fresh { bytes, stored });
         self.packs.insert(summary.header.writer.clone(), (summary.id, snapshot.packs()));
         let taken = Taken {
             at: summary.since(),

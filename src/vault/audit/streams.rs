@@ -189,10 +189,7 @@ impl<'a> Deep<'a> {
                 let what = format!(
                     "stream {} was not read: writer {} says that it has {} bytes, and all packs of the snapshot hold {}, \
                      so most of it repeats itself, or is false; a restore of it tells",
-                    stream.name,
-                    snapshot.header.header.writer,
-                    stream.bytes,
-                    held
+                    stream.name, snapshot.header.header.writer, stream.bytes, held
                 );
                 self.findings.push(Finding::new(Severity::Weak, "stream.repeats", what).of(id));
                 continue;

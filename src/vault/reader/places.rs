@@ -118,7 +118,8 @@ impl Places {
     /// # Errors
     /// If the file can't be written.
     pub(crate) fn hint(&mut self, version: Option<&str>) -> Result<Hint> {
-        let Some((version, len)) = version.and_then(|version| Some((version, u16::try_from(version.len()).ok()?))) else {
+        let Some((version, len)) = version.and_then(|version| Some((version, u16::try_from(version.len()).ok()?)))
+        else {
             return Ok(Hint::default());
         };
         Ok(Hint { at: self.texts.append(version.as_bytes()).map_err(failed)?, len })
@@ -156,10 +157,7 @@ impl Places {
         let room = |have: u64, more: u64| u32::try_from(have + more).is_ok();
         let numbers = (u32::try_from(self.packs.len()), u32::try_from(first), u16::try_from(section.header.len()));
         let (Ok(no), Ok(first), Ok(header_len)) = numbers else { return Ok(false) };
-        if bytes > PACK_LIMIT as u64
-            || !room(first.into(), blocks)
-            || !room(arriving.len() / CHUNK as u64, chunks)
-        {
+        if bytes > PACK_LIMIT as u64 || !room(first.into(), blocks) || !room(arriving.len() / CHUNK as u64, chunks) {
             return Ok(false);
         }
         let header = self.texts.append(section.header).map_err(failed)?;

@@ -111,11 +111,7 @@ impl Scratch {
     ///
     /// # Errors
     /// If the file can't be read, or `each` fails.
-    pub(super) fn each_piece(
-        &self,
-        record: usize,
-        mut each: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
+    pub(super) fn each_piece(&self, record: usize, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         if self.is_in_memory() {
             return each(&self.memory);
         }

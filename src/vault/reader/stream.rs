@@ -108,9 +108,8 @@ impl Job {
         while let Some((no, fetch)) = cache.next_fetch(plan, budget) {
             // A part that can't be had leaves its blocks to be recovered one by one.
             let pack = self.places.pack(fetch.pack).ok();
-            let part = pack.and_then(|pack| {
-                runtime.block_on(decode::part(&self.source, &pack, fetch.plain.clone())).ok()
-            });
+            let part =
+                pack.and_then(|pack| runtime.block_on(decode::part(&self.source, &pack, fetch.plain.clone())).ok());
             cache.fetched(no, part);
         }
     }
@@ -253,13 +252,7 @@ struct Scratch {
 
 impl Scratch {
     /// Appends the opened range of a pack to what is stored.
-    fn open(
-        &mut self,
-        job: &Job,
-        no: u32,
-        part: (u64, &[u8]),
-        range: Range<u64>,
-    ) -> Result<()> {
+    fn open(&mut self, job: &Job, no: u32, part: (u64, &[u8]), range: Range<u64>) -> Result<()> {
         let known = self.readers.iter().position(|(pack, _)| *pack == no).and_then(|at| self.readers.remove(at));
         let mut reader = match known {
             Some((_, reader)) => reader,
