@@ -23,7 +23,7 @@ use self::{
     disk::{Disk, SLOT},
     state::{Entry, Next, State},
 };
-use crate::{codec::passing::TAG, model::size};
+use crate::{codec::passing::TAG, model::size, vault::haste::Haste};
 
 pub use disk::room;
 pub(super) use writing::Writing;
@@ -58,6 +58,7 @@ struct Shared {
     changed: Condvar,
     disk: Option<Disk>,
     next: AtomicU64,
+    haste: Haste,
 }
 
 impl Shared {
@@ -107,7 +108,10 @@ impl Shared {
                         }
                     }
                 }
-                Next::Full => state = self.wait_a_while(state),
+                Next::Full => {
+                    self.haste.is_full();
+                    state = self.wait_a_while(state);
+                }
             }
         }
     }
@@ -138,13 +142,15 @@ impl Shared {
 }
 
 impl Spool {
-    /// A spool for the streams of as many programs at once as there are `jobs`. Without a place there is memory alone.
-    pub(super) fn new(place: Option<&SpoolPlace>, jobs: usize) -> Self {
+    /// A spool for the streams of as many programs at once as there are `jobs`. Without a place there is memory alone. `haste`
+    /// hears when there is no room.
+    pub(super) fn new(place: Option<&SpoolPlace>, jobs: usize, haste: &Haste) -> Self {
         let place = place.filter(|place| place.most > 0);
         let slots = place.map_or(0, |place| place.most / SLOT as u64);
         let state = Mutex::new(State::new(BLOCKS.saturating_mul(jobs.max(1)), slots));
         let disk = place.map(|place| Disk::new(place.dir.clone()));
-        Self(Arc::new(Shared { state, changed: Condvar::new(), disk, next: AtomicU64::new(0) }))
+        let (changed, next) = (Condvar::new(), AtomicU64::new(0));
+        Self(Arc::new(Shared { state, changed, disk, next, haste: haste.clone() }))
     }
 
     /// Begins to read `from`, on a thread of its own. `while_it_writes` is dropped at its end, or with the next block after
@@ -194,6 +200,7 @@ fn fill(shared: &Shared, id: u64, mut from: impl Read) -> Option<io::Result<()>>
     loop {
         let mut block = Vec::with_capacity(SLOT);
         let read = from.by_ref().take(BLOCK as u64).read_to_end(&mut block);
+        shared.haste.wrote(block.len() as u64);
         if !block.is_empty() && !shared.put(id, block) {
             return None;
         }
