@@ -160,7 +160,12 @@ fn check_block(block: &Block) -> Result<()> {
 /// If the pack has no valid directory at its end, or its blocks do not fill the rest.
 pub fn split(pack: &[u8]) -> Result<(&[u8], Directory)> {
     let (blocks, directory) = parts(pack)?;
-    Ok((blocks, directory_after(u64::try_from(blocks.len()).unwrap_or(u64::MAX), directory)?))
+    let blocks_len = u64::try_from(blocks.len()).unwrap_or(u64::MAX);
+    let directory = Directory::decode(directory)?;
+    if directory.blocks_len() != blocks_len {
+        return Err(unfilled());
+    }
+    Ok((blocks, directory))
 }
 
 /// The bytes of a whole pack's blocks, and the encoding of its directory, which is checked.
@@ -169,12 +174,18 @@ pub fn split(pack: &[u8]) -> Result<(&[u8], Directory)> {
 /// As for [`split`].
 pub fn encoded(pack: &[u8]) -> Result<(&[u8], &[u8])> {
     let (blocks, directory) = parts(pack)?;
+    check_directory(blocks.len() as u64, directory)?;
+    Ok((blocks, directory))
+}
+
+/// Checks the directory that stands after `blocks` bytes of a pack's blocks, without more memory.
+///
+/// # Errors
+/// If it is none, or not that of so many bytes.
+pub fn check_directory(blocks: u64, directory: &[u8]) -> Result<()> {
     let mut bytes = 0;
     each_block(directory, |block| bytes += u64::from(block.stored))?;
-    if bytes != blocks.len() as u64 {
-        return Err(unfilled());
-    }
-    Ok((blocks, directory))
+    if bytes == blocks { Ok(()) } else { Err(unfilled()) }
 }
 
 fn parts(pack: &[u8]) -> Result<(&[u8], &[u8])> {
@@ -186,18 +197,6 @@ fn parts(pack: &[u8]) -> Result<(&[u8], &[u8])> {
 
 fn unfilled() -> FormatError {
     FormatError::damaged("pack", "its blocks do not fill the space before its directory")
-}
-
-/// Decodes the directory that stands after `blocks` bytes of a pack's blocks.
-///
-/// # Errors
-/// If it is none, or not that of so many bytes.
-pub fn directory_after(blocks: u64, directory: &[u8]) -> Result<Directory> {
-    let directory = Directory::decode(directory)?;
-    if directory.blocks_len() != blocks {
-        return Err(unfilled());
-    }
-    Ok(directory)
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::{
     format::{
         header::{HEADER_LIMIT, ObjectRef, VerifiedHeader},
+        index::SEALED_LIMIT,
         layout,
+        pack::PACK_LIMIT,
+        page::PAGE_LIMIT,
     },
     model::{Finding, Findings, Hash, Key, LockMode, Severity, SnapshotId, Time},
     store::Version,
@@ -110,8 +113,14 @@ pub(super) struct Needed {
 impl Needed {
     /// Whether an object of this size can be it.
     pub(super) fn fits(&self, bytes: u64) -> bool {
-        let limit = if self.kind == Kind::Header { HEADER_LIMIT as u64 } else { DOCUMENT_LIMIT };
-        self.bytes.map_or(bytes <= limit, |wanted| wanted == bytes)
+        let limit = match self.kind {
+            Kind::Header => HEADER_LIMIT as u64,
+            Kind::Page => PAGE_LIMIT as u64,
+            Kind::Index => SEALED_LIMIT as u64,
+            Kind::Pack => PACK_LIMIT as u64,
+            _ => DOCUMENT_LIMIT,
+        };
+        bytes <= limit && self.bytes.is_none_or(|wanted| wanted == bytes)
     }
 
     pub(super) fn missing(&self) -> bool {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
+use tokio::sync::Semaphore;
 
 use super::inventory::{Candidate, Inventory, Kind, Needed};
 use crate::{
@@ -17,6 +18,8 @@ use crate::{
 
 /// How many objects are read at once. Each may be a pack of 32 MiB.
 const READS: usize = 2;
+/// So many bytes of them at once, in MiB: an index of the largest size is read beside nothing but small ones.
+const ROOM: usize = 80;
 /// A lock that is owed an extension is an alarm once its end is so near.
 const NEAR: Span = Span::days(7);
 
@@ -211,9 +214,13 @@ pub(super) async fn read(
     let chosen = || inventory.firm().filter(wanted);
     progress.phase("reading", Some(chosen().filter_map(|n| n.bytes).sum()));
     let mut done = ReadBack::default();
+    let room = &Semaphore::new(ROOM);
     let mut reads = stream::iter(chosen())
         .map(|needed| async move {
             let opener = needed.snapshot.and_then(|id| openers.get(&id)).filter(|_| needed.kind == Kind::Pack);
+            let largest = needed.candidates.iter().map(|candidate| candidate.bytes).max().unwrap_or(0);
+            let room_for = usize::try_from(largest >> 20).unwrap_or(ROOM).min(ROOM);
+            let _room = room.acquire_many(u32::try_from(room_for).unwrap_or(0)).await;
             // Hashing is work for a core of its own.
             let read = tokio::spawn(one(Arc::clone(&vault.store), Wanted::of(needed), opener.cloned()));
             (needed, read.await.unwrap_or_else(|_| Err(VaultError::stage_gone("reading"))))
@@ -257,8 +264,7 @@ async fn one(store: Arc<dyn ObjectStore>, wanted: Wanted, opener: Option<Opener>
     let Some(opener) = opener else { return Ok(Some(Read { bytes: bytes.len() as u64, directory: None })) };
     // Opening is work for a core of its own.
     let task = tokio::task::spawn_blocking(move || {
-        let directory = reader::directory_of_sealed(&opener, &bytes).map_err(|error| error.to_string());
-        let directory = directory.map(|directory| hash::hash(&directory.encode()));
+        let directory = reader::directory_hash(&opener, &bytes).map_err(|error| error.to_string());
         Read { bytes: bytes.len() as u64, directory: Some(directory) }
     });
     task.await.map(Some).map_err(|_| VaultError::stage_gone("opening"))

@@ -2,11 +2,14 @@
 
 use super::PackSource;
 use crate::{
-    codec::seal::{self, Opener},
+    codec::{
+        hash,
+        seal::{self, Opener},
+    },
     format::{
         index::Encoded,
         layout,
-        pack::{self, Directory, PACK_LIMIT},
+        pack::{self, PACK_LIMIT},
     },
     model::{Hash, Key, Name, PackId},
     vault::{Result, VaultError, VaultErrorKind, fetch},
@@ -30,11 +33,12 @@ pub(crate) async fn opened(
     Ok((sealed, plain))
 }
 
-/// Opens all of a sealed pack piece by piece, and returns its directory: in as much memory as that needs.
+/// Opens all of a sealed pack piece by piece, checks its directory, and returns the hash of that. Besides the pack no more than
+/// the directory's encoding is in memory.
 ///
 /// # Errors
 /// If any part of it can't be opened, or it is no pack.
-pub(crate) fn directory_of_sealed(opener: &Opener, sealed: &[u8]) -> Result<Directory> {
+pub(crate) fn directory_hash(opener: &Opener, sealed: &[u8]) -> Result<Hash> {
     const PIECE: usize = 1 << 20;
     let short = || VaultError::new(VaultErrorKind::Damaged, "the pack is too short for its directory");
     let header = seal::header_len(sealed).and_then(|len| sealed.get(..len)).unwrap_or_default();
@@ -52,7 +56,8 @@ pub(crate) fn directory_of_sealed(opener: &Opener, sealed: &[u8]) -> Result<Dire
         read(start..blocks.min(start + PIECE as u64), &mut piece)?;
     }
     read(blocks..end, &mut piece)?;
-    Ok(pack::directory_after(blocks, &piece)?)
+    pack::check_directory(blocks, &piece)?;
+    Ok(hash::hash(&piece))
 }
 
 /// What a pack says of itself.

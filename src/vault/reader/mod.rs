@@ -40,7 +40,7 @@ use crate::{
 };
 pub(crate) use ahead::PagesAhead;
 pub use cost::Fetching;
-pub(crate) use directory::directory_of_sealed;
+pub(crate) use directory::directory_hash;
 pub(crate) use locate::{sealed, sections};
 use places::Places;
 pub use resume::Sink;

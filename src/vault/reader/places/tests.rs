@@ -189,7 +189,7 @@ fn of_chunks_beyond_the_bound_a_quarter_of_a_byte_each_is_in_memory() {
     let Chunks::Ordered(order) = &places.chunks else { panic!("they are ordered") };
     assert!(order.in_memory() < 80 << 10, "{}", order.in_memory());
     for pack in 0..80 {
-        for no in (0..BLOCKS) {
+        for no in 0..BLOCKS {
             for at in (0..256).step_by(5) {
                 let (place, _) = places.find_of(chunk(pack, no, at)).unwrap().unwrap();
                 let block = u32::try_from(pack * BLOCKS + no).unwrap();
