@@ -323,6 +323,8 @@ pub const CODES: &[Code] = &[
         "Restore those before its revocation; `verify --snapshot ID` tells of one; --acknowledge once that is known"),
     code("suspect.unread", Severity::Warning, "More headers were stored since a writer was revoked than are read; the others are counted",
         "Nothing: they are suspect, and none is ever taken as the latest"),
+    code("table.failed", Severity::Error, "A table or view of a server can't be read by the server itself, so the snapshot has all others",
+        "Mend or drop it, or leave it out with `exclude`; an earlier snapshot may have it"),
     code("target.exposed", Severity::Warning, "Others than its owner can write where a restore goes, and could swap what comes back",
         "Restore into a directory of your own, and move what is needed afterwards"),
     code("target.plain", Severity::Warning, "The file system that was restored to keeps no modes, times, symbolic or hard links; all bytes are there",

@@ -219,11 +219,12 @@ impl Reading for MariadbReading {
         if !matches!(next, Next::Nothing) {
             return Err(SourceError::new("was given up before all of it was read", client.dump_program()));
         }
-        let dump::Finished { fingerprints, warnings: more, details, members, place, held } = dump.finish(&client)?;
+        let finished = dump.finish(&client)?;
+        let dump::Finished { fingerprints, warnings: more, findings, details, members, place, held } = finished;
         warnings.extend(more);
         warnings.extend(spool.told());
         let journal = place.map(|place| place.start);
-        Ok(Facts { details, fingerprints, warnings, journal, members, held, ..Facts::default() })
+        Ok(Facts { details, fingerprints, warnings, findings, journal, members, held, ..Facts::default() })
     }
 }
 

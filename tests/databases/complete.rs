@@ -155,7 +155,22 @@ fn a_new_server_takes_all_of_it_with_its_default_settings() {
     );
 
     let sandbox = vault(&server, "", "databases = \"*\"");
-    fails(&backup(&sandbox), "exclude = [\"other.sick\"]");
+    // What can't be read costs the rest nothing.
+    let partial = backup(&sandbox).code(3).json();
+    let (told, made_of) = (partial["findings"].to_string(), &partial["result"]["snapshots"][0]);
+    for part in [
+        "table.failed",
+        "other.sick is not in the backup",
+        "references invalid table",
+        "exclude = [\\\"other.sick\\\"]",
+    ] {
+        has(&[told.clone()], part);
+    }
+    assert!(made_of["warnings"].to_string().contains("other.sick is not in the backup"), "{made_of}");
+    let passed = drill(&sandbox).ok().json();
+    assert!(passed["result"]["drills"][0]["checks"].to_string().contains("fingerprint other: t"), "{passed}");
+    let dry = sandbox.writer(&["backup", "--dry-run", "--json"]).code(3).json();
+    has(&[dry.to_string()], "other.sick is not in the backup");
     let config = fs::read_to_string(sandbox.config()).unwrap();
     let exclude = "databases = \"*\"\nexclude = [\"other.*\", \"left_out\", \"typo\"]";
     fs::write(sandbox.config(), config.replace("databases = \"*\"", exclude)).unwrap();

@@ -31,7 +31,7 @@ use super::{
     written::{Fill, Scan, Scanned, Written},
 };
 use crate::{
-    model::{Fingerprint, Name},
+    model::{Finding, Fingerprint, Name},
     vault::haste::Haste,
 };
 
@@ -75,6 +75,7 @@ pub(super) struct Dump {
 pub(super) struct Finished {
     pub(super) fingerprints: Vec<Fingerprint>,
     pub(super) warnings: Vec<String>,
+    pub(super) findings: Vec<Finding>,
     pub(super) details: serde_json::Value,
     pub(super) members: Option<Members>,
     pub(super) place: Option<Place>,
@@ -219,7 +220,9 @@ impl Dump {
         let fingerprints = self.fingerprints(client, &written, &mut warnings)?;
         let place = self.place.take();
         let held = self.took.get().copied();
-        Ok(Finished { fingerprints, warnings, details, members: self.scope.members(), place, held })
+        let (members, findings) = (self.scope.members(), self.scope.findings());
+        warnings.extend(findings.iter().map(|finding| finding.message.clone()));
+        Ok(Finished { fingerprints, warnings, findings, details, members, place, held })
     }
 
     fn fingerprints(

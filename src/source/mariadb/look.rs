@@ -49,6 +49,9 @@ fn contents(source: &MariadbSource, client: &Client, mut session: Session, look:
     let mut contents = print::contents(&mut session, &scope.databases)?;
     scope.narrow(&mut session, &mut contents)?;
     look.warnings.extend(told::beforehand(&contents));
+    for finding in scope.findings() {
+        look.bad("tables", finding.message);
+    }
     let left_out = scope.left_out();
     if !left_out.is_empty() {
         look.warnings.push(format!("left out, as `exclude` asks: {}", some_of(&left_out)));

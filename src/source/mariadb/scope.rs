@@ -8,6 +8,7 @@ use super::{
     print::{Contents, OWN, Table},
     session::{Session, literal},
 };
+use crate::model::{Finding, Severity};
 
 /// How a server calls a directory that it took for a database.
 const STRAY: &str = "#mysql50#";
@@ -16,8 +17,10 @@ const STRAY: &str = "#mysql50#";
 #[derive(Debug, Default)]
 pub(super) struct Scope {
     pub(super) databases: Vec<String>,
-    /// Tables and views that are left out as asked.
+    /// Tables and views that are left out, as asked or because they can't be read.
     pub(super) without: BTreeSet<Table>,
+    /// Those that can't be read, and what the server says of them.
+    pub(super) sick: Vec<(Table, String)>,
     /// Databases that are left out as asked.
     pub(super) databases_without: Vec<String>,
     pub(super) warnings: Vec<String>,
@@ -29,7 +32,7 @@ impl Scope {
     /// Looks what is there, wanted, and not excluded.
     ///
     /// # Errors
-    /// If something that is wanted is not there, or in a state in which no tool dumps it.
+    /// If something that is wanted is not there.
     pub(super) fn find(session: &mut Session, wanted: &Databases, exclude: &[String]) -> Result<Self> {
         let mut scope = Self { all: *wanted == Databases::All, ..Self::default() };
         let mut used = BTreeSet::new();
@@ -52,7 +55,6 @@ impl Scope {
             let what = "there is no database that this account can see and `exclude` does not leave out";
             return Err(SourceError::new(what, "databases"));
         }
-        let mut sick = Vec::new();
         // Views are opened, and their comment tells how that went, only where the options are asked for.
         let sql = format!(
             "SELECT table_schema, table_name, table_type, COALESCE(engine, ''), COALESCE(table_comment, ''), \
@@ -66,11 +68,10 @@ impl Scope {
             if excluded(&of_tables, &full) {
                 scope.without.insert((database.clone(), name.clone()));
             } else if (kind == "VIEW" && comment != "VIEW") || (kind == "BASE TABLE" && engine.is_empty()) {
-                sick.push((full, comment.clone()));
+                // No tool dumps it, and one that met it would end there.
+                scope.without.insert((database.clone(), name.clone()));
+                scope.sick.push(((database.clone(), name.clone()), comment.clone()));
             }
-        }
-        if !sick.is_empty() {
-            return Err(told(&sick));
         }
         let unused: Vec<&str> = exclude.iter().filter(|p| !used.contains(*p)).map(String::as_str).collect();
         if !unused.is_empty() {
@@ -133,26 +134,26 @@ impl Scope {
         self.all.then_some(Members { what: "database", taken, left_out })
     }
 
-    /// The names of what is left out.
+    /// The names of what is left out as asked.
     pub(super) fn left_out(&self) -> Vec<String> {
-        let tables = self.without.iter().map(|(database, name)| format!("{database}.{name}"));
+        let asked = |table: &&Table| !self.sick.iter().any(|(sick, _)| sick == *table);
+        let tables = self.without.iter().filter(asked).map(|(database, name)| format!("{database}.{name}"));
         self.databases_without.iter().cloned().chain(tables).collect()
     }
-}
 
-/// An error that names what stops every dump, and says how to get one all the same.
-fn told(sick: &[(String, String)]) -> SourceError {
-    const SHOWN: usize = 5;
-    let comments: Vec<&str> = sick.iter().take(SHOWN).map(|(_, comment)| comment.as_str()).collect();
-    let names: Vec<String> = sick.iter().map(|(name, _)| name.clone()).collect();
-    let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
-    let what = format!(
-        "the server itself can't read this, and a dump would stop there: {}. Mend or drop it, or leave it out with \
-         exclude = [{}]",
-        comments.join("; "),
-        quoted.join(", ")
-    );
-    SourceError::new(what, names.join(", "))
+    /// What is missing because it can't be read.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let finding = |((database, name), why): &(Table, String)| {
+            let full = format!("{database}.{name}");
+            let why = if why.is_empty() { "it has no engine" } else { why };
+            let what = format!(
+                "{full} is not in the backup: the server itself can't read it ({why}). Mend or drop it, or say that it is not \
+                 wanted: exclude = [{full:?}]"
+            );
+            Finding::new(Severity::Error, "table.failed", what).on(&full)
+        };
+        self.sick.iter().map(finding).collect()
+    }
 }
 
 /// `IN (…)` with these names.
