@@ -44,6 +44,8 @@ pub struct Looked {
     pub failed: Vec<(Name, String)>,
     /// What is gone of a group, if anything.
     pub vanished: Option<String>,
+    /// What a backup would leave out because it can't be read, though it would have all else.
+    pub lacking: Option<String>,
 }
 
 /// Whose memory tells of earlier runs.
@@ -89,6 +91,10 @@ pub fn look(jobs: Vec<Job>, past: &Past<'_>, progress: &dyn Progress, cancel: &C
             looked.checks.push(match point.state {
                 State::Good => Check::ok(called, point.told),
                 State::Unknown => Check::could_not_run(called, point.told),
+                State::Lacking => {
+                    looked.lacking.get_or_insert_with(|| point.told.clone());
+                    Check::failed(called, point.told)
+                }
                 State::Bad => {
                     if looked.failed.last().is_none_or(|(failed, _)| *failed != name) {
                         looked.failed.push((name.clone(), point.told.clone()));

@@ -17,6 +17,8 @@ pub enum State {
     Good,
     /// A backup would fail.
     Bad,
+    /// A backup would have all but this.
+    Lacking,
     /// It can't be told before a backup.
     Unknown,
 }
@@ -24,7 +26,7 @@ pub enum State {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Point {
-    /// What of the source: `programs`, `reach`, `rights`, `contents` or `scratch`.
+    /// What of the source: `programs`, `reach`, `rights`, `tables`, `contents` or `scratch`.
     pub part: &'static str,
     /// How it was found.
     pub state: State,
@@ -52,6 +54,11 @@ impl Look {
     /// Something would make a backup fail.
     pub fn bad(&mut self, part: &'static str, told: impl Into<String>) {
         self.points.push(Point { part, state: State::Bad, told: told.into() });
+    }
+
+    /// Something would not be in a backup that has all else.
+    pub fn lacking(&mut self, part: &'static str, told: impl Into<String>) {
+        self.points.push(Point { part, state: State::Lacking, told: told.into() });
     }
 
     /// Something can't be told.

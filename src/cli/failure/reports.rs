@@ -75,7 +75,10 @@ impl Failure {
                 Some(Self { exit, kind: "some-sources-failed", message, hint })
             }
             (None, Some(gone)) => Some(Self { exit: Exit::SomeFailed, kind: "vanished", message: redact(gone), hint }),
-            (None, None) => Self::of_checks(&looked.checks),
+            (None, None) => match &looked.lacking {
+                Some(what) => Some(Self { exit: Exit::SomeFailed, kind: "not-whole", message: redact(what), hint }),
+                None => Self::of_checks(&looked.checks),
+            },
         }
     }
 

@@ -50,7 +50,7 @@ fn contents(source: &MariadbSource, client: &Client, mut session: Session, look:
     scope.narrow(&mut session, &mut contents)?;
     look.warnings.extend(told::beforehand(&contents));
     for finding in scope.findings() {
-        look.bad("tables", finding.message);
+        look.lacking("tables", finding.message);
     }
     let left_out = scope.left_out();
     if !left_out.is_empty() {
