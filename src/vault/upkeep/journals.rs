@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt, stream};
 
-use super::{Everything, Stored};
+use super::Everything;
 use crate::{
     format::{
         journal::{SEALED_LIMIT, plausible},
@@ -20,6 +20,7 @@ use crate::{
         Result, Vault, VaultError, VaultErrorKind, fetch,
         journal::{Gathering, LineListing, Listed, Windows},
         snapshots::Summary,
+        stock::Stored,
     },
 };
 

@@ -6,17 +6,20 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 pub use super::due::Renewed;
 use super::{
-    Stored, documents,
+    Everything, documents,
     due::{Due, Looked, generation},
-    everything,
     journals::{self, Bases},
+    list, list_part,
     needs::{Need, Needs},
     plausible::{longest, wrong},
 };
 use crate::{
     codec::hash,
-    format::header::HEADER_LIMIT,
-    model::{Cancel, Finding, Key, Lock, Name, Progress, Severity, SnapshotId, Span, Time},
+    format::{
+        header::HEADER_LIMIT,
+        layout::{self, ObjectName},
+    },
+    model::{Cancel, Finding, Hash, Key, Lock, Name, Progress, Severity, SnapshotId, Span, Time},
     store::{ObjectStore, StoreError, StoreErrorKind, Version},
     vault::{
         Result, Vault, VaultError, fetch,
@@ -24,9 +27,12 @@ use crate::{
         journal::Gathering,
         snapshots,
         snapshots::Summary,
+        stock::{Stock, Stocks, Stored, Told, VERSIONS},
     },
 };
 
+/// So many objects are looked at before those that are due are extended.
+const BATCH: usize = 10_000;
 /// How many objects are looked at once. Of some all versions are read, to tell which one was signed.
 const LOOKS: usize = 16;
 /// A lock is extended when it ends within this time.
@@ -100,49 +106,113 @@ impl Work<'_> {
             }
         }
         let mut gathered = Gathering::of(Box::new(|writer, source| bases.has(writer, source)));
-        let all = everything(store, &mut gathered).await?;
-        let needs = Needs::of(vault, wanted, &all, cancel).await?;
+        let (mut all, mut rest) = (Stock::new(vault.room, false), Everything::new());
+        list(store, "", &mut gathered, &mut |key, stored| {
+            let Err(stored) = all.add(key, stored) else { return };
+            let ours = match layout::parse(key) {
+                Some(ObjectName::Header(.., id)) => by_id.contains_key(&id),
+                other => other.is_some_and(|is| documents::is_one(&is)),
+            };
+            if ours && let Ok(key) = key.parse() {
+                let versions = rest.entry(key).or_default();
+                if versions.len() < VERSIONS {
+                    versions.push(stored);
+                }
+            }
+        })
+        .await?;
         done.snapshots = wanted.len() as u64;
-        done.objects += needs.lost_count;
-        done.findings.extend(needs.findings.into_vec().into_iter().chain(needs.lost.into_vec()));
-        done.reads += all.len().div_ceil(1000) as u64;
+        done.reads += all.listed().saturating_add(rest.len() as u64).div_ceil(1000);
         let furthest = wanted.iter().map(|(_, until)| *until).max().unwrap_or(now);
         let cap = now + vault.descriptor.lock.max_lock;
         progress.phase("reading locks", None);
-        let mut due = documents::metadata(vault, &all, self.holds, (now, furthest, cap), cancel, &mut done).await?;
-        let data: Vec<_> = stream::iter(needs.objects)
-            .map(|(key, need)| {
-                let stored = all.get(&key).map_or(&[][..], Vec::as_slice);
-                async move { (look(store, &key, &need, stored, (now, lead, cap)).await, key) }
-            })
-            .buffered(LOOKS)
-            .collect()
-            .await;
-        for (looked, key) in data {
-            if cancel.is_cancelled() {
-                return Err(VaultError::cancelled());
-            }
-            done.take(looked?, key, &mut due);
-        }
-        let (mut seen, journals) = (Vec::new(), (&bases, gathered));
+        let mut due = documents::metadata(vault, &rest, self.holds, (now, furthest, cap), cancel, &mut done).await?;
+        let headers = wanted.iter().map(|(snapshot, until)| {
+            let hash = Hash::from_bytes(*snapshot.id.as_bytes());
+            let need = Need { hash, bytes: None, hint: None, until: *until, header: true };
+            let key = snapshot.key();
+            let stored = rest.get(&key).map_or(&[][..], Vec::as_slice);
+            (key, need, stored)
+        });
         let times = (now, lead, cap);
+        self.look(vault, headers, times, (&mut due, &mut done)).await?;
+        self.settle(vault, due, &mut done).await?;
+        self.data(vault, (wanted, all), times, &mut done).await?;
+        let (mut seen, journals) = (Vec::new(), (&bases, gathered));
         journals::look(vault, journals, (now, LEAD), cancel, &mut |looked| done.piece(looked, times, &mut seen))
             .await?;
-        for mut one in seen {
+        for one in &mut seen {
             if one.version.is_none() {
                 one.version = journals::version_of(store, &one.key).await?;
             }
-            due.push(one);
         }
-        if self.dry_run {
-            for one in &due {
-                done.extended(one, one.until);
-            }
-            return Ok(done);
-        }
-        progress.phase("extending locks", None);
-        extend(vault, due, cancel, &mut done).await?;
+        self.settle(vault, seen, &mut done).await?;
         Ok(done)
+    }
+
+    /// Packs, pages and indexes, a part of them at a time.
+    async fn data(
+        &self,
+        vault: &Vault,
+        (wanted, all): (&[(&Summary, Time)], Stock),
+        times: (Time, Span, Time),
+        done: &mut Renewed,
+    ) -> Result<()> {
+        let (mut parts, mut told) = (Stocks::of(all), Told::default());
+        while let Some(mut stock) = parts.next() {
+            if stock.is_to_be_listed() {
+                list_part(&*vault.store, &mut stock, &[layout::INDEXES, layout::LISTS, layout::PACKS]).await?;
+            }
+            let needs = Needs::of(vault, wanted, (&stock, &mut told), self.cancel).await?;
+            done.objects += needs.lost_count;
+            done.findings.extend(needs.findings.into_vec().into_iter().chain(needs.lost.into_vec()));
+            let mut needed =
+                stock.objects().iter().zip(needs.objects).filter_map(|(object, need)| Some((object, need?)));
+            loop {
+                let mut due = Vec::new();
+                let some: Vec<_> = needed.by_ref().take(BATCH).collect();
+                if some.is_empty() {
+                    break;
+                }
+                let some = some.into_iter().map(|(object, need)| (object.at.key(), need, object.versions.as_slice()));
+                self.look(vault, some, times, (&mut due, done)).await?;
+                self.settle(vault, due, done).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at objects, and adds those that are due.
+    async fn look<'a>(
+        &self,
+        vault: &Vault,
+        objects: impl Iterator<Item = (Key, Need, &'a [Stored])>,
+        times: (Time, Span, Time),
+        (due, done): (&mut Vec<Due>, &mut Renewed),
+    ) -> Result<()> {
+        let store = &*vault.store;
+        let mut looks = stream::iter(objects)
+            .map(|(key, need, stored)| async move { (look(store, &key, &need, stored, times).await, key) })
+            .buffered(LOOKS);
+        while let Some((looked, key)) = looks.next().await {
+            if self.cancel.is_cancelled() {
+                return Err(VaultError::cancelled());
+            }
+            done.take(looked?, key, due);
+        }
+        Ok(())
+    }
+
+    /// Extends what is due, or counts it.
+    async fn settle(&self, vault: &Vault, due: Vec<Due>, done: &mut Renewed) -> Result<()> {
+        if self.dry_run {
+            due.iter().for_each(|one| done.extended(one, one.until));
+            return Ok(());
+        }
+        if !due.is_empty() {
+            self.progress.phase("extending locks", None);
+        }
+        extend(vault, due, self.cancel, done).await
     }
 }
 
