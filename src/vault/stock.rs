@@ -86,8 +86,11 @@ pub(crate) struct Object {
     pub(crate) at: At,
     /// The first of them.
     pub(crate) versions: Vec<Stored>,
-    /// How many there are.
+    /// How many there are, and how many of these are delete markers.
     pub(crate) all: u32,
+    pub(crate) markers: u32,
+    /// Whether a delete marker is the newest.
+    pub(crate) hidden: bool,
 }
 
 /// A part of all objects. Which are in it follows from a key that is made up for each run: nobody can choose names that fall
@@ -166,11 +169,16 @@ impl Stock {
             match self.objects.last_mut().filter(|_| again.is_some()) {
                 Some(object) => {
                     object.all = object.all.saturating_add(1);
+                    object.markers = object.markers.saturating_add(stored.marker.into());
+                    object.hidden = stored.marker;
                     if before < VERSIONS {
                         object.versions.push(stored);
                     }
                 }
-                None => self.objects.push(Object { at: at.clone(), versions: vec![stored], all: 1 }),
+                None => {
+                    let (markers, hidden) = (stored.marker.into(), stored.marker);
+                    self.objects.push(Object { at: at.clone(), versions: vec![stored], all: 1, markers, hidden });
+                }
             }
         }
         self.last = Some((at, before + 1));
@@ -203,9 +211,9 @@ impl Stock {
         &self.objects
     }
 
-    /// Takes them out.
-    pub(crate) fn take(&mut self) -> Vec<Object> {
-        std::mem::take(&mut self.objects)
+    /// Takes the versions of one out.
+    pub(crate) fn take(&mut self, place: usize) -> Vec<Stored> {
+        self.objects.get_mut(place).map(|object| std::mem::take(&mut object.versions)).unwrap_or_default()
     }
 
     /// Whether an object belongs to this part, there or not.
@@ -252,31 +260,43 @@ impl Stocks {
 /// read again.
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
-    known: HashMap<Id, (u32, u32)>,
+    known: HashMap<Id, u32>,
+    pages: Vec<Places>,
     places: Vec<u32>,
 }
 
+/// Where the packs of one page are.
+#[derive(Debug, Clone, Copy)]
+struct Places {
+    from: u32,
+    to: u32,
+    /// Whether one of them is nowhere.
+    lacks: bool,
+}
+
 impl Pages {
-    /// The places of the packs of a page.
-    pub(crate) fn get(&self, page: &Id) -> Option<&[u32]> {
-        let (from, to) = self.known.get(page)?;
-        self.places.get(*from as usize..*to as usize)
+    /// The number of a page, if it is known.
+    pub(crate) fn number(&self, page: &Id) -> Option<u32> {
+        self.known.get(page).copied()
     }
 
-    /// Whether a page is known.
-    pub(crate) fn has(&self, page: &Id) -> bool {
-        self.known.contains_key(page)
+    /// The places of the packs of a page, by its number, and whether it names others that are not there.
+    pub(crate) fn get(&self, number: u32) -> (&[u32], bool) {
+        let Some(Places { from, to, lacks }) = self.pages.get(number as usize) else { return (&[], false) };
+        (self.places.get(*from as usize..*to as usize).unwrap_or_default(), *lacks)
     }
 
-    /// Remembers a page, if there is room.
-    pub(crate) fn keep(&mut self, page: Id, places: &[u32]) {
+    /// Remembers a page, if there is room, and returns its number.
+    pub(crate) fn keep(&mut self, page: Id, places: &[u32], lacks: bool) -> Option<u32> {
         if self.known.len() >= PAGES || self.places.len() + places.len() > PLACES {
-            return;
+            return None;
         }
-        let from = self.places.len();
+        let from = u32::try_from(self.places.len()).ok()?;
         self.places.extend_from_slice(places);
-        let (Ok(from), Ok(to)) = (u32::try_from(from), u32::try_from(self.places.len())) else { return };
-        self.known.insert(page, (from, to));
+        let (to, number) = (u32::try_from(self.places.len()).ok()?, u32::try_from(self.pages.len()).ok()?);
+        self.pages.push(Places { from, to, lacks });
+        self.known.insert(page, number);
+        Some(number)
     }
 }
 
@@ -327,7 +347,7 @@ mod tests {
                     assert!(stock.covers(&object.at));
                     assert_eq!(stock.find(&object.at), Some(place));
                 }
-                seen.extend(stock.take().into_iter().map(|object| object.at));
+                seen.extend(stock.objects().iter().map(|object| object.at.clone()));
             }
             seen.sort();
             seen.dedup();
@@ -351,10 +371,11 @@ mod tests {
     fn pages_and_what_was_told_are_remembered_within_bounds() {
         let mut pages = Pages::default();
         let id = |no: usize| Id::of(&no.to_string());
-        pages.keep(id(0), &[1, 2]);
-        pages.keep(id(1), &vec![7; PLACES]);
-        pages.keep(id(2), &[]);
-        assert_eq!((pages.get(&id(0)), pages.get(&id(1)), pages.get(&id(2))), (Some(&[1, 2][..]), None, Some(&[][..])));
+        assert_eq!(pages.keep(id(0), &[1, 2], true), Some(0));
+        assert_eq!(pages.keep(id(1), &vec![7; PLACES], false), None);
+        assert_eq!(pages.keep(id(2), &[], false), Some(1));
+        assert_eq!((pages.number(&id(0)), pages.number(&id(1)), pages.number(&id(2))), (Some(0), None, Some(1)));
+        assert_eq!((pages.get(0), pages.get(1)), ((&[1, 2][..], true), (&[][..], false)));
         let mut told = Told::default();
         assert!(told.first(id(0)) && !told.first(id(0)));
         assert_eq!((0..TOLD + 5).filter(|no| told.first(id(*no))).count(), TOLD + 4);

@@ -86,7 +86,7 @@ impl<'a> Needs<'a> {
             if window.is_empty() {
                 return Ok(needs);
             }
-            let known = |page: &Key| needs.pages.has(&Id::of(page.as_str()));
+            let known = |page: &Key| needs.pages.number(&Id::of(page.as_str())).is_some();
             let mut ahead = PagesAhead::of(&*vault.store, window.iter(), known);
             for (snapshot, until) in window.iter().zip(ends.by_ref()) {
                 if cancel.is_cancelled() {
@@ -107,8 +107,8 @@ impl<'a> Needs<'a> {
             let at = At::Data(Sort::Page, Arc::clone(&writer), page.hash);
             let id = Id::of(at.key().as_str());
             self.need(snapshot, at, named(page, until));
-            if let Some(places) = self.pages.get(&id) {
-                for place in places {
+            if let Some(known) = self.pages.number(&id) {
+                for place in self.pages.get(known).0 {
                     if let Some(Some(need)) = self.objects.get_mut(*place as usize) {
                         need.until = need.until.max(until);
                     }
@@ -124,7 +124,7 @@ impl<'a> Needs<'a> {
                 let place = self.need(snapshot, At::Data(Sort::Pack, Arc::clone(&writer), hash), need);
                 places.extend(place.and_then(|place| u32::try_from(place).ok()));
             }
-            self.pages.keep(id, &places);
+            self.pages.keep(id, &places, false);
         }
         Ok(())
     }
@@ -147,7 +147,7 @@ impl<'a> Needs<'a> {
         let suspect = snapshot.standing.suspect;
         if !suspect {
             self.unknown.insert(writer.clone());
-            self.pages.keep(Id::of(key.as_str()), &[]);
+            self.pages.keep(Id::of(key.as_str()), &[], false);
         }
         let (severity, code) = match error.kind {
             VaultErrorKind::Damaged | VaultErrorKind::Untrusted => (Severity::Error, "page.damaged"),
