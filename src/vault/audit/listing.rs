@@ -258,8 +258,8 @@ pub(super) async fn damaged(vault: &Vault, unread: &[Unread], now: Time, finding
     }
     let other = |finding: &&Finding| matches!(finding.code.as_str(), "header.newer" | "header.unread");
     let others: BTreeSet<String> = findings.iter().filter(other).filter_map(|finding| finding.object.clone()).collect();
-    for one in unread.iter().filter(|one| !others.contains(one.key.as_str())) {
-        let locked = match vault.store.lock_of(&one.key, None).await {
+    for key in unread.iter().map(Unread::key).filter(|key| !others.contains(key.as_str())) {
+        let locked = match vault.store.lock_of(&key, None).await {
             Ok(lock) => lock.is_some_and(|lock| lock.until > now),
             Err(error) if error.kind == StoreErrorKind::Corrupt => true,
             Err(error) if error.is_not_found() => false,
@@ -268,7 +268,7 @@ pub(super) async fn damaged(vault: &Vault, unread: &[Unread], now: Time, finding
         if locked {
             let what = "the record of its lock proves that a header was put here, and what is here is not what was put: \
                         its snapshot can't be restored";
-            findings.push(Finding::new(Severity::Error, "header.damaged", what).on(&one.key));
+            findings.push(Finding::new(Severity::Error, "header.damaged", what).on(&key));
         }
     }
     Ok(())

@@ -108,7 +108,7 @@ pub async fn prune(
     let mut work = Work { vault, deleter, now, grace: request.grace, cancel, progress, done: Pruned::default() };
     work.done.findings.extend(vault.findings.iter().chain(&listing.findings).cloned());
     for unread in listing.unread.iter().take(BLOCKED) {
-        let key = &unread.key;
+        let key = unread.key();
         let what = format!("{key} can't be read, or needs a newer strongroom: what it needs is not known");
         work.done.blocked.push(what);
     }

@@ -189,7 +189,11 @@ impl Rule {
                 let stored_at = (!self.is(Mutant::BelievesClaims)).then_some(time(oldest.since));
                 found.push(summary(world, snapshot, stored_at));
             } else if let Some(first) = versions.iter().find(|kept| !kept.marker) {
-                unread.push(Unread { key: key(snapshot.object), writer, since: Some(time(first.since)) });
+                unread.push(Unread {
+                    writer: Arc::new(writer),
+                    named: (snapshot.seq.into(), snapshot.id()),
+                    since: Some(time(first.since)),
+                });
             }
         }
         let (members, copies, mut findings) = (self.members(world), Copies::default(), Findings::default());
