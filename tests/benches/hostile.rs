@@ -5,7 +5,7 @@
 //!
 //! `--absent N` packs that are named and not there, each with a version of `--hint` bytes; `--junk N` objects under the names of
 //! packs, `--named N` of which are signed for; `--headers N` objects under the names of headers; `--pages N` headers that name
-//! 1500 pages each which are not there.
+//! 1500 pages each which are not there; `--files N` a snapshot of so many empty files.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "it ends where it can't")]
 
 #[path = "../support/hostile.rs"]
@@ -37,4 +37,8 @@ fn main() {
     }
     hostile.put_junk_headers(number("--headers"));
     hostile.name_absent_pages(number("--pages"), 1500);
+    match number("--files") {
+        0 => {}
+        files => _ = hostile.sign_files(usize::try_from(files).unwrap()),
+    }
 }

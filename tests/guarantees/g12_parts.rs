@@ -12,7 +12,7 @@ use strongroom::{
     },
     model::{Cancel, ChunkId, Hash, Name, PackId, Silent, SnapshotId, Span},
     ops::replicate::replicate,
-    store::{Deleter, ObjectStore, memory::MemoryStore},
+    store::{Deleter, memory::MemoryStore},
     vault::{
         Vault,
         upkeep::{

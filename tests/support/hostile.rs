@@ -7,14 +7,21 @@ use std::{
 };
 
 use strongroom::{
-    codec::hash,
+    codec::{
+        compress::{Codec, Compressor},
+        hash, seal,
+    },
     format::{
+        body::{Body, StreamRecord},
         header::{Header, ObjectRef, VerifiedHeader},
+        index::{self, Binding, Section},
         layout,
+        list::ChunkRef,
+        pack::{Block, Directory},
         page::{PACKS_PER_PAGE, PAGE_LIMIT, PackRef, Page},
         writer_key::{self, Writer},
     },
-    model::{Key, PackId, SnapshotId},
+    model::{FileMeta, Key, PackId, SnapshotId},
 };
 
 /// So many pages are named by one header.
@@ -119,5 +126,49 @@ impl Hostile {
             };
             self.header((0..pages).map(absent).collect(), |_| {});
         }
+    }
+
+    /// Stores and signs a snapshot whose body has so many files, all of them empty.
+    pub fn sign_files(&mut self, files: usize) -> SnapshotId {
+        let file = |no: usize| StreamRecord {
+            name: format!("f{no:06}").parse().unwrap(),
+            path: Some(format!("tree/{:03}/{no:06}", no % 1000).into()),
+            meta: FileMeta::default(),
+            bytes: 0,
+            blake3: hash::hash(b""),
+            chunks: 0,
+            depth: 0,
+            list: Vec::new(),
+        };
+        let body = Body::new((0..files).map(file).collect(), serde_json::Value::Null, Vec::new()).encode().unwrap();
+        let (mut blocks, mut plain, mut body_chunks) = (Vec::new(), Vec::new(), Vec::new());
+        for part in body.chunks(1 << 20) {
+            let (id, len) = (self.key.chunk_id_key.id(part), u32::try_from(part.len()).unwrap());
+            let (chunk, mut stored) = (ChunkRef { id, len }, Vec::new());
+            let codec = Compressor::new(3).unwrap().compress(part, &mut stored).unwrap();
+            let sealed = u32::try_from(stored.len()).unwrap();
+            blocks.push(Block { codec, stored: sealed, plain: len, base: None, chunks: vec![chunk] });
+            assert!(codec == Codec::Zstd);
+            plain.extend_from_slice(&stored);
+            body_chunks.push(chunk);
+        }
+        let directory = Directory { blocks };
+        let encoded = directory.encode();
+        plain.extend_from_slice(&encoded);
+        plain.extend_from_slice(&u32::try_from(encoded.len()).unwrap().to_le_bytes());
+        let sealed = self.key.pack_sealer.seal(&plain).unwrap();
+        let bytes = sealed.bytes().clone();
+        let pack = PackId::from_bytes(*hash::hash(&bytes).as_bytes());
+        self.put(&layout::pack(&self.key.name, &pack), &bytes);
+        let page = self.page(vec![PackRef { id: pack, bytes: bytes.len() as u64, version: None }]);
+        let header = bytes.slice(..seal::header_len(&bytes).unwrap());
+        let section = Section { pack, sealed_len: bytes.len() as u64, version: None, header, directory };
+        let binding = Binding { vault: self.key.descriptor.vault, writer: self.key.name.clone(), seq: self.seq + 1 };
+        let encoded = section.encode().unwrap();
+        let sections = std::iter::once(encoded.as_slice());
+        let index = index::seal(&binding, sections, &self.key.signing_key, &self.key.index_sealer).unwrap();
+        let named = ObjectRef { hash: hash::hash(index.bytes()), bytes: index.bytes().len() as u64, version: None };
+        self.put(&layout::index(&self.key.name, &named.hash), index.bytes());
+        self.header(vec![page], |header| (header.body, header.indexes) = (body_chunks, vec![named]))
     }
 }
