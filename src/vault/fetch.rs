@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{VaultError, VaultErrorKind};
 use crate::{
@@ -11,6 +12,26 @@ use crate::{
     model::{Finding, Hash, Key, Severity, Time},
     store::{ObjectStore, StoreError, StoreErrorKind, Version},
 };
+
+/// Room for what is read to tell versions apart: many small objects at once, or two of the largest. Whoever may add objects can
+/// put versions on top of any number of large ones.
+pub(crate) struct Room(Semaphore);
+
+/// So many KiB are read at once.
+const ROOM: u32 = 64 << 10;
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self(Semaphore::new(ROOM as usize))
+    }
+
+    /// Waits for room for so many bytes, which lasts for as long as what is returned.
+    pub(crate) async fn take(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
+        let units = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(ROOM).clamp(1, ROOM);
+        // Never closed.
+        self.0.acquire_many(units).await.ok()
+    }
+}
 
 /// Whether an error is about one object, which cannot be read as it is there: somebody else's encryption or storage
 /// class, or an access rule of its own. Whoever may add objects can make such ones, so no such error may stop the

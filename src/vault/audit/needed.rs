@@ -1,7 +1,12 @@
 //! An object that is needed: what is said of it, what is promised, and what the store has.
 
 use crate::{
-    format::header::{HEADER_LIMIT, VerifiedHeader},
+    format::{
+        header::{HEADER_LIMIT, VerifiedHeader},
+        index::SEALED_LIMIT,
+        pack::PACK_LIMIT,
+        page::PAGE_LIMIT,
+    },
     model::{Finding, Hash, Key, LockMode, Severity, SnapshotId, Time},
     store::Version,
     vault::stock::{At, Stored},
@@ -132,8 +137,15 @@ impl Needed {
 
     /// Whether an object of this size can be it.
     pub(super) fn fits(&self, bytes: u64) -> bool {
-        let limit = if self.kind == Kind::Header { HEADER_LIMIT as u64 } else { DOCUMENT_LIMIT };
-        self.bytes.map_or(bytes <= limit, |wanted| wanted == bytes)
+        // Whatever its size is said to be: nobody reads more.
+        let limit = match self.kind {
+            Kind::Header => HEADER_LIMIT as u64,
+            Kind::Page => PAGE_LIMIT as u64,
+            Kind::Index => SEALED_LIMIT as u64,
+            Kind::Pack => PACK_LIMIT as u64,
+            _ => DOCUMENT_LIMIT,
+        };
+        bytes <= limit && self.bytes.is_none_or(|wanted| wanted == bytes)
     }
 
     pub(super) fn missing(&self) -> bool {

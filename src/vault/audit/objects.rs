@@ -15,7 +15,7 @@ use crate::{
     codec::{hash, seal::Opener},
     model::{Cancel, Finding, Findings, Hash, Key, Lock, Progress, Severity, SnapshotId, Span, Time},
     store::{ObjectStore, StoreError, StoreErrorKind, Version},
-    vault::{Result, Vault, VaultError, reader},
+    vault::{Result, Vault, VaultError, fetch::Room, reader},
 };
 
 /// How many objects are read at once. Each may be a pack of 32 MiB.
@@ -64,8 +64,9 @@ impl Locks {
     ) -> Result<()> {
         let mut ends: Vec<(Slot, Time)> = Vec::new();
         let wanted = inventory.all().filter(|(_, needed)| !needed.missing() && !needed.suspect);
+        let room = &Room::new();
         let mut locks = stream::iter(wanted)
-            .map(|(at, needed)| async move { (at, needed, lock_of(&*vault.store, needed).await) })
+            .map(|(at, needed)| async move { (at, needed, lock_of(&*vault.store, needed, room).await) })
             .buffered(vault.store.at_once());
         while let Some((at, needed, lock)) = locks.next().await {
             stop_if_asked(cancel)?;
@@ -129,12 +130,17 @@ fn owing(snapshot: Option<SnapshotId>, owed: &Owed, now: Time) -> Finding {
 
 /// The lock of the version that was signed: the one hinted at, or the only one, or the one whose bytes are right.
 /// Somebody else's version of the same key may have another lock.
-async fn lock_of(store: &dyn ObjectStore, needed: &Needed) -> std::result::Result<Option<Lock>, StoreError> {
+async fn lock_of(
+    store: &dyn ObjectStore,
+    needed: &Needed,
+    room: &Room,
+) -> std::result::Result<Option<Lock>, StoreError> {
     let [first, rest @ ..] = needed.candidates.as_slice() else { return Ok(None) };
     let hinted = needed.hint.is_some() && needed.hint.as_deref() == first.version.as_ref().map(Version::as_str);
     let mut version = first.version.clone();
     // A pack is too large to be read for that, and has a hint.
     if !hinted && !rest.is_empty() && needed.kind != Kind::Pack {
+        let _room = room.take(first.bytes).await;
         match signed(store, &Wanted::of(needed)).await {
             Ok(Some((_, found))) => version = found,
             // Its bytes are nowhere; the other checks say so.

@@ -10,13 +10,14 @@ pub mod prune;
 pub mod renew;
 #[cfg(test)]
 mod tests;
+mod there;
 
 use std::collections::BTreeMap;
 
 pub(crate) use documents::vouched;
 pub(crate) use journals::Bases;
 pub(crate) use plausible::{longest, wrong};
-pub(crate) use prune::KEEP_NEWEST;
+pub(crate) use there::KEEP_NEWEST;
 
 use super::{
     Result,

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, stream};
 
 use super::{
-    Everything,
     journals::{self, Bases},
     list, list_part,
     needs::Needs,
     plausible::{ById, longest, wrong},
+    there::{KEEP_NEWEST, There},
 };
 use crate::{
     format::layout::{self, ObjectName},
@@ -24,7 +24,7 @@ use crate::{
         journal::Gathering,
         past, snapshots,
         snapshots::Summary,
-        stock::{At, Object, Sort, Stock, Stocks, Stored, Told},
+        stock::{At, Object, Sort, Stocks, Stored, Told},
     },
 };
 
@@ -32,11 +32,6 @@ use crate::{
 const PREFIXES: [&str; 5] = [layout::LISTS, layout::INDEXES, layout::PACKS, layout::EVIDENCE, layout::CANARIES];
 /// So many objects are looked at before those are deleted that may go.
 const BATCH: usize = 10_000;
-/// More members than this have no evidence told apart.
-const MEMBERS: usize = 10_000;
-
-/// How many of the newest snapshots of each source always stay, and of each member's evidence.
-pub(crate) const KEEP_NEWEST: usize = 3;
 /// How old what has no lock must be at least: a run puts packs before anything names them.
 const UNLOCKED: Span = Span::days(1);
 /// How many reasons for deleting nothing are named.
@@ -140,78 +135,6 @@ pub async fn prune(
     work.data(&stay, there).await?;
     work.journals(&Bases::of(stay.iter().map(|(snapshot, _)| *snapshot), &vault.descriptor.lock)).await?;
     Ok(work.done)
-}
-
-/// What the store lists, as far as it may be deleted.
-struct There {
-    /// Headers whose time is over.
-    headers: Everything,
-    over: BTreeSet<SnapshotId>,
-    /// How many more versions of headers fit, and whether there are more: then the headers stay that are not here.
-    room: usize,
-    cut: bool,
-    evidence: Newest,
-    stock: Stock,
-}
-
-impl There {
-    fn new(room: usize, over: &[&Summary]) -> Self {
-        let over: BTreeSet<SnapshotId> = over.iter().map(|snapshot| snapshot.id).collect();
-        let (headers, evidence, stock) = (Everything::new(), Newest::default(), Stock::new(room, true));
-        Self { headers, room: room.max(over.len()), over, cut: false, evidence, stock }
-    }
-
-    fn add(&mut self, key: &str, stored: Stored) {
-        self.evidence.add(key, &stored);
-        let Err(stored) = self.stock.add(key, stored) else { return };
-        let Some(ObjectName::Header(.., id)) = layout::parse(key) else { return };
-        let Ok(key) = key.parse() else { return };
-        if !self.over.contains(&id) {
-            return;
-        }
-        if self.room == 0 {
-            // A header goes whole or not at all, so a part of it is no use.
-            self.headers.remove(&key);
-            self.cut = true;
-            return;
-        }
-        self.room -= 1;
-        self.headers.entry(key).or_default().push(stored);
-    }
-}
-
-/// The newest evidence of each member, by the store's time.
-#[derive(Default)]
-struct Newest {
-    of: BTreeMap<Name, BTreeSet<(Time, Key)>>,
-    last: String,
-    /// Whether there are more members than anybody has. Then all of it stays.
-    crowd: bool,
-}
-
-impl Newest {
-    /// Takes what was listed; the first version of a key that is no marker says since when it is there.
-    fn add(&mut self, key: &str, stored: &Stored) {
-        if stored.marker || self.last == key || !key.starts_with(layout::EVIDENCE) {
-            return;
-        }
-        let (Some(ObjectName::Evidence(member, _)), Ok(parsed)) = (layout::parse(key), key.parse()) else { return };
-        key.clone_into(&mut self.last);
-        self.crowd |= self.of.len() >= MEMBERS && !self.of.contains_key(&member);
-        if self.crowd {
-            return;
-        }
-        let newest = self.of.entry(member).or_default();
-        newest.insert((stored.modified, parsed));
-        if newest.len() > KEEP_NEWEST {
-            newest.pop_first();
-        }
-    }
-
-    /// Whether this stays.
-    fn has(&self, key: &Key, member: &Name) -> bool {
-        self.crowd || self.of.get(member).is_some_and(|newest| newest.iter().any(|(_, one)| one == key))
-    }
 }
 
 /// What an object is counted as, and whose it is; nothing for what is not deleted.

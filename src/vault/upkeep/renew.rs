@@ -17,12 +17,14 @@ use crate::{
     codec::hash,
     format::{
         header::HEADER_LIMIT,
+        index::SEALED_LIMIT,
         layout::{self, ObjectName},
     },
     model::{Cancel, Finding, Hash, Key, Lock, Name, Progress, Severity, SnapshotId, Span, Time},
     store::{ObjectStore, StoreError, StoreErrorKind, Version},
     vault::{
-        Result, Vault, VaultError, fetch,
+        Result, Vault, VaultError,
+        fetch::{self, Room},
         holds::{Held, Holds},
         journal::Gathering,
         snapshots,
@@ -190,9 +192,9 @@ impl Work<'_> {
         times: (Time, Span, Time),
         (due, done): (&mut Vec<Due>, &mut Renewed),
     ) -> Result<()> {
-        let store = &*vault.store;
+        let (store, room) = (&*vault.store, &Room::new());
         let mut looks = stream::iter(objects)
-            .map(|(key, need, stored)| async move { (look(store, &key, &need, stored, times).await, key) })
+            .map(|(key, need, stored)| async move { (look((store, room), &key, &need, stored, times).await, key) })
             .buffered(LOOKS);
         while let Some((looked, key)) = looks.next().await {
             if self.cancel.is_cancelled() {
@@ -263,14 +265,14 @@ pub(super) fn wanted<'a>(
 
 /// Finds the version that was signed, reads its lock, and says whether that must be extended.
 async fn look(
-    store: &dyn ObjectStore,
+    (store, room): (&dyn ObjectStore, &Room),
     key: &Key,
     need: &Need,
     stored: &[Stored],
     (now, lead, cap): (Time, Span, Time),
 ) -> Result<Looked> {
     let mut reads = 1;
-    let found = match signed_version(store, key, need, stored, &mut reads).await {
+    let found = match signed_version((store, room), key, need, stored, &mut reads).await {
         Ok(Some(found)) => found,
         Ok(None) => return Ok(Looked::Lost),
         Err(error) if fetch::is_unreadable(error.kind) => return Ok(Looked::Unread(error.to_string())),
@@ -293,7 +295,7 @@ pub(super) fn due_until(ends: Time, need: Time, (now, lead, cap): (Time, Span, T
 /// The version whose bytes are those that were signed. Where there is one only, and it is the one that the writer was
 /// told of, nobody put another; else the bytes decide. A newer one that somebody put is never taken for it.
 async fn signed_version<'a>(
-    store: &dyn ObjectStore,
+    (store, room): (&dyn ObjectStore, &Room),
     key: &Key,
     need: &Need,
     stored: &'a [Stored],
@@ -306,6 +308,7 @@ async fn signed_version<'a>(
     let mut refused = None;
     for candidate in candidates {
         *reads += 1;
+        let _room = room.take(candidate.bytes).await;
         match store.get(key, candidate.version.as_ref(), None).await {
             Ok(bytes) if hash::hash(&bytes) == need.hash => return Ok(Some(candidate)),
             Ok(_) => {}
@@ -328,8 +331,9 @@ pub(super) enum Candidates<'a> {
 
 /// Which versions may be the one that was signed.
 pub(super) fn candidates<'a>(need: &Need, stored: &'a [Stored]) -> Candidates<'a> {
-    let limit = HEADER_LIMIT as u64;
-    let fits = |s: &&Stored| !s.marker && need.bytes.map_or(!need.header || s.bytes <= limit, |bytes| bytes == s.bytes);
+    // Whatever its size is said to be: nobody reads more.
+    let limit = if need.header { HEADER_LIMIT } else { SEALED_LIMIT };
+    let fits = |s: &&Stored| !s.marker && s.bytes <= limit as u64 && need.bytes.is_none_or(|bytes| bytes == s.bytes);
     let single = stored.iter().filter(|s| !s.marker).count() == 1;
     let hinted = |s: &Stored| s.version.as_ref().map(Version::as_str) == need.hint.as_deref();
     let mut candidates: Vec<&Stored> = stored.iter().filter(fits).collect();
