@@ -326,6 +326,11 @@ impl Inventory {
         self.uses.get(snapshot).filter(|uses| uses.all || uses.lacks)?.locked
     }
 
+    /// Of how many snapshots that is not known, since they name too much together.
+    pub(super) fn untold(&self) -> u64 {
+        self.uses.values().filter(|uses| !uses.all && !uses.lacks && !uses.unreadable).count() as u64
+    }
+
     /// Bytes of the packs that a snapshot needs and none before it does.
     pub(super) fn stored(&self, snapshot: &SnapshotId) -> u64 {
         self.uses.get(snapshot).map_or(0, |uses| uses.stored)

@@ -31,6 +31,8 @@ pub(super) struct Listed {
     pub(super) approvals: u64,
     /// Whether every version could be listed.
     pub(super) versions: bool,
+    /// Snapshots of which it is not known when their first lock ends.
+    pub(super) untold: u64,
     shown: Vec<String>,
     /// Objects whose version was signed for, and those of them that have another.
     hinted: u64,

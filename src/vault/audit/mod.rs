@@ -210,11 +210,7 @@ pub async fn verify_listed(
     let all = listing.snapshots;
     let whole = request.snapshot.is_none();
     known(&all, request)?;
-    // Asked for one snapshot, what others say of themselves is not its fault. Asked for all, suspect ones say nothing.
-    let meant = |finding: &Finding| request.snapshot.is_none_or(|id| finding.snapshot == Some(id.to_string()));
-    let heard = all.iter().filter(|s| !(whole && s.standing.suspect));
-    let part = Copies::of(&*vault.store).await?.are_of_a_part();
-    findings.extend(chain::check(heard, &vault.descriptor.lock, (now, part)).into_vec().into_iter().filter(meant));
+    chains(vault, &all, request.snapshot, now, &mut findings).await?;
     let chosen = chosen(&all, request, &mut findings)?;
     let suspects: Vec<&Summary> = all.iter().filter(|s| whole && s.standing.suspect).collect();
 
@@ -242,12 +238,11 @@ pub async fn verify_listed(
     let Looked { locks, read, objects, bytes } =
         looking.at(&mut inventory, (&mut listed, parts), told, &mut findings).await?;
     inventory.left(&mut listed);
+    listed.untold = inventory.untold();
     listing::hinted(&mut listed, &mut findings);
     if whole {
-        listing::foreign(&listed, &mut findings);
-        listing::lost(vault, now, &mut findings).await?;
-        listing::damaged(vault, &listing.unread, now, &mut findings).await?;
-        findings.extend(hollow(&inventory, &suspects));
+        let (unread, suspects) = (&listing.unread, suspects.as_slice());
+        others(vault, (&inventory, &listed), (unread, suspects), now, &mut findings).await?;
     }
     let weakest = locks.finish(now, &mut findings);
     let (told, gathered) = ((&progress, cancel), (&bases, gathered));
@@ -283,6 +278,37 @@ pub async fn verify_listed(
         checkpoint,
         findings: findings.into_vec(),
     })
+}
+
+/// Checks how headers follow each other.
+async fn chains(
+    vault: &Vault,
+    all: &[Summary],
+    only: Option<SnapshotId>,
+    now: Time,
+    findings: &mut Findings,
+) -> Result<()> {
+    // Asked for one snapshot, what others say of themselves is not its fault. Asked for all, suspect ones say nothing.
+    let meant = |finding: &Finding| only.is_none_or(|id| finding.snapshot == Some(id.to_string()));
+    let heard = all.iter().filter(|s| only.is_some() || !s.standing.suspect);
+    let part = Copies::of(&*vault.store).await?.are_of_a_part();
+    findings.extend(chain::check(heard, &vault.descriptor.lock, (now, part)).into_vec().into_iter().filter(meant));
+    Ok(())
+}
+
+/// Tells of what no snapshot needs that was verified: objects that are foreign, lost or damaged, and suspect snapshots.
+async fn others(
+    vault: &Vault,
+    (inventory, listed): (&Inventory, &listing::Listed),
+    (unread, suspects): (&[snapshots::Unread], &[&Summary]),
+    now: Time,
+    findings: &mut Findings,
+) -> Result<()> {
+    listing::foreign(listed, findings);
+    listing::lost(vault, now, findings).await?;
+    listing::damaged(vault, unread, now, findings).await?;
+    findings.extend(hollow(inventory, suspects));
+    Ok(())
 }
 
 /// Fails if a name that was typed is none that the vault knows.
