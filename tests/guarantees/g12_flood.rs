@@ -123,3 +123,25 @@ fn g12_packs_that_were_never_stored_take_no_memory_and_are_told() {
         assert!(peak < alone + MORE, "{args:?}: {peak} KiB after {alone}");
     }
 }
+
+/// So many files fill a body to its limit, of 190 bytes each.
+const FILES: usize = 480_000;
+
+#[test]
+#[ignore = "half a million files take minutes: run it when bodies or restores change"]
+fn g12_a_body_at_its_limit_is_read_within_the_bound() {
+    let place = Sandbox::with_vault();
+    place.backup("evil", b"of the writer whose key was stolen");
+    let id = Hostile::of(&place.path("vault"), &place.path("etc/writer.key")).sign_files(FILES).to_string();
+    let (config, identity, out) = (place.config(), place.identity(), place.path("out"));
+    let common = ["--config", config.to_str().unwrap(), "-i", identity.to_str().unwrap()];
+    let mut peaks = Vec::new();
+    for command in
+        [&["verify", "--depth", "decrypt", "--snapshot", &id][..], &["restore", &id, "--to", out.to_str().unwrap()]]
+    {
+        let (run, peak) = measured(&place, &[command, &common].concat());
+        println!("{command:?}: {} MiB, exit code {}: {}", peak >> 10, run.code, run.stderr);
+        peaks.push(peak);
+    }
+    assert!(peaks.iter().all(|peak| *peak < BOUND), "KiB: {peaks:?}");
+}
