@@ -1,7 +1,7 @@
 //! Decoding JSON within bounds: two bytes of text can become a hundred of memory, and a few kilobytes of a sealed chunk
 //! become gigabytes of text.
 
-use std::{cell::Cell, fmt, marker::PhantomData};
+use std::{borrow::Cow, cell::Cell, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
@@ -20,6 +20,8 @@ const WARNINGS: usize = 1000;
 const WARNED: usize = 256 << 10;
 /// The most snapshots that one hold names.
 pub const SNAPSHOTS: usize = 8192;
+/// No store's names of versions are longer, in bytes: AWS says that they may be of 1024, and gives ones of 32.
+const VERSION: usize = 128;
 /// So many features may be named.
 const FEATURES: usize = 64;
 
@@ -37,6 +39,12 @@ pub(super) fn facts<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer
 /// Streams, no more than a body can hold of any that were read.
 pub(super) fn streams<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     deserializer.deserialize_seq(Few { most: STREAMS, what: PhantomData })
+}
+
+/// The store's name of a version, where it is no longer than stores make them. It is a hint, and nothing is lost without it.
+pub(super) fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<Cow<'_, str>>::deserialize(deserializer)?;
+    Ok(text.filter(|text| text.len() <= VERSION).map(Cow::into_owned))
 }
 
 /// Features. More than a few are none that any build knows.

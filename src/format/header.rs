@@ -36,7 +36,7 @@ pub struct ObjectRef {
     /// Its size in bytes.
     pub bytes: u64,
     /// The store's version when it was written: a hint.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::version")]
     pub version: Option<String>,
 }
 

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT, FormatError, Public, Result, text};
+use super::{FORMAT, FormatError, Public, Result, bounded, text};
 use crate::model::{Name, PackId, Time, VaultId};
 
 const WHAT: &str = "page";
@@ -23,7 +23,7 @@ pub struct PackRef {
     /// Its size in bytes, sealed.
     pub bytes: u64,
     /// The store's version when it was written: a hint.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::version")]
     pub version: Option<String>,
 }
 

@@ -265,6 +265,8 @@ pub const CODES: &[Code] = &[
         "Read what it says, and compare with `doctor`"),
     code("prune.refused", Severity::Warning, "The store refuses to delete something whose lock is over",
         "Give the pruner the right to delete versions"),
+    code("prune.versions", Severity::Info, "An object has more versions than a run of `prune` looks at",
+        "Run `prune` again"),
     code("release.damaged", Severity::Error, "No version of a release has the bytes that were signed: the hold that it lifted holds again",
         COPY),
     code("release.missing", Severity::Error, "A release is gone: the hold that it lifted holds again",

@@ -89,7 +89,7 @@ pub async fn repair(
         // Its descriptor is damaged or gone with all headers: the copy's is the same.
         Err(error) if matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::NoVault) => {
             must_hold_something(&*store).await?;
-            Vault { store: Arc::clone(&store), descriptor: from.descriptor.clone(), findings: Vec::new() }
+            Vault { findings: Vec::new(), ..from.through(Arc::clone(&store)) }
         }
         Err(error) => return Err(error.into()),
     };

@@ -177,8 +177,7 @@ pub async fn verify(
         });
     }
     let counted = Arc::new(Counted::new(Arc::clone(&vault.store)));
-    let (descriptor, findings) = (vault.descriptor.clone(), vault.findings.clone());
-    let seen = Vault { store: Arc::clone(&counted) as _, descriptor, findings };
+    let seen = vault.through(Arc::clone(&counted) as _);
     let signer = signer(&seen, evidence, member, opener.as_ref()).await?;
     let snapshot = match &wanted {
         Some(wanted) => {

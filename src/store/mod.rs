@@ -62,13 +62,13 @@ impl Payload {
 /// The store's name for one version of an object. A hint: hashes are the authority.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
-pub struct Version(String);
+pub struct Version(Box<str>);
 
 impl Version {
     /// The version that the store calls `text`.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(text.into().into())
     }
 
     /// The version as the store spells it.

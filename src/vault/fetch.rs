@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{VaultError, VaultErrorKind};
 use crate::{
@@ -11,6 +12,26 @@ use crate::{
     model::{Finding, Hash, Key, Severity, Time},
     store::{ObjectStore, StoreError, StoreErrorKind, Version},
 };
+
+/// Room for what is read to tell versions apart: many small objects at once, or two of the largest. Whoever may add objects can
+/// put versions on top of any number of large ones.
+pub(crate) struct Room(Semaphore);
+
+/// So many KiB are read at once.
+const ROOM: u32 = 64 << 10;
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self(Semaphore::new(ROOM as usize))
+    }
+
+    /// Waits for room for so many bytes, which lasts for as long as what is returned.
+    pub(crate) async fn take(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
+        let units = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(ROOM).clamp(1, ROOM);
+        // Never closed.
+        self.0.acquire_many(units).await.ok()
+    }
+}
 
 /// Whether an error is about one object, which cannot be read as it is there: somebody else's encryption or storage
 /// class, or an access rule of its own. Whoever may add objects can make such ones, so no such error may stop the
@@ -194,30 +215,46 @@ pub(crate) fn unlisted() -> Finding {
 /// and this role may list them.
 pub(crate) async fn listed(store: &dyn ObjectStore, prefix: &str) -> Result<Listed, VaultError> {
     let mut found = Listed::default();
-    if store.traits().versions {
-        let listed = store
-            .list_versions(prefix, &mut |entry| {
-                if !entry.delete_marker && layout::parse(&entry.key).is_some() {
-                    let stored = Stored { version: Some(entry.version), bytes: entry.bytes, modified: entry.modified };
-                    found.keys.entry(entry.key).or_default().push(stored);
-                }
-            })
-            .await;
-        match listed {
-            Err(error) if error.kind == StoreErrorKind::Denied => {
-                found = Listed { unlisted: true, ..Listed::default() }
+    let mut add = |one: Option<(String, Stored)>| match one {
+        Some((key, stored)) => {
+            if layout::parse(&key).is_some() {
+                found.keys.entry(key).or_default().push(stored);
             }
-            other => return other.map(|()| found).map_err(Into::into),
+        }
+        None => found.keys.clear(),
+    };
+    found.unlisted = each(store, prefix, &mut add).await?;
+    Ok(found)
+}
+
+/// The same without keeping it: gives each version that is no delete marker, those of one key together and oldest first, or
+/// nothing where it begins again. Returns whether there are versions that these credentials may not list.
+pub(crate) async fn each(
+    store: &dyn ObjectStore,
+    prefix: &str,
+    each: &mut (dyn FnMut(Option<(String, Stored)>) + Send),
+) -> Result<bool, VaultError> {
+    let mut unlisted = false;
+    if store.traits().versions {
+        let mut add = |entry: crate::store::VersionEntry| {
+            if !entry.delete_marker {
+                let stored = Stored { version: Some(entry.version), bytes: entry.bytes, modified: entry.modified };
+                each(Some((entry.key, stored)));
+            }
+        };
+        match store.list_versions(prefix, &mut add).await {
+            Err(error) if error.kind == StoreErrorKind::Denied => {
+                each(None);
+                unlisted = true;
+            }
+            other => return other.map(|()| false).map_err(Into::into),
         }
     }
     let mut add = |entry: crate::store::Entry| {
-        if layout::parse(&entry.key).is_none() {
-            return;
-        }
-        found.keys.insert(entry.key, vec![Stored { version: None, bytes: entry.bytes, modified: entry.modified }]);
+        each(Some((entry.key, Stored { version: None, bytes: entry.bytes, modified: entry.modified })));
     };
     store.list(prefix, &mut add).await?;
-    Ok(found)
+    Ok(unlisted)
 }
 
 /// The bytes of an object whose hash is right, and when the store first had them: whoever puts them there again makes

@@ -24,6 +24,7 @@ pub mod rebuild;
 mod signed;
 pub mod snapshots;
 pub mod standing;
+mod stock;
 pub mod upkeep;
 pub mod writer;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Result, VaultError, VaultErrorKind, fetch};
+use super::{Result, VaultError, VaultErrorKind, fetch, stock::ROOM};
 use crate::{
     format::{
         descriptor::Descriptor,
@@ -23,13 +23,15 @@ pub struct Vault {
     pub descriptor: Descriptor,
     /// What is worth saying about how it was found.
     pub findings: Vec<Finding>,
+    /// How many versions of packs, pages and indexes are looked at together; of more, so many after so many.
+    pub room: usize,
 }
 
 impl Vault {
     /// The same vault through another store, such as one that counts what is asked of it.
     #[must_use]
     pub fn through(&self, store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, descriptor: self.descriptor.clone(), findings: self.findings.clone() }
+        Self { store, descriptor: self.descriptor.clone(), findings: self.findings.clone(), room: self.room }
     }
 
     /// Opens the vault in `store`. With `pin`, only the vault of that id: versions of `vault.json` that are another's
@@ -51,7 +53,7 @@ impl Vault {
                     if pin.is_none() {
                         findings.push(unpinned(descriptor.vault));
                     }
-                    return Ok(Self { store, descriptor, findings });
+                    return Ok(Self { store, descriptor, findings, room: ROOM });
                 }
                 Ok(descriptor) => other = Some(descriptor.vault),
                 Err(error) => broken = Some(error),
@@ -62,7 +64,7 @@ impl Vault {
         {
             let what = "vault.json is missing or replaced; the descriptor came out of a signed header";
             findings.push(Finding::new(Severity::Error, "vault.descriptor", what).on(layout::DESCRIPTOR));
-            return Ok(Self { store, descriptor, findings });
+            return Ok(Self { store, descriptor, findings, room: ROOM });
         }
         let url = store.url();
         Err(match (other, broken, pin) {

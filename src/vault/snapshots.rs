@@ -5,8 +5,8 @@ pub(super) mod order;
 mod summary;
 
 use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use futures::{StreamExt, stream};
@@ -17,6 +17,7 @@ use super::{
     fetch::{self, Stored},
     members::Members,
     standing,
+    stock::VERSIONS,
 };
 use crate::{
     format::{
@@ -48,20 +49,28 @@ pub struct Listing {
     pub left_out: BTreeMap<Name, u64>,
 }
 
-/// Something under a header's name that tells nothing.
+/// Something under a header's name that tells nothing. Whoever may add objects can put any number of them.
 #[derive(Debug, Clone)]
 pub struct Unread {
-    /// Its name.
-    pub key: Key,
     /// Whose header it would be.
-    pub writer: Name,
+    pub writer: Arc<Name>,
+    /// Which number it would have, and which id.
+    pub named: (u64, SnapshotId),
     /// Since when the store has something there, where its time is a witness.
     pub since: Option<Time>,
 }
 
+impl Unread {
+    /// Its name.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        layout::header(&self.writer, self.named.0, &self.named.1)
+    }
+}
+
 /// What stands under a header's name, before it was read.
 struct Named {
-    writer: Name,
+    writer: Arc<Name>,
     seq: u64,
     id: SnapshotId,
     stored: Vec<Stored>,
@@ -121,20 +130,10 @@ pub async fn newer(
     Ok(Newer { listing, there, left: new.saturating_sub(most) })
 }
 
-async fn of(vault: &Vault, wanted: impl Fn(&SnapshotId) -> bool, alone: bool) -> Result<Listing> {
+async fn of(vault: &Vault, wanted: impl Fn(&SnapshotId) -> bool + Send + Sync, alone: bool) -> Result<Listing> {
     let mut findings = Findings::default();
     let members = members(vault, &mut findings).await?;
-    let listed = fetch::listed(&*vault.store, layout::SNAPSHOTS).await?;
-    findings.extend(listed.finding());
-    let mut names: Vec<Named> = listed
-        .keys
-        .into_iter()
-        .filter_map(|(key, stored)| match layout::parse(&key) {
-            Some(ObjectName::Header(writer, seq, id)) => Some(Named { writer, seq, id, stored }),
-            _ => None,
-        })
-        .filter(|named| wanted(&named.id))
-        .collect();
+    let mut names = named(vault, wanted, &mut findings).await?;
     let copies = if vault.store.traits().trusted_time { Copies::of(&*vault.store).await? } else { Copies::default() };
     let left_out = match &members {
         Some(members) if !alone => leave_out(vault, members, &copies, &mut names, &mut findings),
@@ -166,6 +165,41 @@ async fn of(vault: &Vault, wanted: impl Fn(&SnapshotId) -> bool, alone: bool) ->
     Ok(Listing { snapshots, findings: findings.into_vec(), unread, left_out })
 }
 
+/// What stands under the names of headers that are wanted.
+async fn named(
+    vault: &Vault,
+    wanted: impl Fn(&SnapshotId) -> bool + Send + Sync,
+    findings: &mut Findings,
+) -> Result<Vec<Named>> {
+    let (mut names, mut writers): (Vec<Named>, HashSet<Arc<Name>>) = (Vec::new(), HashSet::new());
+    let mut left = None;
+    let mut each = |one: Option<(String, Stored)>| {
+        let Some((key, stored)) = one else {
+            names.clear();
+            return;
+        };
+        let Some(ObjectName::Header(writer, seq, id)) = layout::parse(&key) else { return };
+        if let Some(last) = names.last_mut().filter(|last| (last.seq, last.id) == (seq, id) && *last.writer == writer) {
+            if last.stored.len() < VERSIONS {
+                last.stored.push(stored);
+            }
+            return;
+        }
+        // Each name is asked for once, whatever versions it has.
+        if left.as_ref() == Some(&key) || !wanted(&id) {
+            left = Some(key);
+            return;
+        }
+        let writer = writers.get(&writer).cloned().unwrap_or_else(|| Arc::new(writer));
+        writers.insert(Arc::clone(&writer));
+        names.push(Named { writer, seq, id, stored: vec![stored] });
+    };
+    if fetch::each(&*vault.store, layout::SNAPSHOTS, &mut each).await? {
+        findings.push(fetch::unlisted());
+    }
+    Ok(names)
+}
+
 /// Whether the vault was made in this place: a copy has its descriptor only since it was copied.
 async fn is_made_here(vault: &Vault) -> Result<bool> {
     let key = layout::descriptor();
@@ -190,7 +224,7 @@ impl Reading<'_> {
     /// # Errors
     /// If the store does not answer.
     fn failed(&mut self, unread: Unread, error: VaultError) -> Result<()> {
-        let key = unread.key.clone();
+        let key = unread.key();
         let finding = |code: &str, what: String| Finding::new(Severity::Warning, code, what).on(&key);
         match error.kind {
             // Nobody can be sure that this was ever signed, so it is no damage; a later header or a checkpoint that
@@ -263,7 +297,7 @@ fn leave_out(
         if let Some((from, since)) = members.revoked_from(&named.writer).zip(since(named))
             && since >= from
         {
-            revoked.entry(named.writer.clone()).or_default().push(since);
+            revoked.entry(Name::clone(&named.writer)).or_default().push(since);
         }
     }
     for (writer, mut times) in revoked {
@@ -278,7 +312,7 @@ fn leave_out(
         let before = names.len();
         let mut room = SUSPECTS;
         names.retain(|named| {
-            if named.writer != writer || since(named).is_none_or(|since| since < from) {
+            if *named.writer != writer || since(named).is_none_or(|since| since < from) {
                 return true;
             }
             let stays = room > 0 && since(named).is_some_and(|since| since <= last);
@@ -302,7 +336,7 @@ async fn one(vault: &Vault, named: Named) -> (Unread, Result<Digest>) {
     let since = stored.first().map(|first| first.modified).filter(|_| vault.store.traits().trusted_time);
     let key = layout::header(&writer, seq, &id);
     let found = read(vault, (&writer, seq, id), &key, &stored).await;
-    (Unread { key, writer, since }, found)
+    (Unread { writer, named: (seq, id), since }, found)
 }
 
 async fn read(

@@ -4,7 +4,10 @@ use std::{fs, path::Path};
 
 use strongroom::format::{header::VerifiedHeader, layout, writer_key};
 
-use crate::sandbox::{Run, Sandbox, noise};
+use crate::{
+    hostile::Hostile,
+    sandbox::{Run, Sandbox, noise},
+};
 
 /// How many headers are signed. Each kept whole took 1.5 MiB.
 const HEADERS: u64 = 120;
@@ -91,4 +94,54 @@ fn g12_headers_by_a_stolen_key_cost_an_honest_writer_nothing_and_a_reader_little
         assert!(peak < BOUND, "{args:?}: {peak} KiB");
         assert!(run.stderr.lines().count() < 60, "{args:?} says {} lines", run.stderr.lines().count());
     }
+}
+
+/// Packs that are named and were never stored. Each took 450 bytes of a verification, and 250 of a copy.
+const ABSENT: u64 = 200_000;
+/// What they may add, in KiB: what is told of the first ten thousand, and the places of others beside them.
+const MORE: u64 = 56 << 10;
+
+#[test]
+fn g12_packs_that_were_never_stored_take_no_memory_and_are_told() {
+    let place = Sandbox::with_vault();
+    place.backup("evil", b"of the writer whose key was stolen");
+    let (config, copy) = (place.path("etc/strongroom.toml"), format!("file://{}", place.path("copy").display()));
+    let config = config.to_str().unwrap();
+    let commands = [
+        (&["verify", "--config", config][..], 4, "pack.missing"),
+        (&["renew", "--dry-run", "--config", config], 4, "object.lost"),
+        (&["prune", "--dry-run", "--config", config], 0, ""),
+        (&["replicate", "--to", &copy, "--config", config, "--dry-run"], 0, ""),
+    ];
+    let alone: Vec<u64> = commands.iter().map(|(args, ..)| measured(&place, args).1).collect();
+    Hostile::of(&place.path("vault"), &place.path("etc/writer.key")).name_absent(ABSENT, 40);
+    for ((args, code, told), alone) in commands.into_iter().zip(alone) {
+        let (run, peak) = measured(&place, args);
+        assert_eq!(run.code, code, "{args:?}: {}", run.stderr);
+        let said = [run.stderr.as_str(), &String::from_utf8_lossy(&run.stdout)].concat();
+        assert!(said.contains(told), "{args:?} does not say {told}: {said}");
+        assert!(peak < alone + MORE, "{args:?}: {peak} KiB after {alone}");
+    }
+}
+
+/// So many files fill a body to its limit, of 190 bytes each.
+const FILES: usize = 480_000;
+
+#[test]
+#[ignore = "half a million files take minutes: run it when bodies or restores change"]
+fn g12_a_body_at_its_limit_is_read_within_the_bound() {
+    let place = Sandbox::with_vault();
+    place.backup("evil", b"of the writer whose key was stolen");
+    let id = Hostile::of(&place.path("vault"), &place.path("etc/writer.key")).sign_files(FILES).to_string();
+    let (config, identity, out) = (place.config(), place.identity(), place.path("out"));
+    let common = ["--config", config.to_str().unwrap(), "-i", identity.to_str().unwrap()];
+    let mut peaks = Vec::new();
+    for command in
+        [&["verify", "--depth", "decrypt", "--snapshot", &id][..], &["restore", &id, "--to", out.to_str().unwrap()]]
+    {
+        let (run, peak) = measured(&place, &[command, &common].concat());
+        println!("{command:?}: {} MiB, exit code {}: {}", peak >> 10, run.code, run.stderr);
+        peaks.push(peak);
+    }
+    assert!(peaks.iter().all(|peak| *peak < BOUND), "KiB: {peaks:?}");
 }

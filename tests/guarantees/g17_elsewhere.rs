@@ -175,7 +175,7 @@ async fn g17_a_copy_restores_with_the_first_vault_gone_and_is_verified_renewed_a
 
     // The copy lives on by itself: its keeper extends, its pruner deletes what is over, and nothing of it comes back.
     clock.pass(Span::days(30));
-    let house = House { bucket: copy.clone(), clock: clock.clone(), made: made.through(Arc::clone(&target)) };
+    let house = House::of(copy.clone(), clock.clone(), made.through(Arc::clone(&target)));
     let renewed = house.renew().await;
     assert_eq!((renewed.refused, renewed.snapshots), (0, 4));
     clock.pass(Span::days(60));

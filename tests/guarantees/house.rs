@@ -1,6 +1,13 @@
 //! A vault, everybody who works on it, and the test's own way of finding out what is locked.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use strongroom::{
     format::{certificate::Role, header::VerifiedHeader, layout, page::Page, writer_key},
@@ -27,6 +34,8 @@ pub struct House {
     pub bucket: MemoryStore,
     pub clock: Arc<HandClock>,
     pub made: Made,
+    /// How often it was opened.
+    opened: AtomicUsize,
 }
 
 impl House {
@@ -41,12 +50,20 @@ impl House {
             Arc::new(bucket.clone())
         };
         let made = make(store, clock.clone(), policy).await;
-        Self { bucket, clock, made }
+        Self::of(bucket, clock, made)
+    }
+
+    /// Of a vault that is there.
+    pub fn of(bucket: MemoryStore, clock: Arc<HandClock>, made: Made) -> Self {
+        Self { bucket, clock, made, opened: AtomicUsize::new(0) }
     }
 
     /// The vault as keeper and pruner see it.
     pub async fn vault(&self) -> Vault {
-        Vault::open(Arc::new(self.bucket.clone()), Some(self.made.id)).await.unwrap()
+        let mut vault = Vault::open(Arc::new(self.bucket.clone()), Some(self.made.id)).await.unwrap();
+        // In turn at once and a few objects at a time.
+        vault.room = [vault.room, 3, 20][self.opened.fetch_add(1, Ordering::Relaxed) % 3];
+        vault
     }
 
     pub async fn renew(&self) -> Renewed {

@@ -13,8 +13,12 @@
 mod fakes3;
 #[path = "../support/faults.rs"]
 mod faults;
+#[path = "../support/hostile.rs"]
+mod hostile;
 #[path = "../support/http.rs"]
 mod http;
+#[path = "../support/parts.rs"]
+mod parts;
 #[path = "../s3_cli/place.rs"]
 mod place;
 #[path = "../support/sandbox.rs"]
@@ -41,6 +45,7 @@ mod g11_locked;
 mod g11_real_server;
 mod g11_upkeep;
 mod g12_flood;
+mod g12_parts;
 mod g13_any_second;
 mod g13_hosts;
 mod g16_not_alone;

@@ -110,11 +110,7 @@ pub async fn watch(
         });
     }
     let counted = Arc::new(Counted::new(Arc::clone(&vault.store)));
-    let vault = Vault {
-        store: Arc::clone(&counted) as _,
-        descriptor: vault.descriptor.clone(),
-        findings: vault.findings.clone(),
-    };
+    let vault = vault.through(Arc::clone(&counted) as _);
     let now = vault.store.server_time().await?;
     let first = request.checkpoint.is_none();
     let checkpoint = request.checkpoint.clone().unwrap_or_else(|| Checkpoint::new(id, now));

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     chain,
-    inventory::{Inventory, Kind},
+    inventory::Inventory,
+    needed::{Kind, Needed},
 };
 use crate::{
     model::{Finding, Findings, Name, Severity, SnapshotId, Time, VaultId},
@@ -104,8 +105,8 @@ impl Checkpoint {
             findings.push(Finding::new(Severity::Error, "checkpoint.lost", what).of(id).on(writer));
         }
         for (key, until) in self.documents.iter().filter(|(_, until)| **until > now) {
-            let there = inventory.find(key).and_then(|at| inventory.objects.get(at));
-            if there.is_none_or(super::inventory::Needed::missing) {
+            let there = inventory.find(key).and_then(|at| inventory.documents.get(at));
+            if there.is_none_or(Needed::missing) {
                 let what =
                     format!("this was in the vault on {}, to stay until {until}, and is gone or changed", self.at);
                 findings.push(Finding::new(Severity::Error, "checkpoint.document", what).on(key));
@@ -131,7 +132,7 @@ impl Checkpoint {
             seq: s.header.seq,
             id: s.id,
         });
-        let documents = inventory.objects.iter().filter(|needed| {
+        let documents = inventory.documents.iter().filter(|needed| {
             !matches!(needed.kind, Kind::Header | Kind::Page | Kind::Index | Kind::Pack) && !needed.missing()
         });
         let mut now = Self {
@@ -140,7 +141,7 @@ impl Checkpoint {
             at,
             heads: heads.collect(),
             documents: documents
-                .map(|needed| (needed.key.to_string(), needed.locked.unwrap_or(needed.floor).max(needed.floor)))
+                .map(|needed| (needed.key().to_string(), needed.locked.unwrap_or(needed.floor).max(needed.floor)))
                 .collect(),
             acknowledged: BTreeSet::new(),
             sampled: BTreeMap::new(),

@@ -1,6 +1,9 @@
 //! The documents that a vault lives by besides its snapshots: descriptor, root and epoch records, certificates, evidence.
 
-use super::inventory::{Inventory, Kind, Promise};
+use super::{
+    inventory::Inventory,
+    needed::{Kind, Promise},
+};
 use crate::{
     codec::hash,
     format::{
@@ -47,7 +50,7 @@ impl Documents {
     }
 
     /// Adds the documents that a header embeds.
-    pub(super) fn embedded(&mut self, inventory: &mut Inventory, snapshot: &VerifiedHeader) -> Result<()> {
+    pub(super) fn embedded(&self, inventory: &mut Inventory, snapshot: &VerifiedHeader) -> Result<()> {
         let VerifiedHeader { header, epoch, certificate, .. } = snapshot;
         let hash = hash::hash(header.epoch.encode()?.bytes());
         let key = layout::epoch_record(epoch.epoch, epoch.rev, &hash);
@@ -55,9 +58,12 @@ impl Documents {
         let hash = hash::hash(header.certificate.encode()?.bytes());
         let key = layout::certificate(&certificate.name, certificate.rev, &hash);
         inventory.need(key, Kind::Certificate, (hash, None, None), &self.since(certificate.valid_from));
-        if self.descriptor.is_none() {
-            self.descriptor = Some(hash::hash(header.descriptor.encode()?.bytes()));
-        }
+        Ok(())
+    }
+
+    /// Learns the descriptor from a header that embeds it.
+    pub(super) fn learn(&mut self, snapshot: &VerifiedHeader) -> Result<()> {
+        self.descriptor = Some(hash::hash(snapshot.header.descriptor.encode()?.bytes()));
         Ok(())
     }
 }

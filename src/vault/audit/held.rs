@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::inventory::{Hold, Inventory, Kind, Promise};
+use super::{
+    inventory::Inventory,
+    needed::{Hold, Kind, Promise},
+};
 use crate::{
     format::layout::{self, ObjectName},
     model::{Finding, Findings, Severity, SnapshotId, Time},

@@ -1,206 +1,144 @@
 //! What the snapshots need, as signed documents name it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-use crate::{
-    format::{
-        header::{HEADER_LIMIT, ObjectRef, VerifiedHeader},
-        index::SEALED_LIMIT,
-        layout,
-        pack::PACK_LIMIT,
-        page::PAGE_LIMIT,
-    },
-    model::{Finding, Findings, Hash, Key, LockMode, Severity, SnapshotId, Time},
-    store::Version,
-    vault::{Result, VaultErrorKind, reader::PagesAhead},
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
 };
 
-/// The most that a document without a signed length may have, in bytes: an envelope of evidence.
-const DOCUMENT_LIMIT: u64 = 6 << 20;
+use super::needed::{Hold, Kind, Needed, Promise, Said};
+use crate::{
+    format::header::{ObjectRef, VerifiedHeader},
+    model::{Finding, Findings, Hash, Key, LockMode, Severity, SnapshotId, Time},
+    vault::{
+        Result, VaultErrorKind,
+        reader::PagesAhead,
+        snapshots::Summary,
+        stock::{At, Id, Pages, Sort, Stock, Stored, Told, VERSIONS},
+    },
+};
 
-/// What an object is. Its finding codes begin with this.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Kind {
-    Descriptor,
-    Root,
-    Epoch,
-    Certificate,
-    Evidence,
-    Approvers,
-    Hold,
-    Release,
-    Header,
-    Page,
-    Index,
-    Pack,
-}
+/// Of so many objects that are not there the promises are kept, and so each is told once.
+const LACKING: usize = 1 << 14;
+/// So many objects and pages are kept beside the snapshots that name them: 16 MiB.
+const USES: usize = 1 << 22;
 
-impl Kind {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Descriptor => "descriptor",
-            Self::Root => "root",
-            Self::Epoch => "epoch",
-            Self::Certificate => "certificate",
-            Self::Evidence => "evidence",
-            Self::Approvers => "approvers",
-            Self::Hold => "hold",
-            Self::Release => "release",
-            Self::Header => "header",
-            Self::Page => "page",
-            Self::Index => "index",
-            Self::Pack => "pack",
-        }
-    }
-
-    /// Whether it is a small document that is read at every depth. Headers and pages were read to get here.
-    pub(super) const fn is_document(self) -> bool {
-        !matches!(self, Self::Header | Self::Page | Self::Index | Self::Pack)
-    }
-
-    /// What its loss means for people.
-    pub(super) const fn meaning(self) -> &'static str {
-        match self {
-            Self::Descriptor | Self::Epoch | Self::Certificate => {
-                "snapshots embed a copy and still restore, but nobody can add to the vault's members or epochs as before"
-            }
-            Self::Root => "without it nobody can add or revoke members; snapshots still restore",
-            Self::Evidence => "the record of an earlier check is lost; no snapshot is",
-            Self::Approvers => "who has to agree to what is not known; no snapshot is lost",
-            Self::Hold => "what it held expires as if nobody had held it",
-            Self::Release => "the hold that it lifted holds again",
-            Self::Header => "the snapshot can't be restored",
-            Self::Page => "the snapshots that name it can't tell which packs are theirs",
-            Self::Index => "restores read every pack's own directory instead, which takes longer",
-            Self::Pack => "snapshots that need it can't be restored whole",
-        }
-    }
-}
-
-/// One version of a needed object that may be the signed one.
-#[derive(Debug, Clone)]
-pub(super) struct Candidate {
-    pub(super) version: Option<Version>,
-    pub(super) bytes: u64,
-}
-
-/// An object that something signed names.
-pub(super) struct Needed {
-    pub(super) key: Key,
-    pub(super) kind: Kind,
-    pub(super) hash: Hash,
-    pub(super) bytes: Option<u64>,
-    pub(super) hint: Option<String>,
-    pub(super) mode: LockMode,
-    /// Until when it must be locked.
-    pub(super) floor: Time,
-    /// Until when it is to be kept, by renewal.
-    pub(super) expires: Time,
-    /// The snapshot that promises longest.
-    pub(super) snapshot: Option<SnapshotId>,
-    /// The versions that are there and have the right size, the one hinted at first.
-    pub(super) candidates: Vec<Candidate>,
-    /// Versions of any size, delete markers left out.
-    pub(super) versions: u32,
-    /// Whether a delete marker lies on top.
-    pub(super) hidden: bool,
-    /// Until when it is locked, once that was read.
-    pub(super) locked: Option<Time>,
-    /// Whether only suspect snapshots name it, so that nothing but their word says that it was ever there.
-    pub(super) suspect: bool,
-}
-
-impl Needed {
-    /// Whether an object of this size can be it.
-    pub(super) fn fits(&self, bytes: u64) -> bool {
-        let limit = match self.kind {
-            Kind::Header => HEADER_LIMIT as u64,
-            Kind::Page => PAGE_LIMIT as u64,
-            Kind::Index => SEALED_LIMIT as u64,
-            Kind::Pack => PACK_LIMIT as u64,
-            _ => DOCUMENT_LIMIT,
-        };
-        bytes <= limit && self.bytes.is_none_or(|wanted| wanted == bytes)
-    }
-
-    pub(super) fn missing(&self) -> bool {
-        self.candidates.is_empty()
-    }
-
-    /// A finding about it.
-    pub(super) fn finding(&self, severity: Severity, code: &str, what: impl Into<String>) -> Finding {
-        let finding = Finding::new(severity, code, what).on(&self.key);
-        self.snapshot.map_or(finding.clone(), |snapshot| finding.of(snapshot))
-    }
-}
-
-/// What one snapshot needs, as places in [`Inventory::objects`].
-#[derive(Default)]
+/// How a snapshot stands, by what it needs.
+#[derive(Debug)]
 pub(super) struct Uses {
-    pub(super) own: Vec<usize>,
-    pub(super) pages: Vec<Key>,
+    /// The place of its header.
+    header: usize,
+    /// What it needs of the part in hand: places of indexes and pages, and the numbers of pages.
+    own: Vec<u32>,
+    pages: Vec<u32>,
+    /// Whether these are all.
+    all: bool,
+    /// Whether something that it needs is not there, and whether a page can't be read.
+    lacks: bool,
+    unreadable: bool,
+    /// When the first lock ends among what it needs.
+    locked: Option<Time>,
+    /// Bytes of packs that no snapshot before it needs.
+    stored: u64,
 }
 
-/// Everything that is signed for.
-#[derive(Default)]
+impl Default for Uses {
+    fn default() -> Self {
+        let (own, pages) = (Vec::new(), Vec::new());
+        Self { header: 0, own, pages, all: true, lacks: false, unreadable: false, locked: None, stored: 0 }
+    }
+}
+
+/// Everything that is signed for: documents, headers, and a part of packs, pages and indexes.
 pub(super) struct Inventory {
-    pub(super) objects: Vec<Needed>,
+    pub(super) documents: Vec<Needed>,
     places: BTreeMap<String, usize>,
-    /// The packs that each page names. By key, not by hash: whoever names a page of another writer names nothing.
-    pub(super) pages: HashMap<Key, Vec<usize>>,
-    pub(super) uses: BTreeMap<SnapshotId, Uses>,
-    /// Suspect snapshots with pages that can't be read.
-    unreadable: BTreeSet<SnapshotId>,
+    /// Documents that were listed before anything named them.
+    pub(super) loose: BTreeMap<String, Vec<Stored>>,
+    stock: Stock,
+    /// What is needed of the stock, by its places.
+    pub(super) data: Vec<Option<Box<Needed>>>,
+    /// What is needed and not there; of very much, the first, and how much more that is.
+    lacking: Vec<Needed>,
+    lacking_at: HashMap<Id, usize>,
+    pub(super) lacking_more: u64,
+    /// By key, not by hash: whoever names a page of another writer names nothing.
+    pages: Pages,
+    /// Pages that can't be read.
+    told: Told,
+    /// How much more is kept beside the snapshots that name it.
+    room: usize,
+    uses: BTreeMap<SnapshotId, Uses>,
     /// What is promised of snapshots beyond what their headers say.
     pub(super) held: BTreeMap<SnapshotId, Hold>,
+    /// Pages that were read count once.
+    first: bool,
     pub(super) bytes_read: u64,
 }
 
-/// What an object is signed for with.
-pub(super) struct Promise {
-    pub(super) mode: LockMode,
-    pub(super) floor: Time,
-    pub(super) expires: Time,
-    pub(super) snapshot: Option<SnapshotId>,
-    /// Whether nobody can tell if the writer itself gave it.
-    pub(super) suspect: bool,
-}
-
-impl Promise {
-    fn of(snapshot: &VerifiedHeader, suspect: bool, held: Option<&Hold>) -> Self {
-        let header = &snapshot.header;
-        let mode = snapshot.descriptor.lock.mode;
-        let mut promise =
-            Self { mode, floor: header.floor_until, expires: header.expires_at, snapshot: Some(snapshot.id), suspect };
-        if let Some(held) = held {
-            promise.floor = promise.floor.max(held.floor);
-            promise.expires = promise.expires.max(held.expires);
-        }
-        promise
-    }
-}
-
-/// What a hold promises of a snapshot.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Hold {
-    /// Until when everything was locked when the hold was made.
-    pub(super) floor: Time,
-    /// Until when it is held, by renewal.
-    pub(super) expires: Time,
-}
-
 impl Inventory {
-    /// The place of the object with this key.
+    /// One in which nothing is yet.
+    pub(super) fn new(held: BTreeMap<SnapshotId, Hold>) -> Self {
+        Self {
+            documents: Vec::new(),
+            places: BTreeMap::new(),
+            loose: BTreeMap::new(),
+            stock: Stock::new(1, false),
+            data: Vec::new(),
+            lacking: Vec::new(),
+            lacking_at: HashMap::new(),
+            lacking_more: 0,
+            pages: Pages::default(),
+            told: Told::default(),
+            room: USES,
+            uses: BTreeMap::new(),
+            held,
+            first: true,
+            bytes_read: 0,
+        }
+    }
+
+    /// Goes on to a part of what was listed.
+    pub(super) fn turn_to(&mut self, stock: Stock) {
+        self.data = std::iter::repeat_with(|| None).take(stock.objects().len()).collect();
+        self.stock = stock;
+        (self.lacking, self.lacking_at) = (Vec::new(), HashMap::new());
+        (self.pages, self.room) = (Pages::default(), USES);
+    }
+
+    /// Notes what locks and sizes tell of snapshots, after a part.
+    pub(super) fn settle(&mut self) {
+        let never = Time::from_unix(0);
+        for uses in self.uses.values_mut() {
+            let packs = uses.pages.iter().flat_map(|page| self.pages.get(*page).0);
+            let data = uses.own.iter().chain(packs).filter_map(|at| self.data.get(*at as usize)?.as_deref());
+            let header = self.documents.get(uses.header).into_iter();
+            let locked = header.chain(data).map(|needed| needed.locked.unwrap_or(never)).min();
+            uses.locked = uses.locked.into_iter().chain(locked).chain(uses.lacks.then_some(never)).min();
+            (uses.own, uses.pages) = (Vec::new(), Vec::new());
+        }
+        self.first = false;
+    }
+
+    /// The place of the document or header with this key.
     pub(super) fn find(&self, key: &str) -> Option<usize> {
         self.places.get(key).copied()
     }
 
     pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Needed> {
         let at = self.find(key)?;
-        self.objects.get_mut(at)
+        self.documents.get_mut(at)
     }
 
-    /// Adds what a snapshot needs: its header, pages, indexes and packs. What only snapshots name that are added as
+    /// Adds the header of a snapshot.
+    pub(super) fn header(&mut self, snapshot: &Summary, mode: LockMode, suspect: bool) {
+        let times = (snapshot.header.floor_until, snapshot.header.expires_at);
+        let promise = Promise::until(snapshot.id, mode, times, suspect, self.held.get(&snapshot.id));
+        let hash = Hash::from_bytes(*snapshot.id.as_bytes());
+        let header = self.need(snapshot.key(), Kind::Header, (hash, None, None), &promise);
+        self.uses.insert(snapshot.id, Uses { header, ..Uses::default() });
+    }
+
+    /// Adds what a snapshot needs of the part in hand: pages, indexes and packs. What only snapshots name that are added as
     /// suspect need not be there; add them after all others, whose word on sizes and versions counts.
     pub(super) async fn add(
         &mut self,
@@ -210,125 +148,255 @@ impl Inventory {
         findings: &mut Findings,
     ) -> Result<()> {
         let header = &snapshot.header;
-        let writer = &header.writer;
+        let writer = self.stock.writer(&header.writer);
         let promise = Promise::of(snapshot, suspect, self.held.get(&snapshot.id));
-        let mut uses = Uses::default();
-        let hash = Hash::from_bytes(*snapshot.id.as_bytes());
-        let key = layout::header(writer, header.seq, &snapshot.id);
-        uses.own.push(self.need(key, Kind::Header, (hash, None, None), &promise));
-        let refer = |object: &ObjectRef| (object.hash, Some(object.bytes), object.version.clone());
+        let mut uses = self.uses.remove(&snapshot.id).unwrap_or_default();
+        if let Some(header) = self.documents.get_mut(uses.header) {
+            header.mode = promise.mode;
+        }
+        let said = |object: &ObjectRef| (object.hash, Some(object.bytes), object.version.as_deref().map(Into::into));
         for index in &header.indexes {
-            uses.own.push(self.need(layout::index(writer, &index.hash), Kind::Index, refer(index), &promise));
+            let at = At::Data(Sort::Index, Arc::clone(&writer), index.hash);
+            let place = self.name(at, Kind::Index, said(index), &promise, findings);
+            self.own(&mut uses, &place);
         }
         for page in &header.pages {
-            let key = layout::page(writer, &page.hash);
-            uses.own.push(self.need(key.clone(), Kind::Page, refer(page), &promise));
-            uses.pages.push(key.clone());
-            if !self.pages.contains_key(&key) {
-                let packs = match ahead.page(snapshot, page).await {
-                    Ok(packs) => packs,
-                    Err(error) if error.is_of_object() => {
-                        if suspect {
-                            self.unreadable.insert(snapshot.id);
-                            continue;
+            let at = At::Data(Sort::Page, Arc::clone(&writer), page.hash);
+            let id = Id::of(at.key().as_str());
+            let place = self.name(at, Kind::Page, said(page), &promise, findings);
+            self.own(&mut uses, &place);
+            let number = match self.pages.number(&id) {
+                Some(known) => {
+                    for place in self.pages.get(known).0 {
+                        if let Some(Some(needed)) = self.data.get_mut(*place as usize) {
+                            needed.raise(&promise);
+                            uses.lacks |= needed.missing();
                         }
-                        let what =
-                            format!("a page can't be read, so the packs that it names are unknown: {}", error.what);
-                        let (severity, code) = match error.kind {
-                            VaultErrorKind::Damaged | VaultErrorKind::Untrusted => (Severity::Error, "page.damaged"),
-                            _ => (Severity::Weak, "page.unread"),
-                        };
-                        findings.push(Finding::new(severity, code, what).on(&key).of(snapshot.id));
-                        self.pages.insert(key, Vec::new());
-                        continue;
                     }
-                    Err(error) => return Err(error),
-                };
-                self.bytes_read += page.bytes;
-                let mut places = Vec::with_capacity(packs.len());
-                for pack in packs {
-                    let hash = Hash::from_bytes(*pack.id.as_bytes());
-                    let pack_key = layout::pack(writer, &pack.id);
-                    places.push(self.need(pack_key, Kind::Pack, (hash, Some(pack.bytes), pack.version), &promise));
+                    uses.lacks |= self.pages.get(known).1;
+                    Some(known)
                 }
-                self.pages.insert(key.clone(), places);
-            }
-            let packs = self.pages.get(&key).map(Vec::as_slice).unwrap_or_default();
-            for at in packs {
-                if let Some(needed) = self.objects.get_mut(*at) {
-                    raise(needed, &promise);
+                None => self.page(ahead, (snapshot, page, id), &promise, &mut uses, findings).await?,
+            };
+            match number.filter(|_| self.room > 0) {
+                Some(number) => {
+                    self.room -= 1;
+                    uses.pages.push(number);
                 }
+                None => uses.all = false,
             }
         }
         self.uses.insert(snapshot.id, uses);
         Ok(())
     }
 
-    /// Adds an object; the strictest promise counts.
-    pub(super) fn need(
+    /// Adds the packs of a page that is not known; returns its number, if there was room to remember it.
+    async fn page(
         &mut self,
-        key: Key,
-        kind: Kind,
-        (hash, bytes, hint): (Hash, Option<u64>, Option<String>),
+        ahead: &mut PagesAhead<'_>,
+        (snapshot, page, id): (&VerifiedHeader, &ObjectRef, Id),
         promise: &Promise,
-    ) -> usize {
-        let at = *self.places.entry(key.to_string()).or_insert(self.objects.len());
-        if at == self.objects.len() {
-            self.objects.push(Needed {
-                key,
-                kind,
-                hash,
-                bytes,
-                hint,
-                mode: promise.mode,
-                floor: promise.floor,
-                expires: promise.expires,
-                snapshot: promise.snapshot,
-                candidates: Vec::new(),
-                versions: 0,
-                hidden: false,
-                locked: None,
-                suspect: promise.suspect,
-            });
-        } else if let Some(needed) = self.objects.get_mut(at) {
-            raise(needed, promise);
+        uses: &mut Uses,
+        findings: &mut Findings,
+    ) -> Result<Option<u32>> {
+        let writer = self.stock.writer(&snapshot.header.writer);
+        let packs = match ahead.page(snapshot, page).await {
+            Ok(packs) => packs,
+            Err(error) if error.is_of_object() => {
+                if promise.suspect {
+                    uses.unreadable = true;
+                    return Ok(None);
+                }
+                if self.told.first(id) {
+                    let what = format!("a page can't be read, so the packs that it names are unknown: {}", error.what);
+                    let (severity, code) = match error.kind {
+                        VaultErrorKind::Damaged | VaultErrorKind::Untrusted => (Severity::Error, "page.damaged"),
+                        _ => (Severity::Weak, "page.unread"),
+                    };
+                    let key = At::Data(Sort::Page, writer, page.hash).key();
+                    findings.push(Finding::new(severity, code, what).on(key).of(snapshot.id));
+                }
+                return Ok(self.pages.keep(id, &[], false));
+            }
+            Err(error) => return Err(error),
+        };
+        if self.first {
+            self.bytes_read += page.bytes;
+        }
+        let (mut places, mut lacks) = (Vec::with_capacity(packs.len()), false);
+        for pack in packs {
+            let hash = Hash::from_bytes(*pack.id.as_bytes());
+            let (at, said) = (At::Data(Sort::Pack, Arc::clone(&writer), hash), pack.version.map(Into::into));
+            match self.name(at, Kind::Pack, (hash, Some(pack.bytes), said), promise, findings) {
+                Place::There { at, new, missing } => {
+                    places.extend(u32::try_from(at).ok());
+                    uses.stored += if new { pack.bytes } else { 0 };
+                    uses.lacks |= missing;
+                }
+                Place::Nowhere { new } => {
+                    uses.stored = uses.stored.saturating_add(if new { pack.bytes } else { 0 });
+                    lacks = true;
+                }
+                Place::Elsewhere => {}
+            }
+        }
+        uses.lacks |= lacks;
+        Ok(self.pages.keep(id, &places, lacks))
+    }
+
+    /// Notes an index or a page beside the snapshot that names it.
+    fn own(&mut self, uses: &mut Uses, place: &Place) {
+        match place {
+            Place::There { at, missing, .. } => {
+                uses.lacks |= missing;
+                match u32::try_from(*at).ok().filter(|_| self.room > 0) {
+                    Some(at) => {
+                        self.room -= 1;
+                        uses.own.push(at);
+                    }
+                    None => uses.all = false,
+                }
+            }
+            Place::Nowhere { .. } => uses.lacks = true,
+            Place::Elsewhere => {}
+        }
+    }
+
+    /// Adds an object of the part in hand, there or not; the strictest promise counts.
+    fn name(&mut self, at: At, kind: Kind, said: Said, promise: &Promise, findings: &mut Findings) -> Place {
+        let place = self.stock.find(&at);
+        if let Some((place, slot)) = place.and_then(|place| Some((place, self.data.get_mut(place)?))) {
+            let new = slot.is_none();
+            let needed = match slot {
+                Some(needed) => needed,
+                None => {
+                    let mut needed = Needed::new(at, kind, said, promise);
+                    needed.hidden = self.stock.objects().get(place).is_some_and(|object| object.hidden);
+                    let versions = self.stock.objects().get(place).map_or(0, |object| object.all - object.markers);
+                    let stored = self.stock.take(place).into_iter().filter(|stored| !stored.marker);
+                    stored.for_each(|stored| needed.version(stored, usize::MAX));
+                    needed.candidates.shrink_to_fit();
+                    needed.versions = versions;
+                    slot.insert(Box::new(needed))
+                }
+            };
+            needed.raise(promise);
+            return Place::There { at: place, new, missing: needed.missing() };
+        }
+        if !self.stock.covers(&at) {
+            return Place::Elsewhere;
+        }
+        let id = Id::of(at.key().as_str());
+        if let Some(known) = self.lacking_at.get(&id).and_then(|at| self.lacking.get_mut(*at)) {
+            known.raise(promise);
+            return Place::Nowhere { new: false };
+        }
+        let needed = Needed::new(at, kind, said, promise);
+        if self.lacking.len() < LACKING {
+            self.lacking_at.insert(id, self.lacking.len());
+            self.lacking.push(needed);
+        } else if !promise.suspect {
+            self.lacking_more += 1;
+            findings.push(needed.gone());
+        }
+        Place::Nowhere { new: true }
+    }
+
+    /// Adds a document or a header; the strictest promise counts.
+    pub(super) fn need(&mut self, key: Key, kind: Kind, said: Said, promise: &Promise) -> usize {
+        let at = *self.places.entry(key.to_string()).or_insert(self.documents.len());
+        if at == self.documents.len() {
+            let listed = self.loose.remove(key.as_str()).unwrap_or_default();
+            let mut needed = Needed::new(At::Other(key), kind, said, promise);
+            for stored in listed {
+                needed.hidden = stored.marker;
+                if !stored.marker {
+                    needed.version(stored, VERSIONS);
+                }
+            }
+            self.documents.push(needed);
+        } else if let Some(needed) = self.documents.get_mut(at) {
+            needed.raise(promise);
         }
         at
     }
 
-    /// Everything that a snapshot needs, as far as its pages can be read.
-    fn needs(&self, snapshot: &SnapshotId) -> impl Iterator<Item = &Needed> {
-        let uses = self.uses.get(snapshot).into_iter();
-        let places = uses.flat_map(|uses| {
-            let packs = uses.pages.iter().filter_map(|page| self.pages.get(page)).flatten();
-            uses.own.iter().chain(packs)
-        });
-        places.filter_map(|at| self.objects.get(*at))
+    /// When the first lock ends that a snapshot needs, as far as locks were read; nothing where that is not known.
+    pub(super) fn locked_until(&self, snapshot: &SnapshotId) -> Option<Time> {
+        self.uses.get(snapshot).filter(|uses| uses.all || uses.lacks)?.locked
     }
 
-    /// When the first lock ends that a snapshot needs, as far as locks were read.
-    pub(super) fn locked_until(&self, snapshot: &SnapshotId) -> Option<Time> {
-        self.needs(snapshot).map(|needed| needed.locked.unwrap_or(Time::from_unix(0))).min()
+    /// Of how many snapshots that is not known, since they name too much together.
+    pub(super) fn untold(&self) -> u64 {
+        self.uses.values().filter(|uses| !uses.all && !uses.lacks && !uses.unreadable).count() as u64
+    }
+
+    /// Bytes of the packs that a snapshot needs and none before it does.
+    pub(super) fn stored(&self, snapshot: &SnapshotId) -> u64 {
+        self.uses.get(snapshot).map_or(0, |uses| uses.stored)
+    }
+
+    /// Whether a page is known already.
+    pub(super) fn knows(&self, page: &Key) -> bool {
+        self.pages.number(&Id::of(page.as_str())).is_some()
     }
 
     /// Whether something is not there that a suspect snapshot needs, as far as the listing tells.
     pub(super) fn is_hollow(&self, suspect: &SnapshotId) -> bool {
-        self.unreadable.contains(suspect) || self.needs(suspect).any(Needed::missing)
+        let header = |uses: &Uses| self.documents.get(uses.header).is_some_and(Needed::missing);
+        self.uses.get(suspect).is_some_and(|uses| uses.lacks || uses.unreadable || header(uses))
     }
 
-    /// The objects that must be there.
+    /// What is looked at with the part in hand: with the first one also documents and headers.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Slot, &Needed)> {
+        let documents = self.documents.iter().enumerate().filter(|_| self.first);
+        let data = self.data.iter().enumerate().filter_map(|(at, needed)| Some((Slot::Data(at), needed.as_deref()?)));
+        let lacking = self.lacking.iter().enumerate();
+        let documents = documents.map(|(at, needed)| (Slot::Document(at), needed));
+        documents.chain(data).chain(lacking.map(|(at, needed)| (Slot::Lacking(at), needed)))
+    }
+
+    /// The objects among them that must be there.
     pub(super) fn firm(&self) -> impl Iterator<Item = &Needed> {
-        self.objects.iter().filter(|needed| !needed.suspect)
+        self.all().map(|(_, needed)| needed).filter(|needed| !needed.suspect)
+    }
+
+    /// Notes until when an object is locked.
+    pub(super) fn lock(&mut self, slot: Slot, until: Time) {
+        let needed = match slot {
+            Slot::Document(at) => self.documents.get_mut(at),
+            Slot::Data(at) => self.data.get_mut(at).and_then(Option::as_deref_mut),
+            Slot::Lacking(at) => self.lacking.get_mut(at),
+        };
+        if let Some(needed) = needed {
+            needed.locked = Some(until);
+        }
+    }
+
+    /// What lies in the part in hand and nothing named: its key, its versions and their bytes, as far as they were kept.
+    pub(super) fn unnamed(&self) -> impl Iterator<Item = (&At, u64, u64)> {
+        let objects = self.stock.objects().iter().zip(&self.data).filter(|(_, needed)| needed.is_none());
+        objects.filter(|(object, _)| object.all > object.markers).map(|(object, _)| {
+            let bytes = object.versions.iter().fold(0_u64, |sum, stored| sum.saturating_add(stored.bytes));
+            (&object.at, u64::from(object.all - object.markers), bytes)
+        })
     }
 }
 
-fn raise(needed: &mut Needed, promise: &Promise) {
-    if promise.suspect && !needed.suspect {
-        return;
-    }
-    needed.suspect &= promise.suspect;
-    if promise.floor > needed.floor {
-        (needed.floor, needed.snapshot) = (promise.floor, promise.snapshot);
-    }
-    needed.expires = needed.expires.max(promise.expires);
+/// Where an object is in an inventory.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Slot {
+    Document(usize),
+    Data(usize),
+    Lacking(usize),
+}
+
+/// Where what a snapshot names is.
+enum Place {
+    /// In the part in hand: whether it is named for the first time, and whether no version has its size.
+    There { at: usize, new: bool, missing: bool },
+    /// It is of this part, and not there.
+    Nowhere { new: bool },
+    /// In another part.
+    Elsewhere,
 }

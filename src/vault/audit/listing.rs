@@ -2,18 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use super::inventory::{Candidate, Inventory, Kind, Needed};
+use super::{inventory::Inventory, needed::Kind};
 use crate::{
     format::layout::{self, ObjectName},
     model::{Finding, Findings, Lock, Severity, Time},
     store::{Entry, StoreErrorKind, Version, VersionEntry},
-    vault::{Result, Vault, fetch, journal::Gathering, snapshots::Unread},
+    vault::{
+        Result, Vault, fetch,
+        journal::Gathering,
+        snapshots::Unread,
+        stock::{Stock, Stocks, Stored, VERSIONS},
+    },
 };
 
 /// How many foreign objects are named one by one.
 pub(super) const SHOW_FOREIGN: u64 = 100;
-/// The most versions of one object that are looked at.
-const MAX_VERSIONS: usize = 64;
 
 /// What the listing told besides findings.
 #[derive(Default)]
@@ -28,7 +31,13 @@ pub(super) struct Listed {
     pub(super) approvals: u64,
     /// Whether every version could be listed.
     pub(super) versions: bool,
+    /// Snapshots of which it is not known when their first lock ends.
+    pub(super) untold: u64,
     shown: Vec<String>,
+    /// Objects whose version was signed for, and those of them that have another.
+    hinted: u64,
+    others: u64,
+    replaced: Findings,
 }
 
 impl Listed {
@@ -51,33 +60,41 @@ impl Listed {
         if matches!(layout::parse(&key), Some(ObjectName::Copy(_))) {
             return;
         }
-        self.foreign += 1;
+        self.foreign(1, bytes, || key);
+    }
+
+    /// Versions of an object that nothing signed names.
+    fn foreign(&mut self, versions: u64, bytes: u64, key: impl FnOnce() -> String) {
+        self.foreign += versions;
         self.foreign_bytes = self.foreign_bytes.saturating_add(bytes);
-        if self.foreign <= SHOW_FOREIGN {
-            self.shown.push(key);
+        if (self.shown.len() as u64) < SHOW_FOREIGN {
+            self.shown.push(key());
         }
     }
 }
 
 impl Inventory {
-    /// Lists the store, and gathers its journals. With `whole`, everything that is in no place of the inventory is foreign.
+    /// Lists the store, and gathers its journals. Returns the parts of what is named by its hash.
     pub(super) async fn compare(
         &mut self,
         vault: &Vault,
-        whole: bool,
         journals: &mut Gathering<'_>,
         findings: &mut Findings,
-    ) -> Result<Listed> {
-        let mut listed = Listed::default();
+    ) -> Result<(Listed, Stocks)> {
+        let (mut listed, mut stock) = (Listed::default(), Stock::new(vault.room, false));
         if vault.store.traits().versions {
             let mut add = |entry: VersionEntry| {
                 journals.version(&entry);
-                self.version(entry, &mut listed);
+                let (key, stored) = version(entry);
+                if let Err(stored) = stock.add(&key, stored) {
+                    self.document(key, stored, &mut listed);
+                }
             };
             match vault.store.list_versions("", &mut add).await {
                 Err(error) if error.kind == StoreErrorKind::Denied => {
                     findings.note(fetch::unlisted());
                     journals.unlisted();
+                    (listed, stock) = (Listed::default(), Stock::new(vault.room, false));
                 }
                 other => {
                     other?;
@@ -87,70 +104,44 @@ impl Inventory {
         }
         if !listed.versions {
             let mut add = |entry: Entry| {
-                let Some(needed) = self.get_mut(&entry.key) else {
-                    journals.entry(&entry);
-                    return listed.other(entry.key, entry.bytes);
-                };
-                needed.versions = 1;
-                let bytes = entry.bytes;
-                if needed.fits(bytes) {
-                    needed.candidates = vec![Candidate { version: None, bytes }];
+                journals.entry(&entry);
+                let (key, stored) = current(entry);
+                if let Err(stored) = stock.add(&key, stored) {
+                    self.document(key, stored, &mut listed);
                 }
             };
             vault.store.list("", &mut add).await?;
         }
-        self.judge(listed.versions, findings);
-        if whole {
-            foreign(&listed, findings);
-        }
-        Ok(listed)
+        Ok((listed, Stocks::of(stock)))
     }
 
-    fn version(&mut self, entry: VersionEntry, listed: &mut Listed) {
-        let Some(needed) = self.get_mut(&entry.key) else {
-            if entry.delete_marker {
-                return;
+    /// Takes what was listed and is named by more than its hash.
+    fn document(&mut self, key: String, stored: Stored, listed: &mut Listed) {
+        if let Some(needed) = self.get_mut(&key) {
+            needed.hidden = stored.marker;
+            if !stored.marker {
+                needed.version(stored, VERSIONS);
             }
-            return listed.other(entry.key, entry.bytes);
-        };
-        if entry.delete_marker {
-            needed.hidden |= entry.latest;
             return;
         }
-        needed.versions = needed.versions.saturating_add(1);
-        if !needed.fits(entry.bytes) || needed.candidates.len() >= MAX_VERSIONS {
-            return;
+        let later = |is| matches!(is, ObjectName::Descriptor | ObjectName::Epoch(..) | ObjectName::Certificate(..));
+        if layout::parse(&key).is_some_and(later) {
+            // Headers embed such documents, and are read next.
+            self.loose.entry(key).or_default().push(stored);
+        } else if !stored.marker {
+            listed.other(key, stored.bytes);
         }
-        let hinted = needed.hint.as_deref() == Some(entry.version.as_str());
-        let candidate = Candidate { version: Some(entry.version), bytes: entry.bytes };
-        let at = if hinted { 0 } else { needed.candidates.len() };
-        needed.candidates.insert(at, candidate);
     }
 
-    /// Says of each needed object how it stands with what was listed.
-    fn judge(&self, versions: bool, findings: &mut Findings) {
-        let hinted = |needed: &&Needed| versions && needed.hint.is_some() && !needed.missing();
-        let replaced = |needed: &Needed| {
-            let first = needed.candidates.first().and_then(|c| c.version.as_ref()).map(Version::as_str);
-            first != needed.hint.as_deref()
-        };
-        // A copy of a whole bucket has other versions throughout, and nothing was done to any single object.
-        let copied = {
-            let mut all = self.firm().filter(hinted).peekable();
-            all.peek().is_some() && all.all(replaced)
-        };
-        if copied {
-            let what = "no object has the version that was signed, so this is a copy of the vault, or all of it was \
-                        stored anew; its bytes decide";
-            findings.push(Finding::new(Severity::Warning, "versions.others", what));
-        }
+    /// Says of each needed object of the part in hand how it stands with what was listed.
+    pub(super) fn judge(&self, listed: &mut Listed, findings: &mut Findings) {
         for needed in self.firm() {
             let kind = needed.kind.as_str();
             if needed.missing() {
                 // Opening the vault has told of that already, since it had to look for another copy.
                 let told = needed.kind == Kind::Descriptor && findings.iter().any(|f| f.code == "vault.descriptor");
                 if !told {
-                    findings.push(gone(needed));
+                    findings.push(needed.gone());
                 }
             } else if needed.hidden {
                 let what = format!("a delete marker lies on this {kind}; its bytes are still there and are read");
@@ -161,28 +152,72 @@ impl Inventory {
                     format!("this {kind} has {} versions: it was overwritten; the signed one is read", needed.versions);
                 findings.push(needed.finding(Severity::Warning, "object.overwritten", what));
             }
-            if !copied && Some(needed).filter(hinted).is_some_and(replaced) {
-                let what = format!(
-                    "the version of this {kind} that was signed is gone, though it was locked; another of the same size \
-                     is there, whose bytes only --depth read can judge"
-                );
-                findings.push(needed.finding(Severity::Warning, "object.replaced", what));
+            if listed.versions && needed.hint.is_some() && !needed.missing() {
+                let first = needed.candidates.first().and_then(|c| c.version.as_ref()).map(Version::as_str);
+                listed.hinted += 1;
+                if first != needed.hint.as_deref() {
+                    listed.others += 1;
+                    let what = format!(
+                        "the version of this {kind} that was signed is gone, though it was locked; another of the same \
+                         size is there, whose bytes only --depth read can judge"
+                    );
+                    listed.replaced.push(needed.finding(Severity::Warning, "object.replaced", what));
+                }
             }
+        }
+        for (at, versions, bytes) in self.unnamed() {
+            listed.foreign(versions, bytes, || at.key().to_string());
+        }
+    }
+
+    /// What was listed before anything named it, and nothing did.
+    pub(super) fn left(&mut self, listed: &mut Listed) {
+        for (key, stored) in std::mem::take(&mut self.loose) {
+            let there = stored.iter().filter(|stored| !stored.marker);
+            there.for_each(|stored| listed.other(key.clone(), stored.bytes));
         }
     }
 }
 
-fn gone(needed: &Needed) -> Finding {
-    let (kind, meaning) = (needed.kind.as_str(), needed.kind.meaning());
-    if needed.versions > 0 {
-        let what = format!("this {kind} is there in another size than was signed, cut short or replaced: {meaning}");
-        return needed.finding(Severity::Error, &format!("{kind}.size"), what);
+/// Lists a part of what is named by its hash.
+pub(super) async fn part(vault: &Vault, stock: &mut Stock, versions: bool) -> Result<()> {
+    for prefix in [layout::INDEXES, layout::LISTS, layout::PACKS] {
+        let mut add = |(key, stored): (String, Stored)| drop(stock.add(&key, stored));
+        if versions {
+            vault.store.list_versions(prefix, &mut |entry| add(version(entry))).await?;
+        } else {
+            vault.store.list(prefix, &mut |entry| add(current(entry))).await?;
+        }
     }
-    needed.finding(Severity::Error, &format!("{kind}.missing"), format!("this {kind} is missing: {meaning}"))
+    stock.sort();
+    Ok(())
+}
+
+fn version(entry: VersionEntry) -> (String, Stored) {
+    let VersionEntry { key, version, bytes, modified, delete_marker: marker, .. } = entry;
+    (key, Stored { version: Some(version), bytes, modified, marker })
+}
+
+fn current(entry: Entry) -> (String, Stored) {
+    let Entry { key, bytes, modified } = entry;
+    (key, Stored { version: None, bytes, modified, marker: false })
+}
+
+/// Says how hints stand, once all parts were judged.
+pub(super) fn hinted(listed: &mut Listed, findings: &mut Findings) {
+    let replaced = std::mem::take(&mut listed.replaced);
+    if listed.hinted > 0 && listed.hinted == listed.others {
+        // A copy of a whole bucket has other versions throughout, and nothing was done to any single object.
+        let what = "no object has the version that was signed, so this is a copy of the vault, or all of it was \
+                    stored anew; its bytes decide";
+        findings.push(Finding::new(Severity::Warning, "versions.others", what));
+    } else {
+        findings.extend(replaced.into_vec());
+    }
 }
 
 /// Objects that no verified header names. No failure: locked junk would keep an alarm red until nobody listens.
-fn foreign(listed: &Listed, findings: &mut Findings) {
+pub(super) fn foreign(listed: &Listed, findings: &mut Findings) {
     for key in &listed.shown {
         let what = "nothing signed names this object: left by a run that was stopped, or put there by somebody else";
         findings.push(Finding::new(Severity::Info, "foreign", what).on(key));
@@ -225,8 +260,8 @@ pub(super) async fn damaged(vault: &Vault, unread: &[Unread], now: Time, finding
     }
     let other = |finding: &&Finding| matches!(finding.code.as_str(), "header.newer" | "header.unread");
     let others: BTreeSet<String> = findings.iter().filter(other).filter_map(|finding| finding.object.clone()).collect();
-    for one in unread.iter().filter(|one| !others.contains(one.key.as_str())) {
-        let locked = match vault.store.lock_of(&one.key, None).await {
+    for key in unread.iter().map(Unread::key).filter(|key| !others.contains(key.as_str())) {
+        let locked = match vault.store.lock_of(&key, None).await {
             Ok(lock) => lock.is_some_and(|lock| lock.until > now),
             Err(error) if error.kind == StoreErrorKind::Corrupt => true,
             Err(error) if error.is_not_found() => false,
@@ -235,7 +270,7 @@ pub(super) async fn damaged(vault: &Vault, unread: &[Unread], now: Time, finding
         if locked {
             let what = "the record of its lock proves that a header was put here, and what is here is not what was put: \
                         its snapshot can't be restored";
-            findings.push(Finding::new(Severity::Error, "header.damaged", what).on(&one.key));
+            findings.push(Finding::new(Severity::Error, "header.damaged", what).on(&key));
         }
     }
     Ok(())

@@ -11,6 +11,8 @@ mod held;
 mod inventory;
 mod journals;
 mod listing;
+mod looking;
+mod needed;
 mod objects;
 mod packs;
 mod streams;
@@ -26,7 +28,6 @@ use super::{
     evidence::Signed,
     holds::Held,
     journal::Gathering,
-    reader::PagesAhead,
     snapshots::{self, Listing, Summary},
     standing,
 };
@@ -37,7 +38,8 @@ use crate::{
 };
 use documents::Documents;
 use inventory::Inventory;
-use objects::Reading;
+use looking::{Looked, Looking};
+use objects::ReadBack;
 
 pub use checkpoint::{Checkpoint, Head};
 pub use freshness::Freshness;
@@ -208,37 +210,41 @@ pub async fn verify_listed(
     let all = listing.snapshots;
     let whole = request.snapshot.is_none();
     known(&all, request)?;
-    // Asked for one snapshot, what others say of themselves is not its fault. Asked for all, suspect ones say nothing.
-    let meant = |finding: &Finding| request.snapshot.is_none_or(|id| finding.snapshot == Some(id.to_string()));
-    let heard = all.iter().filter(|s| !(whole && s.standing.suspect));
-    let part = Copies::of(&*vault.store).await?.are_of_a_part();
-    findings.extend(chain::check(heard, &vault.descriptor.lock, (now, part)).into_vec().into_iter().filter(meant));
+    chains(vault, &all, request.snapshot, now, &mut findings).await?;
     let chosen = chosen(&all, request, &mut findings)?;
     let suspects: Vec<&Summary> = all.iter().filter(|s| whole && s.standing.suspect).collect();
 
     let holds = held::read(vault, &mut findings).await?;
-    let mut inventory = Inventory::default();
-    inventory.held = held::promises(vault, &holds, now);
+    let mut inventory = Inventory::new(held::promises(vault, &holds, now));
     let ends = |s: &&Summary| s.header.expires_at.max(holds.until(&s.id, now).unwrap_or(now));
     let live = chosen.iter().map(ends).filter(|expires| *expires > now);
     let mut documents = Documents::of(vault, live.max().unwrap_or(now));
+    if let Some(first) = chosen.first() {
+        documents.learn(&vault.whole(first).await?)?;
+    }
     for (snapshots, suspect) in [(&chosen, false), (&suspects, true)] {
-        let documents = Some(&mut documents).filter(|_| !suspect);
-        needed(vault, snapshots, suspect, &mut inventory, documents, cancel, &mut findings).await?;
+        snapshots.iter().for_each(|one| inventory.header(one, vault.descriptor.lock.mode, suspect));
     }
     let evidence = documents::add(&mut inventory, vault, &documents, &mut findings).await?;
     held::add(&mut inventory, vault, (&holds, &all), now, &mut findings).await?;
     progress.phase("listing objects", None);
     let bases = journals::bases(&chosen, (&holds, vault.descriptor.lock.max_lock), now);
     let mut gathered = Gathering::of(Box::new(|writer, source| bases.contains_key(&(writer, source))));
-    let listed = inventory.compare(vault, whole, &mut gathered, &mut findings).await?;
+    let (mut listed, parts) = inventory.compare(vault, &mut gathered, &mut findings).await?;
+    let mut keys = streams::Keys::default();
+    let openers = openers(vault, request, &chosen, &mut keys).await?;
+    let looking = Looking { vault, request, snapshots: (&chosen, &suspects), openers, documents, now };
+    let told = (&progress, cancel);
+    let Looked { locks, read, objects, bytes } =
+        looking.at(&mut inventory, (&mut listed, parts), told, &mut findings).await?;
+    inventory.left(&mut listed);
+    listed.untold = inventory.untold();
+    listing::hinted(&mut listed, &mut findings);
     if whole {
-        listing::lost(vault, now, &mut findings).await?;
-        listing::damaged(vault, &listing.unread, now, &mut findings).await?;
-        findings.extend(hollow(&inventory, &suspects));
+        let (unread, suspects) = (&listing.unread, suspects.as_slice());
+        others(vault, (&inventory, &listed), (unread, suspects), now, &mut findings).await?;
     }
-    progress.phase("reading locks", None);
-    let weakest = objects::locks(vault, &mut inventory, now, cancel, &mut findings).await?;
+    let weakest = locks.finish(now, &mut findings);
     let (told, gathered) = ((&progress, cancel), (&bases, gathered));
     let journals = Box::pin(journals::check(vault, request, &all, gathered, now, told, &mut findings)).await?;
     let weakest = weakest.into_iter().chain(journals.weakest).min_by_key(|weakest| weakest.until);
@@ -248,16 +254,16 @@ pub async fn verify_listed(
         findings.extend(before.compare(&all, &inventory, now).into_iter().filter(|_| whole));
         before.calm(&mut findings);
     }
-    let deep = deeper(vault, request, &inventory, &chosen, &progress, cancel, &mut findings).await?;
+    let deep = deeper(vault, request, &chosen, (&mut keys, &read), &progress, cancel, &mut findings).await?;
     let before = request.checkpoint.as_ref();
     let checkpoint = Checkpoint::new(vault.descriptor.vault, now, &all, &inventory, before);
     Ok(VerifyReport {
         depth: request.depth,
         at: now,
         snapshots: chosen.len() as u64,
-        objects: inventory.firm().count() as u64 + journals.objects,
-        bytes: inventory.firm().filter_map(|n| n.bytes).sum::<u64>() + journals.bytes,
-        bytes_read: inventory.bytes_read + deep.bytes_read + journals.bytes_read,
+        objects: objects + journals.objects,
+        bytes: bytes + journals.bytes,
+        bytes_read: inventory.bytes_read + read.bytes + journals.bytes_read,
         streams: deep.streams,
         bytes_decoded: deep.plain,
         foreign: listed.foreign,
@@ -274,31 +280,35 @@ pub async fn verify_listed(
     })
 }
 
-/// Adds what snapshots need to the inventory, and the documents that they embed.
-async fn needed(
+/// Checks how headers follow each other.
+async fn chains(
     vault: &Vault,
-    snapshots: &[&Summary],
-    suspect: bool,
-    inventory: &mut Inventory,
-    mut documents: Option<&mut Documents>,
-    cancel: &Cancel,
+    all: &[Summary],
+    only: Option<SnapshotId>,
+    now: Time,
     findings: &mut Findings,
 ) -> Result<()> {
-    let mut wholes = vault.wholes(snapshots.iter().copied());
-    loop {
-        let window = wholes.next().await?;
-        if window.is_empty() {
-            return Ok(());
-        }
-        let mut ahead = PagesAhead::of(&*vault.store, window.iter(), |page| inventory.pages.contains_key(page));
-        for snapshot in &window {
-            objects::stop_if_asked(cancel)?;
-            inventory.add(&mut ahead, snapshot, suspect, findings).await?;
-            if let Some(documents) = &mut documents {
-                documents.embedded(inventory, snapshot)?;
-            }
-        }
-    }
+    // Asked for one snapshot, what others say of themselves is not its fault. Asked for all, suspect ones say nothing.
+    let meant = |finding: &Finding| only.is_none_or(|id| finding.snapshot == Some(id.to_string()));
+    let heard = all.iter().filter(|s| only.is_some() || !s.standing.suspect);
+    let part = Copies::of(&*vault.store).await?.are_of_a_part();
+    findings.extend(chain::check(heard, &vault.descriptor.lock, (now, part)).into_vec().into_iter().filter(meant));
+    Ok(())
+}
+
+/// Tells of what no snapshot needs that was verified: objects that are foreign, lost or damaged, and suspect snapshots.
+async fn others(
+    vault: &Vault,
+    (inventory, listed): (&Inventory, &listing::Listed),
+    (unread, suspects): (&[snapshots::Unread], &[&Summary]),
+    now: Time,
+    findings: &mut Findings,
+) -> Result<()> {
+    listing::foreign(listed, findings);
+    listing::lost(vault, now, findings).await?;
+    listing::damaged(vault, unread, now, findings).await?;
+    findings.extend(hollow(inventory, suspects));
+    Ok(())
 }
 
 /// Fails if a name that was typed is none that the vault knows.
@@ -329,10 +339,22 @@ fn chosen<'a>(all: &'a [Summary], request: &VerifyRequest, findings: &mut Findin
     }
 }
 
-/// What the deeper depths did.
+/// What opens the packs of snapshots, for the depth that does.
+async fn openers(
+    vault: &Vault,
+    request: &VerifyRequest,
+    chosen: &[&Summary],
+    keys: &mut streams::Keys,
+) -> Result<objects::Openers> {
+    if request.depth < Depth::Decrypt {
+        return Ok(objects::Openers::default());
+    }
+    keys.openers(vault, chosen, request.opener.as_ref().ok_or_else(no_identity)?).await
+}
+
+/// What the deepest depth did.
 #[derive(Default)]
 struct Deeper {
-    bytes_read: u64,
     streams: u64,
     plain: u64,
 }
@@ -340,40 +362,29 @@ struct Deeper {
 async fn deeper(
     vault: &Vault,
     request: &VerifyRequest,
-    inventory: &Inventory,
     chosen: &[&Summary],
+    (keys, read): (&mut streams::Keys, &ReadBack),
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
     findings: &mut Findings,
 ) -> Result<Deeper> {
-    let mut done = Deeper::default();
-    let mut keys = streams::Keys::default();
-    let mut openers = objects::Openers::default();
-    let people = request.opener.as_ref();
-    if request.depth == Depth::Decrypt {
-        openers = keys.openers(vault, chosen, people.ok_or_else(no_identity)?).await?;
+    if request.depth < Depth::Decrypt {
+        return Ok(Deeper::default());
     }
-    let reading = Reading { data: request.depth >= Depth::Read, sample: request.sample, openers: &openers };
-    let read = objects::read(vault, inventory, reading, progress, cancel, findings).await?;
-    done.bytes_read = read.bytes;
-    if request.depth == Depth::Decrypt {
-        let people = people.ok_or_else(no_identity)?;
-        let mut deep = streams::Deep::new(vault, request.sample, progress, cancel, findings);
-        let mut wholes = vault.wholes(chosen.iter().copied());
-        loop {
-            let window = wholes.next().await?;
-            if window.is_empty() {
-                break;
-            }
-            deep.indexes(inventory, &window, &mut keys, people, &read).await?;
-            for snapshot in window {
-                let keys = keys.of(vault, &snapshot, people).await?;
-                deep.snapshot(snapshot, keys).await?;
-            }
+    let people = request.opener.as_ref().ok_or_else(no_identity)?;
+    let mut deep = streams::Deep::new(vault, request.sample, progress, cancel, findings);
+    let mut wholes = vault.wholes(chosen.iter().copied());
+    loop {
+        let window = wholes.next().await?;
+        if window.is_empty() {
+            return Ok(Deeper { streams: deep.streams, plain: deep.plain });
         }
-        (done.streams, done.plain) = (deep.streams, deep.plain);
+        deep.indexes(&window, keys, people, read).await?;
+        for snapshot in window {
+            let keys = keys.of(vault, &snapshot, people).await?;
+            deep.snapshot(snapshot, keys).await?;
+        }
     }
-    Ok(done)
 }
 
 fn no_identity() -> VaultError {
@@ -402,19 +413,6 @@ fn hollow(inventory: &Inventory, suspects: &[&Summary]) -> Vec<Finding> {
 
 /// The snapshots with what the first of them stored, and when their first lock ends.
 fn seen(inventory: &Inventory, all: &[Summary], only: Option<SnapshotId>) -> Vec<Seen> {
-    let mut counted = vec![false; inventory.objects.len()];
-    let mut stored = |id: &SnapshotId| {
-        let uses = inventory.uses.get(id);
-        let packs =
-            uses.into_iter().flat_map(|uses| &uses.pages).filter_map(|page| inventory.pages.get(page)).flatten();
-        let mut bytes = 0_u64;
-        for at in packs {
-            if let (Some(counted), Some(needed)) = (counted.get_mut(*at), inventory.objects.get(*at)) {
-                bytes += if std::mem::replace(counted, true) { 0 } else { needed.bytes.unwrap_or(0) };
-            }
-        }
-        bytes
-    };
     let one = |s: &Summary| Seen {
         id: s.id,
         source: s.header.source.clone(),
@@ -426,7 +424,7 @@ fn seen(inventory: &Inventory, all: &[Summary], only: Option<SnapshotId>) -> Vec
         // Asked for all, nobody looked at the locks of those that are suspect.
         locked_until: inventory.locked_until(&s.id).filter(|_| only.is_some() || !s.standing.suspect),
         bytes: s.header.totals.bytes,
-        stored: stored(&s.id),
+        stored: inventory.stored(&s.id),
         suspect: s.standing.suspect,
         future: s.standing.future,
         signal: s.header.signal,

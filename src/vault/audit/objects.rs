@@ -8,18 +8,23 @@ use std::{
 use futures::{StreamExt, stream};
 use tokio::sync::Semaphore;
 
-use super::inventory::{Candidate, Inventory, Kind, Needed};
+use super::{
+    inventory::{Inventory, Slot},
+    needed::{Candidate, Kind, Needed},
+};
 use crate::{
     codec::{hash, seal::Opener},
     model::{Cancel, Finding, Findings, Hash, Key, Lock, Progress, Severity, SnapshotId, Span, Time},
     store::{ObjectStore, StoreError, StoreErrorKind, Version},
-    vault::{Result, Vault, VaultError, reader},
+    vault::{Result, Vault, VaultError, fetch::Room, reader},
 };
 
 /// How many objects are read at once. Each may be a pack of 32 MiB.
 const READS: usize = 2;
 /// So many bytes of them at once, in MiB: an index of the largest size is read beside nothing but small ones.
 const ROOM: usize = 80;
+/// So many packs' directories are held against what indexes say of them: 32 TiB in packs of 16 MiB, and about 60 MB.
+const DIRECTORIES: usize = 1_800_000;
 /// A lock that is owed an extension is an alarm once its end is so near.
 const NEAR: Span = Span::days(7);
 
@@ -42,60 +47,76 @@ struct Owed {
     expires: Time,
 }
 
-/// Reads the lock of every object.
-pub(super) async fn locks(
-    vault: &Vault,
-    inventory: &mut Inventory,
-    now: Time,
-    cancel: &Cancel,
-    findings: &mut Findings,
-) -> Result<Option<Weakest>> {
-    let mut weakest: Option<Weakest> = None;
-    let mut owed: BTreeMap<Option<SnapshotId>, Owed> = BTreeMap::new();
-    let mut ends: Vec<(usize, Time)> = Vec::new();
-    let wanted = inventory.objects.iter().enumerate().filter(|(_, needed)| !needed.missing() && !needed.suspect);
-    let mut locks = stream::iter(wanted)
-        .map(|(at, needed)| async move { (at, needed, lock_of(&*vault.store, needed).await) })
-        .buffered(vault.store.at_once());
-    while let Some((at, needed, lock)) = locks.next().await {
-        stop_if_asked(cancel)?;
-        let lock = match lock {
-            Ok(lock) => lock,
-            Err(error) if error.kind == StoreErrorKind::Unreachable => return Err(error.into()),
-            Err(error) => {
-                let what = format!("the lock of this {} could not be read: {error}", needed.kind.as_str());
-                findings.push(needed.finding(Severity::Weak, "lock.unread", what));
-                continue;
-            }
-        };
+/// What the locks told so far.
+#[derive(Default)]
+pub(super) struct Locks {
+    /// The one that ends first among all that live snapshots need.
+    pub(super) weakest: Option<Weakest>,
+    owed: BTreeMap<Option<SnapshotId>, Owed>,
+}
+
+impl Locks {
+    /// Reads the lock of every object of the part in hand.
+    pub(super) async fn read(
+        &mut self,
+        vault: &Vault,
+        inventory: &mut Inventory,
+        now: Time,
+        cancel: &Cancel,
+        findings: &mut Findings,
+    ) -> Result<()> {
+        let mut ends: Vec<(Slot, Time)> = Vec::new();
+        let wanted = inventory.all().filter(|(_, needed)| !needed.missing() && !needed.suspect);
+        let room = &Room::new();
+        let mut locks = stream::iter(wanted)
+            .map(|(at, needed)| async move { (at, needed, lock_of(&*vault.store, needed, room).await) })
+            .buffered(vault.store.at_once());
+        while let Some((at, needed, lock)) = locks.next().await {
+            stop_if_asked(cancel)?;
+            let lock = match lock {
+                Ok(lock) => lock,
+                Err(error) if error.kind == StoreErrorKind::Unreachable => return Err(error.into()),
+                Err(error) => {
+                    let what = format!("the lock of this {} could not be read: {error}", needed.kind.as_str());
+                    findings.push(needed.finding(Severity::Weak, "lock.unread", what));
+                    continue;
+                }
+            };
+            ends.push((at, lock.map_or(Time::from_unix(0), |lock| lock.until)));
+            self.take(needed, lock, now, findings);
+        }
+        drop(locks);
+        for (at, until) in ends {
+            inventory.lock(at, until);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, needed: &Needed, lock: Option<Lock>, now: Time, findings: &mut Findings) {
         let until = lock.map_or(Time::from_unix(0), |lock| lock.until);
-        ends.push((at, until));
-        if needed.expires > now && weakest.as_ref().is_none_or(|w| until < w.until) {
-            let (object, snapshot) = (needed.key.to_string(), needed.snapshot);
-            weakest = Some(Weakest { until, object, snapshot });
+        if needed.expires > now && self.weakest.as_ref().is_none_or(|w| until < w.until) {
+            let (object, snapshot) = (needed.key().to_string(), needed.snapshot);
+            self.weakest = Some(Weakest { until, object, snapshot });
         }
         if let Some((code, what)) = judge(needed, lock, now) {
             let what = format!("the lock of this {} {what}", needed.kind.as_str());
             findings.push(needed.finding(Severity::Weak, &format!("lock.{code}"), what));
         } else if needed.expires > now && until < needed.expires {
-            let key = if needed.snapshot.is_some() { needed.snapshot } else { None };
-            let (object, expires) = (needed.key.clone(), needed.expires);
-            let owed = owed.entry(key).or_insert(Owed { objects: 0, until, object, expires });
+            let (object, expires) = (needed.key(), needed.expires);
+            let owed = self.owed.entry(needed.snapshot).or_insert(Owed { objects: 0, until, object, expires });
             owed.objects += 1;
             owed.expires = owed.expires.max(needed.expires);
             if until < owed.until {
-                (owed.until, owed.object) = (until, needed.key.clone());
+                (owed.until, owed.object) = (until, needed.key());
             }
         }
     }
-    drop(locks);
-    for (at, until) in ends {
-        if let Some(needed) = inventory.objects.get_mut(at) {
-            needed.locked = Some(until);
-        }
+
+    /// Says what renewal owes, once all parts were read.
+    pub(super) fn finish(self, now: Time, findings: &mut Findings) -> Option<Weakest> {
+        findings.extend(self.owed.into_iter().map(|(snapshot, owed)| owing(snapshot, &owed, now)));
+        self.weakest
     }
-    findings.extend(owed.into_iter().map(|(snapshot, owed)| owing(snapshot, &owed, now)));
-    Ok(weakest)
 }
 
 fn owing(snapshot: Option<SnapshotId>, owed: &Owed, now: Time) -> Finding {
@@ -112,12 +133,17 @@ fn owing(snapshot: Option<SnapshotId>, owed: &Owed, now: Time) -> Finding {
 
 /// The lock of the version that was signed: the one hinted at, or the only one, or the one whose bytes are right.
 /// Somebody else's version of the same key may have another lock.
-async fn lock_of(store: &dyn ObjectStore, needed: &Needed) -> std::result::Result<Option<Lock>, StoreError> {
+async fn lock_of(
+    store: &dyn ObjectStore,
+    needed: &Needed,
+    room: &Room,
+) -> std::result::Result<Option<Lock>, StoreError> {
     let [first, rest @ ..] = needed.candidates.as_slice() else { return Ok(None) };
     let hinted = needed.hint.is_some() && needed.hint.as_deref() == first.version.as_ref().map(Version::as_str);
     let mut version = first.version.clone();
     // A pack is too large to be read for that, and has a hint.
     if !hinted && !rest.is_empty() && needed.kind != Kind::Pack {
+        let _room = room.take(first.bytes).await;
         match signed(store, &Wanted::of(needed)).await {
             Ok(Some((_, found))) => version = found,
             // Its bytes are nowhere; the other checks say so.
@@ -125,7 +151,7 @@ async fn lock_of(store: &dyn ObjectStore, needed: &Needed) -> std::result::Resul
             Err(error) => return Err(error),
         }
     }
-    match store.lock_of(&needed.key, version.as_ref()).await {
+    match store.lock_of(&needed.key(), version.as_ref()).await {
         Err(error) if error.is_not_found() => Ok(None),
         other => other,
     }
@@ -140,7 +166,7 @@ struct Wanted {
 
 impl Wanted {
     fn of(needed: &Needed) -> Self {
-        Self { key: needed.key.clone(), hash: needed.hash, candidates: needed.candidates.clone() }
+        Self { key: needed.key(), hash: needed.hash, candidates: needed.candidates.clone() }
     }
 }
 
@@ -187,8 +213,20 @@ pub(super) type Openers = HashMap<SnapshotId, Opener>;
 #[derive(Default)]
 pub(super) struct ReadBack {
     pub(super) bytes: u64,
-    /// The hash of each pack's own directory, of those that were opened.
-    pub(super) directories: HashMap<Hash, Hash>,
+    /// The hash of each pack's own directory, of those that were opened: of each hash its beginning, and of very many the
+    /// first.
+    directories: HashMap<u64, u64>,
+}
+
+impl ReadBack {
+    /// Whether a pack says other things of itself than this directory.
+    pub(super) fn differs(&self, pack: &Hash, directory: &Hash) -> bool {
+        self.directories.get(&beginning(pack)).is_some_and(|own| *own != beginning(directory))
+    }
+}
+
+fn beginning(hash: &Hash) -> u64 {
+    hash.as_bytes().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// What is to be read.
@@ -205,15 +243,14 @@ pub(super) struct Reading<'a> {
 pub(super) async fn read(
     vault: &Vault,
     inventory: &Inventory,
-    Reading { data, sample, openers }: Reading<'_>,
+    Reading { data, sample, openers }: &Reading<'_>,
     progress: &Arc<dyn Progress>,
     cancel: &Cancel,
-    findings: &mut Findings,
-) -> Result<ReadBack> {
-    let wanted = |n: &&Needed| !n.missing() && (n.kind.is_document() || data && in_sample(n.hash.as_bytes(), sample));
+    (done, findings): (&mut ReadBack, &mut Findings),
+) -> Result<()> {
+    let wanted = |n: &&Needed| !n.missing() && (n.kind.is_document() || *data && in_sample(n.hash.as_bytes(), *sample));
     let chosen = || inventory.firm().filter(wanted);
     progress.phase("reading", Some(chosen().filter_map(|n| n.bytes).sum()));
-    let mut done = ReadBack::default();
     let room = &Semaphore::new(ROOM);
     let mut reads = stream::iter(chosen())
         .map(|needed| async move {
@@ -237,7 +274,9 @@ pub(super) async fn read(
         done.bytes += bytes;
         progress.advance(bytes);
         match directory {
-            Some(Ok(directory)) => drop(done.directories.insert(needed.hash, directory)),
+            Some(Ok(directory)) if done.directories.len() < DIRECTORIES => {
+                done.directories.insert(beginning(&needed.hash), beginning(&directory));
+            }
             Some(Err(error)) => {
                 let what = format!(
                     "this pack's bytes are what was signed, and yet it can't be opened, so its writer made it wrong: \
@@ -246,10 +285,10 @@ pub(super) async fn read(
                 );
                 findings.push(needed.finding(Severity::Error, "pack.sealed", what));
             }
-            None => {}
+            _ => {}
         }
     }
-    Ok(done)
+    Ok(())
 }
 
 /// An object whose bytes were right.

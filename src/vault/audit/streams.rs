@@ -7,7 +7,6 @@ use std::{
 };
 
 use super::{
-    inventory::{Inventory, Kind},
     objects::{Openers, ReadBack, in_sample, stop_if_asked},
     packs,
 };
@@ -62,6 +61,10 @@ const FREE: u64 = 4 << 30;
 /// Of so many damaged streams it is remembered why.
 const DAMAGED: usize = 10_000;
 
+/// So many indexes and streams are remembered that were read; of more, some are read again.
+const OPENED: usize = 1 << 18;
+const SEEN: usize = 1 << 20;
+
 /// What is verified besides objects.
 pub(super) struct Deep<'a> {
     pub(super) vault: &'a Vault,
@@ -105,7 +108,6 @@ impl<'a> Deep<'a> {
     /// Opens each index once and holds it against the packs' own directories.
     pub(super) async fn indexes(
         &mut self,
-        inventory: &Inventory,
         snapshots: &[VerifiedHeader],
         keys: &mut Keys,
         people: &Opener,
@@ -114,10 +116,12 @@ impl<'a> Deep<'a> {
         for snapshot in snapshots {
             for index in &snapshot.header.indexes {
                 let key = layout::index(&snapshot.header.writer, &index.hash);
-                let there = inventory.find(key.as_str()).and_then(|at| inventory.objects.get(at));
-                let there = there.is_some_and(|needed| needed.kind == Kind::Index && !needed.missing());
-                if !there || !in_sample(index.hash.as_bytes(), self.sample) || !self.opened.insert(index.hash) {
+                let known = self.opened.contains(&index.hash);
+                if known || !in_sample(index.hash.as_bytes(), self.sample) {
                     continue;
+                }
+                if self.opened.len() < OPENED {
+                    self.opened.insert(index.hash);
                 }
                 stop_if_asked(self.cancel)?;
                 let opener = keys.of(self.vault, snapshot, people).await?.opener.clone();
@@ -126,8 +130,8 @@ impl<'a> Deep<'a> {
                 let mut others = Vec::new();
                 let read = reader::sealed(&*self.vault.store, snapshot, index).await.and_then(|sealed| {
                     reader::sections(&sealed, &opener, snapshot, |section| {
-                        let own = read.directories.get(&Hash::from_bytes(*section.pack.as_bytes()));
-                        if own.is_some_and(|own| *own != hash::hash(section.directory)) {
+                        let pack = Hash::from_bytes(*section.pack.as_bytes());
+                        if read.differs(&pack, &hash::hash(section.directory)) {
                             others.push(section.pack);
                         }
                         Ok(())
@@ -141,8 +145,8 @@ impl<'a> Deep<'a> {
                 }));
                 match read {
                     Ok(()) => {}
-                    // Its bytes were judged before.
-                    Err(failed) if failed.what.starts_with("no version of") => {}
+                    // Whether it is there, and its bytes, were judged before.
+                    Err(failed) if failed.what.starts_with("no version of") || failed.what.ends_with("is missing") => {}
                     Err(failed) if is_damage(&failed) => {
                         self.findings.push(error(format!("this index can't be opened: {}", failed.what)));
                     }
@@ -228,7 +232,8 @@ impl<'a> Deep<'a> {
             Err(error) => return Err(error),
         };
         match &outcome {
-            Ok(()) => _ = self.seen.insert(likeness),
+            Ok(()) if self.seen.len() < SEEN => _ = self.seen.insert(likeness),
+            Ok(()) => {}
             Err(why) if self.damaged.len() < DAMAGED => {
                 self.seen.insert(likeness);
                 self.damaged.insert(likeness, why.clone());

@@ -36,6 +36,13 @@ pub(super) fn not_checked(
     if !listed.versions {
         not.push("overwrites and delete markers: this store has no versions, or they may not be listed".to_owned());
     }
+    if listed.untold > 0 {
+        not.push(format!(
+            "when the first lock of {} snapshots ends, which name too much together; every lock was read, and \
+             --snapshot ID tells it of one",
+            listed.untold
+        ));
+    }
     let unread = |code: &str| findings.iter().any(|f| f.code == code);
     if unread("members.unread") || unread("documents.unread") {
         not.push("documents that these credentials may not read".to_owned());

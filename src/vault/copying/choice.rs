@@ -7,7 +7,8 @@ use crate::{
     format::layout::{self, ObjectName},
     model::{Finding, Findings, Name, Severity, SnapshotId},
     vault::{
-        Result, Vault, fetch,
+        Result, Vault,
+        fetch::{self, Stored},
         snapshots::{self, Summary},
         upkeep::{KEEP_NEWEST, longest, wrong},
     },
@@ -30,16 +31,20 @@ pub(super) struct Chosen {
 /// The headers that the source has by their names, and whether the target has each.
 async fn known(source: &Vault, place: &Place<'_>) -> Result<(HashSet<SnapshotId>, usize)> {
     place.list(layout::SNAPSHOTS).await?;
-    let listed = fetch::listed(&*source.store, layout::SNAPSHOTS).await?;
-    let (mut known, mut all) = (HashSet::new(), 0);
-    for (key, stored) in listed.keys {
-        let Some(ObjectName::Header(.., id)) = layout::parse(&key) else { continue };
-        all += 1;
-        let sizes: Vec<u64> = stored.iter().map(|stored| stored.bytes).collect();
-        if place.lists(&key, &sizes) {
+    let (mut known, mut all, mut last) = (HashSet::new(), 0, String::new());
+    let mut each = |one: Option<(String, Stored)>| {
+        let Some((key, stored)) = one else {
+            (known, all, last) = (HashSet::new(), 0, String::new());
+            return;
+        };
+        let Some(ObjectName::Header(.., id)) = layout::parse(&key) else { return };
+        if place.lists(&key, &[stored.bytes]) {
             known.insert(id);
         }
-    }
+        all += usize::from(key != last);
+        last = key;
+    };
+    fetch::each(&*source.store, layout::SNAPSHOTS, &mut each).await?;
     Ok((known, all))
 }
 
@@ -62,7 +67,7 @@ pub(super) async fn choose(source: &Vault, place: &Place<'_>, request: &CopyRequ
     for unread in &listing.unread {
         let what =
             "this is no header that can be read, so whether it is a snapshot is not known, and it was not copied";
-        findings.push(Finding::new(Severity::Error, "copy.header", what).on(&unread.key));
+        findings.push(Finding::new(Severity::Error, "copy.header", what).on(unread.key()));
     }
     let mut refused = Vec::new();
     let fitting = sound(&listing.snapshots, &mut refused, &mut findings);

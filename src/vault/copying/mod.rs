@@ -10,6 +10,8 @@ pub mod mend;
 mod mover;
 mod object;
 mod place;
+mod table;
+mod wanted;
 mod windows;
 
 use std::collections::BTreeMap;

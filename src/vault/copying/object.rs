@@ -2,31 +2,11 @@
 
 use std::sync::Arc;
 
+pub(super) use crate::vault::stock::Id;
 use crate::{
-    codec::hash,
     format::layout,
     model::{Finding, Hash, Key, Name, PackId, Severity},
 };
-
-/// The name of an object in sixteen bytes, since there may be hundreds of thousands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Id([u8; 16]);
-
-impl Id {
-    /// Of an object's key.
-    pub(super) fn of(key: &str) -> Self {
-        let [head, _] = halves(hash::hash(key.as_bytes()));
-        Self(head)
-    }
-}
-
-fn halves(hash: Hash) -> [[u8; 16]; 2] {
-    let mut halves = [[0; 16]; 2];
-    for (to, from) in halves.iter_mut().zip(hash.as_bytes().chunks(16)) {
-        to.copy_from_slice(from);
-    }
-    halves
-}
 
 /// Where an object belongs. The keys of packs are long and many, so they are spelled when they are needed.
 #[derive(Debug, Clone)]

@@ -11,15 +11,17 @@ use futures::{StreamExt, stream};
 use super::{
     CopyDone, Pass, lasts,
     object::{Id, Object, Trouble, Where},
+    table::{Counted, Table},
+    wanted::{Wanted, count, leave_out, rehearse},
 };
 use crate::{
     format::{
         header::{HEADER_LIMIT, ObjectRef, VerifiedHeader},
         index::SEALED_LIMIT,
         layout,
-        page::{PAGE_LIMIT, PackRef},
+        page::{PACKS_PER_PAGE, PAGE_LIMIT, PackRef},
     },
-    model::{Finding, Hash, Name, Time},
+    model::{Hash, Name, Time},
     vault::{Result, VaultError, reader::PagesAhead, snapshots::Summary},
 };
 
@@ -29,57 +31,6 @@ const SNAPSHOTS: usize = 64;
 const BYTES: u64 = 256 << 20;
 /// The most bytes that a pack has.
 const PACK_LIMIT: usize = 32 << 20;
-
-/// What all windows share: objects by their place in a table, since snapshots share most of them.
-#[derive(Default)]
-struct Table {
-    objects: Vec<Object>,
-    places: HashMap<Id, u32>,
-    /// The packs that each page names. By key: whoever names a page of another writer names nothing.
-    pages: HashMap<Id, Arc<[u32]>>,
-    writers: HashMap<Name, Arc<Name>>,
-    /// What a rehearsal counted already.
-    counted: HashSet<u32>,
-}
-
-impl Table {
-    fn writer(&mut self, name: &Name) -> Arc<Name> {
-        Arc::clone(self.writers.entry(name.clone()).or_insert_with(|| Arc::new(name.clone())))
-    }
-
-    fn add(&mut self, object: Object) -> u32 {
-        let next = u32::try_from(self.objects.len()).unwrap_or(u32::MAX);
-        let at = *self.places.entry(Id::of(object.key().as_str())).or_insert(next);
-        if at == next {
-            self.objects.push(object);
-        }
-        at
-    }
-
-    fn get(&self, at: u32) -> Option<&Object> {
-        self.objects.get(at as usize)
-    }
-}
-
-/// A snapshot that is to be copied, and what it needs.
-struct Wanted<'a> {
-    summary: &'a Summary,
-    /// Pages with their packs, and indexes.
-    pages: Vec<(u32, Arc<[u32]>)>,
-    indexes: Vec<u32>,
-    /// Why it can't be copied, as far as that is known.
-    unknown: Option<Trouble>,
-}
-
-impl Wanted<'_> {
-    fn packs(&self) -> impl Iterator<Item = u32> {
-        self.pages.iter().flat_map(|(_, packs)| packs.iter().copied())
-    }
-
-    fn texts(&self) -> impl Iterator<Item = u32> {
-        self.pages.iter().map(|(page, _)| *page).chain(self.indexes.iter().copied())
-    }
-}
 
 /// Until when an object must be locked, and until when it is asked to be.
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +46,7 @@ pub(super) async fn copy(pass: &Pass<'_>, new: &[Summary], done: &mut CopyDone) 
     if new.is_empty() {
         return Ok(());
     }
-    let mut table = Table::default();
+    let mut table = Table::new(pass.source.room);
     let mut listed: HashSet<&Name> = HashSet::new();
     for snapshot in new {
         if listed.insert(&snapshot.header.writer) {
@@ -104,18 +55,75 @@ pub(super) async fn copy(pass: &Pass<'_>, new: &[Summary], done: &mut CopyDone) 
             }
         }
     }
-    let mut left = new;
+    let (mut left, mut counted) = (new, Counted::default());
     while !left.is_empty() {
         pass.mover.go_on()?;
-        let window = gather(pass, &mut table, &mut left, done).await?;
+        if table.is_full() {
+            table = Table::new(pass.source.room);
+        }
+        let (window, large) = gather(pass, &mut table, &mut left, done).await?;
         if pass.request.dry_run && !pass.mover.mends() {
-            rehearse(pass, &mut table, &window, done);
+            rehearse(pass, &table, &window, &mut counted, done);
         } else {
             carry(pass, &table, window, done).await?;
+        }
+        if let Some((summary, header)) = large {
+            self::large(pass, summary, &header, &mut counted, done).await?;
         }
     }
     Ok(())
 }
+
+/// A snapshot that names more pages is worked through by itself, so many at a time: 128, of 1024 packs each.
+fn pages(pass: &Pass<'_>) -> usize {
+    (pass.source.room / PACKS_PER_PAGE).max(1)
+}
+
+/// A snapshot with very many pages, so many at a time. The next ones name most of them again; what is there by then is known.
+async fn large(
+    pass: &Pass<'_>,
+    summary: &Summary,
+    header: &VerifiedHeader,
+    counted: &mut Counted,
+    done: &mut CopyDone,
+) -> Result<()> {
+    let mut closed = Wanted { summary, pages: Vec::new(), indexes: Vec::new(), unknown: None };
+    let mut part = header.clone();
+    for pages in header.header.pages.chunks(pages(pass)) {
+        pass.mover.go_on()?;
+        part.header.pages = pages.to_vec();
+        let (mut table, known) = (Table::new(pass.source.room), |_: &_| false);
+        let mut ahead = PagesAhead::of(&*pass.reads.store, std::iter::once(&part), known);
+        let wanted = needs(pass, &mut table, (summary, &part), &mut ahead, done).await?;
+        drop(ahead);
+        part.header.indexes.clear();
+        if wanted.unknown.is_some() {
+            closed.unknown = wanted.unknown;
+        } else if pass.request.dry_run && !pass.mover.mends() {
+            count(pass, &table, &wanted, counted, done);
+        } else {
+            let window = [wanted];
+            let troubles = close(pass, &table, &window, done).await?;
+            let worst = troubles.values().max_by_key(|trouble| trouble.severity());
+            if let Some(worst) = worst {
+                let before = closed.unknown.as_ref().map_or(0, |(_, objects)| *objects);
+                closed.unknown = Some((worst.clone(), before + troubles.len()));
+            }
+        }
+        // What can't be there as a whole is not copied any further; a repair mends what it can.
+        if closed.unknown.is_some() && !pass.mover.mends() {
+            break;
+        }
+    }
+    if pass.request.dry_run && !pass.mover.mends() {
+        rehearse(pass, &Table::new(0), &[closed], counted, done);
+        return Ok(());
+    }
+    headers(pass, vec![closed], &HashMap::new(), done).await
+}
+
+/// What a window has: snapshots with what they need, and perhaps one after them that is worked through by itself.
+type Window<'a> = (Vec<Wanted<'a>>, Option<(&'a Summary, VerifiedHeader)>);
 
 /// The next window: its headers and pages are read.
 async fn gather<'a>(
@@ -123,17 +131,18 @@ async fn gather<'a>(
     table: &mut Table,
     left: &mut &'a [Summary],
     done: &mut CopyDone,
-) -> Result<Vec<Wanted<'a>>> {
+) -> Result<Window<'a>> {
     let some = left.get(..SNAPSHOTS).unwrap_or(left);
     let reads = stream::iter(some).map(|summary| pass.reads.whole(summary)).buffered(pass.mover.jobs);
     let headers: Vec<Result<VerifiedHeader>> = reads.collect().await;
     let known: HashSet<Id> = table.pages.keys().copied().collect();
-    let whole = headers.iter().filter_map(|header| header.as_ref().ok());
+    let large = |header: &VerifiedHeader| header.header.pages.len() > pages(pass);
+    let whole = headers.iter().filter_map(|header| header.as_ref().ok()).take_while(|header| !large(header));
     let mut ahead = PagesAhead::of(&*pass.reads.store, whole, |page| known.contains(&Id::of(page.as_str())));
     let (mut window, mut bytes, mut taken) = (Vec::new(), 0_u64, 0);
     let mut counted: HashSet<u32> = HashSet::new();
     for (summary, header) in some.iter().zip(&headers) {
-        if bytes >= BYTES {
+        if bytes >= BYTES || table.is_full() && taken > 0 {
             break;
         }
         taken += 1;
@@ -147,6 +156,10 @@ async fn gather<'a>(
             }
             Err(error) => return Err(VaultError::new(error.kind, error.to_string())),
         };
+        if large(header) {
+            *left = left.get(taken..).unwrap_or_default();
+            return Ok((window, Some((summary, header.clone()))));
+        }
         let wanted = needs(pass, table, (summary, header), &mut ahead, done).await?;
         for at in wanted.packs() {
             let Some(object) = table.get(at) else { continue };
@@ -157,7 +170,7 @@ async fn gather<'a>(
         window.push(wanted);
     }
     *left = left.get(taken..).unwrap_or_default();
-    Ok(window)
+    Ok((window, None))
 }
 
 /// What a snapshot needs, by its header and pages.
@@ -192,7 +205,7 @@ async fn needs<'a>(
             Err(error) if error.is_of_object() => {
                 let trouble = Trouble::Damaged(error.what);
                 done.findings.note(trouble.finding(&key, pass.mover.mends()));
-                wanted.unknown = Some(trouble);
+                wanted.unknown = Some((trouble, 1));
                 continue;
             }
             Err(error) => return Err(error),
@@ -227,33 +240,21 @@ async fn read(
     }
 }
 
-/// Counts what would be moved.
-fn rehearse(pass: &Pass<'_>, table: &mut Table, window: &[Wanted<'_>], done: &mut CopyDone) {
-    for wanted in window {
-        if let Some(trouble) = &wanted.unknown {
-            leave_out(pass, wanted.summary, (trouble, 1), done);
-            continue;
-        }
-        for at in wanted.packs().chain(wanted.texts()) {
-            if !table.counted.insert(at) {
-                continue;
-            }
-            let Some(object) = table.get(at) else { continue };
-            if !pass.mover.place.there(&object.key()) {
-                let count = done.moved.entry(object.kind()).or_default();
-                count.objects += 1;
-                count.bytes += object.bytes.unwrap_or(0);
-            }
-        }
-        done.moved.entry("snapshots").or_default().objects += 1;
-        done.copied.push(wanted.summary.id);
-    }
-}
-
 /// Moves a window: packs, what names them, locks, headers.
 async fn carry(pass: &Pass<'_>, table: &Table, window: Vec<Wanted<'_>>, done: &mut CopyDone) -> Result<()> {
+    let troubles = close(pass, table, &window, done).await?;
+    headers(pass, window, &troubles, done).await
+}
+
+/// Moves what a window names, and reads the locks of it back; tells what can't be there as it should be.
+async fn close(
+    pass: &Pass<'_>,
+    table: &Table,
+    window: &[Wanted<'_>],
+    done: &mut CopyDone,
+) -> Result<HashMap<u32, Trouble>> {
     let place = pass.mover.place;
-    let due = due(pass, table, &window);
+    let due = due(pass, table, window);
     let mut troubles: HashMap<u32, Trouble> = HashMap::new();
     let total = due.keys().filter_map(|at| table.get(*at)).filter(|object| !place.there(&object.key()));
     pass.mover.progress.phase("copying", Some(total.filter_map(|object| object.bytes).sum()));
@@ -263,7 +264,7 @@ async fn carry(pass: &Pass<'_>, table: &Table, window: Vec<Wanted<'_>>, done: &m
     bring(pass, table, (&due, packs), &mut troubles).await?;
     // A page says to whoever goes on that its packs were seen whole, so one of which a pack is missing stays away.
     let mut broken: HashSet<u32> = HashSet::new();
-    for wanted in &window {
+    for wanted in window {
         for (page, packs) in &wanted.pages {
             if packs.iter().any(|pack| troubles.contains_key(pack)) {
                 broken.insert(*page);
@@ -280,7 +281,7 @@ async fn carry(pass: &Pass<'_>, table: &Table, window: Vec<Wanted<'_>>, done: &m
             done.findings.note(trouble.finding(&object.key(), pass.mover.mends()));
         }
     }
-    headers(pass, window, &troubles, done).await
+    Ok(troubles)
 }
 
 /// What a window needs, and how long each is to be locked.
@@ -370,9 +371,10 @@ async fn headers(
     let mut fit = Vec::new();
     for wanted in window {
         let bad: Vec<&Trouble> = wanted.packs().chain(wanted.texts()).filter_map(|at| troubles.get(&at)).collect();
-        let worst = wanted.unknown.as_ref().or(bad.iter().copied().max_by_key(|trouble| trouble.severity()));
-        if let Some(trouble) = worst {
-            leave_out(pass, wanted.summary, (trouble, bad.len().max(1)), done);
+        let worst = bad.iter().copied().max_by_key(|trouble| trouble.severity());
+        let known = wanted.unknown.as_ref().map(|(trouble, objects)| (trouble, *objects + bad.len()));
+        if let Some((trouble, objects)) = known.or(worst.map(|trouble| (trouble, bad.len()))) {
+            leave_out(pass, wanted.summary, (trouble, objects), done);
             continue;
         }
         let hash = Hash::from_bytes(*wanted.summary.id.as_bytes());
@@ -416,18 +418,4 @@ async fn headers(
         }
     }
     Ok(())
-}
-
-fn leave_out(pass: &Pass<'_>, summary: &Summary, (trouble, objects): (&Trouble, usize), done: &mut CopyDone) {
-    done.left_out.push(summary.id);
-    if pass.mover.mends() {
-        let what = format!("{objects} of the objects that this snapshot needs are still not as they should be");
-        done.findings.push(Finding::new(trouble.severity(), "repair.snapshot", what).of(summary.id));
-        return;
-    }
-    let what = format!(
-        "this snapshot was not copied, since {objects} of the objects that it needs could not be, or not as it promises; \
-         `strongroom verify --depth read` of the source tells what is damaged there"
-    );
-    done.findings.push(Finding::new(trouble.severity(), "copy.left-out", what).of(summary.id));
 }

@@ -21,6 +21,20 @@ use crate::{
 /// None is larger, in bytes.
 const DOCUMENT: u64 = 4 << 20;
 
+/// Whether this is a document that [`metadata`] looks at, if it counts.
+pub(super) const fn is_one(is: &ObjectName) -> bool {
+    matches!(
+        is,
+        ObjectName::Descriptor
+            | ObjectName::Root(_)
+            | ObjectName::Epoch(..)
+            | ObjectName::Certificate(..)
+            | ObjectName::Approvers(..)
+            | ObjectName::Hold(..)
+            | ObjectName::Release(..)
+    )
+}
+
 /// The descriptor, the root and epoch records, the certificates and the lists of approvers, as far as the root vouches for
 /// them, and the holds that count and what lifts others: they are kept beyond everything else.
 pub(super) async fn metadata(
@@ -33,17 +47,11 @@ pub(super) async fn metadata(
 ) -> Result<Vec<Due>> {
     let mut due = Vec::new();
     for (key, stored) in all {
-        let Some(is) = layout::parse(key.as_str()).filter(|is| match is {
-            ObjectName::Descriptor
-            | ObjectName::Root(_)
-            | ObjectName::Epoch(..)
-            | ObjectName::Certificate(..)
-            | ObjectName::Approvers(..) => true,
+        let wanted = |is: &ObjectName| match is {
             ObjectName::Hold(..) | ObjectName::Release(..) => holds.names(key, now),
-            _ => false,
-        }) else {
-            continue;
+            other => is_one(other),
         };
+        let Some(is) = layout::parse(key.as_str()).filter(wanted) else { continue };
         for version in stored.iter().filter(|s| !s.marker && s.bytes <= DOCUMENT) {
             if cancel.is_cancelled() {
                 return Err(VaultError::cancelled());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt, stream};
 
-use super::{Everything, Stored};
+use super::Everything;
 use crate::{
     format::{
         journal::{SEALED_LIMIT, plausible},
@@ -17,9 +17,11 @@ use crate::{
     },
     store::{ObjectStore, Version},
     vault::{
-        Result, Vault, VaultError, VaultErrorKind, fetch,
+        Result, Vault, VaultError, VaultErrorKind,
+        fetch::{self, Room},
         journal::{Gathering, LineListing, Listed, Windows},
         snapshots::Summary,
+        stock::Stored,
     },
 };
 
@@ -126,7 +128,7 @@ pub(super) async fn look(
     cancel: &Cancel,
     each: &mut (dyn FnMut(Looked) + Send),
 ) -> Result<()> {
-    let store = &*vault.store;
+    let (store, room) = (&*vault.store, &Room::new());
     let mut gathered = gathered.finish();
     for (of, needed) in &bases.0 {
         let first = gathered.remove(of).unwrap_or_default();
@@ -146,7 +148,7 @@ pub(super) async fn look(
             let mut looks = stream::iter(wanted)
                 .map(|(line, one, held)| async move {
                     let promised = one.stored_at + needed.keep;
-                    Result::Ok(Looked { held, ..lock_of(store, line, one, promised).await? })
+                    Result::Ok(Looked { held, ..lock_of((store, room), line, one, promised).await? })
                 })
                 .buffered(store.at_once());
             while let Some(looked) = looks.next().await {
@@ -160,11 +162,17 @@ pub(super) async fn look(
     Ok(())
 }
 
-async fn lock_of(store: &dyn ObjectStore, line: &LineListing, one: &Listed, promised: Time) -> Result<Looked> {
+async fn lock_of(
+    (store, room): (&dyn ObjectStore, &Room),
+    line: &LineListing,
+    one: &Listed,
+    promised: Time,
+) -> Result<Looked> {
     let key = line.key(one);
     let mut version = None;
     let looked = |version, lock| Looked { key: key.clone(), version, bytes: one.bytes, lock, promised, held: None };
     if one.versions > 1 || one.hidden {
+        let _room = room.take(SEALED_LIMIT as u64).await;
         match fetch::oldest_version(store, &key, &one.hash, SEALED_LIMIT).await {
             Ok(found) => version = Some(found),
             Err(error) if error.is_of_object() => return Ok(looked(None, Err(error.what))),

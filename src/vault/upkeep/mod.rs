@@ -10,61 +10,59 @@ pub mod prune;
 pub mod renew;
 #[cfg(test)]
 mod tests;
+mod there;
 
 use std::collections::BTreeMap;
 
 pub(crate) use documents::vouched;
 pub(crate) use journals::Bases;
 pub(crate) use plausible::{longest, wrong};
-pub(crate) use prune::KEEP_NEWEST;
+pub(crate) use there::KEEP_NEWEST;
 
-use super::Result;
-use crate::{
-    format::layout,
-    model::{Key, Time},
-    store::{ObjectStore, Version},
-    vault::journal::Gathering,
+use super::{
+    Result,
+    stock::{Stock, Stored},
 };
+use crate::{format::layout, model::Key, store::ObjectStore, vault::journal::Gathering};
 
-/// One version of an object, or a delete marker.
-#[derive(Debug, Clone)]
-struct Stored {
-    /// `None` where the store has no versions.
-    version: Option<Version>,
-    bytes: u64,
-    modified: Time,
-    marker: bool,
-}
-
-/// Every version of every key, oldest first, those of names that can't be keys left out.
+/// Versions of some keys, oldest first.
 type Everything = BTreeMap<Key, Vec<Stored>>;
 
-/// Lists the whole vault but for its journals, which are many and stand by themselves: those that are wanted are gathered. Where
-/// the store has versions they must be listed: what is hidden counts.
-async fn everything(store: &dyn ObjectStore, journals: &mut Gathering<'_>) -> Result<Everything> {
-    let mut found = Everything::new();
-    let mut add = |key: &str, stored: Stored| {
-        if !key.starts_with(layout::JOURNALS)
-            && let Ok(key) = key.parse()
-        {
-            found.entry(key).or_default().push(stored);
-        }
-    };
+/// Lists what begins with `prefix`, hidden versions included where the store has them: what is hidden counts. Journals, which
+/// are many and stand by themselves, are gathered as far as they are wanted; all else is given to `each`.
+async fn list(
+    store: &dyn ObjectStore,
+    prefix: &str,
+    journals: &mut Gathering<'_>,
+    each: &mut (dyn FnMut(&str, Stored) + Send),
+) -> Result<()> {
     if store.traits().versions {
-        store
-            .list_versions("", &mut |e| {
-                journals.version(&e);
-                let version = Some(e.version);
-                add(&e.key, Stored { version, bytes: e.bytes, modified: e.modified, marker: e.delete_marker });
-            })
-            .await?;
+        let mut add = |e: crate::store::VersionEntry| {
+            journals.version(&e);
+            let version = Some(e.version);
+            if !e.key.starts_with(layout::JOURNALS) {
+                each(&e.key, Stored { version, bytes: e.bytes, modified: e.modified, marker: e.delete_marker });
+            }
+        };
+        store.list_versions(prefix, &mut add).await?;
     } else {
-        store
-            .list("", &mut |e| {
-                journals.entry(&e);
-                add(&e.key, Stored { version: None, bytes: e.bytes, modified: e.modified, marker: false });
-            })
-            .await?;
+        let mut add = |e: crate::store::Entry| {
+            journals.entry(&e);
+            if !e.key.starts_with(layout::JOURNALS) {
+                each(&e.key, Stored { version: None, bytes: e.bytes, modified: e.modified, marker: false });
+            }
+        };
+        store.list(prefix, &mut add).await?;
     }
-    Ok(found)
+    Ok(())
+}
+
+/// Lists a part of what lies below these prefixes.
+async fn list_part(store: &dyn ObjectStore, stock: &mut Stock, prefixes: &[&str]) -> Result<()> {
+    for prefix in prefixes {
+        let mut none = Gathering::of(Box::new(|_, _| false));
+        list(store, prefix, &mut none, &mut |key, stored| drop(stock.add(key, stored))).await?;
+    }
+    stock.sort();
+    Ok(())
 }

@@ -8,20 +8,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, stream};
 
 use super::{
-    Everything, Stored, everything,
     journals::{self, Bases},
+    list, list_part,
     needs::Needs,
     plausible::{ById, longest, wrong},
+    there::{KEEP_NEWEST, There},
 };
 use crate::{
     format::layout::{self, ObjectName},
     model::{Cancel, Finding, Findings, Key, Lock, Name, Progress, Severity, SnapshotId, Span, Time},
     store::{Deleter, StoreError, StoreErrorKind, Version},
-    vault::{Result, Vault, VaultError, fetch, holds::Holds, journal::Gathering, past, snapshots, snapshots::Summary},
+    vault::{
+        Result, Vault, VaultError, fetch,
+        holds::Holds,
+        journal::Gathering,
+        past, snapshots,
+        snapshots::Summary,
+        stock::{At, Object, Sort, Stocks, Stored, Told},
+    },
 };
 
-/// How many of the newest snapshots of each source always stay, and of each member's evidence.
-pub(crate) const KEEP_NEWEST: usize = 3;
+/// Where what may go lies, besides headers and journals.
+const PREFIXES: [&str; 5] = [layout::LISTS, layout::INDEXES, layout::PACKS, layout::EVIDENCE, layout::CANARIES];
+/// So many objects are looked at before those are deleted that may go.
+const BATCH: usize = 10_000;
 /// How old what has no lock must be at least: a run puts packs before anything names them.
 const UNLOCKED: Span = Span::days(1);
 /// How many reasons for deleting nothing are named.
@@ -90,11 +100,10 @@ pub async fn prune(
     progress.phase("reading headers", None);
     let listing = snapshots::list(vault).await?;
     let now = store.server_time().await?;
-    let all = everything(store, &mut Gathering::of(Box::new(|_, _| false))).await?;
     let mut work = Work { vault, deleter, now, grace: request.grace, cancel, progress, done: Pruned::default() };
     work.done.findings.extend(vault.findings.iter().chain(&listing.findings).cloned());
     for unread in listing.unread.iter().take(BLOCKED) {
-        let key = &unread.key;
+        let key = unread.key();
         let what = format!("{key} can't be read, or needs a newer strongroom: what it needs is not known");
         work.done.blocked.push(what);
     }
@@ -115,67 +124,31 @@ pub async fn prune(
     if !work.done.blocked.is_empty() {
         return Ok(work.done);
     }
-    let staying = work.headers(&all, &listing.snapshots, &holds).await?;
+    let Chosen { staying, over, held } = choose(vault, &listing.snapshots, &holds, (now, request.grace));
+    work.done.held = held;
+    let mut there = There::new(vault.room, &over);
+    let mut none = Gathering::of(Box::new(|_, _| false));
+    list(store, "", &mut none, &mut |key, stored| there.add(key, stored)).await?;
+    let staying = work.headers(&there, over, staying).await?;
     let stay: Vec<_> = listing.snapshots.iter().filter(|s| staying.contains(&s.id)).map(|s| (s, now)).collect();
-    let mut needs = Needs::of(vault, &stay, &all, cancel).await?;
     work.done.snapshots = staying.len() as u64;
-    work.done.findings.extend(std::mem::take(&mut needs.findings).into_vec());
-    let evidence = newest_evidence(&all);
-    for kind in ["lists", "indexes", "packs", "evidence", "canaries"] {
-        let free = |key: &&Key| !needs.objects.contains_key(*key) && !evidence.contains(*key);
-        let mut keys = Vec::new();
-        for key in all.keys().filter(free) {
-            match owner(key, kind) {
-                // What a page that can't be read names is not known, and may be any of them.
-                Some(writer) if kind != "packs" || !needs.unknown.contains(&writer) => keys.push(key),
-                _ => {}
-            }
-        }
-        work.objects(&all, keys, kind).await?;
-    }
-    drop((all, needs));
+    work.data(&stay, there).await?;
     work.journals(&Bases::of(stay.iter().map(|(snapshot, _)| *snapshot), &vault.descriptor.lock)).await?;
     Ok(work.done)
 }
 
-/// Whose object of this kind the key names; `None` if it names none.
-fn owner(key: &Key, kind: &str) -> Option<Name> {
-    let (is, name) = match layout::parse(key.as_str())? {
-        ObjectName::Pack(name, _) => ("packs", name),
-        ObjectName::Index(name, _) => ("indexes", name),
-        ObjectName::Page(name, _) => ("lists", name),
-        ObjectName::Evidence(name, _) => ("evidence", name),
-        ObjectName::Canary(name) => ("canaries", name),
-        ObjectName::Descriptor
-        | ObjectName::Root(_)
-        | ObjectName::Epoch(..)
-        | ObjectName::Certificate(..)
-        | ObjectName::Hold(..)
-        | ObjectName::Release(..)
-        | ObjectName::Approvers(..)
-        | ObjectName::Spent(_)
-        | ObjectName::Piece(_)
-        | ObjectName::History(..)
-        | ObjectName::Copy(_)
-        | ObjectName::Header(..) => return None,
-    };
-    (is == kind).then_some(name)
-}
-
-/// The newest evidence of each member, by the store's time.
-fn newest_evidence(all: &Everything) -> BTreeSet<Key> {
-    let mut of: BTreeMap<Name, Vec<(Time, &Key)>> = BTreeMap::new();
-    for (key, stored) in all {
-        if let (Some(member), Some(first)) = (owner(key, "evidence"), stored.iter().find(|s| !s.marker)) {
-            of.entry(member).or_default().push((first.modified, key));
-        }
+/// What an object is counted as, and whose it is; nothing for what is not deleted.
+fn kind(at: &At) -> Option<(&'static str, Name)> {
+    match at {
+        At::Data(Sort::Page, writer, _) => Some(("lists", Name::clone(writer))),
+        At::Data(Sort::Index, writer, _) => Some(("indexes", Name::clone(writer))),
+        At::Data(Sort::Pack, writer, _) => Some(("packs", Name::clone(writer))),
+        At::Other(key) => match layout::parse(key.as_str())? {
+            ObjectName::Evidence(member, _) => Some(("evidence", member)),
+            ObjectName::Canary(member) => Some(("canaries", member)),
+            _ => None,
+        },
     }
-    of.into_values()
-        .flat_map(|mut keys| {
-            keys.sort_unstable();
-            keys.into_iter().rev().take(KEEP_NEWEST).map(|(_, key)| key.clone())
-        })
-        .collect()
 }
 
 /// Which snapshots stay, and which may go.
@@ -241,20 +214,66 @@ impl Work<'_> {
     /// Deletes the headers whose time is over; returns the snapshots that stay, for whatever reason.
     async fn headers(
         &mut self,
-        all: &Everything,
-        snapshots: &[Summary],
-        holds: &Holds,
+        there: &There,
+        over: Vec<&Summary>,
+        mut staying: BTreeSet<SnapshotId>,
     ) -> Result<BTreeSet<SnapshotId>> {
-        let Chosen { mut staying, over, held } = choose(self.vault, snapshots, holds, (self.now, self.grace));
-        self.done.held = held;
         for snapshot in over {
             let key = layout::header(&snapshot.header.writer, snapshot.header.seq, &snapshot.id);
-            let Some((key, _)) = all.get_key_value(&key) else { continue };
-            if !self.objects(all, vec![key], "snapshots").await? {
+            let Some(stored) = there.headers.get(&key) else {
+                if there.cut {
+                    staying.insert(snapshot.id);
+                }
+                continue;
+            };
+            if !self.objects(&[(key, stored)], "snapshots").await? {
                 staying.insert(snapshot.id);
             }
         }
         Ok(staying)
+    }
+
+    /// Deletes what no snapshot that stays needs, a part of it at a time. What is needed of a part is known as a whole before
+    /// anything of it is deleted.
+    async fn data(&mut self, stay: &[(&Summary, Time)], there: There) -> Result<()> {
+        let There { evidence, stock, .. } = there;
+        let (mut parts, mut told) = (Stocks::of(stock), Told::default());
+        while let Some(mut stock) = parts.next() {
+            if stock.is_to_be_listed() {
+                list_part(&*self.vault.store, &mut stock, &PREFIXES).await?;
+            }
+            let needs = Needs::of(self.vault, stay, (&stock, &mut told), self.cancel).await?;
+            self.done.findings.extend(needs.findings.into_vec());
+            let (unknown, needed) = (needs.unknown, needs.objects);
+            let free =
+                stock.objects().iter().zip(needed).filter(|(_, need)| need.is_none()).filter_map(|(object, _)| {
+                    let (kind, writer) = kind(&object.at)?;
+                    let stays = match kind {
+                        // What a page that can't be read names is not known, and may be any of them.
+                        "packs" => unknown.contains(&writer),
+                        "evidence" => matches!(&object.at, At::Other(key) if evidence.has(key, &writer)),
+                        _ => false,
+                    };
+                    (!stays).then_some((kind, object))
+                });
+            let mut free = free.peekable();
+            while let Some((kind, _)) = free.peek() {
+                let kind = *kind;
+                let same = std::iter::from_fn(|| free.next_if(|(other, _)| *other == kind)).take(BATCH);
+                let same: Vec<&Object> = same.map(|(_, object)| object).collect();
+                let some: Vec<(Key, &Vec<Stored>)> =
+                    same.iter().map(|object| (object.at.key(), &object.versions)).collect();
+                self.objects(&some, kind).await?;
+                for object in same.iter().filter(|object| object.all as usize > object.versions.len()) {
+                    let (all, kept) = (object.all, object.versions.len());
+                    let what =
+                        format!("it has {all} versions, of which one run looks at the oldest {kept}: prune again");
+                    let finding = Finding::new(Severity::Info, "prune.versions", what).on(object.at.key());
+                    self.done.findings.push(finding);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Deletes the pieces of journals that no base which stays goes on with.
@@ -267,19 +286,20 @@ impl Work<'_> {
                 self.done.waiting.bytes += over.waiting_bytes;
                 self.done.next = self.done.next.into_iter().chain(over.next).min();
             }
-            let keys: Vec<&Key> = over.all.keys().collect();
-            let Some(last) = keys.last() else { return Ok(()) };
+            let (more, all): (bool, Vec<(Key, Vec<Stored>)>) = (over.more, over.all.into_iter().collect());
+            let all: Vec<(Key, &Vec<Stored>)> = all.iter().map(|(key, stored)| (key.clone(), stored)).collect();
+            let Some((last, _)) = all.last() else { return Ok(()) };
             after = last.to_string();
-            self.objects(&over.all, keys, "journals").await?;
-            if !over.more {
+            self.objects(&all, "journals").await?;
+            if !more {
                 return Ok(());
             }
         }
     }
 
-    /// Deletes every version of these keys whose lock has ended long enough ago; says whether all of them could go.
-    async fn objects(&mut self, all: &Everything, keys: Vec<&Key>, kind: &'static str) -> Result<bool> {
-        let versions = keys.iter().flat_map(|key| all.get(*key).into_iter().flatten().map(|stored| (*key, stored)));
+    /// Deletes every version of these objects whose lock has ended long enough ago; says whether all of them could go.
+    async fn objects(&mut self, objects: &[(Key, &Vec<Stored>)], kind: &'static str) -> Result<bool> {
+        let versions = objects.iter().flat_map(|(key, stored)| stored.iter().map(move |stored| (key, stored)));
         let store = &*self.vault.store;
         let looked: Vec<_> = stream::iter(versions)
             .map(|(key, stored)| async move {

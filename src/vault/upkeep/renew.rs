@@ -6,27 +6,35 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 pub use super::due::Renewed;
 use super::{
-    Stored, documents,
+    Everything, documents,
     due::{Due, Looked, generation},
-    everything,
     journals::{self, Bases},
+    list, list_part,
     needs::{Need, Needs},
     plausible::{longest, wrong},
 };
 use crate::{
     codec::hash,
-    format::header::HEADER_LIMIT,
-    model::{Cancel, Finding, Key, Lock, Name, Progress, Severity, SnapshotId, Span, Time},
+    format::{
+        header::HEADER_LIMIT,
+        index::SEALED_LIMIT,
+        layout::{self, ObjectName},
+    },
+    model::{Cancel, Finding, Hash, Key, Lock, Name, Progress, Severity, SnapshotId, Span, Time},
     store::{ObjectStore, StoreError, StoreErrorKind, Version},
     vault::{
-        Result, Vault, VaultError, fetch,
+        Result, Vault, VaultError,
+        fetch::{self, Room},
         holds::{Held, Holds},
         journal::Gathering,
         snapshots,
         snapshots::Summary,
+        stock::{Stock, Stocks, Stored, Told, VERSIONS},
     },
 };
 
+/// So many objects are looked at before those that are due are extended.
+const BATCH: usize = 10_000;
 /// How many objects are looked at once. Of some all versions are read, to tell which one was signed.
 const LOOKS: usize = 16;
 /// A lock is extended when it ends within this time.
@@ -100,49 +108,113 @@ impl Work<'_> {
             }
         }
         let mut gathered = Gathering::of(Box::new(|writer, source| bases.has(writer, source)));
-        let all = everything(store, &mut gathered).await?;
-        let needs = Needs::of(vault, wanted, &all, cancel).await?;
+        let (mut all, mut rest) = (Stock::new(vault.room, false), Everything::new());
+        list(store, "", &mut gathered, &mut |key, stored| {
+            let Err(stored) = all.add(key, stored) else { return };
+            let ours = match layout::parse(key) {
+                Some(ObjectName::Header(.., id)) => by_id.contains_key(&id),
+                other => other.is_some_and(|is| documents::is_one(&is)),
+            };
+            if ours && let Ok(key) = key.parse() {
+                let versions = rest.entry(key).or_default();
+                if versions.len() < VERSIONS {
+                    versions.push(stored);
+                }
+            }
+        })
+        .await?;
         done.snapshots = wanted.len() as u64;
-        done.objects += needs.lost_count;
-        done.findings.extend(needs.findings.into_vec().into_iter().chain(needs.lost.into_vec()));
-        done.reads += all.len().div_ceil(1000) as u64;
+        done.reads += all.listed().saturating_add(rest.len() as u64).div_ceil(1000);
         let furthest = wanted.iter().map(|(_, until)| *until).max().unwrap_or(now);
         let cap = now + vault.descriptor.lock.max_lock;
         progress.phase("reading locks", None);
-        let mut due = documents::metadata(vault, &all, self.holds, (now, furthest, cap), cancel, &mut done).await?;
-        let data: Vec<_> = stream::iter(needs.objects)
-            .map(|(key, need)| {
-                let stored = all.get(&key).map_or(&[][..], Vec::as_slice);
-                async move { (look(store, &key, &need, stored, (now, lead, cap)).await, key) }
-            })
-            .buffered(LOOKS)
-            .collect()
-            .await;
-        for (looked, key) in data {
-            if cancel.is_cancelled() {
-                return Err(VaultError::cancelled());
-            }
-            done.take(looked?, key, &mut due);
-        }
-        let (mut seen, journals) = (Vec::new(), (&bases, gathered));
+        let mut due = documents::metadata(vault, &rest, self.holds, (now, furthest, cap), cancel, &mut done).await?;
+        let headers = wanted.iter().map(|(snapshot, until)| {
+            let hash = Hash::from_bytes(*snapshot.id.as_bytes());
+            let need = Need { hash, bytes: None, hint: None, until: *until, header: true };
+            let key = snapshot.key();
+            let stored = rest.get(&key).map_or(&[][..], Vec::as_slice);
+            (key, need, stored)
+        });
         let times = (now, lead, cap);
+        self.look(vault, headers, times, (&mut due, &mut done)).await?;
+        self.settle(vault, due, &mut done).await?;
+        self.data(vault, (wanted, all), times, &mut done).await?;
+        let (mut seen, journals) = (Vec::new(), (&bases, gathered));
         journals::look(vault, journals, (now, LEAD), cancel, &mut |looked| done.piece(looked, times, &mut seen))
             .await?;
-        for mut one in seen {
+        for one in &mut seen {
             if one.version.is_none() {
                 one.version = journals::version_of(store, &one.key).await?;
             }
-            due.push(one);
         }
-        if self.dry_run {
-            for one in &due {
-                done.extended(one, one.until);
-            }
-            return Ok(done);
-        }
-        progress.phase("extending locks", None);
-        extend(vault, due, cancel, &mut done).await?;
+        self.settle(vault, seen, &mut done).await?;
         Ok(done)
+    }
+
+    /// Packs, pages and indexes, a part of them at a time.
+    async fn data(
+        &self,
+        vault: &Vault,
+        (wanted, all): (&[(&Summary, Time)], Stock),
+        times: (Time, Span, Time),
+        done: &mut Renewed,
+    ) -> Result<()> {
+        let (mut parts, mut told) = (Stocks::of(all), Told::default());
+        while let Some(mut stock) = parts.next() {
+            if stock.is_to_be_listed() {
+                list_part(&*vault.store, &mut stock, &[layout::INDEXES, layout::LISTS, layout::PACKS]).await?;
+            }
+            let needs = Needs::of(vault, wanted, (&stock, &mut told), self.cancel).await?;
+            done.objects += needs.lost_count;
+            done.findings.extend(needs.findings.into_vec().into_iter().chain(needs.lost.into_vec()));
+            let mut needed =
+                stock.objects().iter().zip(needs.objects).filter_map(|(object, need)| Some((object, need?)));
+            loop {
+                let mut due = Vec::new();
+                let some: Vec<_> = needed.by_ref().take(BATCH).collect();
+                if some.is_empty() {
+                    break;
+                }
+                let some = some.into_iter().map(|(object, need)| (object.at.key(), need, object.versions.as_slice()));
+                self.look(vault, some, times, (&mut due, done)).await?;
+                self.settle(vault, due, done).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at objects, and adds those that are due.
+    async fn look<'a>(
+        &self,
+        vault: &Vault,
+        objects: impl Iterator<Item = (Key, Need, &'a [Stored])>,
+        times: (Time, Span, Time),
+        (due, done): (&mut Vec<Due>, &mut Renewed),
+    ) -> Result<()> {
+        let (store, room) = (&*vault.store, &Room::new());
+        let mut looks = stream::iter(objects)
+            .map(|(key, need, stored)| async move { (look((store, room), &key, &need, stored, times).await, key) })
+            .buffered(LOOKS);
+        while let Some((looked, key)) = looks.next().await {
+            if self.cancel.is_cancelled() {
+                return Err(VaultError::cancelled());
+            }
+            done.take(looked?, key, due);
+        }
+        Ok(())
+    }
+
+    /// Extends what is due, or counts it.
+    async fn settle(&self, vault: &Vault, due: Vec<Due>, done: &mut Renewed) -> Result<()> {
+        if self.dry_run {
+            due.iter().for_each(|one| done.extended(one, one.until));
+            return Ok(());
+        }
+        if !due.is_empty() {
+            self.progress.phase("extending locks", None);
+        }
+        extend(vault, due, self.cancel, done).await
     }
 }
 
@@ -193,14 +265,14 @@ pub(super) fn wanted<'a>(
 
 /// Finds the version that was signed, reads its lock, and says whether that must be extended.
 async fn look(
-    store: &dyn ObjectStore,
+    (store, room): (&dyn ObjectStore, &Room),
     key: &Key,
     need: &Need,
     stored: &[Stored],
     (now, lead, cap): (Time, Span, Time),
 ) -> Result<Looked> {
     let mut reads = 1;
-    let found = match signed_version(store, key, need, stored, &mut reads).await {
+    let found = match signed_version((store, room), key, need, stored, &mut reads).await {
         Ok(Some(found)) => found,
         Ok(None) => return Ok(Looked::Lost),
         Err(error) if fetch::is_unreadable(error.kind) => return Ok(Looked::Unread(error.to_string())),
@@ -223,7 +295,7 @@ pub(super) fn due_until(ends: Time, need: Time, (now, lead, cap): (Time, Span, T
 /// The version whose bytes are those that were signed. Where there is one only, and it is the one that the writer was
 /// told of, nobody put another; else the bytes decide. A newer one that somebody put is never taken for it.
 async fn signed_version<'a>(
-    store: &dyn ObjectStore,
+    (store, room): (&dyn ObjectStore, &Room),
     key: &Key,
     need: &Need,
     stored: &'a [Stored],
@@ -236,6 +308,7 @@ async fn signed_version<'a>(
     let mut refused = None;
     for candidate in candidates {
         *reads += 1;
+        let _room = room.take(candidate.bytes).await;
         match store.get(key, candidate.version.as_ref(), None).await {
             Ok(bytes) if hash::hash(&bytes) == need.hash => return Ok(Some(candidate)),
             Ok(_) => {}
@@ -258,8 +331,9 @@ pub(super) enum Candidates<'a> {
 
 /// Which versions may be the one that was signed.
 pub(super) fn candidates<'a>(need: &Need, stored: &'a [Stored]) -> Candidates<'a> {
-    let limit = HEADER_LIMIT as u64;
-    let fits = |s: &&Stored| !s.marker && need.bytes.map_or(!need.header || s.bytes <= limit, |bytes| bytes == s.bytes);
+    // Whatever its size is said to be: nobody reads more.
+    let limit = if need.header { HEADER_LIMIT } else { SEALED_LIMIT };
+    let fits = |s: &&Stored| !s.marker && s.bytes <= limit as u64 && need.bytes.is_none_or(|bytes| bytes == s.bytes);
     let single = stored.iter().filter(|s| !s.marker).count() == 1;
     let hinted = |s: &Stored| s.version.as_ref().map(Version::as_str) == need.hint.as_deref();
     let mut candidates: Vec<&Stored> = stored.iter().filter(fits).collect();

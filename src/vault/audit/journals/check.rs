@@ -144,8 +144,9 @@ impl<'a> Checks<'a> {
                 promised.push((*one, (until, held)));
             }
         }
+        let room = &fetch::Room::new();
         let mut locks = stream::iter(promised)
-            .map(|(one, promised)| async move { (one, promised, self.lock_of(line, one).await) })
+            .map(|(one, promised)| async move { (one, promised, self.lock_of(line, one, room).await) })
             .buffered(store.at_once());
         while let Some((one, (until, held), lock)) = locks.next().await {
             stop_if_asked(self.cancel)?;
@@ -180,10 +181,16 @@ impl<'a> Checks<'a> {
     }
 
     /// The lock of the version that has the right bytes: where there is one only, that one.
-    async fn lock_of(&self, line: &LineListing, one: &Listed) -> Result<std::result::Result<Option<Lock>, String>> {
+    async fn lock_of(
+        &self,
+        line: &LineListing,
+        one: &Listed,
+        room: &fetch::Room,
+    ) -> Result<std::result::Result<Option<Lock>, String>> {
         let (store, key) = (&*self.vault.store, line.key(one));
         let mut version = None;
         if one.versions > 1 || one.hidden {
+            let _room = room.take(SEALED_LIMIT as u64).await;
             match fetch::oldest_version(store, &key, &one.hash, SEALED_LIMIT).await {
                 Ok(found) => version = Some(found),
                 Err(error) if error.is_of_object() => return Ok(Err(error.what)),

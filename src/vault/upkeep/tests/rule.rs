@@ -31,7 +31,7 @@ use crate::{
         standing,
         upkeep::{
             KEEP_NEWEST,
-            needs::{Need, Needs},
+            needs::Need,
             prune::{Chosen, choose, free_from},
             renew::{Candidates, LEAD, Renewed, candidates, due_until, wanted},
         },
@@ -120,7 +120,7 @@ fn vault() -> &'static Vault {
     VAULT.get_or_init(|| {
         let root = SigningKey::from_hex(&"1".repeat(64)).unwrap().public();
         let descriptor = Descriptor::new(root, Hash::from_bytes([1; 32]), time(0), Vec::new(), POLICY);
-        Vault { store: Arc::new(MemoryStore::new(Arc::new(Begin))), descriptor, findings: Vec::new() }
+        Vault { store: Arc::new(MemoryStore::new(Arc::new(Begin))), descriptor, findings: Vec::new(), room: 1 }
     })
 }
 
@@ -189,7 +189,11 @@ impl Rule {
                 let stored_at = (!self.is(Mutant::BelievesClaims)).then_some(time(oldest.since));
                 found.push(summary(world, snapshot, stored_at));
             } else if let Some(first) = versions.iter().find(|kept| !kept.marker) {
-                unread.push(Unread { key: key(snapshot.object), writer, since: Some(time(first.since)) });
+                unread.push(Unread {
+                    writer: Arc::new(writer),
+                    named: (snapshot.seq.into(), snapshot.id()),
+                    since: Some(time(first.since)),
+                });
             }
         }
         let (members, copies, mut findings) = (self.members(world), Copies::default(), Findings::default());
@@ -243,22 +247,23 @@ impl Rule {
     fn extend(self, world: &mut World, wanted: &[(SnapshotId, Time)], lead: Span) {
         let now = time(world.now);
         let far = if self.is(Mutant::ForgetsTheCap) { Span::days(1000) } else { POLICY.max_lock };
-        let mut needs = Needs::default();
+        let mut needs: BTreeMap<Key, Need> = BTreeMap::new();
         let (mut objects, mut hints) = (BTreeMap::new(), BTreeMap::new());
         for (id, until) in wanted {
             let Some(snapshot) = world.snapshots.iter().find(|snapshot| snapshot.id() == *id) else { continue };
             let mut need = |object: Object, bytes, hint, header| {
                 objects.insert(key(object), object);
-                needs.need(key(object), Need { hash: object.hash(), bytes, hint, until: *until, header });
+                let need = Need { hash: object.hash(), bytes, hint, until: *until, header };
+                needs.entry(key(object)).and_modify(|known| known.join(&need)).or_insert(need);
             };
             need(snapshot.object, None, None, true);
             // Those that are not there are told, and nothing more.
             for (pack, no) in snapshot.packs.iter().filter(|(pack, _)| !world.versions(*pack).is_empty()) {
                 hints.insert(*pack, *no);
-                need(*pack, Some(1), Some(no.to_string()), false);
+                need(*pack, Some(1), Some(no.to_string().into()), false);
             }
         }
-        for (key, need) in &needs.objects {
+        for (key, need) in &needs {
             let object = objects[key];
             let hint = hints.get(&object).copied().filter(|_| self.is(Mutant::TrustsTheHint));
             let Some(no) = hint.or_else(|| self.signed(world, object, need)) else { continue };

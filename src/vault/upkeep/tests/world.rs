@@ -7,7 +7,7 @@ use crate::{
     format::layout,
     model::{Hash, Key, Lock, LockBy, LockMode, LockPolicy, Name, PackId, SnapshotId, Span, Time},
     store::Version,
-    vault::upkeep::Stored,
+    vault::stock::Stored,
 };
 
 /// Days since the beginning.
