@@ -20,6 +20,7 @@ mod own;
 mod pack_no;
 mod packs;
 mod schema;
+pub(crate) mod scratch;
 mod state;
 #[cfg(test)]
 mod tests;

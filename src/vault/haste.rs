@@ -110,12 +110,8 @@ impl Haste {
     }
 
     /// Waits until it is the turn of those who give way, or of the others; false if it will never be again. While programs
-    /// keep all cores busy and have room for what they write, it is nobody's.
-    pub(crate) fn turn(&self, gives_way: bool) -> bool {
-        self.turn_or(gives_way, |_| false)
-    }
-
-    /// The same, unless somebody asks to `stop`, who hears again and again how many bytes programs wrote so far. True then, too.
+    /// keep all cores busy and have room for what they write, it is nobody's. True, too, once somebody asks to `stop`, who
+    /// hears again and again how many bytes programs wrote so far.
     pub(crate) fn turn_or(&self, gives_way: bool, mut stop: impl FnMut(u64) -> bool) -> bool {
         let mut state = self.inner.lock();
         loop {
@@ -143,24 +139,28 @@ mod tests {
 
     use super::*;
 
+    fn turn(haste: &Haste, gives_way: bool) -> bool {
+        haste.turn_or(gives_way, |_| false)
+    }
+
     #[test]
     fn those_who_give_way_have_their_turn_while_a_program_is_at_work() {
         let haste = Haste::on(5, || {});
-        assert!(haste.turn(false));
+        assert!(turn(&haste, false));
         let (first, second) = (haste.begin(), haste.begin());
-        assert!(haste.turn(true));
+        assert!(turn(&haste, true));
         let (sender, had) = mpsc::channel();
         let waiting = haste.clone();
-        let thread = thread::spawn(move || sender.send(waiting.turn(false)));
+        let thread = thread::spawn(move || sender.send(turn(&waiting, false)));
         drop(first);
         assert!(had.recv_timeout(Duration::from_millis(50)).is_err(), "one is at work still");
         drop(second);
         assert!(had.recv().unwrap());
         thread.join().unwrap().unwrap();
         let parked = haste.clone();
-        let thread = thread::spawn(move || parked.turn(true));
+        let thread = thread::spawn(move || turn(&parked, true));
         haste.over();
-        assert!(!thread.join().unwrap() && haste.turn(false));
+        assert!(!thread.join().unwrap() && turn(&haste, false));
     }
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
             let programs: Vec<AtWork> = (0..cores.div_ceil(CORES)).map(|_| haste.begin()).collect();
             let waits = |gives_way| {
                 let (waiting, (sender, had)) = (haste.clone(), mpsc::channel());
-                thread::spawn(move || sender.send(waiting.turn(gives_way)));
+                thread::spawn(move || sender.send(turn(&waiting, gives_way)));
                 had
             };
             let (gives_way, usual) = (waits(true), waits(false));

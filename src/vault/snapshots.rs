@@ -17,7 +17,7 @@ use super::{
     fetch::{self, Stored},
     members::Members,
     standing,
-    stock::VERSIONS,
+    stock::keep,
 };
 use crate::{
     format::{
@@ -180,9 +180,7 @@ async fn named(
         };
         let Some(ObjectName::Header(writer, seq, id)) = layout::parse(&key) else { return };
         if let Some(last) = names.last_mut().filter(|last| (last.seq, last.id) == (seq, id) && *last.writer == writer) {
-            if last.stored.len() < VERSIONS {
-                last.stored.push(stored);
-            }
+            keep(&mut last.stored, stored);
             return;
         }
         // Each name is asked for once, whatever versions it has.

@@ -17,8 +17,20 @@ use crate::{
 
 /// So many versions of objects are in memory at once: 2 TiB in packs of 16 MiB, and about 35 MB.
 pub(crate) const ROOM: usize = 1 << 17;
-/// So many versions of one object are kept, the oldest. Nobody knows its name before it is there, so the true one is the first.
+/// So many versions of one object are kept: the oldest, since nobody but a copier knows its name before it is there, and the
+/// newest, since what repairs an object puts it on top.
 pub(crate) const VERSIONS: usize = 64;
+/// So many of them are the oldest.
+const OLDEST: usize = 48;
+
+/// Keeps a version that was listed after the others of its object, or one between the oldest and the newest no more.
+pub(crate) fn keep<T>(versions: &mut Vec<T>, stored: T) {
+    if versions.len() >= VERSIONS {
+        versions.remove(OLDEST);
+    }
+    versions.push(stored);
+}
+
 /// So many pages are remembered, and so many packs on all of them together: about 30 MB.
 const PAGES: usize = 1 << 17;
 const PLACES: usize = 1 << 22;
@@ -171,9 +183,7 @@ impl Stock {
                     object.all = object.all.saturating_add(1);
                     object.markers = object.markers.saturating_add(stored.marker.into());
                     object.hidden = stored.marker;
-                    if before < VERSIONS {
-                        object.versions.push(stored);
-                    }
+                    keep(&mut object.versions, stored);
                 }
                 None => {
                     let (markers, hidden) = (stored.marker.into(), stored.marker);

@@ -11,7 +11,6 @@ mod places;
 mod plan;
 mod recover;
 mod resume;
-mod scratch;
 mod seeds;
 mod small;
 mod stream;

@@ -17,8 +17,8 @@ use self::{
     order::Order,
     rows::{BLOCK, BlockRow, CHUNK, ChunkRow, PackRow},
 };
-use super::scratch::Scratch;
 use crate::{
+    catalog::scratch::{self, Scratch},
     codec::compress::Codec,
     format::{index::Encoded, layout, list::ChunkRef, pack, pack::PACK_LIMIT},
     model::{ChunkId, Key, Name, PackId},
@@ -97,7 +97,7 @@ fn failed(error: io::Error) -> VaultError {
     let what = format!(
         "where the snapshot's chunks are does not fit into memory, and can't be kept in a file in {}; set TMPDIR to a directory \
          with more room",
-        std::env::temp_dir().display()
+        scratch::place().display()
     );
     VaultError::new(VaultErrorKind::Failed, what).because(error)
 }

@@ -29,7 +29,7 @@ use crate::{
         journal::Gathering,
         snapshots,
         snapshots::Summary,
-        stock::{Stock, Stocks, Stored, Told, VERSIONS},
+        stock::{Stock, Stocks, Stored, Told, keep},
     },
 };
 
@@ -116,10 +116,7 @@ impl Work<'_> {
                 other => other.is_some_and(|is| documents::is_one(&is)),
             };
             if ours && let Ok(key) = key.parse() {
-                let versions = rest.entry(key).or_default();
-                if versions.len() < VERSIONS {
-                    versions.push(stored);
-                }
+                keep(rest.entry(key).or_default(), stored);
             }
         })
         .await?;

@@ -3,11 +3,8 @@
 
 use std::io;
 
-use super::{
-    super::scratch::Scratch,
-    rows::{CHUNK, ChunkRow, ID_BITS, beginning},
-};
-use crate::model::ChunkId;
+use super::rows::{CHUNK, ChunkRow, ID_BITS, beginning};
+use crate::{catalog::scratch::Scratch, model::ChunkId};
 
 /// A bucket has so many chunks on average.
 const PER_BUCKET: u32 = 16;

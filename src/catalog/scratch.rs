@@ -1,13 +1,18 @@
-//! Bytes that are kept while a snapshot is read: in memory while they are few, else in a file without a name, which is gone
+//! Bytes that are kept while a command runs, such as where the chunks of a snapshot are: in memory while they are few, else in a file without a name, which is gone
 //! with the process, however that ends.
 
-use std::{fs::File, io, os::unix::fs::FileExt};
+use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf};
 
 /// So many bytes are written to the file at once.
 const STEP: usize = 256 << 10;
 
+/// Where such files are.
+pub(crate) fn place() -> PathBuf {
+    std::env::temp_dir()
+}
+
 /// Bytes in the order in which they came.
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     /// What the file does not have: all, or the end.
     memory: Vec<u8>,
     file: Option<File>,
@@ -19,7 +24,7 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// None yet. Beyond `limit` bytes they go to a file.
-    pub(super) const fn new(limit: usize) -> Self {
+    pub(crate) const fn new(limit: usize) -> Self {
         Self { memory: Vec::new(), file: None, filed: 0, limit }
     }
 
@@ -27,7 +32,7 @@ impl Scratch {
     ///
     /// # Errors
     /// If there is no room for the file.
-    pub(super) fn zeros(len: u64, limit: usize) -> io::Result<Self> {
+    pub(crate) fn zeros(len: u64, limit: usize) -> io::Result<Self> {
         match usize::try_from(len) {
             Ok(len) if len <= limit => Ok(Self { memory: vec![0; len], ..Self::new(limit) }),
             _ => {
@@ -38,11 +43,11 @@ impl Scratch {
         }
     }
 
-    pub(super) const fn len(&self) -> u64 {
+    pub(crate) const fn len(&self) -> u64 {
         self.filed + self.memory.len() as u64
     }
 
-    pub(super) const fn is_in_memory(&self) -> bool {
+    pub(crate) const fn is_in_memory(&self) -> bool {
         self.file.is_none()
     }
 
@@ -50,16 +55,16 @@ impl Scratch {
     ///
     /// # Errors
     /// If the file can't be made or written.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<u64> {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<u64> {
         let at = self.len();
         let most = if self.file.is_some() { STEP } else { self.limit };
         if self.memory.len() + bytes.len() > most && !self.memory.is_empty() {
-            let file = match self.file.take() {
-                Some(file) => file,
-                None => tempfile::tempfile()?,
-            };
-            file.write_all_at(&self.memory, self.filed)?;
-            self.file = Some(file);
+            if self.file.is_none() {
+                self.file = Some(tempfile::tempfile()?);
+            }
+            if let Some(file) = &self.file {
+                file.write_all_at(&self.memory, self.filed)?;
+            }
             self.filed = at;
             self.memory.clear();
             self.memory.shrink_to(STEP);
@@ -72,7 +77,7 @@ impl Scratch {
     ///
     /// # Errors
     /// If there is less, or the file can't be read.
-    pub(super) fn read_at(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
+    pub(crate) fn read_at(&self, at: u64, out: &mut [u8]) -> io::Result<()> {
         let from_file = usize::try_from(self.filed.saturating_sub(at)).unwrap_or(usize::MAX).min(out.len());
         let (filed, rest) = out.split_at_mut(from_file);
         if let (Some(file), false) = (&self.file, filed.is_empty()) {
@@ -91,7 +96,7 @@ impl Scratch {
     ///
     /// # Errors
     /// If there is less, or the file can't be written.
-    pub(super) fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         if at + bytes.len() as u64 > self.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -111,7 +116,7 @@ impl Scratch {
     ///
     /// # Errors
     /// If the file can't be read, or `each` fails.
-    pub(super) fn each_piece(&self, record: usize, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    pub(crate) fn each_piece(&self, record: usize, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         if self.is_in_memory() {
             return each(&self.memory);
         }
