@@ -178,17 +178,14 @@ impl Stock {
         if self.is_over() {
             self.objects = Vec::new();
         } else if self.part.has(&at) {
-            match self.objects.last_mut().filter(|_| again.is_some()) {
-                Some(object) => {
-                    object.all = object.all.saturating_add(1);
-                    object.markers = object.markers.saturating_add(stored.marker.into());
-                    object.hidden = stored.marker;
-                    keep(&mut object.versions, stored);
-                }
-                None => {
-                    let (markers, hidden) = (stored.marker.into(), stored.marker);
-                    self.objects.push(Object { at: at.clone(), versions: vec![stored], all: 1, markers, hidden });
-                }
+            if let Some(object) = self.objects.last_mut().filter(|_| again.is_some()) {
+                object.all = object.all.saturating_add(1);
+                object.markers = object.markers.saturating_add(stored.marker.into());
+                object.hidden = stored.marker;
+                keep(&mut object.versions, stored);
+            } else {
+                let (markers, hidden) = (stored.marker.into(), stored.marker);
+                self.objects.push(Object { at: at.clone(), versions: vec![stored], all: 1, markers, hidden });
             }
         }
         self.last = Some((at, before + 1));
@@ -271,7 +268,7 @@ impl Stocks {
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
     known: HashMap<Id, u32>,
-    pages: Vec<Places>,
+    numbered: Vec<Places>,
     places: Vec<u32>,
 }
 
@@ -292,7 +289,7 @@ impl Pages {
 
     /// The places of the packs of a page, by its number, and whether it names others that are not there.
     pub(crate) fn get(&self, number: u32) -> (&[u32], bool) {
-        let Some(Places { from, to, lacks }) = self.pages.get(number as usize) else { return (&[], false) };
+        let Some(Places { from, to, lacks }) = self.numbered.get(number as usize) else { return (&[], false) };
         (self.places.get(*from as usize..*to as usize).unwrap_or_default(), *lacks)
     }
 
@@ -303,8 +300,8 @@ impl Pages {
         }
         let from = u32::try_from(self.places.len()).ok()?;
         self.places.extend_from_slice(places);
-        let (to, number) = (u32::try_from(self.places.len()).ok()?, u32::try_from(self.pages.len()).ok()?);
-        self.pages.push(Places { from, to, lacks });
+        let (to, number) = (u32::try_from(self.places.len()).ok()?, u32::try_from(self.numbered.len()).ok()?);
+        self.numbered.push(Places { from, to, lacks });
         self.known.insert(page, number);
         Some(number)
     }

@@ -29,7 +29,7 @@ fn main() {
     let mut hostile = Hostile::of(Path::new(&vault), Path::new(&key));
     match number("--absent") {
         0 => {}
-        packs => drop(hostile.name_absent(packs, usize::try_from(number("--hint")).unwrap())),
+        packs => _ = hostile.name_absent(packs, usize::try_from(number("--hint")).unwrap()),
     }
     match number("--junk") {
         0 => {}

@@ -120,7 +120,7 @@ impl Hostile {
     pub fn name_absent_pages(&mut self, headers: u64, pages: u64) {
         for header in 0..headers {
             let absent = |no: u64| ObjectRef {
-                hash: hash::hash(&(header << 32 | no).to_le_bytes()),
+                hash: hash::hash(&((header << 32) | no).to_le_bytes()),
                 bytes: 90_000,
                 version: None,
             };

@@ -10,7 +10,7 @@ use crate::{
     format::header::{ObjectRef, VerifiedHeader},
     model::{Finding, Findings, Hash, Key, LockMode, Severity, SnapshotId, Time},
     vault::{
-        Result, VaultErrorKind,
+        Result, Vault, VaultErrorKind,
         reader::PagesAhead,
         snapshots::Summary,
         stock::{At, Id, Pages, Sort, Stock, Stored, Told, VERSIONS},
@@ -129,8 +129,16 @@ impl Inventory {
         self.documents.get_mut(at)
     }
 
-    /// Adds the header of a snapshot.
-    pub(super) fn header(&mut self, snapshot: &Summary, mode: LockMode, suspect: bool) {
+    /// Adds the headers of snapshots, and of suspect ones.
+    pub(super) fn headers(&mut self, vault: &Vault, (chosen, suspects): (&[&Summary], &[&Summary])) {
+        for (snapshots, suspect) in [(chosen, false), (suspects, true)] {
+            for snapshot in snapshots {
+                self.header(snapshot, vault.descriptor.lock.mode, suspect);
+            }
+        }
+    }
+
+    fn header(&mut self, snapshot: &Summary, mode: LockMode, suspect: bool) {
         let times = (snapshot.header.floor_until, snapshot.header.expires_at);
         let promise = Promise::until(snapshot.id, mode, times, suspect, self.held.get(&snapshot.id));
         let hash = Hash::from_bytes(*snapshot.id.as_bytes());
@@ -267,19 +275,20 @@ impl Inventory {
         let place = self.stock.find(&at);
         if let Some((place, slot)) = place.and_then(|place| Some((place, self.data.get_mut(place)?))) {
             let new = slot.is_none();
-            let needed = match slot {
-                Some(needed) => needed,
-                None => {
-                    let mut needed = Needed::new(at, kind, said, promise);
-                    needed.hidden = self.stock.objects().get(place).is_some_and(|object| object.hidden);
-                    let versions = self.stock.objects().get(place).map_or(0, |object| object.all - object.markers);
-                    let stored = self.stock.take(place).into_iter().filter(|stored| !stored.marker);
-                    stored.for_each(|stored| needed.version(stored, usize::MAX));
-                    needed.candidates.shrink_to_fit();
-                    needed.versions = versions;
-                    slot.insert(Box::new(needed))
-                }
-            };
+            if new {
+                let mut needed = Needed::new(at, kind, said, promise);
+                let (hidden, versions) = self
+                    .stock
+                    .objects()
+                    .get(place)
+                    .map_or((false, 0), |object| (object.hidden, object.all - object.markers));
+                let stored = self.stock.take(place).into_iter().filter(|stored| !stored.marker);
+                stored.for_each(|stored| needed.version(stored, usize::MAX));
+                needed.candidates.shrink_to_fit();
+                (needed.hidden, needed.versions) = (hidden, versions);
+                *slot = Some(Box::new(needed));
+            }
+            let Some(needed) = slot else { return Place::Elsewhere };
             needed.raise(promise);
             return Place::There { at: place, new, missing: needed.missing() };
         }

@@ -222,9 +222,7 @@ pub async fn verify_listed(
     if let Some(first) = chosen.first() {
         documents.learn(&vault.whole(first).await?)?;
     }
-    for (snapshots, suspect) in [(&chosen, false), (&suspects, true)] {
-        snapshots.iter().for_each(|one| inventory.header(one, vault.descriptor.lock.mode, suspect));
-    }
+    inventory.headers(vault, (&chosen, &suspects));
     let evidence = documents::add(&mut inventory, vault, &documents, &mut findings).await?;
     held::add(&mut inventory, vault, (&holds, &all), now, &mut findings).await?;
     progress.phase("listing objects", None);
@@ -241,11 +239,10 @@ pub async fn verify_listed(
     listed.untold = inventory.untold();
     listing::hinted(&mut listed, &mut findings);
     if whole {
-        let (unread, suspects) = (&listing.unread, suspects.as_slice());
-        others(vault, (&inventory, &listed), (unread, suspects), now, &mut findings).await?;
+        others(vault, (&inventory, &listed), (&listing.unread, &suspects), now, &mut findings).await?;
     }
     let weakest = locks.finish(now, &mut findings);
-    let (told, gathered) = ((&progress, cancel), (&bases, gathered));
+    let gathered = (&bases, gathered);
     let journals = Box::pin(journals::check(vault, request, &all, gathered, now, told, &mut findings)).await?;
     let weakest = weakest.into_iter().chain(journals.weakest).min_by_key(|weakest| weakest.until);
     let (sources, stale) = freshness::check(&all, &request.schedule, request.writer.as_ref(), now);
@@ -255,8 +252,7 @@ pub async fn verify_listed(
         before.calm(&mut findings);
     }
     let deep = deeper(vault, request, &chosen, (&mut keys, &read), &progress, cancel, &mut findings).await?;
-    let before = request.checkpoint.as_ref();
-    let checkpoint = Checkpoint::new(vault.descriptor.vault, now, &all, &inventory, before);
+    let checkpoint = Checkpoint::new(vault.descriptor.vault, now, &all, &inventory, request.checkpoint.as_ref());
     Ok(VerifyReport {
         depth: request.depth,
         at: now,

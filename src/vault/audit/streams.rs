@@ -233,13 +233,12 @@ impl<'a> Deep<'a> {
         };
         match &outcome {
             Ok(()) if self.seen.len() < SEEN => _ = self.seen.insert(likeness),
-            Ok(()) => {}
             Err(why) if self.damaged.len() < DAMAGED => {
                 self.seen.insert(likeness);
                 self.damaged.insert(likeness, why.clone());
             }
             // It is read again where it stands again.
-            Err(_) => {}
+            _ => {}
         }
         Ok(outcome)
     }

@@ -101,12 +101,12 @@ impl<'a> Needs<'a> {
         let header = &snapshot.header;
         let writer = Arc::new(header.writer.clone());
         for index in &header.indexes {
-            self.need(snapshot, At::Data(Sort::Index, Arc::clone(&writer), index.hash), named(index, until));
+            self.need(snapshot, &At::Data(Sort::Index, Arc::clone(&writer), index.hash), named(index, until));
         }
         for page in &header.pages {
             let at = At::Data(Sort::Page, Arc::clone(&writer), page.hash);
             let id = Id::of(at.key().as_str());
-            self.need(snapshot, at, named(page, until));
+            self.need(snapshot, &at, named(page, until));
             if let Some(known) = self.pages.number(&id) {
                 for place in self.pages.get(known).0 {
                     if let Some(Some(need)) = self.objects.get_mut(*place as usize) {
@@ -121,7 +121,7 @@ impl<'a> Needs<'a> {
                 let hash = Hash::from_bytes(*pack.id.as_bytes());
                 let hint = pack.version.map(Into::into);
                 let need = Need { hash, bytes: Some(pack.bytes), hint, until, header: false };
-                let place = self.need(snapshot, At::Data(Sort::Pack, Arc::clone(&writer), hash), need);
+                let place = self.need(snapshot, &At::Data(Sort::Pack, Arc::clone(&writer), hash), need);
                 places.extend(place.and_then(|place| u32::try_from(place).ok()));
             }
             self.pages.keep(id, &places, false);
@@ -162,12 +162,12 @@ impl<'a> Needs<'a> {
     }
 
     /// Adds what a header names, and returns its place if it is there.
-    fn need(&mut self, snapshot: &VerifiedHeader, at: At, need: Need) -> Option<usize> {
-        let place = self.there.find(&at);
+    fn need(&mut self, snapshot: &VerifiedHeader, at: &At, need: Need) -> Option<usize> {
+        let place = self.there.find(at);
         match place.and_then(|place| self.objects.get_mut(place)) {
             Some(Some(known)) => known.join(&need),
             Some(free) => *free = Some(need),
-            None if self.there.covers(&at) => {
+            None if self.there.covers(at) => {
                 let key = at.key();
                 if self.told.first(Id::of(key.as_str())) {
                     self.lost_count += 1;

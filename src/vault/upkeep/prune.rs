@@ -261,9 +261,9 @@ impl Work<'_> {
                 let kind = *kind;
                 let same = std::iter::from_fn(|| free.next_if(|(other, _)| *other == kind)).take(BATCH);
                 let same: Vec<&Object> = same.map(|(_, object)| object).collect();
-                let some: Vec<(Key, &Vec<Stored>)> =
+                let batch: Vec<(Key, &Vec<Stored>)> =
                     same.iter().map(|object| (object.at.key(), &object.versions)).collect();
-                self.objects(&some, kind).await?;
+                self.objects(&batch, kind).await?;
                 for object in same.iter().filter(|object| object.all as usize > object.versions.len()) {
                     let (all, kept) = (object.all, object.versions.len());
                     let what =

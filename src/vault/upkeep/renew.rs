@@ -205,7 +205,9 @@ impl Work<'_> {
     /// Extends what is due, or counts it.
     async fn settle(&self, vault: &Vault, due: Vec<Due>, done: &mut Renewed) -> Result<()> {
         if self.dry_run {
-            due.iter().for_each(|one| done.extended(one, one.until));
+            for one in &due {
+                done.extended(one, one.until);
+            }
             return Ok(());
         }
         if !due.is_empty() {
