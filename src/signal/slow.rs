@@ -20,6 +20,8 @@ const LEAST: f64 = 0.02;
 const BEYOND: f64 = 0.03;
 /// The greatest part of it that one step may be.
 const MOST: f64 = 0.6;
+/// What was told counts as known where it is no more than so many times as much.
+const TOLD: f64 = 3.0;
 /// What a number that was counted scatters at least, as a share of it.
 const COUNTED: f64 = 0.001;
 /// So many runs are looked at for what is usual.
@@ -112,6 +114,26 @@ struct Usual {
     steps: f64,
 }
 
+/// What is known of things of one age.
+struct Before {
+    /// All steps, those of the window as well.
+    steps: Vec<Option<Loss>>,
+    usual: Usual,
+    /// How long the window took, in usual steps.
+    took: f64,
+    /// What earlier windows lost in which it went slowly as well.
+    ordinary: Vec<f64>,
+    /// What the window should come to.
+    expected: f64,
+}
+
+impl Before {
+    /// Whether an earlier window lost so much beyond what is usual.
+    fn has(&self, beyond: f64) -> bool {
+        self.ordinary.iter().any(|far| far - self.expected >= beyond)
+    }
+}
+
 struct Series<'a> {
     runs: Vec<&'a Facts>,
     metric: Metric<'a>,
@@ -158,8 +180,33 @@ impl<'a> Series<'a> {
         let last = self.runs.len().checked_sub(1)?;
         let begin = last.checked_sub(WINDOW)?;
         let whole = self.loss(begin, last, age).filter(|whole| whole.share >= LEAST)?;
+        let before = self.before(age)?;
+        let (usual, window) = (&before.usual, before.steps.get(begin..)?);
+        let chance = usual.chance(before.expected, whole.of, before.took);
+        let beyond = whole.share - before.expected;
+        // What is lost at once is another rule's: no single step may be most of it.
+        if beyond < chance.max(BEYOND) || largest(window) - usual.share > MOST * beyond {
+            return None;
+        }
+        let losing = |step: &&Loss| step.share > usual.share.max(0.0) + SOME * beyond / STEPS;
+        if window.iter().flatten().filter(losing).count() < LOSING {
+            return None;
+        }
+        // It went in this way before, and that was no chance either; or somebody was told of it, whatever the age that showed it.
+        let known = if told {
+            AGES.iter().filter_map(|age| self.before(*age)).any(|before| before.has(beyond / TOLD))
+        } else {
+            before.has(chance.max(BEYOND).max(beyond / 2.0))
+        };
+        let days = self.runs.get(last)?.day() - self.runs.get(begin)?.day();
+        Some(Slow { lost: whole.share, days, steps: WINDOW, known })
+    }
+
+    /// What is known of what is as old as that before the window.
+    fn before(&self, age: usize) -> Option<Before> {
+        let last = self.runs.len().checked_sub(1)?;
+        let begin = last.checked_sub(WINDOW)?;
         let steps: Vec<Option<Loss>> = (0..last).map(|at| self.loss(at, at + 1, age)).collect();
-        let window = steps.get(begin..)?;
         let usual = self.usual(steps.get(..begin)?)?;
         let took: f64 = self.units.get(begin..)?.iter().sum();
         let took = took.min(STEPS * LONGER) * self.busier(begin);
@@ -174,21 +221,7 @@ impl<'a> Series<'a> {
         let by_steps = if usual.share > 0.0 { 1.0 - (1.0 - usual.share).powf(took) } else { usual.share * STEPS };
         let rhythm = quantile(&ordinary, 0.75).filter(|_| ordinary.len() >= WINDOW);
         let expected = rhythm.map_or(by_steps, |far| by_steps.max(far));
-        let chance = usual.chance(expected, whole.of, took);
-        let beyond = whole.share - expected;
-        // What is lost at once is another rule's: no single step may be most of it.
-        if largest(window) - usual.share > MOST * beyond {
-            return None;
-        }
-        let losing = |step: &&Loss| step.share > usual.share.max(0.0) + SOME * beyond / STEPS;
-        if beyond < chance.max(BEYOND) || window.iter().flatten().filter(losing).count() < LOSING {
-            return None;
-        }
-        // It went in this way before, and that was no chance either, or somebody was told of it.
-        let no_chance = if told { 0.0 } else { chance.max(BEYOND) };
-        let known = ordinary.iter().any(|far| far - expected >= no_chance.max(beyond / 2.0));
-        let days = self.runs.get(last)?.day() - self.runs.get(begin)?.day();
-        Some(Slow { lost: whole.share, days, steps: WINDOW, known })
+        Some(Before { steps, usual, took, ordinary, expected })
     }
 
     /// What the steps before the window say.
