@@ -60,18 +60,22 @@ impl Sample {
     #[must_use]
     pub fn still_in(&self, later: &Self) -> (u64, u64) {
         let bound = self.up_to.min(later.up_to);
-        let comparable = self.hashes.iter().filter(|hash| **hash <= bound);
-        comparable
-            .fold((0, 0), |(all, there), hash| (all + 1, there + u64::from(later.hashes.binary_search(hash).is_ok())))
+        let mut there = Walk(&later.hashes);
+        let comparable = self.hashes.iter().take_while(|hash| **hash <= bound);
+        comparable.fold((0, 0), |(all, still), hash| (all + 1, still + u64::from(there.has(*hash))))
     }
 
-    /// The same of those things alone that were in an `earlier` sample as well.
+    /// The same of those things alone that were in an `earlier` sample as well: first how many can be looked for in both, then
+    /// how many of them were there, and how many still are.
     #[must_use]
-    pub fn old_still_in(&self, earlier: &Self, later: &Self) -> (u64, u64) {
+    pub fn old_still_in(&self, earlier: &Self, later: &Self) -> [u64; 3] {
         let bound = self.up_to.min(later.up_to).min(earlier.up_to);
-        let comparable = self.hashes.iter().filter(|hash| **hash <= bound);
-        let old = comparable.filter(|hash| earlier.hashes.binary_search(hash).is_ok());
-        old.fold((0, 0), |(all, there), hash| (all + 1, there + u64::from(later.hashes.binary_search(hash).is_ok())))
+        let (mut before, mut there) = (Walk(&earlier.hashes), Walk(&later.hashes));
+        let comparable = self.hashes.iter().take_while(|hash| **hash <= bound);
+        comparable.fold([0; 3], |[all, old, still], hash| {
+            let was = before.has(*hash);
+            [all + 1, old + u64::from(was), still + u64::from(was && there.has(*hash))]
+        })
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -85,6 +89,24 @@ impl Sample {
         let hashes: Vec<u64> = words.collect::<Option<_>>()?;
         let ordered = hashes.windows(2).all(|pair| matches!(pair, [a, b] if a < b));
         (ordered && hashes.last().is_none_or(|last| *last <= up_to) && up_to <= LAST).then_some(Self { up_to, hashes })
+    }
+}
+
+/// What is left of hashes in order that are looked through in order: each is passed once.
+struct Walk<'a>(&'a [u64]);
+
+impl Walk<'_> {
+    fn has(&mut self, hash: u64) -> bool {
+        while let Some((first, rest)) = self.0.split_first() {
+            if *first > hash {
+                return false;
+            }
+            self.0 = rest;
+            if *first == hash {
+                return true;
+            }
+        }
+        false
     }
 }
 

@@ -108,6 +108,12 @@ impl History {
         self.iter().collect()
     }
 
+    /// Whether a rule raised an alarm about this in any run that is remembered.
+    pub(super) fn ever(&self, rule: &str, subject: &str) -> bool {
+        let alarm = told(rule, subject, Level::Alarm);
+        self.runs.iter().any(|run| run.told.contains(&alarm))
+    }
+
     /// How loudly a rule spoke of this lately: in one of the last `runs` runs, or in as many days before `day`.
     pub(super) fn lately(&self, (runs, day): (usize, i64), rule: &str, subject: &str) -> Option<Level> {
         let days = i64::try_from(runs).unwrap_or(i64::MAX);

@@ -46,7 +46,7 @@ rules! {
         "data that never shrank, and encryption that is written in hex or base64 to a small part";
     FILES_CHANGING "files.changing":
         "a sample of the contents of files, over 5 runs and over 5 days, of 10 files or more",
-        "of the contents that were there a week before, or a few runs: alarm where at least 4 of 5 steps lost more than usual, together 3% or more beyond what 5 runs usually lose and beyond what chance does; notice if that happened before",
+        "of the contents that were there two weeks before, one, or a few runs, each held against what was usual of those as old: alarm where at least 4 of 5 steps lost more than usual, together 3% or more beyond what 5 runs usually lose and beyond what chance does, and no step is most of it; notice if that happened before",
         "files that are encrypted a few at a time never make a day that stands out",
         "less than 3% in 5 days; a tree where that is usual";
     FILES_LOST "files.lost":
@@ -81,7 +81,7 @@ rules! {
         "tables that change each day: see `rows.rewritten`";
     ROWS_CHANGING "rows.changing":
         "a sample of each table's rows, over 5 runs and over 5 days, of 50 rows or more",
-        "of the rows that were there a week before, or a few runs: alarm where at least 4 of 5 steps lost or altered more than usual, together 3% or more beyond what 5 runs usually do and beyond what chance does; notice if that happened before",
+        "of the rows that were there two weeks before, one, or a few runs, each held against what was usual of those as old: alarm where at least 4 of 5 steps lost or altered more than usual, together 3% or more beyond what 5 runs usually do and beyond what chance does, and no step is most of it; notice if that happened before",
         "a column that is encrypted two in a hundred a day, or rows that are deleted while others come, never make a day that stands out",
         "less than 3% in 5 days; tables of which more is altered each day; what grows no faster than new rows do";
     ROWS_EMPTIED "rows.emptied":
@@ -116,9 +116,9 @@ rules! {
         "a writer that goes on making snapshots of nothing new: see `state.frozen`";
     SEQUENCES_BACK "sequences.back":
         "where sequences stand",
-        "alarm where one went back that never did, after 2 runs",
+        "alarm where one went back that never did, after 2 runs; notice where most tables hold other rows, so another database stands in its place",
         "numbers that were given out are given out again: an older copy was restored over what was there",
-        "databases without sequences";
+        "databases without sequences; an older copy of which most rows are others as well, see `rows.rewritten`";
     STATE_BACK "state.back":
         "the contents as a whole",
         "alarm where they are those of a run 4 or more before, with others between; notice if that happened before",
@@ -126,7 +126,7 @@ rules! {
         "an old copy to which anything was added";
     STATE_FROZEN "state.frozen":
         "the contents as a whole",
-        "notice after 3 days without any change and alarm after 4, each at least one more than twice the longest spell before, where 8 of 10 days changed something",
+        "notice after 3 days without any change and alarm after 4, each at least one more than twice the longest spell before, where 6 days or more are known and four fifths of them changed something",
         "a writer that was taken over may go on putting what it put before",
         "sources that seldom change";
     TABLES_GONE "tables.gone":

@@ -18,6 +18,10 @@ const SOME: f64 = 0.15;
 const LEAST: f64 = 0.02;
 /// The least share that is lost beyond what is usual.
 const BEYOND: f64 = 0.03;
+/// The greatest part of it that one step may be.
+const MOST: f64 = 0.6;
+/// What was told counts as known where it is no more than so many times as much.
+const TOLD: f64 = 3.0;
 /// What a number that was counted scatters at least, as a share of it.
 const COUNTED: f64 = 0.001;
 /// So many runs are looked at for what is usual.
@@ -32,10 +36,12 @@ const LONGER: f64 = 3.0;
 const BUSY: f64 = 1.25;
 /// How many steps it takes to believe that they scatter more than chance.
 const TAME: f64 = 6.0;
+/// No steps are taken to scatter less than so much of what chance alone would.
+const TAMEST: f64 = 0.5;
 /// So many steps before them tell what is usual.
 const BEFORE: usize = 4;
 /// What was there so many runs before is old. What is new changes in every life, and is looked at only where little is old.
-const AGES: [usize; 3] = [7, 3, 1];
+const AGES: [usize; 6] = [14, 7, 4, 2, 1, 0];
 /// Runs that follow each other faster say nothing by the time between them.
 const MINUTES: f64 = 600.0;
 
@@ -78,11 +84,12 @@ pub(super) fn look(history: &History, now: &Facts, (rule, subject): (&str, &str)
         }
         daily.push(run);
     }
-    let by_run = Series::new(&past, now, metric).over();
+    let before = history.ever(rule, subject);
+    let by_run = Series::new(&past, now, metric).over(before);
     let by_day = || {
         let today = daily.last().is_some_and(|last| last.day() == now.day());
-        let before = daily.get(..daily.len().saturating_sub(usize::from(today)))?;
-        Series::new(before, now, metric).over()
+        let days = daily.get(..daily.len().saturating_sub(usize::from(today)))?;
+        Series::new(days, now, metric).over(before)
     };
     let slow = by_run.or_else(|| if daily.len() < past.len() { by_day() } else { None });
     slow.filter(|slow| told.is_none() || !slow.known)
@@ -107,6 +114,26 @@ struct Usual {
     steps: f64,
 }
 
+/// What is known of things of one age.
+struct Before {
+    /// All steps, those of the window as well.
+    steps: Vec<Option<Loss>>,
+    usual: Usual,
+    /// How long the window took, in usual steps.
+    took: f64,
+    /// What earlier windows lost in which it went slowly as well.
+    ordinary: Vec<f64>,
+    /// What the window should come to.
+    expected: f64,
+}
+
+impl Before {
+    /// Whether an earlier window lost so much beyond what is usual.
+    fn has(&self, beyond: f64) -> bool {
+        self.ordinary.iter().any(|far| far - self.expected >= beyond)
+    }
+}
+
 struct Series<'a> {
     runs: Vec<&'a Facts>,
     metric: Metric<'a>,
@@ -125,63 +152,82 @@ impl<'a> Series<'a> {
         Self { runs, metric, units }
     }
 
-    fn loss(&self, from: usize, to: usize) -> Option<Loss> {
+    /// What was lost between two runs of what is as old as that.
+    fn loss(&self, from: usize, to: usize, age: usize) -> Option<Loss> {
         let (a, b) = (*self.runs.get(from)?, *self.runs.get(to)?);
         match self.metric {
+            Metric::Counted(_) if age > 0 => None,
             Metric::Counted(lost) => lost(a, b).map(|share| Loss { share, of: 0.0 }),
             Metric::Sampled(sample, least) => {
                 let ((was, like), (is, now_like)) = (sample(a)?, sample(b)?);
-                if like != now_like {
+                let (earlier, then_like) = sample(self.runs.get(from.checked_sub(age)?)?)?;
+                if like != now_like || like != then_like {
                     return None;
                 }
-                let old = AGES.iter().find_map(|age| {
-                    let (earlier, then_like) = sample(self.runs.get(from.checked_sub(*age)?)?)?;
-                    let old = was.old_still_in(earlier, is);
-                    (then_like == like && old.0 >= least && old.0 * 2 >= was.still_in(is).0).then_some(old)
-                });
-                let (all, there) = old.unwrap_or_else(|| was.still_in(is));
-                (all >= least).then(|| Loss { share: 1.0 - real(there) / real(all), of: real(all) })
+                let [all, old, still] = was.old_still_in(earlier, is);
+                // Where little is old it does not stand for the whole.
+                (old >= least && old * 2 >= all).then(|| Loss { share: 1.0 - real(still) / real(old), of: real(old) })
             }
         }
     }
 
-    fn over(&self) -> Option<Slow> {
+    /// The oldest first: what is old changes least.
+    fn over(&self, told: bool) -> Option<Slow> {
+        AGES.iter().find_map(|age| self.over_of(*age, told))
+    }
+
+    fn over_of(&self, age: usize, told: bool) -> Option<Slow> {
         let last = self.runs.len().checked_sub(1)?;
         let begin = last.checked_sub(WINDOW)?;
-        let whole = self.loss(begin, last).filter(|whole| whole.share >= LEAST)?;
-        let window: Vec<Option<Loss>> = (begin..last).map(|at| self.loss(at, at + 1)).collect();
-        // What is lost at once is another rule's. Here no single step may be most of it.
-        let largest = window.iter().flatten().map(|step| step.share).fold(0.0, f64::max);
-        if largest > whole.share * 0.7 {
+        let whole = self.loss(begin, last, age).filter(|whole| whole.share >= LEAST)?;
+        let before = self.before(age)?;
+        let (usual, window) = (&before.usual, before.steps.get(begin..)?);
+        let chance = usual.chance(before.expected, whole.of, before.took);
+        let beyond = whole.share - before.expected;
+        // What is lost at once is another rule's: no single step may be most of it.
+        if beyond < chance.max(BEYOND) || largest(window) - usual.share > MOST * beyond {
             return None;
         }
-        let usual = self.usual(begin)?;
-        let took: f64 = self.units.get(begin..)?.iter().sum();
-        let took = took.min(STEPS * LONGER) * self.busier(begin);
-        // Windows that share no step with this one.
-        let ordinary: Vec<f64> = begin.checked_sub(WINDOW).map_or_else(Vec::new, |end| {
-            (0..=end).filter_map(|from| self.loss(from, from + WINDOW)).map(|loss| loss.share).collect()
-        });
-        // What as many usual steps would come to: by the steps, or by what so many of them came to, since weeks have a rhythm.
-        let by_steps = if usual.share > 0.0 { 1.0 - (1.0 - usual.share).powf(took) } else { usual.share * STEPS };
-        let rhythm = quantile(&ordinary, 0.75).filter(|_| ordinary.len() >= WINDOW);
-        let expected = rhythm.map_or(by_steps, |far| by_steps.max(far));
-        let chance = usual.chance(expected, whole.of, took);
-        let beyond = whole.share - expected;
         let losing = |step: &&Loss| step.share > usual.share.max(0.0) + SOME * beyond / STEPS;
-        if beyond < chance.max(BEYOND) || window.iter().flatten().filter(losing).count() < LOSING {
+        if window.iter().flatten().filter(losing).count() < LOSING {
             return None;
         }
-        // It went in this way before, and that was no chance either.
-        let known = ordinary.iter().any(|far| far - expected >= (beyond / 2.0).max(chance).max(BEYOND));
+        // It went in this way before, and that was no chance either; or somebody was told of it, whatever the age that showed it.
+        let known = if told {
+            AGES.iter().filter_map(|age| self.before(*age)).any(|before| before.has(beyond / TOLD))
+        } else {
+            before.has(chance.max(BEYOND).max(beyond / 2.0))
+        };
         let days = self.runs.get(last)?.day() - self.runs.get(begin)?.day();
         Some(Slow { lost: whole.share, days, steps: WINDOW, known })
     }
 
-    /// What the steps before `begin` say.
-    fn usual(&self, begin: usize) -> Option<Usual> {
-        let of = |at: usize| Some((self.loss(at, at + 1)?, self.units.get(at).copied()?));
-        let before: Vec<(Loss, f64)> = (0..begin).filter_map(of).collect();
+    /// What is known of what is as old as that before the window.
+    fn before(&self, age: usize) -> Option<Before> {
+        let last = self.runs.len().checked_sub(1)?;
+        let begin = last.checked_sub(WINDOW)?;
+        let steps: Vec<Option<Loss>> = (0..last).map(|at| self.loss(at, at + 1, age)).collect();
+        let usual = self.usual(steps.get(..begin)?)?;
+        let took: f64 = self.units.get(begin..)?.iter().sum();
+        let took = took.min(STEPS * LONGER) * self.busier(begin);
+        // Windows that share no step with this one, and in which it went slowly as well.
+        let slow = |from: usize| {
+            let all = self.loss(from, from + WINDOW, age)?;
+            (largest(steps.get(from..from + WINDOW)?) <= MOST * all.share).then_some(all.share)
+        };
+        let ordinary: Vec<f64> =
+            begin.checked_sub(WINDOW).map_or_else(Vec::new, |end| (age..=end).filter_map(slow).collect());
+        // What as many usual steps would come to: by the steps, or by what so many of them came to, since weeks have a rhythm.
+        let by_steps = if usual.share > 0.0 { 1.0 - (1.0 - usual.share).powf(took) } else { usual.share * STEPS };
+        let rhythm = quantile(&ordinary, 0.75).filter(|_| ordinary.len() >= WINDOW);
+        let expected = rhythm.map_or(by_steps, |far| by_steps.max(far));
+        Some(Before { steps, usual, took, ordinary, expected })
+    }
+
+    /// What the steps before the window say.
+    fn usual(&self, steps: &[Option<Loss>]) -> Option<Usual> {
+        let before: Vec<(Loss, f64)> =
+            steps.iter().zip(&self.units).filter_map(|(loss, units)| Some(((*loss)?, *units))).collect();
         if before.len() < BEFORE {
             return None;
         }
@@ -201,7 +247,7 @@ impl<'a> Series<'a> {
         let scatter = parts().map(|(rate, of)| (rate - share).powi(2) * of).sum::<f64>();
         // Of next to nothing a single thing more would be wild. Few steps tell little of that.
         let wild = scatter / share.max(steps / of.max(1.0));
-        let wild = ((wild + TAME) / (steps - 1.0 + TAME)).max(1.0);
+        let wild = ((wild + TAME) / (steps - 1.0 + TAME)).max(TAMEST);
         Some(Usual { share, of, wild, spread, steps })
     }
 
@@ -222,6 +268,11 @@ impl<'a> Series<'a> {
             _ => 1.0,
         }
     }
+}
+
+/// The largest share that one of these steps lost.
+fn largest(steps: &[Option<Loss>]) -> f64 {
+    steps.iter().flatten().map(|step| step.share).fold(0.0, f64::max)
 }
 
 fn pairs<'a>(runs: &[&'a Facts]) -> impl Iterator<Item = (&'a Facts, &'a Facts)> {

@@ -7,7 +7,7 @@ use super::{Facts, Found, History, Level, Verdict, rules, together};
 /// So many other states lie between a state and its return.
 const BETWEEN: usize = 3;
 /// So many days tell whether a source changes from day to day.
-const DAYS: usize = 10;
+const DAYS: usize = 6;
 
 pub(super) fn judge(history: &History, now: &Facts) -> Vec<Verdict> {
     let past = history.facts();

@@ -349,6 +349,14 @@ fn static_ones(past: &[&Facts], before: &Tables, after: &Tables) -> Vec<Found> {
     changed.into_iter().map(|name| Found { level, subject: name.clone(), words: words(name) }).collect()
 }
 
+/// Whether another database stands in the place of the one before: most tables hold other rows. Its numbers are its own, and what
+/// became of the rows is another rule's. An older copy has most rows of the one that it replaced.
+fn are_others(last: &Facts, now: &Facts) -> bool {
+    let tables = last.tables.iter().flatten().filter(|(_, was)| was.rows >= SMALL);
+    let shares: Vec<f64> = tables.filter_map(|(name, was)| unlike(was, table(now, name)?)).collect();
+    !shares.is_empty() && shares.iter().filter(|share| **share >= REPLACED).count() * 2 > shares.len()
+}
+
 fn sequences(past: &[&Facts], now: &Facts) -> Vec<Verdict> {
     let Some(last) = past.last().filter(|_| past.len() >= 2) else { return Vec::new() };
     let back = |a: &Facts, b: &Facts| -> Vec<String> {
@@ -360,7 +368,7 @@ fn sequences(past: &[&Facts], now: &Facts) -> Vec<Verdict> {
         [a, b] => back(a, b).len() * 2 >= names.len().max(1),
         _ => false,
     });
-    let level = if known { Level::Notice } else { Level::Alarm };
+    let level = if known || are_others(last, now) { Level::Notice } else { Level::Alarm };
     let found = names.into_iter().filter_map(|name| {
         let (was, is) = (last.sequences.get(&name)?, now.sequences.get(&name)?);
         let words = format!("{name} stood at {was} in the run before and is at {is}: it went back");

@@ -1,4 +1,5 @@
-//! What the rules of signals say of ordinary lives and of attacks: `cargo bench --bench signals [SEEDS [DAYS]]`.
+//! What the rules of signals say of ordinary lives and of attacks: `cargo bench --bench signals [SEEDS [DAYS [FIRST]]]`. Who changes
+//! a rule looks at other seeds than those that decide.
 
 #![allow(clippy::print_stdout, missing_docs)]
 
@@ -16,10 +17,10 @@ fn print(title: &str, rows: &[Row]) {
 
 fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|word| word.parse::<u64>().ok());
-    let seeds: Vec<u64> = (1..=numbers.next().unwrap_or(10)).collect();
-    let days = numbers.next().unwrap_or(90);
-    let (lives, attacks) = life::replay::table(&seeds, i64::try_from(days).unwrap_or(90), &[5, 9, 40]);
-    println!("{} seeds, {days} days of each life", seeds.len());
+    let (count, days) = (numbers.next().unwrap_or(10), numbers.next().unwrap_or(90));
+    let seeds: Vec<u64> = (numbers.next().unwrap_or(1)..).take(usize::try_from(count).unwrap_or(10)).collect();
+    let (lives, attacks) = life::replay::table(&seeds, i64::try_from(days).unwrap_or(90), &[5, 7, 9, 12, 20, 40]);
+    println!("seeds {seeds:?}, {days} days of each life");
     print("ordinary life", &lives);
     print("attack or accident", &attacks);
     if std::env::args().any(|word| word == "--why") {

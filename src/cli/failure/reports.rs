@@ -187,6 +187,13 @@ impl Failure {
         if told.as_ref().is_some_and(|failure| failure.exit == Exit::Damage) {
             return told;
         }
+        // Who typed another alarm's name believes that this one is closed.
+        if let Some(wrong) = findings.iter().find(|finding| finding.code == "watch.cause") {
+            let hint = "take the cause from `watch --json`, result.open[].cause; what this pass saw is kept, and what else was \
+                        named is acknowledged";
+            let message = redact(&wrong.message);
+            return Some(Self { exit: Exit::Usage, kind: "usage", message, hint: Some(hint.to_owned()) });
+        }
         let Some(first) = report.open.first() else { return told };
         let more = match report.open.len() {
             1 => String::new(),

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     codec::seal::Opener,
-    model::{Cancel, Finding, Findings, Name, Progress, Severity, SnapshotId, Span, Time},
+    model::{Cancel, Finding, Findings, Name, Progress, Severity, SnapshotId, Span, Time, nearest_texts},
     signal::{self, Level, Verdict},
     store::counted::{Calls, Counted},
     vault::{
@@ -140,9 +140,9 @@ pub async fn watch(
     for signal in &signals {
         checkpoint.open(signal);
     }
+    let open: Vec<String> = checkpoint.open.iter().map(|signal| signal.cause.clone()).collect();
     for cause in checkpoint.acknowledge(&request.acknowledge, now) {
-        let what = format!("no alarm is called {cause}; `watch --json` has the causes of those that are open");
-        findings.push(Finding::new(Severity::Warning, "watch.cause", what));
+        findings.push(Finding::new(Severity::Warning, "watch.cause", not_open(&cause, &open)));
     }
     checkpoint.at = now;
     let report = WatchReport {
@@ -158,6 +158,17 @@ pub async fn watch(
         checkpoint,
     };
     Ok((report, findings.into_vec()))
+}
+
+/// That no alarm has this cause, and which was meant.
+fn not_open(cause: &str, open: &[String]) -> String {
+    let near = nearest_texts(cause, open.iter().map(String::as_str));
+    match near.first() {
+        Some(near) if open.len() == 1 => format!("no alarm is called {cause}; the one that is open is {near}"),
+        Some(near) => format!("no alarm is called {cause}; of the {} that are open the nearest is {near}", open.len()),
+        None if open.is_empty() => format!("no alarm is called {cause}, and none is open"),
+        None => format!("no alarm is called {cause}; `watch --json` has the causes of the {} that are open", open.len()),
+    }
 }
 
 /// A pass under way.

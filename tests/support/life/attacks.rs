@@ -171,6 +171,11 @@ pub const ATTACKS: &[Attack] = &[
             },
         )
     }),
+    ("weekly rhythm: columns encrypted, 2% a day", true, |s, d| by_week((s, d), two_in_a_hundred)),
+    ("weekly rhythm: rows deleted, 1% a day", true, |s, d| {
+        by_week((s, d), |db, _| db.delete("customers", 0.01, false))
+    }),
+    ("weekly rhythm: items deleted, 1% a day", true, |s, d| by_week((s, d), |db, _| db.delete("items", 0.01, false))),
     ("every six hours: UPDATE without WHERE", false, |s, d| {
         amid(
             (s, d, 1.0, DAY / 4),
@@ -297,6 +302,20 @@ fn amid(
                 attack(&mut shop, run - honest);
             }
             shop.facts(BEGIN + run * every)
+        })
+        .collect()
+}
+
+/// A shop that rests at weekends, begun on any day of a week.
+fn by_week((seed, honest): (u64, i64), attack: fn(&mut Database, i64)) -> Vec<Facts> {
+    let mut shop = Database::shop(seed);
+    (0..honest + AFTER)
+        .map(|day| {
+            shop.day(if (day + seed as i64) % 7 >= 5 { 0.15 } else { 1.0 });
+            if day >= honest {
+                attack(&mut shop, day - honest);
+            }
+            shop.facts(BEGIN + (day + seed as i64) * DAY)
         })
         .collect()
 }

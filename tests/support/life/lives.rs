@@ -41,6 +41,7 @@ pub const LIVES: &[Life] = &[
     ("a backfill of a week", |seed, days| shop(seed, days, backfill)),
     ("every four hours, busy by day", by_day),
     ("documents, worked on in spells", spells),
+    ("all proportions", super::varied::life),
 ];
 
 /// A shop, with something of its own on each day.

@@ -6,6 +6,7 @@
 pub mod attacks;
 pub mod lives;
 pub mod replay;
+pub mod varied;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,17 +24,21 @@ const SAMPLED: usize = 1024;
 #[derive(Clone)]
 pub struct Chance(u64);
 
+const fn mixed(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 impl Chance {
+    /// Seeds are mixed: those of neighbours must not begin the same stream one number later.
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        Self(mixed(seed.wrapping_mul(0xd134_2543_de82_ef95) ^ 0x2545_f491_4f6c_dd1d))
     }
 
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        mixed(self.0)
     }
 
     /// From 0 to 1.

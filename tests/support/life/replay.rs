@@ -9,6 +9,7 @@ use super::{
     DAY,
     attacks::{ATTACKS, Attack},
     lives::{LIVES, Life},
+    varied::{self, Slowly},
 };
 
 /// What was said of one run.
@@ -109,6 +110,29 @@ pub fn silence(seeds: &[u64], honest: i64) -> Row {
     }
 }
 
+/// A slow attack on tables of all proportions. Where little of a table is altered or deleted on a usual day, one of ten may be
+/// missed; where much is, that is told and no more.
+pub fn of_all_proportions(how: Slowly, seeds: &[u64], honest: i64) -> Row {
+    let (mut quiet, mut busy, mut words) = ([0_usize; 2], [0_usize; 2], String::new());
+    for seed in seeds {
+        // Begun on any day of the week.
+        let honest = honest + (*seed % 7) as i64;
+        let (habit, runs) = varied::attack(*seed, honest, how);
+        let within = honest as usize..honest as usize + 5;
+        let told = replay(runs).into_iter().find(|said| said.alarm() && within.contains(&said.run));
+        let counts = if habit.altered + habit.deleted <= 0.01 { &mut quiet } else { &mut busy };
+        counts[0] += usize::from(told.is_some());
+        counts[1] += 1;
+        words = told.map_or(words, |said| said.words());
+    }
+    let name = format!("all proportions: {how:?}, after {honest} days or more");
+    let told = format!(
+        "within five days {} of {}, {} of {} where more than 1% is usual",
+        quiet[0], quiet[1], busy[0], busy[1]
+    );
+    Row { name, told, words, fine: (quiet[1] - quiet[0]) * 10 <= quiet[1] }
+}
+
 /// All rows: lives, attacks, these after so many honest days.
 pub fn table(seeds: &[u64], days: i64, after: &[i64]) -> (Vec<Row>, Vec<Row>) {
     // Hundreds of runs, for whoever has the time.
@@ -118,9 +142,11 @@ pub fn table(seeds: &[u64], days: i64, after: &[i64]) -> (Vec<Row>, Vec<Row>) {
     for honest in after.iter().copied() {
         // A source must have been seen to change before it can be seen that it does not; and to change so much before it can be
         // seen that it changes thrice as much.
-        let late = ["old state", "large shop: columns", "mid-sized shop"];
-        let seen = |name: &str| honest >= 40 || !late.iter().any(|late| name.starts_with(late));
+        let late = ["old state", "large shop: columns", "mid-sized shop", "weekly rhythm"];
+        let seen = |name: &str| honest >= 7 || !late.iter().any(|late| name.starts_with(late));
         attacks.extend(ATTACKS.iter().filter(|a| seen(a.0)).map(|one| attack(one, seeds, honest)));
+        let slow = [Slowly::Encrypted, Slowly::EncryptedOldest, Slowly::Deleted, Slowly::DeletedOldest];
+        attacks.extend(slow.map(|how| of_all_proportions(how, seeds, honest)));
         attacks.push(silence(seeds, honest));
     }
     (lives, attacks)
