@@ -47,7 +47,7 @@ fn init_makes_no_vault_among_other_things() {
     let lab = Lab::new();
     let before = tree(&lab.path(""));
     let again = |out: &str| lab.run(&mut lab.program(["init", "--vault", &lab.url(), "--out", &lab.text(out)]));
-    again("etc").fails(2, &["writer.key", "already there"]);
+    again("etc").fails(2, &["writer.key", "already exists"]);
     again("other").fails(2, &["already a vault"]);
     again("vault/keys").fails(2, &["--out lies within the vault"]);
     assert_eq!(tree(&lab.path("")), before, "nothing was made or changed");
@@ -77,7 +77,11 @@ fn a_wrong_identity_opens_nothing() {
         fs::write(&bare, text).unwrap();
         let run = restore(&bare).fails(2, &[]);
         assert!(run.stderr.contains("identity"), "{what}: {}", run.stderr);
-        assert!(!run.stderr.contains("shopping"), "a file that is no identity may be another secret: {}", run.stderr);
+        assert!(
+            !run.stderr.contains("shopping"),
+            "a file that is not an identity may be another secret: {}",
+            run.stderr
+        );
     }
     restore(&lab.path("safe/none")).fails(2, &["safe/none"]);
     let none = lab.run(&mut lab.program(["restore", "latest", "--source", "x", "--vault", &lab.url(), "--to", &to]));

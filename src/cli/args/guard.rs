@@ -274,14 +274,14 @@ fn approver(text: &str) -> Result<(Name, PathBuf), String> {
 
 fn need(text: &str) -> Result<(Action, u32), String> {
     let (action, count) = two(text, "ACTION=N")?;
-    Ok((action.parse()?, count.parse().map_err(|_| format!("{count:?} is no number"))?))
+    Ok((action.parse()?, count.parse().map_err(|_| format!("{count:?} is not a number"))?))
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = two(text, "NAME=VALUE")?;
     let fits = |c: char| c.is_ascii_lowercase() || c == '-';
     if name.is_empty() || !name.chars().all(fits) {
-        return Err(format!("{name:?} is no name of a parameter"));
+        return Err(format!("{name:?} is not a name of a parameter"));
     }
     Ok((name.to_owned(), value.to_owned()))
 }

@@ -66,6 +66,6 @@ pub struct PruneArgs {
 }
 
 fn price(text: &str) -> Result<f64, String> {
-    let price: f64 = text.parse().map_err(|_| format!("{text:?} is no price"))?;
-    if price.is_finite() && price >= 0.0 { Ok(price) } else { Err(format!("{text:?} is no price")) }
+    let price: f64 = text.parse().map_err(|_| format!("{text:?} is not a price"))?;
+    if price.is_finite() && price >= 0.0 { Ok(price) } else { Err(format!("{text:?} is not a price")) }
 }
