@@ -30,7 +30,7 @@ fn where_no_vault_is() {
     assert!(!lab.path("nowhere").exists(), "looking for a vault makes none");
     assert_eq!(tree(&lab.path("photos")), ["cat.jpg"], "looking leaves nothing");
     let url = format!("file://{}", lab.text("file"));
-    lab.run(&mut lab.program(["snapshots", "--vault", &url])).fails(2, &["no directory", &lab.text("file")]);
+    lab.run(&mut lab.program(["snapshots", "--vault", &url])).fails(2, &["not a directory", &lab.text("file")]);
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_wrong_identity_opens_nothing() {
         lab.run(command.arg("-i").arg(identity))
     };
     // An identity names its vault, so another vault's is found out before it is tried.
-    restore(&other.identity()).fails(4, &["another one"]);
+    restore(&other.identity()).fails(4, &["a different vault"]);
     let text = fs::read_to_string(other.identity()).unwrap();
     let (plain, noted) = text.split_once("# strongroom-vault").unwrap();
     let bare = lab.path("safe/bare");

@@ -58,7 +58,7 @@ pub(super) async fn ask(context: &Context, ask: Ask, socket: PathBuf) -> Result<
         if error.kind() == io::ErrorKind::Interrupted {
             return CliError::Ops(OpsError::Interrupted);
         }
-        let what = format!("the request server at {} can't be asked: {error}", socket.display());
+        let what = format!("the request server at {} can't be reached: {error}", socket.display());
         CliError::Ops(VaultError::new(VaultErrorKind::TryAgain, what).into())
     })?;
     Ok(RequestedReport { requests })
