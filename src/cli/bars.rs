@@ -1,13 +1,14 @@
 //! Progress at a terminal: what is done, how fast, and how long it will take.
 
 use std::{
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use super::log::{self, Fields, Level};
 use crate::model::{Progress, size, visible};
 
 /// How often a bar is drawn at most, in hertz.
@@ -31,9 +32,12 @@ impl Bars {
 
     /// Writes a line to standard error, above what is drawn.
     pub fn say(&self, line: &str) {
-        let say = || {
-            let _ = writeln!(std::io::stderr(), "{}", visible(line));
-        };
+        self.event(Level::Info, line, Fields::new());
+    }
+
+    /// Writes an event to standard error, above what is drawn.
+    pub fn event(&self, level: Level, line: &str, fields: Fields) {
+        let say = || log::write(level, &visible(line), fields);
         match self.current().as_ref() {
             Some(bar) => bar.suspend(say),
             None => say(),
@@ -85,17 +89,20 @@ impl Progress for Bars {
 }
 
 fn style(known: bool) -> ProgressStyle {
-    let template = if known {
-        "{msg}  {wide_bar}  {done} of {all}  {speed}  {left} left"
-    } else {
-        "{spinner} {msg}  {done}  {speed}"
-    };
+    let template =
+        if known { "{msg}  {wide_bar}  {done} of {all}  {speed}  {left} left" } else { "{spinner} {msg}{moved}" };
     // The template is ours and fixed; the default is no worse than a bar that looks different.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     style
         .with_key("done", |state: &ProgressState, w: &mut dyn std::fmt::Write| put(w, &size::human(state.pos())))
         .with_key("all", |state: &ProgressState, w: &mut dyn std::fmt::Write| {
             put(w, &size::human(state.len().unwrap_or_default()));
+        })
+        .with_key("moved", |state: &ProgressState, w: &mut dyn std::fmt::Write| {
+            // Some work has no bytes to count.
+            if state.pos() > 0 {
+                put(w, &format!("  {}  {}", size::human(state.pos()), speed(state.per_sec())));
+            }
         })
         .with_key("speed", |state: &ProgressState, w: &mut dyn std::fmt::Write| put(w, &speed(state.per_sec())))
         .with_key("left", |state: &ProgressState, w: &mut dyn std::fmt::Write| {

@@ -8,8 +8,10 @@ pub mod drill;
 pub mod limits;
 #[cfg(feature = "full")]
 pub mod request;
+mod runs;
 mod source;
 pub mod watch;
+pub mod webhook;
 
 use std::{
     fmt, fs, io,
@@ -31,6 +33,7 @@ use limits::{LimitsConfig, RawLimits};
 use request::{RawRequest, RequestConfig};
 use source::RawSource;
 use watch::{RawWatch, WatchConfig};
+use webhook::RawWebhook;
 
 use crate::{
     engine::Servers,
@@ -201,6 +204,8 @@ struct Raw {
     #[serde(default)]
     hook: Vec<RawHook>,
     #[serde(default)]
+    webhook: Vec<RawWebhook>,
+    #[serde(default)]
     copy: Vec<RawCopy>,
     #[serde(default)]
     source: Vec<Spanned<RawSource>>,
@@ -268,7 +273,7 @@ impl Config {
         Ok(Self { foreign, ..Self::parse(&text, &path)? })
     }
 
-    /// Fails if others may write it: what it names is run.
+    /// Fails if other users may write to it: what it names is run.
     ///
     /// # Errors
     /// If they may.
@@ -337,7 +342,7 @@ impl Config {
             immutable: raw.local.immutable,
             servers: drill::parse(raw.drill, dir)?,
             watch: watch::parse(raw.watch, dir)?,
-            around: around::parse(raw.metrics, raw.ping, raw.hook, dir)?,
+            around: around::parse(raw.metrics, raw.ping, (raw.hook, raw.webhook), dir)?,
             limits: limits::parse(&raw.limits)?,
             copies: copy::parse(raw.copy, dir)?,
             airgap: airgap::parse(raw.airgap.as_ref(), dir)?,
@@ -368,7 +373,7 @@ fn foreign(meta: &fs::Metadata, us: u32) -> Option<String> {
         ));
     }
     let bits = if us == 0 { 0o022 } else { 0o002 };
-    (mode & bits != 0).then(|| format!("others may write it (its mode is {mode:04o}): chmod go-w it"))
+    (mode & bits != 0).then(|| format!("other users may write to it (its mode is {mode:04o}): chmod go-w it"))
 }
 
 /// Notes what may be secret in a configuration, whatever key it stands under, and also if it is no TOML.

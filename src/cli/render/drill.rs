@@ -57,9 +57,7 @@ fn one(drill: &Drill, text: &mut Lines) {
         text.add(format!("  {}", line(check)));
     }
     if drill.damaged {
-        text.add(
-            "  the next backup of it stores all of it anew, leaning on nothing; `backup --full` does so at any time",
-        );
+        text.add("  the next backup stores all of it again; `backup --full` does so at any time");
     }
     for not in &drill.not_tested {
         text.add(format!("  not tested: {not}"));
@@ -81,7 +79,7 @@ fn line(check: &Check) -> String {
 /// The drills of the past.
 pub(super) fn history(lines: &[HistoryLine]) -> Lines {
     if lines.is_empty() {
-        return Lines::of(["no drill has left evidence in this vault yet"]);
+        return Lines::of(["this vault has no evidence of drills yet"]);
     }
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::NOTHING);

@@ -196,12 +196,12 @@ impl Walker {
 
     fn magic(&mut self, held: &[u8]) {
         let [b'P', b'G', b'D', b'M', b'P', 1, minor, _, int, offset, format] = held else {
-            self.wrong = Some("it is no archive of pg_dump's custom format".to_owned());
+            self.wrong = Some("it is not an archive of pg_dump's custom format".to_owned());
             return;
         };
         (self.minor, self.int, self.offset) = (*minor, usize::from(*int), usize::from(*offset));
         if *format != 1 || *minor < 12 || !(1..=8).contains(&self.int) || !(1..=16).contains(&self.offset) {
-            self.wrong = Some("it is no archive of pg_dump's custom format".to_owned());
+            self.wrong = Some("it is not an archive of pg_dump's custom format".to_owned());
             return;
         }
         if *minor > NEWEST {
@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn what_is_no_archive_is_told_and_a_newer_version_is_not_judged() {
-        assert!(judge(b"-- PostgreSQL database dump", 9).finish().unwrap_err().contains("no archive"));
+        assert!(judge(b"-- PostgreSQL database dump", 9).finish().unwrap_err().contains("not an archive"));
         let mut newer = archive(16);
         newer[6] = 17;
         assert_eq!(judge(&newer, 64).finish(), Ok(false));
