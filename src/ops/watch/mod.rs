@@ -167,7 +167,9 @@ fn not_open(cause: &str, open: &[String]) -> String {
         Some(near) if open.len() == 1 => format!("no alarm is called {cause}; the one that is open is {near}"),
         Some(near) => format!("no alarm is called {cause}; of the {} that are open the nearest is {near}", open.len()),
         None if open.is_empty() => format!("no alarm is called {cause}, and none is open"),
-        None => format!("no alarm is called {cause}; `watch --json` has the causes of the {} that are open", open.len()),
+        None => {
+            format!("no alarm is called {cause}; `watch --json` has the causes of the {} that are open", open.len())
+        }
     }
 }
 
