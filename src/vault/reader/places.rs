@@ -71,8 +71,8 @@ pub(crate) type Found = (Located, BlockPlace);
 /// Where a version that was hinted at is kept.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Hint {
-    at: u64,
-    len: u16,
+    at: u32,
+    len: u8,
 }
 
 /// All places that a snapshot's chunks may have.
@@ -118,11 +118,12 @@ impl Places {
     /// # Errors
     /// If the file can't be written.
     pub(crate) fn hint(&mut self, version: Option<&str>) -> Result<Hint> {
-        let Some((version, len)) = version.and_then(|version| Some((version, u16::try_from(version.len()).ok()?)))
-        else {
+        let fits = |version: &str| Some((u32::try_from(self.texts.len()).ok()?, u8::try_from(version.len()).ok()?));
+        let Some((version, (at, len))) = version.and_then(|version| Some((version, fits(version)?))) else {
             return Ok(Hint::default());
         };
-        Ok(Hint { at: self.texts.append(version.as_bytes()).map_err(failed)?, len })
+        self.texts.append(version.as_bytes()).map_err(failed)?;
+        Ok(Hint { at, len })
     }
 
     /// The version that was hinted at.
@@ -130,7 +131,7 @@ impl Places {
     /// # Errors
     /// If the file can't be read.
     pub(crate) fn version(&self, hint: Hint) -> Result<Option<String>> {
-        let version = self.text(hint.at, hint.len)?;
+        let version = self.text(hint.at.into(), hint.len.into())?;
         Ok(String::from_utf8(version).ok().filter(|version| !version.is_empty()))
     }
 
