@@ -72,10 +72,11 @@ pub fn replace_readable(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
         Place::Device(_) => return replace(path, bytes),
         Place::File(path) => path,
     };
-    let readable = fs::Permissions::from_mode(0o644);
-    let made = tempfile::Builder::new().prefix(".").suffix(".new").permissions(readable).tempfile_in(parent(&path));
+    let made = tempfile::Builder::new().prefix(".").suffix(".new").tempfile_in(parent(&path));
     let mut file = made.map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    // Not as it is created: the umask of a service would take it back.
+    let readable = file.as_file().set_permissions(fs::Permissions::from_mode(0o644));
+    readable.and_then(|()| file.write_all(bytes)).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     file.persist(&path).map(drop).map_err(|error| failed(error.error))
 }
 

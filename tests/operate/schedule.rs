@@ -79,7 +79,7 @@ fn a_writers_units_are_sound_and_hand_over_what_it_needs() {
         "User=strongroom".to_owned(),
         format!("LoadCredential=strongroom.toml:{etc}/strongroom.toml"),
         format!("LoadCredential=writer.key:{etc}/writer.key"),
-        format!("ReadWritePaths={}", sandbox.path("vault").display()),
+        format!("ReadWritePaths=-{}", sandbox.path("vault").display()),
         "ProtectSystem=strict".to_owned(),
         "NoNewPrivileges=yes".to_owned(),
         "PrivateTmp=yes".to_owned(),

@@ -86,13 +86,16 @@ pub(super) fn scheduled(files: &[PathBuf]) -> Lines {
     for file in files {
         text.add(file.display().to_string());
     }
-    let starts = |file: &&PathBuf| file.extension().is_some_and(|end| end == "timer") || file.ends_with(JOURNAL);
+    let ends = |file: &PathBuf, with: &str| file.extension().is_some_and(|end| end == with);
+    let starts = |file: &&PathBuf| ends(file, "timer") || ends(file, "socket") || file.ends_with(JOURNAL);
     let name = |file: &PathBuf| file.file_name().map(|name| name.to_string_lossy().into_owned());
-    let timers: Vec<String> = files.iter().filter(starts).filter_map(name).collect();
+    let started: Vec<String> = files.iter().filter(starts).filter_map(name).collect();
     let dir = files.first().and_then(|file| file.parent()).map(|dir| dir.display().to_string()).unwrap_or_default();
+    let kinds = ["service", "timer", "socket"].into_iter().filter(|kind| files.iter().any(|file| ends(file, kind)));
+    let copied: Vec<String> = kinds.map(|kind| format!("{dir}/*.{kind}")).collect();
     text.add("nothing is started yet. As root:");
     text.add(format!("  systemd-sysusers {dir}/strongroom-sysusers.conf"));
-    text.add(format!("  cp {dir}/*.service {dir}/*.timer /etc/systemd/system/ && systemctl daemon-reload"));
-    text.add(format!("  systemctl enable --now {}", timers.join(" ")));
+    text.add(format!("  cp {} /etc/systemd/system/ && systemctl daemon-reload", copied.join(" ")));
+    text.add(format!("  systemctl enable --now {}", started.join(" ")));
     text
 }

@@ -47,12 +47,13 @@ SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 ";
 
-/// A drill confines what it loads, by namespaces, Landlock and seccomp, and starts database servers.
+/// A drill confines what it loads, by namespaces, Landlock and seccomp, and starts database servers. `capset` gives up
+/// capabilities; there are none to be had but those of a user namespace.
 const DRILLING: &str = "\
-RestrictNamespaces=user mnt pid
+RestrictNamespaces=user mnt pid net ipc
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
-SystemCallFilter=@mount setrlimit prlimit64
+SystemCallFilter=@mount setrlimit prlimit64 capset
 SystemCallFilter=seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self
 ";
 
@@ -135,9 +136,10 @@ fn service(entry: &Entry, request: &ScheduleRequest) -> String {
     text.push_str("StateDirectory=strongroom\nStateDirectoryMode=0700\nEnvironment=HOME=/var/lib/strongroom\n");
     // Proxies and the like, for all units of a host at once; nothing if there is no such file.
     text.push_str("EnvironmentFile=-/etc/default/strongroom\n");
-    let state = entry.state.iter().filter(|state| !state.starts_with(STATE));
-    for path in entry.writes.iter().chain(state) {
-        add(&mut text, &format!("ReadWritePaths={}\n", escaped(path)));
+    // A directory that is missing keeps no service from starting: what writes there says so. What is below the service's own
+    // state can be written anyway.
+    for path in entry.writes.iter().chain(&entry.state).filter(|path| !path.starts_with(STATE)) {
+        add(&mut text, &format!("ReadWritePaths=-{}\n", escaped(path)));
     }
     text.push_str(if entry.homes { "ProtectHome=read-only\n" } else { "ProtectHome=yes\n" });
     text.push_str(HARDENED);
