@@ -34,5 +34,7 @@ mod show;
 mod ssh;
 #[path = "operate/status.rs"]
 mod status;
+#[path = "operate/told.rs"]
+mod told;
 #[path = "operate/year.rs"]
 mod year;

@@ -125,7 +125,7 @@ const AFTER: &str = after!(
 );
 
 const AFTER_LONG: &str = "\
-Environment: STRONGROOM_CONFIG, _VAULT, _VAULT_ID, _ENDPOINT, _REGION, _PATH_STYLE, _CREDENTIALS, _CHECKSUM and _CONDITIONAL_PUT stand in for the \
+Environment: STRONGROOM_CONFIG, _VAULT, _VAULT_ID, _ENDPOINT, _REGION, _PATH_STYLE, _CREDENTIALS, _CHECKSUM, _CONDITIONAL_PUT and _LOG_FORMAT stand in for the \
 options of these names, STRONGROOM_IDENTITY (a path, or the identity itself) for --identity. An option beats a variable, a variable beats the \
 configuration.
 
@@ -190,6 +190,18 @@ pub struct Global {
     /// Show no progress bars
     #[arg(long, global = true, help_heading = "General options")]
     pub no_progress: bool,
+    /// Write each event to standard error as text or as a JSON object on one line [default: text]
+    #[arg(long, global = true, help_heading = "General options", value_name = "FORMAT", hide_possible_values = true)]
+    pub log_format: Option<LogFormat>,
+}
+
+/// How events are written to standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// A JSON object on each line
+    Json,
 }
 
 /// What to do.

@@ -1,13 +1,14 @@
 //! Progress at a terminal: what is done, how fast, and how long it will take.
 
 use std::{
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use super::log::{self, Fields, Level};
 use crate::model::{Progress, size, visible};
 
 /// How often a bar is drawn at most, in hertz.
@@ -31,9 +32,12 @@ impl Bars {
 
     /// Writes a line to standard error, above what is drawn.
     pub fn say(&self, line: &str) {
-        let say = || {
-            let _ = writeln!(std::io::stderr(), "{}", visible(line));
-        };
+        self.event(Level::Info, line, Fields::new());
+    }
+
+    /// Writes an event to standard error, above what is drawn.
+    pub fn event(&self, level: Level, line: &str, fields: Fields) {
+        let say = || log::write(level, &visible(line), fields);
         match self.current().as_ref() {
             Some(bar) => bar.suspend(say),
             None => say(),

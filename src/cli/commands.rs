@@ -64,8 +64,9 @@ use super::{
     failure::Failure,
     help,
     identity::{self, Identities},
+    log,
     outdir::Access,
-    render::{Output, finding_lines},
+    render::{Output, fields_of, graded_lines, level_of},
     settings::{Settings, real_env},
     wiring::{self, SystemClock},
 };
@@ -103,11 +104,21 @@ impl Context {
         let findings: Vec<Finding> = findings.into_iter().map(hide).collect();
         let told = findings.iter().filter(|finding| finding.severity > Severity::Info || !self.global.quiet);
         if !self.global.json {
-            for line in finding_lines(told, SHOWN) {
-                self.bars.say(&line);
-            }
+            self.show(told);
         }
         self.keep(findings);
+    }
+
+    /// Writes findings to standard error: to people some of each kind, to machines each with its fields.
+    fn show<'a>(&self, findings: impl Iterator<Item = &'a Finding>) {
+        match log::form() {
+            log::Form::Text => {
+                for (level, line) in graded_lines(findings, SHOWN) {
+                    self.bars.event(level, &line, log::Fields::new());
+                }
+            }
+            log::Form::Json => findings.for_each(|one| self.bars.event(level_of(one), &one.message, fields_of(one))),
+        }
     }
 
     /// Tells people something that is no finding.

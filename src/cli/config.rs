@@ -8,8 +8,10 @@ pub mod drill;
 pub mod limits;
 #[cfg(feature = "full")]
 pub mod request;
+mod runs;
 mod source;
 pub mod watch;
+pub mod webhook;
 
 use std::{
     fmt, fs, io,
@@ -31,6 +33,7 @@ use limits::{LimitsConfig, RawLimits};
 use request::{RawRequest, RequestConfig};
 use source::RawSource;
 use watch::{RawWatch, WatchConfig};
+use webhook::RawWebhook;
 
 use crate::{
     engine::Servers,
@@ -201,6 +204,8 @@ struct Raw {
     #[serde(default)]
     hook: Vec<RawHook>,
     #[serde(default)]
+    webhook: Vec<RawWebhook>,
+    #[serde(default)]
     copy: Vec<RawCopy>,
     #[serde(default)]
     source: Vec<Spanned<RawSource>>,
@@ -337,7 +342,7 @@ impl Config {
             immutable: raw.local.immutable,
             servers: drill::parse(raw.drill, dir)?,
             watch: watch::parse(raw.watch, dir)?,
-            around: around::parse(raw.metrics, raw.ping, raw.hook, dir)?,
+            around: around::parse(raw.metrics, raw.ping, (raw.hook, raw.webhook), dir)?,
             limits: limits::parse(&raw.limits)?,
             copies: copy::parse(raw.copy, dir)?,
             airgap: airgap::parse(raw.airgap.as_ref(), dir)?,

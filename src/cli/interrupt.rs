@@ -1,10 +1,17 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the first asks everybody to stop in good order, the second ends the process at once.
 
-use std::{io::Write, process, time::Duration};
+use std::{
+    io::{IsTerminal, Write},
+    process,
+    time::Duration,
+};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::failure::Exit;
+use super::{
+    failure::Exit,
+    log::{self, Fields, Level},
+};
 use crate::model::Cancel;
 
 /// How long what was asked to stop may take before it is left behind: a read or a write that waits for somebody else
@@ -29,7 +36,11 @@ pub fn watch(cancel: Cancel) -> std::io::Result<()> {
     tokio::spawn(async move {
         next(&mut interrupts, &mut terminations, hangups.as_mut()).await;
         cancel.cancel();
-        let _ = writeln!(std::io::stderr(), "\nstopping in good order; once more to stop at once");
+        if std::io::stderr().is_terminal() {
+            // Behind the ^C that the terminal shows.
+            let _ = writeln!(std::io::stderr());
+        }
+        log::write(Level::Info, "stopping in good order; once more to stop at once", Fields::new());
         next(&mut interrupts, &mut terminations, hangups.as_mut()).await;
         crate::source::leave_nothing();
         process::exit(i32::from(Exit::Interrupted.code()));

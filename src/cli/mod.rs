@@ -17,6 +17,8 @@ pub mod host;
 pub mod hunt;
 pub mod identity;
 pub mod interrupt;
+pub mod json_line;
+pub mod log;
 #[cfg(feature = "full")]
 pub mod mcp;
 pub mod notify;
@@ -48,14 +50,13 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use tracing_subscriber::EnvFilter;
 
 use self::{
     args::{Cli, Command},
     bars::Bars,
     commands::Context,
     failure::{Exit, Failure},
-    render::{Console, Ended, Output, Visible},
+    render::{Console, Ended, Output},
 };
 use crate::{
     model::{Cancel, visible},
@@ -144,7 +145,8 @@ fn confine(words: &[OsString]) -> ExitCode {
 
 fn run(cli: Cli) -> Exit {
     let Cli { global, command } = cli;
-    log(global.verbose);
+    log::begin(form(&global), command.name());
+    log::detail(global.verbose);
     let console = Console { json: global.json, quiet: global.quiet };
     let wanted = !(global.no_progress || global.json || global.quiet || global.verbose > 0);
     let bars = Arc::new(Bars::new(wanted, global.quiet));
@@ -194,17 +196,14 @@ fn execute(context: &Context, command: Command) -> Result<(Output, Option<Failur
     done
 }
 
-/// Logs to standard error: what happens with -v, in detail with -vv.
-fn log(verbose: u8) {
-    let level = match verbose {
-        0 => return,
-        1 => "strongroom=info",
-        _ => "strongroom=debug",
-    };
-    let filter = EnvFilter::new(level);
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Visible(Hiding));
-    // Only a second call fails.
-    let _ = subscriber.with_target(false).try_init();
+/// How events are written to standard error.
+fn form(global: &args::Global) -> log::Form {
+    let json = |text: &OsString| text.eq_ignore_ascii_case("json");
+    match global.log_format {
+        Some(args::LogFormat::Json) => log::Form::Json,
+        None if settings::real_env("STRONGROOM_LOG_FORMAT").is_some_and(|text| json(&text)) => log::Form::Json,
+        _ => log::Form::Text,
+    }
 }
 
 /// Notes what is secret among what was typed and in the environment, before anything can go wrong.
@@ -212,20 +211,6 @@ fn note_secrets(typed: &[OsString]) {
     typed.iter().skip(1).for_each(|word| redact::given(&word.to_string_lossy()));
     for (name, value) in std::env::vars_os() {
         redact::given_as(&name.to_string_lossy(), &value.to_string_lossy());
-    }
-}
-
-/// Standard error for the log, a line at a time, without what was handed in as a secret.
-struct Hiding;
-
-impl Write for Hiding {
-    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        let shown = redact::without_given(&String::from_utf8_lossy(line));
-        std::io::stderr().write_all(shown.as_bytes()).map(|()| line.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
     }
 }
 

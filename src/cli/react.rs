@@ -4,19 +4,17 @@
 use serde_json::json;
 
 use super::{
-    config::watch::{Deed, React, Webhook},
-    post::deliver,
-    program, secrets,
+    config::{
+        watch::{Deed, React},
+        webhook::Webhook,
+    },
+    post::deliver_signed,
+    program,
 };
 use crate::{
-    codec::mac,
     model::{SnapshotId, Span, Time, VaultId},
     ops::signals::Signal,
-    store::s3::Letter,
 };
-
-/// The shortest secret of a webhook, in bytes.
-const SHORTEST: usize = 16;
 
 /// Runs a reaction to `signal` that is a program.
 ///
@@ -53,19 +51,6 @@ fn told(signal: &Signal) -> Vec<(&'static str, String)> {
 /// # Errors
 /// Why it could not be told, in words, without the URL.
 pub async fn tell(webhook: &Webhook, signal: &Signal, (vault, at): (VaultId, Time), limit: Span) -> Result<(), String> {
-    let secret = secrets::read(&webhook.secret, "can't read the secret of the webhook").map_err(|e| e.to_string())?;
-    let secret = secret.trim_ascii();
-    if secret.len() < SHORTEST {
-        return Err(format!(
-            "the secret in {} is shorter than {SHORTEST} bytes: make one with head -c 32 /dev/urandom | base64",
-            webhook.secret.display()
-        ));
-    }
-    deliver(&webhook.url, &letter(secret, signal, vault, at), limit.as_duration()).await
-}
-
-/// What is told. Each try of it is the same, so that whoever gets it twice can tell.
-fn letter(secret: &[u8], signal: &Signal, vault: VaultId, at: Time) -> Letter {
     let rules: Vec<_> = signal.reasons.iter().map(|v| json!({ "rule": v.rule, "level": v.level })).collect();
     let body = json!({
         "event": "strongroom.signal",
@@ -80,10 +65,6 @@ fn letter(secret: &[u8], signal: &Signal, vault: VaultId, at: Time) -> Letter {
         "last_good": signal.last_good,
         "seen_at": signal.at,
         "rules": rules,
-    })
-    .to_string();
-    let stamp = at.unix().to_string();
-    let tag = mac::hex_code(secret, &[stamp.as_bytes(), b".", body.as_bytes()]);
-    let headers = vec![("x-strongroom-timestamp", stamp), ("x-strongroom-signature", tag)];
-    Letter { kind: "application/json", headers, body }
+    });
+    deliver_signed(webhook, &body, at, limit).await
 }

@@ -11,6 +11,7 @@ mod copies;
 mod doctor;
 mod document;
 mod drill;
+mod finding;
 mod guard;
 #[cfg(feature = "full")]
 mod incident;
@@ -31,19 +32,18 @@ mod upkeep;
 mod verify;
 mod watch;
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-pub use self::document::Visible;
+pub use self::finding::{fields_of, finding_line, finding_lines, graded_lines, level_of};
 pub use self::output::Output;
-use super::failure::{Exit, Failure};
-use crate::model::{Finding, Severity, Time, visible, visible_lines};
+use super::{
+    failure::{Exit, Failure},
+    log::{self, Fields, Level},
+};
+use crate::model::{Finding, Time, visible, visible_lines};
 use crate::ops::catalog::RebuildReport;
 
 /// A command that ended.
@@ -90,27 +90,26 @@ impl Console {
     /// Shows how a command ended, and says what it ends with: a result that could not be written is a failure.
     #[must_use]
     pub fn show(self, ended: &Ended) -> Exit {
-        let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
-        let shown = if self.json { document::write(&mut out, ended) } else { self.people(&mut out, &mut err, ended) };
+        let mut out = io::stdout().lock();
+        let shown = if self.json { document::write(&mut out, ended) } else { self.people(&mut out, ended) };
         let unwritten = written(shown.and_then(|()| out.flush()));
         if let Some(failure) = &unwritten {
-            // Nobody may be left to be told.
-            let _ = tell(&mut err, failure, visible);
+            tell(failure, visible);
         }
         ended.failure.as_ref().or(unwritten.as_ref()).map_or(Exit::Done, |failure| failure.exit)
     }
 
-    fn people(self, out: &mut impl Write, err: &mut impl Write, ended: &Ended) -> io::Result<()> {
+    fn people(self, out: &mut impl Write, ended: &Ended) -> io::Result<()> {
         let (result, asked_for) = text(&ended.output);
         if asked_for || !self.quiet {
             let beside = matches!(ended.output, Output::Restore(_, None));
             // What standard error can't take is not the result.
-            if beside { drop(err.write_all(result.as_bytes())) } else { out.write_all(result.as_bytes())? }
+            if beside { drop(io::stderr().write_all(result.as_bytes())) } else { out.write_all(result.as_bytes())? }
         }
         out.flush()?;
         if let Some(failure) = &ended.failure {
             let lines = if matches!(ended.output, Output::Unparsed) { visible_lines } else { visible };
-            let _ = tell(err, failure, lines);
+            tell(failure, lines);
         }
         Ok(())
     }
@@ -122,12 +121,21 @@ pub fn written(result: io::Result<()>) -> Option<Failure> {
     result.err().filter(|error| error.kind() != io::ErrorKind::BrokenPipe).map(|error| Failure::unwritten(&error))
 }
 
-fn tell(err: &mut impl Write, failure: &Failure, message: fn(&str) -> String) -> io::Result<()> {
-    writeln!(err, "error: {}", message(&failure.message))?;
-    if let Some(hint) = &failure.hint {
-        writeln!(err, "hint: {}", visible_lines(hint))?;
+fn tell(failure: &Failure, message: fn(&str) -> String) {
+    if log::form() == log::Form::Json {
+        let hint = failure.hint.iter().map(|hint| ("hint".to_owned(), hint.as_str().into()));
+        let mut fields = Fields::from_iter([
+            ("code".to_owned(), "failed".into()),
+            ("kind".to_owned(), failure.kind.into()),
+            ("exit_code".to_owned(), failure.exit.code().into()),
+        ]);
+        fields.extend(hint);
+        return log::write(Level::Error, &failure.message, fields);
     }
-    err.flush()
+    log::write(Level::Error, &format!("error: {}", message(&failure.message)), Fields::new());
+    if let Some(hint) = &failure.hint {
+        log::write(Level::Error, &format!("hint: {}", visible_lines(hint)), Fields::new());
+    }
 }
 
 fn value(output: &Output) -> Value {
@@ -212,54 +220,6 @@ fn with(report: &impl Serialize, key: &str, more: Value) -> Value {
         fields.insert(key.to_owned(), more);
     }
     value
-}
-
-/// A finding for people, in one line.
-#[must_use]
-pub fn finding_line(finding: &Finding) -> String {
-    visible(&finding_text(finding))
-}
-
-fn finding_text(finding: &Finding) -> String {
-    let word = match finding.severity {
-        Severity::Info => "note",
-        Severity::Warning => "warning",
-        Severity::Weak => "weak",
-        Severity::Error => "damage",
-    };
-    // A source's failure is no damage to the vault.
-    let word = match finding.code.as_str() {
-        "source.failed" => "failed",
-        "source.vanished" if finding.severity == Severity::Error => "gone",
-        _ => word,
-    };
-    let mut line = format!("{word}: ");
-    if let Some(object) = &finding.object {
-        let _ = write!(line, "{object}: ");
-    }
-    line.push_str(&finding.message);
-    if let Some(snapshot) = &finding.snapshot {
-        let _ = write!(line, " (snapshot {})", snapshot.chars().take(12).collect::<String>());
-    }
-    let _ = write!(line, " [{}]", finding.code);
-    line
-}
-
-/// Findings for people, in their order: of each kind the first `most`, and how many more there are.
-#[must_use]
-pub fn finding_lines<'a>(findings: impl IntoIterator<Item = &'a Finding>, most: usize) -> Vec<String> {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut lines = Vec::new();
-    for finding in findings {
-        let count = counts.entry(&finding.code).or_default();
-        *count += 1;
-        if *count <= most {
-            lines.push(finding_line(finding));
-        }
-    }
-    let more = counts.into_iter().filter(|(_, count)| *count > most);
-    lines.extend(more.map(|(code, count)| format!("and {} more [{code}]; --json has them", count - most)));
-    lines
 }
 
 /// The text for people, and whether it is data that was asked for.
@@ -386,15 +346,6 @@ fn plural(n: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_finding_is_one_line() {
-        let hostile = Finding::new(Severity::Warning, "x", "a\x1b[2Jb\r\n::error::c\u{202e}").on("f\n::warning::g");
-        let line = "warning: f\\n::warning::g: a\\u{1b}[2Jb\\r\\n::error::c\\u{202e} [x]";
-        assert_eq!(finding_line(&hostile), line);
-        let finding = Finding::new(Severity::Error, "pack.missing", "it is gone").on("packs/w/00").of("ab".repeat(32));
-        assert_eq!(finding_line(&finding), "damage: packs/w/00: it is gone (snapshot abababababab) [pack.missing]");
-    }
 
     #[test]
     fn a_failure_is_a_document_too() {

@@ -263,6 +263,7 @@ mod tests {
         quiet: false,
         verbose: 0,
         no_progress: false,
+        log_format: None,
     };
 
     fn config(dir: &Path) -> Config {

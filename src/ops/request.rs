@@ -198,6 +198,21 @@ pub enum State {
     Refused,
 }
 
+impl State {
+    /// For the server's log.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Fresh => "no backup was made, a snapshot is young enough:",
+            Self::Accepted => "accepted",
+            Self::Done => "backed up: snapshot",
+            Self::Failed => "failed",
+            Self::Busy => "not now",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// What is answered of one source, or of all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {

@@ -138,6 +138,8 @@ pub struct Entry {
     pub every: Option<Span>,
     /// The socket that it is started by, if it is.
     pub socket: Option<PathBuf>,
+    /// Whether `watch` has something to react with.
+    pub reacts: bool,
 }
 
 /// What is asked.

@@ -151,7 +151,10 @@ fn a_keepers_box_gets_what_its_configurations_allow() {
             assert!(made.contains_key(&format!("strongroom-{task}.{end}")), "{task} {end}");
         }
     }
-    assert!(made["strongroom-drill.service"].contains(&format!("LoadCredential=identity:{key}\n")));
+    let drill = &made["strongroom-drill.service"];
+    assert!(drill.contains(&format!("LoadCredential=identity:{key}\n")));
+    // What confines needs these; without them no drill runs there.
+    assert!(drill.contains("RestrictNamespaces=user mnt pid net ipc\n") && drill.contains(" capset\n"), "{drill}");
     assert!(made["strongroom-drill.service"].contains("drill -i %d/identity\n"));
     assert!(
         made["strongroom-renew.service"].contains("/keeper.toml\n")
@@ -211,11 +214,18 @@ fn files_that_systemd_hands_over_are_read_whatever_their_mode() {
 #[test]
 fn requests_are_heard_by_a_socket_that_systemd_hands_over_and_journals_run_all_the_time() {
     let sandbox = writer("");
+    sandbox.configure("[metrics]\nfile = \"/var/lib/strongroom/metrics/s.prom\"\n");
+    sandbox.configure("[[webhook]]\nname = \"ops\"\nurl = \"https://a.example\"\nsecret = \"ops.secret\"\n");
     sandbox.configure("\n[[source]]\nname = \"log\"\nkind = \"mariadb\"\nsocket = \"/run/x.sock\"\njournal = true\n");
     sandbox.configure("\n[request]\nusers = [1000]\nsources = { shop = \"10m\" }\n");
     let dir = sandbox.path("units");
-    sandbox.writer(&["schedule", "--role", "writer", "--systemd", &dir.display().to_string()]).ok();
+    let told = sandbox.writer(&["schedule", "--role", "writer", "--systemd", &dir.display().to_string()]).ok().out();
+    assert!(told.contains("/*.socket /etc/systemd/system/") && told.contains(" strongroom-request.socket"), "{told}");
     let units = units(&dir);
+    let backup = &units["strongroom-backup.service"];
+    assert!(backup.contains("LoadCredential=ops.secret:"), "{backup}");
+    // Its own state can be written anyway, and need not be there yet.
+    assert!(!backup.contains("ReadWritePaths=-/var/lib/strongroom"), "{backup}");
     let (socket, service) = (&units["strongroom-request.socket"], &units["strongroom-request.service"]);
     assert!(socket.contains("ListenStream=/run/strongroom/request.sock") && socket.contains("Accept=no"), "{socket}");
     assert!(service.contains("StandardInput=socket") && service.contains("request serve"), "{service}");

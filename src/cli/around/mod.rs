@@ -1,10 +1,11 @@
-//! What happens around a run: hooks, the pings of a dead-man's switch, metrics. None of it makes a run fail, but for a hook
+//! What happens around a run: hooks, the pings of a dead-man's switch, webhooks, metrics. None of it makes a run fail, but for a hook
 //! that is `required`.
 
 mod known;
 mod metrics;
 mod ping;
 mod prometheus;
+mod webhook;
 
 use std::time::Instant;
 
@@ -46,11 +47,13 @@ pub async fn run(context: &Context, command: Command) -> Result<(Output, Option<
     let Some((settings, around)) = settings.as_ref().and_then(|s| Some((s, &s.config.as_ref()?.around))) else {
         return commands::run(context, command).await;
     };
-    if around.metrics.is_none() && around.hooks.is_empty() && !around.pings.contains_key(name) {
+    let silent = around.hooks.is_empty() && around.webhooks.is_empty() && !around.pings.contains_key(name);
+    if around.metrics.is_none() && silent {
         return commands::run(context, command).await;
     }
     let began = Instant::now();
     let start = ping::start(around, name);
+    let started = webhook::start(settings, &around.webhooks, name);
     let mut ended = match hooks(context, around, On::Pre, name, None).await {
         Some(failure) => Ended { output: Output::Nothing, failure: Some(failure) },
         None => work(context, command).await,
@@ -63,14 +66,15 @@ pub async fn run(context: &Context, command: Command) -> Result<(Output, Option<
         ended.failure = ended.failure.or(failed);
     }
     // Behind the hooks: one that is required may have made it a failure.
-    let now = wiring::SystemClock.now();
+    let (now, duration_s) = (wiring::SystemClock.now(), began.elapsed().as_secs_f64());
     if let Some(path) = &around.metrics {
-        let ran = Ran { command: name, at: now, exit_code: ended.code(), duration_s: began.elapsed().as_secs_f64() };
+        let ran = Ran { command: name, at: now, exit_code: ended.code(), duration_s };
         let writer = wiring::writer_name(settings);
         if let Err(error) = metrics::write(path, &ran, writer.as_ref(), &ended.output) {
             warn(context, "metrics.unwritten", &format!("the metrics of this run were not written: {error}"));
         }
     }
+    webhook::end(context, (settings, &around.webhooks), (name, duration_s), started, &ended).await;
     ping::end(context, around, name, start, ended.code(), ended.failure.as_ref().map(|failure| failure.kind)).await;
     Ok((ended.output, ended.failure))
 }

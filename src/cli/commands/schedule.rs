@@ -10,7 +10,7 @@ use super::{Context, Done};
 use crate::{
     cli::{
         args::{ScheduleArgs, ScheduleRole},
-        config::{Config, Input},
+        config::{Config, Input, watch::Deed},
         error::CliError,
         files,
         render::Output,
@@ -141,6 +141,7 @@ fn entry(context: &Context, args: &ScheduleArgs, task: Task, config: &Config) ->
         state: config.writer.as_ref().filter(|_| by_writer).map(|writer| writer.state.clone()),
         every: config.sources.iter().filter_map(|source| source.every).min(),
         socket,
+        reacts: !config.watch.react.is_empty(),
     }))
 }
 
@@ -156,6 +157,22 @@ fn is_home(path: &Path) -> bool {
     path.starts_with("/home") || path.starts_with("/root")
 }
 
+/// Secrets that runs read besides keys and credentials: tokens of forges, and what signs webhooks.
+fn others(config: &Config) -> impl Iterator<Item = &PathBuf> {
+    let tokens = config.sources.iter().filter_map(|source| match &source.input {
+        Input::Forge(forge) => match &forge.token {
+            Some(CredentialsSpec::File(path)) => Some(path),
+            _ => None,
+        },
+        _ => None,
+    });
+    let react = config.watch.react.iter().filter_map(|react| match &react.deed {
+        Deed::Webhook(webhook) => Some(&webhook.secret),
+        _ => None,
+    });
+    tokens.chain(react).chain(config.around.webhooks.iter().map(|one| &one.webhook.secret))
+}
+
 /// The files that the configuration names, which lie beside it.
 fn secrets(config: &Config) -> Result<BTreeSet<String>, CliError> {
     let mut names = BTreeSet::new();
@@ -167,7 +184,7 @@ fn secrets(config: &Config) -> Result<BTreeSet<String>, CliError> {
         Some(CredentialsSpec::File(path)) => Some(path),
         _ => None,
     };
-    for path in key.chain(credentials) {
+    for path in key.chain(credentials).chain(others(config)) {
         let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if path.parent() != Some(dir)
             || file.is_empty()

@@ -1,4 +1,5 @@
-//! `[metrics]`, `[ping]` and `[[hook]]`: what happens around a run. None of it makes a run fail unless a hook is `required`.
+//! `[metrics]`, `[ping]`, `[[hook]]` and `[[webhook]]`: what happens around a run. None of it makes a run fail unless a hook
+//! is `required`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,17 +9,15 @@ use std::{
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Fault;
+use super::{
+    Fault,
+    runs::{PING, RUNS, bounded, commands as runs},
+    webhook::{self, RawWebhook, RunWebhook},
+};
 use crate::model::{Name, Span};
 
-/// How long a ping may take, if nothing is said.
-const PING: Span = Span::seconds(10);
 /// How long a hook may take, if nothing is said.
 const HOOK: Span = Span::seconds(30);
-/// How long one may take at most.
-const LONGEST: Span = Span::seconds(3600);
-/// What may have hooks and pings.
-pub const RUNS: [&str; 6] = ["backup", "drill", "verify", "watch", "renew", "prune"];
 
 /// What happens around runs.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +30,8 @@ pub struct AroundConfig {
     pub ping_timeout: Option<Span>,
     /// What is run, in this order.
     pub hooks: Vec<Hook>,
+    /// Who else is told.
+    pub webhooks: Vec<RunWebhook>,
 }
 
 impl AroundConfig {
@@ -116,7 +117,7 @@ pub(super) struct RawHook {
 pub(super) fn parse(
     metrics: RawMetrics,
     ping: RawPing,
-    hooks: Vec<RawHook>,
+    (hooks, webhooks): (Vec<RawHook>, Vec<RawWebhook>),
     dir: &Path,
 ) -> Result<AroundConfig, Fault> {
     if let Some(file) = metrics.file.as_ref().filter(|file| file.get_ref().extension().is_none_or(|end| end != "prom"))
@@ -150,6 +151,7 @@ pub(super) fn parse(
         pings,
         ping_timeout: timeout.map(Spanned::into_inner),
         hooks: all,
+        webhooks: webhook::parse(webhooks, dir)?,
     })
 }
 
@@ -162,10 +164,7 @@ fn one(raw: RawHook) -> Result<(Hook, std::ops::Range<usize>), Fault> {
         ));
     }
     bounded(timeout.as_ref())?;
-    let given = commands.as_ref().map_or_else(|| vec!["backup".to_owned()], |all| all.get_ref().clone());
-    if let (Some(at), Some(other)) = (&commands, given.iter().find(|one| !RUNS.contains(&one.as_str()))) {
-        return Err(Fault::new(at, format!("{other:?} has no hooks; these have: {}", RUNS.join(", "))));
-    }
+    let commands = runs(commands.as_ref(), "hooks")?;
     let span = name.span();
     let hook = Hook {
         name: name.into_inner(),
@@ -173,14 +172,7 @@ fn one(raw: RawHook) -> Result<(Hook, std::ops::Range<usize>), Fault> {
         command: command.into_inner(),
         timeout: timeout.map_or(HOOK, Spanned::into_inner),
         required,
-        commands: given.into_iter().collect(),
+        commands,
     };
     Ok((hook, span))
-}
-
-fn bounded(timeout: Option<&Spanned<Span>>) -> Result<(), Fault> {
-    match timeout.filter(|t| *t.get_ref() == Span::ZERO || *t.get_ref() > LONGEST) {
-        Some(timeout) => Err(Fault::new(timeout, format!("give a time from 1s to {LONGEST}"))),
-        None => Ok(()),
-    }
 }

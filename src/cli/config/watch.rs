@@ -8,7 +8,10 @@ use std::{
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Fault;
+use super::{
+    Fault,
+    webhook::{Webhook, whom},
+};
 use crate::{
     model::{Name, Span},
     signal::Level,
@@ -50,21 +53,6 @@ pub enum Deed {
     Freeze,
     /// Tells a server.
     Webhook(Webhook),
-}
-
-/// Who is told, and what proves that it comes from this watch.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Webhook {
-    /// Where. It may be a secret.
-    pub url: String,
-    /// The file of the secret.
-    pub secret: PathBuf,
-}
-
-impl std::fmt::Debug for Webhook {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Webhook").field("secret", &self.secret).finish_non_exhaustive()
-    }
 }
 
 /// What a reaction does that is built in.
@@ -129,19 +117,4 @@ pub(super) fn parse(raw: RawWatch, dir: &Path) -> Result<WatchConfig, Fault> {
         });
     }
     Ok(WatchConfig { react })
-}
-
-/// The URL stands in no error: it may be a secret.
-fn whom(url: &Spanned<String>, secret: Option<Spanned<PathBuf>>, dir: &Path) -> Result<Webhook, Fault> {
-    let text = url.get_ref();
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    if rest.is_none_or(str::is_empty) || text.contains(['#', ' ']) {
-        return Err(Fault::new(url, "a webhook is a URL, such as https://alerts.example.org/strongroom"));
-    }
-    let Some(secret) = secret else {
-        let what =
-            "give it the file of a secret, by which the other side knows who speaks: secret = \"webhook.secret\"";
-        return Err(Fault::new(url, what));
-    };
-    Ok(Webhook { url: text.clone(), secret: dir.join(secret.into_inner()) })
 }

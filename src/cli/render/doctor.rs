@@ -1,6 +1,6 @@
 //! `doctor`, for people.
 
-use super::{Lines, finding_text, plural};
+use super::{Lines, finding::finding_text, plural};
 use crate::{
     model::Finding,
     ops::doctor::{Check, DoctorReport, Status},

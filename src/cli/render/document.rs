@@ -1,17 +1,14 @@
-//! The result as a document, and the log.
+//! The result as a document.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
-use serde_json::{Serializer, Value, ser::Formatter};
+use serde_json::Value;
 
 use super::{Ended, value};
 use crate::{
-    cli::failure::Failure,
-    model::{
-        Finding, visible,
-        visible::{is_hidden, is_marker},
-    },
+    cli::{failure::Failure, json_line},
+    model::Finding,
 };
 
 #[derive(Serialize)]
@@ -32,44 +29,7 @@ pub(super) fn write(out: &mut impl Write, ended: &Ended) -> io::Result<()> {
         findings: &ended.findings,
         error: ended.failure.as_ref(),
     };
-    document.serialize(&mut Serializer::with_formatter(&mut *out, Escaped))?;
-    writeln!(out)
-}
-
-/// Compact JSON in which nothing hides, turns the direction of writing or is a command to a CI runner. Whoever parses it
-/// gets each text as it is.
-struct Escaped;
-
-impl Formatter for Escaped {
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
-        let mut from = 0;
-        for (at, c) in fragment.char_indices() {
-            if !is_hidden(c) && !fragment.get(at..).is_some_and(is_marker) {
-                continue;
-            }
-            out.write_all(fragment.get(from..at).unwrap_or_default().as_bytes())?;
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                write!(out, "\\u{unit:04x}")?;
-            }
-            from = at + c.len_utf8();
-        }
-        out.write_all(fragment.get(from..).unwrap_or_default().as_bytes())
-    }
-}
-
-/// Takes each line of the log whole and writes it as one line, whatever it holds.
-pub struct Visible<W>(pub W);
-
-impl<W: Write> Write for Visible<W> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(line);
-        writeln!(self.0, "{}", visible(text.strip_suffix('\n').unwrap_or(&text)))?;
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
+    json_line::write(out, &document)
 }
 
 #[cfg(test)]
@@ -79,7 +39,10 @@ mod tests {
     use super::*;
     use crate::{
         cli::render::{Lines, Output, finding_line},
-        model::Severity,
+        model::{
+            Severity,
+            visible::{is_hidden, is_marker},
+        },
     };
 
     fn hostile() -> impl Strategy<Value = String> {
@@ -100,10 +63,6 @@ mod tests {
                 prop_assert_eq!(one.matches('\n').count(), 1);
                 prop_assert!(!one.trim_end_matches('\n').chars().any(is_hidden), "{one:?}");
             }
-            let mut log = Visible(Vec::new());
-            log.write_all(format!("{text}\n").as_bytes()).unwrap();
-            prop_assert_eq!(String::from_utf8(log.0).unwrap().matches('\n').count(), 1);
-
             let ended = Ended { command: None, output: Output::Text(text.clone()), findings: vec![finding], failure: None };
             let mut out = Vec::new();
             write(&mut out, &ended).unwrap();

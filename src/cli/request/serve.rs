@@ -261,11 +261,9 @@ impl Shared {
         let requested = Requested { reason: ask.reason.clone(), by: Some(who) };
         for source in &ask.sources {
             let done = self.turn_of(source, &requested, cancel);
-            (self.say)(&format!(
-                "{source}: {:?}{}",
-                done.state,
-                done.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default()
-            ));
+            let why = done.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+            let id = done.snapshot.map(|id| format!(" {id}")).unwrap_or_default();
+            (self.say)(&format!("{source}: {}{id}{why}", done.state.in_words()));
             if let Some(stream) = &stream {
                 drop(answer(stream, &done));
             }

@@ -70,7 +70,7 @@ pub(super) fn words(entry: &Entry, config: &str, place: impl Fn(&str) -> String)
         Task::Renew => "renew".to_owned(),
         Task::Prune => "prune --yes".to_owned(),
         Task::Verify => format!("verify --checkpoint {STATE}/verify.json"),
-        Task::Watch => format!("watch{identity} --checkpoint {seen}"),
+        Task::Watch => format!("watch{identity} --checkpoint {seen}{}", if entry.reacts { " --react" } else { "" }),
         Task::Status => "status".to_owned(),
         Task::Drill => format!("drill{identity}"),
     };
