@@ -174,7 +174,7 @@ fn a_dependency_without_an_owner_or_a_user_is_seen() {
     assert_eq!(judge("", "clap"), ["Cargo.toml: nobody uses clap"]);
     let less = all.replace("clap = \"1\"\n", "");
     let broken = rules::dependencies(&format!("[dependencies]\n{less}"), &uses(""));
-    assert_eq!(broken, ["OWNERS: clap is no dependency"]);
+    assert_eq!(broken, ["OWNERS: clap is not a dependency"]);
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn judge(words: &[String], helps: &mut BTreeMap<String, String>) -> Option<Strin
     let (program, rest) = words.split_first()?;
     if program.starts_with("scripts/") {
         let mode = fs::metadata(package().join(program)).map(|meta| meta.permissions().mode());
-        return (mode.unwrap_or(0) & 0o111 == 0).then(|| format!("{program} is no program"));
+        return (mode.unwrap_or(0) & 0o111 == 0).then(|| format!("{program} is not a program"));
     }
     if program != "strongroom" {
         return None;

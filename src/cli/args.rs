@@ -101,12 +101,12 @@ Exit codes:
     5  protection weaker than promised
     6  drill failed
     7  something looks wrong in what is backed up (`watch`, `incident`)
-    8  not approved: fewer people agreed than have to
-   10  no vault there
-   12  no identity given opens it
+    8  not approved: too few approvals
+   10  no vault found
+   12  none of the given identities opens it
    75  try again: the store can't be reached, or another run of this writer is under way
   130  interrupted
-  255  `journal fetch` alone: the server that recovers must stop, for this is no end of the log"
+  255  `journal fetch` only: recovery must stop, this is not the end of the log"
         )
     };
 }
@@ -151,46 +151,46 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Global {
-    /// The configuration [default: ./strongroom.toml, if it is there]
+    /// Configuration file [default: ./strongroom.toml, if it exists]
     #[arg(long, global = true, help_heading = "General options", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The vault, such as `s3://bucket/prefix` or `file:///mnt/vault`
+    /// The vault, such as s3://bucket/prefix or file:///mnt/vault
     #[arg(long, global = true, help_heading = "General options", value_name = "URL")]
     pub vault: Option<String>,
-    /// The id that the vault must have. Whatever else is there is refused
+    /// Id that the vault must have. Any other vault is refused
     #[arg(long, global = true, help_heading = "General options", value_name = "ID")]
     pub vault_id: Option<VaultId>,
-    /// The URL of an S3 server other than AWS, such as `http://127.0.0.1:8333`
+    /// URL of an S3 server other than AWS, such as http://127.0.0.1:8333
     #[arg(long, global = true, help_heading = "S3 options", value_name = "URL")]
     pub endpoint: Option<String>,
-    /// The region of the bucket
+    /// Region of the bucket
     #[arg(long, global = true, help_heading = "S3 options", value_name = "R")]
     pub region: Option<String>,
-    /// Name the bucket in the path of requests, as most servers other than AWS need it
+    /// Use path-style requests, as most servers other than AWS need
     #[arg(long, global = true, help_heading = "S3 options")]
     pub path_style: bool,
-    /// Where credentials come from: `file:PATH`, `profile:NAME`, `process:CMD`, `systemd:NAME`, `ambient` and more
+    /// Source of the credentials: file:PATH, profile:NAME, process:CMD, systemd:NAME, web-identity or ambient
     #[arg(long, global = true, help_heading = "S3 options", value_name = "SPEC")]
     pub credentials: Option<String>,
-    /// What a put sends along for the server to verify: `crc32c` [default], `crc64nvme`, `sha256`, `md5` or `signed`
+    /// Checksum sent with each upload: crc32c [default], crc64nvme, sha256, md5 or signed
     #[arg(long, global = true, help_heading = "S3 options", value_name = "ALGORITHM")]
     pub checksum: Option<Checksum>,
-    /// The server has no conditional puts: look before each put. Then no two writers may share a name
+    /// The server has no conditional puts: check before each put. No two writers may share a name then
     #[arg(long, global = true, help_heading = "S3 options")]
     pub no_conditional_put: bool,
     /// Write the result as one JSON document
     #[arg(long, global = true, help_heading = "General options")]
     pub json: bool,
-    /// Show only warnings, errors and data that was asked for
+    /// Print only warnings, errors and requested data
     #[arg(long, short, global = true, help_heading = "General options", conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Log what happens to standard error; twice for more
+    /// Log details to standard error; give it twice for more
     #[arg(long, short, global = true, help_heading = "General options", action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Show no progress bars
     #[arg(long, global = true, help_heading = "General options")]
     pub no_progress: bool,
-    /// Write each event to standard error as text or as a JSON object on one line [default: text]
+    /// Format of log lines on standard error: text, or json with one object per line [default: text]
     #[arg(long, global = true, help_heading = "General options", value_name = "FORMAT", hide_possible_values = true)]
     pub log_format: Option<LogFormat>,
 }
@@ -208,74 +208,74 @@ pub enum LogFormat {
 #[cfg(feature = "full")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a vault, the keys that open it, and a writer for it
+    /// Create a vault, its keys and its first writer
     Init(InitArgs),
-    /// Back up the configured sources, or one given here
+    /// Back up the configured sources, or one given on the command line
     Backup(BackupArgs),
     /// List the snapshots, newest last
     Snapshots(SnapshotsArgs),
-    /// Show one snapshot in full
+    /// Show a snapshot in detail
     Show(ShowArgs),
     /// Compare two snapshots by table, ref and file
     Diff(DiffArgs),
-    /// Bring a snapshot back
+    /// Restore a snapshot
     Restore(RestoreArgs),
-    /// Check what the vault has against what was signed
+    /// Check the vault: signatures, presence, locks, and if asked every byte
     Verify(VerifyArgs),
-    /// Look at what is new in a vault, and tell what should not have changed
+    /// Check new snapshots for suspicious changes
     Watch(WatchArgs),
-    /// Say whether sources could be restored now: ask it before anything destructive
+    /// Check whether sources could be restored now, before a destructive step
     Ready(ReadyArgs),
-    /// Have a configured source backed up now, by whoever holds nothing
+    /// Ask the writer's host for a backup now, without keys or credentials
     Request(RequestArgs),
-    /// Offer `ready`, `status` and `request` to agents, over standard input and output
+    /// Serve `ready`, `status` and `request` to agents (Model Context Protocol)
     Mcp(McpArgs),
-    /// Show how each source stands: snapshots, locks, drills, alarms and journals
+    /// Show the state of each source: snapshots, locks, drills, alarms, journals
     Status(StatusArgs),
-    /// Show what happened to each source, what is safe, what restoring it loses, and what to type
+    /// Report what happened to each source, its last good snapshot, and how to restore it
     Incident(IncidentArgs),
-    /// Cut the ways to the vault on demand, and prove that they are cut
+    /// Cut access to the vault on demand, and prove that it is cut
     #[command(subcommand)]
     Airgap(AirgapCommand),
-    /// Print the policy with the least that a role needs of its bucket
+    /// Print the least-privilege bucket policy of a role
     Policy(PolicyArgs),
-    /// Write units of systemd or a crontab for what a role runs by itself
+    /// Write systemd units or a crontab for the scheduled runs of a role
     Schedule(ScheduleArgs),
-    /// Find out what the credentials at hand can do to the vault
+    /// Check the setup: credentials, bucket, clock, key files and sources
     Doctor(DoctorArgs),
-    /// Extend the locks of what snapshots need, as the keeper
+    /// Extend the locks of the objects that snapshots need (keeper)
     Renew(RenewArgs),
-    /// Delete what no snapshot needs and no lock protects, as the pruner
+    /// Delete unlocked objects that no snapshot needs (pruner)
     Prune(PruneArgs),
-    /// Copy the vault to another place, by hash and under locks
+    /// Copy the vault to another bucket or to a disk
     Replicate(ReplicateArgs),
-    /// Put true bytes back, from a copy or from parity, where they are damaged or gone
+    /// Repair damaged or missing objects from a copy or from parity
     Repair(RepairArgs),
-    /// Keep snapshots whatever their expiry, as the keeper
+    /// Hold snapshots beyond their expiry (keeper)
     Freeze(FreezeArgs),
-    /// Lift a hold that `freeze` made
+    /// End a hold made by `freeze`
     Release(ReleaseArgs),
-    /// Who has to agree to what
+    /// Set and list who must approve which actions
     #[command(subcommand)]
     Approvers(ApproversCommand),
-    /// What approvers sign
+    /// Make and check requests for approval
     #[command(subcommand)]
     Approve(ApproveCommand),
-    /// Identities in several hands
+    /// Manage identities, recipients and key epochs
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Who may write, and who may sign what they found
+    /// Add and revoke members: writers, keepers, drillers, auditors, pruners
     #[command(subcommand)]
     Member(MemberCommand),
-    /// The same, for writers
+    /// Add and revoke writers
     #[command(subcommand)]
     Writer(WriterCommand),
-    /// Restore into a throwaway engine, check what comes back, and leave signed evidence
+    /// Restore into a temporary server, check the result, store signed evidence
     Drill(DrillArgs),
-    /// The logs of databases, in the vault within seconds
+    /// Archive the logs of databases continuously
     #[command(subcommand)]
     Journal(JournalCommand),
-    /// The writer's local memory
+    /// Manage the writer's local catalog
     #[command(subcommand)]
     Catalog(CatalogCommand),
     /// Print the completions of a shell
@@ -290,7 +290,7 @@ pub enum Command {
 /// The writer's local memory.
 #[derive(Debug, Subcommand)]
 pub enum CatalogCommand {
-    /// Fill it again from the writer's own indexes in the vault
+    /// Rebuild it from the writer's own indexes in the vault
     Rebuild,
 }
 

@@ -238,7 +238,7 @@ fn access(settings: &Settings, credentials: Option<&str>, option: &str) -> Resul
 /// An option of buckets, given with a directory.
 fn no_bucket(option: &str) -> CliError {
     let hint = format!("leave {option} out, or give --vault s3://bucket/prefix");
-    CliError::usage("a directory is no bucket and needs no credentials", hint)
+    CliError::usage("a directory is not a bucket and needs no credentials", hint)
 }
 
 fn identities(args: &IdentityArgs) -> Result<Identities, CliError> {

@@ -273,7 +273,7 @@ impl Config {
         Ok(Self { foreign, ..Self::parse(&text, &path)? })
     }
 
-    /// Fails if others may write it: what it names is run.
+    /// Fails if other users may write to it: what it names is run.
     ///
     /// # Errors
     /// If they may.
@@ -373,7 +373,7 @@ fn foreign(meta: &fs::Metadata, us: u32) -> Option<String> {
         ));
     }
     let bits = if us == 0 { 0o022 } else { 0o002 };
-    (mode & bits != 0).then(|| format!("others may write it (its mode is {mode:04o}): chmod go-w it"))
+    (mode & bits != 0).then(|| format!("other users may write to it (its mode is {mode:04o}): chmod go-w it"))
 }
 
 /// Notes what may be secret in a configuration, whatever key it stands under, and also if it is no TOML.

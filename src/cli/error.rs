@@ -65,13 +65,13 @@ pub enum CliError {
         path: PathBuf,
     },
     /// A file that would have to be overwritten.
-    #[error("{} is already there, and nothing is overwritten", .path.display())]
+    #[error("{} already exists, and nothing is overwritten", .path.display())]
     FileExists {
         /// The file.
         path: PathBuf,
     },
     /// A directory that holds other things.
-    #[error("{} is not empty: it holds {found:?}, which is no part of a vault", .path.display())]
+    #[error("{} is not empty: it holds {found:?}, which does not belong to a vault", .path.display())]
     NotEmpty {
         /// The directory.
         path: PathBuf,

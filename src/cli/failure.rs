@@ -103,7 +103,7 @@ const STATE: &str = "let the user who runs this own it, or name another director
                      that can be written to, and stay from run to run";
 const NO_ACCESS: &str = "run it as a user who may read the vault's directory, and for a backup write in it; where its disk is \
                          mounted read-only, only reading is possible";
-const LOCKED_OUT: &str = "the store refuses these credentials; check whose they are and what they may do";
+const LOCKED_OUT: &str = "the store refused these credentials: check which account they belong to and its permissions";
 
 impl Failure {
     /// What `error` means.
@@ -160,9 +160,11 @@ fn judge(error: &CliError) -> Verdict {
         E::Config(ConfigError::Unreadable { .. }) => {
             (Exit::Usage, "config", hint("give the right file with --config, or make one with `strongroom init`"))
         }
-        E::Config(ConfigError::Foreign { .. }) => {
-            (Exit::Usage, "config", hint("whoever may write it could have anything run here; look what is in it first"))
-        }
+        E::Config(ConfigError::Foreign { .. }) => (
+            Exit::Usage,
+            "config",
+            hint("whoever can write to it can run commands as this user; check its contents first"),
+        ),
         E::Config(ConfigError::Wrong { .. }) => (Exit::Usage, "config", hint("correct it and run the command again")),
         E::Usage { hint: next, .. } => (Exit::Usage, "usage", hint(next)),
         E::Url { .. } => (Exit::Usage, "usage", hint("a vault's URL is s3://bucket/prefix or file:///absolute/path")),
@@ -193,12 +195,10 @@ fn judge(error: &CliError) -> Verdict {
             (Exit::Usage, "identity", hint("give the path of an age identity file or an ssh private key with -i"))
         }
         E::Unwritten { .. } => (Exit::Failed, "unwritten", hint("what the command did is done; give another file")),
-        E::Unconfined(_) => (Exit::Failed, "unconfined", hint("or say --unconfined where nothing else is on the host")),
-        E::Late { .. } => (
-            Exit::Failed,
-            "deadline",
-            hint("the next run finds what was uploaded and goes on from there; or give it more time"),
-        ),
+        E::Unconfined(_) => (Exit::Failed, "unconfined", hint("or use --unconfined on a host with nothing else on it")),
+        E::Late { .. } => {
+            (Exit::Failed, "deadline", hint("the next run continues with what was uploaded; or allow more time"))
+        }
         E::Io { .. } => (Exit::Usage, "file", hint(hints::FILE)),
     }
 }
@@ -252,10 +252,9 @@ fn ops(error: &OpsError) -> Verdict {
             (Exit::Weak, "lock-not-enforced", hint("this store can't hold a vault: what it locks can be destroyed"))
         }
         E::Ambiguous { .. } => (Exit::Usage, "ambiguous", hint("give more digits of the id")),
-        E::NoSnapshot { .. } => (Exit::Failed, "no-snapshot", hint("`strongroom snapshots` lists what there is")),
+        E::NoSnapshot { .. } => (Exit::Failed, "no-snapshot", hint("`strongroom snapshots` lists all snapshots")),
         E::Empty => {
-            let next =
-                "if it is right that it gives nothing, add --allow-empty, or `allow_empty = true` to its [[source]]";
+            let next = "if it may be empty, add --allow-empty, or `allow_empty = true` to its [[source]]";
             (Exit::Failed, "empty", hint(next))
         }
         E::TargetExists { .. } => (Exit::Usage, "target-exists", hint(hints::TARGET_EXISTS)),
@@ -295,8 +294,8 @@ fn vault(error: &VaultError) -> Verdict {
             (Exit::NoIdentity, "no-identity", hint("give the identity of an owner or a driller of this vault with -i"))
         }
         K::Plugin => (Exit::Failed, "plugin", hint(PLUGIN)),
-        K::NoSnapshot => (Exit::Failed, "no-snapshot", hint("`strongroom snapshots` lists what there is")),
-        K::Unknown => (Exit::Usage, "unknown-name", hint("correct it; `strongroom snapshots` lists what there is")),
+        K::NoSnapshot => (Exit::Failed, "no-snapshot", hint("`strongroom snapshots` lists all snapshots")),
+        K::Unknown => (Exit::Usage, "unknown-name", hint("check the name; `strongroom snapshots` lists all snapshots")),
         K::Full => (Exit::Failed, "disk-full", hint("free some space where the error says")),
         K::Source => (Exit::Failed, "source", hint(hints::SOURCE)),
         K::Invalid => (Exit::Usage, "invalid", hint(hints::INVALID)),

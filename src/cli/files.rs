@@ -35,7 +35,7 @@ pub fn must_be_a_file(path: &Path) -> Result<(), CliError> {
     match Place::of(path)? {
         Place::File(_) => Ok(()),
         Place::Device(_) => {
-            let what = format!("{} is no regular file", path.display());
+            let what = format!("{} is not a regular file", path.display());
             Err(CliError::usage(what, "give a file that is read at the next run and replaced, or one to be made"))
         }
     }

@@ -141,7 +141,7 @@ mod tests {
         for (no, line) in lines.iter().enumerate() {
             assert!(line.trim_end() == *line && line.is_ascii(), "{no}: {line:?}");
             assert!(line.starts_with('.') || line.len() <= 80 || !line.trim().contains(' '), "{no}: {line:?}");
-            assert!(!line.ends_with("(1)"), "{no}: {line:?} is no page of its own");
+            assert!(!line.ends_with("(1)"), "{no}: {line:?} is not a page of its own");
         }
         assert!(!page.contains(".br\n.sp") && !page.contains(".sp\n.br") && !page.contains("\n\n"));
         assert!(page.contains(".TH STRONGROOM 1 20"));

@@ -176,7 +176,7 @@ pub fn checks(report: &HuntReport) -> (Vec<Check>, Vec<Finding>) {
         } else {
             let more = match kind {
                 Kind::EncryptedIdentity => {
-                    "a passphrase opens it, so nobody can tell here; if it is an identity of the vault, move it away"
+                    "it is protected by a passphrase, so it could not be checked; if it is an identity of the vault, move it away"
                 }
                 Kind::OtherIdentity => "it opens no record of this vault that can be read here",
                 _ => "it may be the vault's: `doctor --as agent` tries what AWS tools would find",

@@ -40,7 +40,7 @@ pub fn watch(cancel: Cancel) -> std::io::Result<()> {
             // Behind the ^C that the terminal shows.
             let _ = writeln!(std::io::stderr());
         }
-        log::write(Level::Info, "stopping in good order; once more to stop at once", Fields::new());
+        log::write(Level::Info, "stopping; press Ctrl-C or send the signal again to stop at once", Fields::new());
         next(&mut interrupts, &mut terminations, hangups.as_mut()).await;
         crate::source::leave_nothing();
         process::exit(i32::from(Exit::Interrupted.code()));

@@ -194,7 +194,7 @@ fn tools() -> Vec<Tool> {
         .with_annotations(looks()),
         Tool::new(
             "request",
-            "Have configured sources backed up now. A snapshot that is young enough is answered instead. The reason is kept in \
+            "Have configured sources backed up now. A snapshot that is recent enough is answered instead. The reason is kept in \
              the snapshot.",
             schema(
                 &json!({ "sources": sources, "reason": { "type": "string", "maxLength": REASON },

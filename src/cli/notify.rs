@@ -41,7 +41,7 @@ impl Notifier {
             None => socket.send_to(state.as_bytes(), Path::new(name)),
         };
         if let Err(error) = sent {
-            tracing::debug!(%error, "the service manager can't be told");
+            tracing::debug!(%error, "the service manager can't be notified");
         }
     }
 

@@ -21,7 +21,7 @@ use crate::{
 /// # Errors
 /// Why it did not end well, in words.
 pub fn run(reaction: &React, signal: &Signal) -> Result<(), String> {
-    let Deed::Command(words) = &reaction.deed else { return Err("it is no program".to_owned()) };
+    let Deed::Command(words) = &reaction.deed else { return Err("it is not a program".to_owned()) };
     program::run(words, reaction.timeout, told(signal))
 }
 

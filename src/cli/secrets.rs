@@ -60,7 +60,7 @@ pub fn bounded(reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
             Err(e) => return Err(e),
         };
         if u64::try_from(bytes.len() + n).unwrap_or(u64::MAX) > LIMIT {
-            return Err(io::Error::other("it is larger than 1 MiB, so it is no key"));
+            return Err(io::Error::other("it is larger than 1 MiB, so it is not a key"));
         }
         if bytes.capacity() < bytes.len() + n {
             let mut larger = Zeroizing::new(Vec::with_capacity(bytes.capacity() * 4));

@@ -163,7 +163,7 @@ impl Settings {
     pub fn vault(&self) -> Result<&VaultUrl, CliError> {
         self.vault.as_ref().ok_or_else(|| {
             let hint = "give --vault s3://bucket/prefix or --vault file:///path, set STRONGROOM_VAULT, or name a configuration with --config";
-            CliError::usage("nothing says where the vault is", hint)
+            CliError::usage("no vault was given: neither an option, a variable nor a configuration names one", hint)
         })
     }
 
@@ -209,14 +209,13 @@ fn s3(global: &Global, env: Env<'_>, config: Option<&Config>) -> Result<S3Config
     };
     let spec: Option<CredentialsSpec> =
         text(&global.credentials, "STRONGROOM_CREDENTIALS").map(|text| text.parse()).transpose()?;
-    let checksum =
-        match (global.checksum, env("STRONGROOM_CHECKSUM")) {
-            (Some(checksum), _) => Some(checksum),
-            (None, Some(text)) => Some(text.to_string_lossy().parse().map_err(|choices| {
-                CliError::usage("STRONGROOM_CHECKSUM is no checksum that strongroom knows", choices)
-            })?),
-            (None, None) => configured.checksum,
-        };
+    let checksum = match (global.checksum, env("STRONGROOM_CHECKSUM")) {
+        (Some(checksum), _) => Some(checksum),
+        (None, Some(text)) => Some(text.to_string_lossy().parse().map_err(|choices| {
+            CliError::usage("STRONGROOM_CHECKSUM is not a checksum that strongroom knows", choices)
+        })?),
+        (None, None) => configured.checksum,
+    };
     let conditional_put = match (global.no_conditional_put, env("STRONGROOM_CONDITIONAL_PUT")) {
         (true, _) => Some(false),
         (false, Some(value)) => Some(switch("STRONGROOM_CONDITIONAL_PUT", &value.to_string_lossy())?),

@@ -92,7 +92,7 @@ pub fn configured_jobs(
     if chosen.is_empty() {
         let hint = "add a [[source]] to the configuration, or give one as `--name NAME -- COMMAND`";
         return Err(CliError::usage(
-            "there is nothing to back up: no [[source]] is configured, and none was typed",
+            "there is nothing to back up: no [[source]] is configured, and none was given",
             hint,
         ));
     }

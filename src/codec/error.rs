@@ -7,7 +7,7 @@ pub enum CodecError {
     #[error("{0}")]
     Damaged(&'static str),
     /// None of the identities opens it.
-    #[error("no identity given opens it: it is sealed to others")]
+    #[error("no given identity opens it: it is encrypted to other recipients")]
     NoIdentity,
     /// A text is not a key, an identity or a recipient.
     #[error("{0}")]

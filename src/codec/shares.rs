@@ -1,4 +1,4 @@
-//! Shares of a secret, of which a number restore it and fewer tell nothing (Shamir's scheme over GF(256), by `blahaj`).
+//! Shares of a secret, of which a number restore it and fewer reveal nothing (Shamir's scheme over GF(256), by `blahaj`).
 
 use blahaj::{Share, Sharks};
 use zeroize::Zeroizing;
@@ -30,7 +30,7 @@ pub fn split(secret: &[u8], count: u8, threshold: u8) -> Result<Vec<Zeroizing<Ve
 /// # Errors
 /// If there are too few, one is there twice, or they can't be shares of one secret.
 pub fn combine<S: AsRef<[u8]>>(shares: &[S], threshold: u8) -> Result<Zeroizing<Vec<u8>>> {
-    let damaged = CodecError::Damaged("these are no shares of one secret");
+    let damaged = CodecError::Damaged("these are not shares of one secret");
     let read: std::result::Result<Vec<Share>, _> = shares.iter().map(|share| Share::try_from(share.as_ref())).collect();
     let Ok(read) = read else { return Err(damaged) };
     Sharks(threshold).recover(&read).map(Zeroizing::new).map_err(|_| damaged)

@@ -55,7 +55,7 @@ impl FromStr for SshKey {
 
     /// Reads a line of `authorized_keys` without options; its comment is left out.
     fn from_str(text: &str) -> Result<Self> {
-        let bad = |why: &str| CodecError::BadKey(format!("this is no SSH public key: {why}"));
+        let bad = |why: &str| CodecError::BadKey(format!("this is not an SSH public key: {why}"));
         if text.len() > KEY_LIMIT {
             return Err(CodecError::TooLarge(KEY_LIMIT));
         }
@@ -110,7 +110,7 @@ pub fn signer(text: &[u8], namespace: &str, message: &[u8]) -> Result<SshKey> {
     if text.len() > SIGNATURE_LIMIT {
         return Err(CodecError::TooLarge(SIGNATURE_LIMIT));
     }
-    let sig = SshSig::from_pem(text.trim_ascii()).map_err(|_| CodecError::Damaged("this is no SSH signature"))?;
+    let sig = SshSig::from_pem(text.trim_ascii()).map_err(|_| CodecError::Damaged("this is not an SSH signature"))?;
     if sig.namespace() != namespace {
         let other: String = sig.namespace().chars().take(60).collect();
         return Err(CodecError::BadKey(format!("the signature is for the namespace {other:?}, not {namespace:?}")));

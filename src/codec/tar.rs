@@ -65,7 +65,7 @@ impl Entry {
 
 fn text(field: &[u8]) -> Result<String, &'static str> {
     let text = field.split(|byte| *byte == 0).next().unwrap_or_default();
-    std::str::from_utf8(text).map(str::to_owned).map_err(|_| "has a name that is no text")
+    std::str::from_utf8(text).map(str::to_owned).map_err(|_| "has a name that is not text")
 }
 
 /// A number in octal digits, or in binary where they don't suffice.

@@ -217,7 +217,7 @@ impl Mariadb {
     /// Whether the tables hold what they held when they were backed up.
     fn compared(&self, restored: &Restored) -> Vec<Check> {
         if restored.fingerprints.is_empty() {
-            return vec![Check::error("fingerprint", "the backup told of no table, so there is nothing to compare")];
+            return vec![Check::error("fingerprint", "the backup recorded no tables, so there is nothing to compare")];
         }
         self.fingerprints(restored).unwrap_or_else(|e| vec![Check::error("fingerprint", e.to_string())])
     }

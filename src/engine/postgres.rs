@@ -234,7 +234,7 @@ impl Engine for Postgres {
 
     fn load(&mut self, restored: &Restored) -> Result<()> {
         let details: Details = serde_json::from_value(restored.details.clone()).map_err(|e| {
-            EngineError::new(format!("what the backup tells of its server is not understood: {e}"), "details")
+            EngineError::new(format!("what the backup recorded of its server is not understood: {e}"), "details")
         })?;
         if self.lender.is_some() && !details.physical {
             return self.load_lent(restored, &details);

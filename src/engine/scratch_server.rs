@@ -39,7 +39,7 @@ pub(super) fn mark(time: &str, dir: &Path) -> Result<String> {
     if of(&format!("{mark}_0")) == Some(&mark) {
         return Ok(mark);
     }
-    Err(EngineError::new("the server told a time that is none", time))
+    Err(EngineError::new("the server sent an invalid time", time))
 }
 
 /// The mark in a database's name, if it is one that a drill gave it: somebody else's that begins alike is not touched.

@@ -62,7 +62,7 @@ impl Engine for Sqlite {
             Err(e) => vec![Check::error("integrity_check", e.to_string())],
         };
         if restored.fingerprints.is_empty() {
-            checks.push(Check::error("fingerprint", "the backup told of no table, so there is nothing to compare"));
+            checks.push(Check::error("fingerprint", "the backup recorded no tables, so there is nothing to compare"));
         }
         checks
     }

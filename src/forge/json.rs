@@ -37,7 +37,7 @@ impl Split {
                 State::Before => match byte {
                     b'[' => self.state = State::Within,
                     b' ' | b'\t' | b'\r' | b'\n' => {}
-                    _ => return Err(broken("is no JSON array")),
+                    _ => return Err(broken("is not a JSON array")),
                 },
                 State::After if byte.is_ascii_whitespace() => {}
                 State::After => return Err(broken("goes on behind its end")),
@@ -66,7 +66,7 @@ impl Split {
             b' ' | b'\t' | b'\r' | b'\n' => return Ok(()),
             b'"' => self.string = true,
             b'{' | b'[' => self.depth += 1,
-            b'}' => self.depth = self.depth.checked_sub(1).ok_or_else(|| broken("is no JSON"))?,
+            b'}' => self.depth = self.depth.checked_sub(1).ok_or_else(|| broken("is not JSON"))?,
             b']' if self.depth == 0 => {
                 self.state = State::After;
                 return self.end(each);

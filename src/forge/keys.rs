@@ -21,7 +21,7 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn of(line: &[u8]) -> Result<Self> {
-        serde_json::from_slice(line).map_err(|_| broken("has an entry that is no object of JSON"))
+        serde_json::from_slice(line).map_err(|_| broken("has an entry that is not a JSON object"))
     }
 
     pub(super) fn id(&self, line: &[u8]) -> String {

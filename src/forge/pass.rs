@@ -341,7 +341,7 @@ impl Pass<'_> {
         let wanted = kind.nested.map(|(_, _, count)| count);
         let bad = self.all_of(id, (kind.name, parent), url, &mut |line| {
             let Some(count) = wanted else { return Ok(()) };
-            let value: Value = serde_json::from_slice(line).map_err(|_| broken("has an entry that is no JSON"))?;
+            let value: Value = serde_json::from_slice(line).map_err(|_| broken("has an entry that is not JSON"))?;
             if value.get(count).and_then(Value::as_i64) != Some(0) {
                 inner.extend(value.get("id").and_then(Value::as_i64));
             }

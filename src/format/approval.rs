@@ -166,7 +166,7 @@ impl Approvers {
                 Err(error) => return Vote::Nobody(error.to_string()),
             };
             let Some(person) = self.people.iter().find(|person| person.keys.contains(&key)) else {
-                return Vote::Nobody(format!("the key {} is no approver's", key.fingerprint()));
+                return Vote::Nobody(format!("the key {} is not an approver's", key.fingerprint()));
             };
             if seen.insert(person.name.clone()) {
                 Vote::Of(person.name.clone())

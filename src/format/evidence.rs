@@ -154,7 +154,7 @@ impl TryFrom<Statement> for Evidence {
         }
         let snapshot = |subject: Subject| match subject.digest.blake3.parse() {
             Ok(id) if subject.name == SNAPSHOT => Ok(id),
-            _ => Err("a subject is no snapshot"),
+            _ => Err("a subject is not a snapshot"),
         };
         let snapshots = subjects.map(snapshot).collect::<Result<_, _>>()?;
         Ok(Self { vault, member, kind, at, snapshots, result })

@@ -74,7 +74,7 @@ impl Section {
         let sealed_len = cursor.u64()?;
         let length = cursor.u16()?;
         let version =
-            std::str::from_utf8(cursor.take(length.into())?).map_err(|_| cursor.error("a version is no text"))?;
+            std::str::from_utf8(cursor.take(length.into())?).map_err(|_| cursor.error("a version is not text"))?;
         let version = (!version.is_empty()).then(|| version.to_owned());
         let length = cursor.u16()?;
         let header = Bytes::copy_from_slice(cursor.take(length.into())?);

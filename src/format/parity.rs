@@ -62,7 +62,7 @@ impl std::str::FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let wrong = || format!("`{text}` is no rate of parity: give 1% to 25%, such as `5%` or `2.5%`");
+        let wrong = || format!("`{text}` is not a rate of parity: give 1% to 25%, such as `5%` or `2.5%`");
         let number = text.strip_suffix('%').ok_or_else(wrong)?.trim_end();
         let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -215,7 +215,7 @@ impl Table {
         for _ in 0..members {
             let length = usize::from(u16::from_le_bytes(rest.take()?));
             let key = std::str::from_utf8(rest.slice(length)?);
-            let key = key.map_err(|_| FormatError::damaged(WHAT, "a key is no text"))?.to_owned();
+            let key = key.map_err(|_| FormatError::damaged(WHAT, "a key is not text"))?.to_owned();
             let one = Covered { key, bytes: u64::from_le_bytes(rest.take()?), hash: Hash::from_bytes(rest.take()?) };
             blocks = blocks.saturating_add(one.blocks());
             if one.bytes == 0 || blocks > MOST_DATA {

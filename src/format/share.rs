@@ -57,7 +57,7 @@ impl Share {
         let vault = vault.map_or_else(|| "-".to_owned(), |vault| vault.to_string());
         let _ = write!(
             text,
-            "{HEAD} {number} of {of}\n{threshold} shares of this set restore the identity; fewer tell nothing\nvault: \
+            "{HEAD} {number} of {of}\n{threshold} shares of this set restore the identity; fewer reveal nothing\nvault: \
              {vault}\nopens: {recipient}\nset: {}\nshare: {number} {of} {threshold}\n",
             hex(set)
         );
@@ -101,14 +101,14 @@ impl Share {
             vault: match fields.vault.as_str() {
                 "" => return Err(damaged("it names no vault")),
                 "-" => None,
-                id => Some(id.parse().map_err(|_| damaged("its vault is no id"))?),
+                id => Some(id.parse().map_err(|_| damaged("its vault is not an id"))?),
             },
             recipient: fields.recipient,
             set: set.ok_or_else(|| damaged("it has no set"))?,
             number,
             of,
             threshold,
-            data: unhex(&fields.data).ok_or_else(|| damaged("its data are no hex digits"))?,
+            data: unhex(&fields.data).ok_or_else(|| damaged("its data are not hex digits"))?,
         };
         if share.data.first() != Some(&number) || share.data.len() < 2 || threshold < 2 {
             return Err(damaged("its data are not those of its number"));

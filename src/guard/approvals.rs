@@ -256,7 +256,7 @@ fn judge_by(vault: &Vault, listed: &Listed, papers: &Papers<'_>, deed: Option<&D
 }
 
 fn kept(papers: &Papers<'_>) -> Result<Approval> {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| refused("it is no text"));
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| refused("it is not text"));
     let signatures = papers.signatures.iter().map(|signature| text(signature)).collect::<Result<_>>()?;
     Ok(Approval { request: text(papers.request)?, signatures })
 }

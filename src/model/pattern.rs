@@ -16,7 +16,7 @@ pub struct NamePattern(String);
 
 /// Why a text is no pattern of names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no pattern of names: use a-z, 0-9, '.', '_', '-', and '*' for anything")]
+#[error("{text:?} is not a pattern of names: use a-z, 0-9, '.', '_', '-', and '*' for anything")]
 pub struct PatternError {
     text: String,
 }

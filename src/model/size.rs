@@ -29,7 +29,7 @@ pub struct ByteSize(pub u64);
 impl std::str::FromStr for ByteSize {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("`{text}` is no size: a whole number and B, KiB, MiB, GiB or TiB, such as `20GiB`");
+        let wrong = || format!("`{text}` is not a size: a whole number and B, KiB, MiB, GiB or TiB, such as `20GiB`");
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at_checked(digits).ok_or_else(wrong)?;
         let scale: u64 = match unit.trim_start() {

@@ -49,7 +49,7 @@ pub fn rebuild(
     let (report, more) = fill(place, runtime, state, &mut catalog)?;
     findings.extend(more);
     // Which streams and tips a repository's snapshots have is in their bodies, which the writer can't open.
-    let what = "what git sources lean on can't be rebuilt: the next run of each reads all of its repository and begins a \
+    let what = "what git sources refer to can't be rebuilt: the next run of each reads all of its repository and begins a \
                 new set of segments. Of these, what the vault has already is not stored again";
     findings.push(Finding::new(Severity::Info, "git.whole", what));
     Ok((report, findings))

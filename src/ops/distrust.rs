@@ -51,8 +51,7 @@ pub(super) fn look(
     let mut noted = noted(catalog)?;
     let seen = std::mem::take(&mut noted.keys);
     let Some(newer) = runtime.block_on(evidence::newer(vault, noted.until, &seen))? else {
-        let what = "these credentials may not read evidence/, so what drills and verifications find damaged is leaned on \
-                    still; `backup --full` stores all anew";
+        let what = "these credentials may not read evidence/, so packs that drills or verifications found damaged are still used; `backup --full` stores everything again";
         return Ok((vec![Finding::new(Severity::Info, "evidence.unread", what)], noted.anew));
     };
     (noted.until, noted.keys) = (newer.until, newer.keys);
@@ -71,7 +70,7 @@ pub(super) fn look(
         }
         let by = &signed.evidence.member;
         if forgotten > 0 {
-            let what = format!("{by} found {forgotten} packs damaged or gone: what is in them is stored anew");
+            let what = format!("{by} found {forgotten} packs damaged or missing: their contents are stored again");
             findings.push(Finding::new(Severity::Info, "source.anew", what).on(&signed.key));
         }
         let mut sources = found.sources;
@@ -81,7 +80,7 @@ pub(super) fn look(
             }
         }
         for source in sources {
-            let what = format!("{by} found its snapshot damaged: all of it is stored anew, leaning on nothing");
+            let what = format!("{by} found its snapshot damaged: all of it is stored again");
             findings.push(Finding::new(Severity::Info, "source.anew", what).on(&source));
             noted.anew.insert(source);
         }

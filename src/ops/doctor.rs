@@ -169,7 +169,7 @@ fn clock(store: Time, host: Time, trusted: bool) -> Check {
     let apart = Span::seconds(store.unix().abs_diff(host.unix()));
     let detail = format!("this host's clock and the store's are {apart} apart");
     if !trusted {
-        Check::ok("clock", "a directory has no clock but this host's, so it proves no time (G5)")
+        Check::ok("clock", "a directory uses this host's clock, so times can't be checked (G5)")
     } else if apart > SKEW {
         Check::failed("clock", format!("{detail}; backups are refused beyond {SKEW}: set the clock"))
     } else {
@@ -181,8 +181,7 @@ fn clock(store: Time, host: Time, trusted: bool) -> Check {
 async fn directory(request: &DoctorRequest<'_>, now: Time, report: &mut DoctorReport) {
     report.locked_until = Some(request.vault.descriptor.lock.lock_from(now).until);
     report.implied_copies = Some(1.0);
-    let detail = "a directory is no protection from root, nor from whoever may write to it: strongroom itself keeps to \
-                  its locks. Keep it where production can't write";
+    let detail = "a directory does not protect from root, or from users who may write to it; only strongroom itself keeps to its locks. Put it where production can't write";
     report.checks.push(Check::ok("directory", detail));
     prove(request, &request.member, None, now, report).await;
 }

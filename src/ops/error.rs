@@ -145,16 +145,16 @@ pub enum OpsError {
         what: String,
     },
     /// A source ended well and gave nothing.
-    #[error("it gave no data, and a dead producer looks just like that")]
+    #[error("it produced no data, as it would if the producing program had failed")]
     Empty,
     /// Something is where a file is to be restored.
-    #[error("{} is already there, and nothing is overwritten", .path.display())]
+    #[error("{} already exists, and nothing is overwritten", .path.display())]
     TargetExists {
         /// What is there.
         path: PathBuf,
     },
     /// Something else is where a file is to be restored.
-    #[error("{} is already there and is not as the snapshot has it, and nothing is overwritten", .path.display())]
+    #[error("{} already exists and differs from the snapshot, and nothing is overwritten", .path.display())]
     TargetDiffers {
         /// What is there.
         path: PathBuf,

@@ -133,10 +133,7 @@ impl InitRequest {
         let window = self.window;
         let refuse = |what: String, next: &str| Err(OpsError::Request { what, next: next.to_owned() });
         if self.keep == Span::ZERO {
-            return refuse(
-                "--keep is no time at all, so nothing would be kept".to_owned(),
-                "give --keep a span such as 35d",
-            );
+            return refuse("--keep is 0, so nothing would be kept".to_owned(), "give --keep a span such as 35d");
         }
         let max_lock = self.max_lock;
         if self.keep + window > max_lock {

@@ -64,7 +64,7 @@ pub fn look(jobs: Vec<Job>, past: &Past<'_>, progress: &dyn Progress, cancel: &C
         Some((vault, writer)) => match Catalog::peek(past.state, *vault, writer) {
             Ok(catalog) => catalog,
             Err(error) => {
-                let what = format!("what earlier runs left can't be read, so nothing is told of them: {error}");
+                let what = format!("records of earlier runs can't be read: {error}");
                 looked.findings.push(Finding::new(Severity::Warning, WARNED, what));
                 None
             }

@@ -283,7 +283,7 @@ pub async fn revise(
     if from.is_none() && now.revoked_from.is_none() {
         return Err(OpsError::Request {
             what: format!("{} {name} is not revoked", now.role),
-            next: "there is nothing to take back".to_owned(),
+            next: "nothing needs to be undone".to_owned(),
         });
     }
     let root = keys::root_key(vault, owner).await?;
@@ -327,7 +327,7 @@ async fn publish(vault: &Vault, signed: &Envelope, name: &Name, rev: u32, at: Ti
     let put = publisher.put(&key, &Payload::Public(document)).await?;
     let Some(lock) = put else {
         return Err(OpsError::Request {
-            what: format!("{key} is already there"),
+            what: format!("{key} already exists"),
             next: "somebody else changed this member at the same moment: look, and run the command again".to_owned(),
         });
     };

@@ -239,7 +239,7 @@ async fn publish(vault: &Vault, record: &EpochRecord, root: &SigningKey, at: Tim
     let publisher = Publisher::new(&*vault.store, &vault.descriptor.lock, at);
     let Some(lock) = publisher.put(&key, &Payload::Public(document)).await? else {
         return Err(OpsError::Request {
-            what: format!("{key} is already there"),
+            what: format!("{key} already exists"),
             next: "somebody else changed the keys at the same moment: look, and run the command again".to_owned(),
         });
     };

@@ -56,7 +56,7 @@ impl Ask {
         if line.len() > LINE {
             return Err("the request is longer than it may be");
         }
-        let ask: Self = serde_json::from_slice(line).map_err(|_| "this is no request")?;
+        let ask: Self = serde_json::from_slice(line).map_err(|_| "this is not a request")?;
         if ask.version != VERSION {
             return Err("the request speaks another version than this server");
         }
@@ -184,7 +184,7 @@ impl Heard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// A snapshot is young enough, so none was made.
+    /// A snapshot is recent enough, so none was made.
     Fresh,
     /// It will be backed up.
     Accepted,
@@ -203,7 +203,7 @@ impl State {
     #[must_use]
     pub const fn in_words(self) -> &'static str {
         match self {
-            Self::Fresh => "no backup was made, a snapshot is young enough:",
+            Self::Fresh => "no backup was made, a snapshot is recent enough:",
             Self::Accepted => "accepted",
             Self::Done => "backed up: snapshot",
             Self::Failed => "failed",
@@ -262,7 +262,7 @@ pub struct Made {
 }
 
 impl Made {
-    /// Whether it is young enough at `now` to be answered in place of a new one.
+    /// Whether it is recent enough at `now` to be answered in place of a new one.
     #[must_use]
     pub fn is_young(&self, now: Time, least: Span) -> bool {
         // One of the future is not taken for young for ever.
@@ -292,7 +292,7 @@ pub struct Requested {
 #[must_use]
 pub fn unknown(source: &Name, known: &[&Name]) -> String {
     let near: Vec<&str> = nearest(source, known.iter().copied()).into_iter().map(Name::as_str).collect();
-    format!("{source} is none of the sources that may be requested here; the nearest: {}", near.join(", "))
+    format!("{source} may not be requested here; sources that may: {}", near.join(", "))
 }
 
 #[cfg(test)]

@@ -149,7 +149,7 @@ pub async fn restore(
     noted(vault, &chosen, &request.wanted, progress).await?;
     let kind = chosen.snapshot.header.kind;
     if request.site && !kind.is_forge() {
-        let what = format!("--as html: the snapshot is of a source of kind {}, which is no forge", kind.as_str());
+        let what = format!("--as html: the snapshot is of a source of kind {}, which is not a forge", kind.as_str());
         return Err(OpsError::Request { what, next: "leave --as out, or name another source".to_owned() });
     }
     let header = vault.whole(&chosen.snapshot).await?;
@@ -233,7 +233,7 @@ fn named(error: OpsError, id: SnapshotId, writer: &Name) -> OpsError {
 /// Has `target` leave of a repository only what `name` stands for.
 fn narrow(plan: &Plan, name: &str, target: &mut dyn Target) -> Result<()> {
     if plan.kind != SourceKind::Git {
-        let what = format!("--ref {name}: the snapshot is of {}, which is no git repository", plan.source);
+        let what = format!("--ref {name}: the snapshot is of {}, which is not a git repository", plan.source);
         return Err(OpsError::Request { what, next: "leave --ref out, or name another source".to_owned() });
     }
     git::may_name(&plan.details, name)?;

@@ -58,15 +58,15 @@ impl Task {
     const fn describe(self) -> &'static str {
         match self {
             Self::Backup => "Back up into the vault",
-            Self::Doctor => "Look what the writer's credentials can do, and whether its sources can be read",
-            Self::Journal => "Journals of databases into the vault",
-            Self::Request => "Hear requests for backups",
-            Self::Renew => "Extend the locks of what snapshots need",
-            Self::Prune => "Delete what no snapshot needs and no lock protects",
-            Self::Verify => "Check what the vault has against what was signed",
-            Self::Watch => "Look at what is new in the vault",
-            Self::Status => "Say what the vault owes",
-            Self::Drill => "Restore into a throwaway engine and leave signed evidence",
+            Self::Doctor => "Check the writer's credentials, configuration and sources",
+            Self::Journal => "Archive the logs of databases",
+            Self::Request => "Accept requests for backups",
+            Self::Renew => "Extend the locks of objects that snapshots need",
+            Self::Prune => "Delete unlocked objects that no snapshot needs",
+            Self::Verify => "Verify the vault",
+            Self::Watch => "Check new snapshots for suspicious changes",
+            Self::Status => "Report what is overdue",
+            Self::Drill => "Test a restore in a temporary server",
         }
     }
 

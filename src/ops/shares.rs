@@ -92,7 +92,7 @@ impl Gathered {
     /// If it is none, or belongs to others than those before it. Then it is not added.
     pub fn add(&mut self, text: &str, origin: &str) -> Result<()> {
         let share = Share::decode(text).map_err(|error| {
-            refuse(format!("{origin} is no share that can be used: {error}"), "look at each digit, and give it again")
+            refuse(format!("{origin} is not a usable share: {error}"), "check each digit and enter it again")
         })?;
         if let Some(first) = self.0.first() {
             let of = |share: &Share| (share.set, share.vault, share.threshold, share.of);
@@ -130,7 +130,7 @@ impl Gathered {
         let (have, need) = (self.0.len(), usize::from(first.threshold));
         if have < need {
             return Err(refuse(
-                format!("{have} of {need} shares: fewer than {need} tell nothing of the identity"),
+                format!("{have} of {need} shares: fewer than {need} reveal nothing of the identity"),
                 format!("find {} more of the set {}", need - have, first.recipient),
             ));
         }

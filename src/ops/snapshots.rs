@@ -207,7 +207,7 @@ pub fn choose(all: Vec<Summary>, wanted: &Wanted) -> Result<Chosen> {
 fn by_prefix(lines: &[SnapshotLine], prefix: &str) -> Result<usize> {
     let mut fitting = lines.iter().enumerate().filter(|(_, line)| line.id.to_string().starts_with(prefix));
     let Some((at, _)) = fitting.next() else {
-        let what = format!("no snapshot's id begins with {prefix}");
+        let what = format!("no snapshot id begins with {prefix}");
         return Err(OpsError::NoSnapshot { what });
     };
     if fitting.next().is_none() {

@@ -51,8 +51,7 @@ impl Found {
         let named = self.0.iter().take(NAMED).map(move |packed| {
             let Packed { name, kind: Kind { what, instead }, .. } = packed;
             format!(
-                "{name} is {what}: it can't be deduplicated, so after any change all of its {} are stored anew, and not \
-                 what changed. {instead}; strongroom compresses it itself",
+                "{name} is {what}: it can't be deduplicated, so after any change all of its {} are stored again. {instead}; strongroom compresses it itself",
                 human(size(packed))
             )
         });

@@ -53,7 +53,7 @@ rules! {
         "a sample of the contents of files, wherever they lie, and of their names, of 10 files or more",
         "alarm where half of the contents are nowhere any more, notice from a fifth on, if that is unusual; after 5 runs, and at once from 95% on",
         "files that were encrypted, renamed with it, emptied or overwritten have contents that nobody has seen; moved and rotated ones have not",
-        "a tree whose files are all written anew each time";
+        "a tree whose files are all rewritten each time";
     REFS_DEFAULT "refs.default":
         "the branch that `HEAD` stands on",
         "alarm where it is gone, or its history was replaced and never was in the runs that are remembered; notice where it was, where another branch takes its place, and where the writer does not know what became of the branches",
@@ -98,11 +98,11 @@ rules! {
         "a sample of each table's rows, of 50 rows or more",
         "alarm where half of the rows that are not deleted are altered and that is unusual, after 5 runs; notice from a fifth on, and where the table's columns changed as well",
         "UPDATE without WHERE, and columns that are encrypted at once",
-        "an alteration that comes with a change of the table's columns, which is told as a notice; a table that is rewritten each day";
+        "an alteration that comes with a change of the table's columns, which is reported as a notice; a table that is rewritten each day";
     ROWS_SHRINKING "rows.shrinking":
         "rows of each table, over 5 runs and over 5 days, of 50 rows or more",
         "alarm where at least 4 of 5 steps lost more than usual, together 3% or more and more than 5 runs usually lose; notice if that happened before",
-        "one row in a hundred a day is no event, and a third of the table after five weeks",
+        "one row in a hundred a day is not an event, and a third of the table after five weeks",
         "less than 3% in 5 days";
     RUNS_FLOOD "runs.flood":
         "snapshots of a day",

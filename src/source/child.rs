@@ -164,7 +164,7 @@ impl Running {
         self.child.stdin.take();
         self.wait_for_end();
         self.alive.over();
-        self.child.wait().map_err(|e| SourceError::new("can't tell how it ended", &self.program).because(e))
+        self.child.wait().map_err(|e| SourceError::new("its exit status is unknown", &self.program).because(e))
     }
 
     /// What it said on its standard error at last, for a message, without secrets. Empty if nothing.
@@ -255,7 +255,7 @@ pub(crate) fn ended(status: ExitStatus) -> String {
 
 fn cannot_start(program: &str, e: std::io::Error) -> SourceError {
     let what = match e.kind() {
-        std::io::ErrorKind::NotFound if program.contains('/') => "is not there, or its interpreter is not",
+        std::io::ErrorKind::NotFound if program.contains('/') => "does not exist, or its interpreter does not",
         std::io::ErrorKind::NotFound => {
             "was not found in PATH; install it, or give its full path (cron's PATH is short)"
         }

@@ -252,8 +252,7 @@ fn plan(
     changes.retain(|change| !sick.has(&change.name.to_string()));
     if !empty && details.refs.is_empty() && !note.details.refs.is_empty() {
         return Err(repo.error(format!(
-            "has no ref any more, and had {} in the last snapshot, which looks like a repository that was emptied or made \
-             anew. If that is meant, run the backup once with `--allow-empty`; the earlier snapshots hold what it had",
+            "has no ref any more, and had {} in the last snapshot, as if the repository was emptied or recreated. If that is intended, run the backup once with `--allow-empty`; the earlier snapshots hold what it had",
             note.details.refs.len()
         )));
     }
@@ -270,7 +269,7 @@ fn plan(
     }
     if let Some(why) = why {
         if note.tips().any(|oid| !now.contains(oid)) {
-            warnings.push(format!("{}: {why}, so it was stored anew: {}", repo.shown, only_earlier(before)));
+            warnings.push(format!("{}: {why}, so it was stored again: {}", repo.shown, only_earlier(before)));
         }
         return Ok((None, whole(repo, scratch, details)?));
     }
@@ -324,8 +323,10 @@ fn whatever_is_a_file(repo: &Repo, survey: &Survey, scratch: &Path, warnings: &m
     let view = scratch.join("view");
     packs::without(&repo.objects(), &survey.odd, &view)?;
     for odd in &survey.odd {
-        warnings
-            .push(format!("{} is no file, but a FIFO, socket or device: it was not opened; remove it", odd.display()));
+        warnings.push(format!(
+            "{} is not a file, but a FIFO, socket or device: it was not opened; remove it",
+            odd.display()
+        ));
     }
     Ok(repo.seen_through(view))
 }

@@ -144,8 +144,7 @@ fn describe(copied: &Path, source: &Path, warnings: &mut Vec<String>) -> Result<
         print::Integrity::Whole => {}
         print::Integrity::Damaged(found) => {
             let what = format!(
-                "the database is damaged: {}. Nothing was backed up; to keep the damaged file while you mend it, back \
-                 it up with `--path`",
+                "the database is damaged: {}. Nothing was backed up; to keep the damaged file while you repair it, back it up with `--path`",
                 found.join("; ")
             );
             return Err(SourceError::new(what, shown));

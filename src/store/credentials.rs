@@ -45,7 +45,9 @@ pub enum CredentialsError {
         reason: String,
     },
     /// systemd passed no credentials to this process.
-    #[error("systemd passed no credential {0:?}; add LoadCredential={0}:/path to the unit, and start it by systemd")]
+    #[error(
+        "systemd passed no credential {0:?}: the unit needs a LoadCredential= line for it, and must be started by systemd"
+    )]
     NotPassed(String),
 }
 

@@ -67,7 +67,7 @@ impl Vault {
         let url = store.url();
         Err(match (other, broken, pin) {
             (Some(other), _, Some(pin)) => {
-                let what = format!("the vault here is {other}, not {pin}: it is another one, or was replaced");
+                let what = format!("the vault here is {other}, not {pin}: it is a different vault, or it was replaced");
                 VaultError::new(VaultErrorKind::Untrusted, what).on(url)
             }
             (_, Some(error), _) => VaultError { object: Some(url), ..error.into() },
@@ -135,7 +135,7 @@ async fn embedded_in(store: &dyn ObjectStore, key: &Key, pin: VaultId) -> Result
 
 fn unpinned(vault: VaultId) -> Finding {
     let what = format!(
-        "nothing pins the vault's id, so this vault is taken at its word: {vault}; compare it with the recovery kit, \
+        "the vault's id is not pinned, so this vault is not verified to be yours: {vault}; compare it with the recovery kit, \
          or pass --vault-id"
     );
     Finding::new(Severity::Warning, "vault.unpinned", what).on(layout::DESCRIPTOR)

@@ -90,7 +90,7 @@ pub fn must_be_known<'a>(kind: &str, name: &Name, known: impl Iterator<Item = &'
     let near: Vec<&str> = nearest(name, known.iter().copied()).into_iter().map(Name::as_str).collect();
     let more = known.len().saturating_sub(near.len());
     let more = if more == 0 { String::new() } else { format!(", and {more} more") };
-    let what = format!("no snapshot is of a {kind} {name}; there is {}{more}", near.join(", "));
+    let what = format!("there is no snapshot of a {kind} called {name}; there is {}{more}", near.join(", "));
     Err(VaultError::new(VaultErrorKind::Unknown, what))
 }
 

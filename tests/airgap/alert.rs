@@ -165,7 +165,7 @@ fn a_webhook_of_watch_is_signed_tried_again_says_nothing_of_the_data_and_can_tri
     let plain = std::fs::read_to_string(&config).unwrap();
     for (text, why) in [
         (react("x", "alerts.example.org", "alert.secret"), "a webhook is a URL"),
-        ("[[watch.react]]\nname = \"x\"\nwebhook = \"http://127.0.0.1:1/k\"\n".to_owned(), "the file of a secret"),
+        ("[[watch.react]]\nname = \"x\"\nwebhook = \"http://127.0.0.1:1/k\"\n".to_owned(), "the file of the secret"),
         ("[[watch.react]]\nname = \"x\"\ncommand = [\"true\"]\nsecret = \"s\"\n".to_owned(), "for a webhook"),
         (react("x", "http://127.0.0.1:1/k", "s") + "builtin = \"freeze\"\n", "give one of"),
     ] {

@@ -153,7 +153,7 @@ pub fn dependencies(manifest: &str, sources: &[Source]) -> Vec<String> {
         }
     }
     let gone = OWNERS.iter().filter(|(name, _)| !declared.iter().any(|d| d == name));
-    broken.extend(gone.map(|(name, _)| format!("OWNERS: {name} is no dependency")));
+    broken.extend(gone.map(|(name, _)| format!("OWNERS: {name} is not a dependency")));
     broken
 }
 

@@ -157,7 +157,7 @@ fn a_checkpoint_finds_a_vault_that_was_set_back() {
     assert!(run.stderr.contains("checkpoint") && run.stderr.contains("of vault"), "{}", run.stderr);
     fs::write(&file, "{}").unwrap();
     verify(&[]).code(2);
-    assert_eq!(fs::read(&file).unwrap(), b"{}", "what is no checkpoint is not overwritten");
+    assert_eq!(fs::read(&file).unwrap(), b"{}", "what is not a checkpoint is not overwritten");
     verify(&["--snapshot", "00000000"]).code(2);
 }
 

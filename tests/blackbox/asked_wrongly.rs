@@ -30,7 +30,7 @@ fn where_no_vault_is() {
     assert!(!lab.path("nowhere").exists(), "looking for a vault makes none");
     assert_eq!(tree(&lab.path("photos")), ["cat.jpg"], "looking leaves nothing");
     let url = format!("file://{}", lab.text("file"));
-    lab.run(&mut lab.program(["snapshots", "--vault", &url])).fails(2, &["no directory", &lab.text("file")]);
+    lab.run(&mut lab.program(["snapshots", "--vault", &url])).fails(2, &["not a directory", &lab.text("file")]);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn init_makes_no_vault_among_other_things() {
     let lab = Lab::new();
     let before = tree(&lab.path(""));
     let again = |out: &str| lab.run(&mut lab.program(["init", "--vault", &lab.url(), "--out", &lab.text(out)]));
-    again("etc").fails(2, &["writer.key", "already there"]);
+    again("etc").fails(2, &["writer.key", "already exists"]);
     again("other").fails(2, &["already a vault"]);
     again("vault/keys").fails(2, &["--out lies within the vault"]);
     assert_eq!(tree(&lab.path("")), before, "nothing was made or changed");
@@ -63,7 +63,7 @@ fn a_wrong_identity_opens_nothing() {
         lab.run(command.arg("-i").arg(identity))
     };
     // An identity names its vault, so another vault's is found out before it is tried.
-    restore(&other.identity()).fails(4, &["another one"]);
+    restore(&other.identity()).fails(4, &["a different vault"]);
     let text = fs::read_to_string(other.identity()).unwrap();
     let (plain, noted) = text.split_once("# strongroom-vault").unwrap();
     let bare = lab.path("safe/bare");
@@ -77,7 +77,11 @@ fn a_wrong_identity_opens_nothing() {
         fs::write(&bare, text).unwrap();
         let run = restore(&bare).fails(2, &[]);
         assert!(run.stderr.contains("identity"), "{what}: {}", run.stderr);
-        assert!(!run.stderr.contains("shopping"), "a file that is no identity may be another secret: {}", run.stderr);
+        assert!(
+            !run.stderr.contains("shopping"),
+            "a file that is not an identity may be another secret: {}",
+            run.stderr
+        );
     }
     restore(&lab.path("safe/none")).fails(2, &["safe/none"]);
     let none = lab.run(&mut lab.program(["restore", "latest", "--source", "x", "--vault", &lab.url(), "--to", &to]));

@@ -121,7 +121,7 @@ fn a_restore_whose_reader_sleeps() {
         (child, errors)
     };
     let mut log = String::new();
-    while !log.contains("once more") {
+    while !log.contains("signal again") {
         let mut byte = [0];
         assert_eq!(errors.read(&mut byte).unwrap(), 1, "{log}");
         log.push(char::from(byte[0]));

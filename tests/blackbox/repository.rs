@@ -107,7 +107,7 @@ fn a_repository_comes_back_whole() {
     let id = first["id"].as_str().unwrap();
     lab.run(&mut lab.reader(["restore", id, "--to", &lab.text("oldest")])).ok();
     assert_eq!(git(&lab, &lab.path("oldest/code.git"), &["rev-parse", "main"]), lost);
-    lab.run(&mut lab.reader(["restore", id, "--to", &lab.text("oldest")])).fails(2, &["already there"]);
+    lab.run(&mut lab.reader(["restore", id, "--to", &lab.text("oldest")])).fails(2, &["already exists"]);
     lab.run(&mut lab.reader(["verify", "--depth", "decrypt"])).ok();
 }
 

@@ -165,7 +165,7 @@ fn one_stream_of_several() {
     assert_eq!(tree(&lab.path("out")), ["x/", "x/Sub Dir/", "x/Sub Dir/B.sql"]);
     // The rest can come later, and what is there is not touched.
     restore(&["--to", &lab.text("out"), "--stream", "a.sql"]).ok();
-    restore(&["--to", &lab.text("out")]).fails(2, &["already there"]);
+    restore(&["--to", &lab.text("out")]).fails(2, &["already exists"]);
     assert_eq!(tree(&lab.path("out")), ["x/", "x/Sub Dir/", "x/Sub Dir/B.sql", "x/a.sql"]);
 }
 
@@ -186,7 +186,7 @@ fn nothing_is_overwritten_or_fetched_for_nothing() {
         fs::rename(lab.path("vault").join(name), lab.path("home").join(Path::new(name).file_name().unwrap())).unwrap();
     }
     fs::write(&place, "mine").unwrap();
-    restore().fails(2, &[place.to_str().unwrap(), "already there", "hint: "]);
+    restore().fails(2, &[place.to_str().unwrap(), "already exists", "hint: "]);
     assert_eq!(fs::read(&place).unwrap(), b"mine");
     fs::remove_file(&place).unwrap();
     symlink("/nowhere", &place).unwrap();
@@ -207,7 +207,7 @@ fn nothing_is_overwritten_or_fetched_for_nothing() {
     }
     restore().ok();
     must_be(&fs::read(&place).unwrap(), &bytes, "in the end");
-    restore().fails(2, &["already there"]);
+    restore().fails(2, &["already exists"]);
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn compressed_input_is_stored_with_a_warning_of_what_it_costs() {
     fs::write(&dump, rows.concat()).unwrap();
     let first = [backup("plain", plain), backup("packed", gzip)];
     assert_eq!(first[0].1, "[]");
-    for word in ["gzip data", "stored anew", "no `| gzip`", "KiB"] {
+    for word in ["gzip data", "stored again", "no `| gzip`", "KiB"] {
         assert!(first[1].1.contains(word), "{word}: {}", first[1].1);
     }
     // That it is so: one row more at the beginning.
@@ -168,7 +168,7 @@ fn a_lost_catalog_is_told_and_comes_back() {
         for entry in fs::read_dir(&state).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|e| e == "sqlite") {
-                fs::write(&path, "this is no database").unwrap();
+                fs::write(&path, "this is not a database").unwrap();
             }
         }
     };

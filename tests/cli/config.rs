@@ -53,7 +53,7 @@ fn the_environment_stands_in_for_options() {
     }
     let mut command = sandbox.command();
     command.env("STRONGROOM_VAULT_ID", "11".repeat(32)).env("STRONGROOM_VAULT", sandbox.url());
-    sandbox.finish(command.arg("snapshots")).code(4).says("another one");
+    sandbox.finish(command.arg("snapshots")).code(4).says("a different vault");
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn two_of_three_shares_restore_on_a_clean_machine_and_one_or_a_false_one_say_so(
     combine(&[&share(1), &format!("{again}/share-2-of-3.txt")]).code(2).says("another set");
     let mistyped = fs::read_to_string(share(3)).unwrap().replacen("data: 03", "data: 03 0", 1);
     sandbox_file(&sandbox, "mistyped", &mistyped);
-    combine(&[&share(1), &text(&sandbox.path("mistyped"))]).code(2).says("no share that can be used");
+    combine(&[&share(1), &text(&sandbox.path("mistyped"))]).code(2).says("not a usable share");
     assert!(!clean.path("home/back.key").exists());
 
     combine(&[&share(3), &share(1)]).ok();

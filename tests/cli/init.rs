@@ -42,7 +42,7 @@ fn it_says_until_when_it_cannot_be_undone() {
     let run = sandbox.init(&["--keep", "10d"]).ok();
     let out = run.out();
     assert!(out.contains("can be deleted before 20") && out.contains("10d promised"), "{out}");
-    assert!(out.contains("no protection from root"), "{out}");
+    assert!(out.contains("does not protect from root"), "{out}");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn no_file_is_overwritten_and_then_there_is_no_vault() {
         "{\"signing_key\":\"-1-\",\"catalog_identity\":\"-2-\",\"chunk_id_key\":\"-3-\"}",
     )
     .unwrap();
-    sandbox.init(&[]).code(2).says("writer.key is already there");
+    sandbox.init(&[]).code(2).says("writer.key already exists");
     assert!(!sandbox.path("vault").exists());
     assert!(!sandbox.path("etc/recovery.key").exists());
 }

@@ -159,7 +159,7 @@ fn a_source_of_two_writers_is_nobodys_unless_it_is_said_whose() {
     sandbox.reader(&LATEST).code(2).says("db2 and writer").says("--writer db2 or --writer writer");
     let of = |writer: &str| sandbox.reader(&[&LATEST[..], &["--writer", writer]].concat());
     assert_eq!(of("writer").ok().stdout, b"of the first");
-    assert_eq!(of("db2").ok().says("first of this source").stdout, b"of the second", "another's is no predecessor");
+    assert_eq!(of("db2").ok().says("first of this source").stdout, b"of the second", "another's is not a predecessor");
     of("db3").code(2).says("there is db2, writer");
     let listed = |args: &[&str]| sandbox.reader(&[&["snapshots", "--json"], args].concat()).ok().json();
     assert_eq!(listed(&["--writer", "db2"])["result"][0]["id"], other.as_str());

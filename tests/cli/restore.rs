@@ -118,7 +118,7 @@ fn a_repository_comes_back_bare() {
         let mode = fs::metadata(out.join(own)).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{own} has mode {mode:o}");
     }
-    let again = sandbox.reader(&args).code(2).says("already there");
+    let again = sandbox.reader(&args).code(2).says("already exists");
     assert!(again.stdout.is_empty());
 }
 
@@ -196,7 +196,7 @@ fn a_wrong_or_missing_identity_is_told_apart() {
     // With its pin, it is another vault that is meant.
     let mut command = sandbox.command();
     command.args(args).arg(sandbox.url()).arg("-i").arg(other.identity());
-    sandbox.finish(&mut command).code(4).says("another one");
+    sandbox.finish(&mut command).code(4).says("a different vault");
     let secret = format!("AGE-SECRET-KEY-1{}", "Q".repeat(58));
     let mut command = sandbox.command();
     command.args(args).arg(sandbox.url()).arg("-i").arg(secret);
@@ -334,7 +334,7 @@ fn a_restore_that_was_killed_goes_on() {
     assert_eq!(result["kept"]["streams"], 51);
     assert_eq!(fs::read(out.join("tree/small-7")).unwrap(), b"small 7");
     fs::write(out.join("tree/small-7"), "SMALL 7").unwrap();
-    sandbox.reader(&["restore", &id, "--to", to, "--resume"]).code(2).says("small-7 is already there and is not");
+    sandbox.reader(&["restore", &id, "--to", to, "--resume"]).code(2).says("small-7 already exists and differs");
     assert_eq!(fs::read(out.join("tree/small-7")).unwrap(), b"SMALL 7");
 }
 
@@ -365,7 +365,7 @@ fn a_repository_that_was_begun_is_restored_anew_and_a_whole_one_is_kept() {
     fs::write(&mark, format!("{{\"snapshot\":\"{id}\"}}")).unwrap();
     let result = sandbox.reader(&["restore", &id, "--to", to, "--json"]).ok().json()["result"].clone();
     assert!(result["kept"]["streams"].as_u64().unwrap() > 0 && !mark.exists(), "{result}");
-    sandbox.reader(&["restore", &id, "--to", to]).code(2).says("already there");
+    sandbox.reader(&["restore", &id, "--to", to]).code(2).says("already exists");
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn what_stands_in_the_way_is_named_with_what_to_do() {
     fs::write(sandbox.config(), &config).unwrap();
     // What it says is run.
     chmod(&sandbox.config(), 0o666);
-    sandbox.writer(&["snapshots"]).code(2).says("others may write it").says("chmod go-w");
+    sandbox.writer(&["snapshots"]).code(2).says("other users may write to it").says("chmod go-w");
     chmod(&sandbox.config(), 0o600);
     // A directory has no credentials.
     if rustix::process::geteuid().is_root() {

@@ -58,7 +58,7 @@ fn a_configuration_says_what_is_wrong_with_it() {
         ("kind = \"gitea\"\nowner = \"acme\"", "\"url\""),
         ("kind = \"github\"", "\"owner\" or \"repos\""),
         ("kind = \"github\"\nowner = \"acme\"\ntoken = \"ghp_abcdefgh\"", "file:PATH"),
-        ("kind = \"github\"\nowner = \"acme\"\nexclude = [\"wishes\"]", "no kind of this forge's"),
+        ("kind = \"github\"\nowner = \"acme\"\nexclude = [\"wishes\"]", "not a kind of this forge's"),
         ("kind = \"github\"\nrepos = [\"app\"]", "OWNER/NAME"),
         ("kind = \"path\"\npath = \"x\"\nowner = \"acme\"", "belongs to sources of kind"),
     ];

@@ -150,7 +150,7 @@ fn settings_are_asked_for_where_the_listing_tells_of_a_change_or_their_time_has_
     assert_eq!(settings(&sandbox, "three", "branch_protections"), [(0, false), (1, true)]);
     fake.tell("flags", &json!({"repo": "acme/app-00", "flags": {"open_issues_count": 8}}));
     backup(&sandbox);
-    assert_eq!(settings(&sandbox, "four", "branch_protections"), [(0, true), (1, true)], "counts are no settings");
+    assert_eq!(settings(&sandbox, "four", "branch_protections"), [(0, true), (1, true)], "counts are not settings");
     fake.tell("skew", &json!({"seconds": 5 * 86_400 + 60}));
     backup(&sandbox);
     assert_eq!(settings(&sandbox, "five", "branch_protections"), [(0, false), (0, false)]);

@@ -152,7 +152,7 @@ impl Met {
                 self.others.insert("member's key file");
                 assert_eq!(format!("{}.key", member.name), name);
             } else {
-                assert!(matches!(name.as_str(), "recovery.key" | "drill.key"), "{name} is no key");
+                assert!(matches!(name.as_str(), "recovery.key" | "drill.key"), "{name} is not a key");
             }
         }
     }

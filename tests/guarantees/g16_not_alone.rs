@@ -132,7 +132,7 @@ async fn g16_one_person_is_one_whatever_the_keys_and_strangers_are_none() {
     let refused = lab.spend(&deed(), &asked, &[one.clone(), two, one.clone()]).await.unwrap_err();
     assert!(refused.contains("1 of 2") && refused.contains("counts once"), "{refused}");
     let refused = lab.spend(&deed(), &asked, &[one.clone(), stranger.sign(&asked)]).await.unwrap_err();
-    assert!(refused.contains("no approver's"), "{refused}");
+    assert!(refused.contains("not an approver's"), "{refused}");
     // Carol is not on this list any more.
     assert!(lab.spend(&deed(), &asked, &[one, lab.carol.sign(&asked)]).await.is_err());
     // One key is one person's, and no list asks for more than there are.

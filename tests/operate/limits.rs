@@ -80,5 +80,5 @@ fn what_a_backup_computes_gives_way_as_it_was_told() {
         assert_eq!(seen.contains(&13), wanted == 13, "{seen:?}");
     }
     fs::write(sandbox.config(), format!("{plain}\n[limits]\nnice = 20\n")).unwrap();
-    sandbox.writer_with(&["backup", "--name", "big", "--stdin"], b"x").code(2).says("0 to 19");
+    sandbox.writer_with(&["backup", "--name", "big", "--stdin"], b"x").code(2).says("0 (normal) to 19");
 }

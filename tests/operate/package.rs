@@ -79,7 +79,7 @@ fn the_package_holds_what_it_should_and_is_the_same_each_time() {
     for name in ["age", "aws-sdk-s3", "zstd-sys", "libsqlite3-sys", "ring"] {
         assert!(names.contains(&name), "{name}");
     }
-    assert!(!names.contains(&"proptest") && !names.contains(&"stateright"), "what only tests need is no part of it");
+    assert!(!names.contains(&"proptest") && !names.contains(&"stateright"), "what only tests need is not a part of it");
     assert!(components.iter().all(|one| one["hashes"][0]["content"].as_str().is_some_and(|sum| sum.len() == 64)));
     assert!(components.iter().all(|one| one["licenses"][0]["expression"].is_string()), "{components:?}");
 }

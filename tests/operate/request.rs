@@ -48,7 +48,7 @@ impl Server {
         command.arg("--config").arg(sandbox.config()).args(["request", "serve"]);
         command.stdin(stdin).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
         let server = Self { child: command.spawn().unwrap(), socket, log };
-        server.wait_for("hears requests");
+        server.wait_for("accepts requests");
         server
     }
 
@@ -111,7 +111,7 @@ fn who_holds_nothing_has_a_source_backed_up_and_a_young_snapshot_is_answered_ins
 
     let again = ask(&sandbox, &server, &["shop", "--wait", "--json"]).ok().json();
     assert_eq!(again["result"]["requests"][0]["state"], "fresh");
-    assert_eq!(snapshots(&sandbox).len(), 1, "one that is young enough is not made again");
+    assert_eq!(snapshots(&sandbox).len(), 1, "one that is recent enough is not made again");
     let accepted = ask(&sandbox, &server, &["shop", "--json"]).ok().json();
     assert_eq!(accepted["result"]["requests"][0]["state"], "accepted");
     ask(&sandbox, &server, &["shopp", "--wait"]).code(2).says("shop");
@@ -200,7 +200,7 @@ fn a_socket_that_the_service_manager_hands_over_is_listened_on() {
     let listener = UnixListener::bind(&socket).unwrap();
     let server = Server::launch(&sandbox, socket, Stdio::from(OwnedFd::from(listener)));
     ask(&sandbox, &server, &["shop", "--wait"]).ok();
-    assert!(server.said().contains("handed over"), "{}", server.said());
+    assert!(server.said().contains("passed by systemd"), "{}", server.said());
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn a_snapshot_is_shown_with_and_without_an_identity() {
     let second = backup(&sandbox);
     let after = sandbox.reader(&["show", &second, "--json"]).ok().json();
     assert!(after["result"]["cost"]["bytes"].as_u64().unwrap() < result["cost"]["bytes"].as_u64().unwrap(), "{after}");
-    sandbox.reader(&["show", "00000000"]).code(1).says("no snapshot's id begins with");
+    sandbox.reader(&["show", "00000000"]).code(1).says("no snapshot id begins with");
     sandbox.reader(&["show", "latest"]).code(2);
     sandbox.reader(&["diff", &first, &second]).code(2).says("identity");
 }

@@ -66,7 +66,7 @@ fn what_makes_no_policy_is_refused() {
     let run = |args: &[&str]| sandbox.run(&[&["policy"], args].concat());
     let aws = ["--provider", "aws", "--vault", "s3://vault"];
     run(&[&["writer"], &aws[..]].concat()).code(2).says("which writer").says("--writer NAME");
-    run(&["reader", "--provider", "aws"]).code(2).says("where the vault is");
+    run(&["reader", "--provider", "aws"]).code(2).says("no vault was given");
     run(&["reader", "--provider", "aws", "--vault", "file:///vault"]).code(2).says("for buckets");
     run(&["bucket", "--provider", "minio", "--vault", "s3://vault"]).code(2).says("anonymous requests only");
     run(&[&["reader", "--pruner", "arn:aws:iam::1:role/p"], &aws[..]].concat()).code(2).says("names principals");

@@ -61,7 +61,7 @@ fn g7_programs_that_fail_or_are_cut_short_make_no_snapshot() {
     for (program, script, says) in [
         ("pg_dump", "REAL \"$@\" | head -c 1000000", "cut short"),
         ("pg_dump", "REAL \"$@\" | head -c 100", "cut short"),
-        ("pg_dump", "echo oops, no dump today; exit 0", "no archive"),
+        ("pg_dump", "echo oops, no dump today; exit 0", "not an archive"),
         ("pg_dump", "exit 0", "cut short"),
         ("pg_dump", "REAL \"$@\"; echo 'pg_dump: error: PGPASSWORD=hunter22' >&2; exit 7", "exit status 7"),
         ("pg_dump", "kill -9 $$", "signal 9"),

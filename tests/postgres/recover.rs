@@ -374,7 +374,7 @@ fn a_data_directory_that_is_there_becomes_another_and_nothing_else_is_touched() 
     assert_eq!(started(&dir, &data, ids), "1", "as it was copied");
 
     // It is there: kept unless it is said, and refused while a server runs, or if it is something else.
-    plain(&[]).code(2).says("already there");
+    plain(&[]).code(2).says("already exists");
     started_with(&dir, &data, |_| plain(&["--delta"]).code(2).says("a server that runs"));
     fs::remove_file(data.join("postmaster.pid")).ok();
     let control = data.join("global/pg_control");
@@ -382,7 +382,7 @@ fn a_data_directory_that_is_there_becomes_another_and_nothing_else_is_touched() 
     fs::write(&control, [&[7; 8], &was[8..]].concat()).unwrap();
     plain(&["--delta"]).code(2).says("of another server");
     fs::rename(&control, dir.join("control")).unwrap();
-    plain(&["--delta"]).code(2).says("no data directory");
+    plain(&["--delta"]).code(2).says("not a data directory");
     fs::write(&control, &was).unwrap();
     assert_eq!(started(&dir, &data, ids), "1", "nothing was changed");
 

@@ -111,7 +111,7 @@ fn what_a_spool_may_take_is_told_and_how_long_locks_were_held() {
     let none = configured(&server, None, "spool = \"0\"\n");
     let run = none.writer(&["backup", "--dry-run"]).ok();
     assert!(!run.out().contains("spool-room"), "{}", run.out());
-    for (wrong, says) in [("1MiB", "64MiB or more"), ("much", "is no size")] {
+    for (wrong, says) in [("1MiB", "64MiB or more"), ("much", "is not a size")] {
         let sandbox = configured(&server, None, &format!("spool = \"{wrong}\"\n"));
         sandbox.writer(&["backup"]).code(2).says(says);
     }

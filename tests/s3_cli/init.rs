@@ -109,7 +109,7 @@ async fn a_bucket_that_falls_short_is_refused_with_what_mends_it() {
 fn options_of_buckets_do_not_fit_directories() {
     let place = Place::empty(server());
     for args in [&["--create-bucket"][..], &["--writer-credentials", "file:x"]] {
-        place.sandbox.init(args).code(2).says("a directory is no bucket");
+        place.sandbox.init(args).code(2).says("a directory is not a bucket");
     }
     place.sandbox.init(&["--writer-credentials", "nonsense"]).code(2).says("profile:NAME");
 }

@@ -13,7 +13,7 @@ fn an_auditor_without_a_key_is_told_and_a_wrong_clock_is_no_yes() {
     let config: toml::Table = std::fs::read_to_string(place.sandbox.config()).unwrap().parse().unwrap();
     let id = config["vault"]["id"].as_str().unwrap();
     place.backup("orders", b"what there is");
-    place.run_as("auditor", &["ready", "orders", "--vault-id", id]).code(5).says("no drill of it was ever signed");
+    place.run_as("auditor", &["ready", "orders", "--vault-id", id]).code(5).says("it has no signed drill");
     let mut drill = place.command("admin");
     place.finish(drill.args(["drill", "orders", "-i"]).arg(place.sandbox.identity())).ok();
     for role in ["auditor", "reader"] {

@@ -71,7 +71,7 @@ impl Line {
     }
 
     fn store(&self, spec: &CredentialsSpec) -> Result<S3Store, String> {
-        let settings = self.bucket.clone().ok_or("the vault is no bucket")?;
+        let settings = self.bucket.clone().ok_or("the vault is not a bucket")?;
         let settings = S3Settings { credentials: Some(spec.clone()), ..settings };
         self.within(self.step.timeout, S3Store::connect(settings))
     }

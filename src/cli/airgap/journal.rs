@@ -82,7 +82,7 @@ impl Disk {
     /// What has no end would be read for ever, and nobody would cut.
     fn must_be_a_file(&self) -> io::Result<()> {
         match fs::metadata(&self.path) {
-            Ok(meta) if !meta.is_file() => Err(io::Error::other("it is no regular file")),
+            Ok(meta) if !meta.is_file() => Err(io::Error::other("it is not a regular file")),
             _ => Ok(()),
         }
     }

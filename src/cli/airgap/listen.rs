@@ -129,8 +129,8 @@ impl Shared {
         stream.set_write_timeout(Some(PATIENCE)).map_err(late)?;
         let Request { timestamp, signature, body } = request(stream)?;
         // Seconds as they were sent: what is signed is the text.
-        let at: i64 = timestamp.parse().map_err(|_| (400, "X-Strongroom-Timestamp is no number of seconds"))?;
-        let tag = unhex(&signature).ok_or((400, "X-Strongroom-Signature is no hex"))?;
+        let at: i64 = timestamp.parse().map_err(|_| (400, "X-Strongroom-Timestamp is not a number of seconds"))?;
+        let tag = unhex(&signature).ok_or((400, "X-Strongroom-Signature is not hex"))?;
         if !mac::verifies(&self.secret, &[timestamp.as_bytes(), b".", &body], &tag) {
             return Err((401, "the signature is not right"));
         }
@@ -194,7 +194,7 @@ fn request(stream: &mut TcpStream) -> Result<Request, Refused> {
             }
             Ok(httparse::Status::Partial) if bytes.len() < HEAD => more(stream, &mut bytes, HEAD, deadline)?,
             Ok(httparse::Status::Partial) => return Err((431, "its head is too large")),
-            Err(_) => return Err((400, "it is no request of HTTP")),
+            Err(_) => return Err((400, "it is not an HTTP request")),
         }
     };
     if length > BODY {

@@ -9,15 +9,15 @@ use super::PapersArgs;
 /// The ways to the vault.
 #[derive(Debug, Subcommand)]
 pub enum AirgapCommand {
-    /// Cut every way to the vault now, and prove that each is cut
+    /// Cut all access to the vault now, and prove that it is cut
     Trip(TripArgs),
-    /// Connect the ways again, as the approvers decided
+    /// Restore access, after approval
     Open(OpenArgs),
-    /// Try each way, and tell what is open and what should be
+    /// Test each step and report whether it is open or cut, and which it should be
     Status,
-    /// Connect, run a command, and cut again whatever happens
+    /// Restore access, run a command, and cut access again in any case
     Run(AirgapRunArgs),
-    /// Wait for a signed alert from elsewhere, which can trip and do nothing else
+    /// Listen for signed alerts, which trip the air gap
     Listen,
     /// What closes a window when nobody else does. `run` starts it
     #[command(hide = true)]
@@ -44,11 +44,11 @@ impl AirgapCommand {
 #[command(after_help = "Examples:
   strongroom airgap trip --reason 'orders emptied'
 
-Every [[airgap.step]] of the configuration runs, in order, whatever fails before it. It was noted in the journal before \
-anything is done, and again in the vault while that can be reached. Exit code 5 if of any step it is not proved that it is \
-cut, with its name. Run it again as often as you like.")]
+Runs every [[airgap.step]] of the configuration in order, whatever fails before it. The trip is recorded in the \
+journal file first, and in the vault while that can be reached. Exit code 5, with the names of the steps, if it \
+could not be proved that a step cut access. It can be repeated at any time.")]
 pub struct TripArgs {
-    /// Why, for whoever reads it later
+    /// Reason, for the record
     #[arg(long, value_name = "TEXT", default_value = "typed by hand")]
     pub reason: String,
 }
@@ -56,17 +56,19 @@ pub struct TripArgs {
 /// `airgap open`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  strongroom approve new open trip=18ec6f2a-4d1 --reason 'incident 7 is over' > request.json
-  strongroom airgap open --approved request.json --signature alice.sig --signature bob.sig
+  strongroom approve new open trip=18ec6f2a-4d1 \\
+      --reason 'incident 7 is over' > request.json
+  strongroom airgap open --approved request.json \\
+      --signature alice.sig --signature bob.sig
 
-`airgap status` says which trip it is. The approval is used up before anything is connected. Its record is put into the vault: the \
-credentials must be able to, so name their principal in `allow` of a step that denies puts. Exit code 8 if fewer people agreed \
-than the root's list of approvers asks for.")]
+`airgap status` shows the id of the trip. The approval is used up before access is restored. Its record is written \
+to the vault with the credentials at hand: name their principal in `allow` of a step that denies puts. Exit code 8 \
+if there are too few approvals.")]
 pub struct OpenArgs {
     /// What people approved.
     #[command(flatten)]
     pub papers: PapersArgs,
-    /// Open it though the root asks for no approvals of `open` in this vault
+    /// Open without approvals, if the vault's list of approvers asks for none for `open`
     #[arg(long)]
     pub unapproved: bool,
 }
@@ -76,9 +78,9 @@ pub struct OpenArgs {
 #[command(after_help = "Examples:
   strongroom airgap run -- strongroom backup orders
 
-The steps are connected, the command runs, and they are cut again: at its end, after `longest`, on Ctrl-C, and also where this \
-process is killed, by a watchdog that is a process of its own. Exit code 5 if it is not proved that all is cut afterwards, 1 if \
-the command failed, 8 if it is tripped.")]
+Access is restored, the command runs, and access is cut again: when it ends, after `longest`, on Ctrl-C, and if this \
+process is killed (by a separate watchdog process). Exit code 5 if it could not be proved that access is cut \
+afterwards, 1 if the command failed, 8 if the air gap is tripped.")]
 pub struct AirgapRunArgs {
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]

@@ -11,14 +11,14 @@ use crate::model::Name;
 /// The logs of databases.
 #[derive(Debug, Subcommand)]
 pub enum JournalCommand {
-    /// Receive the logs of servers and put them into the vault, until it is asked to stop: for systemd
+    /// Receive the logs of database servers and store them in the vault, until stopped. Runs as a service
     Run(JournalRunArgs),
-    /// Put a segment of the log into the vault: the server's `archive_command`
+    /// Store a WAL segment in the vault; for PostgreSQL's `archive_command`
     Push(JournalPushArgs),
-    /// Get a segment of the log out of the vault: the `restore_command` of a server that recovers
+    /// Fetch a WAL segment from the vault; for PostgreSQL's `restore_command`
     #[cfg(feature = "full")]
     Fetch(JournalFetchArgs),
-    /// List how far journals reach, and what is missing
+    /// List how far journals reach, and gaps in them
     #[cfg(feature = "full")]
     List(JournalListArgs),
 }
@@ -44,16 +44,16 @@ impl JournalCommand {
   strongroom journal run                    every source that has a journal
   strongroom journal run orders --until-idle
 
-What is committed is in the vault after `flush` (10s, if nothing else is configured). It stops in good order on SIGTERM and \
-ships what is whole before. With --json each event is a line of JSON on standard error.")]
+Committed transactions are in the vault after `flush` (10s by default). On SIGTERM it stores complete segments and \
+stops. With --json each event is a line of JSON on standard error.")]
 pub struct JournalRunArgs {
     /// Configured sources that have a journal [default: all of them]
     #[arg(value_name = "SOURCE")]
     pub sources: Vec<Name>,
-    /// End once all that the servers have now is in the vault, for cron and for trying it out
+    /// Stop once everything the servers have now is in the vault; for cron and for tests
     #[arg(long)]
     pub until_idle: bool,
-    /// Go on though the server is another cluster than before, such as after `pg_upgrade`
+    /// Continue although the server is a new cluster, such as after `pg_upgrade`
     #[arg(long)]
     pub new_cluster: bool,
 }
@@ -63,22 +63,23 @@ pub struct JournalRunArgs {
 #[command(after_help = "Example, in postgresql.conf:
   archive_command = 'strongroom --config /etc/strongroom/strongroom.toml --quiet journal push %p'
 
-It ends with 0 only when the segment is in the vault and locked, and may be called again. Segments that wait behind it another \
-process puts meanwhile, several at once, so that the next calls return at once; it ends when nothing waits any more.")]
+Exits with 0 only when the segment is in the vault and locked. It can be called again for the same segment. A \
+background process stores further waiting segments in parallel, so that the next calls return at once; it ends when \
+none is waiting.")]
 pub struct JournalPushArgs {
-    /// The segment: what PostgreSQL puts for %p
+    /// Path of the segment: %p of PostgreSQL
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
-    /// The source whose log it is [default: the only one that has a journal]
+    /// The source [default: the only one that has a journal]
     #[arg(long, value_name = "NAME")]
     pub source: Option<Name>,
-    /// So many segments that wait are put before the server asks for them, at most; 0 for none
+    /// Maximum number of waiting segments to store before the server asks for them; 0 for none
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(0..=128))]
     pub ahead: u64,
     /// Push what waits behind it, and not itself: the process that a push begins
     #[arg(long, hide = true)]
     pub behind: bool,
-    /// Go on though it is of another cluster than before, such as after `pg_upgrade`
+    /// Continue although the segment is of a new cluster, such as after `pg_upgrade`
     #[arg(long)]
     pub new_cluster: bool,
 }
@@ -89,28 +90,28 @@ pub struct JournalPushArgs {
 #[command(after_help = "Example, in postgresql.conf:
   restore_command = 'strongroom --vault s3://acme-vault/prod --credentials file:/safe/s3.toml journal fetch -i /safe/id --source orders %f %p'
 
-It ends with 1 where there is no such file and nothing beyond it: recovery is at its end. Anything else that goes wrong, a gap \
-among it, ends with 255, by which PostgreSQL stops and does not take for the end what is none.")]
+Exits with 1 if the file does not exist and nothing follows it: the end of recovery. Any other problem, such as a \
+gap, ends with 255, which makes PostgreSQL stop instead of taking it for the end of the log.")]
 pub struct JournalFetchArgs {
-    /// The file: what PostgreSQL puts for %f
+    /// Name of the file: %f of PostgreSQL
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Where it goes: what PostgreSQL puts for %p
+    /// Path to write to: %p of PostgreSQL
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
-    /// The source whose log it is [default: the only one that the configuration has a journal of]
+    /// The source [default: the only one in the configuration that has a journal]
     #[arg(long, value_name = "NAME")]
     pub source: Option<Name>,
-    /// Take only what this writer put [default: whoever may write the source]
+    /// Use only segments of this writer [default: any that may write the source]
     #[arg(long, value_name = "NAME")]
     pub writer: Option<Name>,
-    /// The system identifier of the cluster, as `pg_controldata` tells it [default: that of the data directory]
+    /// System identifier of the cluster, as `pg_controldata` prints it [default: that of the data directory]
     #[arg(long, value_name = "NUMBER")]
     pub system: Option<u64>,
-    /// A directory for segments that are read ahead, of this user alone [default: one below TMPDIR]
+    /// Private directory for segments that are read ahead [default: one below TMPDIR]
     #[arg(long, value_name = "DIR")]
     pub ahead: Option<PathBuf>,
-    /// So many segments are read ahead; 0 for none
+    /// Number of segments to read ahead; 0 for none
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=16))]
     pub read_ahead: u64,
     /// Identities.
@@ -122,10 +123,10 @@ pub struct JournalFetchArgs {
 #[cfg(feature = "full")]
 #[derive(Debug, Args)]
 pub struct JournalListArgs {
-    /// Only of this source
+    /// Only this source
     #[arg(long, value_name = "NAME")]
     pub source: Option<Name>,
-    /// Only of this writer
+    /// Only this writer
     #[arg(long, value_name = "NAME")]
     pub writer: Option<Name>,
 }

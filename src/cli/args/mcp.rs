@@ -6,14 +6,16 @@ use clap::Args;
 
 /// `mcp`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example, for a client that starts servers by a file of JSON:
-  { \"mcpServers\": { \"strongroom\": { \"command\": \"strongroom\", \"args\": [\"--config\", \"/etc/strongroom/reader.toml\", \"mcp\"] } } }
+#[command(after_help = "Example, for a client with a JSON configuration:
+  { \"mcpServers\": { \"strongroom\": { \"command\": \"strongroom\",
+      \"args\": [\"--config\", \"/etc/strongroom/reader.toml\", \"mcp\"] } } }
 
-It speaks the Model Context Protocol over standard input and output, and has three tools: `ready`, `status` and `request`. \
-The first two read the vault with the credentials of the configuration, which need open nothing; the third asks at the socket of \
-`request serve`. There is no tool that restores, reads, changes or deletes backups. See docs/agents.md.")]
+Speaks the Model Context Protocol over standard input and output and offers three tools: `ready`, `status` and \
+`request`. The first two read the vault with the credentials of the configuration, which need not be able to open \
+anything; the third uses the socket of `request serve`. No tool restores, reads, changes or deletes backups. See \
+docs/agents.md.")]
 pub struct McpArgs {
-    /// The socket of `request serve` [default: /run/strongroom/request.sock]
+    /// Socket of `request serve` [default: /run/strongroom/request.sock]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
 }

@@ -40,33 +40,35 @@ impl From<RoleArg> for Role {
 /// `member`.
 #[derive(Debug, Subcommand)]
 pub enum MemberCommand {
-    /// Make the keys of a new member, signed by the root
+    /// Create a member: a key and a certificate signed by the vault's root
     Add(MemberAddArgs),
-    /// Make suspect what a member signed from a time on
+    /// Revoke a member: what it signed from a given time on becomes suspect
     Revoke(RevokeArgs),
-    /// Take a member's revocation back
+    /// Undo the revocation of a member
     Unrevoke(UnrevokeArgs),
 }
 
 /// `writer`.
 #[derive(Debug, Subcommand)]
 pub enum WriterCommand {
-    /// Make the keys of a new writer, signed by the root
+    /// Create a writer: a key and a certificate signed by the vault's root
     Add(AddArgs),
-    /// Make suspect what a writer wrote from a time on
+    /// Revoke a writer: what it wrote from a given time on becomes suspect
     Revoke(RevokeArgs),
-    /// Take a writer's revocation back
+    /// Undo the revocation of a writer
     Unrevoke(UnrevokeArgs),
 }
 
 /// `member add`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  strongroom member add ci --role driller -i owner.key --out ci --member-credentials file:ci-s3.toml
+  strongroom member add ci --role driller -i owner.key --out ci \\
+      --member-credentials file:ci-s3.toml
   strongroom member add vault-host --role pruner -i owner.key --out pruner
-  strongroom member add crm1 --role writer --sources 'crm,code.*' -i owner.key --out crm1
+  strongroom member add crm1 --role writer --sources 'crm,code.*' \\
+      -i owner.key --out crm1
 
-It writes strongroom.toml and NAME.key. The store's own credentials and rights are given in the store.")]
+Writes strongroom.toml and NAME.key. Credentials and permissions in the object store are set up there (`policy`).")]
 pub struct MemberAddArgs {
     /// What it may sign
     #[arg(long, value_enum)]
@@ -79,17 +81,16 @@ pub struct MemberAddArgs {
 /// `writer add`.
 #[derive(Debug, Args)]
 pub struct AddArgs {
-    /// Its name, which nobody in this vault has or had: also the prefix of what it may write
+    /// Name, never used before in this vault. Also the prefix of what it may write
     #[arg(value_name = "NAME")]
     pub name: Name,
-    /// The sources that a writer may make snapshots of, such as 'crm,code.*', where * is anything [default: any]. What it
-    /// signs of others is suspect
+    /// Sources that a writer may back up, such as 'crm,code.*' [default: any]. Snapshots of other sources are suspect
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub sources: Vec<NamePattern>,
-    /// Where it will get its credentials from, for its configuration. The owner's are never written down
+    /// Credentials of the new member, for its configuration. The owner's credentials are never written to a file
     #[arg(long, alias = "writer-credentials", value_name = "SPEC")]
     pub member_credentials: Option<String>,
-    /// Where the files go that it writes
+    /// Directory for the files that are written
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub out: PathBuf,
     /// An owner's identity.
@@ -102,13 +103,13 @@ pub struct AddArgs {
 #[command(after_help = "Example:
   strongroom writer revoke db1 --from 2026-11-20T03:00:00Z -i owner.key
 
-Later snapshots of the writer stay and can be restored by their ids. To move the time, revoke again: the last counts. Moving it to \
-a later time takes a part of it back, and needs the approvals that `unrevoke` needs.")]
+Later snapshots of the writer stay and can be restored by their ids. To change the time, revoke again: the last \
+revocation counts. Moving it to a later time undoes a part of it, and needs the same approvals as `unrevoke`.")]
 pub struct RevokeArgs {
-    /// The member
+    /// Name of the member
     #[arg(value_name = "NAME")]
     pub name: Name,
-    /// From when on what it signed is suspect, by the store's clock, all of that second included
+    /// Time from which on its signatures are suspect, by the store's clock and including that second
     #[arg(long, value_name = "TIME")]
     pub from: Said,
     /// What people approved, where it is moved to a later time.
@@ -123,12 +124,13 @@ pub struct RevokeArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   strongroom writer unrevoke db1 -i owner.key
-  strongroom approve new revoke-undo member=db1 --reason 'it was another host' > request.json
+  strongroom approve new revoke-undo member=db1 \\
+      --reason 'it was another host' > request.json
 
-What it signed since counts again, and so does what it will sign. Where the vault's list of approvers has a rule for \
-`revoke-undo`, approvals are needed.")]
+What it signed since then counts again, and so does what it will sign. If the vault's list of approvers has a rule \
+for `revoke-undo`, approvals are needed.")]
 pub struct UnrevokeArgs {
-    /// The member
+    /// Name of the member
     #[arg(value_name = "NAME")]
     pub name: Name,
     /// What people approved.

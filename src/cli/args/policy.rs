@@ -8,21 +8,21 @@ use crate::model::{Name, Span};
 /// Whom the policy is for.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum PolicyRoleArg {
-    /// Stores under its own prefixes; reads neither packs nor keys; deletes nothing
+    /// Writes under its own prefixes; cannot read packs or keys; cannot delete
     Writer,
-    /// Reads everything, extends locks and leaves holds
+    /// Reads everything, extends locks, writes holds
     Keeper,
     /// Reads everything
     Reader,
-    /// Reads everything and leaves evidence of drills
+    /// Reads everything, writes evidence of drills
     Driller,
-    /// Reads everything and leaves evidence of verifications
+    /// Reads everything, writes evidence of verifications
     Auditor,
-    /// Reads everything, deletes what no lock protects, and proves that locks hold
+    /// Reads everything, deletes unlocked objects, proves that locks hold
     Pruner,
-    /// Puts a copy of a vault into the bucket; replaces and deletes nothing
+    /// Writes a copy of a vault; cannot replace or delete
     Copier,
-    /// Changes the bucket's policy and touches no object: for the air gap's `bucket-deny-puts`
+    /// Changes the bucket's policy, no objects: for the air gap's `bucket-deny-puts`
     Gate,
     /// The bucket's own policy
     Bucket,
@@ -33,53 +33,55 @@ pub enum PolicyRoleArg {
 pub enum ProviderArg {
     /// AWS
     Aws,
-    /// `SeaweedFS`
+    /// SeaweedFS
     Seaweedfs,
-    /// Ceph's object gateway
+    /// Ceph Object Gateway
     Ceph,
-    /// `MinIO`
+    /// MinIO
     Minio,
 }
 
 /// `policy`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  strongroom policy writer --provider aws --vault s3://acme-vault/prod --writer db1
+  strongroom policy writer --provider aws --vault s3://acme-vault/prod \\
+      --member db1
   strongroom policy bucket --provider aws --vault s3://acme-vault/prod \\
-      --admin arn:aws:iam::111122223333:role/vault-admin --pruner arn:aws:iam::111122223333:role/vault-pruner
+      --admin arn:aws:iam::111122223333:role/vault-admin \\
+      --pruner arn:aws:iam::111122223333:role/vault-pruner
   strongroom policy driller --provider minio --vault s3://acme-vault --member ci
 
-It asks no server. Give it the lock settings that `init` was given; a configuration's `keep` and writer's name are \
-taken from there.")]
+It asks no server. Give it the same lock settings as `init`; `keep` and the name of the writer are taken from the \
+configuration.")]
 pub struct PolicyArgs {
-    /// Whom it is for
+    /// The role
     #[arg(value_name = "ROLE")]
     pub role: PolicyRoleArg,
-    /// Whose language it is in
+    /// The object store whose policy language is used
     #[arg(long, value_enum)]
     pub provider: ProviderArg,
-    /// Whose prefixes it opens [default: the configuration's writer for a writer, else the role's name]
+    /// Name of the member, whose prefixes it opens [default: the configured writer for `writer`, else the role]
     #[arg(long, alias = "writer", value_name = "NAME")]
     pub member: Option<Name>,
-    /// How strongly the vault's locks are held
+    /// Object lock mode of the vault
     #[arg(long, value_enum, default_value_t = Mode::Compliance)]
     pub mode: Mode,
     /// Who sets the lock of a new object
     #[arg(long, value_enum, default_value_t = By::BucketDefault)]
     pub lock_by: By,
-    /// How long each snapshot is promised to live [default: as configured, else 35d]
+    /// How long snapshots are kept [default: as configured, else 35d]
     #[arg(long, value_name = "SPAN")]
     pub keep: Option<Span>,
-    /// What nobody may lock beyond, counted from the day of the lock
+    /// Upper limit of any lock
     #[arg(long, value_name = "SPAN", default_value = "3650d")]
     pub max_lock: Span,
-    /// An ARN that may still change the bucket, for its policy on AWS. May be given more than once
+    /// ARN that may change the bucket, for the bucket policy on AWS. Repeatable
     #[arg(long, value_name = "ARN")]
     pub admin: Vec<String>,
-    /// An ARN that may delete what no lock protects, for the bucket's policy on AWS. May be given more than once
+    /// ARN that may delete unlocked objects, for the bucket policy on AWS. Repeatable
     #[arg(long, value_name = "ARN")]
     pub pruner: Vec<String>,
-    /// The account whose principals alone may use the bucket, for its policy on AWS
+    /// Account whose principals alone may use the bucket, for the bucket policy on AWS
     #[arg(long, value_name = "ID")]
     pub account: Option<String>,
 }

@@ -14,38 +14,38 @@ use crate::model::{Name, Span};
   strongroom ready orders --checkpoint /var/lib/strongroom/watch.json
   strongroom ready orders --max-age 1h --via /run/strongroom/request.sock
 
-Ask it before anything destructive: a migration, a deployment, a tool call of an agent. Exit code 0 only if each source could be \
-restored as asked: its newest snapshot is young enough, all that it needs is there and locked, no alarm is open, its last drill \
-passed lately, and the clocks agree. Else 5, with the reasons; 4 if the vault is another one than the id that is pinned; 75 if the \
-store can't be reached. It needs read access and no identity, and reads no data. With --json, the answer is signed if [member] has \
-the key of a driller or an auditor. With --via it needs nothing but the socket of `request serve`, which answers for the sources in its \
-[request] and for users who may request them.")]
+Run it before a destructive step: a migration, a deployment, a tool call of an agent. Exit code 0 only if each \
+source could be restored as asked: its newest snapshot is recent enough, all objects it needs are there and locked, \
+no alarm is open, its last drill passed recently, and the clocks agree. Otherwise 5, with the reasons; 4 if the \
+vault is not the one whose id is pinned; 75 if the store can't be reached. It needs read access and no identity, and \
+reads no data. With --json the answer is signed if [member] has the key of a driller or an auditor. With --via it \
+needs only the socket of `request serve`, which answers for the sources and users in its [request].")]
 pub struct ReadyArgs {
-    /// The sources [default: those of the configuration, else all in the vault]
+    /// Sources to check [default: those of the configuration, else all in the vault]
     #[arg(value_name = "SOURCE")]
     pub sources: Vec<Name>,
     /// The same as SOURCE
     #[arg(long = "source", value_name = "NAME", conflicts_with = "sources")]
     pub source: Vec<Name>,
-    /// Whose source it is, where several writers have one of this name
+    /// The writer, if several writers have a source of this name
     #[arg(long, value_name = "NAME")]
     pub writer: Option<Name>,
-    /// A snapshot that is older will not do [default: one and a half times the source's `every`, else 26h]
+    /// Maximum age of the newest snapshot [default: one and a half times the source's `every`, else 26h]
     #[arg(long, value_name = "D")]
     pub max_age: Option<Span>,
-    /// Nor does a source whose last drill is older [default: a third of the vault's `keep`]
+    /// Maximum age of the last passed drill [default: a third of the vault's `keep`]
     #[arg(long, value_name = "D")]
     pub drilled: Option<Span>,
-    /// So many copies must have the snapshot: those of [[copy]] whose last `replicate` began after it
+    /// Number of copies ([[copy]]) that must have the snapshot, by their last `replicate`
     #[arg(long, value_name = "N")]
     pub copies: Option<u32>,
-    /// Ask the server of requests at this socket, and hold nothing: it answers with its own configuration
+    /// Ask the `request serve` at this socket, which answers with its own configuration and credentials
     #[arg(long, value_name = "SOCKET", conflicts_with_all = ["writer", "checkpoint", "acknowledge"])]
     pub via: Option<PathBuf>,
-    /// The checkpoint of `watch`: its open alarms count, and its acknowledgements
+    /// Checkpoint file of `watch`, for open and acknowledged alarms
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
-    /// Pass over this alarm. May be given more than once
+    /// Ignore this alarm. Repeatable
     #[arg(long, value_name = "CAUSE")]
     pub acknowledge: Vec<String>,
 }
@@ -54,22 +54,24 @@ pub struct ReadyArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   strongroom status
-  strongroom --config auditor.toml status --checkpoint /var/lib/strongroom/watch.json
+  strongroom --config auditor.toml status \\
+      --checkpoint /var/lib/strongroom/watch.json
 
-For each source: its newest snapshot, when the next is due, size and growth, the first lock that ends, the last drill, alarms, and \
-how far its journal reaches. Exit code 5 if something is owed, 4 if damage was found. It reads headers, pages and locks, needs no \
-identity, and costs as many calls as `verify --depth locks`. Of copies it shows what `replicate` remembers.")]
+For each source: its newest snapshot, when the next is due, size and growth, the first lock that ends, the last \
+drill, alarms, and the state of its journal. Exit code 5 if something is owed (overdue or missing), 4 if damage was \
+found. It reads headers, pages and locks, needs no identity, and makes as many calls as `verify --depth locks`. The \
+state of copies is that of the last `replicate`.")]
 pub struct StatusArgs {
-    /// Only this source. May be given more than once
+    /// Only this source. Repeatable
     #[arg(long, value_name = "NAME")]
     pub source: Vec<Name>,
-    /// A snapshot that is older is owed [default: one and a half times the source's `every`]
+    /// Report a source as owed if its newest snapshot is older [default: one and a half times the source's `every`]
     #[arg(long, value_name = "D")]
     pub max_age: Option<Span>,
-    /// A drill is owed if the last is older [default: a third of the vault's `keep`]
+    /// Report a drill as owed if the last is older [default: a third of the vault's `keep`]
     #[arg(long, value_name = "D")]
     pub drilled: Option<Span>,
-    /// The checkpoint of `watch`: its open alarms count, and its acknowledgements
+    /// Checkpoint file of `watch`, for open and acknowledged alarms
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
 }

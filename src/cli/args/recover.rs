@@ -54,9 +54,9 @@ impl PointArg {
 /// Where a server gets the log from that it goes on with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum WalArg {
-    /// All of it is laid out in the data directory, and needs nothing of strongroom's any more
+    /// Put all of it into the data directory; strongroom is not needed afterwards
     Here,
-    /// The server asks `strongroom journal fetch` for each part when it needs it
+    /// Let the server call `strongroom journal fetch` for each segment when it needs it
     Fetch,
 }
 
@@ -64,33 +64,34 @@ pub enum WalArg {
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 pub struct RecoverArgs {
-    /// Of a server that has a journal: to this point, from the newest base before it. A time, or latest; of PostgreSQL, copied
-    /// with `physical = true`, also lsn:16/B374D848, xid:4711, or name:LABEL as `pg_create_restore_point` was given it: DIR/<source>
-    /// becomes a data directory that a server starts on. Of MariaDB also gtid:0-1-42 or pos:FILE:OFFSET: DIR/<source> gets the dump,
-    /// the log cut at the point, and the stock commands that bring both back
+    /// Recover a source that has a journal to this point, from the newest base before it: a time, or latest.
+    /// PostgreSQL (`physical = true`) also takes lsn:16/B374D848, xid:4711, or name:LABEL of
+    /// `pg_create_restore_point`; DIR/<source> becomes a data directory to start a server on. MariaDB also takes
+    /// gtid:0-1-42 or pos:FILE:OFFSET; DIR/<source> gets the dump, the log cut at the point, and the commands that
+    /// load both
     #[arg(long, value_name = "POINT", help_heading = "Recovery", group = "laid_out", conflicts_with_all = ["at", "resume", "stream", "reference"])]
     pub recover_to: Option<PointArg>,
-    /// Of a PostgreSQL server that was copied (`physical = true`): DIR/<source> becomes its data directory as it was copied, and not
-    /// base.tar. A server that starts on it goes on from there, in the timeline of its origin
+    /// For PostgreSQL with `physical = true`: unpack base.tar, so that DIR/<source> is the data directory as it was
+    /// copied. A server started on it continues in the timeline of the original
     #[arg(long, help_heading = "Recovery", group = "laid_out", conflicts_with_all = ["resume", "stream", "reference"])]
     pub data_directory: bool,
-    /// Make the data directory that is at DIR/<source> into it: what is right of its files stays and is not fetched, what is
-    /// not of the snapshot goes. It must be of the same server, and none may run on it
+    /// Turn the existing data directory at DIR/<source> into the snapshot's: files that match are kept and not
+    /// fetched, files that are not in the snapshot are removed. It must be of the same server, which must be stopped
     #[arg(long, help_heading = "Recovery", requires = "laid_out")]
     pub delta: bool,
-    /// What is at the point comes back too: the transaction of that number, those of that instant [default]
+    /// Include the transaction at the point, or those of that instant [default]
     #[arg(long, help_heading = "Recovery", requires = "recover_to", conflicts_with = "exclusive")]
     pub inclusive: bool,
-    /// What is at the point does not come back: all before it does
+    /// Stop just before the point
     #[arg(long, help_heading = "Recovery", requires = "recover_to")]
     pub exclusive: bool,
-    /// Along this timeline, and not the newest that the base leads to
+    /// Follow this timeline instead of the newest that leads from the base
     #[arg(long, value_name = "N", help_heading = "Recovery", requires = "recover_to")]
     pub timeline: Option<u32>,
-    /// Where the server gets its log from [default: here]
+    /// Where the server gets its write-ahead log from [default: here]
     #[arg(long, value_name = "WHERE", help_heading = "Recovery", requires = "recover_to")]
     pub wal: Option<WalArg>,
-    /// Where the tablespace goes that was at OLD; others go to DIR/<source>.tablespaces
+    /// Restore the tablespace that was at OLD to NEW. Others go to DIR/<source>.tablespaces
     #[arg(long, value_name = "OLD=NEW", help_heading = "Recovery", requires = "laid_out", value_parser = mapped)]
     pub tablespace_map: Vec<(PathBuf, PathBuf)>,
 }

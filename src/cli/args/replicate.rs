@@ -14,59 +14,61 @@ use crate::{
 pub enum LocksArg {
     /// Leave the snapshot out
     Required,
-    /// Copy it anyway, and say so
+    /// Copy it anyway and report it
     AsPossible,
 }
 
 /// `replicate`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  strongroom replicate --vault s3://acme-vault/prod --credentials file:reader-s3.toml \\
-      --to s3://other-vault/prod --to-credentials file:copier-s3.toml --to-region eu-west-3
-  strongroom replicate --vault s3://acme-vault/prod --credentials file:reader-s3.toml --to file:///mnt/disk-a
+  strongroom replicate --vault s3://acme-vault/prod \\
+      --credentials file:reader-s3.toml --to s3://other-vault/prod \\
+      --to-credentials file:copier-s3.toml --to-region eu-west-3
+  strongroom replicate --vault s3://acme-vault/prod \\
+      --credentials file:reader-s3.toml --to file:///mnt/disk-a
   strongroom replicate --config copies.toml
 
-It needs no identity, and never replaces anything. One that was interrupted goes on when it is run again. Exit code 4 if \
-something in the source is damaged: what needs it is left out. docs/copies.md says how to keep copies.")]
+Needs no identity, and never replaces an object. An interrupted run continues when it is started again. Exit code 4 \
+if objects in the source are damaged: snapshots that need them are left out. See docs/copies.md.")]
 pub struct ReplicateArgs {
-    /// Only these [[copy]] of the configuration. Without --to and names, all of them
+    /// Names of [[copy]] in the configuration [default, without --to: all of them]
     #[arg(value_name = "COPY", conflicts_with = "to")]
     pub copies: Vec<Name>,
-    /// Where the copy goes: `s3://bucket/prefix` or `file:///path`
+    /// Target: s3://bucket/prefix or file:///path
     #[arg(long, value_name = "URL")]
     pub to: Option<String>,
     /// How the copy's place is reached.
     #[command(flatten)]
     pub target: TargetArgs,
-    /// Only snapshots of this source. May be given more than once
+    /// Only snapshots of this source. Repeatable
     #[arg(long, value_name = "NAME")]
     pub source: Vec<Name>,
-    /// Only so many of the newest snapshots of each source
+    /// Only this many of the newest snapshots of each source
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub newest: Option<u32>,
-    /// Only snapshots since then, such as 2026-11-22T06:00:00Z, yesterday or "30 days ago"
+    /// Only snapshots since this time, such as 2026-11-22T06:00:00Z, yesterday or "30 days ago"
     #[arg(long, value_name = "TIME")]
     pub since: Option<Said>,
-    /// Put nothing; say what would be
+    /// Write nothing; report what would be written
     #[arg(long)]
     pub dry_run: bool,
-    /// What to do where the target's locks can't reach as far as the source promises
+    /// What to do if the target's locks would end before the source's
     #[arg(long, value_enum, value_name = "HOW")]
     pub locks: Option<LocksArg>,
-    /// Put no more bytes per second into the target, such as 5MB: on the average, since an object is put as a whole
+    /// Limit the average rate of writes to the target, in bytes per second, such as 5MB
     #[arg(long, value_name = "BYTES")]
     pub limit_upload: Option<ByteSize>,
-    /// Read no more bytes per second from the source
+    /// Limit the average rate of reads from the source, in bytes per second
     #[arg(long, value_name = "BYTES")]
     pub limit_download: Option<ByteSize>,
-    /// How many objects are moved at once [default: 8]
+    /// Number of objects copied in parallel [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,
-    /// Make so much parity beside a copy in a directory, such as 5%: bad sectors heal from it. What is there is kept in step
-    /// without being asked for
+    /// Amount of parity to keep beside a copy in a directory, such as 5%, to repair bad sectors from. Existing parity
+    /// is always updated
     #[arg(long, value_name = "RATE", requires = "to")]
     pub parity: Option<Rate>,
-    /// Go on although another place fed this copy before, or nothing says that it is one
+    /// Continue although the copy was made from another vault URL before, or is not known to be a copy
     #[arg(long)]
     pub adopt: bool,
     /// Says which vault is meant. Opens nothing here.
@@ -77,22 +79,22 @@ pub struct ReplicateArgs {
 /// How the place that a copy goes to is reached.
 #[derive(Debug, Clone, Default, Args)]
 pub struct TargetArgs {
-    /// Where the credentials for the target come from, as for --credentials
+    /// Credentials for the target, as for --credentials
     #[arg(long, value_name = "SPEC", requires = "to")]
     pub to_credentials: Option<String>,
-    /// The URL of the target's S3 server, if it is not AWS
+    /// URL of the target's S3 server, if it is not AWS
     #[arg(long, value_name = "URL", requires = "to")]
     pub to_endpoint: Option<String>,
-    /// The region of the target's bucket
+    /// Region of the target's bucket
     #[arg(long, value_name = "R", requires = "to")]
     pub to_region: Option<String>,
-    /// Name the target's bucket in the path of requests
+    /// Use path-style requests for the target
     #[arg(long, requires = "to")]
     pub to_path_style: bool,
-    /// What a put sends along for the target's server to verify, as for --checksum
+    /// Checksum sent with each upload to the target, as for --checksum
     #[arg(long, value_name = "ALGORITHM", requires = "to")]
     pub to_checksum: Option<Checksum>,
-    /// The target's server has no conditional puts: look before each put
+    /// The target's server has no conditional puts: check before each put
     #[arg(long, requires = "to")]
     pub to_no_conditional_put: bool,
 }
@@ -100,9 +102,9 @@ pub struct TargetArgs {
 /// How deep a repair looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RepairDepthArg {
-    /// Presence, sizes and locks; of documents and pages the bytes, too
+    /// Presence, sizes and locks; for documents and pages also the bytes
     Locks,
-    /// And every stored byte
+    /// The same, and every stored byte
     Read,
 }
 
@@ -110,25 +112,28 @@ pub enum RepairDepthArg {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   strongroom repair --vault file:///mnt/disk-a/vault
-  strongroom repair --vault file:///mnt/vault --from s3://other-vault/prod --from-credentials file:reader-s3.toml
-  strongroom repair --vault s3://acme-vault/prod --credentials file:mender-s3.toml --from file:///mnt/disk-a --dry-run
+  strongroom repair --vault file:///mnt/vault --from s3://other-vault/prod \\
+      --from-credentials file:reader-s3.toml
+  strongroom repair --vault s3://acme-vault/prod \\
+      --credentials file:mender-s3.toml --from file:///mnt/disk-a --dry-run
 
-What is damaged gets the true bytes as a new version under a lock, and no version is removed; in a directory they take the \
-place of the damaged ones. Without --from a directory heals from the parity beside it. Needs no identity. Exit code 4 if something stays damaged.")]
+A damaged object gets the right bytes as a new, locked version, and no version is removed. In a directory they \
+replace the damaged file. Without --from a directory is repaired from the parity beside it. Needs no identity. Exit \
+code 4 if damage remains.")]
 pub struct RepairArgs {
-    /// A copy of the vault: `s3://bucket/prefix` or `file:///path`
+    /// A copy of the vault: s3://bucket/prefix or file:///path
     #[arg(long, value_name = "URL")]
     pub from: Option<String>,
     /// How the copy is reached.
     #[command(flatten)]
     pub copy: FromArgs,
-    /// Of the parity beside a directory have so much from now on, such as 5%
+    /// Change the amount of parity beside a directory vault, such as to 5%
     #[arg(long, value_name = "RATE", conflicts_with = "from")]
     pub parity: Option<Rate>,
-    /// How deep to look for damage. Parity always reads every byte
+    /// How much to check. With parity every byte is read in any case
     #[arg(long, value_enum, default_value_t = RepairDepthArg::Read)]
     pub depth: RepairDepthArg,
-    /// Put nothing; say what is damaged and whether the copy has it
+    /// Write nothing; report what is damaged and whether the copy has it
     #[arg(long)]
     pub dry_run: bool,
     /// Says which vault is meant. Opens nothing here.
@@ -139,16 +144,16 @@ pub struct RepairArgs {
 /// How the copy that a repair takes from is reached.
 #[derive(Debug, Clone, Default, Args)]
 pub struct FromArgs {
-    /// Where the credentials for the copy come from, as for --credentials
+    /// Credentials for the copy, as for --credentials
     #[arg(long, value_name = "SPEC", requires = "from")]
     pub from_credentials: Option<String>,
-    /// The URL of the copy's S3 server, if it is not AWS
+    /// URL of the copy's S3 server, if it is not AWS
     #[arg(long, value_name = "URL", requires = "from")]
     pub from_endpoint: Option<String>,
-    /// The region of the copy's bucket
+    /// Region of the copy's bucket
     #[arg(long, value_name = "R", requires = "from")]
     pub from_region: Option<String>,
-    /// Name the copy's bucket in the path of requests
+    /// Use path-style requests for the copy
     #[arg(long, requires = "from")]
     pub from_path_style: bool,
 }

@@ -15,31 +15,33 @@ use crate::model::Name;
   strongroom request orders --reason 'before migration 42' --wait
   strongroom --config /etc/strongroom/strongroom.toml request serve
 
-It needs no configuration, no key and no credentials: the server at the socket has them, and does what its [request] allows:
+The client needs no configuration, key or credentials. The server at the socket has them and runs the backups that \
+its [request] allows:
 
   [request]
   users = [\"deploy\"]
   groups = [\"agents\", 1500]
   sources = { orders = \"10m\", code = \"1h\" }
 
-A source that has a snapshot younger than its time there is not backed up again; that snapshot is answered. The reason and who \
-asked are kept in the snapshot (`show`). Exit codes: 0 if each source has its snapshot (or with no --wait was accepted), 1 if one failed, 2 \
-if it may not be asked for, 75 if the server is away or busy."
+If a source has a snapshot younger than the time given there, no backup is made and that snapshot is the answer. The \
+reason and the user are stored in the snapshot (`show`). Exit codes: 0 if each source has its snapshot (without \
+--wait: if the request was accepted), 1 if a backup failed, 2 if the request is not allowed, 75 if the server is not \
+running or busy."
 )]
 pub struct RequestArgs {
     /// The server's side.
     #[command(subcommand)]
     pub command: Option<RequestCommand>,
-    /// What is to be backed up now
+    /// Sources to back up now
     #[arg(value_name = "SOURCE", required = true)]
     pub sources: Vec<Name>,
-    /// Why, for whoever looks at the snapshot; 300 characters at most
+    /// Reason, stored in the snapshot; at most 300 characters
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// Wait until it is done
+    /// Wait for the backup to finish
     #[arg(long)]
     pub wait: bool,
-    /// The server's socket [default: /run/strongroom/request.sock]
+    /// Socket of `request serve` [default: /run/strongroom/request.sock]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
 }
@@ -47,8 +49,8 @@ pub struct RequestArgs {
 /// What a server does.
 #[derive(Debug, Subcommand)]
 pub enum RequestCommand {
-    /// Hear requests and have the writer back up what [request] allows. A socket for standard input, as systemd hands it
-    /// over, is listened on; without one the socket is made
+    /// Accept requests on a socket and run the backups that [request] allows. Uses the socket that systemd passes as
+    /// standard input, else creates it
     #[command(visible_alias = "listen")]
     Serve,
 }

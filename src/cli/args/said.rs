@@ -23,7 +23,7 @@ impl FromStr for Said {
     fn from_str(text: &str) -> Result<Self, String> {
         let time = spoken::read(text, SystemClock.now(), &TimeZone::system());
         let time =
-            time.ok_or_else(|| format!("this is no time that is understood; say it like {}", spoken::EXAMPLES))?;
+            time.ok_or_else(|| format!("this time is not understood; use a form such as {}", spoken::EXAMPLES))?;
         Ok(Self { time, text: text.to_owned() })
     }
 }

@@ -11,18 +11,18 @@ use crate::model::Name;
   strongroom show 4f1c0a9b
   strongroom show latest --source orders -i recovery.key
 
-Without an identity it shows what the header says: times, locks, totals, what the snapshot added to the vault. With one also its \
-streams, the rows of its tables, and its refs. Lists end after 10000 entries and say so.")]
+Without an identity it shows the header: times, locks, totals, and what the snapshot added to the vault. With an \
+identity also streams, rows of tables, and refs. Lists are cut off after 10000 entries, with a note.")]
 pub struct ShowArgs {
-    /// The beginning of a snapshot's id (8 digits at least), or `latest`
+    /// A snapshot id or a prefix of it (at least 8 digits), or `latest`
     pub snapshot: String,
-    /// With latest: of which source
+    /// With latest: the source
     #[arg(long, value_name = "NAME")]
     pub source: Option<Name>,
-    /// With latest: whose, where two writers have a source of this name
+    /// With latest: the writer, if several writers have a source of this name
     #[arg(long, value_name = "NAME")]
     pub writer: Option<Name>,
-    /// With latest: the newest that is not younger than this, such as yesterday or "2 hours ago"
+    /// With latest: the newest snapshot taken at or before this time, such as yesterday or "2 hours ago"
     #[arg(long, value_name = "TIME")]
     pub at: Option<Said>,
     /// The identities.
@@ -36,13 +36,13 @@ pub struct ShowArgs {
   strongroom diff 4f1c0a9b 77ab01c2 -i recovery.key
   strongroom diff 4f1c0a9b 77ab01c2 -i recovery.key --json
 
-It compares tables by rows and by the hash of their content, refs by what they point to, streams (files, dumps) by size and hash. \
-It reads no data but the two snapshots' own lists. Exit code 0 whether or not they differ.")]
+Compares tables by row count and content hash, refs by what they point to, and streams (files, dumps) by size and \
+hash. Reads only the lists of the two snapshots, no data. Exit code 0 whether or not they differ.")]
 pub struct DiffArgs {
-    /// The beginning of the first snapshot's id (8 digits at least)
+    /// The first snapshot: its id or a prefix (at least 8 digits)
     #[arg(value_name = "A")]
     pub a: String,
-    /// The beginning of the second one's
+    /// The second snapshot
     #[arg(value_name = "B")]
     pub b: String,
     /// The identities.

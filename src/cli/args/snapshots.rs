@@ -13,7 +13,7 @@ pub struct SnapshotsArgs {
     /// Only those of this writer
     #[arg(long, value_name = "NAME")]
     pub writer: Option<Name>,
-    /// List the holds instead: what `freeze` keeps, until when and why
+    /// List holds instead: which snapshots `freeze` keeps, until when and why
     #[cfg(feature = "full")]
     #[arg(long, conflicts_with_all = ["source", "writer"])]
     pub holds: bool,

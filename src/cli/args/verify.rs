@@ -15,9 +15,9 @@ use crate::{
 pub enum DepthArg {
     /// Signatures, presence, sizes and locks
     Locks,
-    /// And every stored byte against its hash
+    /// The same, and the hash of every stored byte
     Read,
-    /// And every chunk and stream, opened with an identity
+    /// The same, and every chunk and stream, decrypted with an identity
     Decrypt,
 }
 
@@ -27,45 +27,46 @@ pub enum DepthArg {
   strongroom verify
   strongroom verify --depth read --sample next/20 --checkpoint seen.json
   strongroom verify --depth decrypt -i recovery.key --snapshot 4f1c0a9b
-  strongroom verify --checkpoint seen.json --expect orders=24h --report audit.html --report audit.md
+  strongroom verify --checkpoint seen.json --expect orders=24h \\
+      --report audit.html --report audit.md
 
-Exit code 4 if anything that was signed is missing, damaged or false, 5 if locks are shorter than promised or a source \
-that is expected has no new snapshot. docs/audit.md says what each finding means and what to do.")]
+Exit code 4 if signed data is missing, damaged or forged; 5 if locks are shorter than promised or a source has no \
+recent snapshot. docs/audit.md explains each finding and what to do about it.")]
 pub struct VerifyArgs {
-    /// How deep to look
+    /// How much to check
     #[arg(long, value_enum, default_value_t = DepthArg::Locks)]
     pub depth: DepthArg,
     /// The identities.
     #[command(flatten)]
     pub identity: IdentityArgs,
-    /// Only this snapshot, by the beginning of its id
+    /// Only this snapshot, by a prefix of its id
     #[arg(long, value_name = "ID")]
     pub snapshot: Option<String>,
-    /// Read only a part of the data, such as 3/20: the third of twenty. 1/20 to 20/20 together read all. next/20 is the one
-    /// after that which the checkpoint says was read last, so that twenty runs read all
+    /// Read only a part of the data, such as 3/20: the third of twenty parts. next/20 reads the part after the one
+    /// that the checkpoint recorded last, so that twenty runs read everything
     #[arg(long, value_name = "A/B", value_parser = sample)]
     pub sample: Option<Sample>,
-    /// Compare with what was seen last time, and remember what is seen now. The file is made if it is missing
+    /// Compare with the state recorded in this file, and record the new state. Created if missing
     #[arg(long, value_name = "FILE", conflicts_with = "snapshot")]
     pub checkpoint: Option<PathBuf>,
-    /// Note in the checkpoint that the forks and revocations found now are known
+    /// Record in the checkpoint that the forks and revocations found now are known
     #[arg(long, requires = "checkpoint")]
     pub acknowledge: bool,
-    /// How often a source must have a new snapshot, such as orders=24h. Otherwise `every` of its [[source]] says, or its
-    /// own past. Each writer of a source of this name is judged by itself. May be given more than once
+    /// How often a source must have a new snapshot, such as orders=24h [default: `every` of its [[source]], else its
+    /// own rhythm so far]. Repeatable
     #[arg(long, value_name = "SOURCE=SPAN", value_parser = expected)]
     pub expect: Vec<(Name, Span)>,
-    /// How old the newest piece of a source's journal may be, such as orders=10m: a server that writes nothing makes none.
-    /// May be given more than once
+    /// Maximum age of the newest part of a source's journal, such as orders=10m. An idle server produces none.
+    /// Repeatable
     #[arg(long, value_name = "SOURCE=SPAN", value_parser = expected)]
     pub expect_journal: Vec<(Name, Span)>,
-    /// Judge the age of this writer's snapshots alone
+    /// Check the age of this writer's snapshots only
     #[arg(long, value_name = "NAME", conflicts_with = "snapshot")]
     pub writer: Option<Name>,
-    /// Write a report: .html, .md, .xml (`JUnit`) or .json. May be given more than once
+    /// Write a report: .html, .md, .xml (JUnit) or .json. Repeatable
     #[arg(long, value_name = "FILE")]
     pub report: Vec<PathBuf>,
-    /// Leave the result in the vault as evidence, signed with the key of [member], or by an owner's identity
+    /// Store the result in the vault as evidence, signed with the key of [member] or by an owner's identity
     #[arg(long)]
     pub evidence: bool,
 }

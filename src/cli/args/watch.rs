@@ -13,20 +13,20 @@ use super::IdentityArgs;
   strongroom watch -i drill.key --checkpoint seen.json --react
   strongroom watch --checkpoint seen.json --acknowledge db1/orders@4f1c0a9b2d3e
 
-One pass, made for a timer on the vault's side. Without an identity it sees sizes, order and times; with one, what is in \
-the snapshots. Exit code 7 on an alarm that nobody acknowledged, 5 if a source is older than its `every`, 4 if something that \
-was signed is gone or false. docs/signals.md has the rules.")]
+Checks once and exits; run it by a timer outside the production host. Without an identity it checks sizes, order and \
+times; with one, also the contents of snapshots. Exit code 7 if an alarm is not acknowledged, 5 if a source is older \
+than its `every`, 4 if signed data is missing or forged. docs/signals.md has the rules.")]
 pub struct WatchArgs {
     /// The identities.
     #[command(flatten)]
     pub identity: IdentityArgs,
-    /// Remember what was seen, so that the next pass looks at what is new. The file is made if it is missing
+    /// Record what was seen in this file, so that the next run checks only what is new. Created if missing
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
-    /// Run what [watch] in the configuration says, once for each cause
+    /// Run the [[watch.react]] actions of the configuration, once for each cause
     #[arg(long, requires = "checkpoint")]
     pub react: bool,
-    /// Note that this alarm is known. May be given more than once
+    /// Acknowledge this alarm. Repeatable
     #[arg(long, requires = "checkpoint", value_name = "CAUSE")]
     pub acknowledge: Vec<String>,
 }

@@ -11,12 +11,12 @@ use super::{BackupArgs, CatalogCommand, DoctorArgs, JournalCommand};
 pub enum Command {
     /// Back up the configured sources, or one given here
     Backup(BackupArgs),
-    /// Find out what the credentials at hand can do to the vault
+    /// Check the setup: credentials, bucket, clock, key files and sources
     Doctor(DoctorArgs),
-    /// The logs of databases, in the vault within seconds
+    /// Archive the logs of databases continuously
     #[command(subcommand)]
     Journal(JournalCommand),
-    /// The writer's local memory
+    /// Manage the writer's local catalog
     #[command(subcommand)]
     Catalog(CatalogCommand),
     /// Print the completions of a shell

@@ -149,7 +149,9 @@ impl Metrics {
             of.snapshot_at = one.taken_at;
             of.every_s = one.every_s.filter(|_| one.told);
             of.bytes = one.snapshot.map(|_| one.bytes);
-            of.alarms = Some(one.alarms);
+            // Without the checkpoint of a watch it knows of fewer, and does not take away what the watch said.
+            let known = of.alarms.filter(|_| !report.watched).unwrap_or_default();
+            of.alarms = Some(one.alarms.max(known));
             of.locked_until = one.locked_until;
             of.owed = Some(one.owed.len() as u64);
             if let Some(drill) = &one.drill {

@@ -111,7 +111,7 @@ async fn hooks(context: &Context, around: &AroundConfig, on: On, name: &str, end
             warn(context, "hook.failed", &what);
             continue;
         }
-        let hint = "mend the hook, or take `required = true` out of its [[hook]]".to_owned();
+        let hint = "fix the hook, or remove `required = true` from its [[hook]]".to_owned();
         failed.get_or_insert(Failure { exit: Exit::Failed, kind: "hook", message: what, hint: Some(hint) });
         if on == On::Pre {
             break;

@@ -40,7 +40,7 @@ pub(super) async fn end(
         failed = Some(format!("how {name} ended: {why}"));
     }
     if let Some(why) = failed {
-        warn(context, "ping.failed", &format!("the dead-man's switch of `[ping] {name}` could not be told {why}"));
+        warn(context, "ping.failed", &format!("the dead-man's switch of `[ping] {name}` was not notified: {why}"));
     }
 }
 

@@ -124,7 +124,7 @@ async fn open(context: &Context, config: &AirgapConfig, settings: &Settings, arg
     let handed = Handed::read(&args.papers)?;
     let mut disk = Disk::new(&config.journal);
     let Some((trip, at)) = disk.read().map_err(journal_failed)?.tripped else {
-        return Err(CliError::usage("nothing is tripped", "`airgap status` tells what is open"));
+        return Err(CliError::usage("nothing is tripped", "`airgap status` shows what is open"));
     };
     let mut gates = airgap::gates(config, settings)?;
     let vault = super::open(settings, None).await?;

@@ -104,10 +104,7 @@ fn limits(args: &BackupArgs, configured: LimitsConfig) -> Result<LimitsConfig, C
     let upload = args.limit_upload.map(|size| size.0).or(configured.upload);
     let deadline = args.deadline.or(configured.deadline);
     if upload == Some(0) || deadline == Some(Span::ZERO) {
-        return Err(CliError::usage(
-            "--limit-upload or --deadline is 0, which lets nothing through",
-            "leave it out for no limit",
-        ));
+        return Err(CliError::usage("--limit-upload or --deadline is 0", "leave it out for no limit"));
     }
     Ok(LimitsConfig { upload, deadline, ..configured })
 }

@@ -25,7 +25,7 @@ pub(super) async fn fetch(context: &Context, args: JournalFetchArgs) -> Result<D
     let source = source(&settings, args.source.as_ref())?;
     let system = args.system.or_else(|| system_of(&args.path)).ok_or_else(|| {
         let hint =
-            "restore_command runs in the data directory, which has it; or give --system, as pg_controldata tells it";
+            "restore_command runs in the data directory, which has it; or give --system, as pg_controldata prints it";
         CliError::usage("nobody knows which cluster recovers: there is no global/pg_control here", hint)
     })?;
     let ahead = Ahead::open(args.ahead.unwrap_or_else(|| Ahead::usual(system))).map_err(OpsError::from)?;

@@ -65,7 +65,7 @@ async fn via(context: &Context, args: &ReadyArgs, socket: &Path) -> Result<Done,
         if error.kind() == io::ErrorKind::Interrupted {
             return CliError::Ops(OpsError::Interrupted);
         }
-        let what = format!("the server of requests at {} can't be asked: {error}", socket.display());
+        let what = format!("the request server at {} can't be reached: {error}", socket.display());
         CliError::Ops(VaultError::new(VaultErrorKind::TryAgain, what).into())
     })?;
     let told = match reply {

@@ -149,7 +149,7 @@ fn wanted(args: &ReplicateArgs, settings: &Settings) -> Result<Vec<Wanted>, CliE
         .collect();
     if wanted.is_empty() {
         let hint = "give --to URL, or add [[copy]] with a name and a url to the configuration";
-        return Err(CliError::usage("nothing says where the copy goes", hint));
+        return Err(CliError::usage("no target was given for the copy", hint));
     }
     Ok(wanted)
 }

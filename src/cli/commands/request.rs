@@ -58,7 +58,7 @@ pub(super) async fn ask(context: &Context, ask: Ask, socket: PathBuf) -> Result<
         if error.kind() == io::ErrorKind::Interrupted {
             return CliError::Ops(OpsError::Interrupted);
         }
-        let what = format!("the server of requests at {} can't be asked: {error}", socket.display());
+        let what = format!("the request server at {} can't be reached: {error}", socket.display());
         CliError::Ops(VaultError::new(VaultErrorKind::TryAgain, what).into())
     })?;
     Ok(RequestedReport { requests })
@@ -88,7 +88,7 @@ async fn serve(context: &Context) -> Result<Done, CliError> {
     let (bars, cancel) = (Arc::clone(&context.bars), context.cancel.clone());
     let place = request.socket.clone();
     let heard = blocking(move |_| {
-        bars.say(&format!("hears requests at {}", made.told(&place)));
+        bars.say(&format!("accepts requests at {}", made.told(&place)));
         let rules = Rules { allowed, sources: request.sources };
         let say = Box::new(move |line: &str| bars.say(line));
         Ok(serve::serve(&made.listener, rules, Box::new(runner), say, &cancel))
@@ -140,7 +140,7 @@ impl Made {
         let path = &request.socket;
         if fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
             if UnixStream::connect(path).is_ok() {
-                let what = format!("another server hears requests at {}", path.display());
+                let what = format!("another server accepts requests at {}", path.display());
                 return Err(CliError::Ops(OpsError::Busy { what }));
             }
             // What a server that was killed has left.
@@ -155,7 +155,7 @@ impl Made {
     fn told(&self, socket: &Path) -> String {
         match &self.path {
             Some(path) => path.display().to_string(),
-            None => format!("the socket that was handed over ({})", socket.display()),
+            None => format!("the socket passed by systemd ({})", socket.display()),
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn run(context: &Context, args: &ScheduleArgs) -> Result<Done, CliErr
     let config = std::path::absolute(&config).unwrap_or(config);
     let user_fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
     if args.user.is_empty() || !args.user.chars().all(user_fits) {
-        return Err(CliError::usage("--user is no name of a user", "give one such as strongroom"));
+        return Err(CliError::usage("--user is not a valid user name", "give one such as strongroom"));
     }
     let mut entries = Vec::new();
     for (role, tasks) in boxes(args.role) {

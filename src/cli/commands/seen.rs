@@ -18,12 +18,12 @@ pub(super) fn expected(settings: &Settings) -> Vec<Expected> {
 /// The causes that a checkpoint of `watch` says somebody knows of.
 ///
 /// # Errors
-/// If there is no such file, or it is no checkpoint.
+/// If there is no such file, or it is not a checkpoint.
 pub(super) fn acknowledged(path: Option<&Path>) -> Result<BTreeSet<String>, CliError> {
     let Some(path) = path else { return Ok(BTreeSet::new()) };
     let checkpoint = checkpoint(path)?.ok_or_else(|| {
         let what = format!("there is no checkpoint {}", path.display());
-        CliError::usage(what, "give --checkpoint the file that `watch` is given, or leave it out")
+        CliError::usage(what, "give the checkpoint file of `watch`, or leave --checkpoint out")
     })?;
     Ok(checkpoint.acknowledged.into_keys().collect())
 }
@@ -36,7 +36,7 @@ pub(super) fn checkpoint(path: &Path) -> Result<Option<Checkpoint>, CliError> {
     files::must_be_a_file(path)?;
     let Some(bytes) = files::read_up_to(path, LIMIT)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-        let what = format!("{} is no checkpoint of `watch`: {error}", path.display());
+        let what = format!("{} is not a checkpoint of `watch`: {error}", path.display());
         CliError::usage(what, "give --checkpoint a file that `watch` wrote, or one that is not there yet")
     })
 }

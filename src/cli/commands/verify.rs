@@ -109,7 +109,7 @@ fn checkpoint(path: &Path) -> Result<Option<Checkpoint>, CliError> {
     files::must_be_a_file(path)?;
     let Some(bytes) = files::read(path)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-        let what = format!("{} is no checkpoint: {error}", path.display());
+        let what = format!("{} is not a checkpoint: {error}", path.display());
         CliError::usage(what, "give --checkpoint a file that `verify` wrote, or one that is not there yet")
     })
 }

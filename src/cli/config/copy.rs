@@ -85,7 +85,7 @@ fn one(raw: &RawCopy, dir: &Path) -> Result<CopyConfig, Fault> {
     if let Some(at) = raw.removable.as_ref().filter(|removable| *removable.get_ref())
         && matches!(url, VaultUrl::S3 { .. })
     {
-        return Err(Fault::new(at, "a bucket is no removable disk: leave it out, or give a url of file:///"));
+        return Err(Fault::new(at, "a bucket is not a removable disk: leave it out, or give a url of file:///"));
     }
     if let Some(at) = raw.parity.as_ref().filter(|_| matches!(url, VaultUrl::S3 { .. })) {
         return Err(Fault::new(at, "parity lies beside a directory: leave it out, or give a url of file:///"));

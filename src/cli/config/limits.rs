@@ -29,7 +29,7 @@ pub(super) struct RawLimits {
 pub(super) fn parse(raw: &RawLimits) -> Result<LimitsConfig, Fault> {
     let upload = match &raw.upload {
         Some(text) => match text.get_ref().parse::<ByteSize>() {
-            Ok(ByteSize(0)) => return Err(Fault::new(text, "`upload` is nothing a second; leave it out for no limit")),
+            Ok(ByteSize(0)) => return Err(Fault::new(text, "`upload` is 0; leave it out for no limit")),
             Ok(ByteSize(rate)) => Some(rate),
             Err(why) => return Err(Fault::new(text, why)),
         },
@@ -37,7 +37,7 @@ pub(super) fn parse(raw: &RawLimits) -> Result<LimitsConfig, Fault> {
     };
     let deadline = match &raw.deadline {
         Some(span) if *span.get_ref() == Span::ZERO => {
-            return Err(Fault::new(span, "`deadline` is no time at all; leave it out for no limit"));
+            return Err(Fault::new(span, "`deadline` is 0; leave it out for no limit"));
         }
         Some(span) => Some(*span.get_ref()),
         None => None,
@@ -45,7 +45,7 @@ pub(super) fn parse(raw: &RawLimits) -> Result<LimitsConfig, Fault> {
     let nice = match &raw.nice {
         Some(nice) => {
             let number = i32::try_from(*nice.get_ref()).ok().filter(|number| (0..=19).contains(number));
-            Some(number.ok_or_else(|| Fault::new(nice, "nice is 0 to 19: 19 gives way to everything else"))?)
+            Some(number.ok_or_else(|| Fault::new(nice, "nice is 0 (normal) to 19 (lowest priority)"))?)
         }
         None => None,
     };

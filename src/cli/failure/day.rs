@@ -18,13 +18,8 @@ impl Failure {
     pub fn of_requested(report: &RequestedReport) -> Option<Self> {
         let with = |state: State| report.requests.iter().find(|answer| answer.state == state);
         let verdicts = [
-            (
-                State::Refused,
-                Exit::Usage,
-                "refused",
-                "who may ask for what stands in [request] of the server's configuration",
-            ),
-            (State::Failed, Exit::Failed, "source", "look into the log of `request serve` on the writer's host"),
+            (State::Refused, Exit::Usage, "refused", "[request] in the server's configuration lists users and sources"),
+            (State::Failed, Exit::Failed, "source", "see the log of `request serve` on the writer's host"),
             (State::Busy, Exit::TryAgain, "try-again", "ask again later"),
         ];
         let (answer, exit, kind, hint) =
@@ -46,9 +41,9 @@ impl Failure {
             _ => (Exit::Failed, "failed"),
         };
         let why = error.map_or("its answer is none to what was asked", |error| &error.message);
-        let message = redact(&format!("the server of requests could not tell whether it is ready: {why}"));
+        let message = redact(&format!("the request server could not answer whether it is ready: {why}"));
         let hint = error.and_then(|error| error.hint.clone());
-        let hint = hint.unwrap_or_else(|| "look into the log of `request serve` on the writer's host".to_owned());
+        let hint = hint.unwrap_or_else(|| "see the log of `request serve` on the writer's host".to_owned());
         Self { exit, kind, message, hint: Some(redact(&hint)) }
     }
 
@@ -71,7 +66,7 @@ impl Failure {
         Self::of_open_ways(&report.open).or_else(|| {
             let why = report.unnoted.first()?;
             let message = redact(&format!("all is cut, and it could not be noted: {why}"));
-            let hint = "`airgap run` would open it again: mend the journal, and trip once more".to_owned();
+            let hint = "`airgap run` would open it again: fix the journal file, and trip again".to_owned();
             Some(Self { exit: Exit::Weak, kind: "unnoted", message, hint: Some(hint) })
         })
     }

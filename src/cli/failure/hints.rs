@@ -10,39 +10,36 @@ impl Failure {
     #[must_use]
     pub fn of_unstored(findings: &[Finding]) -> Option<Self> {
         let found = findings.iter().find(|finding| finding.code == UNSTORED)?;
-        let hint = "nobody can read later that it passed: mend what the message says, and run it again".to_owned();
+        let hint = "there is no record that it passed: fix the cause above, and run it again".to_owned();
         let message = found.message.clone();
         Some(Self { exit: Exit::Weak, kind: "evidence-unstored", message, hint: Some(hint) })
     }
 }
 
 /// Credentials that were not named, or can't be had.
-pub(super) const CREDENTIALS: &str = "name what has them with --credentials, such as file:/etc/strongroom/s3.toml, and see that \
-                                      this user can read it";
+pub(super) const CREDENTIALS: &str =
+    "name them with --credentials, such as file:/etc/strongroom/s3.toml; this user must be able to read that file";
 /// A file that can't be read or written.
-pub(super) const FILE: &str = "see that the path is right, and what this user may do there";
+pub(super) const FILE: &str = "check the path, and this user's permissions";
 /// A source that gave nothing whole.
-pub(super) const SOURCE: &str = "mend what it says; `strongroom backup --dry-run` tries a source and stores nothing. Earlier \
-                                 snapshots are safe";
+pub(super) const SOURCE: &str = "fix the cause above; `strongroom backup --dry-run` checks a source without storing anything. Earlier snapshots are safe";
 /// What reads standard output has gone.
 pub(super) const READER: &str = "see why the command behind the pipe ended";
 /// Somebody asked to stop.
-pub(super) const INTERRUPTED: &str = "give the same command again: it goes on with what is there";
+pub(super) const INTERRUPTED: &str = "run the same command again to continue";
 /// An option or a setting that can't be.
 pub(super) const INVALID: &str = "correct the option, or the setting of that name in the configuration";
 /// What no other word fits.
 pub(super) const FAILED: &str = "run it again with -vv, which logs each step up to this one";
 /// Bytes that are not those that were signed.
-pub(super) const DAMAGED: &str = "`strongroom verify --depth read` finds all damage; earlier snapshots may be whole";
+pub(super) const DAMAGED: &str = "`strongroom verify --depth read` finds all damage; earlier snapshots may be intact";
 /// Signatures that do not lead to the vault's root.
-pub(super) const UNTRUSTED: &str = "do not trust what is there. Compare the id with the recovery kit; if the vault was replaced, \
+pub(super) const UNTRUSTED: &str = "do not trust it. Compare the id with the recovery kit; if the vault was replaced, \
                                     look for its older versions and its copies";
 /// A server that did not take it.
-pub(super) const SERVER: &str = "see what the server's own log says, and try it again; the snapshot is as it was";
+pub(super) const SERVER: &str = "see the server's log, and try again; the snapshot is unchanged";
 /// Something is where a file should go.
-pub(super) const TARGET_EXISTS: &str = "restore into another directory, or move it away. If it is from a restore of this \
-                                        snapshot, --resume keeps what is right and fetches the rest; of a data directory, \
-                                        --delta";
+pub(super) const TARGET_EXISTS: &str = "restore into another directory, or move it away. To continue an earlier restore of this snapshot use --resume; for a data directory, --delta";
 /// Something else is.
 pub(super) const TARGET_DIFFERS: &str = "move it away and give the command again, or restore into another directory";
 /// A file system can't have names.

@@ -54,7 +54,7 @@ impl Failure {
         } else {
             format!("interrupted: {whole} snapshots were committed before, the rest was not; earlier ones are safe")
         };
-        let hint = Some("the next run finds what was uploaded and goes on from there".to_owned());
+        let hint = Some("the next run continues with what was uploaded".to_owned());
         Self { exit: Exit::Interrupted, kind: "interrupted", message, hint }
     }
 
@@ -206,8 +206,7 @@ impl Failure {
         let first = report.not_ready().flat_map(|one| &one.reasons).next();
         let why = first.map_or("nothing says that it is", |reason| reason.words.as_str());
         let message = format!("not ready: {}: {why}", names.join(", "));
-        let hint = "do nothing that can't be undone until each reason is gone: `backup` makes a new snapshot, `drill` \
-                    proves it, `watch --acknowledge` closes an alarm that was meant";
+        let hint = "do not start anything destructive. `backup` makes a new snapshot, `drill` tests it, `watch --acknowledge` closes an alarm that was expected";
         Some(Self { exit: Exit::Weak, kind: "not-ready", message: redact(&message), hint: Some(hint.to_owned()) })
     }
 
@@ -225,7 +224,7 @@ impl Failure {
         };
         let source = source.map(|name| format!("{name}: ")).unwrap_or_default();
         let message = format!("something is owed: {source}{}{more}", first.words);
-        let hint = "each line that begins with OWED says what: `backup`, `drill` or `renew` mends it";
+        let hint = "see the lines that begin with OWED; `backup`, `drill` or `renew` resolves them";
         Some(Self { exit: Exit::Weak, kind: "owed", message: redact(&message), hint: Some(hint.to_owned()) })
     }
 
@@ -243,7 +242,7 @@ impl Failure {
             }
             Severity::Error => {
                 let message = format!("{} findings of damage", count(Severity::Error));
-                let hint = "earlier and later snapshots may be whole: restore tries every copy that was signed";
+                let hint = "other snapshots may be intact; restore tries every signed copy of damaged data";
                 failure(Exit::Damage, "damaged", message, hint)
             }
         }

@@ -57,9 +57,7 @@ fn one(drill: &Drill, text: &mut Lines) {
         text.add(format!("  {}", line(check)));
     }
     if drill.damaged {
-        text.add(
-            "  the next backup of it stores all of it anew, leaning on nothing; `backup --full` does so at any time",
-        );
+        text.add("  the next backup stores all of it again; `backup --full` does so at any time");
     }
     for not in &drill.not_tested {
         text.add(format!("  not tested: {not}"));

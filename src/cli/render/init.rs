@@ -24,7 +24,7 @@ pub(super) fn text(report: &InitReport, files: &[PathBuf]) -> Lines {
     text.add(format!("  locks   {mode}, proved: a locked canary survived its deletion, a control did not"));
     text.add(format!("  nothing that init wrote into the vault can be deleted before {}", report.locked_until));
     if report.url.starts_with("file://") {
-        text.add("  a directory is no protection from root, nor from the user that writes it");
+        text.add("  a directory does not protect from root, or from the user that writes it");
     }
     text.add("wrote");
     for file in files {

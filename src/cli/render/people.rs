@@ -67,7 +67,7 @@ pub(super) fn rotated(report: &RotateReport) -> Lines {
             names(&report.writers)
         ));
         text.add(
-            "add each anew under another name (`strongroom writer add`), and revoke the old one when that has run",
+            "add each again under a new name (`strongroom writer add`), and revoke the old one when the new one has run",
         );
     }
     text

@@ -13,7 +13,7 @@ pub(super) fn text(report: &RequestedReport) -> Lines {
             _ => "no snapshot".to_owned(),
         };
         let said = match answer.state {
-            State::Fresh => format!("{snapshot} is young enough"),
+            State::Fresh => format!("{snapshot} is recent enough"),
             State::Accepted => "accepted; `strongroom snapshots` shows when it is done".to_owned(),
             State::Done => snapshot,
             State::Failed => "failed".to_owned(),

@@ -227,7 +227,7 @@ impl Shared {
             }
             Err(unmade) => {
                 (self.say)(&format!("{who} asks whether {names} is ready: nobody could look ({unmade:?})"));
-                answer(stream, &Answer::no(None, State::Busy, "nobody could look; the server's log says more"))
+                answer(stream, &Answer::no(None, State::Busy, "the check could not be made; see the server's log"))
             }
         };
         // Whoever does not wait for the answer has none.
@@ -270,7 +270,7 @@ impl Shared {
         }
     }
 
-    /// Has one source backed up, when it is its turn, unless that is young enough by then.
+    /// Has one source backed up, when it is its turn, unless that is recent enough by then.
     fn turn_of(&self, source: &Name, requested: &Requested, cancel: &Cancel) -> Answer {
         let least = self.rules.sources.get(source).copied().unwrap_or(Span::ZERO);
         let mut known = self.turn.lock().unwrap_or_else(PoisonError::into_inner);

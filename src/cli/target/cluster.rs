@@ -67,7 +67,7 @@ impl Cluster {
     pub fn leave(&mut self) -> Option<Finding> {
         let places = self.places.as_mut().filter(|places| places.begun)?;
         places.keep = true;
-        let message = "what was laid out so far stays, and is no cluster: the same command goes on from there";
+        let message = "what was laid out so far stays, and is not a cluster: the same command goes on from there";
         let at = places.data.now.display();
         Some(Finding::new(Severity::Info, "restore.unfinished", message).on(at))
     }

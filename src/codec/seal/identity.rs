@@ -166,7 +166,7 @@ fn ssh(text: &str, origin: &str) -> Result<age::ssh::Identity> {
     let start = text.find("-----BEGIN ").unwrap_or_default();
     let key = text.get(start..).unwrap_or_default();
     age::ssh::Identity::from_buffer(key.as_bytes(), Some(origin.to_owned()))
-        .map_err(|_| bad(origin, "it is no ssh private key of a known form; ssh-keygen -p rewrites an old one"))
+        .map_err(|_| bad(origin, "it is not an ssh private key of a known form; ssh-keygen -p rewrites an old one"))
 }
 
 /// Opens a key with its passphrase now, so that nobody is asked again for each file.

@@ -57,7 +57,7 @@ impl Warden {
         for line in file.into_iter().flat_map(|file| BufReader::new(file).lines().map_while(std::result::Result::ok)) {
             let (what, how) = match serde_json::from_str::<Held>(&line) {
                 Ok(held) => (held.program.clone(), held.to_string()),
-                Err(_) => ("a program".to_owned(), "what the step told is not understood".to_owned()),
+                Err(_) => ("a program".to_owned(), "the report of the sandbox is not understood".to_owned()),
             };
             all.entry(how).or_default().insert(what);
         }

@@ -29,7 +29,7 @@ impl Details {
     pub(super) fn version(&self) -> Result<Version> {
         let number = self.get("server_version_num").parse();
         let number =
-            number.map_err(|_| EngineError::new("the backup does not tell its server's version", "details"))?;
+            number.map_err(|_| EngineError::new("the backup does not record the version of its server", "details"))?;
         Ok(Version::of_server(number, self.get("server_version")))
     }
 

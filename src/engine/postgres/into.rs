@@ -147,7 +147,7 @@ impl Into {
             None => details.databases.clone(),
         };
         if wanted.is_empty() {
-            return wrong("the snapshot tells of no database", "give --to DIR and load its streams by pg_restore");
+            return wrong("the snapshot lists no database", "give --to DIR and load its streams by pg_restore");
         }
         if self.options.table.is_some() && wanted.len() > 1 {
             return wrong(
@@ -303,7 +303,7 @@ impl Loader for Into {
     fn prepare(&mut self, held: &Held) -> LoadResult<Vec<Step>> {
         must_be(held, &[SourceKind::Postgres], "PostgreSQL")?;
         let details: Details = serde_json::from_value(held.details.clone()).map_err(|e| {
-            EngineError::new(format!("what the backup tells of its server is not understood: {e}"), "details")
+            EngineError::new(format!("what the backup recorded of its server is not understood: {e}"), "details")
         })?;
         if details.physical {
             let next = "give --to DIR --data-directory: a server starts on that";

@@ -48,7 +48,7 @@ impl Into {
     fn must_be_free(&self) -> LoadResult<()> {
         let Ok(meta) = fs::symlink_metadata(&self.path) else { return Ok(()) };
         if !meta.is_file() {
-            return occupied(format!("{} is there and is no file", self.path.display()), OTHER);
+            return occupied(format!("{} is there and is not a file", self.path.display()), OTHER);
         }
         for end in ["-wal", "-journal"] {
             let path = self.beside(end);

@@ -111,7 +111,7 @@ impl<'a> Writer<'a> {
                 &url,
                 None,
                 &mut |line| {
-                    let value = serde_json::from_slice(line).map_err(|_| broken("has an entry that is no JSON"))?;
+                    let value = serde_json::from_slice(line).map_err(|_| broken("has an entry that is not JSON"))?;
                     cell.borrow_mut().push(value);
                     Ok(())
                 },

@@ -110,7 +110,7 @@ fn parsed(policy: Option<&str>) -> Result<Map<String, Value>, String> {
         None => Ok(empty()),
         Some(text) => match serde_json::from_str(text) {
             Ok(Value::Object(document)) => Ok(document),
-            _ => Err("the bucket's policy is no JSON object".to_owned()),
+            _ => Err("the bucket's policy is not a JSON object".to_owned()),
         },
     }
 }

@@ -110,7 +110,7 @@ fn retention(patient: &Patient<'_>, default: Option<Default>, keep: Option<Span>
     report.implied_copies = Some(copies);
     let detail = format!(
         "new objects are locked for {span} ({}): what is stored now can't be deleted before {until}. With keep = {keep}, \
-         unchanging data is stored anew every {}, which is {copies:.1} full copies",
+         unchanged data is stored again every {}, which is {copies:.1} full copies",
         mode.as_str(),
         less(span, keep)
     );

@@ -24,7 +24,7 @@ pub(super) struct Seed {
 }
 
 #[derive(Default)]
-#[allow(clippy::struct_excessive_bools, reason = "each is told by one and heard by the other")]
+#[allow(clippy::struct_excessive_bools, reason = "each is sent by one and received by the other")]
 pub(super) struct Notes {
     /// The server, as it was when it was asked last, where it is one of `PostgreSQL`.
     pub(super) server: Option<Identity>,

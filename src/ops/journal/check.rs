@@ -138,7 +138,7 @@ impl Keeper {
             return self.tell_now_and_then("lag", Severity::Error, "lost", format!("{message}; {more}"));
         }
         if self.options.on_max_lag == OnMaxLag::Wait {
-            let more = "the slot holds it, and the server's disk may fill: mend what keeps the vault away, or set on_max_lag \
+            let more = "the slot retains it, and the server's disk may fill up: restore access to the vault, or set on_max_lag \
                         = \"gap\"";
             return self.tell_now_and_then("lag", Severity::Error, "", format!("{message}; {more}"));
         }

@@ -175,8 +175,7 @@ impl Keeper {
             identity.system,
             self.name
         );
-        let next = "if the server was set up anew (initdb, pg_upgrade), give it a [[source]] of another name, or say \
-                    --new-cluster once; otherwise correct the dsn";
+        let next = "if the server was recreated (initdb, pg_upgrade), give it a [[source]] of another name, or use --new-cluster once; otherwise correct the dsn";
         Err(OpsError::Request { what, next: next.to_owned() })
     }
 

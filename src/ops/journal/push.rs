@@ -238,7 +238,6 @@ fn foreign(source: &Name, file: &File, known: Option<u64>) -> OpsError {
         file.system,
         known.unwrap_or_default()
     );
-    let next = "if the server was set up anew (initdb, pg_upgrade), give it a [[source]] of another name, or say \
-                --new-cluster once";
+    let next = "if the server was recreated (initdb, pg_upgrade), give it a [[source]] of another name, or use --new-cluster once";
     OpsError::Request { what, next: next.to_owned() }
 }

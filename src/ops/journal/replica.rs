@@ -159,8 +159,8 @@ impl Replica {
             "{place} is another server: its log is {}, and the journal of {} is of {known}; nothing was received",
             log.line, self.name
         );
-        let next = "if the server was set up anew, or another one took its place, give it a [[source]] of another name, or \
-                    say --new-cluster once; otherwise correct where the source is";
+        let next = "if the server was recreated or replaced, give it a [[source]] of another name, or \
+                    use --new-cluster once; otherwise correct the address of the source";
         Err(OpsError::Request { what, next: next.to_owned() })
     }
 
@@ -186,8 +186,7 @@ impl Replica {
     /// The log that the vault has is longer than the server's.
     fn reset(&self, log: &Log, at: Position) -> OpsError {
         let what = format!(
-            "the log of {} is at {}, and the journal of {} at {} of the same line: the server's log was begun anew (RESET \
-             MASTER, or another server with the same server_id); nothing was received",
+            "the log of {} is at {}, and the journal of {} at {} of the same line: the server's log was reset (RESET MASTER, or another server with the same server_id); nothing was received",
             self.server.place(),
             log.line.say(log.newest),
             self.name,
@@ -248,7 +247,7 @@ impl Replica {
             let oldest = log.files.first().map(|(number, _)| file_of(&log.base, *number)).unwrap_or_default();
             let message = format!(
                 "{} of the log are not in the vault yet, more than `max_lag` ({}): the newest there is {}, the server is at {}, \
-                 and still has its files from {oldest} on: mend what keeps the vault away before it removes them",
+                 and still has its files from {oldest} on: restore access to the vault before it removes them",
                 size::human(lag),
                 size::human(self.options.max_lag),
                 shipped.map_or_else(String::new, |at| log.line.say(at)),

@@ -213,7 +213,7 @@ pub fn found(findings: &[Finding]) -> Vec<Reason> {
 #[must_use]
 pub fn drilled(last: Option<&LastDrill>, within: Span, now: Time) -> Option<Reason> {
     let Some(drill) = last else {
-        return Some(Reason::new("drill-never", "no drill of it was ever signed"));
+        return Some(Reason::new("drill-never", "it has no signed drill"));
     };
     let (at, by) = (drill.at, &drill.member);
     if drill.at > now + AHEAD {

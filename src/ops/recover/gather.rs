@@ -152,7 +152,7 @@ impl Way<'_> {
         if search.stop.is_some() {
             all.ended = Ended::Found;
         } else if records.is_over() && all.ended == Ended::Nothing && self.along.until(all.until).is_some() {
-            let why = format!("at {} it is no log any more", super::point::lsn(records.end()));
+            let why = format!("at {} it is not a log any more", super::point::lsn(records.end()));
             all.ended = Ended::Gap { to: None, why: Some(why) };
         }
         (all.commit, all.stop) = (search.commit, search.stop);

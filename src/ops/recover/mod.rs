@@ -201,8 +201,11 @@ impl Seeking<'_> {
         let (source, writer) = (newest.header.source.clone(), newest.header.writer.clone());
         if newest.header.kind != SourceKind::Postgres {
             return Err(OpsError::Request {
-                what: format!("{source} is of kind {}, and has no log to recover with", newest.header.kind.as_str()),
-                next: "leave --recover-to out: the snapshot comes back as it was taken".to_owned(),
+                what: format!(
+                    "{source} is of kind {}, which has no journal to recover from",
+                    newest.header.kind.as_str()
+                ),
+                next: "leave --recover-to out to restore the snapshot itself".to_owned(),
             });
         }
         if let Point::File(..) | Point::Gtid(_) = self.request.target.point {

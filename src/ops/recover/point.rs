@@ -47,20 +47,20 @@ impl FromStr for Point {
         match text.split_once(':') {
             Some(("lsn", at)) => Position::from_lsn(at)
                 .map(Self::Lsn)
-                .map_err(|_| format!("{at:?} is no position in a log, such as 16/B374D848")),
+                .map_err(|_| format!("{at:?} is not a position in a log, such as 16/B374D848")),
             Some(("xid", xid)) => {
                 let read = xid.parse().ok().filter(|xid| *xid >= 3);
-                read.map(Self::Xid).ok_or_else(|| format!("{xid:?} is no transaction, such as 4711"))
+                read.map(Self::Xid).ok_or_else(|| format!("{xid:?} is not a transaction, such as 4711"))
             }
             Some(("name", name)) if (1..=NAME).contains(&name.len()) && !name.contains(char::is_control) => {
                 Ok(Self::Named(name.to_owned()))
             }
             Some(("name", name)) => {
-                Err(format!("{name:?} is no name of a restore point: those have 1 to {NAME} bytes"))
+                Err(format!("{name:?} is not a name of a restore point: those have 1 to {NAME} bytes"))
             }
             Some(("pos", at)) => file(at)
                 .map(|(number, offset)| Self::File(number, offset))
-                .ok_or_else(|| format!("{at:?} is no position in a binary log, such as mariadb-bin.000042:1337")),
+                .ok_or_else(|| format!("{at:?} is not a position in a binary log, such as mariadb-bin.000042:1337")),
             Some(("gtid", gtid)) => gtid.parse().map(Self::Gtid),
             _ => {
                 Err("neither latest, lsn:X/Y, xid:N, name:LABEL, pos:FILE:OFFSET or gtid:D-S-N, nor a time".to_owned())

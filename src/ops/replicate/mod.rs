@@ -116,7 +116,7 @@ pub async fn replicate(
     };
     if request.copy.as_possible && report.weakest_lock.is_some_and(|until| until <= at) {
         let what = "what was copied is not locked there, as --locks as-possible allows: whoever may delete there can delete \
-                    it. `verify` of the copy tells what falls short";
+                    it. `verify` of the copy lists locks that are too short";
         findings.push(Finding::new(Severity::Warning, "copy.as-possible", what).on(&report.target));
     }
     if to.without_links() {

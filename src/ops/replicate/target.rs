@@ -35,7 +35,7 @@ pub(super) async fn must_fit(
 ) -> Result<Vec<Finding>> {
     let (url, id) = (target.url(), source.descriptor.vault);
     if request.copy.from == request.to {
-        let what = format!("{url} is the vault itself, and no copy of it");
+        let what = format!("{url} is the vault itself");
         return Err(refused(what, "give --to another bucket, another prefix or another directory"));
     }
     let held = match Vault::open(Arc::clone(target), Some(id)).await {

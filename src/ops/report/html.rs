@@ -133,7 +133,7 @@ fn snapshots(page: &Page, out: &mut String) {
     let _ = write!(
         out,
         "<section><details><summary><h2>All {} snapshots</h2></summary><div class=\"wide\"><table><thead><tr><th>taken</th>\
-         <th>source</th><th>id</th><th class=\"n\">size</th><th class=\"n\">stored anew</th><th>promised until</th><th>locked \
+         <th>source</th><th>id</th><th class=\"n\">size</th><th class=\"n\">stored</th><th>promised until</th><th>locked \
          until</th><th>keep until</th></tr></thead><tbody>",
         page.snapshots.len()
     );

@@ -53,7 +53,7 @@ fn headline(report: &DrillReport, failed: usize) -> String {
     let all = plural(report.drills.len() as u64, "source");
     if failed == 0 {
         let are = if report.drills.len() == 1 { "was restored and is" } else { "were restored and are" };
-        return format!("{all} {are} what was backed up, as far as the checks below tell");
+        return format!("{all} {are} what was backed up, according to the checks below");
     }
     let names: Vec<&str> = report.failed().iter().map(|name| name.as_str()).collect();
     format!("{failed} of {all} did not pass: {}", names.join(", "))

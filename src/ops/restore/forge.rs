@@ -69,7 +69,7 @@ pub async fn back(
     let mut snapshot = Snapshot::open(vault, header, opener).await.map_err(|error| named(error.into()))?;
     let kind = snapshot.header.header.kind;
     let from = Provider::of(kind).ok_or_else(|| OpsError::Request {
-        what: format!("--into a forge: the snapshot is of a source of kind {}, which is no forge", kind.as_str()),
+        what: format!("--into a forge: the snapshot is of a source of kind {}, which is not a forge", kind.as_str()),
         next: "give --into the DSN of a server, or name the source of a forge".to_owned(),
     })?;
     back.provider = back.provider.or(Some(from));

@@ -72,7 +72,7 @@ impl Part {
             let known = streams.iter().map(|stream| stream.path.as_deref().unwrap_or(stream.name.as_str()));
             let near = nearest_texts(pattern, known);
             let near = if near.is_empty() { "nothing like it".to_owned() } else { near.join(", ") };
-            let what = format!("nothing in the snapshot fits --include {pattern:?}; the nearest is: {near}");
+            let what = format!("nothing in the snapshot matches --include {pattern:?}; the nearest is: {near}");
             return Err(OpsError::NoSnapshot { what });
         }
         Ok(())
@@ -268,7 +268,7 @@ fn must_not_collide(entries: &[Entry]) -> Result<()> {
         }
         let below = |file: &Entry| entry.path().strip_prefix(file.path()).is_some_and(|rest| rest.starts_with('/'));
         if file.is_some_and(below) {
-            return refuse(entry, "lies below something that is no directory");
+            return refuse(entry, "lies below something that is not a directory");
         }
         before = Some(entry);
         if !entry.meta().dir {
@@ -331,7 +331,7 @@ mod tests {
         below.push(stream("file", Some(&"a/".repeat(1000)[..1999]), FileMeta::default()));
         assert!(matches!(
             plan(below, None),
-            Err(OpsError::UnsafePath { why: "lies below something that is no directory", .. })
+            Err(OpsError::UnsafePath { why: "lies below something that is not a directory", .. })
         ));
         let neighbours =
             ["a", "a.b", "a-b/c", "ab/c"].map(|path| stream(&path.replace('/', "-"), Some(path), FileMeta::default()));

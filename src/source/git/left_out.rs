@@ -142,7 +142,7 @@ fn uncommitted(
     let why = |e: SourceError| e.to_string();
     let Some(copy) = read_file(&repo.git_dir.join("index"), INDEX).map_err(why)? else { return Ok(None) };
     if let Some(odd) = odd_rules(worktree) {
-        return Err(format!("{} is no file, but a FIFO, socket or device, and git would open it", odd.display()));
+        return Err(format!("{} is not a file, but a FIFO, socket or device, and git would open it", odd.display()));
     }
     let index = scratch.join("index-copy");
     let exclude = read_file(&repo.common.join("info/exclude"), INDEX).map_err(why)?;

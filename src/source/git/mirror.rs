@@ -48,7 +48,7 @@ impl Remote {
         let kind = if matches!(kind, "http" | "https" | "ssh" | "git" | "ftp") { kind } else { "a" };
         let refuse = |what: &str| Err(SourceError::new(what, format!("{kind} URL of a repository")));
         if url.starts_with('-') || url.contains(char::is_control) {
-            return refuse("is no URL of a repository");
+            return refuse("is not a URL of a repository");
         }
         let Some((scheme, rest)) = url.split_once("://") else {
             // `host:path`, of which git takes all before the first colon for the host, whatever was meant.
@@ -72,7 +72,7 @@ impl Remote {
         let port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         let port = port.rsplit_once(']').map_or(port, |(_, after)| after);
         if port.split_once(':').is_some_and(|(_, port)| port.bytes().any(|b| !b.is_ascii_digit())) {
-            return refuse("names a port that is no number; a user, a password or a token does not belong into it");
+            return refuse("names a port that is not a number; a user, a password or a token does not belong into it");
         }
         Ok(Self { url: url.to_owned(), mirror, login: None })
     }

@@ -39,7 +39,7 @@ fn find(details: &GitDetails, name: &str) -> Option<RefName> {
 /// # Errors
 /// If the details are no repository's, or it can stand for none; the error names some refs.
 pub fn may_name(details: &serde_json::Value, name: &str) -> Result<()> {
-    let failed = |e| SourceError::new(format!("the snapshot does not tell of a git repository: {e}"), name);
+    let failed = |e| SourceError::new(format!("the snapshot does not record a git repository: {e}"), name);
     let details: GitDetails = Deserialize::deserialize(details).map_err(failed)?;
     // What stands before `~1`, `^{tree}`, `@{1}` and `:path` is a name, or the beginning of an id; or there is nothing.
     let base = name.split(['~', '^', ':']).next().unwrap_or_default().split("@{").next().unwrap_or_default();

@@ -46,8 +46,7 @@ impl ObjectFormat {
 pub(super) fn rotten(repo: &Repo, what: &str) -> SourceError {
     repo.error(format!(
         "{what}, so nothing of it was backed up now; earlier snapshots are as they were. `git fsck --full` lists what is \
-         damaged: bring it back from another clone (`git fetch`, or copy its objects), or clone the repository anew, and \
-         run the backup again"
+         damaged: bring it back from another clone (`git fetch`, or copy its objects), or clone the repository again, and repeat the backup"
     ))
 }
 
@@ -83,7 +82,7 @@ impl<R: Read> Read for Trailed<R> {
         if n == 0 && !buf.is_empty() && self.hasher.take().is_some_and(|hasher| hasher.finish() != self.tail) {
             let what = "is damaged: its bytes are not those that its last ones are the hash of, so nothing of the \
                         repository was backed up now. `git fsck --full` lists what is damaged; bring it back from another \
-                        clone, or clone the repository anew, and run the backup again";
+                        clone, or clone the repository again, and repeat the backup";
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
         Ok(n)
@@ -189,7 +188,7 @@ impl Proving {
         self.index.stdout()?.take(4096).read_to_string(&mut told).map_err(failed)?;
         self.index.finish().map_err(|e| rotten(repo, &format!("objects in its packs are damaged ({e})")))?;
         let name = told.split_whitespace().last().and_then(Oid::parse);
-        let name = name.ok_or_else(|| SourceError::new("told no checksum", "git index-pack"))?;
+        let name = name.ok_or_else(|| SourceError::new("printed no checksum", "git index-pack"))?;
         let path = self.scratch.join("objects/pack").join(format!("pack-{}.idx", name.as_str()));
         let missing = lacks(&path, self.hash, &self.wanted).map_err(|e| SourceError::at("can't read", &path, e))?;
         // It is there twice now, and may be large.
@@ -230,7 +229,7 @@ pub(super) fn names(listed: &Path, hex_len: usize) -> Result<Vec<[u8; 32]>> {
     while next_line(&mut from, &mut line).map_err(failed)? {
         if line.first() != Some(&b'-') {
             let oid = line.get(..hex_len).and_then(details::unhex).and_then(|oid| padded(&oid));
-            names.push(oid.ok_or_else(|| SourceError::new("listed something that is no object", "git rev-list"))?);
+            names.push(oid.ok_or_else(|| SourceError::new("listed something that is not an object", "git rev-list"))?);
         }
     }
     names.sort_unstable();

@@ -159,7 +159,7 @@ impl Found {
             let oid = words.next().and_then(|w| std::str::from_utf8(w).ok()).and_then(Oid::parse);
             let (Some(oid), Some(name)) = (oid, words.next()) else {
                 let line = String::from_utf8_lossy(line).chars().take(80).collect::<String>();
-                let why = "is no line of a ref. Mend or delete it; `git fsck` tells more";
+                let why = "is not a valid ref. Repair or delete it; `git fsck` shows more";
                 self.sick.add(format!("packed-refs: {line:?}"), BROKEN, why);
                 continue;
             };
@@ -267,7 +267,7 @@ pub(super) fn read_logs(repo: &Repo, scratch: &Path) -> Result<BTreeMap<LogName,
 /// What the ref file at `path` says; nothing if it is not there.
 fn read_value(path: &Path) -> Result<Option<Value>> {
     let broken = |what: &str| {
-        let what = format!("is a broken ref: {what}. Mend or delete it; `git fsck` tells more");
+        let what = format!("is a broken ref: {what}. Repair or delete it; `git fsck` shows more");
         SourceError::new(what, path.display().to_string())
     };
     // Very old repositories have links for symbolic refs.

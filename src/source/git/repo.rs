@@ -112,8 +112,7 @@ impl Repo {
         let mut lent = alternates.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty() && !l.starts_with(b"#"));
         if let Some(lender) = lent.clone().find(|line| !self.objects().join(as_path(line)).is_dir()) {
             return Err(self.error(format!(
-                "borrows objects from {}, which is not there; bring it back and run `git repack -a -d` in it, or clone it \
-                 anew with `git clone --mirror URL DIR`",
+                "borrows objects from {}, which does not exist; bring it back and run `git repack -a -d` in it, or clone it again with `git clone --mirror URL DIR`",
                 as_path(lender).display()
             )));
         }
@@ -131,7 +130,7 @@ impl Repo {
     }
 
     pub(super) fn partial(&self) -> SourceError {
-        self.error("is a partial clone, so objects are missing here; clone it anew without `--filter`: `git clone --mirror URL DIR`")
+        self.error("is a partial clone, so objects are missing here; clone it again without `--filter`: `git clone --mirror URL DIR`")
     }
 }
 

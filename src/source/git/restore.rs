@@ -50,12 +50,12 @@ impl GitRestorer {
         let target = &std::path::absolute(target).map_err(|e| SourceError::at("can't be found", target, e))?;
         let shown = target.display().to_string();
         let details: GitDetails = serde::Deserialize::deserialize(details)
-            .map_err(|e| SourceError::new(format!("the snapshot does not tell of a git repository: {e}"), &shown))?;
+            .map_err(|e| SourceError::new(format!("the snapshot does not record a git repository: {e}"), &shown))?;
         if !details.is_consistent() {
             return Err(SourceError::new("the snapshot mixes object formats or its stash log is malformed", shown));
         }
         must_have_git()?;
-        let name = target.file_name().ok_or_else(|| SourceError::new("is no name for a repository", &shown))?;
+        let name = target.file_name().ok_or_else(|| SourceError::new("is not a name for a repository", &shown))?;
         let mut partial = name.to_owned();
         partial.push(".partial");
         let partial = target.with_file_name(partial);
@@ -87,7 +87,7 @@ impl GitRestorer {
             Some(path) if lfs::is_object_path(path) => self.partial.join(path),
             // Without an index, git does not take it for one of its packs yet.
             None if pack => self.partial.join("objects/pack").join(format!("{INCOMING}{name}")),
-            _ => return Err(SourceError::new("is no pack, so it belongs to no git repository", name.as_str())),
+            _ => return Err(SourceError::new("is not a pack, so it belongs to no git repository", name.as_str())),
         };
         let failed = |e| SourceError::at("can't make a file of the repository", &place, e);
         if let Some(parent) = place.parent() {
@@ -155,7 +155,7 @@ impl GitRestorer {
             return fs::remove_file(pack).map_err(failed);
         }
         let checksum = out.split_whitespace().last().and_then(Oid::parse);
-        let checksum = checksum.ok_or_else(|| failed(io::Error::other("git told no checksum")))?;
+        let checksum = checksum.ok_or_else(|| failed(io::Error::other("git printed no checksum")))?;
         let place = pack.with_file_name(format!("pack-{}.pack", checksum.as_str()));
         let twice = place.exists();
         for extension in ["rev", "pack", "idx"] {
@@ -259,7 +259,7 @@ pub(super) fn prove(repository: &Path, details: &GitDetails) -> Result<()> {
 pub fn is_restored(target: &Path, details: &serde_json::Value) -> Result<bool> {
     let target = &std::path::absolute(target).map_err(|e| SourceError::at("can't be found", target, e))?;
     let told: GitDetails = serde::Deserialize::deserialize(details)
-        .map_err(|e| SourceError::new(format!("the snapshot does not tell of a git repository: {e}"), "details"))?;
+        .map_err(|e| SourceError::new(format!("the snapshot does not record a git repository: {e}"), "details"))?;
     let (_, _, differences) = Restored::new(target, target, details)?.refs()?;
     Ok(differences.is_empty() && prove(target, &told).is_ok())
 }

@@ -25,7 +25,7 @@ impl Restored {
     /// The repository in `dir` that `details` tell of; `scratch` is a directory to work in.
     pub(crate) fn new(dir: &Path, scratch: &Path, details: &serde_json::Value) -> Result<Self> {
         let details = serde::Deserialize::deserialize(details)
-            .map_err(|e| SourceError::new(format!("the snapshot does not tell of a git repository: {e}"), "details"))?;
+            .map_err(|e| SourceError::new(format!("the snapshot does not record a git repository: {e}"), "details"))?;
         Ok(Self { dir: dir.to_owned(), scratch: scratch.to_owned(), details })
     }
 

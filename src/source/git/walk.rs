@@ -76,7 +76,7 @@ fn list(repo: &Repo, mut walking: Running, path: &Path, format: ObjectFormat, lo
     let (mut walked, mut line) = (Walked::default(), Vec::new());
     while next_line(&mut lines, &mut line).map_err(failed)? {
         let oid = line.get(..hex_len).and_then(details::unhex).and_then(|oid| packs::padded(&oid));
-        let oid = oid.ok_or_else(|| repo.error("git listed something that is no object"))?;
+        let oid = oid.ok_or_else(|| repo.error("git listed something that is not an object"))?;
         if loose.wants(&oid, hex_len / 2) {
             let name = oid.get(..hash.size()).unwrap_or_default();
             if !packs::add_large(&objects, name, &mut walked.large) {

@@ -13,8 +13,7 @@ pub(super) fn warnings(session: &mut Session, wanted: &Databases, databases: &[S
     let mut found = Vec::new();
     if *wanted == Databases::All && !rights.may(&["SELECT", "SHOW DATABASES"], None) {
         found.push(
-            "the account sees only databases that it has rights on, so whether the server has others can't be told; \
-             they are not in the backup: GRANT SHOW DATABASES ON *.* or SELECT"
+            "the account sees only databases that it has rights on, so others may exist that are not in the backup: GRANT SHOW DATABASES ON *.* or SELECT"
                 .to_owned(),
         );
     }
@@ -22,8 +21,7 @@ pub(super) fn warnings(session: &mut Session, wanted: &Databases, databases: &[S
         let quoted = identifier(database);
         if !rights.may(&["SELECT"], Some(database)) {
             found.push(format!(
-                "the account may read single tables of {database} only, so whether there are others can't be told; they \
-                 are not in the backup: GRANT SELECT ON {quoted}.*"
+                "the account may read single tables of {database} only, so others may exist that are not in the backup: GRANT SELECT ON {quoted}.*"
             ));
         }
         if !rights.may(&["TRIGGER"], Some(database)) {

@@ -98,7 +98,7 @@ impl Dump {
         let mut warnings = std::mem::take(&mut scope.warnings);
         match client.connect().and_then(|mut session| account::warnings(&mut session, wanted, &scope.databases)) {
             Ok(more) => warnings.extend(more),
-            Err(why) => warnings.push(format!("what the account may not see can't be told: {why}")),
+            Err(why) => warnings.push(format!("what the account may not see is unknown: {why}")),
         }
         warnings.extend(beforehand(&contents));
         let stream = match scope.databases.as_slice() {

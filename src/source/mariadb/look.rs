@@ -44,7 +44,7 @@ fn contents(source: &MariadbSource, client: &Client, mut session: Session, look:
     look.warnings.append(&mut scope.warnings);
     match client.connect().and_then(|mut own| account::warnings(&mut own, &source.databases, &scope.databases)) {
         Ok(more) => look.warnings.extend(more),
-        Err(why) => look.warnings.push(format!("what the account may not see can't be told: {why}")),
+        Err(why) => look.warnings.push(format!("what the account may not see is unknown: {why}")),
     }
     let mut contents = print::contents(&mut session, &scope.databases)?;
     scope.narrow(&mut session, &mut contents)?;

@@ -157,7 +157,7 @@ fn setting(line: &str, group: &str, file: &str, settings: &mut Settings) -> Resu
         Some(_) => Ok(()),
         None => {
             let what = format!(
-                "{name:?} in [{group}] is no setting of a connection, and may change what is dumped: move it into the \
+                "{name:?} in [{group}] is not a setting of a connection, and may change what is dumped: move it into the \
                  group of the program that it is for, which a backup does not read"
             );
             Err(SourceError::new(what, file))

@@ -91,7 +91,7 @@ impl Scope {
             return Err(SourceError::new(what, name));
         }
         self.warnings.push(format!(
-            "{shown} in the server's data directory is no database, though the server lists it as {name}, and was skipped"
+            "{shown} in the server's data directory is not a database, though the server lists it as {name}, and was skipped"
         ));
         Ok(())
     }

@@ -40,8 +40,7 @@ fn without_transactions(contents: &Contents) -> Option<String> {
     (!tables.is_empty()).then(|| {
         let engines: Vec<&str> = engines.into_iter().collect();
         format!(
-            "these tables know no transactions ({}), so what is written to them during the dump may be in it by half: \
-             {}. ALTER TABLE … ENGINE = InnoDB mends that",
+            "these tables have no transactions ({}), so writes during the dump may be in it incompletely: {}. ALTER TABLE … ENGINE = InnoDB avoids that",
             engines.join(", "),
             names(tables.keys())
         )

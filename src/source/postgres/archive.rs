@@ -196,12 +196,12 @@ impl Walker {
 
     fn magic(&mut self, held: &[u8]) {
         let [b'P', b'G', b'D', b'M', b'P', 1, minor, _, int, offset, format] = held else {
-            self.wrong = Some("it is no archive of pg_dump's custom format".to_owned());
+            self.wrong = Some("it is not an archive of pg_dump's custom format".to_owned());
             return;
         };
         (self.minor, self.int, self.offset) = (*minor, usize::from(*int), usize::from(*offset));
         if *format != 1 || *minor < 12 || !(1..=8).contains(&self.int) || !(1..=16).contains(&self.offset) {
-            self.wrong = Some("it is no archive of pg_dump's custom format".to_owned());
+            self.wrong = Some("it is not an archive of pg_dump's custom format".to_owned());
             return;
         }
         if *minor > NEWEST {

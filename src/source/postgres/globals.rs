@@ -82,8 +82,7 @@ impl Globals {
         let Allowed { allowed, database } = session.one("ask for the role's rights", sql)?;
         if !allowed {
             warnings.push(
-                "this role may not read the passwords of roles, so globals.sql has the roles without them; set them anew \
-                 after a restore, or back up as a superuser"
+                "this role may not read the passwords of roles, so globals.sql has the roles without them; set them again after a restore, or back up as a superuser"
                     .to_owned(),
             );
         }

@@ -192,7 +192,7 @@ impl Patience {
         let told = blocker.unwrap_or_else(|| "a lock that somebody has".to_owned());
         if self.began.elapsed() + self.pause > self.most {
             let what = format!(
-                "waited {} s for {told}; end that, give more time with lock_timeout, or back up at another hour",
+                "waited {} s for {told}; end that transaction, raise lock_timeout, or back up at another time",
                 self.began.elapsed().as_secs()
             );
             return Err(SourceError::new(what, database));

@@ -61,7 +61,7 @@ pub(super) fn make_root(path: &Path) -> Result<()> {
 }
 
 fn no_directory(call: &str, path: &Path) -> StoreError {
-    let what = format!("{call}: the vault's path is no directory; give the path of a directory");
+    let what = format!("{call}: the vault's path is not a directory; give the path of a directory");
     StoreError::new(Kind::Invalid, what).on(path.display())
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn connect(settings: &S3Settings) -> Result<Clients> {
     if let Some(endpoint) = &settings.endpoint
         && !(endpoint.starts_with("http://") || endpoint.starts_with("https://"))
     {
-        let what = format!("the endpoint {endpoint:?} is no URL; write http://HOST:PORT or https://HOST");
+        let what = format!("the endpoint {endpoint:?} is not a URL; write http://HOST:PORT or https://HOST");
         return Err(StoreError::new(Kind::Invalid, what));
     }
     let proxy = settings.proxy()?;

@@ -154,7 +154,7 @@ fn read(printed: &[u8]) -> provider::Result {
     };
     let end: Option<Time> = match printed.expiration.map(|text| text.parse()).transpose() {
         Ok(end) => end,
-        Err(_) => return Err(failed("the Expiration that it printed is no time of RFC 3339")),
+        Err(_) => return Err(failed("the Expiration that it printed is not a time of RFC 3339")),
     };
     let end = end.map(|end| Duration::from_secs(u64::try_from(end.unix()).unwrap_or_default()));
     let end = end.and_then(|end| UNIX_EPOCH.checked_add(end));

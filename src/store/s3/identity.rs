@@ -79,6 +79,10 @@ fn unusable(spec: &CredentialsSpec, error: &SdkCredentialsError) -> StoreError {
         SdkCredentialsError::ProviderTimedOut(_) => {
             StoreError::new(Kind::Unreachable, format!("{spec} did not give credentials in time: {reason}"))
         }
+        SdkCredentialsError::CredentialsNotLoaded(_) if matches!(spec, CredentialsSpec::Profile(_)) => {
+            let what = format!("{spec} gave no credentials: ~/.aws has no such profile, or none with credentials");
+            StoreError::new(Kind::Invalid, what)
+        }
         _ => StoreError::new(Kind::Denied, format!("{spec} gave no credentials: {reason}")),
     }
 }

@@ -116,12 +116,12 @@ fn read(retention: &ObjectLockRetention, key: &Key) -> Result<Option<Lock>> {
         None if retention.retain_until_date().is_none() => return Ok(None),
         other => {
             let mode = other.map_or("none", ObjectLockRetentionMode::as_str);
-            let what = format!("lock of: the store tells a lock of unknown mode {mode:?}");
+            let what = format!("lock of: the store returned a lock of unknown mode {mode:?}");
             return Err(StoreError::new(Kind::Corrupt, what).on(key));
         }
     };
     let Some(until) = retention.retain_until_date() else {
-        return Err(StoreError::new(Kind::Corrupt, "lock of: the store tells a lock without an end").on(key));
+        return Err(StoreError::new(Kind::Corrupt, "lock of: the store returned a lock without an end").on(key));
     };
     Ok(Some(Lock { mode, until: time(until) }))
 }

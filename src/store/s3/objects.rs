@@ -190,11 +190,11 @@ impl S3Store {
             bytes: answer
                 .content_length()
                 .and_then(|length| u64::try_from(length).ok())
-                .ok_or_else(|| corrupt("the answer tells no size"))?,
+                .ok_or_else(|| corrupt("the answer has no size"))?,
             version: version_of(answer.version_id()),
             modified: self
                 .put_at(answer.last_modified(), answer.version_id())
-                .ok_or_else(|| corrupt("the answer tells no time"))?,
+                .ok_or_else(|| corrupt("the answer has no time"))?,
         })
     }
 

@@ -47,8 +47,8 @@ pub async fn post(url: &str, letter: &Letter, limit: Duration) -> Result<u16> {
     let connector = connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(context).build();
     let length = letter.body.len();
     let mut request = HttpRequest::new(SdkBody::from(letter.body.clone()));
-    request.set_method("POST").map_err(|_| invalid("this is no request".to_owned()))?;
-    request.set_uri(url.to_owned()).map_err(|_| invalid("this is no URL".to_owned()))?;
+    request.set_method("POST").map_err(|_| invalid("this is not a request".to_owned()))?;
+    request.set_uri(url.to_owned()).map_err(|_| invalid("this is not a URL".to_owned()))?;
     for (name, value) in [
         ("user-agent", concat!("strongroom/", env!("CARGO_PKG_VERSION")).to_owned()),
         ("content-type", letter.kind.to_owned()),

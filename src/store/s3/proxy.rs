@@ -66,9 +66,9 @@ impl Proxy {
         let matcher = Matcher::builder().all(whole.as_str()).no(never.as_str()).build();
         let shown = matcher.intercept(&target).map(|found| found.uri().to_string());
         // Its text is not repeated: it may hold a password.
-        let shown = shown.ok_or_else(|| refused("it is no URL"))?.trim_end_matches('/').to_owned();
+        let shown = shown.ok_or_else(|| refused("it is not a URL"))?.trim_end_matches('/').to_owned();
         let config = if tls { ProxyConfig::https(whole.as_str()) } else { ProxyConfig::http(whole.as_str()) };
-        let config = config.map_err(|_| refused("it is no URL"))?.no_proxy(never);
+        let config = config.map_err(|_| refused("it is not a URL"))?.no_proxy(never);
         Ok(Some(Self { config, shown, variable }))
     }
 

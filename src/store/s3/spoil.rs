@@ -188,7 +188,8 @@ impl S3Store {
         if refused {
             return Ok(Through::Stopped(told));
         }
-        let what = format!("the server answers so whoever asks, so it tells nothing of this role: {}", told.what);
+        let what =
+            format!("the server gives this answer to everyone, so it says nothing about this role: {}", told.what);
         Err(StoreError::new(Kind::Invalid, what))
     }
 

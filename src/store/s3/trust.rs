@@ -38,7 +38,7 @@ fn certificates(variable: &str, path: &Path) -> Result<Vec<u8>> {
     let refused = |why: String| StoreError::new(Kind::Invalid, format!("{variable} names {}, {why}", path.display()));
     let pem = fs::read(path).map_err(|e| refused(format!("which can't be read: {e}")))?;
     let found: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let found = found.map_err(|_| refused("which is no file of certificates in PEM".to_owned()))?;
+    let found = found.map_err(|_| refused("which is not a file of certificates in PEM".to_owned()))?;
     if found.is_empty() {
         return Err(refused("which holds no certificate (in PEM)".to_owned()));
     }

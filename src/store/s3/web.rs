@@ -107,8 +107,8 @@ impl Web {
         };
         let length = body.content_length();
         let mut request = HttpRequest::new(body);
-        request.set_method(method).map_err(|_| invalid("this is no request"))?;
-        request.set_uri(url.to_owned()).map_err(|_| invalid("this is no URL"))?;
+        request.set_method(method).map_err(|_| invalid("this is not a request"))?;
+        request.set_uri(url.to_owned()).map_err(|_| invalid("this is not a URL"))?;
         for (name, value) in headers {
             let set = request.headers_mut().try_insert((*name).to_owned(), (*value).to_owned());
             set.map_err(|_| invalid("a header can't be sent: a token holds signs that none may hold"))?;

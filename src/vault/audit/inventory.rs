@@ -67,7 +67,7 @@ impl Kind {
             Self::Hold => "what it held expires as if nobody had held it",
             Self::Release => "the hold that it lifted holds again",
             Self::Header => "the snapshot can't be restored",
-            Self::Page => "the snapshots that name it can't tell which packs are theirs",
+            Self::Page => "the packs of snapshots that name it are unknown",
             Self::Index => "restores read every pack's own directory instead, which takes longer",
             Self::Pack => "snapshots that need it can't be restored whole",
         }

@@ -140,8 +140,7 @@ impl Inventory {
             all.peek().is_some() && all.all(replaced)
         };
         if copied {
-            let what = "no object has the version that was signed, so this is a copy of the vault, or all of it was \
-                        stored anew; its bytes decide";
+            let what = "no object has the version that was signed, so this is a copy of the vault, or all of it was stored again; its bytes decide";
             findings.push(Finding::new(Severity::Warning, "versions.others", what));
         }
         for needed in self.firm() {

@@ -392,8 +392,7 @@ fn hollow(inventory: &Inventory, suspects: &[&Summary]) -> Vec<Finding> {
     let told = counts.into_iter().filter(|(_, (_, hollow))| *hollow > 0);
     told.map(|(writer, (all, hollow))| {
         let what = format!(
-            "{hollow} of {all} suspect snapshots of writer {writer} name what is not there as they say: false ones, or \
-             damaged ones; `verify --snapshot ID` tells of each"
+            "{hollow} of {all} suspect snapshots of writer {writer} name objects that are missing or different: forged or damaged; `verify --snapshot ID` checks each"
         );
         Finding::new(Severity::Warning, "suspect.hollow", what).on(writer)
     })

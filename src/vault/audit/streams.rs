@@ -186,7 +186,7 @@ impl<'a> Deep<'a> {
             let Some(rest) = left.checked_sub(stream.bytes) else {
                 let what = format!(
                     "stream {} was not read: writer {} says that it has {} bytes, and all packs of the snapshot hold {}, \
-                     so most of it repeats itself, or is false; a restore of it tells",
+                     so most of it is repetition, or the number is false; a restore shows which",
                     stream.name,
                     snapshot.header.header.writer,
                     stream.bytes,

@@ -46,6 +46,6 @@ pub(super) fn not_checked(
     if listed.canaries > 0 {
         not.push(format!("{} canaries, which hold nothing", listed.canaries));
     }
-    not.push("whether what was backed up can be used: only a drill tells".to_owned());
+    not.push("whether the backed-up data can be used: only a drill checks that".to_owned());
     not
 }

@@ -61,7 +61,7 @@ pub(super) async fn choose(source: &Vault, place: &Place<'_>, request: &CopyRequ
     findings.extend(listing.findings);
     for unread in &listing.unread {
         let what =
-            "this is no header that can be read, so whether it is a snapshot is not known, and it was not copied";
+            "this is not a header that can be read, so whether it is a snapshot is not known, and it was not copied";
         findings.push(Finding::new(Severity::Error, "copy.header", what).on(&unread.key));
     }
     let mut refused = Vec::new();

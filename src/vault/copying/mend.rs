@@ -101,7 +101,7 @@ pub async fn mend(
         let what = if request.dry_run {
             "damaged or gone here; the copy has it as it was signed"
         } else {
-            "damaged or gone here; the true bytes were put, and read back"
+            "damaged or missing here; repaired and read back"
         };
         done.findings.push(Finding::new(Severity::Info, "repair.mended", what).on(key));
     }

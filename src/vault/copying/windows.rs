@@ -427,7 +427,7 @@ fn leave_out(pass: &Pass<'_>, summary: &Summary, (trouble, objects): (&Trouble, 
     }
     let what = format!(
         "this snapshot was not copied, since {objects} of the objects that it needs could not be, or not as it promises; \
-         `strongroom verify --depth read` of the source tells what is damaged there"
+         `strongroom verify --depth read` of the source shows what is damaged there"
     );
     done.findings.push(Finding::new(trouble.severity(), "copy.left-out", what).of(summary.id));
 }

@@ -55,7 +55,7 @@ pub async fn check(
         let deep = deep && sample.is_none_or(|(part, of)| no % of.max(1) as usize == part.saturating_sub(1) as usize);
         let damaged = |what: &str| {
             let what =
-                format!("{what}. `strongroom repair` without --from makes it anew, once what it covers is whole");
+                format!("{what}. `strongroom repair` without --from makes it again, once what it covers is intact");
             Finding::new(Severity::Weak, "parity.damaged", what).on(told(name))
         };
         let Some(opened) = open(sidecars, (name, *bytes), deep).await? else {

@@ -70,7 +70,7 @@ pub(in crate::vault) fn judge(
         findings.extend(early(snapshot));
         let Some(stored) = witness else { continue };
         if late(snapshot) {
-            let unless = if alone { " (unless this vault is a copy, which only `snapshots` tells)" } else { "" };
+            let unless = if alone { " (unless this vault is a copy)" } else { "" };
             let what = format!(
                 "this header claims to be of {}, but the store has it only since {stored}, which is what counts{unless}",
                 snapshot.header.claimed_at

@@ -114,7 +114,7 @@ impl Needs {
         let packs = match ahead.page(snapshot, page).await {
             Ok(packs) => Some(self.found(snapshot, packs, there)),
             Err(error) if error.is_of_object() => {
-                let what = format!("which packs a snapshot needs can't be told: {}", error.what);
+                let what = format!("which packs a snapshot needs is unknown: {}", error.what);
                 // A suspect header can name pages that never were, and what can't be restored needs nothing.
                 let suspect = snapshot.standing.suspect;
                 let (severity, code) = match error.kind {

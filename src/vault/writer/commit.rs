@@ -258,7 +258,7 @@ impl Run<'_> {
         let (began, floor) = (self.started_at, self.locking.floor);
         let what = format!(
             "the run began at {began} and lasted until {now}, longer than its snapshot would be kept (until {floor}): what it \
-             stored may be unlocked by now. No header was written; the next run leans on what still has a lock"
+             stored may be unlocked by now. No header was written; the next run reuses what still has a lock"
         );
         Err(VaultError::new(VaultErrorKind::Unprotected, what))
     }

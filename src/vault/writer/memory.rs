@@ -86,7 +86,8 @@ pub(super) fn named(names: &[Name], mut kept: Vec<Carried>) -> Result<Vec<Carrie
         Some(kept.swap_remove(at))
     };
     let all: Option<Vec<Carried>> = names.iter().map(&mut take).collect();
-    let missing =
-        || SourceError::new("leans on a stream that can't be carried; this is a defect in strongroom", "the source");
+    let missing = || {
+        SourceError::new("refers to a stream that can't be carried over; this is a defect in strongroom", "the source")
+    };
     all.ok_or_else(|| VaultError::new(VaultErrorKind::Failed, missing().to_string()))
 }

@@ -66,7 +66,7 @@ pub(super) fn parse(provider: Provider, keys: Keys<'_>, dir: &Path) -> Result<Op
         if name.split('/').all(plain) {
             Ok(name.clone())
         } else {
-            Err(Fault::new(given, "this is no name of an owner"))
+            Err(Fault::new(given, "this is not a valid name of an owner"))
         }
     });
     let owner = owner.transpose()?;
@@ -104,7 +104,7 @@ pub(super) fn parse(provider: Provider, keys: Keys<'_>, dir: &Path) -> Result<Op
         Some(given) => {
             let names = provider.names();
             if let Some(unknown) = given.get_ref().iter().find(|name| !names.contains(&name.as_str())) {
-                let what = format!("{unknown:?} is no kind of this forge's; they are {}", names.join(", "));
+                let what = format!("{unknown:?} is not a kind of this forge's; they are {}", names.join(", "));
                 return Err(Fault::new(&given, what));
             }
             given.into_inner()

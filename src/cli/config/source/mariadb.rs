@@ -118,7 +118,7 @@ pub fn dsn_input(flavour: Flavour, text: &str) -> Result<MariadbInput, String> {
     };
     let (host, port) = match server.rsplit_once(':') {
         Some((host, port)) if !server.ends_with(']') => {
-            (host, Some(port.parse().map_err(|_| format!("its port is no number; {form}"))?))
+            (host, Some(port.parse().map_err(|_| format!("its port is not a number; {form}"))?))
         }
         _ => (server, None),
     };

@@ -178,12 +178,12 @@ impl Taken {
         };
         let other = "give another directory, or move what is there away";
         if !meta.is_dir() {
-            return Err(refused("is no directory", other));
+            return Err(refused("is not a directory", other));
         }
         let mut control = [0; 8];
         let read = plain(&data.join("global/pg_control")).and_then(|mut file| file.read_exact(&mut control));
         if read.is_err() || plain(&data.join("PG_VERSION")).is_err() {
-            return Err(refused("is no data directory of PostgreSQL", other));
+            return Err(refused("is not a data directory of PostgreSQL", other));
         }
         let mut pid = String::new();
         let read = plain(&data.join("postmaster.pid")).and_then(|file| file.take(4096).read_to_string(&mut pid));

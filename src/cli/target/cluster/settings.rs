@@ -142,7 +142,10 @@ fn quoted(value: &str) -> String {
 fn read(path: &Path) -> Result<Vec<u8>> {
     let meta = fs::symlink_metadata(path).map_err(|e| failed("can't look at", path, e))?;
     if !meta.is_file() || meta.len() > LIMIT {
-        return Err(OpsError::UnsafePath { path: path.display().to_string(), why: "is no configuration of a server" });
+        return Err(OpsError::UnsafePath {
+            path: path.display().to_string(),
+            why: "is not a configuration of a server",
+        });
     }
     fs::read(path).map_err(|e| failed("can't read", path, e))
 }

@@ -122,7 +122,7 @@ pub(super) fn names(dir: impl AsFd) -> io::Result<Vec<String>> {
     for entry in Dir::read_from(dir)? {
         let name = entry?.file_name().to_bytes().to_vec();
         if name != b"." && name != b".." {
-            found.push(String::from_utf8(name).map_err(|_| io::Error::other("a name in it is no text"))?);
+            found.push(String::from_utf8(name).map_err(|_| io::Error::other("a name in it is not text"))?);
         }
     }
     Ok(found)

@@ -178,7 +178,7 @@ fn what_only_looks_like_a_key_is_none() {
         "an identity begins with AGE-SECRET-KEY-1",
         "AGE-SECRET-KEY-1... goes into a safe",
         "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ",
-        "AGE-PLUGIN-YUBIKEY-1... is no secret",
+        "AGE-PLUGIN-YUBIKEY-1... is not a secret",
         "aws_secret_access_key = $SECRET",
         "AWS_SECRET_ACCESS_KEY is not set",
         "secret_key: {{ vault }}",

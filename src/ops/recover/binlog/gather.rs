@@ -296,7 +296,7 @@ impl<'a> Way<'a> {
         for choice in self.along.at(all.until) {
             let key = self.line.and_then(|line| Some(line.key(line.objects.get(choice.piece)?)));
             let used = match self.open(&choice).await {
-                Ok(_) if choice.piece == tried.piece => Err("it is no log".to_owned()),
+                Ok(_) if choice.piece == tried.piece => Err("it is not a log".to_owned()),
                 Ok(opened) => self.take(&choice, &opened, (&mut *file, target), layout, all)?,
                 Err(error) if error.is_of_object() => Err(error.to_string()),
                 Err(error) => return Err(error.into()),

@@ -32,7 +32,7 @@ impl FromStr for Gtid {
             let gtid = Self { domain, server, number: parts.next()?.parse().ok()? };
             parts.next().is_none().then_some(gtid)
         };
-        read().ok_or_else(|| format!("{text:?} is no transaction, such as 0-1-42"))
+        read().ok_or_else(|| format!("{text:?} is not a transaction, such as 0-1-42"))
     }
 }
 

@@ -142,7 +142,7 @@ pub(in super::super) fn log_of(session: &mut Session) -> Result<Option<Log>> {
         return Ok(None);
     }
     let number = session.value("SELECT @@global.server_id")?;
-    let number = number.parse().map_err(|_| SourceError::new("is no number", "server_id"))?;
+    let number = number.parse().map_err(|_| SourceError::new("is not a number", "server_id"))?;
     let base = session.value("SELECT @@global.log_bin_basename")?;
     let base = PathBuf::from(base).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let line = Line::mariadb(number, &base).map_err(|e| SourceError::new(format!("can't name a log: {e}"), &base))?;

@@ -79,7 +79,7 @@ pub(super) fn pairs(text: &str) -> Result<Pairs, ConninfoError> {
         None if text.trim().is_empty() => Vec::new(),
         None if text.contains([':', '@', '/']) => {
             return Err(ConninfoError::Malformed(
-                "it is no postgresql:// URL, no `name = value`, and no name of a database",
+                "it is not a postgresql:// URL, no `name = value`, and no name of a database",
             ));
         }
         None => vec![("dbname".to_owned(), text.trim().to_owned())],

@@ -108,11 +108,11 @@ impl Geometry {
         let (segment, page) = (u32_at(bytes, 32), u32_at(bytes, 36));
         let fits = |n: u32, range: std::ops::RangeInclusive<u32>| n.is_power_of_two() && range.contains(&n);
         if !fits(segment, SEGMENTS) || !fits(page, PAGES) {
-            return Err(broken("its header tells impossible sizes of segments or pages"));
+            return Err(broken("its header has impossible segment or page sizes"));
         }
         let (segment, page) = (u64::from(segment), u64::from(page));
         if !head.address.is_multiple_of(segment) {
-            return Err(broken("its header tells a position where no segment begins"));
+            return Err(broken("its header has a position where no segment begins"));
         }
         Ok(Some(Self { magic: head.magic, system: u64_at(bytes, 24), segment, page }))
     }

@@ -101,10 +101,10 @@ impl LogBytes {
     pub fn segment(&self, path: &Path) -> Result<(Geometry, u64, u64)> {
         let refuse = |what: String| SourceError::new(what, path.display().to_string());
         let (LogFile::Segment(name) | LogFile::Partial(name)) = self.file else {
-            return Err(refuse("is no segment".into()));
+            return Err(refuse("is not a segment".into()));
         };
-        let geometry =
-            Geometry::read(&self.bytes).map_err(|broken| refuse(format!("is no write-ahead log: {}", broken.what)))?;
+        let geometry = Geometry::read(&self.bytes)
+            .map_err(|broken| refuse(format!("is not a write-ahead log: {}", broken.what)))?;
         let geometry = geometry.ok_or_else(|| refuse("is empty".into()))?;
         if self.bytes.len() as u64 != geometry.segment {
             return Err(refuse(format!("has {} bytes, and its header says {}", self.bytes.len(), geometry.segment)));

@@ -186,7 +186,7 @@ impl Spool {
     pub fn mend(&self, size: u64) -> Result<()> {
         for held in self.segments(size)?.iter().filter(|held| held.partial) {
             let path = self.path(held);
-            let failed = |e| SourceError::at("can't mend a segment of the spool", &path, e);
+            let failed = |e| SourceError::at("can't repair a segment of the spool", &path, e);
             let file = File::options().write(true).open(&path).map_err(failed)?;
             if (1..size).contains(&file.metadata().map_err(failed)?.len()) {
                 file.set_len(0).map_err(failed)?;

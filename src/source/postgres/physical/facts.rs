@@ -115,7 +115,7 @@ impl Base {
         let Label { from, timeline, standby } =
             Label::read(&String::from_utf8_lossy(&label.head)).ok_or_else(|| no("it is not understood", LABEL))?;
         let (end_timeline, end) = end_of(&String::from_utf8_lossy(&manifest.tail))
-            .ok_or_else(|| no("it tells no end of the log", MANIFEST))?;
+            .ok_or_else(|| no("it has no end position of the log", MANIFEST))?;
         let named = |place: Place| {
             let stream = stream_of(place.oid).parse().map_err(|e| SourceError::new(format!("{e}"), &place.path))?;
             Ok(Tablespace { oid: place.oid, path: place.path, stream })

@@ -241,7 +241,7 @@ fn overlaid(line: &LineListing, one: &Listed, findings: &mut Findings) {
     }
     if one.versions > 1 {
         let what = format!(
-            "this object of a journal has {} versions: it was overwritten; the one that its name tells of is read",
+            "this object of a journal has {} versions: it was overwritten; the one that matches its name is read",
             one.versions
         );
         findings.push(Finding::new(Severity::Warning, "object.overwritten", what).on(line.key(one)));
