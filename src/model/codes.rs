@@ -347,6 +347,8 @@ pub const CODES: &[Code] = &[
         "Take the cause from `watch --json`, `result.open[].cause`"),
     code("watch.reaction", Severity::Weak, "Something that `watch` was to run failed, or could not be run",
         "Run it by hand if it is still needed, and fix it: it is not run again for the same cause"),
+    code("webhook.failed", Severity::Warning, "A [[webhook]] could not be delivered",
+        "Check its server and the file of its secret; the run itself is not affected"),
     code("writer.adopted", Severity::Info, "The catalog is new, and headers are in the vault that it takes for the writer's own",
         "Nothing, if the state directory is new or was lost"),
     code("writer.outside", Severity::Warning, "A writer signed snapshots of a source that its certificate does not name; they are suspect",
