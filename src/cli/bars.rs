@@ -89,17 +89,20 @@ impl Progress for Bars {
 }
 
 fn style(known: bool) -> ProgressStyle {
-    let template = if known {
-        "{msg}  {wide_bar}  {done} of {all}  {speed}  {left} left"
-    } else {
-        "{spinner} {msg}  {done}  {speed}"
-    };
+    let template =
+        if known { "{msg}  {wide_bar}  {done} of {all}  {speed}  {left} left" } else { "{spinner} {msg}{moved}" };
     // The template is ours and fixed; the default is no worse than a bar that looks different.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     style
         .with_key("done", |state: &ProgressState, w: &mut dyn std::fmt::Write| put(w, &size::human(state.pos())))
         .with_key("all", |state: &ProgressState, w: &mut dyn std::fmt::Write| {
             put(w, &size::human(state.len().unwrap_or_default()));
+        })
+        .with_key("moved", |state: &ProgressState, w: &mut dyn std::fmt::Write| {
+            // Some work has no bytes to count.
+            if state.pos() > 0 {
+                put(w, &format!("  {}  {}", size::human(state.pos()), speed(state.per_sec())));
+            }
         })
         .with_key("speed", |state: &ProgressState, w: &mut dyn std::fmt::Write| put(w, &speed(state.per_sec())))
         .with_key("left", |state: &ProgressState, w: &mut dyn std::fmt::Write| {

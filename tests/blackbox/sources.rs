@@ -57,7 +57,8 @@ fn commands_that_fail() {
         let run = command(&lab, script).fails(1, &[names, "no snapshot"]);
         assert!(!run.stderr.contains("some;"), "{}", run.stderr);
     }
-    for (argv, names) in [("no-such-program", "PATH"), ("/no/such/program", "does not exist"), ("/etc", "may not be run")]
+    for (argv, names) in
+        [("no-such-program", "PATH"), ("/no/such/program", "does not exist"), ("/etc", "may not be run")]
     {
         lab.run(&mut lab.writer(["backup", "--name", "x", "--", argv])).fails(1, &[argv, names]);
     }

@@ -38,7 +38,8 @@ pub(super) fn text(report: &StatusReport) -> Lines {
         || "no lock".to_owned(),
         |until| format!("the first lock that is needed ends {until}, {}", age(until, now)),
     );
-    let kept = format!("{} snapshots need {}", report.snapshots, size::human(report.bytes));
+    let need = if report.snapshots == 1 { "needs" } else { "need" };
+    let kept = format!("{} {need} {}", counted(report.snapshots), size::human(report.bytes));
     wrapped(&format!("{kept}; {weakest}"), 2, &mut text);
     for copy in &report.copies {
         let last = copy.at.map_or_else(|| "never".to_owned(), |at| format!("last {at}, {}", age(at, now)));
@@ -50,8 +51,16 @@ pub(super) fn text(report: &StatusReport) -> Lines {
     }
     owed(&report.owed, &mut text);
     let count = report.owed.len() + report.sources.iter().map(|one| one.owed.len()).sum::<usize>();
-    text.add(if count == 0 { "nothing is owed".to_owned() } else { format!("{count} things are owed") });
+    text.add(match count {
+        0 => "nothing is owed".to_owned(),
+        1 => "1 thing is owed".to_owned(),
+        more => format!("{more} things are owed"),
+    });
     text
+}
+
+fn counted(snapshots: u64) -> String {
+    if snapshots == 1 { "1 snapshot".to_owned() } else { format!("{snapshots} snapshots") }
 }
 
 fn table(report: &StatusReport) -> Table {
@@ -133,7 +142,7 @@ fn one(one: &SourceStatus, now: Time, text: &mut Lines) {
     }
     if one.snapshots > 0 {
         let stored = size::human(one.stored);
-        add(format!("kept     {} snapshots; {stored} stored for them", one.snapshots));
+        add(format!("kept     {}; {stored} stored for them", counted(one.snapshots)));
     }
     if let Some(drill) = &one.drill {
         add(drilled(drill, now));

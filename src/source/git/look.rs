@@ -54,6 +54,6 @@ fn here(source: &GitSource, repo: &Repo, look: &mut Look) -> Result<()> {
     sick.warn(repo, &mut warnings);
     left_out::warn(repo, scratch.path(), &details, &settings, &mut warnings)?;
     look.warnings.extend(warnings.into_vec());
-    look.good("contents", format!("{}: {refs} refs, {} of objects", repo.shown, size::human(survey.bytes)));
+    look.good("contents", format!("{}: refs: {refs}; objects: {}", repo.shown, size::human(survey.bytes)));
     Ok(())
 }

@@ -108,7 +108,7 @@ fn of_database(psql: &Tool, info: &Conninfo, database: &str, look: &mut Look) ->
     let tables = fingerprint::tables(&mut session)?;
     let bytes = tables.iter().map(|table| table.bytes).sum();
     if lacking.is_empty() {
-        look.good("rights", format!("{database}: all of {} tables can be read, {}", tables.len(), size::human(bytes)));
+        look.good("rights", format!("{database}: all tables can be read ({}), {}", tables.len(), size::human(bytes)));
     }
     look.warnings.extend(dump::elsewhere(&mut session, database)?);
     look.warnings.extend(whole::Expected::ask(&mut session, &tables)?.left_out(database));

@@ -44,7 +44,7 @@ pub(super) fn not_checked(
         not.push(format!("{} used approvals, which nothing needs any more", listed.approvals));
     }
     if listed.canaries > 0 {
-        not.push(format!("{} canaries, which hold nothing", listed.canaries));
+        not.push(format!("test objects of `init` and `doctor` ({}), which hold no data", listed.canaries));
     }
     not.push("whether the backed-up data can be used: only a drill checks that".to_owned());
     not
