@@ -11,11 +11,11 @@ use super::{
     shell,
 };
 use crate::{
-    store::{VaultUrl, s3::S3Settings},
+    store::{VaultUrl, credentials::is_passed_by_systemd, s3::S3Settings},
     vault::Vault,
 };
 
-/// How a command of this vault is typed.
+/// How a command of this vault is typed. Files that systemd passed to a service are gone when that ends, and are not named.
 pub struct Typed {
     /// Options that come behind.
     reach: Vec<String>,
@@ -30,7 +30,7 @@ impl Typed {
     pub fn new(settings: &Settings, vault: &Vault, identities: &[OsString]) -> Result<Self, CliError> {
         let mut reach = Vec::new();
         let mut option = |name: &str, value: String| reach.extend([format!("--{name}"), value]);
-        if let Some(config) = &settings.config {
+        if let Some(config) = settings.config.as_ref().filter(|config| !is_passed_by_systemd(&config.path)) {
             option("config", absolute(&config.path)?.display().to_string());
         }
         option("vault", vault.store.url());
@@ -47,6 +47,7 @@ impl Typed {
             if let Some(spec) = settings.credentials() {
                 let spec = spec.to_string();
                 let spec = match spec.strip_prefix("file:") {
+                    Some(path) if is_passed_by_systemd(Path::new(path)) => "file:CREDENTIALS".to_owned(),
                     Some(path) => format!("file:{}", absolute(Path::new(path))?.display()),
                     None => spec,
                 };
@@ -62,8 +63,11 @@ impl Typed {
         }
         let mut words = Vec::new();
         for identity in identities {
-            let word =
-                if identity == "-" { "-".to_owned() } else { absolute(Path::new(identity))?.display().to_string() };
+            let word = match Path::new(identity) {
+                _ if identity == "-" => "-".to_owned(),
+                path if is_passed_by_systemd(path) => "IDENTITY".to_owned(),
+                path => absolute(path)?.display().to_string(),
+            };
             words.extend(["-i".to_owned(), word]);
         }
         // What is in the environment is there for the next command as well.
