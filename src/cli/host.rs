@@ -116,8 +116,7 @@ pub fn spool(state: &Path, most: u64) -> Option<Check> {
         Ok((room, left)) => Check::ok(
             "spool-room",
             format!(
-                "{} of a dump may wait in {} ({} are allowed, {} of the disk are left to others); more than that goes at the \
-                 backup's speed",
+                "up to {} of a dump can be buffered in {} (limit {}; {} of the disk stay free); beyond that a dump is slowed to the backup's speed",
                 size::human(room.min(most)),
                 dir.display(),
                 size::human(most),

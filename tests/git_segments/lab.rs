@@ -100,7 +100,7 @@ impl Lab {
         run.json()["result"]["snapshots"][0].clone()
     }
 
-    /// Restores a snapshot and proves that it is whole.
+    /// Restores a snapshot and proves that it is complete.
     #[track_caller]
     pub fn restore(&self, id: &str) -> PathBuf {
         let to = self.sandbox.path("back");

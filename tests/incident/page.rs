@@ -77,7 +77,7 @@ fn a_table_is_emptied_and_the_page_says_what_to_type() {
     // Without an identity there are sizes and times, and the page says so.
     let mut plain = shop.sandbox.command();
     let run = shop.sandbox.finish(plain.args(["incident", "--vault", &shop.sandbox.url()]));
-    assert!(run.out().contains("judged by sizes and times alone"), "{}", run.out());
+    assert!(run.out().contains("only sizes and times were checked"), "{}", run.out());
 }
 
 #[test]

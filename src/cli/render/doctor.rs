@@ -14,7 +14,7 @@ pub(super) fn text(report: &DoctorReport, findings: &[Finding]) -> Lines {
         text.add(finding_text(finding));
     }
     let good = plural(good, "check");
-    text.add(format!("as {}: {good} as they should be, {bad} not", report.role.as_str()));
+    text.add(format!("as {}: {good} passed, {bad} failed", report.role.as_str()));
     if let Some(evidence) = &report.evidence {
         text.add(format!("the signed result is kept as {evidence}"));
     }

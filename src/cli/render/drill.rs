@@ -79,7 +79,7 @@ fn line(check: &Check) -> String {
 /// The drills of the past.
 pub(super) fn history(lines: &[HistoryLine]) -> Lines {
     if lines.is_empty() {
-        return Lines::of(["no drill has left evidence in this vault yet"]);
+        return Lines::of(["this vault has no evidence of drills yet"]);
     }
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::NOTHING);

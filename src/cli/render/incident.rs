@@ -18,7 +18,7 @@ pub(super) fn text(report: &IncidentReport, findings: &[Finding]) -> Lines {
     let mut text = Lines::default();
     text.add(format!("{} ({}, {})", report.headline(), report.url, report.at));
     if report.judged_by == "headers" {
-        text.add("no identity was given: judged by sizes and times alone, nothing was opened");
+        text.add("no identity was given: only sizes and times were checked, nothing was opened");
     }
     for page in &report.sources {
         source(page, &mut text);
@@ -46,7 +46,7 @@ fn source(page: &SourcePage, text: &mut Lines) {
         return;
     }
     point("last good snapshot", page.last_good.as_ref(), text);
-    point("first that is not", page.first_bad.as_ref(), text);
+    point("first bad snapshot", page.first_bad.as_ref(), text);
     point("newest", Some(&page.newest), text);
     if let Some(loss) = &page.loses {
         loses(loss, text);
@@ -63,7 +63,7 @@ fn source(page: &SourcePage, text: &mut Lines) {
         text.add(format!("    {earlier} not shown"));
     }
     if !page.commands.is_empty() {
-        text.add("  what to type:");
+        text.add("  commands:");
     }
     for step in &page.commands {
         text.add(format!("    {}:", step.what));

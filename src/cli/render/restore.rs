@@ -33,7 +33,7 @@ pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
     let kept = report.kept;
     if kept.bytes > 0 || kept.streams > 0 {
         text.add(format!(
-            "  of it {} in {} were there already and are right; {} were fetched for the rest",
+            "  of it {} in {} were there already and match; {} were fetched for the rest",
             size::human(kept.bytes),
             plural(usize::try_from(kept.streams).unwrap_or(usize::MAX), "whole stream"),
             size::human(report.fetched_bytes)
@@ -54,7 +54,7 @@ pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
         // commits for a branch.
         let among = if reference.kind == "commit" { "heads" } else { "tags" };
         let refspec = shell::quoted(&format!("{name}:refs/{among}/restored"));
-        text.add(format!("  to have it beside what is there now: git fetch {} {refspec}", shell::quoted(&to)));
+        text.add(format!("  to fetch it into an existing repository: git fetch {} {refspec}", shell::quoted(&to)));
     }
     if let Some(recovery) = &report.recovery {
         if report.kind == SourceKind::Mariadb {
@@ -70,12 +70,12 @@ pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
     if report.data_directory || (report.recovery.is_some() && report.kind != SourceKind::Mariadb) {
         let to = shell::quoted(&to);
         text.add(format!(
-            "  hand it to the server's user and start that: chown -R postgres: {to} && pg_ctl -D {to} -w start"
+            "  give it to the server's user and start the server: chown -R postgres: {to} && pg_ctl -D {to} -w start"
         ));
     }
     since::add(report.since.as_ref(), &mut text);
     for warning in &report.warnings {
-        text.add(format!("  warned of when it was made: {warning}"));
+        text.add(format!("  warning from the backup: {warning}"));
     }
     text
 }
@@ -160,10 +160,10 @@ pub(super) fn loaded(report: &IntoReport) -> Lines {
     }
     if !report.approved_by.is_empty() {
         let people: Vec<&str> = report.approved_by.iter().map(crate::model::Name::as_str).collect();
-        text.add(format!("  approved by {}; that approval is used up", people.join(", ")));
+        text.add(format!("  approved by {}; the approval is used up", people.join(", ")));
     }
     for warning in &report.warnings {
-        text.add(format!("  warned of when it was made: {warning}"));
+        text.add(format!("  warning from the backup: {warning}"));
     }
     text
 }
@@ -172,7 +172,7 @@ pub(super) fn loaded(report: &IntoReport) -> Lines {
 #[cfg(feature = "full")]
 pub(super) fn made(report: &ForgeReport) -> Lines {
     let mut text = Lines::of([format!(
-        "brought {} ({}, taken {} by {}) back into {}: {} in {} calls",
+        "restored {} ({}, taken {} by {}) into {}: {} in {} calls",
         report.source,
         report.id.short(),
         report.created_at,
@@ -207,10 +207,10 @@ pub(super) fn made(report: &ForgeReport) -> Lines {
     }
     if !report.approved_by.is_empty() {
         let people: Vec<&str> = report.approved_by.iter().map(crate::model::Name::as_str).collect();
-        text.add(format!("  approved by {}; that approval is used up", people.join(", ")));
+        text.add(format!("  approved by {}; the approval is used up", people.join(", ")));
     }
     for warning in &report.warnings {
-        text.add(format!("  warned of when it was made: {warning}"));
+        text.add(format!("  warning from the backup: {warning}"));
     }
     text
 }
@@ -226,13 +226,13 @@ fn replayed(recovery: &Recovery, to: &str, text: &mut Lines) {
         _ => text.add("  with no log behind it"),
     }
     match (&recovery.last_commit_at, &recovery.last_commit_gtid) {
-        (Some(at), Some(gtid)) => text.add(format!("  the last transaction that comes back: {gtid}, of {at}")),
-        (Some(at), None) => text.add(format!("  the last transaction that comes back is of {at}")),
-        (None, _) => text.add("  no transaction of the log comes back, only what the dump has"),
+        (Some(at), Some(gtid)) => text.add(format!("  the last restored transaction: {gtid}, of {at}")),
+        (Some(at), None) => text.add(format!("  the last restored transaction is of {at}")),
+        (None, _) => text.add("  no transaction of the log is restored, only what the dump has"),
     }
     if let (Some(newest), Some(at), true) = (&recovery.newest, recovery.newest_at, recovery.leaves_some()) {
         text.add(format!(
-            "  the vault has the log up to {newest}, stored {at}: what lies behind the point does not come back"
+            "  the vault has the log up to {newest}, stored {at}: anything after the point is not restored"
         ));
     }
     let script = shell::quoted(&format!("{to}/recover.sh"));
@@ -256,13 +256,13 @@ fn recovered(recovery: &Recovery, text: &mut Lines) {
         recovery.timeline
     ));
     match (&recovery.last_commit_at, recovery.last_commit_xid) {
-        (Some(at), Some(xid)) => text.add(format!("  the last transaction that comes back: {xid}, committed {at}")),
-        (Some(at), None) => text.add(format!("  the last transaction that comes back was committed {at}")),
-        (None, _) => text.add("  no transaction of the log comes back, only what the base has"),
+        (Some(at), Some(xid)) => text.add(format!("  the last restored transaction: {xid}, committed {at}")),
+        (Some(at), None) => text.add(format!("  the last restored transaction was committed {at}")),
+        (None, _) => text.add("  no transaction of the log is restored, only what the base has"),
     }
     if let (Some(newest), Some(at), true) = (&recovery.newest, recovery.newest_at, recovery.leaves_some()) {
         text.add(format!(
-            "  the vault has the log up to {newest}, stored {at}: what lies behind the point does not come back"
+            "  the vault has the log up to {newest}, stored {at}: anything after the point is not restored"
         ));
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn shown(report: &ShowReport) -> Lines {
             .to_owned());
     }
     if report.future {
-        add("not yet    it claims to be of a time that is not yet: it is never taken as the latest".to_owned());
+        add("not yet    its time is in the future: it is never taken as the latest".to_owned());
     }
     add(format!("taken      {}, {}", report.created_at, age(report.created_at, now)));
     if let Some(stored) = report.stored_at {

@@ -61,7 +61,7 @@ pub(super) fn pruned(report: &PruneReport) -> Lines {
     if let Some(next) = report.next {
         let waiting = count(report.waiting.versions, "version");
         text.add(format!(
-            "{waiting} ({}) of what nothing needs wait for their locks and the grace, the first until {next}",
+            "{waiting} ({}) that nothing needs are kept until their lock and the grace period end, the first until {next}",
             size::human(report.waiting.bytes)
         ));
     }
@@ -72,7 +72,7 @@ pub(super) fn pruned(report: &PruneReport) -> Lines {
         text.add(format!("parity of {}: {} written, {} removed", kept.rate, kept.written, kept.removed));
     }
     if report.dry_run && !report.deleted.is_empty() {
-        text.add("nothing was deleted: --yes deletes");
+        text.add("nothing was deleted; --yes deletes");
     }
     text
 }

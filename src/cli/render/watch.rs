@@ -24,7 +24,7 @@ pub(super) fn text(report: &WatchReport, findings: &[Finding]) -> Lines {
         one(signal, &mut text);
     }
     for reaction in &report.reactions {
-        let ended = reaction.ended.as_deref().unwrap_or("not heard of again");
+        let ended = reaction.ended.as_deref().unwrap_or("result unknown");
         text.add(format!("reaction {} to {}: {ended}", reaction.name, reaction.cause));
     }
     for step in &report.commands {

@@ -286,7 +286,7 @@ fn readme(guide: &Guide, source: &Name, files: &[String]) -> String {
         "No transaction of the log comes back, so there is no log here.\n".to_owned()
     } else {
         format!(
-            "The files in {LOG}/ are the server's own, from the dump on and cut behind the last transaction that comes back:\n\
+            "The files in {LOG}/ are the server's own, from the dump on and cut behind the last restored transaction:\n\
              mariadb-binlog reads them as they are, without any positions. To look at the end of it:\n\n  \
              mariadb-binlog --verbose {} | tail -50\n",
             shell::quoted(&format!("{LOG}/{}", files.last().map_or("", String::as_str)))

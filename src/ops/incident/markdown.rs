@@ -45,7 +45,7 @@ fn source(page: &SourcePage, out: &mut String) {
         let _ = writeln!(out, "- {name}: `{}`, {at} UTC, {age} ago, {bytes}", point.id.short());
     };
     line("last good snapshot", page.last_good.as_ref());
-    line("first that is not", page.first_bad.as_ref());
+    line("first bad snapshot", page.first_bad.as_ref());
     line("newest", Some(&page.newest));
     if page.state != State::Calm && !page.commands.is_empty() {
         out.push_str("\n### What to type\n");

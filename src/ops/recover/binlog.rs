@@ -285,15 +285,13 @@ fn told(source: &Name, recovery: &Recovery) -> String {
     let Recovery { point, base_end, log_bytes, pieces, .. } = recovery;
     let stop = recovery.stop.as_deref().unwrap_or(base_end);
     let comes = match (&recovery.last_commit_at, &recovery.last_commit_gtid) {
-        (Some(at), Some(gtid)) => format!("the last transaction that comes back is {gtid}, of {at}"),
-        (Some(at), None) => format!("the last transaction that comes back is of {at}"),
-        (None, _) => "no transaction of the log comes back".to_owned(),
+        (Some(at), Some(gtid)) => format!("the last restored transaction is {gtid}, of {at}"),
+        (Some(at), None) => format!("the last restored transaction is of {at}"),
+        (None, _) => "no transaction of the log is restored".to_owned(),
     };
     let newest = recovery.newest.as_ref().zip(recovery.newest_at).filter(|_| recovery.leaves_some());
     let lost = newest.map_or_else(String::new, |(newest, at)| {
-        format!(
-            "; the vault has the log up to {newest} (stored {at}), and what lies behind the point does not come back"
-        )
+        format!("; the vault has the log up to {newest} (stored {at}), and anything after the point is not restored")
     });
     format!(
         "recovering {source} to {point}: from the dump at {base_end}, with {} of log in {pieces} pieces, to {stop}; \

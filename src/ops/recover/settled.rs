@@ -113,13 +113,15 @@ impl Settled {
         let Recovery { point, base_end, log_bytes, pieces, .. } = recovery;
         let at = recovery.base_at.as_ref().map_or_else(String::new, |at| format!(", done {at}"));
         let comes = recovery.last_commit_at.as_ref().map_or_else(
-            || "no transaction of the log comes back".to_owned(),
-            |at| format!("the last transaction that comes back was committed {at}"),
+            || "no transaction of the log is restored".to_owned(),
+            |at| format!("the last restored transaction was committed {at}"),
         );
         let stop = recovery.stop.as_deref().unwrap_or(base_end);
         let newest = recovery.newest.as_ref().zip(recovery.newest_at).filter(|_| recovery.leaves_some());
         let lost = newest.map_or_else(String::new, |(newest, at)| {
-            format!("; the vault has the log up to {newest} (stored {at}), and what lies behind the point does not come back")
+            format!(
+                "; the vault has the log up to {newest} (stored {at}), and anything after the point is not restored"
+            )
         });
         format!(
             "recovering {source} to {point}: from the base that ends at {base_end}{at}, with {} of log in {pieces} pieces, to \
