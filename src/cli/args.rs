@@ -154,13 +154,13 @@ pub struct Global {
     /// Configuration file [default: ./strongroom.toml, if it exists]
     #[arg(long, global = true, help_heading = "General options", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The vault, such as s3://bucket/prefix or file:///mnt/vault
+    /// The vault, such as `s3://bucket/prefix` or `file:///mnt/vault`
     #[arg(long, global = true, help_heading = "General options", value_name = "URL")]
     pub vault: Option<String>,
     /// Id that the vault must have. Any other vault is refused
     #[arg(long, global = true, help_heading = "General options", value_name = "ID")]
     pub vault_id: Option<VaultId>,
-    /// URL of an S3 server other than AWS, such as http://127.0.0.1:8333
+    /// URL of an S3 server other than AWS, such as `http://127.0.0.1:8333`
     #[arg(long, global = true, help_heading = "S3 options", value_name = "URL")]
     pub endpoint: Option<String>,
     /// Region of the bucket
@@ -169,7 +169,7 @@ pub struct Global {
     /// Use path-style requests, as most servers other than AWS need
     #[arg(long, global = true, help_heading = "S3 options")]
     pub path_style: bool,
-    /// Source of the credentials: file:PATH, profile:NAME, process:CMD, systemd:NAME, web-identity or ambient
+    /// Source of the credentials: `file:PATH`, `profile:NAME`, `process:CMD`, `systemd:NAME`, web-identity or ambient
     #[arg(long, global = true, help_heading = "S3 options", value_name = "SPEC")]
     pub credentials: Option<String>,
     /// Checksum sent with each upload: crc32c [default], crc64nvme, sha256, md5 or signed

@@ -134,7 +134,7 @@ fn line(level: Level, text: &str, fields: Fields) -> String {
 
 fn prefixed(level: Level, text: &str) -> String {
     let mark = if in_journal() { format!("<{}>", level.priority()) } else { String::new() };
-    text.lines().map(|line| format!("{mark}{line}\n")).collect()
+    text.lines().flat_map(|line| [mark.as_str(), line, "\n"]).collect()
 }
 
 fn json(level: Level, text: &str, fields: Fields) -> String {

@@ -39,7 +39,7 @@ fn no_bucket_no_vault_and_no_server_are_told_apart() {
     };
     args(&elsewhere, &server().endpoint()).code(10).says("no vault here");
     args(&elsewhere, "http://127.0.0.1:9").code(75).says("127.0.0.1:9");
-    args(&elsewhere, "127.0.0.1:9").code(2).says("no URL");
+    args(&elsewhere, "127.0.0.1:9").code(2).says("not a URL");
     let tls = server().endpoint().replace("http://", "https://");
     args(&elsewhere, &tls).code(2).says("does not speak TLS");
     let mut aws = place.sandbox.command();

@@ -41,7 +41,7 @@ pub struct DrillArgs {
     /// PGPASSWORD
     #[arg(long, value_name = "DSN")]
     pub postgres: Option<String>,
-    /// The same for dumps of MariaDB and MySQL, such as 'mariadb://drill@scratch?password-file=PATH'
+    /// The same for dumps of MariaDB and MySQL, such as `mariadb://drill@scratch?password-file=PATH`
     #[arg(long, value_name = "DSN")]
     pub mariadb: Option<String>,
     /// Fail if a recovery takes longer than this, such as 30m

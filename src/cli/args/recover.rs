@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(read("xid:4711"), Ok(Point::Xid(4711)));
         assert_eq!(read("1970-01-01T00:00:05Z"), Ok(Point::Time(5_000_000)));
         assert_eq!(read("1970-01-01T01:00:05.25+01:00"), Ok(Point::Time(5_250_000)));
-        assert!(read("lsn:nonsense").unwrap_err().contains("no position"));
+        assert!(read("lsn:nonsense").unwrap_err().contains("not a position"));
         assert!(read("nonsense").unwrap_err().contains("yesterday"));
         assert!(mapped("/a=/b").is_ok() && mapped("/a").is_err() && mapped("/a=b").is_err());
     }

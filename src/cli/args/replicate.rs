@@ -34,7 +34,7 @@ pub struct ReplicateArgs {
     /// Names of [[copy]] in the configuration [default, without --to: all of them]
     #[arg(value_name = "COPY", conflicts_with = "to")]
     pub copies: Vec<Name>,
-    /// Target: s3://bucket/prefix or file:///path
+    /// Target: `s3://bucket/prefix` or `file:///path`
     #[arg(long, value_name = "URL")]
     pub to: Option<String>,
     /// How the copy's place is reached.
@@ -121,7 +121,7 @@ A damaged object gets the right bytes as a new, locked version, and no version i
 replace the damaged file. Without --from a directory is repaired from the parity beside it. Needs no identity. Exit \
 code 4 if damage remains.")]
 pub struct RepairArgs {
-    /// A copy of the vault: s3://bucket/prefix or file:///path
+    /// A copy of the vault: `s3://bucket/prefix` or `file:///path`
     #[arg(long, value_name = "URL")]
     pub from: Option<String>,
     /// How the copy is reached.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
 use super::{Context, Ended, warn};
@@ -18,6 +18,8 @@ use crate::{
     model::{Clock as _, Name},
 };
 
+/// What is told.
+type Body = Map<String, Value>;
 /// What is being told: the webhook, and why it could not be.
 type Told = JoinSet<(Name, Result<(), String>)>;
 
@@ -38,13 +40,14 @@ pub(super) async fn end(
     wait(started, &mut failed).await;
     let phase = if ended.code() == 0 { Phase::Success } else { Phase::Failure };
     let mut body = about(settings, command, phase);
-    body["exit_code"] = ended.code().into();
-    body["duration_s"] = duration_s.into();
-    body["error"] = ended.failure.as_ref().map_or(Value::Null, |failure| failure.kind.into());
+    let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
+    put("exit_code", ended.code().into());
+    put("duration_s", duration_s.into());
+    put("error", ended.failure.as_ref().map_or(Value::Null, |failure| failure.kind.into()));
     if let Output::Backup(report) = &ended.output {
         let made = report.snapshots.iter().map(|one| json!({ "id": one.id, "source": one.source }));
-        body["snapshots"] = made.collect();
-        body["failed"] = report.failed.iter().map(|one| json!(one.source)).collect();
+        put("snapshots", made.collect());
+        put("failed", report.failed.iter().map(|one| json!(one.source)).collect());
     }
     wait(send(all, command, phase, &body), &mut failed).await;
     for (name, why) in failed {
@@ -53,20 +56,21 @@ pub(super) async fn end(
 }
 
 /// What every letter has.
-fn about(settings: &Settings, command: &str, phase: Phase) -> Value {
-    let config = settings.config.as_ref();
-    json!({
-        "event": "strongroom.run",
-        "phase": phase.as_str(),
-        "command": command,
-        "at": wiring::SystemClock.now(),
-        "vault_id": config.and_then(|config| config.id),
-        "writer": wiring::writer_name(settings),
-    })
+fn about(settings: &Settings, command: &str, phase: Phase) -> Body {
+    let id = settings.config.as_ref().and_then(|config| config.id);
+    Body::from_iter([
+        ("event".to_owned(), json!("strongroom.run")),
+        ("phase".to_owned(), json!(phase.as_str())),
+        ("command".to_owned(), json!(command)),
+        ("at".to_owned(), json!(wiring::SystemClock.now())),
+        ("vault_id".to_owned(), json!(id)),
+        ("writer".to_owned(), json!(wiring::writer_name(settings))),
+    ])
 }
 
-fn send(all: &[RunWebhook], command: &str, phase: Phase, body: &Value) -> Told {
+fn send(all: &[RunWebhook], command: &str, phase: Phase, body: &Body) -> Told {
     let mut told = Told::new();
+    let body = Value::Object(body.clone());
     let now = wiring::SystemClock.now();
     for one in all.iter().filter(|one| one.on.contains(&phase) && one.commands.contains(command)) {
         let (one, body) = (one.clone(), body.clone());

@@ -88,20 +88,17 @@ fn steps(page: &SourcePage, typed: &Typed, checkpoint: Option<&str>) -> Vec<Step
         let to = format!("{to}-later");
         add(what, typed.opening(&["restore", &id, "--recover-to", &from.to_string(), "--to", &to]));
     }
-    add(
-        "Prove that every byte of it is there".to_owned(),
-        typed.opening(&["verify", "--depth", "decrypt", "--snapshot", &id]),
-    );
+    add("Verify every byte of it".to_owned(), typed.opening(&["verify", "--depth", "decrypt", "--snapshot", &id]));
     if page.state >= State::Over {
         add(
-            "Hold it, so that neither its expiry nor a prune takes it (with the keeper's or an owner's credentials)"
+            "Hold it, so that it does not expire and is not pruned (with the keeper's or an owner's credentials)"
                 .to_owned(),
             typed.opening(&["freeze", &id, "--reason", "incident"]),
         );
     }
     if matches!(page.kind, SourceKind::Postgres | SourceKind::Mariadb | SourceKind::Sqlite | SourceKind::Git) {
         add(
-            "Try it in a throwaway engine first, with the checks of the configuration".to_owned(),
+            "Test it in a temporary server first, with the checks of the configuration".to_owned(),
             typed.opening(&["drill", "--snapshot", &id]),
         );
     }
@@ -122,7 +119,7 @@ fn whole(report: &IncidentReport, typed: &Typed, airgap: bool) -> Vec<Step> {
         add("Cut the ways to the vault", typed.reading(&["airgap", "trip", "--reason", "incident"]));
     }
     if report.troubled().next().is_some() {
-        add("Hold all that the vault has against what was signed", typed.reading(&["verify"]));
+        add("Verify the whole vault", typed.reading(&["verify"]));
     }
     steps
 }

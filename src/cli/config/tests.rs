@@ -72,7 +72,7 @@ fn deltas_are_on_and_bounded_unless_the_file_says_otherwise() {
     }
     assert_eq!(cache("delta = true", "").unwrap(), cache("[delta]", "").unwrap());
     for (head, writer, place, word) in [
-        ("delta.cache = \"3\\u00b5B\"", "", ":1:15: ", "no size"),
+        ("delta.cache = \"3\\u00b5B\"", "", ":1:15: ", "not a size"),
         ("delta = 3", "", ":1:9: ", "true, false, or a table"),
         ("[delta]\ncash = \"1GiB\"", "", ":2:1: ", "cash"),
         ("delta = true", "delta = false", ":5:9: ", "twice"),
@@ -158,7 +158,7 @@ fn a_journal_stands_beside_a_copy_of_the_whole_cluster() {
         ("{ flush = \"0s\" }", 21, "1s or more"),
         ("{ flush = \"10\" }", 21, "span"),
         ("{ spool = \"1MiB\" }", 21, "64MiB"),
-        ("{ spool = \"1G\" }", 21, "no size"),
+        ("{ spool = \"1G\" }", 21, "not a size"),
         ("{ max_lag = \"1MiB\" }", 23, "more than spool"),
         ("{ on_max_lag = \"drop\" }", 0, "unknown variant"),
         ("{ slots = \"x\" }", 0, "unknown field"),
@@ -207,13 +207,13 @@ fn copies_have_a_place_and_a_name_of_their_own() {
     assert_eq!((copies[1].newest, copies[1].removable, copies[1].sources.len()), (Some(3), true, 1));
     for (wrong, word) in [
         ("[[copy]]\nname = \"a\"\nurl = \"/mnt/a\"", "file:///mnt/a"),
-        ("[[copy]]\nname = \"a\"\nurl = \"s3://other/a\"\nremovable = true", "no removable disk"),
+        ("[[copy]]\nname = \"a\"\nurl = \"s3://other/a\"\nremovable = true", "not a removable disk"),
         ("[[copy]]\nname = \"a\"\nurl = \"file:///a\"\nnewest = 0", "nothing would be copied"),
         (
             "[[copy]]\nname = \"a\"\nurl = \"file:///a\"\n[[copy]]\nname = \"a\"\nurl = \"file:///b\"",
             "two copies called a",
         ),
-        ("[[copy]]\nname = \"a\"\nurl = \"file:///a\"\nlimit_upload = \"fast\"", "no size"),
+        ("[[copy]]\nname = \"a\"\nurl = \"file:///a\"\nlimit_upload = \"fast\"", "not a size"),
         ("[copy]\nname = \"a\"\nurl = \"file:///a\"", "two brackets"),
         ("[[copy]]\nname = \"a\"\nurl = \"file:///a\"\nkeep = \"1d\"", "keep"),
     ] {

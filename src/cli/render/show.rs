@@ -19,7 +19,7 @@ pub(super) fn shown(report: &ShowReport) -> Lines {
     text.add(format!("snapshot {}", report.id));
     let mut add = |line: String| wrapped(&format!("  {line}"), 13, &mut text);
     add(format!(
-        "source     {} ({}) of writer {}, its {}.",
+        "source     {} ({}) of writer {}, number {}",
         report.source,
         report.kind.as_str(),
         report.writer,
@@ -44,13 +44,13 @@ pub(super) fn shown(report: &ShowReport) -> Lines {
     let tier = report.tier.map(|tier| format!(" ({tier:?})").to_lowercase()).unwrap_or_default();
     add(format!("kept       until {}{tier}, {}", report.expires_at, age(report.expires_at, now)));
     let totals = report.totals;
-    add(format!("holds      {} in {} streams, {} chunks", size::human(totals.bytes), totals.streams, totals.chunks));
-    add(format!("needs      {} in {} packs", size::human(totals.packed), totals.packs));
+    add(format!("contents   {}; streams: {}, chunks: {}", size::human(totals.bytes), totals.streams, totals.chunks));
+    add(format!("needs      {}; packs: {}", size::human(totals.packed), totals.packs));
     add(match report.cost {
         Some(cost) => {
-            format!("cost       {} in {} packs that were not needed before", size::human(cost.bytes), cost.packs)
+            format!("added      {}; packs: {} that were not needed before", size::human(cost.bytes), cost.packs)
         }
-        None => "cost       not known: the snapshot before is not there, or a page can't be read".to_owned(),
+        None => "added      unknown: the snapshot before is missing, or a page can't be read".to_owned(),
     });
     if let Some(journal) = &report.journal {
         add(format!("journal    goes on from {} of line {}", journal.line.say(journal.from), journal.line));

@@ -186,10 +186,10 @@ impl IncidentReport {
             (0, 0) if all == 0 => "there is no snapshot".to_owned(),
             (0, 0) => format!("nothing stands out in {}", plural(all, "source")),
             (0, quiet) => format!("{quiet} of {} made no snapshot for too long", plural(all, "source")),
-            (alarms, 0) => format!("{alarms} of {} not as before", plural(all, "source")),
+            (alarms, 0) => format!("{alarms} of {} with an alarm", plural(all, "source")),
             (alarms, quiet) => {
                 format!(
-                    "{alarms} of {} not as before, and {quiet} without a snapshot for too long",
+                    "{alarms} of {} with an alarm, and {quiet} without a snapshot for too long",
                     plural(all, "source")
                 )
             }

@@ -67,7 +67,7 @@ fn passed(behind: &[Judged]) -> Vec<Finding> {
             Some(cause) => format!("ALARM {cause}: {}", why(one)),
             None => "its body can't be read".to_owned(),
         };
-        let what = format!("passed over, of {}: {why}{more}", one.line.created_at);
+        let what = format!("a newer snapshot, of {}, was skipped: {why}{more}", one.line.created_at);
         findings.push(Finding::new(Severity::Warning, PASSED, what).of(one.line.id));
     }
     findings

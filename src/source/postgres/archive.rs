@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn what_is_no_archive_is_told_and_a_newer_version_is_not_judged() {
-        assert!(judge(b"-- PostgreSQL database dump", 9).finish().unwrap_err().contains("no archive"));
+        assert!(judge(b"-- PostgreSQL database dump", 9).finish().unwrap_err().contains("not an archive"));
         let mut newer = archive(16);
         newer[6] = 17;
         assert_eq!(judge(&newer, 64).finish(), Ok(false));

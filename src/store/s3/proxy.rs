@@ -110,7 +110,7 @@ mod tests {
         ] {
             assert_eq!(found(url, env), want, "{url} {env:?}");
         }
-        for (value, why) in [("socks5h://me:pass@p:1", "\"socks5h\""), ("http://me:pa ss@p", "no URL")] {
+        for (value, why) in [("socks5h://me:pass@p:1", "\"socks5h\""), ("http://me:pa ss@p", "not a URL")] {
             let error = found(aws, &[("ALL_PROXY", value)]).unwrap_err();
             assert!(error.contains(why) && error.contains("ALL_PROXY") && !error.contains("pa"), "{error}");
         }

@@ -32,7 +32,7 @@ fn repositories_without_all_their_history_are_refused_with_the_remedy() {
     assert!(lab.refused("tables").contains("git refs migrate"));
     fs::rename(lab.path("repo"), lab.path("moved")).unwrap();
     let said = lab.refused("shared");
-    assert!(said.contains("which is not there") && said.contains("repo/.git/objects"), "{said}");
+    assert!(said.contains("which does not exist") && said.contains("repo/.git/objects"), "{said}");
     fs::rename(lab.path("moved"), lab.path("repo")).unwrap();
     // Each remedy works.
     lab.git("shallow", &["fetch", "-q", "--unshallow"]);

@@ -168,7 +168,7 @@ fn streams_that_are_gone_or_mostly_dead_mean_a_new_set() {
     assert_eq!(reading.carried(), Some(Vec::new()));
     let (streams, facts) = lab.read(reading).unwrap();
     assert_eq!(names(&streams), ["loose.pack"]);
-    assert!(facts.warnings.iter().any(|w| w.contains("stored anew") && w.contains("1970-01-01T00:00:00Z")));
+    assert!(facts.warnings.iter().any(|w| w.contains("stored again") && w.contains("1970-01-01T00:00:00Z")));
     // What is carried is far larger than all that the source has.
     let mut before = vault.before().unwrap();
     before.streams.values_mut().for_each(|bytes| *bytes = 1 << 30);

@@ -228,8 +228,8 @@ fn what_is_no_log_is_told() {
     };
     assert!(told(0, &[0xd1, 0x10]).contains("byte order"));
     assert!(told(0, b"PK").contains("no segment"));
-    assert!(told(8, &[1]).contains("no segment begins"));
-    assert!(told(32, &[1]).contains("impossible sizes"));
+    assert!(told(8, &[1]).contains("where no segment begins"));
+    assert!(told(32, &[1]).contains("impossible segment or page sizes"));
     assert!(told(4, &[9]).contains("timeline 9"));
     assert!(told(24, &[9]).contains("another cluster"));
     assert!(told(1024, &[9]).contains("no page"));
