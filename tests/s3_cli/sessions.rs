@@ -36,7 +36,7 @@ async fn a_session_that_is_over_is_told() {
     backup(&session.file("")).ok();
     // The server says so, in its own way.
     let ended = session.ended(server());
-    backup(&ended.file("")).code(1).says("a session that has ended").says("hint: the store refuses these credentials");
+    backup(&ended.file("")).code(1).says("a session that has ended").says("hint: the store refused these credentials");
     // The file says so, before anything is asked.
     let stated = "expiration = \"2026-01-02T03:04:05Z\"\n";
     backup(&session.file(stated)).code(1).says("ended at 2026-01-02T03:04:05Z").says("writer-s3.toml");
