@@ -50,6 +50,17 @@ fn orders(db: &Connection, count: usize) {
     db.execute_batch(&sql).unwrap();
 }
 
+/// Closes the one cause that is open.
+fn acknowledged(sandbox: &Sandbox, cause: &str) {
+    // A cause that nothing has closes nothing, and the one that was meant is named.
+    let typed = cause.replacen("shop@", "shpo@", 1);
+    watch(sandbox, &["--acknowledge", &typed]).code(2).says("the one that is open is").says(cause);
+    assert_eq!(alarms(&watch(sandbox, &["--json"])).len(), 1);
+    watch(sandbox, &["--acknowledge", cause]).ok();
+    watch(sandbox, &["--acknowledge", cause]).ok();
+    watch(sandbox, &["--acknowledge", "nosuch"]).code(2).says("none is open");
+}
+
 #[test]
 fn an_sqlite_database_is_emptied_altered_and_encrypted_slowly() {
     let sandbox = Sandbox::with_vault();
@@ -86,13 +97,7 @@ fn an_sqlite_database_is_emptied_altered_and_encrypted_slowly() {
     // It stays open until somebody knows of it, also where nothing is new.
     let cause = open[0]["cause"].as_str().unwrap();
     assert_eq!(alarms(&watch(&sandbox, &["--json"])).len(), 1);
-    // A cause that nothing has closes nothing, and the one that was meant is named.
-    let typed = cause.replacen("shop@", "shpo@", 1);
-    watch(&sandbox, &["--acknowledge", &typed]).code(2).says("the one that is open is").says(cause);
-    assert_eq!(alarms(&watch(&sandbox, &["--json"])).len(), 1);
-    watch(&sandbox, &["--acknowledge", cause]).ok();
-    watch(&sandbox, &["--acknowledge", cause]).ok();
-    watch(&sandbox, &["--acknowledge", "nosuch"]).code(2).says("none is open");
+    acknowledged(&sandbox, cause);
 
     // Two rows in a hundred a day, when nine runs are known in all, one of them with the alteration of before.
     honest(2);
