@@ -245,7 +245,7 @@ impl Source for PostgresSource {
             details.insert("roles".to_owned(), json!(roles));
         }
         let (stops, haste) = (Stops::default(), Haste::new(spool::give_way));
-        let spool = Spool::new(self.spool.as_ref(), jobs, &haste);
+        let spool = Spool::new(self.spool.as_ref(), jobs);
         Ok(Box::new(PostgresReading {
             place: Arc::new(Place { info, psql, dump, depth, jobs, lock_timeout, stops, spool, haste }),
             held: Duration::ZERO,

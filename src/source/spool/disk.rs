@@ -2,16 +2,14 @@
 //! key that is gone with it.
 
 use std::{
-    collections::VecDeque,
     fs::{DirBuilder, File},
     io,
-    num::NonZeroU64,
     os::unix::fs::{DirBuilderExt, FileExt},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
-use rustix::fs::{Advice, FallocateFlags, StatVfs, fadvise};
+use rustix::fs::{FallocateFlags, StatVfs};
 
 use crate::{
     codec::passing::{PassingKey, TAG},
@@ -24,9 +22,6 @@ pub(super) const SLOT: usize = 1 << 20;
 /// waits.
 const LEFT: u64 = 2 << 30;
 
-/// So many slots later a slot is on the disk, if that is fast.
-const RECENT: usize = 16;
-
 /// The file, which is made when it is needed first.
 pub(super) struct Disk {
     dir: PathBuf,
@@ -36,27 +31,6 @@ pub(super) struct Disk {
 struct Open {
     file: File,
     key: PassingKey,
-    /// The slots that were written last.
-    recent: Mutex<VecDeque<u64>>,
-}
-
-impl Open {
-    /// Has a slot written to the disk soon, and takes an earlier one, if it is there by now, out of the page cache: the next
-    /// are written into the same memory again, where memory that was not used yet costs more than all else of writing. What a
-    /// slow disk does not have by then stays in the cache until it is read.
-    fn let_go(&self, slot: u64) {
-        let advise =
-            |slot: u64| fadvise(&self.file, slot * SLOT as u64, NonZeroU64::new(SLOT as u64), Advice::DontNeed);
-        // Advice that is not taken costs time, not data.
-        let _ = advise(slot);
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.push_back(slot);
-        if recent.len() > RECENT
-            && let Some(earlier) = recent.pop_front()
-        {
-            let _ = advise(earlier);
-        }
-    }
 }
 
 /// How much of the disk of `dir`, or of what there is of it, a spool would take, and how much it leaves to others.
@@ -96,7 +70,7 @@ impl Disk {
         let file =
             made.and_then(|()| tempfile::tempfile_in(&self.dir)).map_err(|e| format!("can't make a file: {e}"))?;
         let key = PassingKey::new().map_err(|e| e.to_string())?;
-        let new = std::sync::Arc::new(Open { file, key, recent: Mutex::default() });
+        let new = std::sync::Arc::new(Open { file, key });
         Ok(std::sync::Arc::clone(open.insert(new)))
     }
 
@@ -110,10 +84,7 @@ impl Disk {
         }
         open.key.seal(number, block).map_err(|e| e.to_string())?;
         match open.file.write_all_at(block, slot * SLOT as u64) {
-            Ok(()) => {
-                open.let_go(slot);
-                Ok(block.len())
-            }
+            Ok(()) => Ok(block.len()),
             Err(e) => {
                 open.key.open(number, block).map_err(|e| e.to_string())?;
                 Err(format!("can't write: {e}"))

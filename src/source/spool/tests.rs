@@ -20,7 +20,7 @@ fn place(dir: &tempfile::TempDir, most: u64) -> SpoolPlace {
 
 /// A spool that keeps next to nothing in memory.
 fn narrow(place: Option<&SpoolPlace>) -> Spool {
-    let spool = Spool::new(place, 1, &Haste::new(|| {}));
+    let spool = Spool::new(place, 1);
     spool.0.lock().most_in_memory(1);
     spool
 }
@@ -93,7 +93,7 @@ fn a_disk_that_takes_nothing_costs_time_and_no_dump() {
 #[test]
 fn without_a_place_memory_is_all_there_is() {
     let plain = text(40 * MIB);
-    let spool = Spool::new(None, 1, &Haste::new(|| {}));
+    let spool = Spool::new(None, 1);
     let (writing, written) = mpsc::channel::<()>();
     let mut spooled = spool.start(io::Cursor::new(plain.clone()), writing).unwrap();
     let mut first = vec![0; MIB];

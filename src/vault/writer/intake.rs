@@ -67,10 +67,6 @@ pub(super) struct Intake {
     seq: u64,
     current: Option<Current>,
     opener: Option<Opener>,
-    /// Bytes that were read.
-    read: u64,
-    /// Bytes that were told as progress: read, or on their way.
-    told: u64,
 }
 
 /// A thread that asks the source for its next stream in the place of one that gives way: what the source starts for it would
@@ -123,8 +119,7 @@ pub(super) fn run(stage: &Mutex<Intake>, turn: Option<&(Haste, bool)>) -> Result
     if let Some((haste, true)) = turn {
         haste.give_way();
     }
-    let ahead = |written| stage.lock().map_or(true, |mut stage| stage.is_ahead(written));
-    while turn.is_none_or(|(haste, gives_way)| haste.turn_or(*gives_way, ahead)) {
+    while turn.is_none_or(|(haste, gives_way)| haste.turn(*gives_way)) {
         // If the other panicked, the run fails.
         let Ok(mut stage) = stage.lock() else { break };
         if stage.reading.is_none() {
@@ -170,25 +165,12 @@ impl Intake {
     ) -> Result<Self, VaultError> {
         let chunker = Chunker::new(params)?;
         let (reading, current, opener) = (Some(reading), None, None);
-        Ok(Self { reading, chunker, params, pool, sketching, out, shared, seq: 0, current, opener, read: 0, told: 0 })
+        Ok(Self { reading, chunker, params, pool, sketching, out, shared, seq: 0, current, opener })
     }
 
     /// Lets this thread ask for streams whenever one that gives way would.
     pub(super) fn open_by(&mut self, opener: Opener) {
         self.opener = Some(opener);
-    }
-
-    /// Programs wrote so many bytes while this stage waits, which is progress. Says whether it is to stop.
-    fn is_ahead(&mut self, written: u64) -> bool {
-        self.tell(written);
-        self.shared.check().is_err()
-    }
-
-    fn tell(&mut self, bytes: u64) {
-        if let Some(more) = bytes.checked_sub(self.told).filter(|more| *more > 0) {
-            self.shared.progress.advance(more);
-            self.told = bytes;
-        }
     }
 
     fn next(&mut self, gives_way: bool) -> Result<Option<Incoming>, VaultError> {
@@ -263,7 +245,7 @@ impl Intake {
     }
 
     /// Reads until the buffer is full or the stream ends; returns whether it ended.
-    fn fill(&mut self, current: &mut Current) -> Result<bool, VaultError> {
+    fn fill(&self, current: &mut Current) -> Result<bool, VaultError> {
         loop {
             self.shared.check()?;
             let Some(free) = current.buffer.get_mut(current.filled..).filter(|free| !free.is_empty()) else {
@@ -273,8 +255,7 @@ impl Intake {
                 Ok(0) => return Ok(true),
                 Ok(n) => {
                     current.filled += n;
-                    self.read += n as u64;
-                    self.tell(self.read);
+                    self.shared.progress.advance(n as u64);
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => {
