@@ -104,7 +104,7 @@ fn what_a_spool_may_take_is_told_and_how_long_locks_were_held() {
     server.sql("shop", "create table t as select generate_series(1, 100) i");
     let sandbox = configured(&server, None, "spool = \"64MiB\"\n");
     let run = sandbox.writer(&["backup", "--dry-run"]).ok();
-    assert!(run.out().contains("spool-room") && run.out().contains("64.0 MiB are allowed"), "{}", run.out());
+    assert!(run.out().contains("spool-room") && run.out().contains("limit 64.0 MiB"), "{}", run.out());
     let snapshot = sandbox.writer(&["backup", "--json"]).ok().json()["result"]["snapshots"][0].clone();
     let (held, all) = (snapshot["held_s"].as_f64().unwrap(), snapshot["duration_s"].as_f64().unwrap());
     assert!(held > 0.0 && held <= all, "{held} of {all}");
