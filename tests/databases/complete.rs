@@ -137,7 +137,7 @@ fn what_can_t_be_read_costs_the_rest_nothing(sandbox: &Sandbox) {
         "references invalid table",
         "exclude = [\\\"other.sick\\\"]",
     ] {
-        has(&[told.clone()], part);
+        has(std::slice::from_ref(&told), part);
     }
     assert!(made_of["warnings"].to_string().contains("other.sick is not in the backup"), "{made_of}");
     let passed = drill(sandbox).ok().json();

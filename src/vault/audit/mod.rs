@@ -190,7 +190,7 @@ pub async fn verify(
 ) -> Result<VerifyReport> {
     progress.phase("reading headers", None);
     let listing = snapshots::list(vault).await?;
-    verify_listed(vault, request, listing, progress, cancel).await
+    Box::pin(verify_listed(vault, request, listing, progress, cancel)).await
 }
 
 /// As [`verify`], of headers that were listed just now.

@@ -254,12 +254,11 @@ impl Scratch {
     /// Appends the opened range of a pack to what is stored.
     fn open(&mut self, job: &Job, no: u32, part: (u64, &[u8]), range: Range<u64>) -> Result<()> {
         let known = self.readers.iter().position(|(pack, _)| *pack == no).and_then(|at| self.readers.remove(at));
-        let mut reader = match known {
-            Some((_, reader)) => reader,
-            None => {
-                let pack = job.places.pack(no)?;
-                job.source.opener.reader(&pack.header, pack.sealed_len)?
-            }
+        let mut reader = if let Some((_, reader)) = known {
+            reader
+        } else {
+            let pack = job.places.pack(no)?;
+            job.source.opener.reader(&pack.header, pack.sealed_len)?
         };
         let opened = reader.read_at(part, range, &mut self.stored);
         self.readers.push_back((no, reader));
