@@ -120,10 +120,49 @@ impl Part {
     }
 }
 
+/// Which pages were listed at all, whichever part they are of, in 2 MiB: right of all that were, and of nearly all that were
+/// not. A header can name any number of pages that never were, and to ask the store for each would take hours.
+#[derive(Debug)]
+struct PagesSeen {
+    key: RandomState,
+    bits: Vec<u64>,
+}
+
+impl PagesSeen {
+    const BITS: u64 = 1 << 24;
+
+    /// By a key of this run's own, so that nobody can choose names that look like those of others.
+    fn new(key: RandomState) -> Self {
+        Self { key, bits: Vec::new() }
+    }
+
+    /// Four places, by double hashing (Kirsch and Mitzenmacher, "Less Hashing, Same Performance", 2006).
+    fn places(&self, at: &At) -> impl Iterator<Item = (usize, u64)> + use<> {
+        let hash = self.key.hash_one(at);
+        let (first, step) = (hash & 0xffff_ffff, hash >> 32 | 1);
+        (0..4).map(move |no| {
+            let place = (first + no * step) % Self::BITS;
+            (usize::try_from(place / 64).unwrap_or_default(), 1 << (place % 64))
+        })
+    }
+
+    fn add(&mut self, at: &At) {
+        self.bits.resize(usize::try_from(Self::BITS / 64).unwrap_or_default(), 0);
+        for (word, bit) in self.places(at) {
+            self.bits.get_mut(word).into_iter().for_each(|word| *word |= bit);
+        }
+    }
+
+    fn may_have(&self, at: &At) -> bool {
+        self.places(at).all(|(word, bit)| self.bits.get(word).is_some_and(|word| word & bit != 0))
+    }
+}
+
 /// What was listed of one part.
 #[derive(Debug)]
 pub(crate) struct Stock {
     part: Part,
+    pages: Arc<PagesSeen>,
     room: usize,
     /// Whether evidence and canaries are in it, too.
     more: bool,
@@ -138,12 +177,14 @@ pub(crate) struct Stock {
 impl Stock {
     /// For everything, as long as there are no more than `room` versions.
     pub(crate) fn new(room: usize, more: bool) -> Self {
-        Self::of(Part { key: RandomState::new(), no: 0, of: 1 }, room.max(1), more)
+        let part = Part { key: RandomState::new(), no: 0, of: 1 };
+        let pages = Arc::new(PagesSeen::new(part.key.clone()));
+        Self::of(part, pages, room.max(1), more)
     }
 
-    fn of(part: Part, room: usize, more: bool) -> Self {
+    fn of(part: Part, pages: Arc<PagesSeen>, room: usize, more: bool) -> Self {
         let (writers, objects) = (HashMap::new(), Vec::new());
-        Self { part, room, more, writers, objects, last: None, listed: 0, versions: 0 }
+        Self { part, pages, room, more, writers, objects, last: None, listed: 0, versions: 0 }
     }
 
     /// Where what has this name lies, if it is of a kind that belongs here.
@@ -173,6 +214,11 @@ impl Stock {
         let Some(at) = self.at(key) else { return Err(stored) };
         let again = self.last.as_ref().filter(|(last, _)| *last == at).map(|(_, versions)| *versions);
         let before = again.unwrap_or_default();
+        if self.part.of < 2
+            && let (At::Data(Sort::Page, ..), Some(pages)) = (&at, Arc::get_mut(&mut self.pages))
+        {
+            pages.add(&at);
+        }
         self.listed += u64::from(again.is_none());
         self.versions += usize::from(before < VERSIONS);
         if self.is_over() {
@@ -228,6 +274,20 @@ impl Stock {
         self.part.has(at)
     }
 
+    /// Whether no version of a page was listed, not even a hidden one; now and then it is not known of a page of another part.
+    /// Right once all is listed and this part sorted.
+    pub(crate) fn lacks(&self, page: &At) -> bool {
+        if self.covers(page) { self.find(page).is_none() } else { !self.pages.may_have(page) }
+    }
+
+    /// The same by a page's key.
+    pub(crate) fn lacks_page(&self, key: &Key) -> bool {
+        match layout::parse(key.as_str()) {
+            Some(ObjectName::Page(writer, hash)) => self.lacks(&At::Data(Sort::Page, Arc::new(writer), hash)),
+            _ => false,
+        }
+    }
+
     /// The place of an object.
     pub(crate) fn find(&self, at: &At) -> Option<usize> {
         self.objects.binary_search_by(|object| object.at.cmp(at)).ok()
@@ -237,6 +297,7 @@ impl Stock {
 /// The parts of everything, one after the other.
 pub(crate) struct Stocks {
     first: Option<Stock>,
+    pages: Arc<PagesSeen>,
     left: VecDeque<Part>,
     room: usize,
     more: bool,
@@ -245,21 +306,25 @@ pub(crate) struct Stocks {
 impl Stocks {
     /// After everything was listed into `all`: that is the one part if there was room for it.
     pub(crate) fn of(mut all: Stock) -> Self {
-        let (room, more) = (all.room, all.more);
+        let (pages, room, more) = (Arc::clone(&all.pages), all.room, all.more);
         if !all.is_over() {
             all.sort();
-            return Self { first: Some(all), left: VecDeque::new(), room, more };
+            return Self { first: Some(all), pages, left: VecDeque::new(), room, more };
         }
         // What falls into a part is a matter of chance.
         let of = all.versions.div_ceil((room - room / 8).max(1)) as u64;
         let key = all.part.key;
         let left = (0..of).map(|no| Part { key: key.clone(), no, of }).collect();
-        Self { first: None, left, room, more }
+        Self { first: None, pages, left, room, more }
     }
 
     /// The next part. Unless it is all there is, it is to be listed.
     pub(crate) fn next(&mut self) -> Option<Stock> {
-        self.first.take().or_else(|| Some(Stock::of(self.left.pop_front()?, self.room, self.more)))
+        let next = |stocks: &mut Self| {
+            let part = stocks.left.pop_front()?;
+            Some(Stock::of(part, Arc::clone(&stocks.pages), stocks.room, stocks.more))
+        };
+        self.first.take().or_else(|| next(self))
     }
 }
 
@@ -330,6 +395,26 @@ mod tests {
         for no in 0..objects {
             let key = layout::pack(&"w1".parse().unwrap(), &PackId::from_bytes([no; 32]));
             (0..versions).for_each(|no| stock.add(key.as_str(), stored(no)).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_page_that_was_never_listed_is_known_to_lack_in_whichever_part() {
+        let page = |no: u64| layout::page(&"w1".parse().unwrap(), &hash::hash(&no.to_le_bytes()));
+        for room in [1000, 30] {
+            let mut all = Stock::new(room, false);
+            (0..200).for_each(|no| all.add(page(no).as_str(), stored(no)).unwrap());
+            let mut stocks = Stocks::of(all);
+            while let Some(mut stock) = stocks.next() {
+                if stock.is_to_be_listed() {
+                    (0..200).for_each(|no| stock.add(page(no).as_str(), stored(no)).unwrap());
+                    stock.sort();
+                }
+                assert!((0..200).all(|no| !stock.lacks_page(&page(no))));
+                let absent = (1000..11_000).filter(|no| stock.lacks_page(&page(*no))).count();
+                assert!(absent > 9990, "{absent} of 10000 are known to lack");
+                assert!(!stock.lacks_page(&"vault.json".parse().unwrap()));
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use strongroom::{
+    codec::hash,
     format::{
         header::{Header, ObjectRef},
         layout,
@@ -10,11 +11,12 @@ use strongroom::{
         pack::Directory,
         page::PackRef,
     },
-    model::{Cancel, ChunkId, Hash, Name, PackId, Silent, SnapshotId, Span},
+    model::{Cancel, ChunkId, Finding, Hash, Name, PackId, Silent, SnapshotId, Span},
     ops::replicate::replicate,
-    store::{Deleter, memory::MemoryStore},
+    store::{Deleter, counted::Counted, memory::MemoryStore},
     vault::{
         Vault,
+        audit::{self, Depth, VerifyRequest},
         upkeep::{
             prune::{PruneRequest, Pruned, prune},
             renew::renew,
@@ -90,6 +92,28 @@ async fn g12_a_pruning_in_parts_deletes_what_one_at_once_deletes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn g12_a_header_with_more_versions_than_a_run_looks_at_stays_and_is_reported() {
+    let (house, _state) = aged().await;
+    let would = pruned(&house, ROOMS[0], None).await;
+    let over = would.deleted["snapshots"].versions;
+    let headers = keys(&house.bucket, layout::SNAPSHOTS).await;
+    for no in 0..over {
+        house.bucket.overwrite(&headers[0], format!("junk {no}").into_bytes());
+    }
+    house.clock.pass(Span::days(1));
+    let told = |done: &Pruned| {
+        let found = done.findings.iter().filter(|finding| finding.code == "prune.versions");
+        found.map(|finding| finding.object.clone().unwrap()).collect::<Vec<_>>()
+    };
+    let first = pruned(&house, 1, Some(&house.bucket)).await;
+    assert!(told(&first).iter().any(|key| *key == headers[0].as_str()), "{:?}", first.findings);
+    assert!(keys(&house.bucket, layout::SNAPSHOTS).await.contains(&headers[0]));
+    let all = pruned(&house, ROOMS[0], Some(&house.bucket)).await;
+    assert_eq!((told(&all), all.snapshots), (Vec::new(), would.snapshots));
+    assert!(!keys(&house.bucket, layout::SNAPSHOTS).await.contains(&headers[0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn g12_packs_stay_in_every_part_while_a_page_cannot_be_read() {
     let (house, _state) = aged().await;
     let gone = ObjectRef { hash: Hash::from_bytes([5; 32]), bytes: 9, version: None };
@@ -103,6 +127,46 @@ async fn g12_packs_stay_in_every_part_while_a_page_cannot_be_read() {
         assert_eq!((told, done.deleted.get("packs")), (1, None), "{room}: {:?}", done.deleted);
     }
     assert_eq!(keys(&house.bucket, layout::PACKS).await, packs);
+}
+
+/// What is asked of the store by a verification, a renewal and a pruning that change nothing, and how often a page is damaged.
+async fn asked(house: &House, room: usize) -> (u64, [usize; 3]) {
+    let counted = Arc::new(Counted::new(Arc::new(house.bucket.clone())));
+    let mut vault = Vault::open(Arc::clone(&counted) as _, Some(house.made.id)).await.unwrap();
+    vault.room = room;
+    let (silent, cancel) = (Arc::new(Silent), Cancel::default());
+    let verified = audit::verify(&vault, &VerifyRequest::new(Depth::Locks), silent, &cancel).await.unwrap();
+    let renewed = renew(&vault, true, &Silent, &cancel).await.unwrap();
+    let request = PruneRequest { grace: Span::ZERO, clock_is_right: true };
+    let pruned = prune(&vault, None, request, &Silent, &cancel).await.unwrap();
+    let calls = counted.calls();
+    let damaged = |findings: &mut dyn Iterator<Item = &Finding>| findings.filter(|f| f.code == "page.damaged").count();
+    let told = [
+        damaged(&mut verified.findings.iter()),
+        damaged(&mut renewed.findings.iter()),
+        damaged(&mut pruned.findings.iter()),
+    ];
+    (calls.get + calls.head, told)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g12_pages_that_never_were_are_not_asked_for() {
+    let (house, _state) = aged().await;
+    let mut before = Vec::new();
+    for room in ROOMS {
+        before.push(asked(&house, room).await);
+    }
+    let gone = |no: u64| ObjectRef { hash: hash::hash(&no.to_le_bytes()), bytes: 90_000, version: None };
+    let body = vec![ChunkRef { id: ChunkId::from_bytes([1; 32]), len: 5 }];
+    let made = house.made.through(Arc::new(house.bucket.clone()));
+    made.put_header(&Header { pages: (0..400).map(gone).collect(), body, ..made.header(99, Vec::new()) }).await;
+    for (room, (calls, told)) in ROOMS.into_iter().zip(before) {
+        let (now, damaged) = asked(&house, room).await;
+        assert_eq!(told, [0; 3], "{room}");
+        assert!(damaged.iter().all(|count| *count > 10), "{room}: {damaged:?}");
+        // Its header is read in every part.
+        assert!(now < calls + 250, "{room}: {calls} calls before and {now} with 400 pages that are not there");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

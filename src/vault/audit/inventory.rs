@@ -10,7 +10,7 @@ use crate::{
     format::header::{ObjectRef, VerifiedHeader},
     model::{Finding, Findings, Hash, Key, LockMode, Severity, SnapshotId, Time},
     vault::{
-        Result, Vault, VaultErrorKind,
+        Result, Vault, VaultError, VaultErrorKind,
         reader::PagesAhead,
         snapshots::Summary,
         stock::{At, Id, Pages, Sort, Stock, Stored, Told, VERSIONS},
@@ -55,6 +55,8 @@ pub(super) struct Inventory {
     /// Documents that were listed before anything named them.
     pub(super) loose: BTreeMap<String, Vec<Stored>>,
     stock: Stock,
+    /// Whether what was not listed is not there: not where versions are hidden and may not be listed.
+    sure: bool,
     /// What is needed of the stock, by its places.
     pub(super) data: Vec<Option<Box<Needed>>>,
     /// What is needed and not there; of very much, the first, and how much more that is.
@@ -83,6 +85,7 @@ impl Inventory {
             places: BTreeMap::new(),
             loose: BTreeMap::new(),
             stock: Stock::new(1, false),
+            sure: false,
             data: Vec::new(),
             lacking: Vec::new(),
             lacking_at: HashMap::new(),
@@ -97,8 +100,9 @@ impl Inventory {
         }
     }
 
-    /// Goes on to a part of what was listed.
-    pub(super) fn turn_to(&mut self, stock: Stock) {
+    /// Goes on to a part of what was listed, and whether all was.
+    pub(super) fn turn_to(&mut self, stock: Stock, sure: bool) {
+        self.sure = sure;
         self.data = std::iter::repeat_with(|| None).take(stock.objects().len()).collect();
         self.stock = stock;
         (self.lacking, self.lacking_at) = (Vec::new(), HashMap::new());
@@ -208,7 +212,13 @@ impl Inventory {
         findings: &mut Findings,
     ) -> Result<Option<u32>> {
         let writer = self.stock.writer(&snapshot.header.writer);
-        let packs = match ahead.page(snapshot, page).await {
+        let absent = self.sure && self.stock.lacks(&At::Data(Sort::Page, Arc::clone(&writer), page.hash));
+        let read = if absent {
+            Err(VaultError::new(VaultErrorKind::Damaged, "it is not there"))
+        } else {
+            ahead.page(snapshot, page).await
+        };
+        let packs = match read {
             Ok(packs) => packs,
             Err(error) if error.is_of_object() => {
                 if promise.suspect {
@@ -345,9 +355,9 @@ impl Inventory {
         self.uses.get(snapshot).map_or(0, |uses| uses.stored)
     }
 
-    /// Whether a page is known already.
+    /// Whether a page need not be read: its packs are known, or it is not there.
     pub(super) fn knows(&self, page: &Key) -> bool {
-        self.pages.number(&Id::of(page.as_str())).is_some()
+        self.pages.number(&Id::of(page.as_str())).is_some() || self.sure && self.stock.lacks_page(page)
     }
 
     /// Whether something is not there that a suspect snapshot needs, as far as the listing tells.

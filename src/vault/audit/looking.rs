@@ -50,7 +50,7 @@ impl Looking<'_> {
             if stock.is_to_be_listed() {
                 listing::part(self.vault, &mut stock, listed.versions).await?;
             }
-            inventory.turn_to(stock);
+            inventory.turn_to(stock, listed.versions || !self.vault.store.traits().versions);
             self.needed(inventory, cancel, findings).await?;
             inventory.judge(listed, findings);
             progress.phase("reading locks", None);

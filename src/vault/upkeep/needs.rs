@@ -86,7 +86,8 @@ impl<'a> Needs<'a> {
             if window.is_empty() {
                 return Ok(needs);
             }
-            let known = |page: &Key| needs.pages.number(&Id::of(page.as_str())).is_some();
+            let known =
+                |page: &Key| needs.pages.number(&Id::of(page.as_str())).is_some() || needs.there.lacks_page(page);
             let mut ahead = PagesAhead::of(&*vault.store, window.iter(), known);
             for (snapshot, until) in window.iter().zip(ends.by_ref()) {
                 if cancel.is_cancelled() {
@@ -136,13 +137,17 @@ impl<'a> Needs<'a> {
         snapshot: &VerifiedHeader,
         page: &ObjectRef,
     ) -> Result<Option<Vec<PackRef>>> {
-        let error = match ahead.page(snapshot, page).await {
-            Ok(packs) => return Ok(Some(packs)),
-            Err(error) if error.is_of_object() => error,
-            Err(error) => return Err(error),
-        };
         let writer = &snapshot.header.writer;
         let key = layout::page(writer, &page.hash);
+        let error = if self.there.lacks_page(&key) {
+            VaultError::new(VaultErrorKind::Damaged, "it is not there")
+        } else {
+            match ahead.page(snapshot, page).await {
+                Ok(packs) => return Ok(Some(packs)),
+                Err(error) if error.is_of_object() => error,
+                Err(error) => return Err(error),
+            }
+        };
         // A suspect header can name pages that never were, and what can't be restored needs nothing.
         let suspect = snapshot.standing.suspect;
         if !suspect {

@@ -223,6 +223,9 @@ impl Work<'_> {
             let Some(stored) = there.headers.get(&key) else {
                 if there.cut {
                     staying.insert(snapshot.id);
+                    let what = "the headers that are over have more versions than one run looks at, so this snapshot \
+                                stays: prune again";
+                    self.done.findings.push(Finding::new(Severity::Info, "prune.versions", what).on(key));
                 }
                 continue;
             };
