@@ -17,6 +17,8 @@ use strongroom::{
     vault::{
         Vault,
         audit::{self, Depth, VerifyRequest},
+        reader::Snapshot,
+        snapshots,
         upkeep::{
             prune::{PruneRequest, Pruned, prune},
             renew::renew,
@@ -165,6 +167,31 @@ async fn g12_pages_that_never_were_are_not_asked_for() {
         // Its header is read in every part.
         assert!(now < calls + 250, "{room}: {calls} calls before and {now} with 400 pages that are not there");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g12_packs_that_never_were_are_not_asked_for_by_a_restore_without_indexes() {
+    let (house, _state) = aged().await;
+    let counted = Arc::new(Counted::new(Arc::new(house.bucket.clone())));
+    let made = house.made.through(Arc::clone(&counted) as _);
+    let vault = Vault::open(Arc::clone(&made.store), Some(made.id)).await.unwrap();
+    let listing = snapshots::list(&vault).await.unwrap();
+    let mut header = vault.whole(listing.snapshots.last().unwrap()).await.unwrap().header;
+    let packs = keys(&house.bucket, layout::PACKS).await.len() as u64;
+    let absent = |no: u64| PackRef { id: PackId::from_bytes([u8::try_from(no).unwrap(); 32]), bytes: 9, version: None };
+    header.pages.push(made.put_page((0..250).map(absent).collect()).await);
+    (header.seq, header.indexes) = (99, Vec::new());
+    made.put_header(&header).await;
+    let listing = snapshots::list(&vault).await.unwrap();
+    let forged = listing.snapshots.iter().find(|one| one.header.seq == 99).unwrap();
+    let header = vault.whole(forged).await.unwrap();
+    let before = counted.calls();
+    let snapshot = Snapshot::open(&vault, header, &made.owner).await.unwrap();
+    let stream = &snapshot.body.streams[0];
+    snapshot.restore_stream(stream, Box::new(std::io::sink()), Arc::new(Silent), Cancel::default()).await.unwrap();
+    let calls = counted.calls();
+    let asked = calls.get + calls.head - before.get - before.head;
+    assert!(asked < 4 * packs + 40, "{asked} calls for {packs} packs that are there and 250 that are not");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,16 +14,19 @@ use crate::{
     format::{
         header::{ObjectRef, VerifiedHeader},
         index::{self, Encoded, SEALED_LIMIT},
-        layout,
+        layout::{self, ObjectName},
         page::{PAGE_LIMIT, PackRef, Page},
     },
-    model::{ChunkId, Key, PackId},
-    store::ObjectStore,
+    model::{ChunkId, Key, Name, PackId},
+    store::{ObjectStore, StoreErrorKind},
     vault::{Result, VaultError, VaultErrorKind, fetch},
 };
 
 /// How many pages or indexes are fetched at once.
 const AT_ONCE: usize = 8;
+
+/// So many packs that no index tells of are asked for without being looked up in a listing.
+const FEW: usize = 64;
 
 /// So many bytes of indexes are fetched at once; one that is larger is by itself.
 const BYTES_AT_ONCE: u64 = 16 << 20;
@@ -61,7 +64,7 @@ pub(crate) async fn places(source: &PackSource, header: &VerifiedHeader) -> Resu
             or_lost(read)?;
         }
     }
-    for (id, hint) in missing {
+    for (id, hint) in listed(source, writer, missing).await? {
         // One after the other: a pack may be as large as its limit, and all of it is its directory.
         let version = places.version(hint)?;
         if let Some(own) = or_lost(super::directory::directory_of(source, writer, &id, version.as_deref()).await)? {
@@ -74,6 +77,38 @@ pub(crate) async fn places(source: &PackSource, header: &VerifiedHeader) -> Resu
     }
     places.sort()?;
     Ok(places)
+}
+
+/// Of very many packs that no index tells of, those that the store lists. Whoever has a writer's key can sign for millions that
+/// never were, and to ask for each would take hours.
+async fn listed(
+    source: &PackSource,
+    writer: &Name,
+    mut missing: HashMap<PackId, Hint>,
+) -> Result<HashMap<PackId, Hint>> {
+    if missing.len() <= FEW {
+        return Ok(missing);
+    }
+    let (store, prefix) = (&source.store, layout::own(layout::PACKS, writer));
+    let mut there = HashMap::new();
+    let mut add = |key: &str| {
+        if let Some(ObjectName::Pack(_, id)) = layout::parse(key) {
+            there.extend(missing.remove_entry(&id));
+        }
+    };
+    let listed = if store.traits().versions {
+        store.list_versions(&prefix, &mut |entry| add(&entry.key)).await
+    } else {
+        store.list(&prefix, &mut |entry| add(&entry.key)).await
+    };
+    match listed {
+        Ok(()) => Ok(there),
+        Err(error) if error.kind == StoreErrorKind::Denied => {
+            missing.extend(there);
+            Ok(missing)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Parts indexes into runs of those that are fetched at once.
