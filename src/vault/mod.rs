@@ -2,6 +2,7 @@
 
 pub mod approvers;
 pub mod audit;
+mod bloom;
 pub mod copies;
 pub mod copying;
 pub mod earlier;

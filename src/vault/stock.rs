@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use super::bloom::BloomFilter;
 use crate::{
     codec::hash,
     format::layout::{self, ObjectName},
@@ -120,49 +121,13 @@ impl Part {
     }
 }
 
-/// Which pages were listed at all, whichever part they are of, in 2 MiB: right of all that were, and of nearly all that were
-/// not. A header can name any number of pages that never were, and to ask the store for each would take hours.
-#[derive(Debug)]
-struct PagesSeen {
-    key: RandomState,
-    bits: Vec<u64>,
-}
-
-impl PagesSeen {
-    const BITS: u64 = 1 << 24;
-
-    /// By a key of this run's own, so that nobody can choose names that look like those of others.
-    fn new(key: RandomState) -> Self {
-        Self { key, bits: Vec::new() }
-    }
-
-    /// Four places, by double hashing (Kirsch and Mitzenmacher, "Less Hashing, Same Performance", 2006).
-    fn places(&self, at: &At) -> impl Iterator<Item = (usize, u64)> + use<> {
-        let hash = self.key.hash_one(at);
-        let (first, step) = (hash & 0xffff_ffff, hash >> 32 | 1);
-        (0..4).map(move |no| {
-            let place = (first + no * step) % Self::BITS;
-            (usize::try_from(place / 64).unwrap_or_default(), 1 << (place % 64))
-        })
-    }
-
-    fn add(&mut self, at: &At) {
-        self.bits.resize(usize::try_from(Self::BITS / 64).unwrap_or_default(), 0);
-        for (word, bit) in self.places(at) {
-            self.bits.get_mut(word).into_iter().for_each(|word| *word |= bit);
-        }
-    }
-
-    fn may_have(&self, at: &At) -> bool {
-        self.places(at).all(|(word, bit)| self.bits.get(word).is_some_and(|word| word & bit != 0))
-    }
-}
-
 /// What was listed of one part.
 #[derive(Debug)]
 pub(crate) struct Stock {
     part: Part,
-    pages: Arc<PagesSeen>,
+    /// Which pages were listed at all, whichever part they are of. A header can name any number of pages that never were, and to
+    /// ask the store for each would take hours.
+    pages: Arc<BloomFilter>,
     room: usize,
     /// Whether evidence and canaries are in it, too.
     more: bool,
@@ -178,11 +143,10 @@ impl Stock {
     /// For everything, as long as there are no more than `room` versions.
     pub(crate) fn new(room: usize, more: bool) -> Self {
         let part = Part { key: RandomState::new(), no: 0, of: 1 };
-        let pages = Arc::new(PagesSeen::new(part.key.clone()));
-        Self::of(part, pages, room.max(1), more)
+        Self::of(part, Arc::default(), room.max(1), more)
     }
 
-    fn of(part: Part, pages: Arc<PagesSeen>, room: usize, more: bool) -> Self {
+    fn of(part: Part, pages: Arc<BloomFilter>, room: usize, more: bool) -> Self {
         let (writers, objects) = (HashMap::new(), Vec::new());
         Self { part, pages, room, more, writers, objects, last: None, listed: 0, versions: 0 }
     }
@@ -217,7 +181,7 @@ impl Stock {
         if self.part.of < 2
             && let (At::Data(Sort::Page, ..), Some(pages)) = (&at, Arc::get_mut(&mut self.pages))
         {
-            pages.add(&at);
+            pages.add(self.part.key.hash_one(&at));
         }
         self.listed += u64::from(again.is_none());
         self.versions += usize::from(before < VERSIONS);
@@ -277,7 +241,7 @@ impl Stock {
     /// Whether no version of a page was listed, not even a hidden one; now and then it is not known of a page of another part.
     /// Right once all is listed and this part sorted.
     pub(crate) fn lacks(&self, page: &At) -> bool {
-        if self.covers(page) { self.find(page).is_none() } else { !self.pages.may_have(page) }
+        if self.covers(page) { self.find(page).is_none() } else { !self.pages.may_have(self.part.key.hash_one(page)) }
     }
 
     /// The same by a page's key.
@@ -297,7 +261,7 @@ impl Stock {
 /// The parts of everything, one after the other.
 pub(crate) struct Stocks {
     first: Option<Stock>,
-    pages: Arc<PagesSeen>,
+    pages: Arc<BloomFilter>,
     left: VecDeque<Part>,
     room: usize,
     more: bool,

@@ -1,7 +1,5 @@
 //! Where chunks are: the snapshot's signed pages say which packs it may use, its signed indexes where in them.
 
-use std::collections::{HashMap, hash_map::Entry};
-
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
@@ -39,18 +37,20 @@ const BYTES_AT_ONCE: u64 = 16 << 20;
 pub(crate) async fn places(source: &PackSource, header: &VerifiedHeader) -> Result<Places> {
     let writer = &header.header.writer;
     let mut places = Places::new(writer.clone());
-    let mut missing: HashMap<PackId, Hint> = HashMap::new();
+    let mut packs = Packs::default();
     let mut read = pages_in_turn(&*source.store, header);
-    while let Some(packs) = read.try_next().await? {
-        for pack in packs {
-            missing.insert(pack.id, places.hint(pack.version.as_deref())?);
+    while let Some(page) = read.try_next().await? {
+        for pack in page {
+            packs.add(pack.id, places.hint(pack.version.as_deref())?);
         }
     }
+    packs.sort();
     let mut add = |section: Encoded<'_>| {
-        if let Entry::Occupied(pack) = missing.entry(section.pack)
-            && places.add(&section, *pack.get())?
+        if let Some(pack) = packs.get_mut(&section.pack)
+            && pack.known != Known::Located
+            && places.add(&section, pack.hint)?
         {
-            pack.remove();
+            pack.known = Known::Located;
         }
         Ok(())
     };
@@ -64,7 +64,7 @@ pub(crate) async fn places(source: &PackSource, header: &VerifiedHeader) -> Resu
             or_lost(read)?;
         }
     }
-    for (id, hint) in listed(source, writer, missing).await? {
+    for Pack { id, hint, .. } in packs.left(source, writer).await? {
         // One after the other: a pack may be as large as its limit, and all of it is its directory.
         let version = places.version(hint)?;
         if let Some(own) = or_lost(super::directory::directory_of(source, writer, &id, version.as_deref()).await)? {
@@ -79,35 +79,68 @@ pub(crate) async fn places(source: &PackSource, header: &VerifiedHeader) -> Resu
     Ok(places)
 }
 
-/// Of very many packs that no index tells of, those that the store lists. Whoever has a writer's key can sign for millions that
-/// never were, and to ask for each would take hours.
-async fn listed(
-    source: &PackSource,
-    writer: &Name,
-    mut missing: HashMap<PackId, Hint>,
-) -> Result<HashMap<PackId, Hint>> {
-    if missing.len() <= FEW {
-        return Ok(missing);
+/// What is known of a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    /// An index says where its chunks are.
+    Located,
+    /// The store lists it.
+    Listed,
+}
+
+/// A pack that a snapshot names.
+#[derive(Debug, Clone, Copy)]
+struct Pack {
+    id: PackId,
+    hint: Hint,
+    known: Known,
+}
+
+/// All of them, at 44 bytes each: a header can name two million.
+#[derive(Debug, Default)]
+struct Packs(Vec<Pack>);
+
+impl Packs {
+    fn add(&mut self, id: PackId, hint: Hint) {
+        self.0.push(Pack { id, hint, known: Known::Nothing });
     }
-    let (store, prefix) = (&source.store, layout::own(layout::PACKS, writer));
-    let mut there = HashMap::new();
-    let mut add = |key: &str| {
-        if let Some(ObjectName::Pack(_, id)) = layout::parse(key) {
-            there.extend(missing.remove_entry(&id));
+
+    /// Called once all are there.
+    fn sort(&mut self) {
+        self.0.sort_unstable_by_key(|pack| pack.id);
+        self.0.dedup_by_key(|pack| pack.id);
+    }
+
+    fn get_mut(&mut self, id: &PackId) -> Option<&mut Pack> {
+        let at = self.0.binary_search_by(|pack| pack.id.cmp(id)).ok()?;
+        self.0.get_mut(at)
+    }
+
+    /// Those that no index tells of. Of very many only those that the store lists: whoever has a writer's key can sign for millions
+    /// that never were, and to ask for each would take hours.
+    async fn left(mut self, source: &PackSource, writer: &Name) -> Result<Vec<Pack>> {
+        self.0.retain(|pack| pack.known != Known::Located);
+        if self.0.len() > FEW {
+            let (store, prefix) = (&source.store, layout::own(layout::PACKS, writer));
+            let mut add = |key: &str| {
+                if let Some(ObjectName::Pack(_, id)) = layout::parse(key) {
+                    self.get_mut(&id).into_iter().for_each(|pack| pack.known = Known::Listed);
+                }
+            };
+            let listed = if store.traits().versions {
+                store.list_versions(&prefix, &mut |entry| add(&entry.key)).await
+            } else {
+                store.list(&prefix, &mut |entry| add(&entry.key)).await
+            };
+            match listed {
+                Ok(()) => self.0.retain(|pack| pack.known == Known::Listed),
+                // Whoever may not list asks for each.
+                Err(error) if error.kind == StoreErrorKind::Denied => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-    };
-    let listed = if store.traits().versions {
-        store.list_versions(&prefix, &mut |entry| add(&entry.key)).await
-    } else {
-        store.list(&prefix, &mut |entry| add(&entry.key)).await
-    };
-    match listed {
-        Ok(()) => Ok(there),
-        Err(error) if error.kind == StoreErrorKind::Denied => {
-            missing.extend(there);
-            Ok(missing)
-        }
-        Err(error) => Err(error.into()),
+        Ok(self.0)
     }
 }
 
