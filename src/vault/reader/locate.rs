@@ -13,7 +13,7 @@ use crate::{
         header::{ObjectRef, VerifiedHeader},
         index::{self, Encoded, SEALED_LIMIT},
         layout::{self, ObjectName},
-        page::{PAGE_LIMIT, PackRef, Page},
+        page::{PACKS_PER_PAGE, PAGE_LIMIT, PackRef, Page},
     },
     model::{ChunkId, Key, Name, PackId},
     store::{ObjectStore, StoreErrorKind},
@@ -37,7 +37,7 @@ const BYTES_AT_ONCE: u64 = 16 << 20;
 pub(crate) async fn places(source: &PackSource, header: &VerifiedHeader) -> Result<Places> {
     let writer = &header.header.writer;
     let mut places = Places::new(writer.clone());
-    let mut packs = Packs::default();
+    let mut packs = Packs::of(header.header.pages.len());
     let mut read = pages_in_turn(&*source.store, header);
     while let Some(page) = read.try_next().await? {
         for pack in page {
@@ -98,10 +98,15 @@ struct Pack {
 }
 
 /// All of them, at 44 bytes each: a header can name two million.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Packs(Vec<Pack>);
 
 impl Packs {
+    /// With room for so many pages: what grows is copied, and so there twice.
+    fn of(pages: usize) -> Self {
+        Self(Vec::with_capacity(pages * PACKS_PER_PAGE))
+    }
+
     fn add(&mut self, id: PackId, hint: Hint) {
         self.0.push(Pack { id, hint, known: Known::Nothing });
     }
