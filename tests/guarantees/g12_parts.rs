@@ -139,6 +139,8 @@ async fn asked(house: &House, room: usize) -> (u64, [usize; 3]) {
     let renewed = renew(&vault, true, &Silent, &cancel).await.unwrap();
     let request = PruneRequest { grace: Span::ZERO, clock_is_right: true };
     let pruned = prune(&vault, None, request, &Silent, &cancel).await.unwrap();
+    let target = bucket(&house.clock);
+    replicate(&vault, target, &wanted("the first"), &Silent, &cancel).await.unwrap();
     let calls = counted.calls();
     let damaged = |findings: &mut dyn Iterator<Item = &Finding>| findings.filter(|f| f.code == "page.damaged").count();
     let told = [

@@ -29,6 +29,8 @@ use crate::{
 const SNAPSHOTS: usize = 64;
 /// A window ends where so many bytes are to be moved: what a pass that is stopped leaves without headers.
 const BYTES: u64 = 256 << 20;
+/// After so many pages of a snapshot that can't be read, no more are read.
+const UNREAD: usize = 8;
 /// The most bytes that a pack has.
 const PACK_LIMIT: usize = 32 << 20;
 
@@ -205,7 +207,12 @@ async fn needs<'a>(
             Err(error) if error.is_of_object() => {
                 let trouble = Trouble::Damaged(error.what);
                 done.findings.note(trouble.finding(&key, pass.mover.mends()));
-                wanted.unknown = Some((trouble, 1));
+                let before = wanted.unknown.map_or(0, |(_, pages)| pages);
+                wanted.unknown = Some((trouble, before + 1));
+                // It is left out, and a header can name any number of pages that never were.
+                if before + 1 >= UNREAD && !pass.mover.mends() {
+                    break;
+                }
                 continue;
             }
             Err(error) => return Err(error),
