@@ -26,10 +26,15 @@ const CHECK: Duration = Duration::from_secs(20);
 const LEAST: u64 = 4;
 
 impl Keeper {
+    /// How many bytes of segments of `size` the spool may hold.
+    pub(super) fn room(&self, size: u64) -> u64 {
+        self.options.spool.max(LEAST * size)
+    }
+
     /// Whether the spool has no room for another segment. Each file is as long as it will ever be.
     pub(super) fn look_at_room(&mut self) -> Result<bool> {
         let Some(size) = self.board.notes().server.as_ref().map(|server| server.segment) else { return Ok(false) };
-        let most = self.options.spool.max(LEAST * size);
+        let most = self.room(size);
         if most > self.options.spool {
             let message = format!(
                 "`spool` ({}) is too little for this server, whose segments have {}: {} are used",

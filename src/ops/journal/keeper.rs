@@ -17,7 +17,7 @@ use crate::{
     source::{
         SourceError,
         journal::{JournalOptions, Shipped},
-        postgres::journal::{Identity, SegmentName, Server, Slot, Spool, end_orphans, receive},
+        postgres::journal::{Identity, Maker, SegmentName, Server, Slot, Spool, end_orphans, receive},
         receiver::Receiver,
     },
 };
@@ -58,6 +58,8 @@ pub(super) struct Keeper {
 #[allow(clippy::struct_excessive_bools, reason = "each says one thing that was seen, and any of them may go together")]
 pub(super) struct State {
     pub(super) receiver: Option<Receiver>,
+    /// What makes its segments.
+    maker: Option<Maker>,
     wait: Duration,
     again: Option<Instant>,
     pub(super) checked: Option<Instant>,
@@ -123,6 +125,7 @@ impl Keeper {
         if let Some(receiver) = self.state.receiver.take() {
             receiver.stop();
         }
+        self.state.maker = None;
         self.board.notes().receiving = false;
         self.board.wake();
     }
@@ -133,6 +136,8 @@ impl Keeper {
             // First all that there is has to be shipped.
             return Ok(());
         }
+        // A killed run may have left some, and where to go on is told by what is there.
+        self.spool.unmake(..)?;
         let identity = self.server.identify()?;
         self.must_be_the_same(&identity)?;
         let slot = self.slot(&identity)?;
@@ -148,8 +153,10 @@ impl Keeper {
         }
         self.spool.mend(identity.segment)?;
         let status = STATUS.min(self.options.flush.as_secs().max(1));
+        // It looks where the receiver begins, so it comes before that.
+        let maker = Maker::start(self.spool.clone(), identity.segment, self.room(identity.segment))?;
         let receiver = receive(&self.server, &identity, &self.options.slot, self.spool.dir(), status)?;
-        self.state.receiver = Some(receiver);
+        (self.state.receiver, self.state.maker) = (Some(receiver), Some(maker));
         self.board.notes().receiving = true;
         Ok(())
     }

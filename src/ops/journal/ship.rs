@@ -11,7 +11,7 @@ use super::{
     super::{OpsError, Result},
     board::Board,
     event::{Event, Observer},
-    log::{Log, Look, Part},
+    log::{Log, Look, PIECE, Part},
     report::{GapReport, SourceReport},
     sink::{Sink, is_passing, may_pass},
 };
@@ -223,7 +223,6 @@ impl<L: Log> Shipper<L> {
                     if rest.is_empty() {
                         rest = self.more(last, bytes)?;
                     }
-                    let behind = rest.len() + flying.len() > AT_ONCE;
                     let Some(piece) = rest.pop_front() else { break };
                     let line = self.line(piece.timeline)?;
                     let Some(log) = self.log.read(&piece)? else {
@@ -234,7 +233,8 @@ impl<L: Log> Shipper<L> {
                     last = Some(Shipped { timeline: piece.timeline, to: piece.to });
                     bytes += piece.bytes;
                     let span = Span { from: Position(piece.from), to: Position(piece.to) };
-                    let effort = if behind { Effort::Less } else { Effort::Usual };
+                    let here = (rest.len() + flying.len()) as u64 * PIECE;
+                    let effort = if self.is_behind(&piece, here) { Effort::Less } else { Effort::Usual };
                     let (to, of) = (Arc::clone(&sink), line.clone());
                     flying.push_back((line, piece, scope.spawn(move || to.put(&of, span, log.into(), effort))));
                 }
@@ -257,6 +257,14 @@ impl<L: Log> Shipper<L> {
             self.note_down()
         })?;
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Whether much waits behind a piece: in the spool, where so much does, or on the server.
+    fn is_behind(&self, piece: &Part<L::Held>, here: u64) -> bool {
+        let there = self.board.notes().server.as_ref().map_or(0, |server| {
+            if server.timeline == piece.timeline { server.flushed.saturating_sub(piece.to) } else { 0 }
+        });
+        here.max(there) > AT_ONCE as u64 * PIECE
     }
 
     /// What became complete behind the `last` that is being put: to wait until all of that is put would leave the vault with

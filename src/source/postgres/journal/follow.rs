@@ -61,6 +61,12 @@ impl Follower {
     /// # Errors
     /// If the spool can't be read.
     pub fn look(&mut self, shipped: Option<Shipped>, growing: bool) -> Result<Look> {
+        let look = self.look_once(shipped, growing)?;
+        // A segment that was renamed while its directory was read may not have been seen under either name.
+        if look.gap.is_some() { self.look_once(shipped, growing) } else { Ok(look) }
+    }
+
+    fn look_once(&mut self, shipped: Option<Shipped>, growing: bool) -> Result<Look> {
         let mut look = Look::default();
         let mut expected = shipped;
         let all = self.spool.segments(self.size)?;

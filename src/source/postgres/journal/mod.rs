@@ -4,6 +4,7 @@
 mod ahead;
 mod files;
 mod follow;
+mod maker;
 mod page;
 mod receiver;
 mod segment;
@@ -14,6 +15,7 @@ mod walk;
 pub use ahead::Ahead;
 pub use files::{LogFile, Past, SegmentName, history};
 pub use follow::{Follower, Look, Ready};
+pub use maker::Maker;
 pub use page::{Broken, Geometry};
 pub use receiver::{end_orphans, receive};
 pub use segment::{LogBytes, file_of, hash_of, lies_beside, looks, read_file, system_of, waiting, write_file};

@@ -4,10 +4,13 @@ use std::{
     collections::BTreeSet,
     fs::{self, DirBuilder, File, Permissions},
     io::{self, Read},
+    ops::RangeBounds,
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::SystemTime,
 };
+
+use rustix::fs::{FallocateFlags, fallocate};
 
 use super::{
     super::super::{Result, SourceError},
@@ -17,6 +20,9 @@ use super::{
 
 /// So much of a segment says what it is.
 const HEAD: u64 = 64;
+
+/// What a segment that is being made in advance is called until it is. A receiver passes over such names.
+const MAKING: &str = "made";
 
 /// A segment in the spool.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,24 +72,50 @@ impl Spool {
         Ok(found)
     }
 
-    /// The segments in it, by timeline and position, where segments are of `size`.
+    /// The segments in it, and the names of those that were made in advance. A receiver completes a segment before it begins
+    /// the next, so whatever is not complete behind one of the same timeline that is not either was made in advance.
+    fn all(&self) -> Result<(Vec<(SegmentName, bool)>, Vec<SegmentName>)> {
+        let mut found = Vec::new();
+        for file in self.names()? {
+            match file {
+                LogFile::Segment(name) => found.push((name, false)),
+                LogFile::Partial(name) => found.push((name, true)),
+                LogFile::History(_) | LogFile::Backup(_) => {}
+            }
+        }
+        found.sort_unstable();
+        // One that was just renamed may be seen under both names.
+        found.dedup_by(|(later, _), (earlier, _)| later == earlier);
+        let (mut segments, mut made): (Vec<(SegmentName, bool)>, _) = (Vec::new(), Vec::new());
+        for (name, partial) in found {
+            match segments.last() {
+                Some((last, true)) if partial && last.timeline == name.timeline => made.push(name),
+                _ => segments.push((name, partial)),
+            }
+        }
+        Ok((segments, made))
+    }
+
+    /// The segments in it, by timeline and position, where segments are of `size`; without those that were made in advance.
     ///
     /// # Errors
     /// If it can't be listed.
     pub fn segments(&self, size: u64) -> Result<Vec<Held>> {
-        let mut found = Vec::new();
-        for file in self.names()? {
-            let (name, partial) = match file {
-                LogFile::Segment(name) => (name, false),
-                LogFile::Partial(name) => (name, true),
-                LogFile::History(_) | LogFile::Backup(_) => continue,
-            };
-            found.extend(name.start(size).map(|start| Held { timeline: name.timeline, start, partial, name }));
-        }
-        found.sort_unstable();
-        // One that was just renamed may be seen under both names.
-        found.dedup_by(|later, earlier| later.name == earlier.name);
-        Ok(found)
+        let held = |(name, partial): (SegmentName, bool)| {
+            name.start(size).map(|start| Held { timeline: name.timeline, start, partial, name })
+        };
+        Ok(self.all()?.0.into_iter().filter_map(held).collect())
+    }
+
+    /// The segment behind the newest one: the next that a receiver wants, or the one after it.
+    pub(super) fn next(&self, size: u64) -> Result<Option<(u32, u64)>> {
+        Ok(self.segments(size)?.last().map(|held| (held.timeline, held.start + size)))
+    }
+
+    /// How many segments there are, with those that were made in advance.
+    pub(super) fn files(&self) -> Result<u64> {
+        let (segments, made) = self.all()?;
+        Ok((segments.len() + made.len()) as u64)
     }
 
     /// The timelines whose histories are in it.
@@ -170,12 +202,7 @@ impl Spool {
     /// If it can't be removed.
     pub fn remove(&self, held: &Held) -> Result<()> {
         let path = self.path(held);
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                Err(SourceError::at("can't remove a segment of the spool that was stored", &path, e))
-            }
-            _ => Ok(()),
-        }
+        gone(&path).map_err(|e| SourceError::at("can't remove a segment of the spool that was stored", &path, e))
     }
 
     /// Makes segments empty again that were not made to their full length: a receiver that was killed while it made one leaves
@@ -184,6 +211,7 @@ impl Spool {
     /// # Errors
     /// If one can't be changed.
     pub fn mend(&self, size: u64) -> Result<()> {
+        self.unmake(..)?;
         for held in self.segments(size)?.iter().filter(|held| held.partial) {
             let path = self.path(held);
             let failed = |e| SourceError::at("can't repair a segment of the spool", &path, e);
@@ -191,6 +219,41 @@ impl Spool {
             if (1..size).contains(&file.metadata().map_err(failed)?.len()) {
                 file.set_len(0).map_err(failed)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Makes a segment in advance, in its full length and empty, unless there is one. Says whether the file system can.
+    pub(super) fn make(&self, timeline: u32, start: u64, size: u64) -> Result<bool> {
+        let path = self.dir.join(LogFile::Partial(SegmentName::of(timeline, start, size)).to_string());
+        if path.exists() {
+            return Ok(true);
+        }
+        // The receiver may look for it at any moment, and takes one that is empty or whole.
+        let making = self.dir.join(MAKING);
+        let failed = |e| SourceError::at("can't make a segment of the spool", &making, e);
+        gone(&making).map_err(failed)?;
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&making).map_err(failed)?;
+        let made = fallocate(&file, FallocateFlags::empty(), 0, size).map_err(io::Error::from);
+        let made = made.and_then(|()| match fs::hard_link(&making, &path) {
+            // The receiver was faster.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
+        });
+        gone(&making).map_err(failed)?;
+        Ok(made.is_ok())
+    }
+
+    /// Removes what was made in advance for these timelines. To be called while no receiver writes to them: one that starts
+    /// goes on at the newest file.
+    ///
+    /// # Errors
+    /// If something can't be removed.
+    pub fn unmake(&self, timelines: impl RangeBounds<u32>) -> Result<()> {
+        let made = self.all()?.1.into_iter().filter(|name| timelines.contains(&name.timeline));
+        let paths = made.map(|name| self.dir.join(LogFile::Partial(name).to_string()));
+        for path in paths {
+            gone(&path).map_err(|e| SourceError::at("can't remove a segment that was made in advance", &path, e))?;
         }
         Ok(())
     }
@@ -204,5 +267,13 @@ impl Spool {
         let path = self.dir.join(LogFile::Partial(name).to_string());
         let made = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
         made.map(drop).map_err(|e| SourceError::at("can't write the first segment of the spool", &path, e))
+    }
+}
+
+/// Removes a file that may not be there.
+fn gone(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
     }
 }

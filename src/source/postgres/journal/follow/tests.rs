@@ -132,7 +132,7 @@ fn a_timeline_that_ended_is_shipped_to_its_end_and_the_next_goes_on() {
     assert_eq!((held[0].timeline, held[0].start, held[0].partial), (3, 7 * SIZE, true));
     // A receiver was killed while it made the next, and one that was being written to stays.
     put(&spool, 3, 7 * SIZE, true, &[0; 5000]);
-    put(&spool, 3, 6 * SIZE, true, &segment(3, 6 * SIZE, &[10]));
+    put(&spool, 2, 6 * SIZE, true, &segment(2, 6 * SIZE, &[10]));
     spool.mend(SIZE).unwrap();
     let bytes = |held: &Held| std::fs::metadata(dir.path().join(format!("{}.partial", held.name))).unwrap().len();
     assert_eq!(spool.segments(SIZE).unwrap().iter().map(bytes).collect::<Vec<_>>(), [SIZE, 0]);
