@@ -18,3 +18,5 @@ mod sandbox;
 mod server;
 #[path = "databases/sqlite.rs"]
 mod sqlite;
+#[path = "databases/waited.rs"]
+mod waited;

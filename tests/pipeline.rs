@@ -28,15 +28,16 @@ use strongroom::{
         index::{self, INDEX_LIMIT},
         layout,
     },
-    model::{Cancel, FileMeta, Severity, Silent},
+    model::{Cancel, FileMeta, Progress, Severity, Silent},
     store::{local::LocalStore, memory::MemoryStore},
     vault::{
         Vault, VaultErrorKind,
         audit::{self, Depth, VerifyRequest},
-        haste::{AtWork, Haste},
+        haste::{Aside, AtWork, Haste, Machine},
         input::{Facts, Incoming, Reading, SourceError},
         reader::Snapshot,
         snapshots,
+        writer::Workplace,
     },
 };
 use vault_support::{Made, dump, make, noise, policy, streams};
@@ -178,8 +179,11 @@ static GAVE_WAY: Mutex<Vec<ThreadId>> = Mutex::new(Vec::new());
 
 impl Dumping {
     fn of(data: &[u8], ends: fn() -> io::Result<usize>) -> (Self, Arc<Mutex<[HashSet<ThreadId>; 2]>>) {
-        let haste = Haste::new(|| GAVE_WAY.lock().unwrap().push(thread::current().id()));
+        // All cores are busy, but nothing that it writes is put aside.
+        let busy = Machine { cores: 2, idle: || None };
+        let haste = Haste::new(|| GAVE_WAY.lock().unwrap().push(thread::current().id())).pausing(busy);
         let (at_work, readers) = (Some(haste.begin()), Arc::default());
+        haste.is_waited_for(true);
         let (data, half) = (io::Cursor::new(data.to_vec()), data.len() as u64 / 2);
         let stream = Written { data, half, at_work, ends, readers: Arc::clone(&readers) };
         (Self { haste, streams: [stream].into(), askers: Arc::default() }, readers)
@@ -263,4 +267,78 @@ async fn a_program_that_fails_in_the_hands_of_either_reader_ends_the_run() {
         assert!(made.backup(state.path(), "orders", dumping).await.is_err());
     }
     assert!(made.restore_all().await.unwrap().is_empty());
+}
+
+/// Whoever asks for progress is told, and ends the program or the run.
+struct Told {
+    haste: Haste,
+    program: Mutex<Option<(AtWork, Aside)>>,
+    ends: Mutex<Ends>,
+    heard: Mutex<Vec<String>>,
+}
+
+/// What comes of a program that has written something.
+enum Ends {
+    Well,
+    Full,
+    Cancelled(Cancel),
+}
+
+impl Progress for Told {
+    fn phase(&self, what: &str, _: Option<u64>) {
+        self.heard.lock().unwrap().push(what.to_owned());
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.heard.lock().unwrap().push(bytes.to_string());
+        match &*self.ends.lock().unwrap() {
+            Ends::Well => drop(self.program.lock().unwrap().take()),
+            Ends::Full => self.haste.is_full(),
+            Ends::Cancelled(cancel) => cancel.cancel(),
+        }
+    }
+
+    fn note(&self, _: &str) {}
+}
+
+/// A program on a busy machine that writes all aside, and whose locks somebody waits for. Nobody reads while it does, whatever becomes of it.
+async fn aside(ends: impl FnOnce(&Cancel) -> Ends) -> (Result<(), VaultErrorKind>, Vec<String>, bool) {
+    let (_, made, state) = fresh().await;
+    let (mut dumping, readers) = Dumping::of(&noise(1, 5 << 20), || Ok(0));
+    dumping.streams[0].at_work = None;
+    let haste = dumping.haste.clone();
+    let program = Mutex::new(Some((haste.begin(), haste.put_aside())));
+    haste.is_waited_for(true);
+    haste.wrote(5 << 20);
+    let cancel = Cancel::default();
+    let (ends, heard) = (Mutex::new(ends(&cancel)), Mutex::default());
+    let told = Arc::new(Told { haste, program, ends, heard });
+    let place = Workplace { progress: Arc::<Told>::clone(&told), cancel, ..made.place() };
+    let done = made.backup_at(place, state.path(), "orders", dumping).await;
+    let heard = std::mem::take(&mut *told.heard.lock().unwrap());
+    let read = !readers.lock().unwrap()[1].is_empty();
+    (done.map(drop).map_err(|error| error.kind), heard, read)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_reads_while_a_program_writes_aside_on_a_busy_machine() {
+    for ends in [Ends::Well, Ends::Full] {
+        let (done, heard, read) = aside(|_| ends).await;
+        assert_eq!((done, read), (Ok(()), true));
+        // What is on its way is told first, and then what is read.
+        assert_eq!(
+            heard[..3],
+            ["somebody waits for locks of the dump, so it goes first", "5242880", "storing what was dumped"],
+            "{heard:?}"
+        );
+        let sum: u64 = heard[3..].iter().map_while(|bytes| bytes.parse::<u64>().ok()).sum();
+        assert_eq!(sum, 5 << 20);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_program_hears_that_the_run_stops() {
+    let (done, heard, read) = aside(|cancel| Ends::Cancelled(cancel.clone())).await;
+    assert_eq!((done, read), (Err(VaultErrorKind::Cancelled), false));
+    assert_eq!(heard, ["somebody waits for locks of the dump, so it goes first", "5242880"]);
 }

@@ -153,7 +153,8 @@ struct Spooling {
 
 impl Spooling {
     fn begin(output: Box<dyn Read + Send>, place: &SpoolPlace, program: &str) -> Result<(Box<dyn Read + Send>, Self)> {
-        let (spool, haste) = (Spool::new(Some(place), 1), Haste::new(spool::give_way));
+        let haste = spool::haste();
+        let spool = Spool::new(Some(place), 1, &haste);
         let (writing, _, took) = Writing::since(Instant::now(), haste.begin());
         let failed = |e| SourceError::new("can't start a thread", program).because(e);
         let output = spool.start(output, writing).map_err(failed)?;

@@ -142,7 +142,8 @@ impl Source for MariadbSource {
     fn open(&mut self) -> Result<Box<dyn Reading>> {
         let scratch = Scratch::new()?;
         let client = Client::new(self.flavour, &self.login, &scratch)?;
-        let (spool, haste) = (Spool::new(self.spool.as_ref(), 1), Haste::new(spool::give_way));
+        let haste = spool::haste();
+        let spool = Spool::new(self.spool.as_ref(), 1, &haste);
         let wanted = (&self.databases, self.exclude.as_slice());
         let dump = dump::Dump::begin(&client, (&spool, &haste), wanted, (self.depth, self.based))?;
         Ok(Box::new(MariadbReading { dump, client, spool, haste, scratch, next: Next::Dump, warnings: Vec::new() }))

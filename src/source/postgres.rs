@@ -244,8 +244,8 @@ impl Source for PostgresSource {
                 .ask::<String>("list the roles", "select to_json(rolname) from pg_roles where rolname !~ '^pg_'")?;
             details.insert("roles".to_owned(), json!(roles));
         }
-        let (stops, haste) = (Stops::default(), Haste::new(spool::give_way));
-        let spool = Spool::new(self.spool.as_ref(), jobs);
+        let (stops, haste) = (Stops::default(), spool::haste());
+        let spool = Spool::new(self.spool.as_ref(), jobs, &haste);
         Ok(Box::new(PostgresReading {
             place: Arc::new(Place { info, psql, dump, depth, jobs, lock_timeout, stops, spool, haste }),
             held: Duration::ZERO,

@@ -5,6 +5,7 @@
 //! What was read is free again at once: its place in the file is punched out and used anew.
 
 mod disk;
+mod load;
 mod state;
 mod writing;
 
@@ -23,7 +24,11 @@ use self::{
     disk::{Disk, SLOT},
     state::{Entry, Next, State},
 };
-use crate::{codec::passing::TAG, model::size};
+use crate::{
+    codec::passing::TAG,
+    model::size,
+    vault::haste::{Haste, Machine},
+};
 
 pub use disk::room;
 pub(super) use writing::Writing;
@@ -37,6 +42,8 @@ pub const LEAST: u64 = 64 << 20;
 const BLOCK: usize = SLOT - TAG;
 /// How many blocks wait in memory, of all streams: 32 MiB for each program that may run at once.
 const BLOCKS: usize = 32;
+/// How many are kept to be filled again.
+const SPARE: usize = 4;
 /// How soon a disk that had no room is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -58,11 +65,27 @@ struct Shared {
     changed: Condvar,
     disk: Option<Disk>,
     next: AtomicU64,
+    haste: Haste,
+    /// Blocks to be filled again: fresh memory costs as much as what is read into it.
+    spare: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A block to fill.
+    fn buffer(&self) -> Vec<u8> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| Vec::with_capacity(SLOT))
+    }
+
+    fn give_back(&self, block: Vec<u8>) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE && block.capacity() >= SLOT {
+            spare.push(block);
+        }
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
@@ -94,6 +117,8 @@ impl Shared {
                     match written {
                         Ok(len) if state.push(id, Entry::Disk { slot, number, len }) => {
                             self.changed.notify_all();
+                            drop(state);
+                            self.give_back(block);
                             return true;
                         }
                         Ok(_) => {
@@ -107,7 +132,10 @@ impl Shared {
                         }
                     }
                 }
-                Next::Full => state = self.wait_a_while(state),
+                Next::Full => {
+                    self.haste.is_full();
+                    state = self.wait_a_while(state);
+                }
             }
         }
     }
@@ -118,8 +146,9 @@ impl Shared {
         let (slot, number, len) = loop {
             match state.next(id)? {
                 Some(Some(Entry::Memory(block))) => {
-                    *into = block;
                     self.changed.notify_all();
+                    drop(state);
+                    self.give_back(std::mem::replace(into, block));
                     return Ok(true);
                 }
                 Some(Some(Entry::Disk { slot, number, len })) => break (slot, number, len),
@@ -138,13 +167,15 @@ impl Shared {
 }
 
 impl Spool {
-    /// A spool for the streams of as many programs at once as there are `jobs`. Without a place there is memory alone.
-    pub(super) fn new(place: Option<&SpoolPlace>, jobs: usize) -> Self {
+    /// A spool for the streams of as many programs at once as there are `jobs`. Without a place there is memory alone. `haste`
+    /// hears when there is no room.
+    pub(super) fn new(place: Option<&SpoolPlace>, jobs: usize, haste: &Haste) -> Self {
         let place = place.filter(|place| place.most > 0);
         let slots = place.map_or(0, |place| place.most / SLOT as u64);
         let state = Mutex::new(State::new(BLOCKS.saturating_mul(jobs.max(1)), slots));
         let disk = place.map(|place| Disk::new(place.dir.clone()));
-        Self(Arc::new(Shared { state, changed: Condvar::new(), disk, next: AtomicU64::new(0) }))
+        let (changed, next) = (Condvar::new(), AtomicU64::new(0));
+        Self(Arc::new(Shared { state, changed, disk, next, haste: haste.clone(), spare: Mutex::default() }))
     }
 
     /// Begins to read `from`, on a thread of its own. `while_it_writes` is dropped at its end, or with the next block after
@@ -158,11 +189,12 @@ impl Spool {
         let id = shared.next.fetch_add(1, Ordering::Relaxed);
         shared.lock().begin(id);
         let spooled = Spooled { shared: Arc::clone(&shared), id, block: Vec::new(), at: 0, ended: false };
+        let aside = shared.haste.put_aside();
         let fill = move || {
             // Whatever happens to this thread, who reads learns that there is no more.
             let mut end = End { shared, id, how: Some(Err(io::Error::other("its reader stopped before the end"))) };
             end.how = fill(&end.shared, id, from);
-            drop((while_it_writes, end));
+            drop((while_it_writes, aside, end));
         };
         thread::Builder::new().name("spool".to_owned()).spawn(fill)?;
         Ok(spooled)
@@ -183,8 +215,14 @@ impl Spool {
     }
 }
 
+/// Who goes first where programs write into a spool: they do, and those who give way wait for them while somebody waits for
+/// their locks and no core is idle.
+pub(super) fn haste() -> Haste {
+    Haste::new(give_way).pausing(Machine::this(load::idle))
+}
+
 /// Makes this thread give way to all others.
-pub(super) fn give_way() {
+fn give_way() {
     // Where it can't be, nothing but time is lost.
     let _ = rustix::process::setpriority_process(None, 19);
 }
@@ -192,16 +230,39 @@ pub(super) fn give_way() {
 /// Reads to the end; `None` if nobody wants it any more.
 fn fill(shared: &Shared, id: u64, mut from: impl Read) -> Option<io::Result<()>> {
     loop {
-        let mut block = Vec::with_capacity(SLOT);
-        let read = from.by_ref().take(BLOCK as u64).read_to_end(&mut block);
+        let mut block = shared.buffer();
+        let read = fill_block(&mut from, &mut block);
+        let whole = block.len() == BLOCK;
+        shared.haste.wrote(block.len() as u64);
         if !block.is_empty() && !shared.put(id, block) {
             return None;
         }
-        match read {
-            Ok(BLOCK) => {}
-            read => return Some(read.map(drop)),
+        if read.is_err() || !whole {
+            return Some(read);
         }
     }
+}
+
+/// Reads a whole block, or up to the end. Each time as much as there is: a program that finds little room in its pipe is woken
+/// for little, and sleeps again.
+fn fill_block(from: &mut impl Read, block: &mut Vec<u8>) -> io::Result<()> {
+    block.resize(BLOCK, 0);
+    let mut filled = 0;
+    let mut read = Ok(());
+    // Never without room: an empty read says nothing of the end.
+    while let Some(free) = block.get_mut(filled..).filter(|free| !free.is_empty()) {
+        match from.read(free) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => {
+                read = Err(e);
+                break;
+            }
+        }
+    }
+    block.truncate(filled);
+    read
 }
 
 /// Tells the end of a stream when it is dropped.

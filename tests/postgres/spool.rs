@@ -92,9 +92,16 @@ fn without_a_spool_the_dump_waits_for_its_reader() {
     let mut reading = PostgresSource::new(options(&server, "shop")).open().unwrap();
     let mut globals = reading.next_stream().unwrap().unwrap();
     globals.reader.read_to_end(&mut Vec::new()).unwrap();
-    let _stream = reading.next_stream().unwrap().unwrap();
+    let mut stream = reading.next_stream().unwrap().unwrap();
     let waiting = "select count(*) from pg_stat_activity where application_name like 'strongroom%' and wait_event = 'ClientWrite'";
     wait("the dump waits", || server.sql("shop", waiting) == "1");
+    // Whoever waits for its locks is seen, and lets the rest give way where there is no core to spare.
+    let haste = reading.haste().unwrap();
+    assert!(!haste.waited_for());
+    let mut change = server.tool("psql", "shop").args(["-c", "alter table t add column more int"]).spawn().unwrap();
+    wait("a change of the table is seen", || haste.waited_for());
+    stream.reader.read_to_end(&mut Vec::new()).unwrap();
+    assert!(change.wait().unwrap().success() && !haste.waited_for());
 }
 
 #[test]

@@ -181,7 +181,17 @@ impl Made {
         source: &str,
         streams: impl Reading + 'static,
     ) -> Result<Committed, VaultError> {
-        let place = self.place();
+        self.backup_at(self.place(), state, source, streams).await
+    }
+
+    /// The same at a workplace of one's own, with its progress and its request to stop.
+    pub async fn backup_at(
+        &self,
+        place: Workplace,
+        state: &Path,
+        source: &str,
+        streams: impl Reading + 'static,
+    ) -> Result<Committed, VaultError> {
         let bases = Bases::open(state, self.id, &self.writer.name, self.delta_cache).unwrap();
         let request = Request {
             source: source.parse().unwrap(),

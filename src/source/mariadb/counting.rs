@@ -8,7 +8,7 @@ use std::{
         mpsc::{self, RecvTimeoutError},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -18,10 +18,15 @@ use super::{
     print::{self, Contents, Table},
     session::Session,
 };
-use crate::model::TableFingerprint;
+use crate::{model::TableFingerprint, vault::haste::Haste};
 
 /// How often a session that waits says something, since networks and servers forget those that don't.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
+/// How often it is looked whether somebody waits for the locks of the dump.
+const LOOK: Duration = Duration::from_millis(250);
+/// How many wait for a table to be theirs, or behind somebody who does. Without the right `PROCESS` none is seen.
+const WAITING: &str =
+    "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'Waiting for table metadata lock'";
 
 /// What tables hold.
 pub(super) type Held = BTreeMap<Table, TableFingerprint>;
@@ -35,24 +40,28 @@ pub(super) fn begin(
     after: Option<Session>,
     contents: &Arc<Contents>,
     depth: Depth,
-    written: mpsc::Receiver<()>,
+    (written, haste): (mpsc::Receiver<()>, &Haste),
 ) -> JoinHandle<Result<Taken>> {
-    let contents = Arc::clone(contents);
-    thread::spawn(move || take((seer, after), &contents, depth, &written))
+    let (contents, haste) = (Arc::clone(contents), haste.clone());
+    thread::spawn(move || take((seer, after), &contents, depth, (&written, &haste)))
 }
 
 fn take(
     (mut seer, mut after): (Session, Option<Session>),
     contents: &Contents,
     depth: Depth,
-    written: &mpsc::Receiver<()>,
+    (written, haste): (&mpsc::Receiver<()>, &Haste),
 ) -> Result<Taken> {
     // Nobody's transaction covers these, so they are asked before and after; in between they may have been written to.
     let covered = |table: &Table| !contents.unsafe_tables.contains_key(table);
     let (mut held, mut changed) = tables(&mut seer, contents, depth, |table| !covered(table))?;
-    while written.recv_timeout(SIGN_OF_LIFE) == Err(RecvTimeoutError::Timeout) {
-        seer.run("DO 0")?;
-        after.as_mut().map(|after| after.run("DO 0")).transpose()?;
+    let mut said = Instant::now();
+    while written.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+        haste.is_waited_for(seer.value(WAITING)? != "0");
+        if said.elapsed() >= SIGN_OF_LIFE {
+            said = Instant::now();
+            after.as_mut().map(|after| after.run("DO 0")).transpose()?;
+        }
     }
     let (more, others) = tables(&mut seer, contents, depth, covered)?;
     drop(seer);

@@ -131,7 +131,7 @@ impl Dump {
             ));
         }
         let (writing, written, took) = Writing::since(start, at_work);
-        let taking = (depth != Depth::Off).then(|| counting::begin(seer, after, &contents, depth, written));
+        let taking = (depth != Depth::Off).then(|| counting::begin(seer, after, &contents, depth, (written, haste)));
         let (program, running) = (client.dump_program(), Some(running));
         let (incoming, read, scan) = spooled(spool, (&stream, program), out, (whole, &contents), writing)?;
         Ok(Self {

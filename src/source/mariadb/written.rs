@@ -307,30 +307,39 @@ impl<R: Read> Scanned<R> {
 
 impl<R: Read> Read for Scanned<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        // Nothing is read into no room, and that is not an end of anything.
+        if buf.is_empty() {
+            return Ok(0);
+        }
         let mut scanner = self.scanner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(filling) = &mut self.filling {
-            let n = filling.read(buf)?;
-            if n > 0 {
-                scanner.feed(buf.get(..n).unwrap_or_default());
-                return Ok(n);
+        loop {
+            if let Some(filling) = &mut self.filling {
+                let n = filling.read(buf)?;
+                if n > 0 {
+                    scanner.feed(buf.get(..n).unwrap_or_default());
+                    return Ok(n);
+                }
+                self.filling = None;
             }
-            self.filling = None;
+            let n = if self.rest.is_empty() {
+                self.inner.read(buf)?
+            } else {
+                let n = self.rest.len().min(buf.len());
+                buf.iter_mut().zip(self.rest.drain(..n)).for_each(|(to, from)| *to = from);
+                n
+            };
+            let (taken, stop) = scanner.feed(buf.get(..n).unwrap_or_default());
+            if let Some(table) = stop {
+                self.filling = Some((self.fill)(&table)?);
+                let mut rest = buf.get(taken..n).unwrap_or_default().to_vec();
+                rest.append(&mut self.rest);
+                self.rest = rest;
+            }
+            // No bytes are the end of it all, and of nothing less.
+            if taken > 0 || n == 0 {
+                return Ok(taken);
+            }
         }
-        let n = if self.rest.is_empty() {
-            self.inner.read(buf)?
-        } else {
-            let n = self.rest.len().min(buf.len());
-            buf.iter_mut().zip(self.rest.drain(..n)).for_each(|(to, from)| *to = from);
-            n
-        };
-        let (taken, stop) = scanner.feed(buf.get(..n).unwrap_or_default());
-        if let Some(table) = stop {
-            self.filling = Some((self.fill)(&table)?);
-            let mut rest = buf.get(taken..n).unwrap_or_default().to_vec();
-            rest.append(&mut self.rest);
-            self.rest = rest;
-        }
-        Ok(taken)
     }
 }
 

@@ -39,8 +39,8 @@ use archives::{Archives, Coming, Producer, Tools};
 /// at the whole catalog, which small ones are not worth.
 const LARGE: u64 = 32 << 20;
 
-/// How often a session that waits for the archives says something, since networks and servers forget those that don't.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
+/// How often it is looked whether somebody waits for the locks of `pg_dump`. Networks and servers forget sessions that say nothing.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// What is to be written as one stream.
 struct Part {
@@ -260,8 +260,8 @@ impl Dump {
             // As many sessions as there were while it was dumped.
             let helpers = Helpers { count: 2 * place.jobs - 1, open: &open, fail: &fail };
             let mut count = || {
-                while !archives.tools.all_have_written(SIGN_OF_LIFE) {
-                    session.run("keep the session", "select 1")?;
+                while !archives.tools.all_have_written(LOOK) {
+                    place.haste.is_waited_for(waits::waited_for(&mut session)?);
                 }
                 let held = began.elapsed();
                 if marks.is_some() && lean {

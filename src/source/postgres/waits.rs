@@ -146,6 +146,17 @@ pub(super) fn first_byte(
     }
 }
 
+/// Whether somebody wants a table of this database for itself, which a `pg_dump` of all of them keeps from it.
+pub(super) fn waited_for(session: &mut Session) -> Result<bool> {
+    #[derive(Deserialize)]
+    struct Waited {
+        waits: bool,
+    }
+    let sql = "select json_build_object('waits', exists(select from pg_locks where not granted and locktype = 'relation' \
+               and mode = 'AccessExclusiveLock' and database = (select oid from pg_database where datname = current_database())))";
+    session.one::<Waited>("look who waits", sql).map(|waited| waited.waits)
+}
+
 /// How long is waited in all, and for whom.
 pub(super) struct Patience {
     began: Instant,

@@ -2,14 +2,17 @@
 //! key that is gone with it.
 
 use std::{
+    collections::VecDeque,
     fs::{DirBuilder, File},
     io,
+    num::NonZeroU64,
     os::unix::fs::{DirBuilderExt, FileExt},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
-use rustix::fs::{FallocateFlags, StatVfs};
+use rustix::fs::{Advice, FallocateFlags, StatVfs, fadvise};
 
 use crate::{
     codec::passing::{PassingKey, TAG},
@@ -22,6 +25,11 @@ pub(super) const SLOT: usize = 1 << 20;
 /// waits.
 const LEFT: u64 = 2 << 30;
 
+/// So many slots later a slot is on the disk, if that is fast.
+const RECENT: usize = 16;
+/// Whoever waits for longer, for a slot to be begun with, waits for a slow disk.
+const SLOW: Duration = Duration::from_millis(10);
+
 /// The file, which is made when it is needed first.
 pub(super) struct Disk {
     dir: PathBuf,
@@ -31,6 +39,32 @@ pub(super) struct Disk {
 struct Open {
     file: File,
     key: PassingKey,
+    /// The slots that were written last; `None` once the disk turned out to be slow.
+    recent: Mutex<Option<VecDeque<u64>>>,
+}
+
+impl Open {
+    /// Has a slot written to the disk soon, and takes an earlier one, if it is there by now, out of the page cache: the next
+    /// are written into the same memory again, where memory that was not used yet costs more than all else of writing. What a
+    /// slow disk does not have by then stays in the cache, and so does all once it lets this wait.
+    fn let_go(&self, slot: u64) {
+        let advise =
+            |slot: u64| fadvise(&self.file, slot * SLOT as u64, NonZeroU64::new(SLOT as u64), Advice::DontNeed);
+        let mut all = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(recent) = &mut *all else { return };
+        let began = Instant::now();
+        // Advice that is not taken costs time, not data.
+        let _ = advise(slot);
+        recent.push_back(slot);
+        if recent.len() > RECENT
+            && let Some(earlier) = recent.pop_front()
+        {
+            let _ = advise(earlier);
+        }
+        if began.elapsed() > SLOW {
+            *all = None;
+        }
+    }
 }
 
 /// How much of the disk of `dir`, or of what there is of it, a spool would take, and how much it leaves to others.
@@ -70,7 +104,7 @@ impl Disk {
         let file =
             made.and_then(|()| tempfile::tempfile_in(&self.dir)).map_err(|e| format!("can't make a file: {e}"))?;
         let key = PassingKey::new().map_err(|e| e.to_string())?;
-        let new = std::sync::Arc::new(Open { file, key });
+        let new = std::sync::Arc::new(Open { file, key, recent: Mutex::new(Some(VecDeque::new())) });
         Ok(std::sync::Arc::clone(open.insert(new)))
     }
 
@@ -84,7 +118,10 @@ impl Disk {
         }
         open.key.seal(number, block).map_err(|e| e.to_string())?;
         match open.file.write_all_at(block, slot * SLOT as u64) {
-            Ok(()) => Ok(block.len()),
+            Ok(()) => {
+                open.let_go(slot);
+                Ok(block.len())
+            }
             Err(e) => {
                 open.key.open(number, block).map_err(|e| e.to_string())?;
                 Err(format!("can't write: {e}"))

@@ -20,7 +20,7 @@ fn place(dir: &tempfile::TempDir, most: u64) -> SpoolPlace {
 
 /// A spool that keeps next to nothing in memory.
 fn narrow(place: Option<&SpoolPlace>) -> Spool {
-    let spool = Spool::new(place, 1);
+    let spool = Spool::new(place, 1, &Haste::new(|| {}));
     spool.0.lock().most_in_memory(1);
     spool
 }
@@ -84,7 +84,11 @@ fn a_disk_that_takes_nothing_costs_time_and_no_dump() {
     let spool = narrow(Some(&place));
     let plain = text(5 * MIB);
     let mut out = Vec::new();
-    spool.start(io::Cursor::new(plain.clone()), ()).unwrap().read_to_end(&mut out).unwrap();
+    let mut spooled = spool.start(io::Cursor::new(plain.clone()), ()).unwrap();
+    while spool.told().is_none() {
+        thread::yield_now();
+    }
+    spooled.read_to_end(&mut out).unwrap();
     assert!(out == plain);
     let told = spool.told().unwrap();
     assert!(told.contains("took no more than 0 B: can't make a file"), "{told}");
@@ -93,7 +97,7 @@ fn a_disk_that_takes_nothing_costs_time_and_no_dump() {
 #[test]
 fn without_a_place_memory_is_all_there_is() {
     let plain = text(40 * MIB);
-    let spool = Spool::new(None, 1);
+    let spool = Spool::new(None, 1, &Haste::new(|| {}));
     let (writing, written) = mpsc::channel::<()>();
     let mut spooled = spool.start(io::Cursor::new(plain.clone()), writing).unwrap();
     let mut first = vec![0; MIB];
@@ -103,6 +107,32 @@ fn without_a_place_memory_is_all_there_is() {
     spooled.read_to_end(&mut rest).unwrap();
     assert!([first, rest].concat() == plain);
     assert_eq!(spool.told(), None, "as was asked for");
+}
+
+/// Who waits for a program's end must not wait for one that waits for its reader.
+#[test]
+fn who_pauses_goes_on_once_there_is_no_room() {
+    let haste = Haste::new(|| {}).pausing(Machine { cores: 2, idle: || None });
+    let spool = Spool::new(None, 1, &haste);
+    spool.0.lock().most_in_memory(3);
+    let at_work = haste.begin();
+    let (reader, mut writer) = io::pipe().unwrap();
+    let mut spooled = spool.start(reader, at_work).unwrap();
+    haste.is_waited_for(true);
+    writer.write_all(&text(2 * MIB)).unwrap();
+    let mut looks = 0;
+    let had = haste.turn_or(true, |aside| {
+        looks += u32::from(aside.is_some());
+        looks == 3
+    });
+    assert!(had && looks == 3, "there is room for what was written");
+    let rest = thread::spawn(move || writer.write_all(&text(9 * MIB)).unwrap());
+    assert!(haste.turn_or(true, |_| false));
+    let mut out = Vec::new();
+    spooled.read_to_end(&mut out).unwrap();
+    assert!(out == [text(2 * MIB), text(9 * MIB)].concat());
+    rest.join().unwrap();
+    assert!(haste.turn_or(false, |_| false), "it is over");
 }
 
 /// Streams that are written at the same time and read one after the other share one bound and go on all the same.

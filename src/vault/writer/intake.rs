@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     codec::chunker::{Chunker, Samples},
-    model::{ChunkerParams, FileMeta, Name},
+    model::{ChunkerParams, FileMeta, Name, Progress},
     vault::{
         VaultError, VaultErrorKind,
         haste::Haste,
@@ -67,6 +67,38 @@ pub(super) struct Intake {
     seq: u64,
     current: Option<Current>,
     opener: Option<Opener>,
+    ahead: Ahead,
+}
+
+/// What is told while nobody reads, since all wait for programs that write.
+#[derive(Default)]
+struct Ahead {
+    /// How often somebody who waits was here.
+    waited: u32,
+    /// How many bytes that programs wrote were told.
+    told: u64,
+}
+
+impl Ahead {
+    /// After so many, people are told. Two look ten times a second.
+    const PATIENCE: u32 = 20;
+
+    fn waits(&mut self, aside: u64, progress: &dyn Progress) {
+        self.waited = self.waited.saturating_add(1);
+        if self.waited == Self::PATIENCE {
+            progress.phase("somebody waits for locks of the dump, so it goes first", None);
+        }
+        if self.waited >= Self::PATIENCE && aside > self.told {
+            progress.advance(aside - self.told);
+            self.told = aside;
+        }
+    }
+
+    fn reads(&mut self, progress: &dyn Progress) {
+        if std::mem::take(&mut self.waited) >= Self::PATIENCE {
+            progress.phase("storing what was dumped", None);
+        }
+    }
 }
 
 /// A thread that asks the source for its next stream in the place of one that gives way: what the source starts for it would
@@ -119,7 +151,8 @@ pub(super) fn run(stage: &Mutex<Intake>, turn: Option<&(Haste, bool)>) -> Result
     if let Some((haste, true)) = turn {
         haste.give_way();
     }
-    while turn.is_none_or(|(haste, gives_way)| haste.turn(*gives_way)) {
+    let ahead = |written| stage.lock().map_or(true, |mut stage| stage.waits(written));
+    while turn.is_none_or(|(haste, gives_way)| haste.turn_or(*gives_way, ahead)) {
         // If the other panicked, the run fails.
         let Ok(mut stage) = stage.lock() else { break };
         if stage.reading.is_none() {
@@ -165,12 +198,32 @@ impl Intake {
     ) -> Result<Self, VaultError> {
         let chunker = Chunker::new(params)?;
         let (reading, current, opener) = (Some(reading), None, None);
-        Ok(Self { reading, chunker, params, pool, sketching, out, shared, seq: 0, current, opener })
+        Ok(Self {
+            reading,
+            chunker,
+            params,
+            pool,
+            sketching,
+            out,
+            shared,
+            seq: 0,
+            current,
+            opener,
+            ahead: Ahead::default(),
+        })
     }
 
     /// Lets this thread ask for streams whenever one that gives way would.
     pub(super) fn open_by(&mut self, opener: Opener) {
         self.opener = Some(opener);
+    }
+
+    /// This stage waits; if all do, programs put so many bytes aside so far, which is progress. Says whether it is to stop.
+    fn waits(&mut self, aside: Option<u64>) -> bool {
+        if let Some(aside) = aside {
+            self.ahead.waits(aside, &*self.shared.progress);
+        }
+        self.shared.check().is_err()
     }
 
     fn next(&mut self, gives_way: bool) -> Result<Option<Incoming>, VaultError> {
@@ -188,12 +241,12 @@ impl Intake {
 
     /// Reads and sends one segment, or lets the source check that it was whole.
     fn step(&mut self, gives_way: bool) -> Result<Option<Finished>, VaultError> {
+        self.shared.check()?;
         let mut current = if let Some(current) = self.current.take() {
             current
         } else if let Some(stream) = self.next(gives_way)? {
             self.begin(stream)?
         } else {
-            self.shared.check()?;
             let facts = self.reading.take().ok_or_else(|| self.shared.why("reading"))?.finish()?;
             return Ok(Some(Finished { facts, segments: self.seq }));
         };
@@ -245,7 +298,7 @@ impl Intake {
     }
 
     /// Reads until the buffer is full or the stream ends; returns whether it ended.
-    fn fill(&self, current: &mut Current) -> Result<bool, VaultError> {
+    fn fill(&mut self, current: &mut Current) -> Result<bool, VaultError> {
         loop {
             self.shared.check()?;
             let Some(free) = current.buffer.get_mut(current.filled..).filter(|free| !free.is_empty()) else {
@@ -255,6 +308,7 @@ impl Intake {
                 Ok(0) => return Ok(true),
                 Ok(n) => {
                     current.filled += n;
+                    self.ahead.reads(&*self.shared.progress);
                     self.shared.progress.advance(n as u64);
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}

@@ -78,7 +78,9 @@ pub(super) fn run(mut bench: Bench, shared: &Shared) -> Result<(), VaultError> {
         (_, Some(first)) => first(),
         _ => {}
     }
-    let my_turn = |bench: &Bench| bench.turn.as_ref().is_none_or(|(haste, gives_way)| haste.turn(*gives_way));
+    // Where it is nobody's turn, whoever failed is heard all the same: the next piece of work ends this.
+    let stop = |_| shared.check().is_err();
+    let my_turn = |bench: &Bench| bench.turn.as_ref().is_none_or(|(haste, gives_way)| haste.turn_or(*gives_way, stop));
     // What it needs is made once it is needed.
     if !my_turn(&bench) {
         return Ok(());

@@ -113,3 +113,30 @@ fn rows_are_put_in_where_the_tool_left_them_out() {
         assert_eq!(written.tables.values().collect::<Vec<_>>(), [&1, &6]);
     }
 }
+
+/// Whoever reads in whole blocks comes with no room at all once a block is full.
+#[test]
+fn no_room_loses_nothing_and_no_bytes_are_the_end() {
+    for room in [1, 5, 64, 4096] {
+        let stops = ["empty", "t"].map(|name| ("a`b".to_owned(), name.to_owned())).into();
+        // The first has rows, the second none.
+        let fill = |table: &Table| {
+            let rows = if table.1 == "t" { "INSERT INTO `t` (`a`) VALUES\n(1.5);\n" } else { "" };
+            Ok(Box::new(io::Cursor::new(rows)) as Box<dyn Read + Send>)
+        };
+        let (mut reader, scan) = Scanned::new(DUMP.as_bytes(), stops, Box::new(fill));
+        let (mut out, mut buf) = (Vec::new(), vec![0; room]);
+        loop {
+            assert_eq!(reader.read(&mut []).unwrap(), 0);
+            match reader.read(&mut buf).unwrap() {
+                0 => break,
+                n => out.extend_from_slice(&buf[..n]),
+            }
+        }
+        let (before, after) = DUMP.split_once(") ENGINE=InnoDB;\n").unwrap();
+        let whole = format!("{before}) ENGINE=InnoDB;\nINSERT INTO `t` (`a`) VALUES\n(1.5);\n{after}");
+        assert_eq!(String::from_utf8(out).unwrap(), whole, "{room}");
+        assert_eq!(scan.written().tables.values().collect::<Vec<_>>(), [&0, &6]);
+        assert_eq!(reader.read(&mut buf).unwrap(), 0, "the end stays");
+    }
+}
