@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-/// Linux counts in hundredths of a second there, whatever its clock does: proc_stat(5), `USER_HZ`. In milliseconds.
+/// Linux counts in hundredths of a second there, whatever its clock does: `proc_stat(5)`, `USER_HZ`. In milliseconds.
 const TICK: u64 = 10;
 
 /// How long all cores together have been idle since the machine was started, waiting for disks included; `None` where the

@@ -37,6 +37,14 @@ pub struct Held {
     pub name: SegmentName,
 }
 
+/// What is in the spool of a log.
+struct Files {
+    /// Segments, and whether each is not complete.
+    segments: Vec<(SegmentName, bool)>,
+    /// Those that were made in advance.
+    made: Vec<SegmentName>,
+}
+
 /// The directory. For this user alone: what is in it is the database.
 #[derive(Debug, Clone)]
 pub struct Spool {
@@ -74,7 +82,7 @@ impl Spool {
 
     /// The segments in it, and the names of those that were made in advance. A receiver completes a segment before it begins
     /// the next, so whatever is not complete behind one of the same timeline that is not either was made in advance.
-    fn all(&self) -> Result<(Vec<(SegmentName, bool)>, Vec<SegmentName>)> {
+    fn all(&self) -> Result<Files> {
         let mut found = Vec::new();
         for file in self.names()? {
             match file {
@@ -93,7 +101,7 @@ impl Spool {
                 _ => segments.push((name, partial)),
             }
         }
-        Ok((segments, made))
+        Ok(Files { segments, made })
     }
 
     /// The segments in it, by timeline and position, where segments are of `size`; without those that were made in advance.
@@ -104,7 +112,7 @@ impl Spool {
         let held = |(name, partial): (SegmentName, bool)| {
             name.start(size).map(|start| Held { timeline: name.timeline, start, partial, name })
         };
-        Ok(self.all()?.0.into_iter().filter_map(held).collect())
+        Ok(self.all()?.segments.into_iter().filter_map(held).collect())
     }
 
     /// The segment behind the newest one: the next that a receiver wants, or the one after it.
@@ -114,7 +122,7 @@ impl Spool {
 
     /// How many segments there are, with those that were made in advance.
     pub(super) fn files(&self) -> Result<u64> {
-        let (segments, made) = self.all()?;
+        let Files { segments, made } = self.all()?;
         Ok((segments.len() + made.len()) as u64)
     }
 
@@ -250,7 +258,7 @@ impl Spool {
     /// # Errors
     /// If something can't be removed.
     pub fn unmake(&self, timelines: impl RangeBounds<u32>) -> Result<()> {
-        let made = self.all()?.1.into_iter().filter(|name| timelines.contains(&name.timeline));
+        let made = self.all()?.made.into_iter().filter(|name| timelines.contains(&name.timeline));
         let paths = made.map(|name| self.dir.join(LogFile::Partial(name).to_string()));
         for path in paths {
             gone(&path).map_err(|e| SourceError::at("can't remove a segment that was made in advance", &path, e))?;
