@@ -16,5 +16,7 @@ mod mariadb;
 mod sandbox;
 #[path = "support/mariadb.rs"]
 mod server;
+#[path = "databases/settings.rs"]
+mod settings;
 #[path = "databases/sqlite.rs"]
 mod sqlite;
