@@ -16,6 +16,8 @@ mod mariadb;
 mod sandbox;
 #[path = "support/mariadb.rs"]
 mod server;
+#[path = "databases/settings.rs"]
+mod settings;
 #[path = "databases/sqlite.rs"]
 mod sqlite;
 #[path = "databases/waited.rs"]

@@ -42,7 +42,7 @@ pub const FULL_EVERY: Span = Span::days(90);
 pub const SOURCE_FAILED: &str = "source.failed";
 /// The codes of findings that something of a source is not in its snapshot, though all else is.
 pub const NOT_WHOLE: &[&str] =
-    &["database.failed", "forge.unread", "git.ref.broken", "git.ref.lacking", "table.failed"];
+    &["database.failed", "database.pages", "forge.unread", "git.ref.broken", "git.ref.lacking", "table.failed"];
 /// How often a source that is slow to open is asked to stop.
 const POLL: Duration = Duration::from_millis(50);
 

@@ -36,6 +36,7 @@ use serde_json::json;
 use self::{
     dump::{Dump, Ended},
     globals::Globals,
+    session::lenient,
 };
 use super::{
     Facts, Incoming, Look, Members, Reading, Result, Source, SourceError,
@@ -182,6 +183,8 @@ impl Stops {
 /// What the parts of a reading share.
 struct Place {
     info: Conninfo,
+    /// Whether damaged pages are passed over there, had nothing been set.
+    lenient: bool,
     psql: Tool,
     dump: Tool,
     depth: Depth,
@@ -233,7 +236,10 @@ impl Source for PostgresSource {
         let globals =
             if options.globals { Some(Globals::prepare(&mut session, &tools, &version, &mut warnings)?) } else { None };
         let jobs = options.jobs.clamp(1, MOST_JOBS);
-        let (info, depth, lock_timeout) = (options.info.clone(), options.fingerprint, options.lock_timeout);
+        let (info, passed_over) = lenient::strict(&mut session, &psql, &options.info, None)?;
+        let lenient = passed_over.is_some();
+        passed_over.into_iter().for_each(|told| warnings.push(told));
+        let (depth, lock_timeout) = (options.fingerprint, options.lock_timeout);
         let passwords = globals.as_ref().map(|globals| globals.passwords);
         let rights = globals::rights(&mut session)?;
         let tool = dump.version.text.clone();
@@ -247,7 +253,7 @@ impl Source for PostgresSource {
         let (stops, haste) = (Stops::default(), spool::haste());
         let spool = Spool::new(self.spool.as_ref(), jobs, &haste);
         Ok(Box::new(PostgresReading {
-            place: Arc::new(Place { info, psql, dump, depth, jobs, lock_timeout, stops, spool, haste }),
+            place: Arc::new(Place { info, lenient, psql, dump, depth, jobs, lock_timeout, stops, spool, haste }),
             held: Duration::ZERO,
             globals,
             reading_globals: None,
@@ -256,6 +262,7 @@ impl Source for PostgresSource {
             current: None,
             failed: Vec::new(),
             given_up: Vec::new(),
+            findings: Vec::new(),
             fingerprints: Vec::new(),
             taken: Vec::new(),
             warnings,
@@ -289,6 +296,7 @@ struct PostgresReading {
     failed: Vec<(String, Option<SourceError>)>,
     /// What was read of them.
     given_up: Vec<Name>,
+    findings: Vec<Finding>,
     fingerprints: Vec<Fingerprint>,
     taken: Vec<DatabaseStreams>,
     warnings: Warnings,
@@ -300,13 +308,17 @@ impl PostgresReading {
     fn end_database(&mut self) -> Result<()> {
         let Some(dump) = self.current.take() else { return Ok(()) };
         let streams = dump.streams();
-        let Ended { fingerprint, warnings, held } = match dump.end() {
+        let Ended { fingerprint, warnings, finding, held } = match dump.end() {
             Ok(ended) => ended,
             Err(error) => return self.give_up(streams, error),
         };
         self.held = self.held.max(held);
         self.taken.push(streams);
         self.fingerprints.extend(fingerprint);
+        if let Some(finding) = finding {
+            self.warnings.push(finding.message.clone());
+            self.findings.push(finding);
+        }
         for warning in warnings {
             self.warnings.push(warning);
         }
@@ -365,7 +377,7 @@ impl Reading for PostgresReading {
 
     fn finish(mut self: Box<Self>) -> Result<Facts> {
         self.end_database()?;
-        let mut findings = Vec::new();
+        let mut findings = std::mem::take(&mut self.findings);
         let mut failed = std::mem::take(&mut self.failed);
         if self.taken.is_empty()
             && let Some(at) = failed.iter().position(|(_, why)| why.is_some())

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// A vault for `server` as its root, by an option file with more groups than one.
-fn vault(server: &Server, options: &str, source: &str) -> Sandbox {
+pub fn vault(server: &Server, options: &str, source: &str) -> Sandbox {
     let sandbox = Sandbox::with_vault();
     login(&sandbox, server, "root", options);
     sandbox.configure(&format!(
@@ -29,7 +29,7 @@ fn has(warnings: &[String], part: &str) {
     assert!(warnings.iter().any(|warning| warning.contains(part)), "{part:?} is not among {warnings:?}");
 }
 
-fn drill(sandbox: &Sandbox) -> Run {
+pub fn drill(sandbox: &Sandbox) -> Run {
     let mut command = sandbox.command();
     command.arg("--config").arg(sandbox.config()).args(["drill", "shop", "--json", "-i"]).arg(sandbox.identity());
     sandbox.finish(&mut command)

@@ -73,14 +73,66 @@ fn g7_a_damaged_page_or_a_missing_file_makes_no_snapshot() {
 /// Without checksums nobody can tell that a byte of a row is another: a copy of the files says so.
 #[test]
 fn a_copy_of_a_cluster_without_checksums_says_that_nothing_proves_its_pages() {
-    let (server, _) = shop();
+    let (mut server, path) = shop();
+    // Pages of zeros are sound by every checksum.
+    let file = server.data().join(&path);
+    plant(&mut server, &file, 8192 * 3, &[0; 8192 * 2]);
     let sandbox = configured(&server, None, "physical = true\n");
     let made = sandbox.writer(&["backup", "--json"]).ok().json();
     let warnings = made["result"]["snapshots"][0]["warnings"].to_string();
     assert!(warnings.contains("data checksums are off"), "{warnings}");
+    let findings = made["findings"].to_string();
+    assert!(findings.contains("database.zeroed") && findings.contains(&format!("{path} blocks 3 to 4")), "{findings}");
     let drill = sandbox.reader(&["drill", "--json"]).ok().json();
     let not = drill["result"]["drills"][0]["not_tested"].to_string();
     assert!(not.contains("no data checksums"), "{not}");
+}
+
+/// Settings let a server give fewer rows and say nothing. Whoever set them, a dump sets them off, or there is none.
+#[test]
+fn g7_a_page_that_a_setting_passes_over_makes_no_snapshot() {
+    let mut server = Postgres::start_as(&["-k"], &[]);
+    server.create("shop");
+    server.sql(
+        "shop",
+        "create table t as select i, repeat(md5(i::text), 30) t from generate_series(1, 1000) i; checkpoint",
+    );
+    server.sql("postgres", "create role reader login password 'x'; grant pg_read_all_data to reader");
+    let file = server.data().join(server.sql("shop", "select pg_relation_filepath('t')"));
+    plant(&mut server, &file, 8192 * 4 - 10, &[0xff]);
+    let set = |sql: &str| server.sql("postgres", sql);
+    let run = |sandbox: Sandbox| no_snapshot(&sandbox, sandbox.writer(&["backup"]));
+    for (on, off) in [
+        ("alter database shop set zero_damaged_pages = on", "alter database shop reset all"),
+        ("alter role postgres set ignore_checksum_failure = on", "alter role postgres reset all"),
+    ] {
+        set(on);
+        run(configured(&server, None, "")).says("wrong checksum");
+        set(off);
+    }
+    let with = |dsn: &str| {
+        let sandbox = Sandbox::with_vault();
+        sandbox.configure(&format!(
+            "[[source]]\nname = \"shop\"\nkind = \"postgres\"\ndsn = \"{dsn}\"\nglobals = false\n"
+        ));
+        sandbox
+    };
+    run(with(&format!("{} options='-c zero_damaged_pages=on'", server.dsn("shop")))).says("wrong checksum");
+    // A role that may not set it off.
+    set("alter role reader set zero_damaged_pages = on");
+    let reader = server.dsn("shop").replace("user=postgres", "user=reader password=x");
+    run(with(&reader)).says("may not set it off").says("ALTER ROLE").says("RESET zero_damaged_pages");
+    set("alter role reader reset all");
+
+    // What somebody else read so lies in the server's memory as if it were sound: the server's own count tells.
+    let lost = server.sql("shop", "set zero_damaged_pages = on; select count(*) < 1000 from t");
+    assert_eq!(lost, "t");
+    let sandbox = configured(&server, None, "");
+    let made = sandbox.writer(&["backup", "--json"]).ok().json();
+    assert!(made["findings"].to_string().contains("database.pages"), "{made}");
+    set("alter database shop set zero_damaged_pages = on");
+    let made = sandbox.writer(&["backup", "--json"]).code(3).json();
+    assert!(made["findings"].to_string().contains("rows may be missing"), "{made}");
 }
 
 /// One that is damaged costs the others of the server nothing.

@@ -224,6 +224,33 @@ fn a_copied_cluster_is_verified_and_started_and_a_damaged_one_fails() {
     assert!(found.status != Status::Pass && found.actual.as_ref().unwrap().contains(&table), "{found:?}");
 }
 
+/// What a cluster sets for sessions of its roles and databases makes no drill of it fail.
+#[test]
+fn a_copied_cluster_may_set_what_it_likes_for_its_sessions() {
+    let server = Postgres::start();
+    server.create("shop");
+    server.sql(
+        "shop",
+        "create table t (n int primary key); insert into t values (1); create role app; create schema mine",
+    );
+    let set = "alter database shop set role = 'app'; alter database shop set default_transaction_read_only = on; \
+               alter database shop set session_replication_role = replica; alter database shop set search_path = mine; \
+               alter database shop set statement_timeout = '9s'; alter role all set idle_session_timeout = '9s'; \
+               alter role postgres set default_transaction_read_only = on; alter role postgres set zero_damaged_pages = on";
+    server.sql("postgres", set);
+    let mut physical = options(&server, "postgres");
+    physical.physical = true;
+    let backup = Backup::take(physical);
+    let mut engine = backup.engine().unwrap();
+    let checks = engine.check(&backup.restored);
+    assert_eq!(wrong(&checks), [""; 0]);
+    assert!(checks.iter().any(|check| check.name == "database shop: amcheck"), "{checks:?}");
+    let is = "select concat_ws(' ', current_user, current_setting('default_transaction_read_only'), \
+              current_setting('session_replication_role'), current_setting('zero_damaged_pages'), \
+              current_setting('idle_session_timeout'), current_setting('search_path'))";
+    assert_eq!(engine.query(Some("shop"), is, LIMIT).unwrap(), "postgres off origin off 0 mine");
+}
+
 /// A copy of a cluster that subscribes, started while that one is away: it takes nothing from the publisher, and the rows come
 /// to where they belong. Unconfined, so that it is the settings that see to it.
 #[test]

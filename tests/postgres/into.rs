@@ -3,6 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use crate::{
+    broken::replaced,
     sandbox::{Run, Sandbox},
     server::{Postgres, bin},
 };
@@ -67,6 +68,29 @@ fn a_dump_goes_into_an_empty_database_with_its_roles() {
     assert_eq!(count("third", "orders"), "20000");
     assert_eq!(target.sql("third", "select count(*) from pg_tables where schemaname = 'public'").trim(), "1");
     into(&sandbox, &dsn, &["--table", "orders"]).code(2).says("already");
+}
+
+/// What a dump that was tampered with says of roles that are there: however it writes their names, it is not run.
+#[test]
+fn hostile_globals_change_no_role_that_is_there() {
+    let origin = Postgres::start();
+    origin.create("shop");
+    origin.sql("shop", "create table t as select 1 as n; create role app login password 'p'");
+    let script = "REAL \"$@\"; cat <<'END'\nALTER ROLE POSTGRES VALID UNTIL '2001-01-01';\n\
+                  ALTER ROLE U&\"\\0070ostgres\" VALID UNTIL '2001-01-01';\nALTER ROLE CURRENT_USER VALID UNTIL '2001-01-01';\n\
+                  CREATE ROLE app2;\nGRANT app TO app2, postgres;\nCREATE ROLE app3 ADMIN postgres;\n\
+                  ALTER ROLE app /* ' */ LOGIN; ALTER ROLE postgres VALID UNTIL '2001-01-01'; /* ' */;\nEND";
+    let programs = replaced("pg_dumpall", script);
+    let sandbox = backed_up(&origin, &format!("bin = \"{}\"\n", programs.path().display()));
+    let target = Postgres::start();
+    let state =
+        "select rolvaliduntil, (select count(*) from pg_auth_members where member = 10) from pg_authid where oid = 10";
+    let before = target.sql("postgres", state);
+    into(&sandbox, &target.dsn("shop"), &[]).ok();
+    assert_eq!(target.sql("postgres", state), before);
+    assert_eq!(target.sql("postgres", "select rolcanlogin from pg_roles where rolname = 'app'"), "t");
+    // A drill's own role neither.
+    sandbox.reader(&["drill", "shop"]).ok();
 }
 
 #[test]

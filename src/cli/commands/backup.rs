@@ -194,7 +194,8 @@ fn vanished(findings: &[Finding]) -> Option<Failure> {
 
 /// What it means that something of a source is not whole.
 fn not_whole(findings: &[Finding]) -> Option<Failure> {
-    let sick: Vec<&Finding> = findings.iter().filter(|finding| NOT_WHOLE.contains(&&*finding.code)).collect();
+    let lacks = |finding: &&Finding| finding.severity == Severity::Error && NOT_WHOLE.contains(&&*finding.code);
+    let sick: Vec<&Finding> = findings.iter().filter(lacks).collect();
     let first = sick.first()?;
     let more = if sick.len() > 1 { format!(" (and {} more)", sick.len() - 1) } else { String::new() };
     let message = redact(&format!("not all of it could be backed up: {}{more}", first.message));

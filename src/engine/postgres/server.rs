@@ -55,11 +55,18 @@ const LATER: [(u32, &str); 4] = [
     (17, "sync_replication_slots = off\nsummarize_wal = off\n"),
 ];
 /// What a session of ours must not begin with, whatever a role or a database of the cluster sets.
-const SESSION: &str = "-c session_preload_libraries= -c local_preload_libraries=";
-/// The same where it is known: triggers that fire when somebody logs in.
-const NO_TRIGGERS: &str = " -c event_triggers=off";
-/// The version that knows these first.
-const HAS_TRIGGERS: u32 = 17;
+/// Nor may these make a drill fail of a cluster that is as it was, or pass one that is damaged. What somebody's own checks are
+/// written for, such as the search path, stays.
+const SESSION: &str = "-c session_preload_libraries= -c local_preload_libraries= -c role=none \
+    -c session_replication_role=origin -c default_transaction_read_only=off -c default_transaction_deferrable=off \
+    -c row_security=on -c statement_timeout=0 -c lock_timeout=0 -c zero_damaged_pages=off -c ignore_checksum_failure=off \
+    -c default_tablespace= -c temp_tablespaces= -c quote_all_identifiers=off -c standard_conforming_strings=on";
+/// The same by the version that knows them first: idle ones are not ended, and nothing fires when somebody logs in.
+const SESSION_LATER: [(u32, &str); 3] = [
+    (10, " -c idle_in_transaction_session_timeout=0"),
+    (14, " -c idle_session_timeout=0"),
+    (17, " -c transaction_timeout=0 -c event_triggers=off"),
+];
 /// Settings of a cluster that make it load or do something by itself.
 const BY_ITSELF: [&str; 7] = [
     "shared_preload_libraries",
@@ -149,8 +156,8 @@ impl Server {
         }
         command.stdout(Stdio::null());
         let running = Running::start(&mut command, "postgres", Known::default())?;
-        let triggers = if version.major.0 >= HAS_TRIGGERS { NO_TRIGGERS } else { "" };
-        let info = Conninfo::of_engine(&socket, superuser, &format!("{SESSION}{triggers}"), jail.client(&[])?);
+        let later: String = SESSION_LATER.iter().filter(known).map(|(_, options)| *options).collect();
+        let info = Conninfo::of_engine(&socket, superuser, &format!("{SESSION}{later}"), jail.client(&[])?);
         let mut server = Self { running, info, socket };
         server.wait(data)?;
         Ok(server)

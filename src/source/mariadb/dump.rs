@@ -25,7 +25,7 @@ use super::{
     place::{self, Place},
     print::{self, Contents, Table},
     scope::Scope,
-    session::Session,
+    session::{Session, variables},
     stream_of,
     told::{beforehand, names, rounded},
     written::{Fill, Scan, Scanned, Written},
@@ -92,6 +92,7 @@ impl Dump {
         (depth, based): (Depth, bool),
     ) -> Result<Self> {
         let mut seer = client.connect()?;
+        let told = variables::for_dumps(client)?;
         let mut scope = Scope::find(&mut seer, wanted, exclude)?;
         let mut contents = print::contents(&mut seer, &scope.databases)?;
         scope.narrow(&mut seer, &mut contents)?;
@@ -109,7 +110,7 @@ impl Dump {
         let log = based.then(|| place::Wanted::find(client, wanted));
         let known = log.as_ref().is_some_and(std::result::Result::is_ok);
         let (start, at_work) = (Instant::now(), haste.begin());
-        let begun = Begun::at_once(client, seer, &scope, &contents, (depth, known))?;
+        let begun = Begun::at_once(client, seer, &scope, &contents, (depth, known, &told))?;
         let Begun { seer, whole, running, out, apart, globals } = begun;
         let place = log.and_then(|log| place::found(log, out.0.get_ref(), client, &mut warnings));
         if whole.is_none() && !contents.floats.is_empty() {
@@ -352,9 +353,9 @@ impl Begun {
         mut seer: Session,
         scope: &Scope,
         contents: &Contents,
-        (depth, placed): (Depth, bool),
+        (depth, placed, told): (Depth, bool, &[String]),
     ) -> Result<Self> {
-        let floats = !contents.floats.is_empty() && tool_says(client, "--help", "--ignore-table-data");
+        let floats = !contents.floats.is_empty() && client.dump_takes("--ignore-table-data");
         let lock = if depth == Depth::Off && !floats && !placed {
             Err("no fingerprint was wanted".to_owned())
         } else {
@@ -367,8 +368,9 @@ impl Begun {
             Some(_) => contents.floats.keys().collect(),
             None => Vec::new(),
         };
-        let more: &[&str] = if placed { &[place::ASK] } else { &[] };
-        let (running, out) = start(client, scope, &apart_from_us(&whole), more)?;
+        let place = placed.then_some(place::ASK);
+        let more: Vec<&str> = told.iter().map(String::as_str).chain(place).collect();
+        let (running, out) = start(client, scope, &apart_from_us(&whole), &more)?;
         let globals = if placed { globals::take(client, contents).ok() } else { None };
         let apart = match lock {
             Ok(lock) => (!lock.released_in_time()).then(|| "it took too long".to_owned()),
@@ -379,7 +381,7 @@ impl Begun {
         }
         // Rows of another instant don't belong into this dump.
         drop((running, out));
-        let (running, out) = start(client, scope, &[], more)?;
+        let (running, out) = start(client, scope, &[], &more)?;
         Ok(Self { seer, whole: None, running, out, apart, globals })
     }
 }
@@ -396,7 +398,9 @@ fn start(client: &Client, scope: &Scope, apart: &[&Table], more: &[&str]) -> Res
 
 /// Starts a dump without any rows.
 pub(super) fn structure(client: &Client, scope: &Scope) -> Result<(Running, Output)> {
-    begun(client, scope, &[], &["--no-data"])
+    let told = variables::for_dumps(client)?;
+    let more: Vec<&str> = told.iter().map(String::as_str).chain(["--no-data"]).collect();
+    begun(client, scope, &[], &more)
 }
 
 fn begun(client: &Client, scope: &Scope, apart: &[&Table], more: &[&str]) -> Result<(Running, Output)> {
@@ -418,7 +422,7 @@ fn begun(client: &Client, scope: &Scope, apart: &[&Table], more: &[&str]) -> Res
         command.args(tables.iter().map(|(database, table)| format!("--{option}={database}.{table}")));
     }
     // The tool called `mysqldump` may be MariaDB's, which lacks this.
-    if client.flavour() == Flavour::Mysql && !tool_says(client, "--version", "MariaDB") {
+    if client.flavour() == Flavour::Mysql && !is_mariadbs(client) {
         // Without it a dump could be loaded into an empty server alone.
         command.arg("--set-gtid-purged=OFF");
     }
@@ -436,8 +440,8 @@ fn begun(client: &Client, scope: &Scope, apart: &[&Table], more: &[&str]) -> Res
     Ok((running, (Cursor::new(head), out)))
 }
 
-/// Whether the dump's tool, asked so, says this.
-fn tool_says(client: &Client, asked: &str, word: &str) -> bool {
-    let output = client.command(client.dump_program()).arg(asked).stdin(Stdio::null()).output();
-    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(word))
+/// Whether the dump's tool is one of MariaDB.
+fn is_mariadbs(client: &Client) -> bool {
+    let output = client.command(client.dump_program()).arg("--version").stdin(Stdio::null()).output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("MariaDB"))
 }

@@ -1,5 +1,7 @@
 //! The server's own client as a connection: statements go in, rows come out.
 
+pub(super) mod variables;
+
 use std::{
     fmt::Write as _,
     fs::File,
@@ -21,7 +23,6 @@ use super::{
     },
     Flavour, Login,
     options::{self, Settings},
-    sampled::LENGTH,
 };
 
 /// The client's option of that name.
@@ -136,17 +137,8 @@ impl Client {
     /// # Errors
     /// If the client can't be started, or the server does not let it in.
     pub fn connect(&self) -> Result<Session> {
-        let program = self.flavour.client();
-        let mut command = self.command(program);
-        command.args(["--batch", "--skip-column-names", "--unbuffered", "--quick", "--default-character-set=utf8mb4"]);
-        command.arg("--max-allowed-packet=1G").arg(format!("--{PATIENCE}={}", self.patience));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut running = self.start(&mut command, program)?;
-        let (input, output) = (running.stdin()?, BufReader::new(running.stdout()?));
-        let mut session = Session { running: Some(running), input, output, program, asked: String::new() };
-        // Times and texts have one form, whatever the server is set to; and a sample fits.
-        let one_form = format!("SET SESSION time_zone = '+00:00', sql_mode = '', group_concat_max_len = {LENGTH}");
-        session.run(&one_form).map_err(|mut error| {
+        let mut session = self.begin()?;
+        variables::settle(&mut session).map_err(|mut error| {
             if password_unused() {
                 error.what.push_str("; ");
                 error.what.push_str(PASSWORD_UNUSED);
@@ -154,6 +146,24 @@ impl Client {
             error
         })?;
         Ok(session)
+    }
+
+    /// Whether the dump's tool has this option.
+    pub(super) fn dump_takes(&self, option: &str) -> bool {
+        let output = self.command(self.dump_program()).arg("--help").stdin(Stdio::null()).output();
+        output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(option))
+    }
+
+    /// A connection as the server gives it, with whatever it sets for whoever connects.
+    fn begin(&self) -> Result<Session> {
+        let program = self.flavour.client();
+        let mut command = self.command(program);
+        command.args(["--batch", "--skip-column-names", "--unbuffered", "--quick", "--default-character-set=utf8mb4"]);
+        command.arg("--max-allowed-packet=1G").arg(format!("--{PATIENCE}={}", self.patience));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut running = self.start(&mut command, program)?;
+        let (input, output) = (running.stdin()?, BufReader::new(running.stdout()?));
+        Ok(Session { running: Some(running), input, output, program, asked: String::new() })
     }
 }
 

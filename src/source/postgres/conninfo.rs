@@ -90,6 +90,20 @@ impl Conninfo {
         other
     }
 
+    /// The same with one more option of a session, which comes after those that it has. What a service says of options is not
+    /// known here, and would be replaced: with a service nothing is added.
+    #[must_use]
+    pub(crate) fn with_option(&self, option: &str) -> Self {
+        let mut other = self.clone();
+        if self.has_service() || std::env::var_os("PGSERVICE").is_some() {
+            return other;
+        }
+        let options = format!("{} {option}", self.options()).trim_start().to_owned();
+        other.params.retain(|(key, _)| key != "options");
+        other.params.push(("options".to_owned(), options));
+        other
+    }
+
     /// Whether it names a service, whose file may name a database.
     #[must_use]
     pub fn has_service(&self) -> bool {
@@ -243,6 +257,14 @@ mod tests {
     #[test]
     fn a_database_takes_the_place_of_the_one_in_the_string() {
         assert_eq!(read("host=h dbname=a").argument(Some(r"o'b\c")), r"host='h' dbname='o\'b\\c'");
+    }
+
+    #[test]
+    fn an_option_comes_after_those_that_are_there() {
+        let both = read("host=h options='-c a=b'").with_option("-c x=off");
+        assert_eq!(both.argument(None), "host='h' options='-c a=b -c x=off'");
+        assert_eq!(read("host=h").with_option("-c x=off").options(), "-c x=off");
+        assert_eq!(read("service=s").with_option("-c x=off").argument(None), "service='s'");
     }
 
     #[test]

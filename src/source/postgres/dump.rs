@@ -24,15 +24,15 @@ use super::{
     DatabaseStreams, Place, Stops,
     archive::{Contents, SequenceSet},
     fingerprint::{self, Depth, Taken},
-    pages,
+    pages::{self, Counted},
     rows::Helpers,
-    session::Session,
+    session::{Session, lenient},
     table::Table,
     unlocked::Marks,
     waits::{self, Blocker, LATER, ONCE, Patience},
     whole,
 };
-use crate::model::{Fingerprint, Name};
+use crate::model::{Finding, Fingerprint, Name};
 use archives::{Archives, Coming, Producer, Tools};
 
 /// Tables of at least this many bytes are dumped by themselves when there are several jobs. Each costs `pg_dump` a look
@@ -50,9 +50,9 @@ struct Part {
     arguments: Vec<String>,
 }
 
-/// Waits for the archives, counts and hashes, and ends the snapshot. Tells for how long the archives were written, and what it
-/// found if that was wanted.
-type Taking = JoinHandle<Option<(Duration, Option<Taken>)>>;
+/// Waits for the archives, counts and hashes, and ends the snapshot. Tells for how long the archives were written, what it
+/// found if that was wanted, and how many damaged pages the server counted until then.
+type Taking = JoinHandle<Option<(Duration, Option<Taken>, Counted)>>;
 
 /// A database on its way out.
 pub(super) struct Dump {
@@ -70,6 +70,10 @@ pub(super) struct Dump {
     streams: Vec<Name>,
     sequences: Vec<SequenceSet>,
     warnings: Vec<String>,
+    /// How many damaged pages the server had counted before.
+    counted: Counted,
+    /// Whether such pages are passed over there.
+    lenient: bool,
     /// When it took its locks.
     began: Instant,
     /// From the moment on at which the first archive has all its locks.
@@ -82,6 +86,7 @@ pub(super) struct Dump {
 pub(super) struct Ended {
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) warnings: Vec<String>,
+    pub(super) finding: Option<Finding>,
     /// How long `pg_dump` held its locks.
     pub(super) held: Duration,
 }
@@ -163,11 +168,15 @@ impl Dump {
         tables: &[Table],
     ) -> Result<Self> {
         let mut warnings = elsewhere(session, database)?;
+        let (info, passed_over) = lenient::strict(session, &place.psql, &place.info, Some(database))?;
+        let lenient = place.lenient || passed_over.is_some();
+        warnings.extend(passed_over);
         let expected = whole::Expected::ask(session, tables)?;
         warnings.extend(expected.left_out(database));
         let waiting = parts(database, tables, place.jobs)?;
         let archives = Archives {
             place: Arc::clone(place),
+            info,
             stops: Arc::clone(stops),
             database: database.to_owned(),
             snapshot: exported.snapshot,
@@ -179,6 +188,8 @@ impl Dump {
             taking: None,
             archives: Arc::new(archives),
             began: Instant::now(),
+            counted: pages::counted(session)?,
+            lenient,
             expected,
             written: Contents::default(),
             stops: Arc::clone(stops),
@@ -224,8 +235,9 @@ impl Dump {
         if let Some(error) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }
-        let (held, taken) =
+        let (held, taken, counted) =
             taken.ok_or_else(|| SourceError::new("its fingerprint was not finished", &self.database))?;
+        let finding = pages::judge(self.counted, counted, self.lenient, &self.database);
         let tables = taken.as_ref().map(|taken| &taken.fingerprint.tables);
         let mut warnings = std::mem::take(&mut self.warnings);
         warnings.extend(self.expected.held_against(&self.written, tables, &self.database)?);
@@ -234,7 +246,7 @@ impl Dump {
             warnings.extend(self.expected.changed(&mut taken, &self.written, &self.database));
             Fingerprint { streams: std::mem::take(&mut self.streams), ..taken.fingerprint }
         });
-        Ok(Ended { fingerprint: taken, warnings, held })
+        Ok(Ended { fingerprint: taken, warnings, finding, held })
     }
 
     /// Takes the fingerprint on a thread of its own once the archives are written, with two sessions for each job. What goes wrong
@@ -274,7 +286,7 @@ impl Dump {
                 let taken = taken.transpose()?;
                 // The server is still there, and so was the snapshot until now.
                 session.run("end the snapshot", "commit")?;
-                Ok((held, taken))
+                Ok((held, taken, pages::counted(&mut session)?))
             };
             count().map_err(fail).ok()
         })

@@ -6,7 +6,8 @@ use super::{
     super::{Look, Members, Result, SourceError, look::some_of, read::Warnings},
     Conninfo, Databases, PostgresOptions, choice, dump, fingerprint,
     globals::Globals,
-    session::Session,
+    pages,
+    session::{Session, lenient},
     tools::{Tool, Tools, Version},
     version, waits, whole,
 };
@@ -93,6 +94,10 @@ fn reach(options: &PostgresOptions, psql: &Tool) -> Result<(Session, Version)> {
 /// One database: what is in it, what may not be read, what no dump holds.
 fn of_database(psql: &Tool, info: &Conninfo, database: &str, look: &mut Look) -> Result<()> {
     let mut session = Session::open(psql, info, Some(database))?;
+    let strict = look.step("rights", lenient::strict(&mut session, psql, info, Some(database)));
+    look.warnings.extend(strict.and_then(|(_, told)| told));
+    let counted = pages::counted(&mut session)?;
+    look.warnings.extend(pages::judge(counted, counted, false, database).map(|finding| finding.message));
     waits::limit(&mut session, waits::ONCE)?;
     session.run("begin", "begin transaction read only")?;
     let lacking: Vec<Lacking> = session.ask("ask for the role's rights", LACKING)?;

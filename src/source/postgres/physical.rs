@@ -4,6 +4,7 @@
 mod facts;
 mod seen;
 mod spaces;
+mod zeros;
 
 use std::{
     collections::BTreeMap,
@@ -31,7 +32,7 @@ use super::{
     tools::{Tool, Tools, Version},
 };
 
-use crate::model::journal::Start;
+use crate::model::{Finding, Severity, journal::Start};
 
 pub(crate) use facts::MANIFEST;
 pub use facts::{Base, Tablespace};
@@ -178,15 +179,23 @@ impl Reading for PhysicalReading {
         }
         let heard = running.finish_heard()?;
         let broken = |name: &str, why| SourceError::new(format!("pg_basebackup succeeded, but {why}"), name);
+        let mut findings = Vec::new();
         for (name, _, eye) in &read {
             let Eye::Tar(tar) = eye else { continue };
-            tar.lock().unwrap_or_else(PoisonError::into_inner).check().map_err(|why| broken(name, why))?;
+            let tar = tar.lock().unwrap_or_else(PoisonError::into_inner);
+            tar.check().map_err(|why| broken(name, why))?;
+            let zeros = tar.zeros().filter(|_| asked.page == zeros::PAGE);
+            findings
+                .extend(zeros.map(|told| {
+                    Finding::new(Severity::Warning, "database.zeroed", format!("{name}: {told}")).on(name)
+                }));
         }
         if let Way::Files { spaces, .. } = &way {
             spaces.check(MANIFEST)?;
             spaces.file(MANIFEST)?;
         }
         let mut warnings = if heard.is_empty() { Vec::new() } else { vec![format!("pg_basebackup said: {heard}")] };
+        warnings.extend(findings.iter().map(|finding| finding.message.clone()));
         if server_of(&details, "data_checksums") == Some("off") {
             warnings.push(
                 "data checksums are off on this server, so nothing proves that the pages that were copied are sound; \
@@ -205,7 +214,7 @@ impl Reading for PhysicalReading {
             details.insert("base".to_owned(), json!(base));
         }
         let journal = Some(Start { line: base.line, from: base.from });
-        Ok(Facts { details, warnings, journal, ..Facts::default() })
+        Ok(Facts { details, warnings, findings, journal, ..Facts::default() })
     }
 }
 

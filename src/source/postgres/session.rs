@@ -1,6 +1,8 @@
 //! A connection to a server, held by `psql`: the same libpq connects that the dump's tools use, so whatever connection
 //! string works for them works here, with the same service files, password files and TLS settings.
 
+pub(super) mod lenient;
+
 use std::{
     io::{BufRead, BufReader, ErrorKind, Write},
     process::{ChildStdin, ChildStdout, Stdio},
@@ -8,6 +10,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
+use self::lenient::Lenient;
 use super::{
     super::{Result, SourceError, child::Alive, child::Running},
     conninfo::Conninfo,
@@ -27,7 +30,7 @@ const SETTINGS: &str = "select pg_catalog.json_build_object('set', pg_catalog.co
     ('quote_all_identifiers', 'off'), ('standard_conforming_strings', 'on'), ('row_security', 'off'), ('jit', 'off'), \
     ('statement_timeout', '0'), ('lock_timeout', '0'), ('idle_in_transaction_session_timeout', '0'), \
     ('transaction_timeout', '0'), ('idle_session_timeout', '0'), ('synchronize_seqscans', 'off'), \
-    ('max_parallel_workers_per_gather', '0')) as w(name, value) \
+    ('max_parallel_workers_per_gather', '0'), ('gin_fuzzy_search_limit', '0'), ('transform_null_equals', 'off')) as w(name, value) \
     join pg_catalog.pg_settings s on s.name::text operator(pg_catalog.=) w.name) done";
 
 /// A session. Ends when dropped; the server then rolls its transaction back.
@@ -38,6 +41,8 @@ pub(crate) struct Session {
     output: BufReader<ChildStdout>,
     /// SQLSTATE of what ended it.
     state: Option<String>,
+    /// What let it pass over damaged pages when it began.
+    lenient: Vec<Lenient>,
 }
 
 impl Session {
@@ -45,6 +50,7 @@ impl Session {
     pub(crate) fn open(psql: &Tool, info: &Conninfo, database: Option<&str>) -> Result<Self> {
         let mut session = Self::untouched(psql, info, database)?;
         let _: Vec<serde_json::Value> = session.ask("connect", SETTINGS)?;
+        session.lenient = lenient::set_off(&mut session)?;
         Ok(session)
     }
 
@@ -58,12 +64,17 @@ impl Session {
         command.env("PGCLIENTENCODING", "UTF8").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut running = Running::start(&mut command, &psql.path.to_string_lossy(), info.secrets())?;
         let (input, output) = (running.stdin()?, BufReader::new(running.stdout()?));
-        Ok(Self { running, place, input, output, state: None })
+        Ok(Self { running, place, input, output, state: None, lenient: Vec::new() })
     }
 
     /// The SQLSTATE of the statement that failed.
     pub(super) fn state(&self) -> Option<&str> {
         self.state.as_deref()
+    }
+
+    /// What would have let it pass over damaged pages, as its server has it. All of it is off now, where the role may.
+    pub(super) fn lenient(&self) -> &[Lenient] {
+        &self.lenient
     }
 
     /// What stops it from another thread.

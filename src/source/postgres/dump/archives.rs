@@ -18,7 +18,7 @@ use super::{
             pipe::LargeSteps,
             read::{Seen, Watched},
         },
-        Place, Stops,
+        Conninfo, Place, Stops,
         archive::{Walked, Walker},
         session::Session,
         waits::{self, Blocker, LATER},
@@ -38,6 +38,8 @@ pub(super) struct Producer {
 /// What the archives of a database have in common.
 pub(super) struct Archives {
     pub(super) place: Arc<Place>,
+    /// How the tools connect.
+    pub(super) info: Conninfo,
     /// What is at work for this database alone.
     pub(super) stops: Arc<Stops>,
     pub(super) database: String,
@@ -145,8 +147,8 @@ impl Archives {
         let place = &self.place;
         let mut command = Command::new(&place.dump.path);
         command.args(["-Fc", "-Z0", "-w", "--snapshot", &self.snapshot]).args(arguments);
-        command.arg("-d").arg(place.info.argument(Some(&self.database)));
-        place.info.equip(&mut command);
+        command.arg("-d").arg(self.info.argument(Some(&self.database)));
+        self.info.equip(&mut command);
         command.env("PGAPPNAME", &self.mark);
         if session.is_none() {
             // Who wants the table for itself waits for the first archive, and would be waited for by this one for ever.

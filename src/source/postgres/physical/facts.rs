@@ -63,6 +63,8 @@ pub struct Tablespace {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Asked {
     pub(super) segment: u64,
+    /// The length of a page.
+    pub(super) page: usize,
     pub(super) tablespaces: Vec<Place>,
     pub(super) settings: BTreeMap<String, String>,
 }
@@ -76,7 +78,7 @@ pub(super) struct Place {
 
 /// What a server tells before it is copied. A tablespace of a relative path lies in the data directory.
 pub(super) const ASK: &str = "\
-select json_build_object('segment', pg_size_bytes(current_setting('wal_segment_size')), 'tablespaces', \
+select json_build_object('segment', pg_size_bytes(current_setting('wal_segment_size')), 'page', current_setting('block_size')::int, 'tablespaces', \
 (select coalesce(json_agg(json_build_object('oid', oid::bigint, 'path', pg_tablespace_location(oid)) order by oid), '[]') \
 from pg_tablespace where pg_tablespace_location(oid) like '/%'), 'settings', \
 (select json_object_agg(name, setting) from pg_settings where name in ('max_connections', 'max_worker_processes', \

@@ -1,6 +1,6 @@
 //! What is looked at of a base's tars on their way by.
 
-use super::super::super::read::push_tail;
+use super::{super::super::read::push_tail, zeros::Zeros};
 use crate::codec::tar::{Step, Walk};
 
 /// So much of the beginning of a file is kept, where it is wanted.
@@ -32,28 +32,38 @@ pub(super) struct Seeing {
     kept: Vec<Option<Kept>>,
     at: Option<usize>,
     broken: Option<&'static str>,
+    zeros: Zeros,
 }
 
 impl Seeing {
     pub(super) fn new(wanted: &'static [&'static str]) -> Self {
-        Self { walk: Walk::default(), wanted, kept: vec![None; wanted.len()], at: None, broken: None }
+        Self {
+            walk: Walk::default(),
+            wanted,
+            kept: vec![None; wanted.len()],
+            at: None,
+            broken: None,
+            zeros: Zeros::default(),
+        }
     }
 
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         if self.broken.is_some() {
             return;
         }
-        let Self { walk, wanted, kept, at, broken } = self;
+        let Self { walk, wanted, kept, at, broken, zeros } = self;
         *broken = walk
             .feed(bytes, |step| {
                 match step {
                     Step::Begin(entry) => {
+                        zeros.begin(&entry.path);
                         *at = wanted.iter().position(|wanted| *wanted == entry.path);
                         if let Some(kept) = at.and_then(|at| kept.get_mut(at)) {
                             *kept = Some(Kept::default());
                         }
                     }
                     Step::Bytes(bytes) => {
+                        zeros.feed(bytes);
                         if let Some(Some(kept)) = at.and_then(|at| kept.get_mut(at)) {
                             kept.push(bytes);
                         }
@@ -69,6 +79,11 @@ impl Seeing {
     pub(super) fn kept(&self, name: &str) -> Option<&Kept> {
         let at = self.wanted.iter().position(|wanted| *wanted == name)?;
         self.kept.get(at)?.as_ref()
+    }
+
+    /// What there is to say of pages of zeros.
+    pub(super) fn zeros(&self) -> Option<String> {
+        self.zeros.told()
     }
 
     /// Fails unless it is whole and has every file that is wanted.
