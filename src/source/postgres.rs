@@ -238,7 +238,9 @@ impl Source for PostgresSource {
         let jobs = options.jobs.clamp(1, MOST_JOBS);
         let (info, passed_over) = lenient::strict(&mut session, &psql, &options.info, None)?;
         let lenient = passed_over.is_some();
-        passed_over.into_iter().for_each(|told| warnings.push(told));
+        for told in passed_over {
+            warnings.push(told);
+        }
         let (depth, lock_timeout) = (options.fingerprint, options.lock_timeout);
         let passwords = globals.as_ref().map(|globals| globals.passwords);
         let rights = globals::rights(&mut session)?;
