@@ -14,9 +14,11 @@ mod left_out;
 mod lfs;
 mod lines;
 mod login;
+mod logs;
 mod look;
 mod mirror;
 mod only;
+mod packed;
 mod packs;
 mod prove;
 mod reach;
@@ -30,6 +32,7 @@ mod salvage;
 mod segments;
 mod shape;
 mod sick;
+mod submodules;
 mod walk;
 
 use std::{
@@ -225,7 +228,11 @@ impl GitSource {
             since: None,
         };
         if self.reflogs {
-            details.reflogs = refs::read_logs(repo, scratch)?;
+            let logs::Logs { lines, ends } = logs::read(repo, scratch)?;
+            details.reflogs = lines;
+            for (key, oid) in ends {
+                details.worktrees.entry(key).or_insert(oid);
+            }
         }
         if !details.is_consistent() {
             return Err(repo.error("has refs that name objects in another format than the repository's"));
@@ -250,7 +257,8 @@ fn plan(
     let mut changes = changes::between(scratch, &objects, &note.details.refs, &details.refs)?;
     // What is left out is not gone.
     changes.retain(|change| !sick.has(&change.name.to_string()));
-    if !empty && details.refs.is_empty() && !note.details.refs.is_empty() {
+    // What is only left out is not gone either.
+    if !empty && details.refs.is_empty() && !note.details.refs.is_empty() && sick.is_empty() {
         return Err(repo.error(format!(
             "has no ref any more, and had {} in the last snapshot, as if the repository was emptied or recreated. If that is intended, run the backup once with `--allow-empty`; the earlier snapshots hold what it had",
             note.details.refs.len()

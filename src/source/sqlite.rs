@@ -1,6 +1,7 @@
 //! An SQLite database, copied while others write to it.
 
 mod copy;
+mod log;
 pub mod print;
 
 use std::{
@@ -64,6 +65,7 @@ impl Source for SqliteSource {
         let Some(path) = look.step("reach", found) else { return look };
         // Opened by SQLite, it might get files beside it.
         let Some(()) = look.step("contents", copy::must_be_sqlite(&path)) else { return look };
+        let Some(()) = look.step("contents", copy::log_must_be_whole(&path)) else { return look };
         let bytes = copy::bytes(&path);
         look.good("contents", format!("{} is a database of {}", path.display(), size::human(bytes)));
         if let Some(scratch) = look.step("scratch", Scratch::new())

@@ -17,13 +17,32 @@ fn command(lab: &Lab, script: &str) -> Run {
 }
 
 #[test]
+fn a_tree_whose_files_are_gone_is_no_backup() {
+    let lab = Lab::new();
+    fs::create_dir_all(lab.path("tree/a/b")).unwrap();
+    fs::create_dir(lab.path("tree/c")).unwrap();
+    fs::write(lab.path("tree/c/file"), "x").unwrap();
+    let tree = |more: &[&str]| lab.run(lab.writer(["backup", "--name", "x", "--path", &lab.text("tree")]).args(more));
+    tree(&[]).ok();
+    fs::remove_file(lab.path("tree/c/file")).unwrap();
+    tree(&[]).fails(1, &["--allow-empty", "no data"]);
+    fs::write(lab.path("tree/a/nothing in it"), "").unwrap();
+    tree(&[]).fails(1, &["--allow-empty"]);
+    tree(&["--allow-empty"]).ok();
+    std::os::unix::fs::symlink("nowhere", lab.path("tree/link")).unwrap();
+    tree(&[]).ok();
+}
+
+#[test]
 fn an_empty_stream_is_a_dead_producer() {
     let lab = Lab::new();
     lab.run(&mut lab.writer(["backup", "--name", "x", "--stdin"])).fails(1, &["--allow-empty", "no snapshot"]);
     command(&lab, "true").fails(1, &["--allow-empty"]);
     fs::write(lab.path("empty"), "").unwrap();
     fs::create_dir(lab.path("folder")).unwrap();
-    for path in ["empty", "folder"] {
+    fs::create_dir_all(lab.path("skeleton/a/b")).unwrap();
+    fs::create_dir(lab.path("skeleton/c")).unwrap();
+    for path in ["empty", "folder", "skeleton"] {
         let mut backup = lab.writer(["backup", "--name", "x", "--path", &lab.text(path)]);
         lab.run(&mut backup).fails(1, &["--allow-empty"]);
     }

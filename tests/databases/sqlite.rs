@@ -321,3 +321,40 @@ fn the_copy_is_gone_whatever_happens() {
     sandbox.finish(next.args(["backup", "--name", "app", "--sqlite"]).arg(&path)).ok();
     assert_eq!(scratch(&tmp), 0, "but the next run does");
 }
+
+#[test]
+fn what_a_damaged_log_or_journal_would_drop_makes_no_snapshot() {
+    let sandbox = Sandbox::with_vault();
+    for (mode, left, says) in
+        [("WAL", "app.db-wal", "were committed"), ("DELETE", "app.db-journal", "leaves the rest of the transaction")]
+    {
+        let dir = sandbox.path(mode);
+        fs::create_dir(&dir).unwrap();
+        let path = dir.join("app.db");
+        make(&path, mode);
+        let mut writer = Writer::start(&path, mode, "hang");
+        writer.until("hanging");
+        drop(writer);
+        let index = fs::read(dir.join("app.db-shm"));
+        let whole = fs::read(dir.join(left)).unwrap();
+        let mut bad = whole.clone();
+        // A byte of a page, of those that the checksums look at.
+        let sector = usize::try_from(u32::from_be_bytes(whole[20..24].try_into().unwrap())).unwrap();
+        bad[if mode == "WAL" { 32 + 4120 + 24 } else { sector + 4 } + 4096 - 200] ^= 1;
+        let backup = || sandbox.writer(&["backup", "--name", mode, "--sqlite", path.to_str().unwrap()]);
+        let look = || sandbox.writer(&["backup", "--dry-run", "--name", mode, "--sqlite", path.to_str().unwrap()]);
+        for kept in [true, false] {
+            fs::write(dir.join(left), &bad).unwrap();
+            match &index {
+                Ok(index) if kept => fs::write(dir.join("app.db-shm"), index).unwrap(),
+                _ => drop(fs::remove_file(dir.join("app.db-shm"))),
+            }
+            backup().code(1).says("is damaged").says(says).says("Nothing was backed up").says("no snapshot");
+            if mode == "WAL" {
+                look().code(1).says(says);
+            }
+        }
+        fs::write(dir.join(left), &whole).unwrap();
+        backup().ok();
+    }
+}

@@ -26,8 +26,8 @@ pub struct GitDetails {
     /// The lines of the stash's log, oldest first; they are what `git stash list` shows.
     #[serde(default)]
     pub stash: Vec<String>,
-    /// Detached `HEAD`s of the repository's other worktrees, and what their own refs name. Their objects come back, and as
-    /// refs below `refs/from-backup`; the worktrees don't.
+    /// Detached `HEAD`s of the repository's other worktrees, what their own refs name, and what is named by lines and files
+    /// whose names are damaged. Their objects come back, and as refs below `refs/from-backup`; the worktrees don't.
     #[serde(default)]
     pub worktrees: BTreeMap<String, Oid>,
     /// The repository's description.
@@ -95,13 +95,7 @@ impl GitDetails {
     pub(super) fn named(&self) -> BTreeMap<RefName, Oid> {
         let mut all = self.refs.clone();
         for (key, oid) in &self.worktrees {
-            let end = if key.contains("/refs/") { "" } else { "/HEAD" };
-            let name = RefName::parse(format!("refs/from-backup/{key}{end}").as_bytes());
-            let name = name.unwrap_or_else(|| {
-                let hex = key.bytes().take(128).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-                RefName(format!("refs/from-backup/worktrees-{hex}").into_bytes())
-            });
-            all.entry(name).or_insert_with(|| oid.clone());
+            all.entry(kept_as(key)).or_insert_with(|| oid.clone());
         }
         all
     }
@@ -125,6 +119,16 @@ impl GitDetails {
         let logs = logs.all(|line| log_tip(line).is_some() && !line.contains(['\n', '\r', '\0']));
         logs && self.tips().all(|oid| oid.len() == self.format.hex_len())
     }
+}
+
+/// The ref under which what a key of [`GitDetails::worktrees`] names comes back.
+pub(super) fn kept_as(key: &str) -> RefName {
+    let end = if key.contains("/refs/") { "" } else { "/HEAD" };
+    let name = RefName::parse(format!("refs/from-backup/{key}{end}").as_bytes());
+    name.unwrap_or_else(|| {
+        let hex = key.bytes().take(128).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        RefName(format!("refs/from-backup/worktrees-{hex}").into_bytes())
+    })
 }
 
 /// The commit that a line of a ref's log is about: `old new who <mail> time zone TAB message`.

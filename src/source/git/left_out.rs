@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 use super::{
     GitDetails, Head, ObjectFormat, Result, attributes,
     repo::{Repo, read_file},
-    run, shape,
+    run, shape, submodules,
 };
 use crate::source::{SourceError, deadline::stop_after, read::Warnings};
 
@@ -42,15 +42,14 @@ pub(super) fn warn(
     let mut lfs = settings.iter().any(|(key, _)| key.starts_with("lfs.") || key.starts_with("filter.lfs."));
     let own = read_file(&repo.common.join("info/attributes"), 1 << 20).ok().flatten().unwrap_or_default();
     lfs |= attributes::says_lfs(&mut own.as_slice()).unwrap_or(false);
+    let modules = submodules::named(repo, scratch, details, head)?;
+    if !modules.is_empty() {
+        warnings.push(format!(
+            "{shown}: its submodules are not in this backup: {}; back their repositories up as sources of their own",
+            list(&modules)
+        ));
+    }
     if let Some(head) = head {
-        let modules = file_at(repo, scratch, head.as_str(), ".gitmodules")?.unwrap_or_default();
-        let modules = submodules(repo, scratch, &modules);
-        if !modules.is_empty() {
-            warnings.push(format!(
-                "{shown}: its submodules are not in this backup: {}; back their repositories up as sources of their own",
-                list(&modules)
-            ));
-        }
         if let Some(worktree) = &repo.worktree {
             let shown = worktree.display();
             match uncommitted(repo, worktree, scratch, (head.as_str(), details.format), settings) {
@@ -80,26 +79,6 @@ fn list(names: &[String]) -> String {
     let more = names.len().saturating_sub(NAMED);
     let text = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     if more > 0 { format!("{text} and {more} more") } else { text }
-}
-
-/// A file in a commit's top directory; nothing if there is none, or it is larger than a megabyte.
-fn file_at(repo: &Repo, scratch: &Path, commit: &str, name: &str) -> Result<Option<Vec<u8>>> {
-    let spec = format!("{commit}:{name}");
-    let mut command = run::git(scratch, Some(&repo.objects()), &["cat-file", "blob", &spec]);
-    let mut reading = run::start(&mut command, "git cat-file")?;
-    let (mut text, limit) = (Vec::new(), 1 << 20);
-    let failed = |e| SourceError::new("can't read a file of the repository", name).because(e);
-    reading.stdout()?.take(limit).read_to_end(&mut text).map_err(failed)?;
-    Ok(reading.reap()?.success().then_some(text))
-}
-
-fn submodules(repo: &Repo, scratch: &Path, modules: &[u8]) -> Vec<String> {
-    let path = Path::new(".gitmodules");
-    // Whoever made the commit may have written anything; what can't be parsed names nothing.
-    let Ok(settings) = repo.parse(scratch, path, modules) else { return Vec::new() };
-    let path = |key: &str| key.strip_prefix("submodule.").is_some_and(|key| key.rsplit('.').next() == Some("path"));
-    let name = |(key, value): (String, String)| path(&key).then_some(value);
-    settings.into_iter().filter_map(name).map(|name| name.escape_debug().to_string()).collect()
 }
 
 fn hooks(repo: &Repo) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Reading refs as git's files backend keeps them, without git: it would want to read the repository's settings.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::BTreeMap,
     ffi::OsString,
     fs, io,
     os::unix::ffi::{OsStrExt, OsStringExt},
@@ -10,15 +10,17 @@ use std::{
 
 use super::{
     Head, Oid, RefName, Result,
-    details::{LogName, log_tip},
+    details::log_tip,
+    packed::{self, Doubtful, Packed},
     repo::{Repo, read_file, read_small},
-    segments,
     sick::{self, BROKEN, Sick},
 };
 use crate::source::{SourceError, read::Warnings};
 
 /// The largest `packed-refs` and stash log that are read: about ten million refs.
-const LARGE: u64 = 1 << 30;
+pub(super) const LARGE: u64 = 1 << 30;
+/// What to do about a ref that is not as it should be.
+const REPAIR: &str = "Repair or delete it; `git fsck` shows more";
 
 /// All that names objects in a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,9 +67,9 @@ pub(super) fn read_all(repo: &Repo, warnings: &mut Warnings) -> Result<Found> {
     let head = read_value(&repo.git_dir.join("HEAD"));
     // Loose refs first: git packs a ref before it removes the loose one, so none can slip through between the two.
     let linked = repo.git_dir != repo.common;
-    refs.add_loose(&repo.common, |name| !(linked && name.is_per_worktree()), warnings)?;
+    refs.add_loose(&repo.common, |name| !(linked && name.is_some_and(RefName::is_per_worktree)), warnings)?;
     if linked {
-        refs.add_loose(&repo.git_dir, RefName::is_per_worktree, warnings)?;
+        refs.add_loose(&repo.git_dir, |name| name.is_none_or(RefName::is_per_worktree), warnings)?;
     }
     refs.add_packed(&repo.common.join("packed-refs"), warnings)?;
     refs.add_stash(repo);
@@ -81,10 +83,25 @@ pub(super) fn read_all(repo: &Repo, warnings: &mut Warnings) -> Result<Found> {
             sick::some_head(&refs.refs)
         }
     };
+    refs.warn_of_head(repo, warnings);
     Ok(refs)
 }
 
 impl Found {
+    /// Warns of a `HEAD` on a branch that is not there, though others are.
+    fn warn_of_head(&self, repo: &Repo, warnings: &mut Warnings) {
+        let Head::Symbolic(name) = &self.head else { return };
+        let there = self.refs.contains_key(name) || self.symrefs.contains_key(name) || self.sick.has(&name.to_string());
+        let branch = || self.refs.keys().find(|name| name.as_bytes().starts_with(b"refs/heads/"));
+        if !there && let Some(branch) = branch() {
+            warnings.push(format!(
+                "{}: its HEAD stands on {name}, which does not exist, though other branches do (such as {branch}). That is right \
+                 for a branch without a commit; if HEAD is damaged, mend it with `git symbolic-ref HEAD refs/heads/BRANCH`",
+                repo.shown
+            ));
+        }
+    }
+
     fn none() -> Self {
         Self {
             head: Head::Symbolic(RefName::main()),
@@ -102,8 +119,13 @@ impl Found {
         self.sick.add(name, BROKEN, format!("{}{below}", why.what));
     }
 
-    /// Adds the refs in files below `dir/refs` whose names are `wanted`.
-    fn add_loose(&mut self, dir: &Path, wanted: impl Fn(&RefName) -> bool, warnings: &mut Warnings) -> Result<()> {
+    /// Adds the refs in files below `dir/refs` whose names are `wanted`; of none, if the name is not one of a ref.
+    fn add_loose(
+        &mut self,
+        dir: &Path,
+        wanted: impl Fn(Option<&RefName>) -> bool,
+        warnings: &mut Warnings,
+    ) -> Result<()> {
         let mut todo = vec![b"refs".to_vec()];
         while let Some(path) = todo.pop() {
             let at = dir.join(OsString::from_vec(path.clone()));
@@ -127,15 +149,33 @@ impl Found {
                     continue;
                 }
                 match RefName::parse(&name) {
-                    Some(name) if wanted(&name) => self.add_file(name, &entry.path()),
-                    Some(_) => {}
-                    None if name.ends_with(b".lock") => {}
-                    None => warnings
-                        .push(format!("{} has no valid name for a ref; git ignores it too", entry.path().display())),
+                    Some(name) if wanted(Some(&name)) => self.add_file(name, &entry.path()),
+                    None if wanted(None) && !name.ends_with(b".lock") => {
+                        self.add_misnamed(&name, &entry.path(), warnings);
+                    }
+                    _ => {}
                 }
             }
         }
         Ok(())
+    }
+
+    /// Notes a file whose name is none of a ref. If it names an object all the same, that may be the only way to it.
+    fn add_misnamed(&mut self, name: &[u8], path: &Path, warnings: &mut Warnings) {
+        let Ok(Some(Value::Oid(oid))) = read_value(path) else {
+            warnings.push(format!("{} has no valid name for a ref; git ignores it too", path.display()));
+            return;
+        };
+        let plain =
+            |byte: &u8| if byte.is_ascii_alphanumeric() || b"/_".contains(byte) { char::from(*byte) } else { '-' };
+        let mut key = format!("misnamed/{}", name.iter().map(plain).collect::<String>());
+        while self.worktrees.contains_key(&key) {
+            key.push('-');
+        }
+        let shown = String::from_utf8_lossy(name).escape_debug().to_string();
+        let why = format!("names an object and has no valid name for a ref, so git ignores it. {REPAIR}");
+        self.sick.add_kept(shown, BROKEN, why, &key);
+        self.worktrees.insert(key, oid);
     }
 
     fn add_file(&mut self, name: RefName, path: &Path) {
@@ -150,27 +190,31 @@ impl Found {
 
     /// Adds the packed refs that no loose ref overrides.
     fn add_packed(&mut self, path: &Path, warnings: &mut Warnings) -> Result<()> {
-        let text = read_file(path, LARGE)?.unwrap_or_default();
-        for line in text.split(|b| *b == b'\n') {
-            if line.is_empty() || line.starts_with(b"#") || line.starts_with(b"^") {
-                continue;
+        let Some(text) = read_file(path, LARGE)? else { return Ok(()) };
+        if text.is_empty() {
+            warnings.push(format!(
+                "{} is empty, which git never leaves: refs that were in it are not in this backup",
+                path.display()
+            ));
+        }
+        let Packed { refs, doubtful, broken } = packed::parse(&text);
+        for (line, why) in broken {
+            self.sick.add(line, BROKEN, format!("{why}. {REPAIR}"));
+        }
+        // A loose ref of that name counts, and says that there is such a name.
+        let known = |name: &RefName| self.refs.contains_key(name) || self.symrefs.contains_key(name);
+        let doubtful: Vec<Doubtful> =
+            doubtful.into_iter().filter(|doubtful| !doubtful.name.as_ref().is_some_and(known)).collect();
+        for (name, oid) in refs {
+            // What a loose one says counts, also if that is nothing.
+            if !self.symrefs.contains_key(&name) && !self.sick.has(&name.to_string()) {
+                self.refs.entry(name).or_insert(oid);
             }
-            let mut words = line.splitn(2, |b| *b == b' ');
-            let oid = words.next().and_then(|w| std::str::from_utf8(w).ok()).and_then(Oid::parse);
-            let (Some(oid), Some(name)) = (oid, words.next()) else {
-                let line = String::from_utf8_lossy(line).chars().take(80).collect::<String>();
-                let why = "is not a valid ref. Repair or delete it; `git fsck` shows more";
-                self.sick.add(format!("packed-refs: {line:?}"), BROKEN, why);
-                continue;
-            };
-            match RefName::parse(name) {
-                // What a loose one says counts, also if that is nothing.
-                Some(name) if self.symrefs.contains_key(&name) || self.sick.has(&name.to_string()) => {}
-                Some(name) => drop(self.refs.entry(name).or_insert(oid)),
-                None => {
-                    warnings.push(format!("{} names no valid ref; git ignores it too", String::from_utf8_lossy(name)));
-                }
-            }
+        }
+        for Doubtful { line, shown, oid, why, .. } in doubtful {
+            let key = format!("packed-refs/refs/line-{line}");
+            self.sick.add_kept(shown, BROKEN, format!("{why}. {REPAIR}"), &key);
+            self.worktrees.insert(key, oid);
         }
         Ok(())
     }
@@ -195,79 +239,28 @@ impl Found {
     }
 
     fn add_worktrees(&mut self, repo: &Repo) -> Result<()> {
-        let mut all = vec![("main".to_owned(), repo.common.clone())];
-        let dir = repo.common.join("worktrees");
-        let entries = match fs::read_dir(&dir) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-            Err(e) => return Err(SourceError::at("can't list worktrees", &dir, e)),
-            Ok(entries) => Some(entries),
-        };
-        for entry in entries.into_iter().flatten() {
-            let entry = entry.map_err(|e| SourceError::at("can't list worktrees", &dir, e))?;
-            all.push((format!("worktrees/{}", entry.file_name().to_string_lossy()), entry.path()));
-        }
-        let own = fs::canonicalize(&repo.git_dir).ok();
-        for (key, git_dir) in all {
-            if fs::canonicalize(&git_dir).ok() == own {
-                continue;
-            }
+        for (key, git_dir) in repo.other_worktrees()? {
             match read_value(&git_dir.join("HEAD")) {
                 Ok(Some(Value::Oid(oid))) => drop(self.worktrees.insert(key.clone(), oid)),
                 Ok(_) => {}
                 Err(why) => self.broken(format!("{key}/HEAD"), &why),
             }
             let mut found = Self::none();
-            found.add_loose(&git_dir, RefName::is_per_worktree, &mut Warnings::default())?;
+            // What the main one shares with all was looked at before.
+            let wanted = |name: Option<&RefName>| name.map_or(key != "main", RefName::is_per_worktree);
+            found.add_loose(&git_dir, wanted, &mut Warnings::default())?;
             self.worktrees.extend(found.refs.into_iter().map(|(name, oid)| (format!("{key}/{name}"), oid)));
+            self.worktrees.extend(found.worktrees.into_iter().map(|(name, oid)| (format!("{key}/{name}"), oid)));
             self.sick.extend(&key, found.sick);
         }
         Ok(())
     }
 }
 
-/// The logs of `HEAD` and of all refs but the stash, without the lines whose object is gone.
-pub(super) fn read_logs(repo: &Repo, scratch: &Path) -> Result<BTreeMap<LogName, Vec<String>>> {
-    let mut logs = BTreeMap::new();
-    let mut todo = vec![b"refs".to_vec()];
-    let mut files = vec![(LogName::HEAD, repo.git_dir.join("logs/HEAD"))];
-    while let Some(path) = todo.pop() {
-        let at = repo.common.join("logs").join(OsString::from_vec(path.clone()));
-        let failed = |e| SourceError::at("can't list the logs of refs", &at, e);
-        let entries = match fs::read_dir(&at) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            other => other.map_err(failed)?,
-        };
-        for entry in entries {
-            let entry = entry.map_err(failed)?;
-            let name = [&path[..], b"/", entry.file_name().as_bytes()].concat();
-            if entry.file_type().map_err(failed)?.is_dir() {
-                todo.push(name);
-            } else if let Some(name) = RefName::parse(&name).filter(|name| name.as_bytes() != b"refs/stash") {
-                files.push((LogName::of(name), entry.path()));
-            }
-        }
-    }
-    for (name, path) in files {
-        let text = read_file(&path, LARGE)?.unwrap_or_default();
-        let lines = text.split(|b| *b == b'\n').filter(|line| !line.is_empty());
-        let lines = lines.map(|line| String::from_utf8_lossy(line).replace(['\r', '\0'], " "));
-        logs.insert(name, lines.collect::<Vec<_>>());
-    }
-    let named: BTreeSet<Oid> =
-        logs.values().flatten().filter_map(|line| log_tip(line)).filter_map(Oid::parse).collect();
-    let there = segments::existing(scratch, &repo.objects(), named.iter())?;
-    let there: HashSet<&str> = there.into_iter().map(Oid::as_str).collect();
-    for lines in logs.values_mut() {
-        lines.retain(|line| log_tip(line).is_some_and(|oid| there.contains(oid)));
-    }
-    logs.retain(|_, lines| !lines.is_empty());
-    Ok(logs)
-}
-
 /// What the ref file at `path` says; nothing if it is not there.
 fn read_value(path: &Path) -> Result<Option<Value>> {
     let broken = |what: &str| {
-        let what = format!("is a broken ref: {what}. Repair or delete it; `git fsck` shows more");
+        let what = format!("is a broken ref: {what}. {REPAIR}");
         SourceError::new(what, path.display().to_string())
     };
     // Very old repositories have links for symbolic refs.

@@ -61,6 +61,26 @@ impl Repo {
         Self { view: Some(view), ..self.clone() }
     }
 
+    /// The directories of its other worktrees, and what is said of theirs: the main one's, and those of linked ones.
+    pub(super) fn other_worktrees(&self) -> Result<Vec<(String, PathBuf)>> {
+        let mut all = vec![("main".to_owned(), self.common.clone())];
+        let dir = self.common.join("worktrees");
+        let failed = |e| SourceError::at("can't list worktrees", &dir, e);
+        match fs::read_dir(&dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(failed(e)),
+            Ok(entries) => {
+                for entry in entries {
+                    let entry = entry.map_err(failed)?;
+                    all.push((format!("worktrees/{}", entry.file_name().to_string_lossy()), entry.path()));
+                }
+            }
+        }
+        let own = fs::canonicalize(&self.git_dir).ok();
+        all.retain(|(_, git_dir)| fs::canonicalize(git_dir).ok() != own);
+        Ok(all)
+    }
+
     pub(super) fn error(&self, what: impl Into<String>) -> SourceError {
         SourceError::new(what, self.shown.clone())
     }

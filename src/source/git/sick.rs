@@ -7,7 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{GitDetails, Head, Oid, RefName, Result, details::log_tip, lines, reach, repo::Repo, run, segments, walk};
+use super::{
+    GitDetails, Head, Oid, RefName, Result,
+    details::{self, log_tip},
+    lines, reach,
+    repo::Repo,
+    run, segments, walk,
+};
 use crate::{
     model::{Finding, Severity},
     source::{SourceError, read::Warnings},
@@ -28,17 +34,34 @@ const LONG: Duration = Duration::from_mins(2);
 
 /// What is not whole, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Sick(BTreeMap<String, (&'static str, String)>);
+pub(super) struct Sick(BTreeMap<String, Ill>);
+
+/// What is wrong with something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Ill {
+    code: &'static str,
+    why: String,
+    /// Under which key of [`GitDetails::worktrees`] the object is kept that it names.
+    kept: Option<String>,
+}
 
 impl Sick {
     /// Notes that `name` is not whole, and why.
     pub(super) fn add(&mut self, name: impl Into<String>, code: &'static str, why: impl Into<String>) {
-        self.0.entry(name.into()).or_insert((code, why.into()));
+        self.0.entry(name.into()).or_insert(Ill { code, why: why.into(), kept: None });
+    }
+
+    /// The same of something whose object is kept under `key` of [`GitDetails::worktrees`].
+    pub(super) fn add_kept(&mut self, name: impl Into<String>, code: &'static str, why: String, key: &str) {
+        self.0.entry(name.into()).or_insert(Ill { code, why, kept: Some(key.to_owned()) });
     }
 
     /// Adds those of something called `of`.
     pub(super) fn extend(&mut self, of: &str, others: Self) {
-        self.0.extend(others.0.into_iter().map(|(name, why)| (format!("{of}/{name}"), why)));
+        self.0.extend(others.0.into_iter().map(|(name, mut ill)| {
+            ill.kept = ill.kept.map(|key| format!("{of}/{key}"));
+            (format!("{of}/{name}"), ill)
+        }));
     }
 
     /// Whether all is whole.
@@ -53,13 +76,19 @@ impl Sick {
 
     /// One of them, for an error.
     pub(super) fn first(&self) -> Option<String> {
-        self.0.iter().next().map(|(name, (_, why))| format!("{name} {why}"))
+        self.0.iter().next().map(|(name, ill)| format!("{name} {}", ill.why))
     }
 
     /// As findings.
     pub(super) fn findings(&self, repo: &Repo) -> Vec<Finding> {
-        let told = self.0.iter().take(TOLD).map(|(name, (code, why))| {
-            let message = format!("{}: {name} {why}; it is not in this snapshot, and all that is whole is", repo.shown);
+        let told = self.0.iter().take(TOLD).map(|(name, Ill { code, why, kept })| {
+            let end = match kept {
+                None => "it is not in this snapshot, and all that is whole is".to_owned(),
+                Some(key) => {
+                    format!("what it names comes back as {}, and all that is whole as it is", details::kept_as(key))
+                }
+            };
+            let message = format!("{}: {name} {why}; {end}", repo.shown);
             Finding::new(Severity::Error, code, message).on(name)
         });
         let more = self.0.len().saturating_sub(TOLD);
@@ -75,7 +104,11 @@ impl Sick {
         if self.0.is_empty() {
             return;
         }
-        let names: Vec<&str> = self.0.keys().take(NAMED).map(String::as_str).collect();
+        let named = |(name, ill): (&String, &Ill)| match &ill.kept {
+            None => name.clone(),
+            Some(key) => format!("{name} (what it names comes back as {})", details::kept_as(key)),
+        };
+        let names: Vec<String> = self.0.iter().take(NAMED).map(named).collect();
         let more = self.0.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let names = names.join(", ");
@@ -91,13 +124,21 @@ impl Sick {
             out.insert(name.clone());
             false
         });
+        let mut aside: HashMap<String, &String> = HashMap::new();
         details.worktrees.retain(|name, oid| {
             let why = gone.get(oid);
-            if let Some(why) = why {
-                self.add(name, LACKING, why);
-            }
+            aside.extend(why.map(|why| (name.clone(), why)));
             why.is_none()
         });
+        for ill in self.0.values_mut() {
+            if let Some(why) = ill.kept.as_ref().and_then(|key| aside.remove(key)) {
+                ill.kept = None;
+                ill.why = format!("{}, and {why}", ill.why);
+            }
+        }
+        for (name, why) in aside {
+            self.add(name, LACKING, why);
+        }
         if let Head::Detached(oid) = &details.head
             && let Some(why) = gone.get(oid)
         {

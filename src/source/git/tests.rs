@@ -10,6 +10,7 @@ use super::*;
 use crate::{model::Name, source::Facts};
 
 mod left_out;
+mod packed;
 mod reach;
 mod refused;
 mod round_trip;

@@ -19,7 +19,7 @@ use rusqlite::{
 
 use super::{
     super::{Result, SourceError, scratch::Scratch},
-    head,
+    head, log,
 };
 
 /// What every database begins with.
@@ -36,6 +36,36 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Fails unless the file at `path` begins like a database.
 pub(super) fn must_be_sqlite(path: &Path) -> Result<()> {
     header(path).map(drop)
+}
+
+/// Fails if the write-ahead log of the database at `path` lost what was committed; one that is written to never does.
+///
+/// Before SQLite opens it: a file that is closed here takes the locks of this process with it.
+pub(super) fn log_must_be_whole(path: &Path) -> Result<()> {
+    let head = header(path)?;
+    if head.get(READ_VERSION) != Some(&2) {
+        return Ok(());
+    }
+    let wal = beside(path, "-wal");
+    let damage = log::live(&wal, &beside(path, "-shm"), page_size(&head));
+    whole(path, damage.map_err(|e| SourceError::at("can't read the write-ahead log", &wal, e))?)
+}
+
+/// How many bytes a page has, by the header of a database.
+fn page_size(head: &[u8]) -> u32 {
+    match head.get(16..18) {
+        Some([0, 1]) | None => 65_536,
+        Some(size) => size.iter().fold(0, |size, byte| size << 8 | u32::from(*byte)),
+    }
+}
+
+fn whole(path: &Path, damage: Option<String>) -> Result<()> {
+    let Some(what) = damage else { return Ok(()) };
+    let what = format!(
+        "{what}. Nothing was backed up. Before anything opens it, keep the database and what lies beside it with `--path` of \
+         its directory; then restore an earlier snapshot, or open it with `sqlite3` and look at what is left"
+    );
+    Err(SourceError::new(what, path.display().to_string()))
 }
 
 /// What a copy of the database takes, with what is in files beside it.
@@ -74,6 +104,7 @@ pub(super) fn copy(
         }
         clear(&copied);
     }
+    log_must_be_whole(path)?;
     match copy_online(path, &copied, log, timeout, stop) {
         Ok(warnings) => Ok((copied, warnings)),
         Err(Trouble::Unfinished(error)) => {
@@ -129,6 +160,10 @@ fn copy_idle(path: &Path, scratch: &Scratch, copied: &Path, idle: &dyn Fn() -> b
     if stamps() != before || !idle() {
         return Ok(false);
     }
+    let failed = |e| SourceError::at("can't read what lies beside the database", path, e);
+    let page = page_size(&head(copied, 100).map_err(failed)?);
+    whole(path, log::dead(&beside(copied, "-wal"), page).map_err(failed)?)?;
+    whole(path, log::journal(&beside(copied, "-journal")).map_err(failed)?)?;
     let settle = || -> rusqlite::Result<()> {
         let copy = Connection::open_with_flags(copied, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         // Otherwise, what is in the log would have to come along as a second file.

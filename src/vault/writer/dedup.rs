@@ -386,7 +386,8 @@ impl Dedup<'_> {
     }
 
     fn refuse_empty(&self) -> Result<(), VaultError> {
-        let something = |s: &StreamRecord| s.bytes > 0 || s.meta.link.is_some() || s.meta.dir;
+        // Directories alone are what is left of a tree whose files are gone.
+        let something = |s: &StreamRecord| s.bytes > 0 || s.meta.link.is_some();
         if self.allow_empty || self.state.streams.iter().any(something) {
             return Ok(());
         }

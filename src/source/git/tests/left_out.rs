@@ -61,3 +61,82 @@ fn logs_of_refs_come_back_where_they_are_wanted() {
     }
     assert!(lab.git("back.git", &["log", "-g", "--format=%H", "HEAD"]).contains(dropped.trim()));
 }
+
+#[test]
+fn submodules_are_told_without_a_file_that_lists_them_and_on_other_branches() {
+    let lab = Lab::new();
+    lab.commit("one");
+    for (name, branch) in [("plain", "main"), ("deep/elsewhere", "side")] {
+        let dir = format!("repo/{name}");
+        fs::create_dir_all(lab.path(&dir)).unwrap();
+        lab.git(&dir, &["init", "-q"]);
+        lab.git(&dir, &["commit", "-q", "--allow-empty", "-m", "x"]);
+        if branch != "main" {
+            lab.git("repo", &["checkout", "-q", "-b", branch]);
+        }
+        lab.git("repo", &["add", name]);
+        lab.git("repo", &["commit", "-q", "-m", name]);
+    }
+    lab.git("repo", &["checkout", "-q", "-f", "main"]);
+    let _ = fs::remove_dir_all(lab.path("repo/deep"));
+    let told = warnings(&lab);
+    let text = "its submodules are not in this backup: plain, deep/elsewhere (on refs/heads/side);";
+    assert!(told.len() == 1 && told[0].contains(text), "{told:?}");
+    // What is no commit has no tree, and where nothing is a submodule nothing is said.
+    let lab = Lab::with(&["--initial-branch=main", "--object-format=sha256"]);
+    lab.commit("one");
+    lab.git("repo", &["branch", "side"]);
+    lab.git("repo", &["checkout", "-q", "side"]);
+    lab.commit("two");
+    fs::write(lab.path("repo/.git/refs/heads/blob"), lab.git("repo", &["rev-parse", "HEAD:one"])).unwrap();
+    assert_eq!(warnings(&lab), [""; 0]);
+}
+
+#[test]
+fn logs_of_other_worktrees_come_back_with_what_they_alone_name() {
+    let lab = Lab::new();
+    lab.commit("one");
+    lab.git("repo", &["worktree", "add", "-q", "-b", "side", "../linked"]);
+    let drop_one = |within: &str| {
+        lab.git(within, &["commit", "-q", "--allow-empty", "-m", "dropped"]);
+        let oid = lab.git(within, &["rev-parse", "HEAD"]).trim().to_owned();
+        lab.git(within, &["reset", "-q", "--hard", "HEAD~1"]);
+        oid
+    };
+    // On no branch, so that no other log names it.
+    lab.git("linked", &["checkout", "-q", "--detach"]);
+    let dropped = drop_one("linked");
+    lab.git("linked", &["update-ref", "--create-reflog", "refs/worktree/mark", &dropped]);
+    lab.git("linked", &["update-ref", "refs/worktree/mark", "HEAD"]);
+    lab.git("linked", &["checkout", "-q", "side"]);
+    lab.git("repo", &["checkout", "-q", "--detach"]);
+    let here = drop_one("repo");
+    lab.git("repo", &["checkout", "-q", "main"]);
+    for (repo, [of_repo, of_linked]) in [("repo", ["HEAD", "worktrees/linked/HEAD"]), ("linked", ["main/HEAD", "HEAD"])]
+    {
+        let reading = GitSource::new(lab.path(repo)).with_reflogs(true).open().unwrap();
+        let (files, facts) = lab.read(reading).unwrap();
+        let _ = fs::remove_dir_all(lab.path("back.git"));
+        restore_from_files(&files, &facts.details, &lab.path("back.git")).unwrap();
+        let forever = ["-c", "gc.reflogExpire=never", "-c", "gc.reflogExpireUnreachable=never"];
+        lab.git("back.git", &[&forever[..], &["gc", "-q", "--prune=now"]].concat());
+        lab.git("back.git", &["fsck", "--full", "--strict"]);
+        for (log, oid) in [(of_repo, &here), (of_linked, &dropped)] {
+            let name = if log == "HEAD" { log.to_owned() } else { format!("refs/from-backup/{log}") };
+            let told = lab.git("back.git", &["log", "-g", "--format=%H", &name]);
+            assert!(told.contains(oid.as_str()), "{repo}: {name}: {told}");
+        }
+        let mark = if repo == "linked" {
+            "refs/worktree/mark"
+        } else {
+            "refs/from-backup/worktrees/linked/refs/worktree/mark"
+        };
+        assert!(lab.git("back.git", &["log", "-g", "--format=%H", mark]).contains(&dropped), "{repo}");
+    }
+    // Where they are not asked for, nothing of them is kept.
+    let (_, facts) = lab.backup("repo").unwrap();
+    assert_eq!(
+        facts.details["worktrees"],
+        serde_json::json!({ "worktrees/linked/refs/worktree/mark": lab.git("linked", &["rev-parse", "HEAD"]).trim() })
+    );
+}
