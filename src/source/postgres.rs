@@ -238,7 +238,7 @@ impl Source for PostgresSource {
         let jobs = options.jobs.clamp(1, MOST_JOBS);
         let (info, passed_over) = lenient::strict(&mut session, &psql, &options.info, None)?;
         let lenient = passed_over.is_some();
-        for told in passed_over {
+        if let Some(told) = passed_over {
             warnings.push(told);
         }
         let (depth, lock_timeout) = (options.fingerprint, options.lock_timeout);

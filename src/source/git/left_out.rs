@@ -49,18 +49,16 @@ pub(super) fn warn(
             list(&modules)
         ));
     }
-    if let Some(head) = head {
-        if let Some(worktree) = &repo.worktree {
-            let shown = worktree.display();
-            match uncommitted(repo, worktree, scratch, (head.as_str(), details.format), settings) {
-                Ok(None | Some(0)) => {}
-                Ok(Some(changed)) => warnings.push(format!(
-                    "{shown}: {changed} files with changes that are in no commit are not in this backup"
-                )),
-                Err(why) => warnings.push(format!(
-                    "{shown}: whether files have changes that are in no commit was not looked at: {why}"
-                )),
-            }
+    if let Some(head) = head
+        && let Some(worktree) = &repo.worktree
+    {
+        let shown = worktree.display();
+        match uncommitted(repo, worktree, scratch, (head.as_str(), details.format), settings) {
+            Ok(None | Some(0)) => {}
+            Ok(Some(changed)) => warnings
+                .push(format!("{shown}: {changed} files with changes that are in no commit are not in this backup")),
+            Err(why) => warnings
+                .push(format!("{shown}: whether files have changes that are in no commit was not looked at: {why}")),
         }
     }
     if settings.iter().any(|(key, _)| key == "lfs.storage") {

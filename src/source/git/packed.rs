@@ -180,7 +180,8 @@ mod tests {
     fn neither_of_two_names_out_of_order_is_believed() {
         let oid = |n: usize| format!("{n:040x}");
         let lines = |names: &[&str]| -> String {
-            names.iter().enumerate().map(|(n, name)| format!("{} refs/heads/{name}\n", oid(n))).collect()
+            let lines = names.iter().enumerate().map(|(n, name)| format!("{} refs/heads/{name}\n", oid(n)));
+            lines.collect::<Vec<_>>().concat()
         };
         let header = "# pack-refs with: peeled fully-peeled sorted \n";
         let packed = parse(format!("{header}{}", lines(&["a", "z", "c", "d"])).as_bytes());

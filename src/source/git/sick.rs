@@ -104,11 +104,11 @@ impl Sick {
         if self.0.is_empty() {
             return;
         }
-        let named = |(name, ill): (&String, &Ill)| match &ill.kept {
+        let told = |(name, ill): (&String, &Ill)| match &ill.kept {
             None => name.clone(),
             Some(key) => format!("{name} (what it names comes back as {})", details::kept_as(key)),
         };
-        let names: Vec<String> = self.0.iter().take(NAMED).map(named).collect();
+        let names: Vec<String> = self.0.iter().take(NAMED).map(told).collect();
         let more = self.0.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let names = names.join(", ");

@@ -86,8 +86,8 @@ fn links(
 ) -> Result<Vec<(Option<String>, String)>> {
     let failed = |e| SourceError::at("can't look for submodules with a temporary file", scratch, e);
     let file = scratch.join("trees-of-tips");
-    let asked: String = tips.iter().map(|(_, oid)| format!("{}^{{tree}}\n", oid.as_str())).collect();
-    fs::write(&file, asked).map_err(failed)?;
+    let asked: Vec<String> = tips.iter().map(|(_, oid)| format!("{}^{{tree}}\n", oid.as_str())).collect();
+    fs::write(&file, asked.concat()).map_err(failed)?;
     let objects = repo.objects();
     let arguments = ["cat-file", "--batch-check=%(objecttype) %(objectname)", "--buffer"];
     let mut command = run::git(scratch, Some(&objects), &arguments);
@@ -105,8 +105,8 @@ fn links(
     let [sha1, sha256] = EMPTY;
     let empty = if format == ObjectFormat::Sha1 { sha1 } else { sha256 };
     let base = std::iter::once(empty).chain(std::iter::repeat(first.as_str()));
-    let pairs: String = base.zip(&trees).map(|(base, (_, tree))| format!("{base} {tree}\n")).collect();
-    fs::write(&file, pairs).map_err(failed)?;
+    let pairs: Vec<String> = base.zip(&trees).map(|(base, (_, tree))| format!("{base} {tree}\n")).collect();
+    fs::write(&file, pairs.concat()).map_err(failed)?;
     let mut command = run::git(scratch, Some(&objects), &["diff-tree", "--stdin", "--raw", "-r", "--no-renames"]);
     let mut listing = run::start(command.stdin(Stdio::from(File::open(&file).map_err(failed)?)), "git diff-tree")?;
     let limit = stop_after(listing.alive(), LIMIT);

@@ -209,12 +209,12 @@ impl Log {
         if !filled(&mut self.from, &mut self.frame)? {
             return Ok(None);
         }
-        let (head, page) = self.frame.split_at(FRAME_HEADER);
-        let be = |at| word_at(head, at, u32::from_be_bytes);
+        let (header, page) = self.frame.split_at(FRAME_HEADER);
+        let be = |at| word_at(header, at, u32::from_be_bytes);
         let told = [be(16), be(20)];
-        let summed = |sum| checksum(page, checksum(head.get(..8).unwrap_or_default(), sum, self.order), self.order);
+        let summed = |sum| checksum(page, checksum(header.get(..8).unwrap_or_default(), sum, self.order), self.order);
         let held = self.sums.map(summed);
-        let salts: [u8; 8] = head.get(8..16).and_then(|salts| salts.try_into().ok()).unwrap_or_default();
+        let salts: [u8; 8] = header.get(8..16).and_then(|salts| salts.try_into().ok()).unwrap_or_default();
         if std::mem::replace(&mut self.first, false) && !self.header {
             // The header can't say which frames are of this log.
             self.salts = salts;
