@@ -72,6 +72,7 @@ fn g17_copies_that_are_killed() {
             whole = whole * 4 / 5;
         }
         if !lab.path(&name).join("vault.json").exists() {
+            whole = if hit && at > 600 { whole * 3 / 2 } else { whole };
             continue;
         }
         // Whatever headers are there, all that they need is there, has its bytes, and is locked. Without one nothing is promised
@@ -80,6 +81,9 @@ fn g17_copies_that_are_killed() {
         if tree(&lab.path(&name)).iter().any(began) {
             let run = lab.run(&mut at_copy(&lab, &url, &["verify", "--depth", "read", "--json"])).ok();
             headers += run.json()["result"]["snapshots"].as_u64().unwrap();
+        } else if hit && at > 600 {
+            // The machine is slower than it was: else no kill would be late enough to find a header.
+            whole = whole * 3 / 2;
         }
         if round % 6 == 5 {
             let done = lab.run(&mut replicate(&lab, &url)).ok().json();

@@ -328,7 +328,7 @@ fn what_a_damaged_log_or_journal_would_drop_makes_no_snapshot() {
     for (mode, left, says) in
         [("WAL", "app.db-wal", "were committed"), ("DELETE", "app.db-journal", "leaves the rest of the transaction")]
     {
-        let dir = sandbox.path(mode);
+        let (dir, name) = (sandbox.path(mode), mode.to_lowercase());
         fs::create_dir(&dir).unwrap();
         let path = dir.join("app.db");
         make(&path, mode);
@@ -341,8 +341,8 @@ fn what_a_damaged_log_or_journal_would_drop_makes_no_snapshot() {
         // A byte of a page, of those that the checksums look at.
         let sector = usize::try_from(u32::from_be_bytes(whole[20..24].try_into().unwrap())).unwrap();
         bad[if mode == "WAL" { 32 + 4120 + 24 } else { sector + 4 } + 4096 - 200] ^= 1;
-        let backup = || sandbox.writer(&["backup", "--name", mode, "--sqlite", path.to_str().unwrap()]);
-        let look = || sandbox.writer(&["backup", "--dry-run", "--name", mode, "--sqlite", path.to_str().unwrap()]);
+        let backup = || sandbox.writer(&["backup", "--name", &name, "--sqlite", path.to_str().unwrap()]);
+        let look = || sandbox.writer(&["backup", "--dry-run", "--name", &name, "--sqlite", path.to_str().unwrap()]);
         for kept in [true, false] {
             fs::write(dir.join(left), &bad).unwrap();
             match &index {
