@@ -107,7 +107,7 @@ fn g7_a_page_that_a_setting_passes_over_makes_no_snapshot() {
         ("alter role postgres set ignore_checksum_failure = on", "alter role postgres reset all"),
     ] {
         set(on);
-        run(configured(&server, None, "")).says("wrong checksum");
+        run(configured(&server, None, "")).says("invalid page");
         set(off);
     }
     let with = |dsn: &str| {
@@ -117,7 +117,7 @@ fn g7_a_page_that_a_setting_passes_over_makes_no_snapshot() {
         ));
         sandbox
     };
-    run(with(&format!("{} options='-c zero_damaged_pages=on'", server.dsn("shop")))).says("wrong checksum");
+    run(with(&format!("{} options='-c zero_damaged_pages=on'", server.dsn("shop")))).says("invalid page");
     // A role that may not set it off.
     set("alter role reader set zero_damaged_pages = on");
     let reader = server.dsn("shop").replace("user=postgres", "user=reader password=x");
