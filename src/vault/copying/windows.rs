@@ -135,10 +135,19 @@ async fn gather<'a>(
     done: &mut CopyDone,
 ) -> Result<Window<'a>> {
     let some = left.get(..SNAPSHOTS).unwrap_or(left);
-    let reads = stream::iter(some).map(|summary| pass.reads.whole(summary)).buffered(pass.mover.jobs);
-    let headers: Vec<Result<VerifiedHeader>> = reads.collect().await;
-    let known: HashSet<Id> = table.pages.keys().copied().collect();
     let large = |header: &VerifiedHeader| header.header.pages.len() > pages(pass);
+    // What is behind a large one is read again after it, so the first is read by itself, and none behind a large one.
+    let (first, others) = some.split_at(some.len().min(1));
+    let mut headers: Vec<Result<VerifiedHeader>> = Vec::new();
+    for (some, at_once) in [(first, 1), (others, pass.mover.jobs)] {
+        let mut reads = stream::iter(some).map(|summary| pass.reads.whole(summary)).buffered(at_once);
+        while !headers.last().is_some_and(|last| last.as_ref().is_ok_and(large))
+            && let Some(read) = reads.next().await
+        {
+            headers.push(read);
+        }
+    }
+    let known: HashSet<Id> = table.pages.keys().copied().collect();
     let whole = headers.iter().filter_map(|header| header.as_ref().ok()).take_while(|header| !large(header));
     let mut ahead = PagesAhead::of(&*pass.reads.store, whole, |page| known.contains(&Id::of(page.as_str())));
     let (mut window, mut bytes, mut taken) = (Vec::new(), 0_u64, 0);
