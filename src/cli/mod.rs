@@ -59,7 +59,7 @@ use self::{
     render::{Console, Ended, Output},
 };
 use crate::{
-    model::{Cancel, visible},
+    model::{Cancel, SnapshotId, visible},
     ops::OpsError,
     source::redact::{self, redact},
 };
@@ -145,7 +145,8 @@ fn confine(words: &[OsString]) -> ExitCode {
 
 fn run(cli: Cli) -> Exit {
     let Cli { global, command } = cli;
-    log::begin(form(&global), command.name());
+    let form = form(&global, &settings::real_env);
+    log::begin(form.as_ref().copied().unwrap_or_default(), command.name());
     log::detail(global.verbose);
     let console = Console { json: global.json, quiet: global.quiet };
     let wanted = !(global.no_progress || global.json || global.quiet || global.verbose > 0);
@@ -153,7 +154,8 @@ fn run(cli: Cli) -> Exit {
     let name = command.name();
     let findings = Mutex::default();
     let context = Context { global, bars: Arc::clone(&bars), cancel: Cancel::default(), findings };
-    let (output, failure) = execute(&context, command).unwrap_or_else(|error| {
+    let done = form.and_then(|_| execute(&context, command));
+    let (output, failure) = done.unwrap_or_else(|error| {
         tracing::debug!(error = redact(&format!("{error:?}")), "the command failed");
         let (failure, findings) = Failure::with_findings(error);
         context.found(findings);
@@ -197,12 +199,18 @@ fn execute(context: &Context, command: Command) -> Result<(Output, Option<Failur
 }
 
 /// How events are written to standard error.
-fn form(global: &args::Global) -> log::Form {
-    let json = |text: &OsString| text.eq_ignore_ascii_case("json");
+fn form(global: &args::Global, env: &dyn Fn(&str) -> Option<OsString>) -> Result<log::Form, error::CliError> {
     match global.log_format {
-        Some(args::LogFormat::Json) => log::Form::Json,
-        None if settings::real_env("STRONGROOM_LOG_FORMAT").is_some_and(|text| json(&text)) => log::Form::Json,
-        _ => log::Form::Text,
+        Some(args::LogFormat::Json) => Ok(log::Form::Json),
+        Some(args::LogFormat::Text) => Ok(log::Form::Text),
+        None => env("STRONGROOM_LOG_FORMAT").map_or(Ok(log::Form::Text), |text| {
+            if text.eq_ignore_ascii_case("json") {
+                return Ok(log::Form::Json);
+            }
+            let what = || format!("STRONGROOM_LOG_FORMAT: {:?} is no format of log lines", text.to_string_lossy());
+            let known = text.eq_ignore_ascii_case("text").then_some(log::Form::Text);
+            known.ok_or_else(|| error::CliError::usage(what(), "set it to text or json"))
+        }),
     }
 }
 
@@ -240,7 +248,12 @@ fn unparsed(error: &clap::Error, typed: &[OsString]) -> Exit {
     let commands = Cli::command();
     let command = words().find_map(|word| commands.find_subcommand(word)).map(|command| command.get_name().to_owned());
     let command = command.and_then(|name| args::COMMANDS.iter().copied().find(|known| *known == name));
-    let failure = Failure::usage(&message);
+    let mut failure = Failure::usage(&message);
+    if command == Some("drill")
+        && words().any(|word| word.to_str().is_some_and(|word| word.parse::<SnapshotId>().is_ok()))
+    {
+        failure.hint = Some("a snapshot is drilled by `strongroom drill --snapshot ID`".to_owned());
+    }
     let console = Console { json, quiet: false };
     let exit = console.show(&Ended { command, output: Output::Unparsed, findings: Vec::new(), failure: Some(failure) });
     // A restore_command that is typed wrongly is no end of the log either.

@@ -166,6 +166,7 @@ const CASES: &[Case] = &[
     ("@reader verify --checkpoint @/garbage", "garbage"),
     ("@reader verify --snapshot 4f1c0a9b", "4f1c0a9b"),
     ("@reader drill nosuch", "nosuch"),
+    ("@reader drill 0000000000000000000000000000000000000000000000000000000000000000", "not a valid name"),
     ("drill dump --vault file://@/vault", "identity"),
     ("@writer watch --checkpoint @/garbage", "garbage"),
     ("@writer ready dmup", "dmup"),

@@ -34,6 +34,20 @@ fn times_ids_and_streams_are_taken_as_people_say_them_or_refused_with_an_example
     assert!(listed.out().lines().all(|line| line.len() <= 80), "{}", listed.out());
 }
 
+/// A word that is no format is a mistake of whoever set it, who would look for JSON in vain.
+#[test]
+fn a_format_of_log_lines_that_there_is_not_is_refused_by_name() {
+    let sandbox = Sandbox::with_vault();
+    for (given, code) in [("yaml", 2), ("", 0), ("json", 0), ("Text", 0)] {
+        let mut command = sandbox.command();
+        command.env("STRONGROOM_LOG_FORMAT", given).arg("--config").arg(sandbox.config());
+        let run = sandbox.finish(command.arg("snapshots")).code(code);
+        if code == 2 {
+            run.says("STRONGROOM_LOG_FORMAT: \"yaml\"").says("set it to text or json");
+        }
+    }
+}
+
 #[test]
 fn what_stands_in_the_way_is_named_with_what_to_do() {
     let sandbox = Sandbox::with_vault();

@@ -179,23 +179,23 @@ impl Reading for PhysicalReading {
         }
         let heard = running.finish_heard()?;
         let broken = |name: &str, why| SourceError::new(format!("pg_basebackup succeeded, but {why}"), name);
-        let mut findings = Vec::new();
+        let (mut findings, mut zeroed) = (Vec::new(), Vec::new());
         for (name, _, eye) in &read {
             let Eye::Tar(tar) = eye else { continue };
             let tar = tar.lock().unwrap_or_else(PoisonError::into_inner);
             tar.check().map_err(|why| broken(name, why))?;
             let zeros = tar.zeros().filter(|_| asked.page == zeros::PAGE);
-            findings
-                .extend(zeros.map(|told| {
-                    Finding::new(Severity::Warning, "database.zeroed", format!("{name}: {told}")).on(name)
-                }));
+            if let Some(told) = zeros {
+                zeroed.push(format!("{name}: {told}"));
+                findings.push(Finding::new(Severity::Warning, "database.zeroed", told).on(name));
+            }
         }
         if let Way::Files { spaces, .. } = &way {
             spaces.check(MANIFEST)?;
             spaces.file(MANIFEST)?;
         }
         let mut warnings = if heard.is_empty() { Vec::new() } else { vec![format!("pg_basebackup said: {heard}")] };
-        warnings.extend(findings.iter().map(|finding| finding.message.clone()));
+        warnings.extend(zeroed);
         if server_of(&details, "data_checksums") == Some("off") {
             warnings.push(
                 "data checksums are off on this server, so nothing proves that the pages that were copied are sound; \
