@@ -15,6 +15,7 @@ mod journal;
 mod mcp;
 #[cfg(feature = "full")]
 mod member;
+mod needs;
 mod policy;
 #[cfg(feature = "full")]
 mod ready;
@@ -37,7 +38,10 @@ mod watch;
 #[cfg(not(feature = "full"))]
 mod writer;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -51,7 +55,7 @@ pub use drill::DrillArgs;
 #[cfg(feature = "full")]
 pub use guard::{
     ApproveCheckArgs, ApproveCommand, ApproveNewArgs, ApproversCommand, ApproversSetArgs, FreezeArgs, KeyAddArgs,
-    KeyCheckArgs, KeyCombineArgs, KeyCommand, KeyRotateArgs, KeySplitArgs, PapersArgs, ReleaseArgs,
+    KeyCheckArgs, KeyCombineArgs, KeyCommand, KeyRemoveArgs, KeyRotateArgs, KeySplitArgs, PapersArgs, ReleaseArgs,
 };
 #[cfg(feature = "full")]
 pub use incident::IncidentArgs;
@@ -66,7 +70,7 @@ pub use member::{AddArgs, MemberAddArgs, MemberCommand, RevokeArgs, RoleArg, Unr
 pub use policy::{PolicyArgs, PolicyRoleArg, ProviderArg};
 #[cfg(feature = "full")]
 pub use ready::{ReadyArgs, StatusArgs};
-pub use recover::{PointArg, WalArg};
+pub use recover::{PointArg, RecoverArgs, WalArg};
 #[cfg(feature = "full")]
 pub use replicate::{FromArgs, LocksArg, RepairArgs, RepairDepthArg, ReplicateArgs, TargetArgs};
 #[cfg(feature = "full")]
@@ -356,6 +360,12 @@ impl Command {
         }
     }
 
+    /// The file of `status --metrics`.
+    #[must_use]
+    pub fn metrics(&self) -> Option<&Path> {
+        if let Self::Status(args) = self { args.metrics.as_deref() } else { None }
+    }
+
     /// The command as documents name it.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -393,7 +403,7 @@ impl Command {
             Self::Key(KeyCommand::List) => "key list",
             Self::Key(KeyCommand::Check(_)) => "key check",
             Self::Key(KeyCommand::AddRecipient(_)) => "key add-recipient",
-            Self::Key(KeyCommand::Rotate(_)) => "key rotate",
+            Self::Key(KeyCommand::Rotate(_) | KeyCommand::RemoveRecipient(_)) => "key rotate",
             Self::Member(MemberCommand::Add(_)) => "member add",
             Self::Member(MemberCommand::Revoke(_)) => "member revoke",
             Self::Member(MemberCommand::Unrevoke(_)) => "member unrevoke",

@@ -253,6 +253,12 @@ fn ops(error: &OpsError) -> Verdict {
         }
         E::Ambiguous { .. } => (Exit::Usage, "ambiguous", hint("give more digits of the id")),
         E::NoSnapshot { .. } => (Exit::Failed, "no-snapshot", hint("`strongroom snapshots` lists all snapshots")),
+        E::NoSnapshotYet => (Exit::Failed, "no-snapshot", hint("`strongroom backup` makes one")),
+        E::NotInSnapshot { .. } => (
+            Exit::Failed,
+            "no-snapshot",
+            hint("the same command with --list, without --to, lists what the snapshot holds"),
+        ),
         E::Empty => {
             let next = "if it may be empty, add --allow-empty, or `allow_empty = true` to its [[source]]";
             (Exit::Failed, "empty", hint(next))

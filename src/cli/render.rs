@@ -21,6 +21,7 @@ mod member;
 mod output;
 mod people;
 mod ready;
+pub mod report;
 #[cfg(feature = "full")]
 mod request;
 mod restore;
@@ -337,6 +338,15 @@ fn wrapped(line: &str, indent: usize, text: &mut Lines) {
         empty = false;
     }
     text.add(current.trim_end());
+}
+
+/// The beginning of a name that is too long for a table.
+fn cut(name: &str, longest: usize) -> String {
+    if name.chars().count() <= longest {
+        return name.to_owned();
+    }
+    let kept: String = name.chars().take(longest - 1).collect();
+    format!("{kept}…")
 }
 
 fn plural(n: usize, what: &str) -> String {

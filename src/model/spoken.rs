@@ -50,7 +50,8 @@ pub fn read(text: &str, now: Time, zone: &TimeZone) -> Option<Time> {
         },
         [day, hour] => civil(date_of(day, &at)?, clock(hour)?),
         [day, hour, offset] => {
-            let exact = format!("{}T{}{}", date_of(day, &at)?, clock(hour)?, offset.to_ascii_uppercase());
+            let offset = if matches!(*offset, "utc" | "gmt") { "Z".to_owned() } else { offset.to_ascii_uppercase() };
+            let exact = format!("{}T{}{offset}", date_of(day, &at)?, clock(hour)?);
             exact.parse().ok()
         }
         _ => None,
@@ -111,6 +112,8 @@ mod tests {
             ("2026-11-22 07:00 +01:00", "2026-11-22T06:00:00Z"),
             ("2026-11-22 07:00+01:00", "2026-11-22T06:00:00Z"),
             ("2026-11-22 07:00 Z", "2026-11-22T07:00:00Z"),
+            ("2026-11-22 07:00 UTC", "2026-11-22T07:00:00Z"),
+            ("yesterday 07:00 utc", "2026-11-27T07:00:00Z"),
             ("2026-11-22T07:00", "2026-11-22T06:00:00Z"),
             ("2026-11-22 07:00:30", "2026-11-22T06:00:30Z"),
             ("2026-11-22", "2026-11-22T22:59:59Z"),

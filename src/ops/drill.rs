@@ -341,7 +341,7 @@ fn wanted(all: &[Summary], request: &DrillRequest) -> Result<Vec<(Name, Wanted)>
         }
     }
     if wanted.is_empty() {
-        return Err(OpsError::NoSnapshot { what: "the vault holds no snapshot".to_owned() });
+        return Err(OpsError::NoSnapshotYet);
     }
     Ok(wanted)
 }

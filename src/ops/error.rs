@@ -144,6 +144,15 @@ pub enum OpsError {
         /// What was asked for, and what there is.
         what: String,
     },
+    /// The vault has none yet.
+    #[error("the vault holds no snapshot")]
+    NoSnapshotYet,
+    /// A snapshot has no such part.
+    #[error("{what}")]
+    NotInSnapshot {
+        /// What was asked for, and what there is.
+        what: String,
+    },
     /// A source ended well and gave nothing.
     #[error("it produced no data, as it would if the producing program had failed")]
     Empty,

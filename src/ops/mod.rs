@@ -46,7 +46,7 @@ pub mod watch;
 mod watching;
 
 pub use error::OpsError;
-pub use pins::{Pin, open_vault};
+pub use pins::{Pin, must_allow, open_vault};
 
 /// The result of a command.
 pub type Result<T> = std::result::Result<T, OpsError>;

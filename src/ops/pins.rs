@@ -6,7 +6,7 @@ use super::{OpsError, Result};
 use crate::{
     model::VaultId,
     store::ObjectStore,
-    vault::{Vault, VaultErrorKind},
+    vault::{Vault, VaultError, VaultErrorKind},
 };
 
 /// A place that says which vault is meant.
@@ -47,6 +47,20 @@ fn agree(pins: &[Pin]) -> Result<Option<Vec<VaultId>>> {
     Ok(Some(ids))
 }
 
+/// Whether all of `pins` allow the vault that somebody else's answer is about.
+///
+/// # Errors
+/// If they contradict each other, or it is another one.
+pub fn must_allow(pins: &[Pin], id: VaultId) -> Result<()> {
+    let Some(ids) = agree(pins)? else { return Ok(()) };
+    if ids.contains(&id) {
+        return Ok(());
+    }
+    let origins: Vec<&str> = pins.iter().map(|pin| pin.origin.as_str()).collect();
+    let what = format!("the answer is about vault {id}, which is not the one that {} pins", origins.join(" and "));
+    Err(VaultError::new(VaultErrorKind::Untrusted, what).into())
+}
+
 /// Opens the vault that all of `pins` mean. Without any, whatever vault is there is opened, and its findings say so.
 ///
 /// # Errors
@@ -78,6 +92,9 @@ mod tests {
         let key = Pin { ids: vec![id(1), id(2)], origin: "the identity file".into() };
         assert_eq!(agree(std::slice::from_ref(&key)).unwrap(), Some(vec![id(1), id(2)]));
         assert_eq!(agree(&[key.clone(), Pin::one(id(2), "the config")]).unwrap(), Some(vec![id(2)]));
+        assert!(must_allow(&[], id(7)).is_ok() && must_allow(std::slice::from_ref(&key), id(2)).is_ok());
+        let other = must_allow(std::slice::from_ref(&key), id(3)).unwrap_err().to_string();
+        assert!(other.contains("the identity file"), "{other}");
         let error = agree(&[key, Pin::one(id(3), "the config")]).unwrap_err().to_string();
         assert!(error.contains("the identity file") && error.contains("the config"), "{error}");
     }

@@ -63,6 +63,37 @@ impl Ask {
         ask.check().map(|()| ask)
     }
 
+    /// An answer to each source that was asked for: where the server ended before it gave the last one, that says so.
+    ///
+    /// # Errors
+    /// If an answer is about what was not asked.
+    pub fn complete(&self, mut answers: Vec<Answer>) -> Result<Vec<Answer>, &'static str> {
+        let asked = |answer: &Answer| answer.source.as_ref().is_none_or(|source| self.sources.contains(source));
+        if !answers.iter().all(asked) {
+            return Err("the answer is about a source that was not asked for");
+        }
+        if answers.iter().any(|answer| answer.source.is_none()) {
+            return Ok(answers);
+        }
+        for source in &self.sources {
+            match answers.iter_mut().find(|answer| answer.source.as_ref() == Some(source)) {
+                Some(answer) if self.wait && !answer.is_last() => {
+                    *answer = Answer::no(
+                        Some(source.clone()),
+                        State::Busy,
+                        "accepted, and the server ended before it was done",
+                    );
+                }
+                Some(_) => {}
+                None => {
+                    let why = "the server ended before it answered";
+                    answers.push(Answer::no(Some(source.clone()), State::Busy, why));
+                }
+            }
+        }
+        Ok(answers)
+    }
+
     /// Whether it may be asked at all.
     ///
     /// # Errors
@@ -322,6 +353,22 @@ mod tests {
         assert!(Ask::read(&long.line()).is_err());
         let many = Ask::new(vec!["a".parse().unwrap(); SOURCES + 1], None, false);
         assert!(Ask::read(&many.line()).is_err());
+    }
+
+    #[test]
+    fn what_a_server_did_not_answer_is_no_success() {
+        let name = |text: &str| text.parse::<Name>().unwrap();
+        let (a, b) = (name("a"), name("b"));
+        let given = |state| Answer { source: Some(a.clone()), state, snapshot: None, created_at: None, why: None };
+        let states = |wait, answers: Vec<Answer>| {
+            let ask = Ask::new(vec![a.clone(), b.clone()], None, wait);
+            ask.complete(answers).map(|all| all.into_iter().map(|answer| answer.state).collect::<Vec<_>>())
+        };
+        assert_eq!(states(true, vec![given(State::Done)]).unwrap(), [State::Done, State::Busy]);
+        assert_eq!(states(true, vec![given(State::Accepted)]).unwrap(), [State::Busy, State::Busy]);
+        assert_eq!(states(false, vec![given(State::Accepted)]).unwrap(), [State::Accepted, State::Busy]);
+        assert_eq!(states(true, vec![Answer::no(None, State::Refused, "no")]).unwrap(), [State::Refused]);
+        assert!(states(true, vec![Answer { source: Some(name("c")), ..given(State::Done) }]).is_err());
     }
 
     #[test]

@@ -219,7 +219,7 @@ fn by_prefix(lines: &[SnapshotLine], prefix: &str) -> Result<usize> {
 
 fn latest(lines: &[SnapshotLine], source: &Name, writer: Option<&Name>, at: Option<Time>) -> Result<usize> {
     if lines.is_empty() {
-        return Err(OpsError::NoSnapshot { what: "the vault holds no snapshot".to_owned() });
+        return Err(OpsError::NoSnapshotYet);
     }
     must_be_known("source", source, lines.iter().map(|line| &line.source))?;
     let of_source = || lines.iter().filter(|line| line.source == *source);

@@ -186,8 +186,14 @@ fn nobody_is_left_out_of_an_epoch_on_fewer_than_the_root_names() {
     let people = People::new(&["remove-recipient=2"]);
     let sandbox = &people.sandbox;
     let (us, dave) = (recovery(sandbox), identity(sandbox, "dave.key").1);
-    let rotate = ["key", "remove-recipient", "--recipient", &us];
+    let rotate = ["key", "rotate", "--recipient", &us];
     owner(sandbox, &rotate).code(8).says("approve new remove-recipient");
+    // Who is removed is not who stays, and to remove somebody is the same as to name all others.
+    owner(sandbox, &["key", "remove-recipient", &dave, "--recipient", &us])
+        .code(8)
+        .says("approve new remove-recipient");
+    let both = ["key", "remove-recipient", &dave, "--recipient", &us, "--recipient", &dave];
+    owner(sandbox, &both).code(2).says("is to be removed, and stands among those who stay");
     sandbox.reader(&["approve", "new", "remove-recipient"]).code(2).says("who is to open");
     let one = people.papers(&["remove-recipient", &format!("recipients={us}")], 1);
     people.with(&rotate, &one).code(8).says("1 of 2");

@@ -92,6 +92,7 @@ fn what_is_as_it_was_passes_and_leaves_evidence() {
     assert!(lines.iter().all(|line| line["passed"] == true && line["member"] == "owner"), "{history}");
     let only = sandbox.reader(&["drill", "--history", "files"]).ok().out();
     assert!(only.contains("files") && !only.contains("code"), "{only}");
+    assert!(only.lines().all(|line| line.len() <= 80), "{only}");
 }
 
 #[test]

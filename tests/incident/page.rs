@@ -31,7 +31,14 @@ fn only_file(dir: &Path) -> std::path::PathBuf {
 fn a_table_is_emptied_and_the_page_says_what_to_type() {
     let shop = Shop::open(6);
     let (good, held) = (shop.backup(), shop.count());
-    let calm = shop.responder(&["incident", "--json"]).ok().json();
+    let files = ["html", "md", "json"].map(|end| shop.sandbox.path(&format!("page.{end}")));
+    let words: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    let report = words.iter().flat_map(|file| ["--report", file.as_str()]);
+    let calm = shop.responder(&["incident", "--json"].into_iter().chain(report).collect::<Vec<_>>()).ok().json();
+    let written: Value = serde_json::from_slice(&fs::read(&files[2]).unwrap()).unwrap();
+    assert_eq!(written, calm["result"]);
+    let text = |at: usize| fs::read_to_string(&files[at]).unwrap();
+    assert!(text(0).contains("<html") && text(1).contains("shop") && !text(1).contains("<html"));
     assert_eq!(calm["result"]["sources"][0]["state"], "calm", "{calm}");
     assert_eq!(calm["result"]["sources"][0]["last_good"]["id"], good.as_str());
 

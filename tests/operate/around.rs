@@ -122,6 +122,11 @@ fn hooks_are_told_what_happened_and_are_fatal_only_where_that_is_asked() {
     let run = sandbox.writer(&["backup", "shop", "--json"]).code(1);
     assert_eq!((run.json()["error"]["kind"].clone(), count()), ("hook".into(), before + 1));
     assert_eq!(run.json()["result"]["snapshots"].as_array().unwrap().len(), 1);
+    // After a run that failed it is no second failure, and not passed over.
+    with(&hook("a", "on_failure", &bad, "required = true\n"));
+    let run = sandbox.writer(&["backup", "nosuch", "--json"]).code(2);
+    assert_ne!(run.json()["error"]["kind"], "hook");
+    assert_eq!(codes(&run), ["hook.failed"]);
 }
 
 #[test]

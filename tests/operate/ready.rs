@@ -153,6 +153,21 @@ fn who_holds_the_socket_alone_is_told_the_same() {
     let server = Server::start(&sandbox, &format!("[{}]", uid()), "1h");
     let yes = via(&sandbox, &server, &["shop", "--max-age", "1h"]).ok().json();
     assert_eq!((&yes["result"]["ready"], &yes["result"]["sources"][0]["source"]), (&true.into(), &"shop".into()));
+    // Of the vault that is meant, however it is said which that is; and no option is passed over.
+    let id = yes["result"]["vault"].as_str().unwrap().to_owned();
+    via(&sandbox, &server, &["shop", "--vault-id", &id]).ok();
+    let other = "0".repeat(64);
+    via(&sandbox, &server, &["shop", "--vault-id", &other]).code(4).told("--vault-id");
+    let mut elsewhere = sandbox.command();
+    elsewhere.env("STRONGROOM_VAULT_ID", &other).args(["ready", "shop", "--via"]).arg(&server.socket);
+    sandbox.finish(&mut elsewhere).code(4).says("STRONGROOM_VAULT_ID");
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    assert!(config.contains(&id), "{config}");
+    let forged = sandbox.path("forged.toml");
+    fs::write(&forged, config.replace(&id, &other)).unwrap();
+    via(&sandbox, &server, &["shop", "--config", forged.to_str().unwrap()]).code(4).told("forged.toml");
+    via(&sandbox, &server, &["shop", "--config", "/nope.toml"]).code(2).told("/nope.toml");
+    via(&sandbox, &server, &["shop", "--vault", "file:///nope"]).code(2).told("--vault has no effect with --via");
     seconds_pass(2);
     refused("too old", &via(&sandbox, &server, &["shop", "--max-age", "1s"]), "too-old");
     refused("drilled too long ago", &via(&sandbox, &server, &["shop", "--drilled", "1s"]), "drill-old");

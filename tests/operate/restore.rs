@@ -103,10 +103,60 @@ fn a_database_goes_into_a_file_and_one_table_into_another() {
     // A database that is in use is left alone.
     fs::write(sandbox.path("other.db-wal"), "x").unwrap();
     latest(&sandbox, "shop", &["--into", &into, "--table", "notes"]).code(2).says("in use");
+    // The log of a database that was moved away would be read into the one that takes its place.
+    let moved = sandbox.path("moved.db");
+    let into_moved = format!("sqlite:{}", moved.display());
+    fs::write(sandbox.path("moved.db-wal"), "x").unwrap();
+    for more in [&[][..], &["--table", "orders"], &["--clean"]] {
+        let words = [&["--into", &into_moved], more].concat();
+        latest(&sandbox, "shop", &words).code(2).says("moved.db-wal is there");
+    }
+    assert!(!moved.exists());
+    // One that somebody has open, who wrote nothing yet.
+    let held = Connection::open(&file).unwrap();
+    held.execute_batch("PRAGMA journal_mode = WAL; BEGIN IMMEDIATE").unwrap();
+    let into_held = format!("sqlite:{}", file.display());
+    latest(&sandbox, "shop", &["--into", &into_held, "--clean"]).code(2).says("is in use");
+    held.execute_batch("ROLLBACK").unwrap();
+    drop(held);
+    latest(&sandbox, "shop", &["--into", &into_held, "--clean"]).ok();
+    assert_eq!(rows(&file, "orders"), 500);
     latest(&sandbox, "shop", &["--into", "host=nowhere.invalid"]).code(2).says("kind sqlite");
     latest(&sandbox, "shop", &["--into", "mariadb://root:geheim@nowhere.invalid"]).code(2);
     let refused = latest(&sandbox, "shop", &["--into", "postgresql://app:geheim@nowhere.invalid/x"]).code(2);
     assert!(!refused.stderr.contains("geheim"), "{}", refused.stderr);
+}
+
+/// An option that would have no effect is a mistake of who typed it: all would come back where a table was meant.
+#[test]
+fn no_option_of_a_restore_is_passed_over() {
+    let sandbox = with_shop("");
+    sandbox.writer(&["backup", "shop"]).ok();
+    let out = sandbox.path("out");
+    for mode in [&["--list"][..], &["--dry-run"], &["--to", out.to_str().unwrap()]] {
+        for (option, value) in [
+            ("--table", Some("orders")),
+            ("--database", Some("x")),
+            ("--clean", None),
+            ("--no-roles", None),
+            ("--token", Some("file:/x")),
+            ("--repo", Some("a/b")),
+            ("--inclusive", None),
+            ("--exclusive", None),
+            ("--timeline", Some("2")),
+            ("--wal", Some("here")),
+            ("--delta", None),
+        ] {
+            let words: Vec<&str> = mode.iter().copied().chain([option]).chain(value).collect();
+            let run = latest(&sandbox, "shop", &words).code(2);
+            assert!(run.stderr.contains(" --into") || run.stderr.contains("--recover-to"), "{words:?}: {}", run.stderr);
+        }
+    }
+    assert!(!out.exists());
+    let typed = ["replicate", "disk", "--to-endpoint", "http://127.0.0.1:1"];
+    sandbox.writer(&typed).code(2).says("--to-endpoint goes with --to");
+    let typed = ["repair", "--parity", "5%", "--from-region", "x"];
+    sandbox.reader(&typed).code(2).says("--from");
 }
 
 #[test]

@@ -51,6 +51,16 @@ fn a_snapshot_is_shown_with_and_without_an_identity() {
         result["opened"]["streams"].as_array().unwrap().len() as u64,
         result["opened"]["stream_count"].as_u64().unwrap()
     );
+    // The same in files.
+    let (json, page) = (sandbox.path("shown.json"), sandbox.path("shown.md"));
+    let (json_text, page_text) = (json.display().to_string(), page.display().to_string());
+    let run = sandbox.reader(&["show", &first, "--report", &json_text, "--report", &page_text]).ok();
+    let written: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    assert_eq!(written, shown["result"]);
+    let indented: String = run.out().lines().map(|line| format!("    {line}\n")).collect();
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), indented);
+    sandbox.reader(&["show", &first, "--report", "x.html"]).code(2).says(".md or .json");
+    sandbox.reader(&["diff", "latest", &first]).code(2).says("compares two snapshots by their ids");
     // A second run of the same adds next to nothing.
     let second = backup(&sandbox);
     let after = sandbox.reader(&["show", &second, "--json"]).ok().json();

@@ -23,6 +23,16 @@ fn it_fits_a_terminal_and_says_what_is_owed() {
     assert_eq!((&one["every_s"], &one["told"], &one["snapshots"]), (&86_400.into(), &true.into(), &1.into()));
     assert!(one["stored"].as_u64().unwrap() > 1000 && one["bytes"].as_u64().unwrap() > 10_000, "{one}");
     assert!(one["drill"]["rto_s"].as_f64().is_some() && one["due_at"].as_str().is_some(), "{one}");
+    // Its metrics in a file that is named here.
+    let (metrics, words) = (sandbox.path("here.prom"), sandbox.path("here.prom").display().to_string());
+    sandbox.writer(&["status", "--metrics", &words]).ok();
+    let text = fs::read_to_string(&metrics).unwrap();
+    assert!(text.contains("strongroom_run_exit_code{command=\"status\"} 0"), "{text}");
+    assert!(text.contains("strongroom_locked_until_timestamp_seconds{"), "{text}");
+    assert!(sandbox.path("here.json").is_file());
+    sandbox.reader(&["status", "--metrics", &words, "-i", &sandbox.identity().display().to_string()]).ok();
+    sandbox.writer(&["status", "--metrics", "here.txt"]).code(2).says(".prom");
+    sandbox.writer(&["status", "--metrics", "/nonexistent/here.prom"]).code(2).says("/nonexistent");
     let run = sandbox.writer(&["status", "--drilled", "1s", "--max-age", "365d", "--json"]);
     assert!(run.code == 5 || codes(&run.json(), "owed").is_empty());
 }

@@ -162,6 +162,14 @@ impl Run {
         self
     }
 
+    /// Asserts that the error of its JSON document holds `text`.
+    #[allow(dead_code, reason = "not every test has one")]
+    pub fn told(self, text: &str) -> Self {
+        let message = self.json()["error"]["message"].to_string();
+        assert!(message.contains(text), "{text:?} is not in {message}");
+        self
+    }
+
     /// Standard output as the one JSON document that it must be.
     pub fn json(&self) -> Value {
         let document: Value = serde_json::from_slice(&self.stdout)

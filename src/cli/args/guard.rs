@@ -173,8 +173,9 @@ pub enum KeyCommand {
     /// Let another recipient open existing and future backups, without rewriting them
     AddRecipient(KeyAddArgs),
     /// Begin a new epoch that only the named recipients open
-    #[command(visible_alias = "remove-recipient")]
     Rotate(KeyRotateArgs),
+    /// Remove a recipient: begin a new epoch that only the others, who are named, open
+    RemoveRecipient(KeyRemoveArgs),
 }
 
 /// `key check`.
@@ -209,7 +210,7 @@ pub struct KeyAddArgs {
   strongroom approve new remove-recipient \\
       recipients='age1drill..., age1owner...' --vault file:///srv/vault
 
-This removes a recipient: whoever is not named can't open what is sealed to the new epoch. They can still open what \
+Whoever is not named can't open what is sealed to the new epoch. They can still open what \
 was sealed before, which cannot be changed. A writer stays in the epoch of its key: add each writer again under a \
 new name (`writer add`), which stores everything once more, and revoke the old one when the new one has run. If the \
 vault's list of approvers has a rule for `remove-recipient`, approvals are needed.")]
@@ -223,6 +224,23 @@ pub struct KeyRotateArgs {
     /// An owner's identity
     #[command(flatten)]
     pub identity: IdentityArgs,
+}
+
+/// `key remove-recipient`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  strongroom key remove-recipient age1drill... --recipient age1owner... \
+      -i recovery.key --vault file:///srv/vault
+
+The vault does not say who its recipients are, so name those who stay, yourself too. It does the same as `key rotate` \
+with them, and refuses if RECIPIENT is among them. See `key rotate --help` for what changes and what does not.")]
+pub struct KeyRemoveArgs {
+    /// Who is removed
+    #[arg(value_name = "RECIPIENT", required = true)]
+    pub removed: Vec<String>,
+    /// Who stays
+    #[command(flatten)]
+    pub stay: KeyRotateArgs,
 }
 
 /// `key split`.

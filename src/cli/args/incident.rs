@@ -39,4 +39,7 @@ pub struct IncidentArgs {
     /// Also write one HTML page to this file, for a phone or a printer
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Also write it to this file: FILE.html as --html does, FILE.md as --markdown, FILE.json as --json. Repeatable
+    #[arg(long, value_name = "FILE")]
+    pub report: Vec<PathBuf>,
 }

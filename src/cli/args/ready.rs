@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::IdentityArgs;
 use crate::model::{Name, Span};
 
 /// `ready`.
@@ -74,4 +75,11 @@ pub struct StatusArgs {
     /// Checkpoint file of `watch`, for open and acknowledged alarms
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
+    /// Also write metrics for Prometheus to this file, in place of [metrics] in the configuration. Its name ends in
+    /// .prom; the same as JSON is written beside it
+    #[arg(long, value_name = "FILE.prom")]
+    pub metrics: Option<PathBuf>,
+    /// Says which vault is meant. Opens nothing here.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
 }

@@ -29,10 +29,12 @@ impl FromStr for Said {
 }
 
 impl Said {
-    /// How it was read, unless it was said as exactly as that.
+    /// How it was read, unless it was said as exactly as that; and whether it is still to come.
     #[must_use]
     pub fn read_as(&self, option: &str) -> Option<String> {
         let Self { time, text } = self;
-        (time.to_string() != *text).then(|| format!("{option} {text}: read as {time}"))
+        let ahead = *time > SystemClock.now();
+        let so = if ahead { ", which is in the future" } else { "" };
+        (ahead || time.to_string() != *text).then(|| format!("{option} {text}: read as {time}{so}"))
     }
 }

@@ -1,5 +1,7 @@
 //! `show` and `diff`, as they are typed.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::{IdentityArgs, said::Said};
@@ -28,6 +30,9 @@ pub struct ShowArgs {
     /// The identities.
     #[command(flatten)]
     pub identity: IdentityArgs,
+    /// Also write the result to this file: FILE.json as --json has it, FILE.md to read. Repeatable
+    #[arg(long, value_name = "FILE")]
+    pub report: Vec<PathBuf>,
 }
 
 /// `diff`.
@@ -48,4 +53,7 @@ pub struct DiffArgs {
     /// The identities.
     #[command(flatten)]
     pub identity: IdentityArgs,
+    /// Also write the result to this file: FILE.json as --json has it, FILE.md to read. Repeatable
+    #[arg(long, value_name = "FILE")]
+    pub report: Vec<PathBuf>,
 }

@@ -38,6 +38,13 @@ impl Command {
         matches!(self, Self::Backup(args) if !args.dry_run)
     }
 
+    /// The file of `status --metrics`, which this build has not.
+    #[must_use]
+    #[allow(clippy::unused_self, reason = "the whole program has one")]
+    pub const fn metrics(&self) -> Option<&std::path::Path> {
+        None
+    }
+
     /// The command as documents name it.
     #[must_use]
     pub const fn name(&self) -> &'static str {

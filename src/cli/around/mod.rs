@@ -7,7 +7,7 @@ mod ping;
 mod prometheus;
 mod webhook;
 
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 
 use super::{
     args::Command,
@@ -15,6 +15,7 @@ use super::{
     config::around::{AroundConfig, Hook, On},
     error::CliError,
     failure::{Exit, Failure},
+    files,
     program,
     render::Output,
     settings::{Settings, real_env},
@@ -44,9 +45,11 @@ pub async fn run(context: &Context, command: Command) -> Result<(Output, Option<
     let name = command.name();
     // What is wrong with the configuration is told by the command itself.
     let settings = if command.is_run() { Settings::new(&context.global, &real_env).ok() } else { None };
-    let Some((settings, around)) = settings.as_ref().and_then(|s| Some((s, &s.config.as_ref()?.around))) else {
-        return commands::run(context, command).await;
-    };
+    let Some(settings) = &settings else { return commands::run(context, command).await };
+    let mut around = settings.config.as_ref().map(|config| config.around.clone()).unwrap_or_default();
+    let typed = typed(&command)?;
+    around.metrics = typed.clone().or(around.metrics);
+    let around = &around;
     let silent = around.hooks.is_empty() && around.webhooks.is_empty() && !around.pings.contains_key(name);
     if around.metrics.is_none() && silent {
         return commands::run(context, command).await;
@@ -63,7 +66,14 @@ pub async fn run(context: &Context, command: Command) -> Result<(Output, Option<
             continue;
         }
         let failed = hooks(context, around, on, name, Some(&ended)).await;
-        ended.failure = ended.failure.or(failed);
+        ended.failure = match (ended.failure, failed) {
+            // A run has one failure; that of a hook is not lost behind the first.
+            (Some(first), Some(hook)) => {
+                warn(context, "hook.failed", &hook.message);
+                Some(first)
+            }
+            (first, hook) => first.or(hook),
+        };
     }
     // Behind the hooks: one that is required may have made it a failure.
     let (now, duration_s) = (wiring::SystemClock.now(), began.elapsed().as_secs_f64());
@@ -71,12 +81,27 @@ pub async fn run(context: &Context, command: Command) -> Result<(Output, Option<
         let ran = Ran { command: name, at: now, exit_code: ended.code(), duration_s };
         let writer = wiring::writer_name(settings);
         if let Err(error) = metrics::write(path, &ran, writer.as_ref(), &ended.output) {
-            warn(context, "metrics.unwritten", &format!("the metrics of this run were not written: {error}"));
+            if typed.is_some() {
+                ended.failure = ended.failure.or_else(|| Some(Failure::of(&error)));
+            } else {
+                warn(context, "metrics.unwritten", &format!("the metrics of this run were not written: {error}"));
+            }
         }
     }
     webhook::end(context, (settings, &around.webhooks), (name, duration_s), started, &ended).await;
     ping::end(context, around, name, start, ended.code(), ended.failure.as_ref().map(|failure| failure.kind)).await;
     Ok((ended.output, ended.failure))
+}
+
+/// The file of `status --metrics`.
+fn typed(command: &Command) -> Result<Option<PathBuf>, CliError> {
+    let Some(path) = command.metrics() else { return Ok(None) };
+    if path.extension().is_none_or(|end| end != "prom") {
+        let what = format!("--metrics {}: the textfile collector passes over a name like that", path.display());
+        return Err(CliError::usage(what, "give it a name that ends in .prom; a .json is written beside it"));
+    }
+    files::must_be_writable(path)?;
+    Ok(Some(path.to_owned()))
 }
 
 async fn work(context: &Context, command: Command) -> Ended {

@@ -31,9 +31,11 @@ const SOURCES: &[Row] = &[
     ("strongroom_snapshot_new_chunks", "Of these, chunks that were new", |of| of.new_chunks.map(number)),
     ("strongroom_signal_level", "Its loudest signal: 0 none, 1 notice, 2 alarm", |of| of.signal.map(f64::from)),
     ("strongroom_alarms_open", "Alarms that nobody acknowledged", |of| of.alarms.map(number)),
-    ("strongroom_locked_until_timestamp_seconds", "When the first lock ends that the newest snapshot needs", |of| {
-        of.locked_until.map(seconds)
-    }),
+    (
+        "strongroom_locked_until_timestamp_seconds",
+        "No lock that the newest snapshot needs ends before this: what backup promised, or what status found",
+        |of| of.locked_until.map(seconds),
+    ),
     ("strongroom_drill_timestamp_seconds", "When the source was drilled last", |of| of.drill_at.map(seconds)),
     ("strongroom_drill_passed", "Whether that drill passed", |of| {
         of.drill_passed.map(|passed| f64::from(u8::from(passed)))

@@ -13,7 +13,7 @@ use crate::{
         error::CliError,
         failure::Failure,
         files, identity,
-        render::Output,
+        render::{Output, report::Reports},
         settings::{Settings, real_env},
         typed::Typed,
     },
@@ -28,6 +28,7 @@ use crate::{
 /// Runs it.
 pub(super) async fn run(context: &Context, args: IncidentArgs) -> Result<Done, CliError> {
     args.html.as_deref().map(files::must_be_writable).transpose()?;
+    let reports = Reports::new(&args.report, true)?;
     if let Some(read) = args.since.as_ref().and_then(|since| since.read_as("--since")) {
         context.tell(&read);
     }
@@ -55,7 +56,9 @@ pub(super) async fn run(context: &Context, args: IncidentArgs) -> Result<Done, C
     context.keep(findings.clone());
     let unwritten = args.html.as_deref().and_then(|path| leave_page(path, &report));
     let failure = Failure::of_incident(&report, &findings).or(unwritten);
-    Ok((Output::Incident(Box::new(report), args.markdown, findings), failure))
+    let output = Output::Incident(Box::new(report), args.markdown, findings);
+    let unwritten = reports.leave(&output);
+    Ok((output, failure.or(unwritten)))
 }
 
 fn leave_page(path: &Path, report: &IncidentReport) -> Option<Failure> {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     cli::{
-        args::{KeyAddArgs, KeyCheckArgs, KeyCommand, KeyRotateArgs},
+        args::{KeyAddArgs, KeyCheckArgs, KeyCommand, KeyRemoveArgs, KeyRotateArgs},
         error::CliError,
         failure::Failure,
         render::Output,
@@ -33,6 +33,7 @@ pub(super) async fn key(context: &Context, command: KeyCommand) -> Result<Done, 
         KeyCommand::Check(args) => check(context, args).await,
         KeyCommand::AddRecipient(args) => add(context, args).await,
         KeyCommand::Rotate(args) => rotate(context, args).await,
+        KeyCommand::RemoveRecipient(args) => remove(context, args).await,
     }
 }
 
@@ -54,6 +55,19 @@ async fn add(context: &Context, args: KeyAddArgs) -> Result<Done, CliError> {
     let vault = open(&settings, Some(&identities)).await?;
     context.found(vault.findings.clone());
     Ok((Output::Recipients(people::add(&vault, &identities.opener, recipients).await?), None))
+}
+
+/// An age header does not say who opens it, so those who stay are named, and everybody else is removed.
+async fn remove(context: &Context, args: KeyRemoveArgs) -> Result<Done, CliError> {
+    let names = |texts: &[String]| -> Result<Vec<String>, CliError> {
+        Ok(recipients(texts)?.iter().map(ToString::to_string).collect())
+    };
+    let stay = names(&args.stay.recipient)?;
+    if let Some(both) = names(&args.removed)?.into_iter().find(|name| stay.contains(name)) {
+        let hint = "give --recipient for those who stay alone";
+        return Err(CliError::usage(format!("{both} is to be removed, and stands among those who stay"), hint));
+    }
+    rotate(context, args.stay).await
 }
 
 async fn rotate(context: &Context, args: KeyRotateArgs) -> Result<Done, CliError> {

@@ -22,6 +22,7 @@ use crate::{
 
 /// Runs it.
 pub(super) async fn run(context: &Context, args: RepairArgs) -> Result<Done, CliError> {
+    args.copy.must_have_effect(args.from.is_some())?;
     let settings = Settings::new(&context.global, &real_env)?;
     let identities = identity::load(&args.identity.identity, &real_env)?;
     let mut pins: Vec<Pin> = settings.pins.clone();

@@ -37,6 +37,7 @@ struct Wanted {
 
 /// Runs it.
 pub(super) async fn run(context: &Context, args: ReplicateArgs) -> Result<Done, CliError> {
+    args.target.must_have_effect(args.to.is_some(), args.parity.is_some())?;
     if let Some(read) = args.since.as_ref().and_then(|since| since.read_as("--since")) {
         context.tell(&read);
     }

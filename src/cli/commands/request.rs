@@ -59,6 +59,12 @@ pub(super) async fn ask(context: &Context, ask: Ask, socket: PathBuf) -> Result<
             return CliError::Ops(OpsError::Interrupted);
         }
         let what = format!("the request server at {} can't be reached: {error}", socket.display());
+        if error.kind() == io::ErrorKind::InvalidInput {
+            return CliError::usage(
+                what,
+                "name the socket of `request serve`, which is in [request] of its configuration",
+            );
+        }
         CliError::Ops(VaultError::new(VaultErrorKind::TryAgain, what).into())
     })?;
     Ok(RequestedReport { requests })

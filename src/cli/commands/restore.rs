@@ -30,6 +30,8 @@ use crate::{
 
 /// Runs it.
 pub(super) async fn run(context: &Context, args: RestoreArgs) -> Result<Done, CliError> {
+    args.into.must_have_effect()?;
+    args.recovery.must_have_effect()?;
     let asked = asked(&args)?;
     if args.recovery.recover_to.is_some() || args.recovery.data_directory {
         if let Some(read) = args.at.as_ref().and_then(|at| at.read_as("--at")) {

@@ -8,7 +8,7 @@ use crate::{
         args::{DiffArgs, ShowArgs},
         error::CliError,
         identity,
-        render::Output,
+        render::{Output, report::Reports},
         settings::{Settings, real_env},
     },
     model::Progress,
@@ -17,6 +17,7 @@ use crate::{
 
 /// Runs `show`.
 pub(super) async fn show(context: &Context, args: ShowArgs) -> Result<Done, CliError> {
+    let reports = Reports::new(&args.report, false)?;
     let wanted = wanted(&args)?;
     if let Some(read) = args.at.as_ref().and_then(|at| at.read_as("--at")) {
         context.tell(&read);
@@ -29,7 +30,9 @@ pub(super) async fn show(context: &Context, args: ShowArgs) -> Result<Done, CliE
     let opener = identities.as_ref().map(|identities| &identities.opener);
     let (report, findings) = Box::pin(ops::show::show(&vault, &wanted, opener, &progress)).await?;
     context.found(findings);
-    Ok((Output::Show(Box::new(report)), None))
+    let output = Output::Show(Box::new(report));
+    let unwritten = reports.leave(&output);
+    Ok((output, unwritten))
 }
 
 fn wanted(args: &ShowArgs) -> Result<Wanted, CliError> {
@@ -48,6 +51,11 @@ fn wanted(args: &ShowArgs) -> Result<Wanted, CliError> {
 
 /// Runs `diff`.
 pub(super) async fn diff(context: &Context, args: DiffArgs) -> Result<Done, CliError> {
+    let reports = Reports::new(&args.report, false)?;
+    if [&args.a, &args.b].into_iter().any(|given| given == "latest") {
+        let hint = "`strongroom snapshots` lists the ids; the newest of a source is the last of it";
+        return Err(CliError::usage("`diff` compares two snapshots by their ids, and `latest` is none", hint));
+    }
     let (a, b) = (Wanted::id(&args.a)?, Wanted::id(&args.b)?);
     let settings = Settings::new(&context.global, &real_env)?;
     let identities = identities(&args.identity)?;
@@ -56,5 +64,7 @@ pub(super) async fn diff(context: &Context, args: DiffArgs) -> Result<Done, CliE
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
     let (report, findings) = Box::pin(ops::diff::diff(&vault, (&a, &b), &identities.opener, &progress)).await?;
     context.found(findings);
-    Ok((Output::Diff(Box::new(report)), None))
+    let output = Output::Diff(Box::new(report));
+    let unwritten = reports.leave(&output);
+    Ok((output, unwritten))
 }

@@ -9,6 +9,7 @@ use crate::{
         copies,
         error::CliError,
         failure::Failure,
+        identity,
         render::Output,
         settings::{Settings, real_env},
         wiring::SystemClock,
@@ -21,7 +22,8 @@ use crate::{
 pub(super) async fn run(context: &Context, args: StatusArgs) -> Result<Done, CliError> {
     let seen = args.checkpoint.as_deref().map(seen).transpose()?;
     let settings = Settings::new(&context.global, &real_env)?;
-    let vault = open(&settings, None).await?;
+    let identities = identity::load(&args.identity.identity, &real_env)?;
+    let vault = open(&settings, identities.as_ref()).await?;
     context.found(vault.findings.clone());
     let configured = || settings.config.iter().flat_map(|config| &config.sources);
     let journal = |source: &crate::cli::config::SourceConfig| source.journal.as_ref().and_then(|journal| journal.every);

@@ -37,7 +37,8 @@ pub(super) const DAMAGED: &str = "`strongroom verify --depth read` finds all dam
 pub(super) const UNTRUSTED: &str = "do not trust it. Compare the id with the recovery kit; if the vault was replaced, \
                                     look for its older versions and its copies";
 /// A server that did not take it.
-pub(super) const SERVER: &str = "see the server's log, and try again; the snapshot is unchanged";
+pub(super) const SERVER: &str =
+    "remove the cause above, and run it again; the snapshot is unchanged. A server's log may say more";
 /// Something is where a file should go.
 pub(super) const TARGET_EXISTS: &str = "restore into another directory, or move it away. To continue an earlier restore of this snapshot use --resume; for a data directory, --delta";
 /// Something else is.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Lines, plural};
+use super::{Lines, brief, cut, plural};
 use crate::{
     engine::{Check, Status},
     model::{lasting, size, visible},
@@ -11,6 +11,8 @@ use crate::{
 
 /// So many checks that did not pass are told of each drill.
 const TOLD: usize = 20;
+/// A longer name is cut in the table.
+const NAME: usize = 16;
 
 /// For people: one paragraph for each drill, and what did not pass.
 pub(super) fn text(report: &DrillReport) -> Lines {
@@ -76,6 +78,11 @@ fn line(check: &Check) -> String {
     }
 }
 
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an age for people, never below zero")]
+fn whole(seconds: f64) -> u64 {
+    seconds.max(0.0) as u64
+}
+
 /// The drills of the past.
 pub(super) fn history(lines: &[HistoryLine]) -> Lines {
     if lines.is_empty() {
@@ -83,36 +90,22 @@ pub(super) fn history(lines: &[HistoryLine]) -> Lines {
     }
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header([
-        "when",
-        "source",
-        "writer",
-        "result",
-        "recovery",
-        "age of data",
-        "checks",
-        "engine",
-        "signed by",
-    ]);
+    table.set_header(["WHEN (UTC)", "SOURCE", "RESULT", "TOOK", "AGE", "CHECKS", "SIGNED BY"]);
     for line in lines {
-        let seconds = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), lasting);
-        let result = match (line.passed, line.suspect) {
-            (true, false) => "passed",
-            (true, true) => "passed, by a member that was revoked",
-            (false, _) => "FAILED",
-        };
         let (all, failed) = line.checks;
         table.add_row([
-            line.at.to_string(),
-            visible(&line.source),
-            visible(line.writer.as_deref().unwrap_or_default()),
-            result.to_owned(),
-            seconds(line.rto_s),
-            seconds(line.rpo_s),
+            line.at.to_string().chars().take(16).map(|c| if c == 'T' { ' ' } else { c }).collect(),
+            cut(&visible(&line.source), NAME),
+            if line.passed { "passed" } else { "FAILED" }.to_owned(),
+            line.rto_s.map_or_else(|| "-".to_owned(), lasting),
+            line.rpo_s.map_or_else(|| "-".to_owned(), |seconds| brief(whole(seconds))),
             format!("{} of {all}", all - failed),
-            visible(line.engine.as_deref().unwrap_or_default()),
-            line.member.to_string(),
+            format!("{}{}", line.member, if line.suspect { " (revoked: suspect)" } else { "" }),
         ]);
     }
-    Lines::of(table.lines())
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let rows = table.lines().map(|line| line.trim_end().to_owned());
+    Lines::of(rows.chain(["--json also has the snapshot, its writer, the engine and where the evidence is".to_owned()]))
 }

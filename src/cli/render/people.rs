@@ -28,6 +28,9 @@ pub(super) fn keys(report: &KeysReport) -> Lines {
             text.add(format!("  {record}"));
         }
     }
+    if report.root.is_none() {
+        text.add("a record does not say who opens it: `strongroom key check -i IDENTITY` tries one");
+    }
     text
 }
 

@@ -131,6 +131,12 @@ pub(super) fn diffed(report: &DiffReport) -> Lines {
     text
 }
 
+/// The id of a commit by its beginning: two of them whole are wider than a terminal.
+fn shortened(text: &str) -> &str {
+    let is_id = text.len() >= 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    text.get(..12).filter(|_| is_id).unwrap_or(text)
+}
+
 fn kind(what: &str, changes: &Changes, text: &mut Lines) {
     let Changes { same, gone, changed, added, changes } = changes;
     let differ = gone + changed + added;
@@ -145,7 +151,7 @@ fn kind(what: &str, changes: &Changes, text: &mut Lines) {
             What::Changed => "changed",
             What::Added => "added",
         };
-        text.add(format!("  {what:<7}  {}: {from} -> {to}", change.name));
+        text.add(format!("  {what:<7}  {}: {} -> {}", change.name, shortened(from), shortened(to)));
     }
     if let Some(more) = differ.checked_sub(SHOWN as u64).filter(|more| *more > 0) {
         text.add(format!("  and {more} more; --json has up to 10000 of each"));

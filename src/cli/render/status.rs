@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::{Lines, age, brief, wrapped};
+use super::{Lines, age, brief, cut, wrapped};
 use crate::{
     model::{Time, lasting, size},
     ops::{
@@ -70,7 +70,6 @@ fn table(report: &StatusReport) -> Table {
     table.set_header(["SOURCE", "LAST", "DUE", "SIZE", "GROWTH", "LOCKED", "DRILL", "STATE"]);
     for one in &report.sources {
         let name = one.source.as_str();
-        let cut: String = name.chars().take(NAME - 1).collect();
         let due = match one.due_at {
             None => "-".to_owned(),
             Some(at) if at < now => format!("-{}", brief(now.since(at).as_seconds())),
@@ -90,7 +89,7 @@ fn table(report: &StatusReport) -> Table {
             _ => "ok",
         };
         table.add_row([
-            if name.len() > NAME { format!("{cut}…") } else { name.to_owned() },
+            cut(name, NAME),
             one.age_s.map_or_else(|| "never".to_owned(), brief),
             due,
             if one.snapshot.is_some() { size::human(one.bytes) } else { "-".to_owned() },

@@ -31,12 +31,21 @@ pub enum Reply {
     Refused(Answer),
 }
 
+/// Connects. What is no socket will be none later either.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    use std::os::unix::fs::FileTypeExt as _;
+    if std::fs::metadata(path).is_ok_and(|meta| !meta.file_type().is_socket()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a socket"));
+    }
+    UnixStream::connect(path)
+}
+
 /// Asks at the socket `path` whether sources are ready.
 ///
 /// # Errors
 /// If nobody is there, or what comes back is no answer.
 pub fn question(path: &Path, question: &Question, cancel: &Cancel) -> io::Result<Reply> {
-    let mut stream = UnixStream::connect(path)?;
+    let mut stream = connect(path)?;
     stream.set_read_timeout(Some(POLL))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = serde_json::to_vec(question)?;
@@ -81,7 +90,7 @@ pub fn question(path: &Path, question: &Question, cancel: &Cancel) -> io::Result
 /// # Errors
 /// If nobody is there, or what comes back is no answer.
 pub fn ask(path: &Path, ask: &Ask, cancel: &Cancel) -> io::Result<Vec<Answer>> {
-    let mut stream = UnixStream::connect(path)?;
+    let mut stream = connect(path)?;
     stream.set_read_timeout(Some(POLL))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     // A server that refuses may close before it read all.
@@ -126,5 +135,5 @@ pub fn ask(path: &Path, ask: &Ask, cancel: &Cancel) -> io::Result<Vec<Answer>> {
         sent?;
         return Err(io::Error::other("the server closed without an answer"));
     }
-    Ok(answers)
+    ask.complete(answers).map_err(io::Error::other)
 }

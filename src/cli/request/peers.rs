@@ -10,7 +10,7 @@ const GROUP: &str = "/etc/group";
 
 /// A user or a group, by name or by number.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a user or a group is a name, or a number that is not negative")]
 pub enum Who {
     /// Its number.
     Number(u32),

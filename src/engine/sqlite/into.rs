@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, config::DbConfig};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, config::DbConfig};
 
 use super::super::{
     EngineError,
@@ -46,16 +46,25 @@ impl Into {
     }
 
     fn must_be_free(&self) -> LoadResult<()> {
-        let Ok(meta) = fs::symlink_metadata(&self.path) else { return Ok(()) };
-        if !meta.is_file() {
+        let meta = fs::symlink_metadata(&self.path).ok();
+        if meta.as_ref().is_some_and(|meta| !meta.is_file()) {
             return occupied(format!("{} is there and is not a file", self.path.display()), OTHER);
         }
         for end in ["-wal", "-journal"] {
             let path = self.beside(end);
-            if fs::metadata(&path).is_ok_and(|meta| meta.len() > 0) {
+            if fs::symlink_metadata(&path).is_ok_and(|log| log.len() > 0) {
+                // SQLite would read the log of an earlier database into the one that is restored.
+                let Some(_) = meta else {
+                    let what = format!("{} is there: the log of a database that was at this place", path.display());
+                    return occupied(what, "move it to the database that it belongs to, or name another file");
+                };
                 let what = format!("{} is there: the database is in use, or what used it was killed", path.display());
                 return occupied(what, "stop what uses it, open it once with sqlite3, and try again");
             }
+        }
+        let Some(meta) = meta else { return Ok(()) };
+        if meta.len() > 0 {
+            self.must_not_be_in_use()?;
         }
         if let (Some(table), false) = (&self.options.table, self.options.clean) {
             let there: Option<i64> = open(&self.path)
@@ -71,6 +80,25 @@ impl Into {
             return occupied(format!("{} is there already", self.path.display()), OTHER);
         }
         Ok(())
+    }
+
+    /// Whoever has the database open would go on with a file that is another, or with none.
+    fn must_not_be_in_use(&self) -> LoadResult<()> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let locked = Connection::open_with_flags(&self.path, flags).and_then(|db| {
+            db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+            db.execute_batch("BEGIN EXCLUSIVE; ROLLBACK")
+        });
+        match locked {
+            Err(rusqlite::Error::SqliteFailure(error, _))
+                if matches!(error.code, ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) =>
+            {
+                let what = format!("{} is in use", self.path.display());
+                occupied(what, "stop what uses it, and try again")
+            }
+            // What is no database is replaced, or refused by what comes next.
+            _ => Ok(()),
+        }
     }
 
     /// Gives the whole database its name.

@@ -121,7 +121,7 @@ pub async fn look(
     let honest: Vec<&Summary> = all.iter().filter(|s| !s.standing.suspect && !s.standing.future).collect();
     let days: Vec<i64> = honest.iter().map(|one| one.since().unix().div_euclid(86_400)).collect();
     let chosen = thinned(&days);
-    progress.phase("looking back", Some(chosen.len() as u64));
+    progress.phase("looking back", None);
     let gather = Gather::new(vault, opener, numbers);
     let mut walk = Walk::new(vault, known, gather);
     let (mut judged, mut before) = (Vec::new(), None);
@@ -142,7 +142,6 @@ pub async fn look(
         }
         judged.push(one);
         before = Some(at);
-        progress.advance(1);
     }
     let mut last: Option<&Facts> = None;
     let mut changed = Vec::new();

@@ -239,8 +239,11 @@ async fn one(
     let meant = Wanted::Latest { source: source.clone(), writer: request.writer.clone(), at: None };
     let chosen = match choose(own.clone(), &meant) {
         Ok(chosen) => chosen.snapshot,
+        Err(OpsError::NoSnapshotYet) => {
+            answer.reasons.push(Reason::new("no-snapshot", format!("{source} has no snapshot")));
+            return Ok(answer);
+        }
         Err(OpsError::NoSnapshot { what }) => {
-            let what = if own.is_empty() { format!("{source} has no snapshot") } else { what };
             answer.reasons.push(Reason::new("no-snapshot", what));
             return Ok(answer);
         }

@@ -73,7 +73,7 @@ impl Part {
             let near = nearest_texts(pattern, known);
             let near = if near.is_empty() { "nothing like it".to_owned() } else { near.join(", ") };
             let what = format!("nothing in the snapshot matches --include {pattern:?}; the nearest is: {near}");
-            return Err(OpsError::NoSnapshot { what });
+            return Err(OpsError::NotInSnapshot { what });
         }
         Ok(())
     }
@@ -123,7 +123,7 @@ impl Plan {
     /// Plans the streams of `body`, or the one of them that is called `only` by its name or its path.
     ///
     /// # Errors
-    /// `UnsafePath`, or `NoSnapshot` if there is no such stream.
+    /// `UnsafePath`, or `NotInSnapshot` if there is no such stream.
     pub fn new(source: Name, kind: SourceKind, body: Body, only: Option<&str>) -> Result<Self> {
         let part = Part { stream: only.map(str::to_owned), include: Vec::new() };
         Self::of_part(source, kind, body, &part)
@@ -132,7 +132,7 @@ impl Plan {
     /// Plans those streams of `body` that are wanted.
     ///
     /// # Errors
-    /// `UnsafePath`, or `NoSnapshot` if there is none of them.
+    /// `UnsafePath`, or `NotInSnapshot` if there is none of them.
     pub fn of_part(source: Name, kind: SourceKind, body: Body, part: &Part) -> Result<Self> {
         const SHOWN: usize = 20;
         if kind == SourceKind::Git && !part.include.is_empty() {
@@ -157,7 +157,7 @@ impl Plan {
         if let Some(only) = only.filter(|_| entries.is_empty()) {
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             let what = format!("the snapshot has no stream {only:?}; it has {}{more}", names.join(", "));
-            return Err(OpsError::NoSnapshot { what });
+            return Err(OpsError::NotInSnapshot { what });
         }
         must_not_collide(&entries)?;
         let Tree { directories, hard_links } = tree(kind, &body.details);

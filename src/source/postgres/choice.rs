@@ -34,7 +34,7 @@ const BACKEND: &str = "select pg_catalog.json_build_object('pid', pg_catalog.pg_
 pub(super) fn must_be_direct(psql: &Tool, info: &Conninfo) -> Result<()> {
     // Nothing is set before it is known.
     let mut first = Session::untouched(psql, info, None)?;
-    let was: Backend = first.one("ask which process it is", BACKEND)?;
+    let was: Backend = first.one("talk to the server", BACKEND)?;
     let mut second = Session::untouched(psql, info, None)?;
     second.run("begin", "begin")?;
     let other: Backend = second.one("ask which process it is", BACKEND)?;

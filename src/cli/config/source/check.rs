@@ -29,7 +29,7 @@ pub(super) struct RawCheck {
 
 /// An answer as TOML has it.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "what is expected is a text, a whole number, true or false")]
 enum Expected {
     Text(String),
     Whole(i64),

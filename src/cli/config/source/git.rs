@@ -23,7 +23,7 @@ pub struct GitInput {
 
 /// One repository, or pattern, or several.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "repositories are a path or a pattern, or a list of them")]
 pub(super) enum OneOrMore {
     One(String),
     More(Vec<String>),
