@@ -28,6 +28,12 @@ pub struct Vault {
 }
 
 impl Vault {
+    /// The vault of a descriptor that is known already, of which nothing was looked at.
+    #[must_use]
+    pub fn known(store: Arc<dyn ObjectStore>, descriptor: Descriptor) -> Self {
+        Self { store, descriptor, findings: Vec::new(), room: ROOM }
+    }
+
     /// The same vault through another store, such as one that counts what is asked of it.
     #[must_use]
     pub fn through(&self, store: Arc<dyn ObjectStore>) -> Self {

@@ -74,7 +74,7 @@ pub struct JournalPushArgs {
     #[arg(long, value_name = "NAME")]
     pub source: Option<Name>,
     /// Maximum number of waiting segments to store before the server asks for them; 0 for none
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(0..=128))]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u64).range(0..=128))]
     pub ahead: u64,
     /// Push what waits behind it, and not itself: the process that a push begins
     #[arg(long, hide = true)]

@@ -86,9 +86,9 @@ pub(super) async fn push(context: &Context, args: JournalPushArgs) -> Result<Don
         return Ok((Output::JournalPush(report), None));
     }
     context.found(wiring::no_identity_beside(config.dir(), false)?);
-    let place = workplace(context, &settings, writer).await?;
     let waiting = request.waiting();
     let begun = waiting > 0 && begin_behind();
+    let place = workplace(context, &settings, writer).await?;
     let mut report = blocking(move |runtime| ops::journal::push(&place, runtime, &request)).await?;
     report.ahead = if begun { waiting } else { 0 };
     context.found(std::mem::take(&mut report.findings));

@@ -6,7 +6,7 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::super::OpsError;
@@ -14,6 +14,9 @@ use crate::{
     model::journal::Line,
     source::{journal::Shipped, postgres::journal::Identity},
 };
+
+/// How often it is looked whether both are to end, while one waits for the other.
+const HEARD: Duration = Duration::from_millis(100);
 
 /// Where the receiver is to begin, with a spool that holds nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +75,21 @@ impl Board {
     }
 
     /// Waits for so long, or until somebody changed something.
-    pub(super) fn wait(&self, longest: std::time::Duration) {
+    pub(super) fn wait(&self, longest: Duration) {
         let notes = self.notes();
         drop(self.changed.wait_timeout(notes, longest));
+    }
+
+    /// Waits until the other one has done something, for so long at most, and no longer once both are to end. Says whether it has.
+    pub(super) fn wait_for(&self, longest: Duration, done: impl Fn(&Notes) -> bool) -> bool {
+        let until = Instant::now() + longest;
+        let mut notes = self.notes();
+        while !done(&notes) && !self.is_stopped() && Instant::now() < until {
+            // Who asks both to end holds no lock, and may not be heard.
+            let waited = self.changed.wait_timeout(notes, HEARD);
+            notes = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        done(&notes)
     }
 
     /// Asks both to end.
@@ -106,5 +121,27 @@ impl Board {
     /// Why it can't.
     pub(super) fn failure(&self) -> Option<OpsError> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn one_waits_for_the_other_and_not_for_what_never_comes() {
+        let board = Arc::new(Board::default());
+        let other = Arc::clone(&board);
+        let shipper = thread::spawn(move || {
+            other.notes().asked = true;
+            other.wake();
+        });
+        assert!(board.wait_for(Duration::from_mins(1), |notes| notes.asked));
+        shipper.join().unwrap();
+        assert!(!board.wait_for(Duration::ZERO, |notes| notes.away), "it took too long");
+        board.stop();
+        assert!(!board.wait_for(Duration::from_mins(1), |notes| notes.away), "all is to end");
     }
 }

@@ -24,6 +24,8 @@ use crate::{
 
 /// How often it is looked after the receiver.
 const POLL: Duration = Duration::from_millis(100);
+/// So long the shipper is waited for before the server is asked again.
+const SOON: Duration = Duration::from_secs(1);
 /// How often what is bad and stays so is told.
 const TELL_AGAIN: Duration = Duration::from_mins(5);
 /// So many things that were told are remembered.
@@ -142,14 +144,17 @@ impl Keeper {
         self.must_be_the_same(&identity)?;
         let slot = self.slot(&identity)?;
         self.note(&identity);
-        if !self.board.notes().asked {
-            // Where to go on, the vault says, which the shipper asks.
+        // Where to go on, the vault says, which the shipper asks. What takes longer is asked for again, and so is the server.
+        if !self.board.wait_for(SOON, |notes| notes.asked) {
             return Ok(());
         }
         if let Some(seed) = self.start(&identity, slot)? {
             self.board.notes().seed = Some(seed);
             self.board.wake();
-            return Ok(());
+            // First all that there is has to be shipped.
+            if !self.board.wait_for(SOON, |notes| notes.seed.is_none()) || self.start(&identity, slot)?.is_some() {
+                return Ok(());
+            }
         }
         self.spool.mend(identity.segment)?;
         let status = STATUS.min(self.options.flush.as_secs().max(1));

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use super::{
     super::{OpsError, Pin, Result, backup},
-    sink::{Sink, VaultSink},
+    sink::{Ready, Sink, VaultSink},
 };
 use crate::{
     catalog::{JournalMemory, JournalNote},
@@ -22,11 +22,14 @@ use crate::{
         journal::{Line, Position, Span},
     },
     source::postgres::journal::{LogFile, file_of, hash_of, looks, read_file, system_of, waiting},
-    vault::{journal::Log, writer::Workplace},
+    vault::{
+        journal::{Log, Stretch},
+        writer::Workplace,
+    },
 };
 
 /// The most bytes of the log in one piece.
-const PIECE: usize = 16 << 20;
+pub(super) const PIECE: usize = 16 << 20;
 /// How often it is looked whether the process that pushes what waits has pushed this one, too.
 const POLL: Duration = Duration::from_millis(3);
 /// So long it is waited for that at most.
@@ -86,6 +89,8 @@ pub struct PushReport {
 pub(super) struct File {
     pub(super) name: String,
     pub(super) hash: Hash,
+    /// Its bytes.
+    size: usize,
     /// What it looked like before it was read, if it can be told by that.
     looks: Option<String>,
     line: Line,
@@ -94,15 +99,25 @@ pub(super) struct File {
 }
 
 impl File {
-    /// How much of the log it is.
+    /// How much of the log it still holds.
     pub(super) fn bytes(&self) -> u64 {
         if let What::Log(_, bytes) = &self.what { bytes.len() as u64 } else { 0 }
+    }
+
+    /// Takes what becomes the next piece out of it.
+    fn next(&mut self) -> Option<Stretch> {
+        let What::Log(from, bytes) = &mut self.what else { return None };
+        let log = bytes.split_to(bytes.len().min(PIECE));
+        let span = Span::new(*from, Position(from.0 + log.len() as u64))?;
+        *from = span.to;
+        let hash = Some(self.hash).filter(|_| log.len() == self.size);
+        Some(Stretch { span, log, hash })
     }
 }
 
 enum What {
-    /// The stretch of a segment, with its bytes.
-    Log(Span, Log),
+    /// Where what is left of a segment begins, with its bytes.
+    Log(Position, Log),
     History(Vec<u8>),
     /// Nothing that anybody needs.
     Nothing,
@@ -162,46 +177,86 @@ pub fn push(place: &Workplace, runtime: &Handle, request: &PushRequest) -> Resul
     let io = |source| OpsError::Io { what: "can't use the journal's memory", path: request.state.clone(), source };
     let mut note = memory.note().map_err(io)?;
     let file = prepare(&request.path, &note)?;
-    let (_, findings) = runtime.block_on(backup::open_to_write(place, request.pins.clone(), &[&request.source]))?;
-    if note.system != Some(file.system) {
+    let (name, system) = (file.name.clone(), file.system);
+    let sink = match VaultSink::new(place, runtime, &request.source, request.keep) {
+        Ok(sink) => sink,
+        // What the vault says of this writer tells more.
+        Err(error) => return runtime.block_on(open(place, request, None)).and(Err(error)),
+    };
+    // While the vault is opened, the segment is compressed.
+    let (opened, begun) = thread::scope(|scope| {
+        let begun = scope.spawn(|| begin(&sink, file, Effort::Usual));
+        let opened = runtime.block_on(open(place, request, Some(&sink)));
+        (opened, begun.join().unwrap_or(Err(OpsError::Defect("a thread that packs a segment"))))
+    });
+    let findings = opened?;
+    if note.system != Some(system) {
         if note.system.is_some() && !request.new_cluster {
-            return Err(foreign(&request.source, &file, note.system));
+            return Err(foreign(&request.source, &name, system, note.system));
         }
-        note = JournalNote { system: Some(file.system), ..JournalNote::default() };
+        note = JournalNote { system: Some(system), ..JournalNote::default() };
         memory.write(&note).map_err(io)?;
     }
-    let sink = VaultSink::new(place, runtime, &request.source, request.keep)?;
-    let stored = one(&sink, &memory, &file, Effort::Usual)?;
-    Ok(PushReport { findings, ..report(request, file.name, stored, 0) })
+    let stored = begun?.finish(&memory)?;
+    Ok(PushReport { findings, ..report(request, name, stored, 0) })
 }
 
-/// Puts a file, and marks that it is there; says how many bytes it took.
-pub(super) fn one(sink: &dyn Sink, memory: &JournalMemory, file: &File, effort: Effort) -> Result<u64> {
-    let mut stored = 0;
-    match &file.what {
-        What::Nothing => {}
-        What::History(bytes) => sink.put_history(&file.line, bytes)?,
-        What::Log(span, bytes) => {
-            let mut from = span.from.0;
-            let mut rest = bytes.clone();
-            while !rest.is_empty() {
-                let part = rest.split_to(rest.len().min(PIECE));
-                let to = from + part.len() as u64;
-                stored += sink.put(&file.line, Span { from: Position(from), to: Position(to) }, part, effort)?;
-                from = to;
-            }
+/// Opens the vault to write, and asks for its time. Says what was found on the way.
+pub(super) async fn open(place: &Workplace, request: &PushRequest, sink: Option<&VaultSink>) -> Result<Vec<Finding>> {
+    let clock = async {
+        if let Some(sink) = sink {
+            sink.look_at_clock().await;
         }
+    };
+    let sources = [&request.source];
+    let (opened, ()) = futures::join!(backup::open_to_write(place, request.pins.clone(), &sources), clock);
+    Ok(opened?.1)
+}
+
+/// A file on its way, of which what can be done without the vault is done.
+pub(super) struct Begun<'a> {
+    sink: &'a dyn Sink,
+    file: File,
+    effort: Effort,
+    first: Option<Ready<'a>>,
+}
+
+/// Compresses the first piece of a file.
+///
+/// # Errors
+/// If it can't be.
+pub(super) fn begin(sink: &dyn Sink, mut file: File, effort: Effort) -> Result<Begun<'_>> {
+    let first = file.next().map(|stretch| sink.pack(&file.line, stretch, effort)).transpose()?;
+    Ok(Begun { sink, file, effort, first })
+}
+
+impl Begun<'_> {
+    /// How many bytes of memory it takes.
+    pub(super) fn size(&self) -> u64 {
+        self.file.bytes() + self.first.as_ref().map_or(0, |ready| ready.size as u64)
     }
-    let failed = |source| OpsError::Io { what: "can't use the journal's memory", path: memory.spool(), source };
-    memory.mark(&file.name, &file.hash, file.looks.as_deref()).map_err(failed)?;
-    Ok(stored)
+
+    /// Puts all of it, and marks that it is there; says how many bytes it took.
+    pub(super) fn finish(self, memory: &JournalMemory) -> Result<u64> {
+        let Self { sink, mut file, effort, first } = self;
+        let mut stored = first.map_or(Ok(0), |ready| (ready.put)())?;
+        while let Some(stretch) = file.next() {
+            stored += sink.put(&file.line, stretch, effort)?;
+        }
+        if let What::History(bytes) = &file.what {
+            sink.put_history(&file.line, bytes)?;
+        }
+        let failed = |source| OpsError::Io { what: "can't use the journal's memory", path: memory.spool(), source };
+        memory.mark(&file.name, &file.hash, file.looks.as_deref()).map_err(failed)?;
+        Ok(stored)
+    }
 }
 
 /// Reads a file, and says what it is.
 pub(super) fn prepare(path: &Path, note: &JournalNote) -> Result<File> {
     let looks = looks(path);
     let read = read_file(path)?;
-    let (name, hash) = (read.file.to_string(), hash(&read.bytes));
+    let (name, hash, size) = (read.file.to_string(), hash(&read.bytes), read.bytes.len());
     let near = || system_of(path).or(note.system);
     match read.file {
         LogFile::Segment(segment) | LogFile::Partial(segment) => {
@@ -209,18 +264,18 @@ pub(super) fn prepare(path: &Path, note: &JournalNote) -> Result<File> {
             let line = Line::postgres(geometry.system, segment.timeline);
             let mut bytes = read.bytes;
             bytes.truncate(usize::try_from(end - start).unwrap_or_default());
-            let span = Span::new(Position(start), Position(end));
-            let what = span.map_or(What::Nothing, |span| What::Log(span, bytes.into()));
-            Ok(File { name, hash, looks, line, system: geometry.system, what })
+            let what = What::Log(Position(start), bytes.into());
+            Ok(File { name, hash, size, looks, line, system: geometry.system, what })
         }
         LogFile::History(timeline) => {
             let system = near().ok_or_else(|| no_cluster(path))?;
             let what = What::History(read.bytes);
-            Ok(File { name, hash, looks, line: Line::postgres(system, timeline), system, what })
+            Ok(File { name, hash, size, looks, line: Line::postgres(system, timeline), system, what })
         }
         LogFile::Backup(segment) => {
             let system = near().ok_or_else(|| no_cluster(path))?;
-            Ok(File { name, hash, looks, line: Line::postgres(system, segment.timeline), system, what: What::Nothing })
+            let line = Line::postgres(system, segment.timeline);
+            Ok(File { name, hash, size, looks, line, system, what: What::Nothing })
         }
     }
 }
@@ -231,11 +286,10 @@ fn no_cluster(path: &Path) -> OpsError {
     OpsError::Request { what, next: next.to_owned() }
 }
 
-fn foreign(source: &Name, file: &File, known: Option<u64>) -> OpsError {
+fn foreign(source: &Name, file: &str, system: u64, known: Option<u64>) -> OpsError {
     let what = format!(
-        "{} is of another cluster: its system identifier is {}, and the journal of {source} is of {}; it was not stored",
-        file.name,
-        file.system,
+        "{file} is of another cluster: its system identifier is {system}, and the journal of {source} is of {}; it was \
+         not stored",
         known.unwrap_or_default()
     );
     let next = "if the server was recreated (initdb, pg_upgrade), give it a [[source]] of another name, or use --new-cluster once";

@@ -24,6 +24,7 @@ use crate::{
         size,
     },
     source::journal::{JournalOptions, Shipped},
+    vault::journal::Stretch,
 };
 
 /// So many pieces are put at once, and are in memory: 16 MiB of log each, and what becomes of it.
@@ -236,7 +237,8 @@ impl<L: Log> Shipper<L> {
                     let here = (rest.len() + flying.len()) as u64 * PIECE;
                     let effort = if self.is_behind(&piece, here) { Effort::Less } else { Effort::Usual };
                     let (to, of) = (Arc::clone(&sink), line.clone());
-                    flying.push_back((line, piece, scope.spawn(move || to.put(&of, span, log.into(), effort))));
+                    let stretch = Stretch { span, log: log.into(), hash: None };
+                    flying.push_back((line, piece, scope.spawn(move || to.put(&of, stretch, effort))));
                 }
                 let Some((line, piece, thread)) = flying.pop_front() else { break };
                 bytes -= piece.bytes;

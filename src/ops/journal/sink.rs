@@ -9,20 +9,32 @@ use crate::{
     format::journal::Effort,
     model::{
         Clock, Name, Span as Duration,
-        journal::{Line, Reach, Span},
+        journal::{Line, Reach},
     },
     store::StoreErrorKind,
     vault::{
         VaultErrorKind,
-        journal::{JournalWriter, Log},
+        journal::{JournalWriter, Stretch},
         writer::Workplace,
     },
 };
 
+/// A piece that only needs to be put.
+pub(super) struct Ready<'a> {
+    /// How many bytes of memory it takes.
+    pub(super) size: usize,
+    /// Puts it: when it returns, that is stored and locked. Says how many bytes it took.
+    pub(super) put: Box<dyn FnOnce() -> Result<u64> + Send + 'a>,
+}
+
 /// Takes pieces. All of it blocks, and may be called from several threads at once.
 pub(super) trait Sink: Send + Sync {
+    /// Makes a piece ready, which needs a processor and no store. Its log is let go of.
+    fn pack(&self, line: &Line, stretch: Stretch, effort: Effort) -> Result<Ready<'_>>;
     /// Puts a piece: when it returns, that is stored and locked. Says how many bytes it took.
-    fn put(&self, line: &Line, span: Span, log: Log, effort: Effort) -> Result<u64>;
+    fn put(&self, line: &Line, stretch: Stretch, effort: Effort) -> Result<u64> {
+        (self.pack(line, stretch, effort)?.put)()
+    }
     /// Puts the history of a line's timeline.
     fn put_history(&self, line: &Line, history: &[u8]) -> Result<()>;
     /// What is there of a line.
@@ -41,12 +53,20 @@ impl VaultSink {
         let writer = JournalWriter::new(place.clone(), source.clone(), keep)?;
         Ok(Self { writer, runtime: runtime.clone(), clock: Arc::clone(&place.clock) })
     }
+
+    /// Asks for the store's time, which each of several puts at once would ask for otherwise. That it can't be had a put tells.
+    pub(super) async fn look_at_clock(&self) {
+        if let Err(error) = self.writer.look_at_clock().await {
+            tracing::debug!(%error, "the store's time");
+        }
+    }
 }
 
 impl Sink for VaultSink {
-    fn put(&self, line: &Line, span: Span, log: Log, effort: Effort) -> Result<u64> {
-        let put = self.runtime.block_on(self.writer.put_with(line, (span, log), effort, self.clock.now()))?;
-        Ok(put.bytes)
+    fn pack(&self, line: &Line, stretch: Stretch, effort: Effort) -> Result<Ready<'_>> {
+        let ready = self.writer.pack(line, stretch, effort, self.clock.now())?;
+        let (size, put) = (ready.size(), || Ok(self.runtime.block_on(self.writer.put_ready(ready))?.bytes));
+        Ok(Ready { size, put: Box::new(put) })
     }
 
     fn put_history(&self, line: &Line, history: &[u8]) -> Result<()> {

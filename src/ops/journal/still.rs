@@ -11,6 +11,7 @@ use crate::{
         Severity, Span as Every,
         journal::{Position, Span},
     },
+    vault::journal::Stretch,
 };
 
 /// How much of the log is put again at most.
@@ -27,7 +28,7 @@ impl<L: Log> Shipper<L> {
         let Some((from, log)) = self.log.still(&self.board, shipped, BYTES)? else { return Ok(()) };
         let (line, to) = (self.line(shipped.timeline)?, Position(shipped.to));
         let span = Span { from: Position(from), to };
-        match self.sink.put(&line, span, log.into(), Effort::Usual) {
+        match self.sink.put(&line, Stretch { span, log: log.into(), hash: None }, Effort::Usual) {
             Ok(stored) => {
                 self.pace.put = Some(Instant::now());
                 self.back();

@@ -8,13 +8,15 @@ use std::{
     time::Duration,
 };
 
+mod behind;
+
 use super::{
     board::Board,
     event::{Event, Observer},
     log::{Log, Wal},
     report::SourceReport,
     ship::{Pace, Shipper},
-    sink::Sink,
+    sink::{Ready, Sink},
 };
 use crate::{
     catalog::{JournalMemory, JournalNote},
@@ -26,6 +28,7 @@ use crate::{
     ops::{OpsError, Result},
     source::{journal::JournalOptions, postgres::journal::Spool},
     store::{StoreError, StoreErrorKind},
+    vault::journal::Stretch,
 };
 
 const SIZE: u64 = 1 << 20;
@@ -60,14 +63,18 @@ impl Double {
 }
 
 impl Sink for Double {
-    fn put(&self, line: &Line, span: Span, log: crate::vault::journal::Log, _effort: Effort) -> Result<u64> {
-        self.reachable()?;
+    fn pack(&self, line: &Line, stretch: Stretch, _effort: Effort) -> Result<Ready<'_>> {
+        let (line, Stretch { span, log, .. }) = (line.clone(), stretch);
         assert_eq!(log.len() as u64, span.distance());
-        if let Some(then) = self.then.lock().unwrap().pop_front() {
-            then();
-        }
-        self.pieces.lock().unwrap().push((line.clone(), span));
-        Ok(log.len() as u64)
+        let put = move || {
+            self.reachable()?;
+            if let Some(then) = self.then.lock().unwrap().pop_front() {
+                then();
+            }
+            self.pieces.lock().unwrap().push((line, span));
+            Ok(log.len() as u64)
+        };
+        Ok(Ready { size: 0, put: Box::new(put) })
     }
 
     fn put_history(&self, line: &Line, history: &[u8]) -> Result<()> {

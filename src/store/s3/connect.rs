@@ -19,7 +19,7 @@ use aws_smithy_http_client::{
 };
 
 use super::{
-    identity,
+    identity, lines,
     proxy::Proxy,
     settings::{Patience, S3Settings},
     trust,
@@ -168,10 +168,14 @@ pub(super) fn http_client(tls: bool, proxy: Option<&Proxy>) -> Result<SharedHttp
     let context =
         context.map_err(|e| StoreError::new(Kind::Invalid, format!("the certificates can't be used: {e}")))?;
     let proxy = proxy.map_or_else(ProxyConfig::disabled, Proxy::config);
-    Ok(HttpBuilder::new().build_with_connector_fn(move |settings, components| {
-        let mut builder = Connector::builder().proxy_config(proxy.clone());
-        builder.set_connector_settings(settings.cloned());
-        builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-        builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(context.clone()).build()
-    }))
+    let make = move || {
+        let (proxy, context) = (proxy.clone(), context.clone());
+        HttpBuilder::new().build_with_connector_fn(move |settings, components| {
+            let mut builder = Connector::builder().proxy_config(proxy.clone());
+            builder.set_connector_settings(settings.cloned());
+            builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+            builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(context.clone()).build()
+        })
+    };
+    Ok(lines::spread(make))
 }

@@ -12,6 +12,7 @@ mod fail;
 mod helper;
 mod identity;
 mod inspect;
+mod lines;
 mod list;
 mod locks;
 mod objects;

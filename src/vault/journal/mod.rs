@@ -7,4 +7,4 @@ mod write;
 
 pub use list::{Gathering, LineListing, Listed, Listing, Windows, list, list_all, list_histories, list_within};
 pub use read::{Opened, Opening, Reader};
-pub use write::{JournalWriter, Log, Put};
+pub use write::{JournalWriter, Log, Put, Ready, Stretch};

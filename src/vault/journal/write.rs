@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::{
     format::{
-        journal::{Effort, HistoryRecord, Origin, Record, SealedObject},
+        journal::{Effort, HistoryRecord, Origin, Packed, Record, SealedObject},
         layout::{self, ObjectName},
     },
     model::{
@@ -30,6 +30,33 @@ const BELIEVED: Duration = Duration::seconds(600);
 
 /// A stretch of a log, which several may hold without a copy of it.
 pub type Log = Bytes;
+
+/// A stretch of a log that is to be put.
+#[derive(Debug, Clone)]
+pub struct Stretch {
+    /// Where it lies.
+    pub span: Span,
+    /// Its bytes.
+    pub log: Log,
+    /// Their hash, where that is known.
+    pub hash: Option<Hash>,
+}
+
+/// A piece that only needs to be put: its log is compressed, and let go of.
+#[derive(Debug)]
+pub struct Ready {
+    line: Line,
+    span: Span,
+    packed: Arc<Packed>,
+}
+
+impl Ready {
+    /// How many bytes of memory it takes; about twice as many while it is put.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.packed.size()
+    }
+}
 
 /// A piece that the store has acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,23 +114,31 @@ impl JournalWriter {
     /// If the store does not take it, or does not lock it for long enough. Then it may be there all the same, and putting
     /// it again, alone or within a longer piece, is right.
     pub async fn put(&self, line: &Line, span: Span, log: &[u8], at: Time) -> Result<Put> {
-        self.put_with(line, (span, Bytes::copy_from_slice(log)), Effort::Usual, at).await
+        let stretch = Stretch { span, log: Bytes::copy_from_slice(log), hash: None };
+        self.put_ready(self.pack(line, stretch, Effort::Usual, at)?).await
     }
 
-    /// The same with another effort, and bytes that need not be copied.
+    /// The first half of a put, which needs a processor and no store: what is ready need only be put. Blocks.
+    ///
+    /// # Errors
+    /// If the stretch is none that a piece can be.
+    pub fn pack(&self, line: &Line, stretch: Stretch, effort: Effort, at: Time) -> Result<Ready> {
+        let Stretch { span, log, hash } = stretch;
+        let previous = self.last().get(line).filter(|(end, _)| *end == span.from).map(|(_, hash)| *hash);
+        let plain = (log.len() as u64, hash.unwrap_or_else(|| crate::codec::hash::hash(&log)));
+        let record = Record::of(&self.origin(line), span, plain, previous, at);
+        Ok(Ready { line: line.clone(), span, packed: Arc::new(record.pack(&log, effort)?) })
+    }
+
+    /// The second half of a [`put`](Self::put), which waits for the store.
     ///
     /// # Errors
     /// As for [`put`](Self::put).
-    pub async fn put_with(&self, line: &Line, (span, log): (Span, Log), effort: Effort, at: Time) -> Result<Put> {
-        let previous = self.last().get(line).filter(|(end, _)| *end == span.from).map(|(_, hash)| *hash);
-        let origin = self.origin(line);
-        let hashed = log.clone();
-        // Whoever waits for answers of the store is not to wait for this.
-        let made = tokio::task::spawn_blocking(move || Record::new(&origin, span, &hashed, previous, at)).await;
-        let record = Arc::new(made.map_err(|_| VaultError::stage_gone("sealing"))?);
+    pub async fn put_ready(&self, ready: Ready) -> Result<Put> {
+        let Ready { line, span, packed } = ready;
         let writer = Arc::clone(&self.place.writer);
-        let seal = move || Ok(record.seal_with(effort, &log, &writer.signing_key, &writer.pack_sealer)?);
-        let named = |hash: Hash| self.piece(line, span, hash);
+        let seal = move || Ok(packed.seal(&writer.signing_key, &writer.pack_sealer)?);
+        let named = |hash: Hash| self.piece(&line, span, hash);
         let (hash, bytes, lock) = self.store(seal, |hash| layout::piece(&named(*hash))).await?;
         let mut last = self.last();
         let newest = last.entry(line.clone()).or_insert((span.to, hash));
@@ -159,6 +194,14 @@ impl JournalWriter {
 
     fn last(&self) -> std::sync::MutexGuard<'_, BTreeMap<Line, (Position, Hash)>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for the store's time, before several puts at once do.
+    ///
+    /// # Errors
+    /// If it can't be had, or is too far from this host's.
+    pub async fn look_at_clock(&self) -> Result<()> {
+        self.now().await.map(drop)
     }
 
     /// The time by the store's clock, which is asked now and then: a flush every few seconds is not to double its calls.
