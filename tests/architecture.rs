@@ -9,7 +9,7 @@ mod rules;
 #[path = "architecture/source.rs"]
 mod source;
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 use source::Source;
 
@@ -248,4 +248,34 @@ fn io_in_the_wrong_room_is_seen() {
     for (path, text) in good {
         assert_eq!(judged(rules::purity, path, text), Vec::<String>::new(), "{path}: {text}");
     }
+}
+
+/// `scripts/test` runs other servers again if the store room is another one than they were seen to be good with. Here it is told by a
+/// tree without history.
+#[test]
+fn a_change_of_the_store_room_asks_for_other_servers_again() {
+    let tree = tempfile::tempdir().unwrap();
+    let at = |path: &str| tree.path().join(path);
+    for dir in ["scripts", "src/store", "tests/conformance", "fixtures/servers"] {
+        std::fs::create_dir_all(at(dir)).unwrap();
+    }
+    for script in ["scripts/test-servers", "scripts/on-ceph"] {
+        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(script), at(script)).unwrap();
+    }
+    for file in ["src/store/mod.rs", "tests/conformance.rs", "tests/conformance/suite.rs", "fixtures/servers/moto"] {
+        std::fs::write(at(file), file).unwrap();
+    }
+    let run = |args: &[&str]| Command::new(at("scripts/test-servers")).args(args).output().unwrap();
+    let needed = |server: &str| run(&["--needed", server]).status.code().unwrap() == 0;
+    assert!(needed("moto") && needed("ceph"), "nothing was seen yet");
+    let room = String::from_utf8(run(&["--room"]).stdout).unwrap();
+    assert_eq!(room.trim().len(), 64, "{room}");
+    std::fs::write(at("fixtures/servers/seen"), format!("moto {room}")).unwrap();
+    assert!(!needed("moto") && needed("ceph"), "moto alone was seen");
+    std::fs::write(at("src/store/mod.rs"), "changed").unwrap();
+    assert!(needed("moto"));
+    std::fs::write(at("src/store/mod.rs"), "src/store/mod.rs").unwrap();
+    assert!(!needed("moto"), "as it was");
+    std::fs::rename(at("tests/conformance/suite.rs"), at("tests/conformance/other.rs")).unwrap();
+    assert!(needed("moto"), "another name is another room");
 }

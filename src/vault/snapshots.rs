@@ -132,9 +132,17 @@ pub async fn newer(
 
 async fn of(vault: &Vault, wanted: impl Fn(&SnapshotId) -> bool + Send + Sync, alone: bool) -> Result<Listing> {
     let mut findings = Findings::default();
-    let members = members(vault, &mut findings).await?;
-    let mut names = named(vault, wanted, &mut findings).await?;
-    let copies = if vault.store.traits().trusted_time { Copies::of(&*vault.store).await? } else { Copies::default() };
+    let copies = async {
+        if vault.store.traits().trusted_time {
+            Copies::of(&*vault.store).await.map_err(Into::into)
+        } else {
+            Ok(Copies::default())
+        }
+    };
+    let mut of_names = Findings::default();
+    let (members, mut names, copies) =
+        tokio::try_join!(members(vault, &mut findings), named(vault, wanted, &mut of_names), copies)?;
+    findings.extend(of_names.into_vec());
     let left_out = match &members {
         Some(members) if !alone => leave_out(vault, members, &copies, &mut names, &mut findings),
         _ => BTreeMap::new(),

@@ -4,6 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use strongroom::{
+    format::layout,
     model::{Clock, Key, Lock, SnapshotId, Span, Time},
     ops::snapshots::{Wanted, choose},
     store::{Entry, Head, ObjectStore, Payload, Put, Result, Traits, Version, VersionEntry, memory::MemoryStore},
@@ -15,8 +16,8 @@ use crate::{
     vault_support::{make, policy, streams},
 };
 
-/// A store in which the first header was touched just now.
-struct Touched(MemoryStore, Arc<HandClock>);
+/// A store in which the first header was touched just now, by all that it says or by the answer about that object alone.
+struct Touched(MemoryStore, Arc<HandClock>, bool);
 
 impl Touched {
     fn time(&self, key: &str, modified: Time) -> Time {
@@ -43,13 +44,12 @@ impl ObjectStore for Touched {
         Ok(Head { modified: self.time(key.as_str(), head.modified), ..head })
     }
     async fn list(&self, prefix: &str, each: &mut (dyn FnMut(Entry) + Send)) -> Result<()> {
-        let mut touched = |entry: Entry| each(Entry { modified: self.time(&entry.key, entry.modified), ..entry });
-        self.0.list(prefix, &mut touched).await
+        let time = |entry: &Entry| if self.2 { self.time(&entry.key, entry.modified) } else { entry.modified };
+        self.0.list(prefix, &mut |entry| each(Entry { modified: time(&entry), ..entry })).await
     }
     async fn list_versions(&self, prefix: &str, each: &mut (dyn FnMut(VersionEntry) + Send)) -> Result<()> {
-        let mut touched =
-            |entry: VersionEntry| each(VersionEntry { modified: self.time(&entry.key, entry.modified), ..entry });
-        self.0.list_versions(prefix, &mut touched).await
+        let time = |entry: &VersionEntry| if self.2 { self.time(&entry.key, entry.modified) } else { entry.modified };
+        self.0.list_versions(prefix, &mut |entry| each(VersionEntry { modified: time(&entry), ..entry })).await
     }
     async fn lock_of(&self, key: &Key, version: Option<&Version>) -> Result<Option<Lock>> {
         self.0.lock_of(key, version).await
@@ -73,7 +73,8 @@ async fn g5_an_extended_lock_makes_no_snapshot_the_latest() {
         ids.push(made.backup(state.path(), "orders", streams([("a", vec![day; 9])])).await.unwrap().id);
         clock.pass(Span::days(1));
     }
-    let vault = Vault::open(Arc::new(Touched(memory, clock)), Some(made.id)).await.unwrap();
+    let store = Touched(memory.clone(), Arc::clone(&clock), true);
+    let vault = Vault::open(Arc::new(store), Some(made.id)).await.unwrap();
     let listing = snapshots::list(&vault).await.unwrap();
     let order: Vec<SnapshotId> = listing.snapshots.iter().map(|s| s.id).collect();
     assert_eq!(order, ids);
@@ -81,4 +82,12 @@ async fn g5_an_extended_lock_makes_no_snapshot_the_latest() {
     assert!(listing.findings.iter().any(|f| f.code == "header.backdated"), "{:?}", listing.findings);
     let wanted = Wanted::Latest { source: "orders".parse().unwrap(), writer: None, at: None };
     assert_eq!(choose(listing.snapshots, &wanted).unwrap().snapshot.id, ids[2]);
+
+    // Ceph's answer about the object alone has a new time, and its listings have that of the put, which are what counts.
+    let store = Arc::new(Touched(memory, clock, false));
+    let vault = Vault::open(Arc::clone(&store) as Arc<dyn ObjectStore>, Some(made.id)).await.unwrap();
+    let head = store.head(&layout::header(&made.writer.name, 1, &ids[0]), None).await.unwrap();
+    let listing = snapshots::list(&vault).await.unwrap();
+    assert!(listing.snapshots[0].since() < head.modified, "{head:?}");
+    assert!(listing.findings.iter().all(|f| f.code != "header.backdated"), "{:?}", listing.findings);
 }

@@ -50,6 +50,7 @@ mod g13_any_second;
 mod g13_hosts;
 mod g16_not_alone;
 mod g17_elsewhere;
+mod g17_grows;
 mod g17_parity;
 mod g17_repair;
 mod g17_restore;

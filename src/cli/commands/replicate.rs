@@ -178,6 +178,7 @@ fn request(args: &ReplicateArgs, copy: Option<&CopyConfig>) -> CopyRequest {
         },
         from: String::new(),
         mark: false,
+        fresh: false,
         parity: args.parity.or(copy.and_then(|copy| copy.parity)),
     }
 }

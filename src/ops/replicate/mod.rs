@@ -86,8 +86,10 @@ pub async fn replicate(
     let source = source.through(Arc::clone(&from) as Arc<dyn ObjectStore>);
     let target = Arc::clone(&to) as Arc<dyn ObjectStore>;
     let at = target.server_time().await?;
-    let mut findings = target::must_fit(&source, &target, request).await?;
-    let done = copying::copy(&source, &*target, &request.copy, progress, cancel).await?;
+    let fresh = target::must_fit(&source, &target, request).await?;
+    let copy = CopyRequest { fresh, ..request.copy.clone() };
+    let done = copying::copy(&source, &*target, &copy, progress, cancel).await?;
+    let mut findings = Vec::new();
     findings.extend(done.findings.into_vec());
     let told = (progress, cancel);
     let copy = source.through(Arc::clone(&target));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{ReplicateRequest, Result};
 use crate::{
     format::layout,
-    model::{Finding, VaultId},
+    model::VaultId,
     ops::OpsError,
     store::{ObjectStore, StoreErrorKind},
     vault::{Vault, VaultErrorKind, copies::Copies},
@@ -27,12 +27,12 @@ pub async fn vault_of(target: &Arc<dyn ObjectStore>) -> Result<Option<VaultId>> 
     }
 }
 
-/// Fails if the copy must not go there.
+/// Fails if the copy must not go there. Whether it is seen to hold nothing at all, not even what is hidden or overwritten.
 pub(super) async fn must_fit(
     source: &Vault,
     target: &Arc<dyn ObjectStore>,
     request: &ReplicateRequest,
-) -> Result<Vec<Finding>> {
+) -> Result<bool> {
     let (url, id) = (target.url(), source.descriptor.vault);
     if request.copy.from == request.to {
         let what = format!("{url} is the vault itself");
@@ -46,7 +46,7 @@ pub(super) async fn must_fit(
         }
         Err(error) if error.kind == VaultErrorKind::NoVault => {
             must_be_empty(&**target).await?;
-            return Ok(Vec::new());
+            return holds_nothing(&**target).await;
         }
         Err(error) if error.kind == VaultErrorKind::Damaged => {
             let what =
@@ -58,7 +58,7 @@ pub(super) async fn must_fit(
     if !request.adopt {
         must_be_ours(&held, request).await?;
     }
-    Ok(Vec::new())
+    Ok(false)
 }
 
 /// How a place is called in the record of a copy: its URL, and its server if it is not AWS.
@@ -83,6 +83,18 @@ async fn must_be_empty(target: &dyn ObjectStore) -> Result<()> {
         let what = format!("{} holds something else than a vault, such as {key}", target.url());
         Err(refused(what, "give --to a place that is empty, or that holds a copy of this vault"))
     })
+}
+
+/// Whether there is no version of anything either, and no delete marker.
+async fn holds_nothing(target: &dyn ObjectStore) -> Result<bool> {
+    if !target.traits().versions {
+        return Ok(true);
+    }
+    let mut any = false;
+    match target.list_versions("", &mut |_| any = true).await {
+        Err(error) if matches!(error.kind, StoreErrorKind::Denied | StoreErrorKind::NotFound) => Ok(false),
+        other => Ok(other.map(|()| !any)?),
+    }
 }
 
 /// A copy is fed by one place, which its records name; and what writers write into is no copy.

@@ -30,6 +30,9 @@ pub(super) struct Chosen {
 
 /// The headers that the source has by their names, and whether the target has each.
 async fn known(source: &Vault, place: &Place<'_>) -> Result<(HashSet<SnapshotId>, usize)> {
+    if place.fresh {
+        return Ok((HashSet::new(), 0));
+    }
     place.list(layout::SNAPSHOTS).await?;
     let (mut known, mut all, mut last) = (HashSet::new(), 0, String::new());
     let mut each = |one: Option<(String, Stored)>| {

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use futures::{StreamExt, future::try_join_all, stream};
+
 use super::{
     CopyDone, Pass,
     object::{APPROVERS, HOLDS, Object, RELEASES, Trouble, Where},
-    place::Standing,
+    place::{Place, Standing},
 };
 use crate::{
     codec::hash,
@@ -31,54 +33,95 @@ fn other(key: &Key, named: crate::model::Hash) -> Object {
     Object { at: Where::Other(key.clone()), hash: named, bytes: None, limit: LARGEST, hint: None }
 }
 
-/// Copies what is missing. Where snapshots are to be copied, the locks of what is there are looked at, too.
-pub(super) async fn copy(pass: &Pass<'_>, look: bool, done: &mut CopyDone) -> Result<()> {
-    let place = pass.mover.place;
-    let mut all: Vec<(Object, Option<Payload>)> = Vec::new();
-    if let Some(found) = descriptor(pass.source).await? {
-        all.push(found);
+/// The documents of a vault, as they are listed.
+pub(super) struct Documents {
+    /// The descriptor, if it can be read.
+    descriptor: Option<(Object, Payload)>,
+    others: Vec<Object>,
+    evidence: BTreeMap<String, Vec<Stored>>,
+}
+
+/// Lists the documents of both places, all at once.
+pub(super) async fn list(source: &Vault, place: &Place<'_>) -> Result<Documents> {
+    let kinds = [layout::KEYS, layout::MEMBERS, HOLDS, RELEASES, APPROVERS];
+    let there = [layout::DESCRIPTOR, layout::EVIDENCE].into_iter().chain(kinds);
+    let (descriptor, _, theirs, evidence) = tokio::try_join!(
+        descriptor(source),
+        try_join_all(there.map(|prefix| place.list(prefix))),
+        try_join_all(kinds.map(|prefix| fetch::listed(&*source.store, prefix))),
+        fetch::listed(&*source.store, layout::EVIDENCE),
+    )?;
+    let mut others = Vec::new();
+    for key in theirs.into_iter().flat_map(|listed| listed.keys.into_keys()) {
+        if let (Some(named), Ok(key)) = (layout::named_hash(&key), key.parse::<Key>()) {
+            others.push(other(&key, named));
+        }
+    }
+    Ok(Documents { descriptor, others, evidence: evidence.keys })
+}
+
+/// What came of a document.
+enum Outcome {
+    Fine,
+    /// It would be put.
+    Missing(u64),
+    Bad(Trouble),
+    /// Its lock is too short.
+    Short(Trouble),
+}
+
+/// Copies what is missing, the descriptor first: what is read meanwhile is put when that is there, and headers when all are. Where snapshots are to be copied, the locks of what is there are looked at,
+/// too.
+pub(super) async fn copy(pass: &Pass<'_>, documents: &Documents, look: bool, done: &mut CopyDone) -> Result<()> {
+    if let Some((object, payload)) = &documents.descriptor {
+        let outcome = document(pass, object, Some(payload), look).await?;
+        take(pass, object, outcome, done)?;
     } else {
         let what = "no version of it can be read as the root signed it, so it was not copied; snapshots embed a copy";
         done.findings.push(Finding::new(Severity::Error, "copy.damaged", what).on(layout::DESCRIPTOR));
     }
-    for prefix in [layout::DESCRIPTOR, layout::KEYS, layout::MEMBERS, HOLDS, RELEASES, APPROVERS] {
-        place.list(prefix).await?;
-        if prefix == layout::DESCRIPTOR {
-            continue;
-        }
-        for key in fetch::listed(&*pass.source.store, prefix).await?.keys.into_keys() {
-            if let (Some(named), Ok(key)) = (layout::named_hash(&key), key.parse::<Key>()) {
-                all.push((other(&key, named), None));
-            }
-        }
+    pass.mover.open();
+    let mut brought = stream::iter(&documents.others)
+        .map(|object| async move { (object, document(pass, object, None, look).await) })
+        .buffered(pass.mover.jobs);
+    while let Some((object, outcome)) = brought.next().await {
+        take(pass, object, outcome?, done)?;
     }
-    let ask = pass.furthest;
-    for (object, payload) in all {
-        let mends = pass.mover.mends();
-        let there = place.there(&object.key()) && !mends;
-        if !there && pass.request.dry_run && !mends {
-            count(done, &object, payload.as_ref());
-            continue;
+    pass.ready.add_permits(1);
+    Ok(())
+}
+
+/// Brings one, and sees to its lock.
+async fn document(pass: &Pass<'_>, object: &Object, payload: Option<&Payload>, look: bool) -> Result<Outcome> {
+    let (place, ask, mends) = (pass.mover.place, pass.furthest, pass.mover.mends());
+    let there = place.there(&object.key()) && !mends;
+    if !there && pass.request.dry_run && !mends {
+        return Ok(Outcome::Missing(payload.map_or(0, |payload| payload.bytes().len() as u64)));
+    }
+    if !there && let Err(trouble) = one(pass, object, payload, ask).await? {
+        return Ok(Outcome::Bad(trouble));
+    }
+    if pass.request.dry_run {
+        return Ok(Outcome::Fine);
+    }
+    if !there {
+        let required = if mends { ask.min(place.cap()) } else { place.promised() };
+        if let Err(trouble) = place.lock(object, required, ask).await? {
+            return Ok(Outcome::Short(trouble));
         }
-        if !there {
-            let brought = one(pass, &object, payload, ask).await?;
-            if let Err(trouble) = brought {
-                done.findings.push(trouble.finding(&object.key(), pass.mover.mends()));
-                continue;
-            }
-        }
-        if pass.request.dry_run {
-            continue;
-        }
-        if !there {
-            let required = if mends { ask.min(place.cap()) } else { place.promised() };
-            if let Err(trouble) = place.lock(&object, required, ask).await? {
-                told(pass, &object, &trouble, done)?;
-            }
-        } else if look && place.sets_locks() {
-            // What lives longer now needs them for longer. Where that can't be done, the keeper of the copy does it.
-            drop(place.lock(&object, ask.min(place.cap()), ask).await?);
-        }
+    } else if look && place.sets_locks() {
+        // What lives longer now needs them for longer. Where that can't be done, the keeper of the copy does it.
+        drop(place.lock(object, ask.min(place.cap()), ask).await?);
+    }
+    Ok(Outcome::Fine)
+}
+
+fn take(pass: &Pass<'_>, object: &Object, outcome: Outcome, done: &mut CopyDone) -> Result<()> {
+    match outcome {
+        Outcome::Fine => {}
+        Outcome::Missing(bytes) => count(done, object, bytes),
+        Outcome::Bad(trouble) => done.findings.push(trouble.finding(&object.key(), pass.mover.mends())),
+        Outcome::Short(trouble) => told(pass, object, &trouble, done)?,
     }
     Ok(())
 }
@@ -99,17 +142,17 @@ fn told(pass: &Pass<'_>, object: &Object, trouble: &Trouble, done: &mut CopyDone
     Ok(())
 }
 
-fn count(done: &mut CopyDone, object: &Object, payload: Option<&Payload>) {
+fn count(done: &mut CopyDone, object: &Object, bytes: u64) {
     let count = done.moved.entry(object.kind()).or_default();
     count.objects += 1;
-    count.bytes += payload.map_or(0, |payload| payload.bytes().len() as u64);
+    count.bytes += bytes;
 }
 
 /// Brings a document, if somebody vouches for it. What nobody does is left where it is.
 async fn one(
     pass: &Pass<'_>,
     object: &Object,
-    payload: Option<Payload>,
+    payload: Option<&Payload>,
     ask: Time,
 ) -> Result<std::result::Result<(), Trouble>> {
     let key = object.key();
@@ -117,7 +160,7 @@ async fn one(
         if pass.mover.mends() && matches!(pass.mover.place.standing(object, false).await?, Ok(Standing::Here)) {
             return Ok(Ok(()));
         }
-        return pass.mover.put(object, &payload, ask).await;
+        return pass.mover.put_first(object, payload, ask).await;
     }
     let Some(name) = layout::parse(key.as_str()) else { return Ok(Ok(())) };
     if matches!(name, ObjectName::Root(_) | ObjectName::Epoch(..) | ObjectName::Certificate(..)) {
@@ -136,7 +179,7 @@ async fn one(
 }
 
 /// The vault's descriptor as it stands in the source: the version that certifies itself.
-async fn descriptor(source: &Vault) -> Result<Option<(Object, Option<Payload>)>> {
+async fn descriptor(source: &Vault) -> Result<Option<(Object, Payload)>> {
     let key = layout::descriptor();
     let versions = fetch::versions(&*source.store, &key).await?.into_iter().map(Some).chain([None]);
     for version in versions {
@@ -147,19 +190,16 @@ async fn descriptor(source: &Vault) -> Result<Option<(Object, Option<Payload>)>>
         };
         let named = hash::hash(&bytes);
         if let Some(copied) = Copied::descriptor(source.descriptor.vault, bytes) {
-            let payload = Payload::Copied(copied);
-            return Ok(Some((other(&key, named), Some(payload))));
+            return Ok(Some((other(&key, named), Payload::Copied(copied))));
         }
     }
     Ok(None)
 }
 
 /// Copies evidence that is not there and that `prune` would leave there.
-pub(super) async fn copy_evidence(pass: &Pass<'_>, done: &mut CopyDone) -> Result<()> {
+pub(super) async fn copy_evidence(pass: &Pass<'_>, documents: &Documents, done: &mut CopyDone) -> Result<()> {
     let place = pass.mover.place;
-    place.list(layout::EVIDENCE).await?;
-    let listed = fetch::listed(&*pass.source.store, layout::EVIDENCE).await?;
-    let missing = missing(pass, listed.keys);
+    let missing = missing(pass, &documents.evidence);
     if missing.is_empty() {
         return Ok(());
     }
@@ -168,7 +208,7 @@ pub(super) async fn copy_evidence(pass: &Pass<'_>, done: &mut CopyDone) -> Resul
         pass.mover.go_on()?;
         let object = other(&key, named);
         if pass.request.dry_run && !pass.mover.mends() {
-            count(done, &object, None);
+            count(done, &object, 0);
             continue;
         }
         match evidence::one(pass.source, &members, &key, &member, &named).await {
@@ -192,11 +232,11 @@ pub(super) async fn copy_evidence(pass: &Pass<'_>, done: &mut CopyDone) -> Resul
 }
 
 /// The evidence that the target lacks: of each member's the newest, and what is young.
-fn missing(pass: &Pass<'_>, listed: BTreeMap<String, Vec<Stored>>) -> Vec<(Key, Name, crate::model::Hash)> {
+fn missing(pass: &Pass<'_>, listed: &BTreeMap<String, Vec<Stored>>) -> Vec<(Key, Name, crate::model::Hash)> {
     let place = pass.mover.place;
     let mut of: BTreeMap<Name, Vec<(Time, Key, crate::model::Hash)>> = BTreeMap::new();
     for (text, stored) in listed {
-        let (Some(ObjectName::Evidence(member, named)), Ok(key)) = (layout::parse(&text), text.parse::<Key>()) else {
+        let (Some(ObjectName::Evidence(member, named)), Ok(key)) = (layout::parse(text), text.parse::<Key>()) else {
             continue;
         };
         let since = stored.first().map_or(place.now, |first| first.modified);

@@ -1,6 +1,6 @@
 //! The pieces of journals. Each is its own commit point; those are copied that some base goes on with, in their order.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures::{StreamExt, stream};
 
@@ -16,7 +16,7 @@ use crate::{
     },
     store::ObjectStore,
     vault::{
-        Result,
+        Result, Vault,
         journal::{Gathering, LineListing, Listed, Windows},
         members::Members,
         snapshots::{self, Summary},
@@ -33,12 +33,24 @@ struct There {
     ends: BTreeMap<Line, (Position, Position)>,
 }
 
-/// Copies what is missing of journals. `all` are the snapshots of the source, if they were read.
-pub(super) async fn copy(pass: &Pass<'_>, all: Option<Vec<Summary>>, done: &mut CopyDone) -> Result<()> {
-    let source = pass.source;
+/// The journals that the source has: of which writer, and of which of its sources.
+pub(super) type Journals = BTreeSet<(Name, Name)>;
+
+/// Lists them.
+pub(super) async fn list(source: &Vault) -> Result<Journals> {
     let mut seen = Gathering::of(Box::new(|_, _| false));
     source.store.list(layout::JOURNALS, &mut |entry| seen.entry(&entry)).await?;
-    let journals = std::mem::take(&mut seen.seen);
+    Ok(std::mem::take(&mut seen.seen))
+}
+
+/// Copies what is missing of journals. `all` are the snapshots of the source, if they were read.
+pub(super) async fn copy(
+    pass: &Pass<'_>,
+    journals: Journals,
+    all: Option<Vec<Summary>>,
+    done: &mut CopyDone,
+) -> Result<()> {
+    let source = pass.source;
     if journals.is_empty() {
         return Ok(());
     }

@@ -1,6 +1,9 @@
 //! The record that headers are being copied here: put before they are, and again while that goes on.
 
-use tokio::sync::Mutex;
+use tokio::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use crate::{
     format::copied::CopyRecord,
@@ -11,8 +14,10 @@ use crate::{
 
 /// For how long a record speaks.
 const LENGTH: Span = Span::seconds(2 * 3600);
-/// What is left of that when the next one is put: longer than a window of headers takes.
+/// What is left of that when the next one is put: longer than a header takes.
 const LEFT: Span = Span::seconds(1800);
+/// The target's clock is not asked again before.
+const ASKED: Duration = Duration::from_mins(1);
 
 /// Keeps a record in force.
 pub(super) struct Lease<'a> {
@@ -22,7 +27,14 @@ pub(super) struct Lease<'a> {
     part: bool,
     /// What the record is locked with, where it can be.
     lock: Option<(LockMode, Time)>,
-    ends: Mutex<Option<Time>>,
+    held: Mutex<Held>,
+}
+
+/// The record that is in force, and when the target's clock said so.
+#[derive(Default)]
+struct Held {
+    ends: Option<Time>,
+    asked: Option<Instant>,
 }
 
 impl<'a> Lease<'a> {
@@ -31,14 +43,19 @@ impl<'a> Lease<'a> {
         (vault, from, part): (VaultId, String, bool),
         lock: Option<(LockMode, Time)>,
     ) -> Self {
-        Self { store, vault, from, part, lock, ends: Mutex::new(None) }
+        Self { store, vault, from, part, lock, held: Mutex::default() }
     }
 
     /// Sees to it that a record is in force for a while from now on.
     pub(super) async fn hold(&self) -> Result<()> {
-        let mut ends = self.ends.lock().await;
+        let mut held = self.held.lock().await;
+        if held.ends.is_some() && held.asked.is_some_and(|asked| asked.elapsed() < ASKED) {
+            return Ok(());
+        }
+        let asked = Instant::now();
         let now = self.store.server_time().await?;
-        if ends.is_some_and(|ends| now + LEFT < ends) {
+        if held.ends.is_some_and(|ends| now + LEFT < ends) {
+            held.asked = Some(asked);
             return Ok(());
         }
         let record = CopyRecord::new(self.vault, self.from.clone(), (now, now + LENGTH), self.part);
@@ -52,7 +69,7 @@ impl<'a> Lease<'a> {
             }
             other => drop(other?),
         }
-        *ends = Some(now + LENGTH);
+        *held = Held { ends: Some(now + LENGTH), asked: Some(asked) };
         Ok(())
     }
 }

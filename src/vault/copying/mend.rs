@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use tokio::sync::Semaphore;
+
 use super::{
     CopiedCount, CopyDone, CopyRequest, Limits, Pass, choice, documents, journals, lasts,
     lease::Lease,
@@ -80,23 +82,26 @@ pub async fn mend(
 
     let all = known.iter().chain(&own);
     let furthest = all.map(|snapshot| lasts(&place, snapshot)).max().unwrap_or_else(|| place.usual());
+    let ready = Semaphore::new(0);
     let pass = Pass {
         source: from,
         reads: from,
         also: Some(vault),
         mover: &mover,
         lease: &lease,
+        ready: &ready,
         request: &copying,
         furthest,
     };
     let mut done = CopyDone::default();
     let snapshots = (known.len() + own.len()) as u64;
-    documents::copy(&pass, true, &mut done).await?;
+    let (documents, journals) = tokio::try_join!(documents::list(from, &place), journals::list(from))?;
+    documents::copy(&pass, &documents, true, &mut done).await?;
     windows::copy(&pass, &known, &mut done).await?;
     let own_pass = Pass { reads: vault, also: Some(from), ..pass };
     windows::copy(&own_pass, &own, &mut done).await?;
-    journals::copy(&pass, Some(theirs.snapshots), &mut done).await?;
-    documents::copy_evidence(&pass, &mut done).await?;
+    journals::copy(&pass, journals, Some(theirs.snapshots), &mut done).await?;
+    documents::copy_evidence(&pass, &documents, &mut done).await?;
     for key in mover.mended() {
         let what = if request.dry_run {
             "damaged or gone here; the copy has it as it was signed"

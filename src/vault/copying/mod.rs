@@ -3,6 +3,7 @@
 
 mod choice;
 mod documents;
+mod flow;
 mod journals;
 mod lease;
 mod limit;
@@ -17,6 +18,7 @@ mod windows;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use super::{Result, Vault, snapshots::Summary};
 use crate::{
@@ -51,6 +53,8 @@ pub struct CopyRequest {
     pub from: String,
     /// Put a record also if nothing is copied.
     pub mark: bool,
+    /// Whether the target was just seen to hold nothing at all, so that it need not be listed.
+    pub fresh: bool,
     /// How much parity to make beside a directory; without one, what is there is kept in step.
     pub parity: Option<Rate>,
 }
@@ -113,10 +117,17 @@ pub async fn copy(
     progress.phase("comparing", None);
     let mut done = CopyDone::default();
     let policy = source.descriptor.lock;
-    let place = Place::new(target, policy, target.server_time().await?, (request.as_possible, false));
+    let mut place = Place::new(target, policy, target.server_time().await?, (request.as_possible, false));
+    place.fresh = request.fresh;
     let (stores, told) = ((&*source.store, &place), (progress, cancel));
     let mover = Mover::new(stores, (request.jobs, request.limits), told, (request.dry_run, None));
-    let Chosen { new, all, findings, there, refused } = choice::choose(source, &place, request).await?;
+    // All that is only listed is asked for at once.
+    let (chosen, documents, journals) = tokio::try_join!(
+        choice::choose(source, &place, request),
+        documents::list(source, &place),
+        journals::list(source),
+    )?;
+    let Chosen { new, all, findings, there, refused } = chosen;
     done.findings.extend(findings.into_vec());
     (done.there, done.left_out) = (there, refused);
     let furthest = new.iter().map(|snapshot| lasts(&place, snapshot)).max().unwrap_or_else(|| place.usual());
@@ -126,14 +137,30 @@ pub async fn copy(
         (source.descriptor.vault, request.from.clone(), request.is_part()),
         lock.filter(|_| target.traits().explicit_locks),
     );
-    let pass = Pass { source, reads: source, also: None, mover: &mover, lease: &lease, request, furthest };
-    documents::copy(&pass, !new.is_empty(), &mut done).await?;
-    if request.mark && !request.dry_run {
-        lease.hold().await?;
+    let ready = Semaphore::new(0);
+    let (mover, lease, ready) = (&mover, &lease, &ready);
+    let pass = Pass { source, reads: source, also: None, mover, lease, ready, request, furthest };
+    let (mut of_documents, mut of_evidence) = (CopyDone::default(), CopyDone::default());
+    let first = async {
+        documents::copy(&pass, &documents, !new.is_empty(), &mut of_documents).await?;
+        if request.mark && !request.dry_run {
+            lease.hold().await?;
+        }
+        Ok(())
+    };
+    tokio::try_join!(
+        first,
+        windows::copy(&pass, &new, &mut done),
+        documents::copy_evidence(&pass, &documents, &mut of_evidence),
+    )?;
+    journals::copy(&pass, journals, all, &mut done).await?;
+    for apart in [of_documents, of_evidence] {
+        done.findings.extend(apart.findings.into_vec());
+        for (kind, count) in apart.moved {
+            let all = done.moved.entry(kind).or_default();
+            (all.objects, all.bytes) = (all.objects + count.objects, all.bytes + count.bytes);
+        }
     }
-    windows::copy(&pass, &new, &mut done).await?;
-    journals::copy(&pass, all, &mut done).await?;
-    documents::copy_evidence(&pass, &mut done).await?;
     done.moved.extend(mover.moved());
     done.weakest_lock = place.weakest();
     Ok(done)
@@ -148,6 +175,8 @@ struct Pass<'a> {
     also: Option<&'a Vault>,
     mover: &'a Mover<'a>,
     lease: &'a Lease<'a>,
+    /// Open once the documents are there, without which no header may be.
+    ready: &'a Semaphore,
     request: &'a CopyRequest,
     /// Until when the vault's documents are needed.
     furthest: Time,

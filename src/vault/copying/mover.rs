@@ -48,6 +48,8 @@ pub(super) struct Mover<'a> {
     /// What puts over what is damaged; nothing for a copy, which never does.
     pub(super) mend: Option<Mend<'a>>,
     room: Semaphore,
+    /// Closed to puts until the target is known to take the vault's descriptor.
+    gate: Semaphore,
     down: Limit,
     up: Limit,
     /// What was put, by kind.
@@ -65,8 +67,14 @@ impl<'a> Mover<'a> {
     ) -> Self {
         let units = usize::try_from(u64::from(ROOM) / UNIT).unwrap_or(1);
         let (down, up) = (Limit::new(limits.down), Limit::new(limits.up));
-        let (room, moved, mended) = (Semaphore::new(units), Mutex::default(), Mutex::default());
-        Self { source, place, progress, cancel, jobs: jobs.max(1), dry_run, mend, room, down, up, moved, mended }
+        let (room, gate) = (Semaphore::new(units), Semaphore::new(0));
+        let (moved, mended) = (Mutex::default(), Mutex::default());
+        Self { source, place, progress, cancel, jobs: jobs.max(1), dry_run, mend, room, gate, down, up, moved, mended }
+    }
+
+    /// Lets objects be put from now on. What was read before waited for it.
+    pub(super) fn open(&self) {
+        self.gate.add_permits(1);
     }
 
     /// Whether this is a repair.
@@ -87,6 +95,12 @@ impl<'a> Mover<'a> {
     /// Fails if somebody asked to stop.
     pub(super) fn go_on(&self) -> Result<()> {
         if self.cancel.is_cancelled() { Err(VaultError::cancelled()) } else { Ok(()) }
+    }
+
+    /// Whether an object is there, as far as that is known without asking.
+    pub(super) fn knows(&self, object: &Object, trusted: bool) -> bool {
+        let trusted = self.mend.as_ref().map_or(trusted, |mend| !mend.read);
+        self.place.knows(object, trusted)
     }
 
     /// Sees to it that the target has an object: it is there, or is put there, locked until `ask` where puts lock.
@@ -148,8 +162,20 @@ impl<'a> Mover<'a> {
         Ok(Ok(Payload::Copied(copied)))
     }
 
-    /// Puts what was read.
+    /// Puts what was read, once the descriptor is there.
     pub(super) async fn put(
+        &self,
+        object: &Object,
+        payload: &Payload,
+        ask: Time,
+    ) -> Result<std::result::Result<(), Trouble>> {
+        // Never closed for good; whoever passes leaves it open.
+        drop(self.gate.acquire().await);
+        self.put_first(object, payload, ask).await
+    }
+
+    /// The same for the descriptor, for which the others wait.
+    pub(super) async fn put_first(
         &self,
         object: &Object,
         payload: &Payload,

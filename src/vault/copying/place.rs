@@ -45,6 +45,8 @@ pub(super) struct Place<'a> {
     policy: LockPolicy,
     /// By its own clock.
     pub(super) now: Time,
+    /// Whether nothing is there, as was just seen.
+    pub(super) fresh: bool,
     /// Whether what can't be locked is copied anyway.
     as_possible: bool,
     /// Whether each put asks for its lock.
@@ -71,6 +73,7 @@ impl<'a> Place<'a> {
             store,
             policy,
             now,
+            fresh: false,
             as_possible,
             explicit: AtomicBool::new(explicit),
             lockless: AtomicBool::new(false),
@@ -135,6 +138,9 @@ impl<'a> Place<'a> {
 
     /// Lists what is below `prefix`, overwritten and hidden objects included where they may be listed.
     pub(super) async fn list(&self, prefix: &str) -> Result<()> {
+        if self.fresh {
+            return Ok(());
+        }
         let mut listed = false;
         if self.store.traits().versions {
             let mut each = |entry: crate::store::VersionEntry| {
@@ -185,6 +191,13 @@ impl<'a> Place<'a> {
     /// Forgets an object that is not asked for again.
     pub(super) fn forget(&self, key: &Key) {
         self.held().remove(&Id::of(key.as_str()));
+    }
+
+    /// Whether an object is there, as far as that is known without asking.
+    pub(super) fn knows(&self, object: &Object, trusted: bool) -> bool {
+        let fits =
+            |held: &Held| held.proven || held.plain && trusted && object.bytes.is_none_or(|bytes| bytes == held.bytes);
+        self.held().get(&Id::of(object.key().as_str())).is_some_and(fits)
     }
 
     /// How an object stands. What is `trusted` was seen whole by whoever put what names it; of anything else the bytes are

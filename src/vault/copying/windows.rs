@@ -1,27 +1,23 @@
-//! Snapshots, a window of them at a time: packs first, then what names them, then the locks of all that are read back, and
-//! then the headers in their order. So no header is ever in the target whose closure is not there and locked.
+//! Snapshots, a window of them at a time: which objects they need is read, and these are moved, headers last.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use futures::{StreamExt, stream};
 
 use super::{
-    CopyDone, Pass, lasts,
+    CopyDone, Pass, flow,
     object::{Id, Object, Trouble, Where},
     table::{Counted, Table},
     wanted::{Wanted, count, leave_out, rehearse},
 };
 use crate::{
     format::{
-        header::{HEADER_LIMIT, ObjectRef, VerifiedHeader},
+        header::{ObjectRef, VerifiedHeader},
         index::SEALED_LIMIT,
         layout,
         page::{PACKS_PER_PAGE, PAGE_LIMIT, PackRef},
     },
-    model::{Hash, Name, Time},
+    model::{Hash, Name},
     vault::{Result, VaultError, reader::PagesAhead, snapshots::Summary},
 };
 
@@ -34,29 +30,22 @@ const UNREAD: usize = 8;
 /// The most bytes that a pack has.
 const PACK_LIMIT: usize = 32 << 20;
 
-/// Until when an object must be locked, and until when it is asked to be.
-#[derive(Debug, Clone, Copy)]
-struct Due {
-    required: Time,
-    ask: Time,
-    /// Whether something in the target that was put after it names it.
-    trusted: bool,
-}
-
 /// Copies snapshots, oldest first.
 pub(super) async fn copy(pass: &Pass<'_>, new: &[Summary], done: &mut CopyDone) -> Result<()> {
     if new.is_empty() {
         return Ok(());
     }
     let mut table = Table::new(pass.source.room);
-    let mut listed: HashSet<&Name> = HashSet::new();
-    for snapshot in new {
-        if listed.insert(&snapshot.header.writer) {
-            for kind in [layout::PACKS, layout::LISTS, layout::INDEXES] {
-                pass.mover.place.list(&layout::own(kind, &snapshot.header.writer)).await?;
-            }
-        }
+    let writers: HashSet<&Name> = new.iter().map(|snapshot| &snapshot.header.writer).collect();
+    let own = |kind: &str| writers.iter().map(|writer| layout::own(kind, writer)).collect::<Vec<_>>();
+    let kinds = [layout::PACKS, layout::LISTS, layout::INDEXES].into_iter().flat_map(own);
+    let mut lists = stream::iter(kinds)
+        .map(|prefix| async move { pass.mover.place.list(&prefix).await })
+        .buffer_unordered(pass.mover.jobs);
+    while let Some(listed) = lists.next().await {
+        listed?;
     }
+    drop(lists);
     let (mut left, mut counted) = (new, Counted::default());
     while !left.is_empty() {
         pass.mover.go_on()?;
@@ -67,7 +56,7 @@ pub(super) async fn copy(pass: &Pass<'_>, new: &[Summary], done: &mut CopyDone) 
         if pass.request.dry_run && !pass.mover.mends() {
             rehearse(pass, &table, &window, &mut counted, done);
         } else {
-            carry(pass, &table, window, done).await?;
+            flow::carry(pass, &table, &window, done).await?;
         }
         if let Some((summary, header)) = large {
             self::large(pass, summary, &header, &mut counted, done).await?;
@@ -105,7 +94,7 @@ async fn large(
             count(pass, &table, &wanted, counted, done);
         } else {
             let window = [wanted];
-            let troubles = close(pass, &table, &window, done).await?;
+            let troubles = flow::close(pass, &table, &window, done).await?;
             let worst = troubles.values().max_by_key(|trouble| trouble.severity());
             if let Some(worst) = worst {
                 let before = closed.unknown.as_ref().map_or(0, |(_, objects)| *objects);
@@ -121,7 +110,7 @@ async fn large(
         rehearse(pass, &Table::new(0), &[closed], counted, done);
         return Ok(());
     }
-    headers(pass, vec![closed], &HashMap::new(), done).await
+    flow::carry(pass, &Table::new(0), &[closed], done).await.map(drop)
 }
 
 /// What a window has: snapshots with what they need, and perhaps one after them that is worked through by itself.
@@ -254,184 +243,4 @@ async fn read(
         }
         (first, _) => first,
     }
-}
-
-/// Moves a window: packs, what names them, locks, headers.
-async fn carry(pass: &Pass<'_>, table: &Table, window: Vec<Wanted<'_>>, done: &mut CopyDone) -> Result<()> {
-    let troubles = close(pass, table, &window, done).await?;
-    headers(pass, window, &troubles, done).await
-}
-
-/// Moves what a window names, and reads the locks of it back; tells what can't be there as it should be.
-async fn close(
-    pass: &Pass<'_>,
-    table: &Table,
-    window: &[Wanted<'_>],
-    done: &mut CopyDone,
-) -> Result<HashMap<u32, Trouble>> {
-    let place = pass.mover.place;
-    let due = due(pass, table, window);
-    let mut troubles: HashMap<u32, Trouble> = HashMap::new();
-    let total = due.keys().filter_map(|at| table.get(*at)).filter(|object| !place.there(&object.key()));
-    pass.mover.progress.phase("copying", Some(total.filter_map(|object| object.bytes).sum()));
-
-    let (packs, texts): (Vec<u32>, Vec<u32>) =
-        due.keys().partition(|at| table.get(**at).is_some_and(|object| matches!(object.at, Where::Pack(_))));
-    bring(pass, table, (&due, packs), &mut troubles).await?;
-    // A page says to whoever goes on that its packs were seen whole, so one of which a pack is missing stays away.
-    let mut broken: HashSet<u32> = HashSet::new();
-    for wanted in window {
-        for (page, packs) in &wanted.pages {
-            if packs.iter().any(|pack| troubles.contains_key(pack)) {
-                broken.insert(*page);
-            }
-        }
-    }
-    let texts = texts.into_iter().filter(|at| !broken.contains(at)).collect();
-    bring(pass, table, (&due, texts), &mut troubles).await?;
-    let mut due = due;
-    due.retain(|at, _| !broken.contains(at));
-    locks(pass, table, &due, &mut troubles).await?;
-    for (at, trouble) in &troubles {
-        if let Some(object) = table.get(*at) {
-            done.findings.note(trouble.finding(&object.key(), pass.mover.mends()));
-        }
-    }
-    Ok(troubles)
-}
-
-/// What a window needs, and how long each is to be locked.
-fn due(pass: &Pass<'_>, table: &Table, window: &[Wanted<'_>]) -> HashMap<u32, Due> {
-    let place = pass.mover.place;
-    let mut due: HashMap<u32, Due> = HashMap::new();
-    for wanted in window.iter().filter(|wanted| wanted.unknown.is_none()) {
-        let (required, ask) = (wanted.summary.header.floor_until, lasts(place, wanted.summary));
-        let mut add = |at: u32, trusted: bool| {
-            let one = due.entry(at).or_insert(Due { required, ask, trusted });
-            one.required = one.required.max(required);
-            one.ask = one.ask.max(ask);
-            one.trusted |= trusted;
-        };
-        for (page, packs) in &wanted.pages {
-            let whole = table
-                .get(*page)
-                .is_some_and(|page| page.bytes.is_some_and(|bytes| place.lists(page.key().as_str(), &[bytes])));
-            packs.iter().for_each(|pack| add(*pack, whole));
-            add(*page, false);
-        }
-        wanted.indexes.iter().for_each(|index| add(*index, false));
-    }
-    due
-}
-
-/// Brings objects, several at once.
-async fn bring(
-    pass: &Pass<'_>,
-    table: &Table,
-    (due, wanted): (&HashMap<u32, Due>, Vec<u32>),
-    troubles: &mut HashMap<u32, Trouble>,
-) -> Result<()> {
-    let mut wanted = wanted;
-    // In the order of the table, which is that in which the packs were stored.
-    wanted.sort_unstable();
-    let objects = wanted.into_iter().filter_map(|at| Some((at, table.get(at)?, due.get(&at)?)));
-    let mut moves = stream::iter(objects)
-        .map(|(at, object, due)| async move { (at, pass.mover.bring(object, due.trusted, due.ask).await) })
-        .buffer_unordered(pass.mover.jobs);
-    while let Some((at, brought)) = moves.next().await {
-        if let Err(trouble) = brought? {
-            troubles.insert(at, trouble);
-        }
-    }
-    Ok(())
-}
-
-/// Reads back the locks of what a window needs, and extends those that are short.
-async fn locks(
-    pass: &Pass<'_>,
-    table: &Table,
-    due: &HashMap<u32, Due>,
-    troubles: &mut HashMap<u32, Trouble>,
-) -> Result<()> {
-    let place = pass.mover.place;
-    pass.mover.progress.phase("reading locks", None);
-    let wanted: Vec<_> = due
-        .iter()
-        .filter(|(at, due)| due.required > place.now && !troubles.contains_key(at))
-        .filter_map(|(at, due)| Some((*at, table.get(*at)?, *due)))
-        .filter(|(_, object, _)| !pass.request.dry_run || place.holds(object))
-        .collect();
-    let mut reads = stream::iter(wanted)
-        .map(|(at, object, due)| async move { (at, place.lock(object, due.required, due.ask).await) })
-        .buffer_unordered(place.store.at_once());
-    while let Some((at, lock)) = reads.next().await {
-        pass.mover.go_on()?;
-        if let Err(trouble) = lock? {
-            troubles.insert(at, trouble);
-        }
-    }
-    Ok(())
-}
-
-/// Puts the headers whose closure is there and locked, in their order.
-async fn headers(
-    pass: &Pass<'_>,
-    window: Vec<Wanted<'_>>,
-    troubles: &HashMap<u32, Trouble>,
-    done: &mut CopyDone,
-) -> Result<()> {
-    let place = pass.mover.place;
-    if !pass.mover.mends() {
-        pass.lease.hold().await?;
-    }
-    let mut fit = Vec::new();
-    for wanted in window {
-        let bad: Vec<&Trouble> = wanted.packs().chain(wanted.texts()).filter_map(|at| troubles.get(&at)).collect();
-        let worst = bad.iter().copied().max_by_key(|trouble| trouble.severity());
-        let known = wanted.unknown.as_ref().map(|(trouble, objects)| (trouble, *objects + bad.len()));
-        if let Some((trouble, objects)) = known.or(worst.map(|trouble| (trouble, bad.len()))) {
-            leave_out(pass, wanted.summary, (trouble, objects), done);
-            continue;
-        }
-        let hash = Hash::from_bytes(*wanted.summary.id.as_bytes());
-        let at = Where::Other(wanted.summary.key());
-        fit.push((wanted.summary, Object { at, hash, bytes: None, limit: HEADER_LIMIT, hint: None }));
-    }
-    // Read ahead, and put one after the other: whoever reads the copy meanwhile sees no gap in a chain.
-    let mut read = stream::iter(fit)
-        .map(|(summary, object)| async move {
-            let ready = pass.mover.ready(&object, false).await;
-            (summary, object, ready)
-        })
-        .buffered(pass.mover.jobs);
-    let mut put = Vec::new();
-    while let Some((summary, object, ready)) = read.next().await {
-        let brought = match ready? {
-            Ok(Some(payload)) => pass.mover.put(&object, &payload, lasts(place, summary)).await?,
-            Ok(None) => Ok(()),
-            Err(trouble) => Err(trouble),
-        };
-        if let Err(trouble) = brought {
-            done.findings.push(trouble.finding(&object.key(), pass.mover.mends()));
-            leave_out(pass, summary, (&trouble, 1), done);
-            continue;
-        }
-        done.copied.push(summary.id);
-        put.push((summary, object));
-    }
-    let locked = put.into_iter().filter(|(summary, object)| {
-        summary.header.floor_until > place.now && (!pass.request.dry_run || place.holds(object))
-    });
-    let mut locks = stream::iter(locked)
-        .map(|(summary, object)| async move {
-            let locked = place.lock(&object, summary.header.floor_until, lasts(place, summary)).await;
-            (object, locked)
-        })
-        .buffered(place.store.at_once());
-    while let Some((object, locked)) = locks.next().await {
-        if let Err(trouble) = locked? {
-            done.findings.push(trouble.finding(&object.key(), pass.mover.mends()));
-        }
-    }
-    Ok(())
 }
