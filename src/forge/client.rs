@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     model::{Cancel, Time},
-    store::s3::{Web, WebAnswer},
+    store::s3::{Web, WebAnswer, WebBody},
 };
 
 /// The longest wait for the head of an answer and for each part of it.
@@ -196,7 +196,7 @@ impl Client {
     }
 
     fn fetch(&mut self, url: &str, accept: &str, read: &mut Reader<'_>) -> Result<Got> {
-        self.attempts(url, (accept, None), &mut || Ok(()), read, true)
+        self.attempts(url, Call { accept, etag: None, body: None, redirects: true }, &mut || Ok(()), read)
     }
 
     fn call(
@@ -210,19 +210,14 @@ impl Client {
         for _ in 0..REDIRECTS {
             let mut seen = None;
             let accept = self.manner.accept;
-            let got = self.attempts(
-                &url,
-                (accept, etag),
-                again,
-                &mut |answer| {
-                    if is_redirect(answer.status) {
-                        seen = Some(answer.header("location").unwrap_or_default().to_owned());
-                        return Ok(());
-                    }
-                    read(answer)
-                },
-                true,
-            )?;
+            let call = Call { accept, etag, body: None, redirects: true };
+            let got = self.attempts(&url, call, again, &mut |answer| {
+                if is_redirect(answer.status) {
+                    seen = Some(answer.header("location").unwrap_or_default().to_owned());
+                    return Ok(());
+                }
+                read(answer)
+            })?;
             let Some(target) = seen else { return Ok(got) };
             // What was renamed. The token never goes elsewhere, and an answer from elsewhere is no answer.
             match link::join(&url, &target).filter(|next| link::same_place(&self.place, next)) {
@@ -234,18 +229,17 @@ impl Client {
     }
 
     /// Asks until there is an answer, within the budgets.
-    fn attempts(
+    pub(super) fn attempts(
         &mut self,
         url: &str,
-        (accept, etag): (&str, Option<&str>),
+        call: Call<'_>,
         again: &mut dyn FnMut() -> Result<()>,
         read: &mut Reader<'_>,
-        redirects: bool,
     ) -> Result<Got> {
         let (mut pause, mut trouble, mut limited) = (PAUSE, Duration::ZERO, Duration::ZERO);
         loop {
             let began = Instant::now();
-            let outcome = self.once(url, (accept, etag), read, redirects)?;
+            let outcome = self.once(url, call, read)?;
             let (why, wait) = match outcome {
                 Once::Done(got) => return Ok(got),
                 Once::Limited(wait) => {
@@ -279,19 +273,18 @@ impl Client {
         self.web.pause(time).map_err(|e| SourceError::new(e.to_string(), url))
     }
 
-    fn once(
-        &mut self,
-        url: &str,
-        (accept, etag): (&str, Option<&str>),
-        read: &mut Reader<'_>,
-        redirects: bool,
-    ) -> Result<Once> {
+    fn once(&mut self, url: &str, call: Call<'_>, read: &mut Reader<'_>) -> Result<Once> {
         let token = self.token_header().filter(|_| link::same_place(&self.place, url));
-        let mut headers = headers_of(&self.manner, accept, token.as_ref());
-        headers.extend(etag.map(|etag| ("if-none-match", etag)));
+        let mut headers = headers_of(&self.manner, call.accept, token.as_ref());
+        headers.extend(call.etag.map(|etag| ("if-none-match", etag)));
+        headers.extend(call.body.map(|_| ("content-type", "application/json")));
         self.asked_to_stop(url)?;
         self.calls += 1;
-        let mut answer = match self.web.get(url, &headers) {
+        let answer = match call.body {
+            Some(body) => self.web.send("POST", url, &headers, WebBody::Bytes(body)),
+            None => self.web.get(url, &headers),
+        };
+        let mut answer = match answer {
             Ok(answer) => answer,
             Err(e) if e.kind == crate::store::StoreErrorKind::Invalid => {
                 return Err(SourceError::new(e.to_string(), url));
@@ -305,7 +298,7 @@ impl Client {
         match answer.status {
             200 => {}
             304 => return Ok(Once::Done(Got::Same)),
-            status if redirects && is_redirect(status) => {}
+            status if call.redirects && is_redirect(status) => {}
             // An empty repository, a kind without anything.
             204 => return Ok(Once::Done(Got::Read(Page::default()))),
             status @ (408 | 500..=599) => return Ok(Once::Trouble(format!("the server answered with {status}"))),
@@ -323,6 +316,7 @@ impl Client {
             Ok(()) => Ok(Once::Done(Got::Read(self.page(url, &answer)?))),
             Err(Broke::Off(e)) => Ok(Once::Trouble(e.to_string())),
             Err(Broke::Cut(e)) => Ok(Once::Trouble(e.to_string())),
+            Err(Broke::Limited(wait)) => Ok(Once::Limited(wait)),
             Err(Broke::Other(e)) => Err(e),
         }
     }
@@ -359,16 +353,31 @@ impl Client {
     }
 }
 
-type Reader<'a> = dyn FnMut(&mut WebAnswer<'_>) -> std::result::Result<(), Broke> + 'a;
+/// What is asked, besides where.
+#[derive(Clone, Copy)]
+pub(super) struct Call<'a> {
+    /// What is accepted.
+    pub(super) accept: &'a str,
+    /// What it was last time.
+    pub(super) etag: Option<&'a str>,
+    /// A query, which is sent.
+    pub(super) body: Option<&'a [u8]>,
+    /// Whether the answer that it is elsewhere is one to read.
+    pub(super) redirects: bool,
+}
+
+pub(super) type Reader<'a> = dyn FnMut(&mut WebAnswer<'_>) -> std::result::Result<(), Broke> + 'a;
 
 /// How reading an answer ended before its end.
-enum Broke {
+pub(super) enum Broke {
     /// The connection did.
     Off(crate::store::StoreError),
     /// It is no whole JSON.
     Cut(SourceError),
     /// For a reason of ours.
     Other(SourceError),
+    /// It says that a limit was met, which ends so much later.
+    Limited(Duration),
 }
 
 enum Once {
@@ -399,18 +408,26 @@ pub(super) fn limit_of(answer: &WebAnswer<'_>) -> Option<Duration> {
         return None;
     }
     let number = |name: &str| answer.header(name).and_then(|text| text.trim().parse::<u64>().ok());
-    let patience = |seconds: u64| Duration::from_secs(seconds.clamp(1, LIMITED.as_secs()));
     if let Some(seconds) = number("retry-after") {
         return Some(patience(seconds));
     }
     let spent = ["x-ratelimit-remaining", "ratelimit-remaining"].into_iter().find_map(number) == Some(0);
     if spent && answer.status != 503 {
-        let reset = ["x-ratelimit-reset", "ratelimit-reset"].into_iter().find_map(number);
-        let now = answer.date().and_then(|date| u64::try_from(date.unix()).ok());
-        let left = reset.zip(now).map_or(60, |(reset, now)| reset.saturating_sub(now) + 1);
-        return Some(patience(left));
+        return Some(until_reset(answer));
     }
     (answer.status == 429).then(|| patience(30))
+}
+
+fn patience(seconds: u64) -> Duration {
+    Duration::from_secs(seconds.clamp(1, LIMITED.as_secs()))
+}
+
+/// How long it is until the limit that an answer tells of is lifted.
+pub(super) fn until_reset(answer: &WebAnswer<'_>) -> Duration {
+    let number = |name: &str| answer.header(name).and_then(|text| text.trim().parse::<u64>().ok());
+    let reset = ["x-ratelimit-reset", "ratelimit-reset"].into_iter().find_map(number);
+    let now = answer.date().and_then(|date| u64::try_from(date.unix()).ok());
+    patience(reset.zip(now).map_or(60, |(reset, now)| reset.saturating_sub(now) + 1))
 }
 
 /// What the server said, for people: the message of its JSON, and no more than fits a line.

@@ -142,6 +142,13 @@ impl Memory {
         statement.query_row(params![repo, kind, id], |row| row.get(0)).map_err(failed)
     }
 
+    /// What an entry of that number was changed by last.
+    pub(super) fn rev(&self, repo: i64, kind: &str, number: i64) -> Result<Option<String>> {
+        let text = "SELECT rev FROM entry WHERE repo = ? AND kind = ? AND parent = 0 AND ord = ?";
+        let mut statement = self.db.prepare_cached(text).map_err(failed)?;
+        statement.query_row(params![repo, kind, number], |row| row.get(0)).optional().map_err(failed)
+    }
+
     /// Whether a pull request is among the entries of a kind that were met since that mark.
     pub(super) fn met_pulls(&self, repo: i64, kind: &str, pass: i64) -> Result<bool> {
         let text = "SELECT EXISTS (SELECT 1 FROM entry WHERE repo = ? AND kind = ? AND pass >= ? \

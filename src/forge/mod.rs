@@ -5,9 +5,11 @@
 //! streams are given. The next pass asks for what changed. Code and wikis are sources of their own, read by git.
 
 pub mod back;
+mod changes;
 mod client;
 mod due;
 mod files;
+mod graph;
 mod json;
 mod keys;
 mod lines;
@@ -20,9 +22,10 @@ mod provider;
 mod reading;
 mod send;
 pub mod site;
+mod survey;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -109,7 +112,9 @@ impl ForgeSource {
         let api = options.provider.api(&options.url);
         let (provider, exclude) = (options.provider, &options.exclude);
         let every = options.settings_every;
-        let mut pass = Pass { client, memory, provider, api, number, full, since, every, exclude, failed: 0 };
+        let survey = BTreeMap::new();
+        let mut pass = Pass { client, memory, provider, api, number, full, since, every, exclude, failed: 0, survey };
+        self.survey(&mut pass)?;
         let mut owner_kinds = Vec::new();
         if let Some(owner) = self.options.owner.as_deref().filter(|_| self.listed.organisation) {
             for kind in provider.owner_kinds() {
@@ -126,6 +131,7 @@ impl ForgeSource {
             }
             // Only now: a pass that was stopped before asks for its settings when it goes on.
             memory.set_word(&format!("setup {}", one.id), &one.setup())?;
+            memory.set_word(&format!("surveyed {}", one.id), &pass.since)?;
             let (code, wiki) = self.listed.sources_of(&one.name);
             repositories.push(RepositoryRows { name: one.name.clone(), id: one.id, kinds, code, wiki });
         }
@@ -141,6 +147,23 @@ impl ForgeSource {
             owner_kinds,
             repositories,
         })
+    }
+
+    /// Asks what changed, where a forge tells that of many repositories at once.
+    fn survey(&self, pass: &mut Pass<'_>) -> Result<()> {
+        let options = &self.options;
+        // With every run everything is asked for that has no time of change.
+        let Some(url) = options.provider.graph(&options.url).filter(|_| options.settings_every.as_seconds() > 0) else {
+            return Ok(());
+        };
+        pass.survey(&url, &self.listed.repositories)?;
+        if !pass.full {
+            if let Some(owner) = options.owner.as_deref().filter(|_| self.listed.organisation) {
+                pass.issues_of_owner(owner)?;
+            }
+            pass.changes(&url)?;
+        }
+        Ok(())
     }
 
     /// Begins a pass, or goes on with one that was stopped: its number, whether it asks for everything, when it began.

@@ -1,7 +1,7 @@
 //! One pass over a forge: each kind of each repository is asked for, and what comes is put into the memory, page by page, so
 //! that a pass that was stopped goes on where it was.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -13,6 +13,7 @@ use super::{
     manifest::{Row, Status},
     memory::{Entry, Memory, Progress},
     provider::{Kind, Provider, Repository, Since},
+    survey::Seen,
 };
 use crate::model::Span;
 
@@ -42,6 +43,8 @@ pub(super) struct Pass<'a> {
     pub(super) exclude: &'a BTreeSet<String>,
     /// How many calls failed in a row.
     pub(super) failed: u32,
+    /// What a survey told of repositories, where there was one.
+    pub(super) survey: BTreeMap<i64, Seen>,
 }
 
 /// How reading a list ended.
@@ -109,6 +112,9 @@ impl Pass<'_> {
         after.etag = if whole { after.etag } else { None };
         (after.pass, after.done, after.next, after.told) = (self.number, true, None, told);
         self.memory.set_progress(id, kind.name, &after)?;
+        if let Some((digest, _)) = self.stands_for(id, kind.name).filter(|_| whole) {
+            self.memory.set_word(&format!("digest {id} {}", kind.name), digest)?;
+        }
         Ok(rows)
     }
 

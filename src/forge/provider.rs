@@ -55,12 +55,29 @@ pub(super) struct Kind {
     pub(super) files: bool,
     /// The kind that has each entry of this too, changed whenever it changes: where nothing of that changed, this did not.
     pub(super) shown_in: Option<&'static str>,
+    /// What of a survey tells that nothing of it changed.
+    pub(super) seen_by: Option<Sight>,
+}
+
+/// What of a survey shows whether a list has to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// Issues that changed.
+    Issues,
+    /// Pull requests that changed.
+    Pulls,
+    /// What was said in these.
+    Comments,
+    /// Comments on lines.
+    OnLines,
+    /// Events.
+    Events,
 }
 
 impl Kind {
     const fn list(name: &'static str, path: &'static str) -> Self {
         let (since, of, nested, switch) = (Since::Never, None, None, None);
-        Self { name, path, one: false, paged: true, since, of, nested, switch, files: false, shown_in: None }
+        Self { name, path, one: false, paged: true, since, of, nested, switch, files: false, shown_in: None, seen_by: None }
     }
 
     const fn since(self, since: Since) -> Self {
@@ -81,6 +98,10 @@ impl Kind {
 
     const fn shown_in(self, other: &'static str) -> Self {
         Self { shown_in: Some(other), ..self }
+    }
+
+    const fn seen_by(self, sight: Sight) -> Self {
+        Self { seen_by: Some(sight), ..self }
     }
 
     /// Whether it is how a repository or an owner is set up: a list that can only be read whole.
@@ -170,6 +191,17 @@ impl Provider {
             Self::Github if url.eq_ignore_ascii_case("https://github.com") => "https://api.github.com".to_owned(),
             Self::Github => format!("{url}/api/v3"),
             Self::Gitlab => format!("{url}/api/v4"),
+        }
+    }
+
+    /// Where queries of GraphQL are sent to, which tell what changed in many repositories at once.
+    pub(super) fn graph(self, url: &str) -> Option<String> {
+        match self {
+            Self::Github if url.eq_ignore_ascii_case("https://github.com") => {
+                Some("https://api.github.com/graphql".to_owned())
+            }
+            Self::Github => Some(format!("{url}/api/graphql")),
+            Self::Gitea | Self::Gitlab => None,
         }
     }
 

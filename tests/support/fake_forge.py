@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 sys.dont_write_bytecode = True
+import fake_forge_graph as graph
 import fake_forge_writes as writes
 
 TOKEN = "tok-Zq8f3kUeW1" "xYd7"
@@ -26,7 +27,7 @@ def now():
     return stamp(time.time() + STATE["skew"])
 
 
-STATE = {"skew": 0, "repos": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "deny": {}, "owner": "acme", "user": False,
+STATE = {"skew": 0, "repos": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "deny": {}, "owner": "acme", "user": False,
          "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0}
 OLD = 1767225600  # 2026-01-01
 
@@ -44,7 +45,7 @@ class Repo:
     def __init__(self, name, owner="acme", empty=False):
         self.id, self.owner, self.name = new_id(), owner, name
         self.issues, self.comments, self.pulls = {}, {}, {}
-        self.reviews, self.review_comments = {}, {}
+        self.reviews, self.review_comments, self.events = {}, {}, []
         self.labels = [{"id": new_id(), "name": n, "color": "ff0000"} for n in ("bug", "wish")]
         self.milestones = [{"id": new_id(), "title": "v1", "state": "open"}]
         self.releases, self.hooks = [], [{"id": new_id(), "type": "gitea", "config": {"url": "https://ci.example/x"}}]
@@ -218,6 +219,9 @@ def github(base, path, query, owner):
         return user(owner)
     if re.fullmatch(f"orgs/{owner}/(hooks|teams|members)", path):
         return []
+    if path == f"orgs/{owner}/issues":
+        every = [{**issue, "repository": repo_json(repo, "github")} for repo in STATE["repos"] for issue in listed(repo.issues.values(), query)]
+        return sorted(every, key=lambda issue: issue["updated_at"], reverse=True) if query.get("filter") == ["all"] else []
     match = re.fullmatch(r"repos/([^/]+/[^/]+)(?:/(.*))?", path)
     repo = match and find(match[1])
     if not repo:
@@ -230,8 +234,10 @@ def github(base, path, query, owner):
         return [{**{k: v for k, v in c.items() if k != "n"}, "pull_request_url": f"{base}/{repo.full}/pulls/{c['n']}"}
                 for c in listed(sorted(every, key=lambda c: c["id"]), query)]
     if rest == "issues/events":
-        return [{"id": n * 10, "event": "labeled", "actor": user("mia"), "created_at": repo.issues[n]["created_at"],
-                 "issue": {"number": n}} for n in sorted(repo.issues, reverse=True)]
+        later = [{"id": e["id"], "event": "closed", "actor": user("mia"), "created_at": e["created_at"], "issue": {"number": e["n"]}}
+                 for e in reversed(repo.events)]
+        return later + [{"id": n * 10, "event": "labeled", "actor": user("mia"), "created_at": repo.issues[n]["created_at"],
+                         "issue": {"number": n}} for n in sorted(repo.issues, reverse=True)]
     if rest in ("branches", "rulesets"):
         return repo.protections if rest == "branches" else []
     if m := re.fullmatch(r"git/ref/tags/(.+)", rest):
@@ -283,6 +289,11 @@ def control(name, given, base):
         return repo.issue(given.get("title", "new"), given.get("body", "words"), given.get("pull", False))
     if name == "comment":
         return repo.comment(given["n"], given.get("body", "new words"))
+    if name == "event":  # something happens to an issue
+        repo.events.append({"id": 1_000_000 + new_id(), "n": given["n"], "created_at": now()})
+        repo.touch(given["n"], now())
+    if name == "label":
+        repo.labels.append({"id": new_id(), "name": given["name"], "color": "00ff00"})
     if name == "edit":
         repo.comments[given["id"]].update(body=given["body"], updated_at=now())
     if name == "edit_issue":
@@ -339,6 +350,9 @@ def control(name, given, base):
     if name == "writes":
         writes, STATE["writes"] = STATE["writes"], []
         return writes
+    if name == "queries":
+        queries, STATE["queries"] = STATE["queries"], []
+        return queries
     if name == "calls":
         calls, STATE["calls"] = STATE["calls"], 0
         return calls
@@ -399,9 +413,30 @@ class Handler(BaseHTTPRequestHandler):
             with LOCK:
                 told = control(parts.path[3:], json.loads(body or b"{}"), self.base())
             return self.answer(200, json.dumps(told).encode())
+        if parts.path == "/api/graphql":
+            return self.query(body)
         if parts.path.startswith("/api/"):
             return self.write(parts, body)
         self.git(parts, body)
+
+    def query(self, body):
+        """A query of GraphQL, for who has the token."""
+        with LOCK:
+            STATE["calls"] += 1
+            STATE["log"].append(self.path)
+            if STATE["faults"]:
+                fault = STATE["faults"].pop(0)
+                if fault and self.fault(fault):
+                    return
+            if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+                return self.answer(401, b'{"message":"Bad credentials"}')
+            if "graphql" in STATE["deny"]:
+                return self.answer(STATE["deny"]["graphql"], b'{"message":"no queries here"}')
+            asked = json.loads(body)
+            if asked["query"] not in (known["query"] for known in STATE["queries"]):
+                STATE["queries"].append(asked)
+            told = graph.Graph(sys.modules[__name__], self.base()).answer(asked)
+            self.answer(200, json.dumps(told).encode())
 
     def do_PATCH(self):
         self.write(urlsplit(self.path), self.rfile.read(int(self.headers.get("Content-Length") or 0)))
@@ -477,6 +512,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.close_connection = True
             self.connection.close()
+        elif kind == "errors":  # of GraphQL, within an answer that looks well
+            self.answer(200, json.dumps({"errors": fault["errors"]}).encode(), **fault.get("headers", {}))
         elif kind == "short":
             self.answer(200, b'[{"id":1,"number":1},')
         elif kind == "redirect":
