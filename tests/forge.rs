@@ -12,5 +12,7 @@ mod round_trip;
 #[path = "support/sandbox.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod sandbox;
+#[path = "forge/survey.rs"]
+mod survey;
 #[path = "forge/trouble.rs"]
 mod trouble;

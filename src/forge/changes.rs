@@ -104,19 +104,20 @@ impl Keeper<'_> {
         let repository = format!("{}/repos/{}", self.api, seen.name);
         let since = seen.since.as_deref().unwrap_or_default();
         let Some(said) = node.pointer("/comments/nodes").and_then(Value::as_array) else { return Ok(None) };
-        let mut older = false;
-        for comment in said {
-            older |= text(comment, "updatedAt") < since;
+        // They come with the newest change first.
+        let older = said.iter().any(|comment| text(comment, "updatedAt") < since);
+        for comment in said.iter().filter(|comment| text(comment, "updatedAt") >= since) {
             let Some(value) = comment_of(comment, &repository, number) else { return Ok(None) };
             self.keep("comments", 0, &value)?;
         }
-        // They come with the newest change first.
         let comments = older || whole(node, "comments").is_some();
         let mut reviews = pull;
         if pull {
-            match whole(node, "reviews").and_then(|all| reviews_of(all, &repository, number)) {
+            // Where those of before were read, only what is new of it replaces anything.
+            let known = self.memory.has_child(self.id, "reviews", number)?;
+            let since = if known { since } else { "" };
+            match whole(node, "reviews").and_then(|all| reviews_of(all, &repository, (number, since))) {
                 Some((all, on_lines, whole)) => {
-                    self.memory.forget_of(self.id, "reviews", number)?;
                     all.iter().try_for_each(|value| self.keep("reviews", number, value))?;
                     on_lines.iter().try_for_each(|value| self.keep("review_comments", 0, value))?;
                     self.memory.set_child(self.id, "reviews", number, at)?;
@@ -173,41 +174,55 @@ fn comment_of(value: &Value, repository: &str, number: i64) -> Option<Value> {
     }))
 }
 
-/// Reviews and the comments on lines that belong to them, as REST tells of both, and whether these are all.
-fn reviews_of(all: &[Value], repository: &str, number: i64) -> Option<(Vec<Value>, Vec<Value>, bool)> {
+/// What is new of reviews and the comments on lines that belong to them, as REST tells of both, and whether these are all.
+fn reviews_of(all: &[Value], repository: &str, (number, since): (i64, &str)) -> Option<(Vec<Value>, Vec<Value>, bool)> {
     let (mut reviews, mut on_lines, mut are_all) = (Vec::new(), Vec::new(), true);
     let url = format!("{repository}/pulls/{number}");
     // Those that were not sent yet are nobody else's.
     for value in all.iter().filter(|value| text(value, "state") != "PENDING") {
         let id = big(value.get("fullDatabaseId"))?;
-        reviews.push(json!({
-            "id": id, "node_id": value.get("id"), "user": by(value), "body": value.get("body"),
-            "state": value.get("state"), "html_url": value.get("url"), "pull_request_url": url,
-            "author_association": value.get("authorAssociation"), "submitted_at": value.get("submittedAt"),
-            "commit_id": value.pointer("/commit/oid"), "updated_at": value.get("updatedAt"),
-        }));
         let comments = value.pointer("/comments/nodes").and_then(Value::as_array)?;
         are_all &= whole(value, "comments").is_some();
-        for one in comments {
-            let own = big(one.get("fullDatabaseId"))?;
-            let mut line = json!({
-                "id": own, "node_id": one.get("id"), "pull_request_review_id": id, "diff_hunk": one.get("diffHunk"),
-                "path": one.get("path"), "position": one.get("position"), "original_position": one.get("originalPosition"),
-                "line": one.get("line"), "original_line": one.get("originalLine"), "start_line": one.get("startLine"),
-                "original_start_line": one.get("originalStartLine"), "commit_id": one.pointer("/commit/oid"),
-                "original_commit_id": one.pointer("/originalCommit/oid"), "user": by(one), "body": one.get("body"),
-                "created_at": one.get("createdAt"), "updated_at": one.get("updatedAt"), "html_url": one.get("url"),
-                "url": format!("{repository}/pulls/comments/{own}"), "pull_request_url": url,
-                "author_association": one.get("authorAssociation"),
-                "subject_type": text(one, "subjectType").to_ascii_lowercase(),
-            });
-            if let (Some(to), Some(fields)) = (big(one.pointer("/replyTo/fullDatabaseId")), line.as_object_mut()) {
-                fields.insert("in_reply_to_id".to_owned(), json!(to));
-            }
-            on_lines.push(line);
+        // What was a draft for long is older than that it was sent.
+        let new = ["updatedAt", "submittedAt"].into_iter().any(|field| text(value, field) >= since);
+        if new {
+            reviews.push(review_of(value, id, &url));
+        }
+        for one in comments.iter().filter(|one| new || text(one, "updatedAt") >= since) {
+            on_lines.push(on_line_of(one, (repository, &url), id)?);
         }
     }
     Some((reviews, on_lines, are_all))
+}
+
+/// A review, as REST tells of it.
+fn review_of(value: &Value, id: i64, url: &str) -> Value {
+    json!({
+        "id": id, "node_id": value.get("id"), "user": by(value), "body": value.get("body"),
+        "state": value.get("state"), "html_url": value.get("url"), "pull_request_url": url,
+        "author_association": value.get("authorAssociation"), "submitted_at": value.get("submittedAt"),
+        "commit_id": value.pointer("/commit/oid"), "updated_at": value.get("updatedAt"),
+    })
+}
+
+/// A comment on a line, as REST tells of it.
+fn on_line_of(one: &Value, (repository, url): (&str, &str), review: i64) -> Option<Value> {
+    let id = big(one.get("fullDatabaseId"))?;
+    let mut line = json!({
+        "id": id, "node_id": one.get("id"), "pull_request_review_id": review, "diff_hunk": one.get("diffHunk"),
+        "path": one.get("path"), "position": one.get("position"), "original_position": one.get("originalPosition"),
+        "line": one.get("line"), "original_line": one.get("originalLine"), "start_line": one.get("startLine"),
+        "original_start_line": one.get("originalStartLine"), "commit_id": one.pointer("/commit/oid"),
+        "original_commit_id": one.pointer("/originalCommit/oid"), "user": by(one), "body": one.get("body"),
+        "created_at": one.get("createdAt"), "updated_at": one.get("updatedAt"), "html_url": one.get("url"),
+        "url": format!("{repository}/pulls/comments/{id}"), "pull_request_url": url,
+        "author_association": one.get("authorAssociation"),
+        "subject_type": text(one, "subjectType").to_ascii_lowercase(),
+    });
+    if let (Some(to), Some(fields)) = (big(one.pointer("/replyTo/fullDatabaseId")), line.as_object_mut()) {
+        fields.insert("in_reply_to_id".to_owned(), json!(to));
+    }
+    Some(line)
 }
 
 #[cfg(test)]
@@ -228,9 +243,11 @@ mod tests {
             "comments": {"nodes": [line], "pageInfo": {"hasNextPage": more}}})
         };
         let mine = json!({"fullDatabaseId": "10", "state": "PENDING"});
-        let (reviews, lines, all) = reviews_of(&[review(false), mine], "r", 2).unwrap();
+        let (reviews, lines, all) = reviews_of(&[review(false), mine], "r", (2, "")).unwrap();
         assert_eq!((reviews.len(), &lines[0]["in_reply_to_id"], all), (1, &json!(7), true));
         assert_eq!((&lines[0]["subject_type"], &lines[0]["pull_request_url"]), (&json!("line"), &json!("r/pulls/2")));
-        assert!(!reviews_of(&[review(true)], "r", 2).unwrap().2);
+        assert!(!reviews_of(&[review(true)], "r", (2, "")).unwrap().2);
+        let (old, lines, _) = reviews_of(&[review(false)], "r", (2, "2026")).unwrap();
+        assert!(old.is_empty() && lines.is_empty(), "what is older was read before");
     }
 }

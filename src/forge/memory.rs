@@ -246,6 +246,13 @@ impl Memory {
         statement.execute(params![repo, kind, parent, rev]).map(drop).map_err(failed)
     }
 
+    /// Whether the children of a parent were read at any time.
+    pub(super) fn has_child(&self, repo: i64, kind: &str, parent: i64) -> Result<bool> {
+        let text = "SELECT EXISTS (SELECT 1 FROM child WHERE repo = ? AND kind = ? AND parent = ?)";
+        let mut statement = self.db.prepare_cached(text).map_err(failed)?;
+        statement.query_row(params![repo, kind, parent], |row| row.get(0)).map_err(failed)
+    }
+
     /// Forgets whose children were read, for a pass through everything.
     pub(super) fn forget_children(&self) -> Result<()> {
         self.db.execute("DELETE FROM child", []).map(drop).map_err(failed)
