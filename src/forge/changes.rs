@@ -10,7 +10,7 @@ use super::{
     keys::Keys,
     memory::{Entry, Memory},
     pass::Pass,
-    survey::Seen,
+    seen::Seen,
 };
 
 /// How many issues and pull requests a query asks of.
@@ -114,7 +114,7 @@ impl Keeper<'_> {
         let mut reviews = pull;
         if pull {
             // Where those of before were read, only what is new of it replaces anything.
-            let known = self.memory.has_child(self.id, "reviews", number)?;
+            let known = self.memory.child(self.id, "reviews", number)?.is_some();
             let since = if known { since } else { "" };
             match whole(node, "reviews").and_then(|all| reviews_of(all, &repository, (number, since))) {
                 Some((all, on_lines, whole)) => {

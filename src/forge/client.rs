@@ -12,6 +12,8 @@ use super::{
     Result, SourceError,
     json::{Split, broken, compact},
     link,
+    token::Token,
+    told::{LIMITED, SAID, limit_of, message},
 };
 use crate::{
     model::{Cancel, Time},
@@ -22,15 +24,11 @@ use crate::{
 const ANSWER: Duration = Duration::from_mins(2);
 /// How long a call is tried for while the server fails or can't be reached, where nothing else is said.
 const STORM: Duration = Duration::from_mins(5);
-/// The longest wait for a rate limit to end: GitHub's hour and a little.
-pub(super) const LIMITED: Duration = Duration::from_mins(65);
 /// The first pause between two tries; the next are twice as long, up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 /// How many redirects are followed, of what was renamed.
 const REDIRECTS: usize = 5;
-/// How much of a refusal is read.
-pub(super) const SAID: usize = 16 << 10;
 /// The longest answer: 100 comments of 10 MB, twofold escaped.
 const LONGEST_ANSWER: u64 = 2 << 30;
 
@@ -78,7 +76,7 @@ pub(super) struct Client {
     pub(super) place: String,
     /// Where files are sent to, if that is another server of the forge.
     pub(super) uploads: Option<String>,
-    token: Option<Zeroizing<String>>,
+    token: Option<Token>,
     pub(super) manner: Manner,
     /// How many requests went out.
     pub(super) calls: u64,
@@ -90,7 +88,7 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(
         place: &str,
-        token: Option<Zeroizing<String>>,
+        token: Option<Token>,
         manner: Manner,
         (patience, cancel): (Option<Duration>, Cancel),
     ) -> Result<Self> {
@@ -237,10 +235,15 @@ impl Client {
         read: &mut Reader<'_>,
     ) -> Result<Got> {
         let (mut pause, mut trouble, mut limited) = (PAUSE, Duration::ZERO, Duration::ZERO);
+        let mut renewed = false;
         loop {
             let began = Instant::now();
             let outcome = self.once(url, call, read)?;
             let (why, wait) = match outcome {
+                Once::Done(Got::Refused(401, _)) if !renewed && self.has_another_token() => {
+                    renewed = true;
+                    continue;
+                }
                 Once::Done(got) => return Ok(got),
                 Once::Limited(wait) => {
                     limited += wait;
@@ -274,7 +277,7 @@ impl Client {
     }
 
     fn once(&mut self, url: &str, call: Call<'_>, read: &mut Reader<'_>) -> Result<Once> {
-        let token = self.token_header().filter(|_| link::same_place(&self.place, url));
+        let token = if link::same_place(&self.place, url) { self.token_header()? } else { None };
         let mut headers = headers_of(&self.manner, call.accept, token.as_ref());
         headers.extend(call.etag.map(|etag| ("if-none-match", etag)));
         headers.extend(call.body.map(|_| ("content-type", "application/json")));
@@ -322,8 +325,17 @@ impl Client {
     }
 
     /// What stands in the token's header.
-    pub(super) fn token_header(&self) -> Option<Zeroizing<String>> {
-        self.token.as_ref().map(|token| Zeroizing::new(format!("{}{}", self.manner.token.1, token.as_str())))
+    ///
+    /// # Errors
+    /// If it ended and the forge gives no other.
+    pub(super) fn token_header(&self) -> Result<Option<Zeroizing<String>>> {
+        let Some(token) = &self.token else { return Ok(None) };
+        Ok(Some(Zeroizing::new(format!("{}{}", self.manner.token.1, token.now()?.as_str()))))
+    }
+
+    /// Whether there is another token where one is not taken any longer.
+    pub(super) fn has_another_token(&self) -> bool {
+        self.token.as_ref().is_some_and(Token::is_spent)
     }
 
     pub(super) fn asked_to_stop(&self, url: &str) -> Result<()> {
@@ -400,45 +412,4 @@ pub(super) fn headers_of<'a>(
 
 fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 307 | 308)
-}
-
-/// How long to wait, if the answer says that a limit was met. Ends of limits are told by the server's clock.
-pub(super) fn limit_of(answer: &WebAnswer<'_>) -> Option<Duration> {
-    if !matches!(answer.status, 403 | 429 | 503) {
-        return None;
-    }
-    let number = |name: &str| answer.header(name).and_then(|text| text.trim().parse::<u64>().ok());
-    if let Some(seconds) = number("retry-after") {
-        return Some(patience(seconds));
-    }
-    let spent = ["x-ratelimit-remaining", "ratelimit-remaining"].into_iter().find_map(number) == Some(0);
-    if spent && answer.status != 503 {
-        return Some(until_reset(answer));
-    }
-    (answer.status == 429).then(|| patience(30))
-}
-
-fn patience(seconds: u64) -> Duration {
-    Duration::from_secs(seconds.clamp(1, LIMITED.as_secs()))
-}
-
-/// How long it is until the limit that an answer tells of is lifted.
-pub(super) fn until_reset(answer: &WebAnswer<'_>) -> Duration {
-    let number = |name: &str| answer.header(name).and_then(|text| text.trim().parse::<u64>().ok());
-    let reset = ["x-ratelimit-reset", "ratelimit-reset"].into_iter().find_map(number);
-    let now = answer.date().and_then(|date| u64::try_from(date.unix()).ok());
-    patience(reset.zip(now).map_or(60, |(reset, now)| reset.saturating_sub(now) + 1))
-}
-
-/// What the server said, for people: the message of its JSON, and no more than fits a line.
-pub(super) fn message(body: &[u8]) -> String {
-    let told = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|value| {
-        ["message", "error", "error_description"].into_iter().find_map(|key| match value.get(key) {
-            Some(serde_json::Value::String(text)) => Some(text.clone()),
-            _ => None,
-        })
-    });
-    let text = told.unwrap_or_default();
-    let text: String = crate::model::visible::visible(&text).chars().take(200).collect();
-    crate::source::redact::redact(&text)
 }

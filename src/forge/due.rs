@@ -32,8 +32,8 @@ impl Pass<'_> {
         };
         let seen = kind.seen_by.and_then(|sight| self.is_seen(id, sight, (last, now)));
         let stands = self.stands_as_before(id, kind.name)?;
-        let kept = kind.is_setting()
-            && stands.unwrap_or(!self.is_due(id, (last, now)) && self.is_set_up_as_before(repo)?);
+        let waits = kind.is_setting() && !self.is_due(id, (last, now)) && self.is_set_up_as_before(repo)?;
+        let kept = stands.unwrap_or(waits);
         if !shown && !kept && seen.is_none() {
             return Ok(None);
         }
@@ -41,7 +41,11 @@ impl Pass<'_> {
             (row.got, row.given) = self.memory.count(id, &row.kind, self.mark(0))?;
             (row.gone_ids, row.gone) = (Vec::new(), 0);
         }
-        if !kept {
+        if kept {
+            for row in &mut rows {
+                row.as_of = Some(Time::from_unix(last.unix() + SEAM));
+            }
+        } else {
             let known = shown || seen == Some(true);
             let after = Progress {
                 pass: self.number,
@@ -50,10 +54,6 @@ impl Pass<'_> {
                 ..before.clone()
             };
             self.memory.set_progress(id, kind.name, &after)?;
-        } else {
-            for row in &mut rows {
-                row.as_of = Some(Time::from_unix(last.unix() + SEAM));
-            }
         }
         Ok(Some(rows))
     }
@@ -85,7 +85,7 @@ impl Pass<'_> {
     }
 
     /// Whether it is time to ask for settings again. Each repository has its own hour, so that no run asks for those of all.
-    fn is_due(&self, id: i64, (last, now): (Time, Time)) -> bool {
+    pub(super) fn is_due(&self, id: i64, (last, now): (Time, Time)) -> bool {
         let every = i64::try_from(self.every.as_seconds()).unwrap_or(i64::MAX);
         if every == 0 || now < last {
             return true;
@@ -134,6 +134,7 @@ mod tests {
             memory: &memory,
             provider,
             api: String::new(),
+            graph: None,
             number: 2,
             full: false,
             since: String::new(),

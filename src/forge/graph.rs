@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::{
     Result,
-    client::{Broke, Call, Client, Got, until_reset},
+    client::{Broke, Call, Client, Got},
     json::broken,
+    told::until_reset,
 };
 
 /// The longest answer. Queries are of a size that stays far below it.
@@ -120,6 +121,8 @@ mod tests {
     #[test]
     fn a_connection_with_more_pages_is_not_whole() {
         let of = |more: bool| json!({"x": {"nodes": [1], "pageInfo": {"hasNextPage": more}}});
-        assert!(whole(&of(false), "x").is_some() && whole(&of(true), "x").is_none() && whole(&of(false), "y").is_none());
+        assert!(
+            whole(&of(false), "x").is_some() && whole(&of(true), "x").is_none() && whole(&of(false), "y").is_none()
+        );
     }
 }

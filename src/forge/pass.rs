@@ -13,7 +13,7 @@ use super::{
     manifest::{Row, Status},
     memory::{Entry, Memory, Progress},
     provider::{Kind, Provider, Repository, Since},
-    survey::Seen,
+    seen::Seen,
 };
 use crate::model::Span;
 
@@ -32,6 +32,8 @@ pub(super) struct Pass<'a> {
     pub(super) memory: &'a Memory,
     pub(super) provider: Provider,
     pub(super) api: String,
+    /// Where queries are sent to, where there are any.
+    pub(super) graph: Option<String>,
     /// Its number.
     pub(super) number: i64,
     /// Whether everything is asked for.
@@ -48,7 +50,7 @@ pub(super) struct Pass<'a> {
 }
 
 /// How reading a list ended.
-enum Ended {
+pub(super) enum Ended {
     Whole,
     Same,
     Row(Status, Option<u16>, String),
@@ -87,6 +89,11 @@ impl Pass<'_> {
         let path = kind.path.replace("{repo}", &in_path);
         let (ended, gone) = if kind.one {
             (self.single(id, kind, &path)?, (Vec::new(), 0))
+        } else if let Some(query) = kind.query {
+            match kind.of {
+                Some(of) => self.asked_of(id, (kind, query, of), &before)?,
+                None => self.asked((id, name), (kind, query), &before)?,
+            }
         } else if let Some(of) = kind.of {
             self.children(id, kind, of, &path)?
         } else {
@@ -135,7 +142,7 @@ impl Pass<'_> {
     ///
     /// # Errors
     /// If the forge is down.
-    fn seen(&mut self, got: &Got, url: &str) -> Result<()> {
+    pub(super) fn seen(&mut self, got: &Got, url: &str) -> Result<()> {
         let Got::Failed(why) = got else {
             self.failed = 0;
             return Ok(());
@@ -314,7 +321,7 @@ impl Pass<'_> {
     }
 
     /// How what belongs to entries of `of` stands, all of which was read: where these could not be, it is not whole either.
-    fn parent(&self, id: i64, of: &str) -> Result<Ended> {
+    pub(super) fn parent(&self, id: i64, of: &str) -> Result<Ended> {
         let told = self.memory.progress(id, of)?.told.unwrap_or_default();
         let rows: Vec<Row> = serde_json::from_str(&told).unwrap_or_default();
         Ok(match rows.first().filter(|row| !row.status.is_whole()) {

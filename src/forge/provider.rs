@@ -3,9 +3,11 @@
 mod gitea;
 mod github;
 mod gitlab;
+mod queries;
 
 use serde_json::Value;
 
+pub(super) use self::queries::Query;
 use super::{client::Manner, link};
 use crate::{codec::hash::hash, model::SourceKind};
 
@@ -35,6 +37,10 @@ pub(super) enum Since {
 
 /// A kind of thing that an API has, and how it is read. In paths, `{repo}` is the repository, `{n}` the parent.
 #[derive(Debug, Clone, Copy)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each says something of a list, and any of them may go with any other"
+)]
 pub(super) struct Kind {
     /// What its stream is called.
     pub(super) name: &'static str,
@@ -57,6 +63,10 @@ pub(super) struct Kind {
     pub(super) shown_in: Option<&'static str>,
     /// What of a survey tells that nothing of it changed.
     pub(super) seen_by: Option<Sight>,
+    /// What asks for it, where REST has it not.
+    pub(super) query: Option<&'static Query>,
+    /// Whether it may change without a change of what it belongs to.
+    pub(super) unseen: bool,
 }
 
 /// What of a survey shows whether a list has to be read.
@@ -76,8 +86,9 @@ pub(super) enum Sight {
 
 impl Kind {
     const fn list(name: &'static str, path: &'static str) -> Self {
-        let (since, of, nested, switch) = (Since::Never, None, None, None);
-        Self { name, path, one: false, paged: true, since, of, nested, switch, files: false, shown_in: None, seen_by: None }
+        let (since, of, nested, switch, shown_in, seen_by) = (Since::Never, None, None, None, None, None);
+        let (one, paged, files, query, unseen) = (false, true, false, None, false);
+        Self { name, path, one, paged, since, of, nested, switch, files, shown_in, seen_by, query, unseen }
     }
 
     const fn since(self, since: Since) -> Self {
@@ -98,6 +109,15 @@ impl Kind {
 
     const fn shown_in(self, other: &'static str) -> Self {
         Self { shown_in: Some(other), ..self }
+    }
+
+    /// A kind that a query asks for.
+    const fn asked(name: &'static str, query: &'static Query) -> Self {
+        Self { query: Some(query), ..Self::list(name, "") }
+    }
+
+    const fn unseen(self) -> Self {
+        Self { unseen: true, ..self }
     }
 
     const fn seen_by(self, sight: Sight) -> Self {
@@ -185,7 +205,8 @@ impl Provider {
     }
 
     /// The root of the API of the forge at `url`.
-    pub(super) fn api(self, url: &str) -> String {
+    #[must_use]
+    pub fn api(self, url: &str) -> String {
         match self {
             Self::Gitea => format!("{url}/api/v1"),
             Self::Github if url.eq_ignore_ascii_case("https://github.com") => "https://api.github.com".to_owned(),

@@ -1,8 +1,6 @@
 //! What changed in which repository, asked of many at once by a query, so that those where nothing did cost no call of their own,
 //! and of the others only the lists that have something new are read.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::{
@@ -14,6 +12,7 @@ use super::{
     memory::Entry,
     pass::Pass,
     provider::Repository,
+    seen::{Changed, Seen},
 };
 use crate::codec::hash::hash;
 
@@ -24,46 +23,6 @@ const ISSUES: usize = 50;
 const PULLS: usize = 30;
 /// The most pages of an owner's changed issues.
 const PAGES: u64 = 50;
-
-/// What was seen of a repository.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    /// Its place in the API, such as `acme/app`.
-    pub(super) name: String,
-    /// From when on changes were asked for; `None` where they were not told.
-    pub(super) since: Option<String>,
-    /// Issues that changed since.
-    pub(super) issues: Vec<Changed>,
-    /// Pull requests that changed since.
-    pub(super) pulls: Vec<Changed>,
-    /// Whether the memory has the changed issues already.
-    pub(super) has_issues: bool,
-    /// Whether it has what was said of them.
-    pub(super) has_comments: bool,
-    /// Whether it has the reviews of the changed pull requests, and the comments on lines.
-    pub(super) has_reviews: bool,
-    /// Whether anything happened that is an event.
-    pub(super) happened: bool,
-    /// What stands for each kind of setting: where it is as before, so are they. With how many there are.
-    pub(super) settings: BTreeMap<&'static str, (String, u64)>,
-}
-
-/// An issue or a pull request that changed.
-#[derive(Debug, Clone)]
-pub(super) struct Changed {
-    pub(super) number: i64,
-    /// Its name in queries.
-    pub(super) node: String,
-    /// When it changed.
-    pub(super) at: String,
-}
-
-impl Seen {
-    /// All that changed.
-    pub(super) fn changed(&self) -> impl Iterator<Item = &Changed> {
-        self.issues.iter().chain(&self.pulls)
-    }
-}
 
 impl Pass<'_> {
     /// Asks what changed in these repositories. What could not be told is read by lists, as if nobody had asked.
@@ -76,14 +35,19 @@ impl Pass<'_> {
             let mut query = String::from("query Survey {");
             for (at, one) in part.iter().enumerate() {
                 let since = if self.full { None } else { self.memory.word(&format!("surveyed {}", one.id))? };
-                query.push_str(&of_one(at, &one.name, since.as_deref()));
+                query.push_str(&of_one(at, &one.name, since.as_deref(), !self.exclude.contains("discussions")));
                 asked.push((at, one, since));
             }
             query.push('}');
             match self.client.ask(url, &query, &json!({}))? {
                 Asked::Told(data, lacks) => {
                     for lack in lacks {
-                        tracing::debug!(at = lack.at, kind = lack.kind, said = lack.said, "the query does not tell all");
+                        tracing::debug!(
+                            at = lack.at,
+                            kind = lack.kind,
+                            said = lack.said,
+                            "the query does not tell all"
+                        );
                     }
                     for (at, one, since) in asked {
                         self.survey.insert(one.id, seen(&data, at, one, since));
@@ -177,7 +141,7 @@ impl Pass<'_> {
 
 /// What is asked of one repository. Its settings are asked for apart from what changed, and what takes more rights apart from
 /// these, since what may not be told takes all with it that was asked beside it.
-fn of_one(at: usize, name: &str, since: Option<&str>) -> String {
+fn of_one(at: usize, name: &str, since: Option<&str>, discussions: bool) -> String {
     let (owner, short) = name.split_once('/').unwrap_or_default();
     let repository = format!("repository(owner: \"{owner}\", name: \"{short}\")");
     let newest = "orderBy: {field: UPDATED_AT, direction: DESC}";
@@ -188,9 +152,13 @@ fn of_one(at: usize, name: &str, since: Option<&str>) -> String {
              id number updatedAt }} }} }} "
         )
     });
+    let said = format!(
+        "d{at}: {repository} {{ databaseId discussions(first: 1, {newest}) {{ totalCount nodes {{ id updatedAt }} }} }} "
+    );
+    let said = if discussions { said } else { String::new() };
     let page = "pageInfo { hasNextPage }";
     format!(
-        "{}s{at}: {repository} {{ databaseId labels(first: 100) {{ {page} nodes {{ id name color description isDefault }} }} \
+        "{}{said}s{at}: {repository} {{ databaseId labels(first: 100) {{ {page} nodes {{ id name color description isDefault }} }} \
          milestones(first: 100) {{ {page} nodes {{ id number title description state dueOn updatedAt }} }} \
          releases(first: 100) {{ {page} nodes {{ id tagName name isDraft isPrerelease publishedAt updatedAt \
          releaseAssets(first: 50) {{ {page} nodes {{ id name size updatedAt }} }} }} }} \
@@ -236,14 +204,19 @@ fn seen(data: &Value, at: usize, one: &Repository, since: Option<String>) -> See
         }
         let mut count = nodes.len() as u64;
         if kind == "protected_branches" {
-            // Who may not see the rules is told that there are none.
-            if nodes.is_empty() {
-                continue;
-            }
-            count = nodes.iter().filter_map(|node| Some(whole(node, "matchingRefs")?.len() as u64)).sum();
+            // Who may not see the rules is told that there are none, so none is no reason to look at no list.
+            let none = nodes.is_empty().then_some(u64::MAX);
+            let branches = nodes.iter().filter_map(|node| Some(whole(node, "matchingRefs")?.len() as u64)).sum();
+            count = none.unwrap_or(branches);
         }
         let digest = hash(part(letter).and_then(|part| part.get(field)).unwrap_or(&Value::Null).to_string().as_bytes());
         seen.settings.insert(kind, (digest.to_string(), count));
+    }
+    // The newest of them, and how many there are.
+    if let Some(discussions) = part('d').and_then(|part| part.get("discussions"))
+        && let Some(count) = discussions.get("totalCount").and_then(Value::as_u64)
+    {
+        seen.settings.insert("discussions", (hash(discussions.to_string().as_bytes()).to_string(), count));
     }
     seen
 }
@@ -293,8 +266,9 @@ mod tests {
         let since = || Some("2026-01-02T00:00:00Z".to_owned());
         let told = seen(&answer(2, false), 0, &one(), since());
         assert_eq!(told.changed().map(|one| one.number).collect::<Vec<_>>(), [1, 0, 1]);
-        // No releases with more files than were told, no rules that may be hidden, nothing of another of that name.
-        assert_eq!(told.settings.keys().collect::<Vec<_>>(), [&"labels"]);
+        // No releases with more files than were told, and nothing of another of that name.
+        assert_eq!(told.settings.keys().collect::<Vec<_>>(), [&"labels", &"protected_branches"]);
+        assert_eq!(told.settings["protected_branches"].1, u64::MAX, "rules may be hidden, so no list has as many");
         for lost in [answer(2, true), answer(PULLS, false), json!({}), json!({"r0": null})] {
             let told = seen(&lost, 0, &one(), since());
             assert!(told.since.is_none() && told.changed().next().is_none(), "{lost}");

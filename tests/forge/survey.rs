@@ -14,7 +14,10 @@ const QUIET: &str = "acme/app-01";
 
 fn begun(more: &str) -> (Fake, Sandbox) {
     let fake = Fake::small(None);
-    let sandbox = fake.vault("github", &format!("code = false\nexclude = [\"files\"]\nfull_every = \"90d\"\n{more}"));
+    let sandbox = fake.vault(
+        "github",
+        &format!("code = false\nexclude = [\"files\", \"discussions\", \"projects\"]\nfull_every = \"90d\"\n{more}"),
+    );
     sandbox.writer(&["backup"]).ok();
     fake.ask("log");
     (fake, sandbox)
@@ -120,10 +123,9 @@ fn a_change_that_the_forge_does_not_count_is_found_at_its_turn() {
 fn without_answers_to_queries_lists_are_read() {
     let errors = |errors: Value, headers: Value| json!({"kind": "errors", "errors": errors, "headers": headers});
     let wrong = errors(json!([{"message": "Something went wrong"}]), json!({}));
-    for (given, name) in [
-        (json!({"deny": {"graphql": 404}}), "no queries"),
-        (json!({"faults": [null, null, wrong]}), "a failure"),
-    ] {
+    for (given, name) in
+        [(json!({"deny": {"graphql": 404}}), "no queries"), (json!({"faults": [null, null, wrong]}), "a failure")]
+    {
         let (fake, sandbox) = begun("patience = \"1s\"");
         day(&fake);
         if given["deny"].is_object() {

@@ -27,9 +27,34 @@ def now():
     return stamp(time.time() + STATE["skew"])
 
 
-STATE = {"skew": 0, "repos": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "deny": {}, "owner": "acme", "user": False,
+STATE = {"app": None, "repeat": None, "app_tokens": {}, "git_slow": 0, "skew": 0, "repos": [], "projects": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "deny": {}, "owner": "acme", "user": False,
          "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0}
 OLD = 1767225600  # 2026-01-01
+
+
+def entitled(word):
+    """Whether a token lets in: the one that lasts, or one of an app that has not ended."""
+    return word == TOKEN or STATE["app_tokens"].get(word, 0) > time.time()
+
+
+def app_token(authorization):
+    """A token for an app that signs for itself (RS256), as GitHub makes it; a status where it does not."""
+    app, now_s = STATE["app"], time.time() + STATE["skew"]
+    try:
+        text, _, signature = authorization.removeprefix("Bearer ").rpartition(".")
+        part = lambda word: base64.urlsafe_b64decode(word + "=" * (-len(word) % 4))
+        head, claims = (json.loads(part(word)) for word in text.split("."))
+        size = (app["n"].bit_length() + 7) // 8
+        signed = pow(int.from_bytes(part(signature), "big"), 65537, app["n"]).to_bytes(size, "big")
+        info = bytes.fromhex("3031300d060960864801650304020105000420") + hashlib.sha256(text.encode()).digest()
+        right = signed == b"\0\1" + b"\xff" * (size - 3 - len(info)) + b"\0" + info
+        assert right and head["alg"] == "RS256" and claims["iss"] == app["id"] and claims["exp"] - claims["iat"] <= 600
+        assert claims["iat"] <= now_s < claims["exp"]
+    except (ValueError, KeyError, AssertionError, TypeError):
+        return 401, {"message": "A JSON web token could not be decoded"}
+    word = f"ghs_{len(STATE['app_tokens']):04}{'Qw7eRt'}{new_id()}xYzUi"
+    STATE["app_tokens"][word] = time.time() + app["seconds"]
+    return 201, {"token": word, "expires_at": stamp(now_s + app["seconds"]), "permissions": {"issues": "read"}}
 
 
 def new_id():
@@ -45,7 +70,7 @@ class Repo:
     def __init__(self, name, owner="acme", empty=False):
         self.id, self.owner, self.name = new_id(), owner, name
         self.issues, self.comments, self.pulls = {}, {}, {}
-        self.reviews, self.review_comments, self.events = {}, {}, []
+        self.reviews, self.review_comments, self.events, self.discussions = {}, {}, [], []
         self.labels = [{"id": new_id(), "name": n, "color": "ff0000"} for n in ("bug", "wish")]
         self.milestones = [{"id": new_id(), "title": "v1", "state": "open"}]
         self.releases, self.hooks = [], [{"id": new_id(), "type": "gitea", "config": {"url": "https://ci.example/x"}}]
@@ -108,6 +133,7 @@ class Repo:
 def repo_json(repo, api):
     value = {"id": repo.id, "name": repo.name, "full_name": repo.full, "path_with_namespace": repo.full, "private": True,
              "archived": False, "has_issues": True, "has_wiki": True, "has_pull_requests": True, "has_releases": True,
+             "has_discussions": True,
              "owner": user(repo.owner), "updated_at": stamp(OLD)}
     value.update(repo.flags)
     return value
@@ -289,6 +315,34 @@ def control(name, given, base):
         return repo.issue(given.get("title", "new"), given.get("body", "words"), given.get("pull", False))
     if name == "comment":
         return repo.comment(given["n"], given.get("body", "new words"))
+    if name == "discussion":
+        repo.number += 1
+        repo.discussions.append({"id": new_id(), "number": repo.number, "title": given["title"], "body": given.get("body", "why"), "comments": [],
+                                 "category": given.get("category", "Ideas"), "created_at": now(), "updated_at": now()})
+        return repo.number
+    if name == "discuss":  # a comment, or a reply
+        one = next(d for d in repo.discussions if d["number"] == given["n"])
+        one["comments"].append({"id": new_id(), "body": given["body"], "to": given.get("to"), "by": given.get("by", "ben"), "at": now()})
+        one["updated_at"] = now()
+        return one["comments"][-1]["id"]
+    if name == "project":
+        STATE["projects"].append({"id": new_id(), "number": len(STATE["projects"]) + 1, "title": given["title"], "readme": given.get("readme"),
+                                  "items": [], "updated_at": now()})
+    if name == "item":
+        STATE["projects"][given["n"] - 1]["items"].append({"id": new_id(), "title": given["title"], "body": given.get("body", ""), "at": now(),
+                                                           "status": given.get("status", "Todo")})
+    if name == "move":  # without a change of the project
+        STATE["projects"][given["n"] - 1]["items"][given["at"]]["status"] = given["status"]
+    if name == "app":
+        STATE["app"] = {**given, "n": int(given["n"], 16)}
+    if name == "repeat":
+        STATE["repeat"] = given
+    if name == "app_tokens":
+        return sorted(STATE["app_tokens"])
+    if name == "revoke":  # the tokens that are out
+        STATE["app_tokens"] = {word: 0 for word in STATE["app_tokens"]}
+    if name == "git_slow":
+        STATE["git_slow"] = given["seconds"]
     if name == "event":  # something happens to an issue
         repo.events.append({"id": 1_000_000 + new_id(), "n": given["n"], "created_at": now()})
         repo.touch(given["n"], now())
@@ -372,6 +426,7 @@ def control(name, given, base):
                          "milestones": r.milestones, "tags": sorted(r.tags), "flags": r.flags,
                          "all_reviews": [{**v, "n": n} for n, own in r.reviews.items() for v in own],
                          "review_comments": [c for own in r.review_comments.values() for c in own],
+                         "discussions": r.discussions,
                          "reviews": sum(len(v) for v in r.reviews.values())} for r in STATE["repos"]}
     return None
 
@@ -415,6 +470,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, json.dumps(told).encode())
         if parts.path == "/api/graphql":
             return self.query(body)
+        if STATE["app"] and parts.path == f"/api/v3/app/installations/{STATE['app']['installation']}/access_tokens":
+            with LOCK:
+                status, told = app_token(self.headers.get("Authorization", ""))
+            return self.answer(status, json.dumps(told).encode())
         if parts.path.startswith("/api/"):
             return self.write(parts, body)
         self.git(parts, body)
@@ -428,7 +487,7 @@ class Handler(BaseHTTPRequestHandler):
                 fault = STATE["faults"].pop(0)
                 if fault and self.fault(fault):
                     return
-            if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            if not entitled(self.headers.get("Authorization", "").removeprefix("Bearer ")):
                 return self.answer(401, b'{"message":"Bad credentials"}')
             if "graphql" in STATE["deny"]:
                 return self.answer(STATE["deny"]["graphql"], b'{"message":"no queries here"}')
@@ -456,7 +515,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
             fields = {n.lower(): v for n, v in self.headers.items()}
             given = fields.get("authorization", "").removeprefix("token ").removeprefix("Bearer ")
-            if given != TOKEN:
+            if not entitled(given):
                 return self.answer(401, b'{"message":"token required"}')
             for ending, status in STATE["deny"].items():
                 if parts.path.endswith(ending):
@@ -483,12 +542,14 @@ class Handler(BaseHTTPRequestHandler):
                     return
             fields = {n.lower(): v for n, v in self.headers.items()}
             given = fields.get("authorization", "").removeprefix("token ").removeprefix("Bearer ") or fields.get("private-token")
-            if given != TOKEN:
+            if not entitled(given):
                 return self.answer(401, b'{"message":"token required"}')
             if m := re.fullmatch(r"/attachments/(\d+)|/api/v3/repos/.*/releases/assets/(\d+)", parts.path):
                 data = STATE["private_assets"].get(int(m[1] or m[2]))
                 return self.answer(200, data) if data is not None else self.answer(404, b"{}")
             query = parse_qs(parts.query)
+            if STATE["repeat"] and parts.path.endswith(STATE["repeat"]["path"]):
+                return self.answer(403, json.dumps({"message": f"token {given} may not"}).encode())
             for ending, status in STATE["deny"].items():
                 if parts.path.endswith(ending):
                     return self.answer(status, json.dumps({"message": f"needs a scope <b>{ending}</b>"}).encode())
@@ -553,7 +614,10 @@ class Handler(BaseHTTPRequestHandler):
         """Git's own server, for who logs in."""
         given = self.headers.get("Authorization", "")
         word = base64.b64decode(given.removeprefix("Basic ")).decode() if given.startswith("Basic ") else ""
-        if word.partition(":")[2] != TOKEN:
+        right = entitled(word.partition(":")[2])
+        if parts.path.endswith("/info/refs"):
+            time.sleep(STATE["git_slow"])  # what takes long for the client of git
+        if not right:
             return self.answer(401, b"", WWW_Authenticate='Basic realm="x"')
         dir = STATE["git"]
         if not dir or not re.fullmatch(r"/[\w.-]+/[\w.-]+\.git/(info/refs|git-upload-pack)", parts.path) or not os.path.isdir(

@@ -167,7 +167,7 @@ def newest(entries, orderBy, key="updated_at"):
 
 class Graph:
     def __init__(self, forge, base):
-        self.forge, self.base = forge, base
+        self.forge, self.base, self.made = forge, base, {}
 
     def author(self, user):
         return {"__typename": "User", "__is": ("Actor",), "login": user["login"], "avatarUrl": "a", "url": f"{self.base}/{user['login']}",
@@ -222,14 +222,89 @@ class Graph:
         flags = ("allowsDeletions allowsForcePushes blocksCreations dismissesStaleReviews isAdminEnforced lockBranch requiredApprovingReviewCount "
                  "requiredStatusCheckContexts requiresApprovingReviews requiresCodeOwnerReviews requiresCommitSignatures "
                  "requiresConversationResolution requiresLinearHistory requiresStatusChecks requiresStrictStatusChecks restrictsPushes").split()
+        by = lambda name: self.author(self.forge.user(name))
+
+        def comment(c, replies):
+            out = {"__typename": "DiscussionComment", "id": f"DC:{c['id']}", "databaseId": c["id"], "url": f"{self.base}/d", "body": c["body"],
+                   "createdAt": c["at"], "updatedAt": c["at"], "lastEditedAt": None, "deletedAt": None, "authorAssociation": "NONE",
+                   "isAnswer": c.get("answer", False), "isMinimized": False, "minimizedReason": None, "upvoteCount": 1, "author": by(c["by"]),
+                   "replyTo": {"__typename": "DiscussionComment", "id": f"DC:{c['to']}"} if c["to"] else None}
+            mine = [r for r in replies if r["to"] == c["id"]]
+            return {**out, "replies": connection("DiscussionComment", lambda orderBy: [comment(r, []) for r in mine])}
+
+        def discussion(d):
+            every = d["comments"]
+            return {"__typename": "Discussion", "id": f"D:{repo.id}:{d['number']}", "databaseId": d["id"], "number": d["number"], "title": d["title"],
+                    "url": f"{self.base}/d", "body": d["body"], "createdAt": d["created_at"], "updatedAt": d["updated_at"], "lastEditedAt": None,
+                    "closed": False, "closedAt": None, "stateReason": None, "locked": False, "activeLockReason": None, "isAnswered": False,
+                    "answerChosenAt": None, "upvoteCount": 2, "authorAssociation": "MEMBER", "author": by("mia"), "answerChosenBy": None,
+                    "answer": None, "category": {"__typename": "DiscussionCategory", "id": "C1", "name": d["category"], "slug": "x", "emoji": ":x:",
+                                                 "isAnswerable": True},
+                    "labels": connection("Label", lambda orderBy: []), "poll": None,
+                    "comments": connection("DiscussionComment", lambda orderBy: [comment(c, every) for c in every if not c["to"]])}
+
+        def discussions(first=None, after=None, orderBy=None):
+            self.may("discussions")
+            assert orderBy in ({"field": "CREATED_AT", "direction": "ASC"}, {"field": "UPDATED_AT", "direction": "DESC"}), orderBy
+            every = sorted(repo.discussions, key=lambda d: d["updated_at" if orderBy["field"] == "UPDATED_AT" else "number"],
+                           reverse=orderBy["field"] == "UPDATED_AT")
+            return connection("Discussion", lambda orderBy: [discussion(d) for d in every])(first=first, after=after)
+        self.made[repo.id] = (discussion, comment)
         rule = lambda p: {"__typename": "BranchProtectionRule", "id": "R", "pattern": p["name"], **{flag: False for flag in flags},
                           "matchingRefs": connection("Ref", lambda orderBy: [{"__typename": "Ref", "name": p["name"]}])}
-        return {"__typename": "Repository", "id": f"R:{repo.id}", "databaseId": repo.id, "issues": connection("Issue", issues),
+        return {"__typename": "Repository", "id": f"R:{repo.id}", "databaseId": repo.id, "discussions": discussions, "issues": connection("Issue", issues),
                 "pullRequests": connection("PullRequest", pulls), "labels": plain("Label", repo.labels),
                 "milestones": plain("Milestone", repo.milestones), "rulesets": plain("RepositoryRuleset", []),
                 "releases": connection("Release", lambda orderBy: [release(r) for r in repo.releases]),
                 "deployKeys": plain("DeployKey", []), "collaborators": plain("User", [self.forge.user("mia")]),
                 "branchProtectionRules": connection("BranchProtectionRule", lambda orderBy: [rule(p) for p in repo.protections])}
+
+    def owner(self, login):
+        if login != self.forge.STATE["owner"]:
+            raise KeyError(login)
+
+        def projects(first=None, after=None, orderBy=None):
+            self.may("read:project")
+            every = self.forge.STATE["projects"]
+            every = sorted(every, key=lambda p: p["updated_at"], reverse=True) if orderBy["field"] == "UPDATED_AT" else every
+            return connection("ProjectV2", lambda orderBy: [self.project(p) for p in every])(first=first, after=after)
+        kind = "User" if self.forge.STATE["user"] else "Organization"
+        return {"__typename": kind, "__is": ("ProjectV2Owner",), "projectsV2": projects}
+
+    def project(self, p):
+        by = self.author(self.forge.user("mia"))
+        status = {"__typename": "ProjectV2SingleSelectField", "__is": ("ProjectV2FieldCommon",), "id": "F1", "name": "Status", "dataType": "SINGLE_SELECT",
+                  "options": [{"__typename": "O", "id": "o1", "name": "Todo", "color": "GRAY", "description": ""}]}
+
+        def item(i):
+            draft = {"__typename": "DraftIssue", "id": f"DI:{i['id']}", "title": i["title"], "body": i["body"], "createdAt": i["at"],
+                     "updatedAt": i["at"], "creator": by}
+            value = {"__typename": "ProjectV2ItemFieldSingleSelectValue", "name": i["status"], "optionId": "o1",
+                     "field": {**status, "__is": ("ProjectV2FieldCommon", "ProjectV2FieldConfiguration")}}
+            return {"__typename": "ProjectV2Item", "id": f"PI:{i['id']}", "fullDatabaseId": str(i["id"]), "type": "DRAFT_ISSUE", "isArchived": False,
+                    "createdAt": i["at"], "updatedAt": i["at"], "creator": by, "content": draft,
+                    "fieldValues": connection("V", lambda orderBy: [value])}
+        none = connection("X", lambda orderBy: [])
+        return {"__typename": "ProjectV2", "id": f"P:{p['id']}:0", "fullDatabaseId": str(p["id"]), "number": p["number"], "title": p["title"],
+                "url": "u", "shortDescription": None, "readme": p["readme"], "public": False, "closed": False, "closedAt": None, "template": False,
+                "createdAt": p["updated_at"], "updatedAt": p["updated_at"], "creator": by,
+                "items": connection("ProjectV2Item", lambda orderBy: [item(i) for i in p["items"]]), "repositories": none,
+                "fields": connection("F", lambda orderBy: [status]), "views": none, "workflows": none, "statusUpdates": none}
+
+    def node(self, id):
+        kind, first, *more = id.split(":")
+        if kind == "P":
+            return next(self.project(p) for p in self.forge.STATE["projects"] if p["id"] == int(first))
+        for repo in self.forge.STATE["repos"]:
+            self.repository(repo.owner, repo.name)
+            discussion, comment = self.made[repo.id]
+            for d in repo.discussions:
+                if kind == "D" and (repo.id, d["number"]) == (int(first), int(more[0])):
+                    return discussion(d)
+                for c in d["comments"]:
+                    if kind == "DC" and c["id"] == int(first):
+                        return comment(c, d["comments"])
+        raise KeyError(id)
 
     def nodes(self, ids):
         if len(ids) > 100:
@@ -245,7 +320,8 @@ class Graph:
         try:
             operation, fragments = parse(asked["query"])
             run = Run(fragments, asked.get("variables") or {})
-            root = {"__typename": "Query", "repository": self.repository, "nodes": self.nodes}
+            root = {"__typename": "Query", "repository": self.repository, "nodes": self.nodes, "node": self.node,
+                    "repositoryOwner": lambda login: self.owner(login)}
             data = run.of(root, operation, [])
             if run.nodes > 500_000:
                 raise Wrong("This query requests more nodes than there may be")

@@ -1,8 +1,12 @@
 //! GitHub, REST 2022-11-28.
 
-use super::{Kind, Sight, Since};
+use super::{
+    Kind, Sight, Since,
+    queries::{DISCUSSION_COMMENTS, DISCUSSIONS, PROJECT_ITEMS, PROJECTS},
+};
 
 const ISSUES: &str = "has_issues";
+const DISCUSS: &str = "has_discussions";
 
 pub(super) const KINDS: &[Kind] = &[
     // Pull requests among them.
@@ -21,6 +25,8 @@ pub(super) const KINDS: &[Kind] = &[
         .since(Since::Parameter("since"))
         .seen_by(Sight::OnLines),
     Kind::list("events", "repos/{repo}/issues/events").since(Since::LastMadeFirst).seen_by(Sight::Events),
+    Kind::asked("discussions", &DISCUSSIONS).since(Since::NewestFirst).switched(DISCUSS),
+    Kind::asked("discussion_comments", &DISCUSSION_COMMENTS).of("discussions").switched(DISCUSS),
     Kind::list("labels", "repos/{repo}/labels"),
     Kind::list("milestones", "repos/{repo}/milestones?state=all").switched(ISSUES),
     Kind::list("releases", "repos/{repo}/releases").with_files(),
@@ -36,4 +42,6 @@ pub(super) const OWNER: &[Kind] = &[
     Kind::list("org_hooks", "orgs/{repo}/hooks"),
     Kind::list("org_teams", "orgs/{repo}/teams"),
     Kind::list("org_members", "orgs/{repo}/members"),
+    Kind::asked("projects", &PROJECTS).since(Since::NewestFirst),
+    Kind::asked("project_items", &PROJECT_ITEMS).of("projects").unseen(),
 ];
