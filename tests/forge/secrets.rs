@@ -41,7 +41,7 @@ fn tokens_of_every_kind_are_shown_to_nobody() {
             sandbox.finish(command.arg("--config").arg(sandbox.config()).args(args))
         };
         let mut said = String::new();
-        let mut note = |run: Run| said.push_str(&format!("{}{}", run.out(), run.stderr));
+        let mut note = |run: Run| said.extend([run.out(), run.stderr]);
         note(run(&["-vv", "backup"]).ok());
         note(run(&["--json", "-vv", "backup"]).ok());
         note(run(&["-vv", "backup", "--dry-run"]));
