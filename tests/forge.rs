@@ -1,8 +1,12 @@
 //! Forges: what their APIs have is backed up, told, restored and read again, by the program and against a forge of ours.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "forge/app.rs"]
+mod app;
 #[path = "forge/back.rs"]
 mod back;
+#[path = "forge/discussions.rs"]
+mod discussions;
 #[path = "forge/fake.rs"]
 mod fake;
 #[path = "forge/hostile.rs"]
@@ -12,5 +16,9 @@ mod round_trip;
 #[path = "support/sandbox.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod sandbox;
+#[path = "forge/secrets.rs"]
+mod secrets;
+#[path = "forge/survey.rs"]
+mod survey;
 #[path = "forge/trouble.rs"]
 mod trouble;

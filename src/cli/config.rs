@@ -45,7 +45,7 @@ use crate::{
 /// The largest file that is read, in bytes.
 const LIMIT: u64 = 1 << 20;
 
-pub use source::{ForgeInput, GitInput, Input, MariadbInput, SourceConfig, forge_place, mariadb::dsn_input};
+pub use source::{AppInput, ForgeInput, GitInput, Input, MariadbInput, SourceConfig, forge_place, mariadb::dsn_input};
 
 /// What is wrong with a configuration, and where.
 #[derive(Debug, thiserror::Error)]

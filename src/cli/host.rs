@@ -175,7 +175,7 @@ fn identities(settings: &Settings) -> Result<Check, CliError> {
         [home.join(".config/age"), home.join(".config/strongroom"), home.join(".age")]
     }));
     for folder in folders.iter().filter(|folder| folder.is_dir()) {
-        if let Some(path) = identity::lying_in(folder)? {
+        if let Some(path) = identity::lying_in(folder, &config.map(wiring::app_keys).unwrap_or_default())? {
             let detail = format!(
                 "{} opens the backups: whoever takes this host can read them all. Move it away",
                 path.display()

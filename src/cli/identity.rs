@@ -113,16 +113,17 @@ fn utf8(bytes: &[u8], origin: &str) -> Result<Zeroizing<String>, CliError> {
 }
 
 /// The first file in `dir` that holds an identity as a person would keep one. The writer's own key does not count: what
-/// it holds opens no backup.
+/// it holds opens no backup; nor do `others`, private keys that the configuration names for another use.
 ///
 /// # Errors
 /// If the directory can't be listed.
-pub fn lying_in(dir: &Path) -> Result<Option<PathBuf>, CliError> {
+pub fn lying_in(dir: &Path, others: &[&Path]) -> Result<Option<PathBuf>, CliError> {
     let failed = |source| CliError::Io { what: "can't list", path: dir.to_owned(), source };
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if fs::metadata(entry.path()).is_ok_and(|meta| meta.is_file()) {
+        let other = others.contains(&entry.path().as_path());
+        if !other && fs::metadata(entry.path()).is_ok_and(|meta| meta.is_file()) {
             paths.push(entry.path());
         }
     }
@@ -171,11 +172,12 @@ mod tests {
         let (identity, _) = generate_identity();
         let key = format!("{{\n  \"catalog_identity\": \"{}\"\n}}", identity.expose());
         fs::write(dir.path().join("writer.key"), key).unwrap();
-        assert_eq!(lying_in(dir.path()).unwrap(), None);
+        assert_eq!(lying_in(dir.path(), &[]).unwrap(), None);
         let path = dir.path().join("zz");
         fs::write(&path, format!("# mine\n  {}\n", identity.expose())).unwrap();
-        assert_eq!(lying_in(dir.path()).unwrap(), Some(path.clone()));
+        assert_eq!(lying_in(dir.path(), &[]).unwrap(), Some(path.clone()));
         fs::write(&path, "-----BEGIN OPENSSH PRIVATE KEY-----\nxx\n").unwrap();
-        assert_eq!(lying_in(dir.path()).unwrap(), Some(path));
+        assert_eq!(lying_in(dir.path(), &[&path]).unwrap(), None, "one that is named for another use");
+        assert_eq!(lying_in(dir.path(), &[]).unwrap(), Some(path));
     }
 }

@@ -7,7 +7,12 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::{config::WriterConfig, error::CliError, identity, secrets, settings::Settings};
+use super::{
+    config::{Config, Input, WriterConfig},
+    error::CliError,
+    identity, secrets,
+    settings::Settings,
+};
 use crate::{
     format::{
         member_key::{self, Member},
@@ -229,12 +234,25 @@ pub fn member(settings: &Settings) -> Result<Option<Member>, CliError> {
     }
 }
 
+/// The private keys of apps that sources name, which open no backup.
+pub fn app_keys(config: &Config) -> Vec<&Path> {
+    let forges = config.sources.iter().filter_map(|source| match &source.input {
+        Input::Forge(forge) => forge.app.as_ref(),
+        _ => None,
+    });
+    let files = forges.filter_map(|app| match &app.key {
+        crate::store::credentials::CredentialsSpec::File(path) => Some(path.as_path()),
+        _ => None,
+    });
+    files.collect()
+}
+
 /// Fails if an identity lies beside the configuration, unless that is `allowed`; then it is a finding.
 ///
 /// # Errors
 /// If one does.
-pub fn no_identity_beside(dir: &Path, allowed: bool) -> Result<Vec<Finding>, CliError> {
-    match identity::lying_in(dir)? {
+pub fn no_identity_beside(config: &Config, allowed: bool) -> Result<Vec<Finding>, CliError> {
+    match identity::lying_in(config.dir(), &app_keys(config))? {
         None => Ok(Vec::new()),
         Some(path) if allowed => {
             let message = "an identity that opens the backups lies beside the writer's configuration: whoever takes \

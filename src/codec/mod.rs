@@ -11,6 +11,7 @@ pub mod hash;
 pub mod mac;
 pub mod parity;
 pub mod passing;
+pub mod rsa;
 pub mod seal;
 mod secret;
 pub mod shares;

@@ -14,11 +14,10 @@ use std::{collections::BTreeMap, fs::File, io::BufReader, path::Path, sync::Arc,
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
 use self::writer::Writer;
 use super::{
-    MANIFEST, Manifest, Provider, RepositoryRows, SourceError,
+    MANIFEST, Manifest, Provider, RepositoryRows, SourceError, Token,
     client::{Client, Got},
     link,
     provider::{fits, is_repository},
@@ -82,7 +81,7 @@ pub struct Back {
     /// Whose the repositories become: an organisation, or the token's own user.
     pub owner: String,
     /// What it is asked with.
-    pub token: Option<Zeroizing<String>>,
+    pub token: Option<Token>,
     /// Patterns of the repositories that are wanted, by their names in the snapshot; none stands for all.
     pub only: Vec<String>,
     /// How long a server that fails is asked again.

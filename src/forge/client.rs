@@ -12,25 +12,23 @@ use super::{
     Result, SourceError,
     json::{Split, broken, compact},
     link,
+    token::Token,
+    told::{LIMITED, SAID, limit_of, message},
 };
 use crate::{
     model::{Cancel, Time},
-    store::s3::{Web, WebAnswer},
+    store::s3::{Web, WebAnswer, WebBody},
 };
 
 /// The longest wait for the head of an answer and for each part of it.
 const ANSWER: Duration = Duration::from_mins(2);
 /// How long a call is tried for while the server fails or can't be reached, where nothing else is said.
 const STORM: Duration = Duration::from_mins(5);
-/// The longest wait for a rate limit to end: GitHub's hour and a little.
-pub(super) const LIMITED: Duration = Duration::from_mins(65);
 /// The first pause between two tries; the next are twice as long, up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 /// How many redirects are followed, of what was renamed.
 const REDIRECTS: usize = 5;
-/// How much of a refusal is read.
-pub(super) const SAID: usize = 16 << 10;
 /// The longest answer: 100 comments of 10 MB, twofold escaped.
 const LONGEST_ANSWER: u64 = 2 << 30;
 
@@ -78,7 +76,7 @@ pub(super) struct Client {
     pub(super) place: String,
     /// Where files are sent to, if that is another server of the forge.
     pub(super) uploads: Option<String>,
-    token: Option<Zeroizing<String>>,
+    token: Option<Token>,
     pub(super) manner: Manner,
     /// How many requests went out.
     pub(super) calls: u64,
@@ -90,7 +88,7 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(
         place: &str,
-        token: Option<Zeroizing<String>>,
+        token: Option<Token>,
         manner: Manner,
         (patience, cancel): (Option<Duration>, Cancel),
     ) -> Result<Self> {
@@ -196,7 +194,7 @@ impl Client {
     }
 
     fn fetch(&mut self, url: &str, accept: &str, read: &mut Reader<'_>) -> Result<Got> {
-        self.attempts(url, (accept, None), &mut || Ok(()), read, true)
+        self.attempts(url, Call { accept, etag: None, body: None, redirects: true }, &mut || Ok(()), read)
     }
 
     fn call(
@@ -210,19 +208,14 @@ impl Client {
         for _ in 0..REDIRECTS {
             let mut seen = None;
             let accept = self.manner.accept;
-            let got = self.attempts(
-                &url,
-                (accept, etag),
-                again,
-                &mut |answer| {
-                    if is_redirect(answer.status) {
-                        seen = Some(answer.header("location").unwrap_or_default().to_owned());
-                        return Ok(());
-                    }
-                    read(answer)
-                },
-                true,
-            )?;
+            let call = Call { accept, etag, body: None, redirects: true };
+            let got = self.attempts(&url, call, again, &mut |answer| {
+                if is_redirect(answer.status) {
+                    seen = Some(answer.header("location").unwrap_or_default().to_owned());
+                    return Ok(());
+                }
+                read(answer)
+            })?;
             let Some(target) = seen else { return Ok(got) };
             // What was renamed. The token never goes elsewhere, and an answer from elsewhere is no answer.
             match link::join(&url, &target).filter(|next| link::same_place(&self.place, next)) {
@@ -234,19 +227,23 @@ impl Client {
     }
 
     /// Asks until there is an answer, within the budgets.
-    fn attempts(
+    pub(super) fn attempts(
         &mut self,
         url: &str,
-        (accept, etag): (&str, Option<&str>),
+        call: Call<'_>,
         again: &mut dyn FnMut() -> Result<()>,
         read: &mut Reader<'_>,
-        redirects: bool,
     ) -> Result<Got> {
         let (mut pause, mut trouble, mut limited) = (PAUSE, Duration::ZERO, Duration::ZERO);
+        let mut renewed = false;
         loop {
             let began = Instant::now();
-            let outcome = self.once(url, (accept, etag), read, redirects)?;
+            let outcome = self.once(url, call, read)?;
             let (why, wait) = match outcome {
+                Once::Done(Got::Refused(401, _)) if !renewed && self.has_another_token() => {
+                    renewed = true;
+                    continue;
+                }
                 Once::Done(got) => return Ok(got),
                 Once::Limited(wait) => {
                     limited += wait;
@@ -279,19 +276,18 @@ impl Client {
         self.web.pause(time).map_err(|e| SourceError::new(e.to_string(), url))
     }
 
-    fn once(
-        &mut self,
-        url: &str,
-        (accept, etag): (&str, Option<&str>),
-        read: &mut Reader<'_>,
-        redirects: bool,
-    ) -> Result<Once> {
-        let token = self.token_header().filter(|_| link::same_place(&self.place, url));
-        let mut headers = headers_of(&self.manner, accept, token.as_ref());
-        headers.extend(etag.map(|etag| ("if-none-match", etag)));
+    fn once(&mut self, url: &str, call: Call<'_>, read: &mut Reader<'_>) -> Result<Once> {
+        let token = if link::same_place(&self.place, url) { self.token_header()? } else { None };
+        let mut headers = headers_of(&self.manner, call.accept, token.as_ref());
+        headers.extend(call.etag.map(|etag| ("if-none-match", etag)));
+        headers.extend(call.body.map(|_| ("content-type", "application/json")));
         self.asked_to_stop(url)?;
         self.calls += 1;
-        let mut answer = match self.web.get(url, &headers) {
+        let answer = match call.body {
+            Some(body) => self.web.send("POST", url, &headers, WebBody::Bytes(body)),
+            None => self.web.get(url, &headers),
+        };
+        let mut answer = match answer {
             Ok(answer) => answer,
             Err(e) if e.kind == crate::store::StoreErrorKind::Invalid => {
                 return Err(SourceError::new(e.to_string(), url));
@@ -305,7 +301,7 @@ impl Client {
         match answer.status {
             200 => {}
             304 => return Ok(Once::Done(Got::Same)),
-            status if redirects && is_redirect(status) => {}
+            status if call.redirects && is_redirect(status) => {}
             // An empty repository, a kind without anything.
             204 => return Ok(Once::Done(Got::Read(Page::default()))),
             status @ (408 | 500..=599) => return Ok(Once::Trouble(format!("the server answered with {status}"))),
@@ -323,13 +319,23 @@ impl Client {
             Ok(()) => Ok(Once::Done(Got::Read(self.page(url, &answer)?))),
             Err(Broke::Off(e)) => Ok(Once::Trouble(e.to_string())),
             Err(Broke::Cut(e)) => Ok(Once::Trouble(e.to_string())),
+            Err(Broke::Limited(wait)) => Ok(Once::Limited(wait)),
             Err(Broke::Other(e)) => Err(e),
         }
     }
 
     /// What stands in the token's header.
-    pub(super) fn token_header(&self) -> Option<Zeroizing<String>> {
-        self.token.as_ref().map(|token| Zeroizing::new(format!("{}{}", self.manner.token.1, token.as_str())))
+    ///
+    /// # Errors
+    /// If it ended and the forge gives no other.
+    pub(super) fn token_header(&self) -> Result<Option<Zeroizing<String>>> {
+        let Some(token) = &self.token else { return Ok(None) };
+        Ok(Some(Zeroizing::new(format!("{}{}", self.manner.token.1, token.now()?.as_str()))))
+    }
+
+    /// Whether there is another token where one is not taken any longer.
+    pub(super) fn has_another_token(&self) -> bool {
+        self.token.as_ref().is_some_and(Token::is_spent)
     }
 
     pub(super) fn asked_to_stop(&self, url: &str) -> Result<()> {
@@ -359,16 +365,31 @@ impl Client {
     }
 }
 
-type Reader<'a> = dyn FnMut(&mut WebAnswer<'_>) -> std::result::Result<(), Broke> + 'a;
+/// What is asked, besides where.
+#[derive(Clone, Copy)]
+pub(super) struct Call<'a> {
+    /// What is accepted.
+    pub(super) accept: &'a str,
+    /// What it was last time.
+    pub(super) etag: Option<&'a str>,
+    /// A query, which is sent.
+    pub(super) body: Option<&'a [u8]>,
+    /// Whether the answer that it is elsewhere is one to read.
+    pub(super) redirects: bool,
+}
+
+pub(super) type Reader<'a> = dyn FnMut(&mut WebAnswer<'_>) -> std::result::Result<(), Broke> + 'a;
 
 /// How reading an answer ended before its end.
-enum Broke {
+pub(super) enum Broke {
     /// The connection did.
     Off(crate::store::StoreError),
     /// It is no whole JSON.
     Cut(SourceError),
     /// For a reason of ours.
     Other(SourceError),
+    /// It says that a limit was met, which ends so much later.
+    Limited(Duration),
 }
 
 enum Once {
@@ -391,37 +412,4 @@ pub(super) fn headers_of<'a>(
 
 fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 307 | 308)
-}
-
-/// How long to wait, if the answer says that a limit was met. Ends of limits are told by the server's clock.
-pub(super) fn limit_of(answer: &WebAnswer<'_>) -> Option<Duration> {
-    if !matches!(answer.status, 403 | 429 | 503) {
-        return None;
-    }
-    let number = |name: &str| answer.header(name).and_then(|text| text.trim().parse::<u64>().ok());
-    let patience = |seconds: u64| Duration::from_secs(seconds.clamp(1, LIMITED.as_secs()));
-    if let Some(seconds) = number("retry-after") {
-        return Some(patience(seconds));
-    }
-    let spent = ["x-ratelimit-remaining", "ratelimit-remaining"].into_iter().find_map(number) == Some(0);
-    if spent && answer.status != 503 {
-        let reset = ["x-ratelimit-reset", "ratelimit-reset"].into_iter().find_map(number);
-        let now = answer.date().and_then(|date| u64::try_from(date.unix()).ok());
-        let left = reset.zip(now).map_or(60, |(reset, now)| reset.saturating_sub(now) + 1);
-        return Some(patience(left));
-    }
-    (answer.status == 429).then(|| patience(30))
-}
-
-/// What the server said, for people: the message of its JSON, and no more than fits a line.
-pub(super) fn message(body: &[u8]) -> String {
-    let told = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|value| {
-        ["message", "error", "error_description"].into_iter().find_map(|key| match value.get(key) {
-            Some(serde_json::Value::String(text)) => Some(text.clone()),
-            _ => None,
-        })
-    });
-    let text = told.unwrap_or_default();
-    let text: String = crate::model::visible::visible(&text).chars().take(200).collect();
-    crate::source::redact::redact(&text)
 }

@@ -5,7 +5,7 @@ use super::{
     manifest::Row,
     memory::Progress,
     pass::Pass,
-    provider::{Kind, Repository},
+    provider::{Kind, Repository, Sight},
 };
 use crate::{codec::hash::hash, model::Time};
 
@@ -30,32 +30,62 @@ impl Pass<'_> {
             Some(other) => self.shows_none_changed(id, other)?,
             None => false,
         };
-        let kept = kind.is_setting() && !self.is_due(id, (last, now)) && self.is_set_up_as_before(repo)?;
-        if !shown && !kept {
+        let seen = kind.seen_by.and_then(|sight| self.is_seen(id, sight, (last, now)));
+        let stands = self.stands_as_before(id, kind.name)?;
+        let waits = kind.is_setting() && !self.is_due(id, (last, now)) && self.is_set_up_as_before(repo)?;
+        let kept = stands.unwrap_or(waits);
+        if !shown && !kept && seen.is_none() {
             return Ok(None);
         }
         for row in &mut rows {
-            row.given = 0;
+            (row.got, row.given) = self.memory.count(id, &row.kind, self.mark(0))?;
             (row.gone_ids, row.gone) = (Vec::new(), 0);
         }
-        if shown {
+        if kept {
+            for row in &mut rows {
+                row.as_of = Some(Time::from_unix(last.unix() + SEAM));
+            }
+        } else {
+            let known = shown || seen == Some(true);
             let after = Progress {
                 pass: self.number,
-                since: Some(self.since.clone()),
+                since: if known { Some(self.since.clone()) } else { before.since.clone() },
                 told: serde_json::to_string(&rows).ok(),
                 ..before.clone()
             };
             self.memory.set_progress(id, kind.name, &after)?;
-        } else {
-            for row in &mut rows {
-                row.as_of = Some(Time::from_unix(last.unix() + SEAM));
-            }
         }
         Ok(Some(rows))
     }
 
+    /// Whether a survey tells that the memory has all that changed of a kind; and then, whether nothing of it changes unseen.
+    fn is_seen(&self, id: i64, sight: Sight, times: (Time, Time)) -> Option<bool> {
+        let seen = self.survey.get(&id).filter(|seen| seen.since.is_some())?;
+        let (none, no_pulls) = (seen.changed().next().is_none(), seen.pulls.is_empty());
+        let (told, all) = match sight {
+            Sight::Issues => (none || seen.has_issues, true),
+            Sight::Pulls => (no_pulls, true),
+            Sight::Events => (!seen.happened, true),
+            // Whether a change of an old one changes what it belongs to is the forge's to say, so their lists have a turn, too.
+            Sight::Comments => ((none || seen.has_comments) && !self.is_due(id, times), false),
+            Sight::OnLines => ((no_pulls || seen.has_reviews) && !self.is_due(id, times), false),
+        };
+        told.then_some(all)
+    }
+
+    /// Whether a survey tells of settings the same as when they were read; `None` if it does not tell.
+    fn stands_as_before(&self, id: i64, kind: &str) -> Result<Option<bool>> {
+        let Some((digest, count)) = self.stands_for(id, kind) else { return Ok(None) };
+        let Some(known) = self.memory.word(&format!("digest {id} {kind}"))? else { return Ok(None) };
+        if known != *digest {
+            return Ok(Some(false));
+        }
+        // One that is told of other numbers than the list has may be told only of what it may see.
+        Ok((self.memory.count(id, kind, 0)?.0 == *count).then_some(true))
+    }
+
     /// Whether it is time to ask for settings again. Each repository has its own hour, so that no run asks for those of all.
-    fn is_due(&self, id: i64, (last, now): (Time, Time)) -> bool {
+    pub(super) fn is_due(&self, id: i64, (last, now): (Time, Time)) -> bool {
         let every = i64::try_from(self.every.as_seconds()).unwrap_or(i64::MAX);
         if every == 0 || now < last {
             return true;
@@ -104,12 +134,14 @@ mod tests {
             memory: &memory,
             provider,
             api: String::new(),
+            graph: None,
             number: 2,
             full: false,
             since: String::new(),
             every: Span::days(5),
             exclude: &exclude,
             failed: 0,
+            survey: std::collections::BTreeMap::new(),
         };
         let day = |n: i64| Time::from_unix(1_800_000_000 + n * 86_400);
         let mut spread = BTreeSet::new();

@@ -17,6 +17,13 @@ pub(super) struct Keys {
     name: Option<Value>,
     tag_name: Option<Value>,
     updated_at: Option<Value>,
+    /// The same in the words of queries.
+    #[serde(rename = "updatedAt")]
+    updated: Option<Value>,
+    #[serde(rename = "databaseId")]
+    database_id: Option<Value>,
+    #[serde(rename = "fullDatabaseId")]
+    full_database_id: Option<Value>,
 }
 
 impl Keys {
@@ -35,11 +42,12 @@ impl Keys {
     }
 
     pub(super) fn ord(&self) -> i64 {
-        let mut numbers = [&self.number, &self.iid, &self.id].into_iter().flatten();
-        numbers.find_map(Value::as_i64).unwrap_or_default()
+        let fields = [&self.number, &self.iid, &self.id, &self.database_id, &self.full_database_id];
+        let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
+        fields.into_iter().flatten().find_map(number).unwrap_or_default()
     }
 
     pub(super) fn rev(&self) -> &str {
-        self.updated_at.as_ref().and_then(Value::as_str).unwrap_or_default()
+        self.updated_at.as_ref().or(self.updated.as_ref()).and_then(Value::as_str).unwrap_or_default()
     }
 }

@@ -90,7 +90,8 @@ pub(super) fn thread(parts: &mut [Part], number: i64) -> io::Result<Vec<(usize, 
     for (at, part) in parts.iter_mut().enumerate() {
         for place in part.places.get(&number).cloned().unwrap_or_default() {
             let Some(value) = part.lines.at(place)? else { continue };
-            let time = ["created_at", "submitted_at"].into_iter().find_map(|field| value.get(field)?.as_str());
+            let time =
+                ["created_at", "submitted_at", "createdAt"].into_iter().find_map(|field| value.get(field)?.as_str());
             thread.push((time.unwrap_or_default().to_owned(), at, place));
         }
     }
@@ -108,8 +109,8 @@ fn number_of(value: &Value) -> Option<i64> {
     if let Some(number) = value.get("noteable_iid").and_then(Value::as_i64) {
         return Some(number);
     }
-    if let Some(issue) = value.get("issue").filter(|issue| issue.is_object()) {
-        return number(issue);
+    if let Some(whose) = ["issue", "of"].into_iter().find_map(|field| value.get(field).filter(|one| one.is_object())) {
+        return number(whose);
     }
     if let Some(first) = value.get("notes").and_then(Value::as_array).and_then(|notes| notes.first()) {
         return first.get("noteable_iid").and_then(Value::as_i64);

@@ -72,7 +72,7 @@ pub fn list(options: &ForgeOptions, wikis: bool, cancel: Cancel) -> Result<(List
     if wikis {
         for one in listed.repositories.iter().filter(|one| one.may_have_wiki) {
             let url = format!("{}/{}.wiki.git/info/refs?service=git-upload-pack", options.url, one.name);
-            if client.status(&url, basic(options).as_ref().map(|value| value.as_str()))? != 404 {
+            if client.status(&url, basic(options)?.as_ref().map(|value| value.as_str()))? != 404 {
                 with_wiki.push(one.name.clone());
             }
         }
@@ -82,11 +82,11 @@ pub fn list(options: &ForgeOptions, wikis: bool, cancel: Cancel) -> Result<(List
 }
 
 /// How git logs in.
-fn basic(options: &ForgeOptions) -> Option<zeroize::Zeroizing<String>> {
+fn basic(options: &ForgeOptions) -> Result<Option<zeroize::Zeroizing<String>>> {
     use base64::{Engine, prelude::BASE64_STANDARD};
-    let token = options.token.as_ref()?;
-    let pair = zeroize::Zeroizing::new(format!("{}:{}", options.provider.git_user(), token.as_str()));
-    Some(zeroize::Zeroizing::new(format!("Basic {}", BASE64_STANDARD.encode(pair.as_bytes()))))
+    let Some(token) = &options.token else { return Ok(None) };
+    let pair = zeroize::Zeroizing::new(format!("{}:{}", options.provider.git_user(), token.now()?.as_str()));
+    Ok(Some(zeroize::Zeroizing::new(format!("Basic {}", BASE64_STANDARD.encode(pair.as_bytes())))))
 }
 
 /// Whose repositories have to be listed: the owner's, or of all patterns.

@@ -142,6 +142,13 @@ impl Memory {
         statement.query_row(params![repo, kind, id], |row| row.get(0)).map_err(failed)
     }
 
+    /// What an entry of that number was changed by last.
+    pub(super) fn rev(&self, repo: i64, kind: &str, number: i64) -> Result<Option<String>> {
+        let text = "SELECT rev FROM entry WHERE repo = ? AND kind = ? AND parent = 0 AND ord = ?";
+        let mut statement = self.db.prepare_cached(text).map_err(failed)?;
+        statement.query_row(params![repo, kind, number], |row| row.get(0)).optional().map_err(failed)
+    }
+
     /// Whether a pull request is among the entries of a kind that were met since that mark.
     pub(super) fn met_pulls(&self, repo: i64, kind: &str, pass: i64) -> Result<bool> {
         let text = "SELECT EXISTS (SELECT 1 FROM entry WHERE repo = ? AND kind = ? AND pass >= ? \
@@ -237,6 +244,26 @@ impl Memory {
         let mut statement =
             self.db.prepare_cached("INSERT OR REPLACE INTO child VALUES (?, ?, ?, ?)").map_err(failed)?;
         statement.execute(params![repo, kind, parent, rev]).map(drop).map_err(failed)
+    }
+
+    /// An entry of that number, as it came.
+    pub(super) fn line(&self, repo: i64, kind: &str, number: i64) -> Result<Option<Vec<u8>>> {
+        let text = "SELECT json FROM entry WHERE repo = ? AND kind = ? AND parent = 0 AND ord = ?";
+        let mut statement = self.db.prepare_cached(text).map_err(failed)?;
+        statement.query_row(params![repo, kind, number], |row| row.get(0)).optional().map_err(failed)
+    }
+
+    /// Forgets that the children of a kind were read.
+    pub(super) fn forget_children_of(&self, repo: i64, kind: &str) -> Result<()> {
+        let text = "DELETE FROM child WHERE repo = ? AND kind = ?";
+        self.db.execute(text, params![repo, kind]).map(drop).map_err(failed)
+    }
+
+    /// What a parent had been changed by when its children were read, if they ever were.
+    pub(super) fn child(&self, repo: i64, kind: &str, parent: i64) -> Result<Option<String>> {
+        let text = "SELECT rev FROM child WHERE repo = ? AND kind = ? AND parent = ?";
+        let mut statement = self.db.prepare_cached(text).map_err(failed)?;
+        statement.query_row(params![repo, kind, parent], |row| row.get(0)).optional().map_err(failed)
     }
 
     /// Forgets whose children were read, for a pass through everything.

@@ -4,10 +4,13 @@
 //! A pass asks for each kind of each repository ([`pass`]) and puts what comes into a memory ([`memory`]), from which the
 //! streams are given. The next pass asks for what changed. Code and wikis are sources of their own, read by git.
 
+mod asked;
 pub mod back;
+mod changes;
 mod client;
 mod due;
 mod files;
+mod graph;
 mod json;
 mod keys;
 mod lines;
@@ -18,19 +21,21 @@ mod memory;
 mod pass;
 mod provider;
 mod reading;
+mod seen;
 mod send;
 pub mod site;
+mod survey;
+mod token;
+mod told;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use zeroize::Zeroizing;
-
-use self::{client::Client, memory::Memory, pass::Pass, reading::ForgeReading};
+use self::{client::Client, memory::Memory, pass::Pass, provider::Kind, reading::ForgeReading};
 use crate::{
     model::{Cancel, SourceKind, Span, Time},
     source::{Before, Look, Reading, Result, Source, SourceError},
@@ -39,6 +44,7 @@ use crate::{
 pub use listing::{Listed, list};
 pub use manifest::{FORMAT, Manifest, RepositoryRows, Row, Status, UNREAD};
 pub use provider::{Provider, Repository};
+pub use token::{App, Token};
 
 /// What `exclude` calls attached files and those of releases.
 pub const FILES: &str = "files";
@@ -65,7 +71,7 @@ pub struct ForgeOptions {
     /// Patterns of repositories with their owners; none stands for all.
     pub repos: Vec<String>,
     /// What it is asked with.
-    pub token: Option<Zeroizing<String>>,
+    pub token: Option<Token>,
     /// Kinds that are left out.
     pub exclude: BTreeSet<String>,
     /// How often everything is asked for.
@@ -109,10 +115,16 @@ impl ForgeSource {
         let api = options.provider.api(&options.url);
         let (provider, exclude) = (options.provider, &options.exclude);
         let every = options.settings_every;
-        let mut pass = Pass { client, memory, provider, api, number, full, since, every, exclude, failed: 0 };
+        let survey = BTreeMap::new();
+        let graph = provider.graph(&options.url);
+        let mut pass =
+            Pass { client, memory, provider, api, graph, number, full, since, every, exclude, failed: 0, survey };
+        self.survey(&mut pass)?;
         let mut owner_kinds = Vec::new();
-        if let Some(owner) = self.options.owner.as_deref().filter(|_| self.listed.organisation) {
-            for kind in provider.owner_kinds() {
+        if let Some(owner) = self.options.owner.as_deref() {
+            // What only queries have, users have too.
+            let asked = |kind: &&Kind| self.listed.organisation || kind.query.is_some();
+            for kind in provider.owner_kinds().iter().filter(asked) {
                 owner_kinds.extend(pass.kind(0, owner, kind, None)?);
             }
         }
@@ -126,6 +138,7 @@ impl ForgeSource {
             }
             // Only now: a pass that was stopped before asks for its settings when it goes on.
             memory.set_word(&format!("setup {}", one.id), &one.setup())?;
+            memory.set_word(&format!("surveyed {}", one.id), &pass.since)?;
             let (code, wiki) = self.listed.sources_of(&one.name);
             repositories.push(RepositoryRows { name: one.name.clone(), id: one.id, kinds, code, wiki });
         }
@@ -141,6 +154,23 @@ impl ForgeSource {
             owner_kinds,
             repositories,
         })
+    }
+
+    /// Asks what changed, where a forge tells that of many repositories at once.
+    fn survey(&self, pass: &mut Pass<'_>) -> Result<()> {
+        let options = &self.options;
+        // With every run everything is asked for that has no time of change.
+        let Some(url) = pass.graph.clone().filter(|_| options.settings_every.as_seconds() > 0) else {
+            return Ok(());
+        };
+        pass.survey(&url, &self.listed.repositories)?;
+        if !pass.full {
+            if let Some(owner) = options.owner.as_deref().filter(|_| self.listed.organisation) {
+                pass.issues_of_owner(owner)?;
+            }
+            pass.changes(&url)?;
+        }
+        Ok(())
     }
 
     /// Begins a pass, or goes on with one that was stopped: its number, whether it asks for everything, when it began.

@@ -1,7 +1,7 @@
 //! One pass over a forge: each kind of each repository is asked for, and what comes is put into the memory, page by page, so
 //! that a pass that was stopped goes on where it was.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -13,6 +13,7 @@ use super::{
     manifest::{Row, Status},
     memory::{Entry, Memory, Progress},
     provider::{Kind, Provider, Repository, Since},
+    seen::Seen,
 };
 use crate::model::Span;
 
@@ -31,6 +32,8 @@ pub(super) struct Pass<'a> {
     pub(super) memory: &'a Memory,
     pub(super) provider: Provider,
     pub(super) api: String,
+    /// Where queries are sent to, where there are any.
+    pub(super) graph: Option<String>,
     /// Its number.
     pub(super) number: i64,
     /// Whether everything is asked for.
@@ -42,10 +45,12 @@ pub(super) struct Pass<'a> {
     pub(super) exclude: &'a BTreeSet<String>,
     /// How many calls failed in a row.
     pub(super) failed: u32,
+    /// What a survey told of repositories, where there was one.
+    pub(super) survey: BTreeMap<i64, Seen>,
 }
 
 /// How reading a list ended.
-enum Ended {
+pub(super) enum Ended {
     Whole,
     Same,
     Row(Status, Option<u16>, String),
@@ -84,6 +89,11 @@ impl Pass<'_> {
         let path = kind.path.replace("{repo}", &in_path);
         let (ended, gone) = if kind.one {
             (self.single(id, kind, &path)?, (Vec::new(), 0))
+        } else if let Some(query) = kind.query {
+            match kind.of {
+                Some(of) => self.asked_of(id, (kind, query, of), &before)?,
+                None => self.asked((id, name), (kind, query), &before)?,
+            }
         } else if let Some(of) = kind.of {
             self.children(id, kind, of, &path)?
         } else {
@@ -109,6 +119,9 @@ impl Pass<'_> {
         after.etag = if whole { after.etag } else { None };
         (after.pass, after.done, after.next, after.told) = (self.number, true, None, told);
         self.memory.set_progress(id, kind.name, &after)?;
+        if let Some((digest, _)) = self.stands_for(id, kind.name).filter(|_| whole) {
+            self.memory.set_word(&format!("digest {id} {}", kind.name), digest)?;
+        }
         Ok(rows)
     }
 
@@ -129,7 +142,7 @@ impl Pass<'_> {
     ///
     /// # Errors
     /// If the forge is down.
-    fn seen(&mut self, got: &Got, url: &str) -> Result<()> {
+    pub(super) fn seen(&mut self, got: &Got, url: &str) -> Result<()> {
         let Got::Failed(why) = got else {
             self.failed = 0;
             return Ok(());
@@ -308,7 +321,7 @@ impl Pass<'_> {
     }
 
     /// How what belongs to entries of `of` stands, all of which was read: where these could not be, it is not whole either.
-    fn parent(&self, id: i64, of: &str) -> Result<Ended> {
+    pub(super) fn parent(&self, id: i64, of: &str) -> Result<Ended> {
         let told = self.memory.progress(id, of)?.told.unwrap_or_default();
         let rows: Vec<Row> = serde_json::from_str(&told).unwrap_or_default();
         Ok(match rows.first().filter(|row| !row.status.is_whole()) {

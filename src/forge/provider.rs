@@ -3,9 +3,11 @@
 mod gitea;
 mod github;
 mod gitlab;
+mod queries;
 
 use serde_json::Value;
 
+pub(super) use self::queries::Query;
 use super::{client::Manner, link};
 use crate::{codec::hash::hash, model::SourceKind};
 
@@ -35,6 +37,10 @@ pub(super) enum Since {
 
 /// A kind of thing that an API has, and how it is read. In paths, `{repo}` is the repository, `{n}` the parent.
 #[derive(Debug, Clone, Copy)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each says something of a list, and any of them may go with any other"
+)]
 pub(super) struct Kind {
     /// What its stream is called.
     pub(super) name: &'static str,
@@ -55,12 +61,34 @@ pub(super) struct Kind {
     pub(super) files: bool,
     /// The kind that has each entry of this too, changed whenever it changes: where nothing of that changed, this did not.
     pub(super) shown_in: Option<&'static str>,
+    /// What of a survey tells that nothing of it changed.
+    pub(super) seen_by: Option<Sight>,
+    /// What asks for it, where REST has it not.
+    pub(super) query: Option<&'static Query>,
+    /// Whether it may change without a change of what it belongs to.
+    pub(super) unseen: bool,
+}
+
+/// What of a survey shows whether a list has to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// Issues that changed.
+    Issues,
+    /// Pull requests that changed.
+    Pulls,
+    /// What was said in these.
+    Comments,
+    /// Comments on lines.
+    OnLines,
+    /// Events.
+    Events,
 }
 
 impl Kind {
     const fn list(name: &'static str, path: &'static str) -> Self {
-        let (since, of, nested, switch) = (Since::Never, None, None, None);
-        Self { name, path, one: false, paged: true, since, of, nested, switch, files: false, shown_in: None }
+        let (since, of, nested, switch, shown_in, seen_by) = (Since::Never, None, None, None, None, None);
+        let (one, paged, files, query, unseen) = (false, true, false, None, false);
+        Self { name, path, one, paged, since, of, nested, switch, files, shown_in, seen_by, query, unseen }
     }
 
     const fn since(self, since: Since) -> Self {
@@ -81,6 +109,19 @@ impl Kind {
 
     const fn shown_in(self, other: &'static str) -> Self {
         Self { shown_in: Some(other), ..self }
+    }
+
+    /// A kind that a query asks for.
+    const fn asked(name: &'static str, query: &'static Query) -> Self {
+        Self { query: Some(query), ..Self::list(name, "") }
+    }
+
+    const fn unseen(self) -> Self {
+        Self { unseen: true, ..self }
+    }
+
+    const fn seen_by(self, sight: Sight) -> Self {
+        Self { seen_by: Some(sight), ..self }
     }
 
     /// Whether it is how a repository or an owner is set up: a list that can only be read whole.
@@ -164,12 +205,24 @@ impl Provider {
     }
 
     /// The root of the API of the forge at `url`.
-    pub(super) fn api(self, url: &str) -> String {
+    #[must_use]
+    pub fn api(self, url: &str) -> String {
         match self {
             Self::Gitea => format!("{url}/api/v1"),
             Self::Github if url.eq_ignore_ascii_case("https://github.com") => "https://api.github.com".to_owned(),
             Self::Github => format!("{url}/api/v3"),
             Self::Gitlab => format!("{url}/api/v4"),
+        }
+    }
+
+    /// Where queries of GraphQL are sent to, which tell what changed in many repositories at once.
+    pub(super) fn graph(self, url: &str) -> Option<String> {
+        match self {
+            Self::Github if url.eq_ignore_ascii_case("https://github.com") => {
+                Some("https://api.github.com/graphql".to_owned())
+            }
+            Self::Github => Some(format!("{url}/api/graphql")),
+            Self::Gitea | Self::Gitlab => None,
         }
     }
 

@@ -6,9 +6,10 @@ use tempfile::NamedTempFile;
 
 use super::{
     Result, SourceError,
-    client::{Client, LIMITED, SAID, headers_of, limit_of, message},
+    client::{Client, headers_of},
     json::{MOST, broken},
     link,
+    told::{LIMITED, SAID, limit_of, message},
 };
 use crate::store::s3::WebBody;
 
@@ -80,7 +81,7 @@ impl Client {
             self.calls += 1;
             self.asked_to_stop(url)?;
             let wait = {
-                let token = self.token_header();
+                let token = self.token_header()?;
                 let mut headers = headers_of(&self.manner, self.manner.accept, token.as_ref());
                 if !matches!(body, WebBody::Nothing) {
                     headers.push(("content-type", kind));

@@ -3,6 +3,7 @@
 //! as text.
 
 mod page;
+mod projects;
 mod thread;
 
 use std::{
@@ -36,7 +37,8 @@ pub fn make(from: &Path, to: &Path) -> io::Result<Made> {
         fs::create_dir_all(above)?;
     }
     fs::create_dir(to)?;
-    let mut site = Site { from, to, pages: 0, links: BTreeSet::new() };
+    let github = manifest.provider == "github";
+    let mut site = Site { from, to, pages: 0, links: BTreeSet::new(), github };
     for one in manifest.repositories.iter().filter(|one| is_repository(&one.name)) {
         site.repository(one)?;
     }
@@ -52,6 +54,8 @@ struct Site<'a> {
     pages: u64,
     /// What is linked to, from the root of the site.
     links: BTreeSet<String>,
+    /// Whether discussions are those of GitHub, and not threads of merge requests.
+    github: bool,
 }
 
 /// An entry of a list of issues or the like.
@@ -120,11 +124,20 @@ impl Site<'_> {
             page.raw(&format!(
                 "<tr><td>{link}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
                 count(&["issues", "merge_requests"]),
-                count(&["comments", "issue_notes", "discussions"]),
+                count(&["comments", "issue_notes", if self.github { "discussion_comments" } else { "discussions" }]),
                 count(&["releases"])
             ));
         }
         page.raw("</table>");
+        let projects = projects::pages(self)?;
+        if !projects.is_empty() {
+            page.raw("<h2>Projects</h2><ul>");
+            for (place, title) in projects {
+                let link = self.link("index.html", &place, if title.is_empty() { &place } else { &title });
+                page.raw(&format!("<li>{link}</li>"));
+            }
+            page.raw("</ul>");
+        }
         self.write("index.html", page)
     }
 
@@ -136,7 +149,9 @@ impl Site<'_> {
         for source in [&one.code, &one.wiki].into_iter().flatten() {
             page.line(&format!("Its code or wiki is in the snapshots of source {source}."));
         }
-        for (kind, words) in [("issues", "Issues and pull requests"), ("merge_requests", "Merge requests")] {
+        let mut kinds = vec![("issues", "Issues and pull requests"), ("merge_requests", "Merge requests")];
+        kinds.extend(self.github.then_some(("discussions", "Discussions")));
+        for (kind, words) in kinds {
             let listed = thread::pages(self, one, kind)?;
             if listed.is_empty() {
                 continue;

@@ -59,6 +59,15 @@ fn a_configuration_says_what_is_wrong_with_it() {
         ("kind = \"github\"", "\"owner\" or \"repos\""),
         ("kind = \"github\"\nowner = \"acme\"\ntoken = \"ghp_abcdefgh\"", "file:PATH"),
         ("kind = \"github\"\nowner = \"acme\"\nexclude = [\"wishes\"]", "not a kind of this forge's"),
+        ("kind = \"github\"\nowner = \"acme\"\napp = { id = 1, installation = 2, key = \"-----BEGIN\" }", "file:PATH"),
+        (
+            "kind = \"gitea\"\nurl = \"https://git.example\"\nowner = \"acme\"\napp = { id = 1, installation = 2, key = \"file:k\" }",
+            "github",
+        ),
+        (
+            "kind = \"github\"\nowner = \"acme\"\ntoken = \"file:t\"\napp = { id = 1, installation = 2, key = \"file:k\" }",
+            "leave \"token\" out",
+        ),
         ("kind = \"github\"\nrepos = [\"app\"]", "OWNER/NAME"),
         ("kind = \"path\"\npath = \"x\"\nowner = \"acme\"", "belongs to sources of kind"),
     ];

@@ -157,7 +157,7 @@ fn settings_are_asked_for_where_the_listing_tells_of_a_change_or_their_time_has_
 }
 
 /// A repository behind the forge, which only the token opens.
-fn repository(dir: &Path, name: &str) {
+pub fn repository(dir: &Path, name: &str) {
     let git = |args: &[&str]| {
         let mut command = Command::new("git");
         command.args(["-c", "user.name=x", "-c", "user.email=x@example.org"]).args(args);

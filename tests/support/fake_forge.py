@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 sys.dont_write_bytecode = True
+import fake_forge_graph as graph
 import fake_forge_writes as writes
 
 TOKEN = "tok-Zq8f3kUeW1" "xYd7"
@@ -26,9 +27,34 @@ def now():
     return stamp(time.time() + STATE["skew"])
 
 
-STATE = {"skew": 0, "repos": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "deny": {}, "owner": "acme", "user": False,
+STATE = {"app": None, "repeat": None, "app_tokens": {}, "git_slow": 0, "skew": 0, "repos": [], "projects": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "deny": {}, "owner": "acme", "user": False,
          "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0}
 OLD = 1767225600  # 2026-01-01
+
+
+def entitled(word):
+    """Whether a token lets in: the one that lasts, or one of an app that has not ended."""
+    return word == TOKEN or STATE["app_tokens"].get(word, 0) > time.time()
+
+
+def app_token(authorization):
+    """A token for an app that signs for itself (RS256), as GitHub makes it; a status where it does not."""
+    app, now_s = STATE["app"], time.time() + STATE["skew"]
+    try:
+        text, _, signature = authorization.removeprefix("Bearer ").rpartition(".")
+        part = lambda word: base64.urlsafe_b64decode(word + "=" * (-len(word) % 4))
+        head, claims = (json.loads(part(word)) for word in text.split("."))
+        size = (app["n"].bit_length() + 7) // 8
+        signed = pow(int.from_bytes(part(signature), "big"), 65537, app["n"]).to_bytes(size, "big")
+        info = bytes.fromhex("3031300d060960864801650304020105000420") + hashlib.sha256(text.encode()).digest()
+        right = signed == b"\0\1" + b"\xff" * (size - 3 - len(info)) + b"\0" + info
+        assert right and head["alg"] == "RS256" and claims["iss"] == app["id"] and claims["exp"] - claims["iat"] <= 600
+        assert claims["iat"] <= now_s < claims["exp"]
+    except (ValueError, KeyError, AssertionError, TypeError):
+        return 401, {"message": "A JSON web token could not be decoded"}
+    word = f"ghs_{len(STATE['app_tokens']):04}{'Qw7eRt'}{new_id()}xYzUi"
+    STATE["app_tokens"][word] = time.time() + app["seconds"]
+    return 201, {"token": word, "expires_at": stamp(now_s + app["seconds"]), "permissions": {"issues": "read"}}
 
 
 def new_id():
@@ -44,7 +70,7 @@ class Repo:
     def __init__(self, name, owner="acme", empty=False):
         self.id, self.owner, self.name = new_id(), owner, name
         self.issues, self.comments, self.pulls = {}, {}, {}
-        self.reviews, self.review_comments = {}, {}
+        self.reviews, self.review_comments, self.events, self.discussions = {}, {}, [], []
         self.labels = [{"id": new_id(), "name": n, "color": "ff0000"} for n in ("bug", "wish")]
         self.milestones = [{"id": new_id(), "title": "v1", "state": "open"}]
         self.releases, self.hooks = [], [{"id": new_id(), "type": "gitea", "config": {"url": "https://ci.example/x"}}]
@@ -107,6 +133,7 @@ class Repo:
 def repo_json(repo, api):
     value = {"id": repo.id, "name": repo.name, "full_name": repo.full, "path_with_namespace": repo.full, "private": True,
              "archived": False, "has_issues": True, "has_wiki": True, "has_pull_requests": True, "has_releases": True,
+             "has_discussions": True,
              "owner": user(repo.owner), "updated_at": stamp(OLD)}
     value.update(repo.flags)
     return value
@@ -218,6 +245,9 @@ def github(base, path, query, owner):
         return user(owner)
     if re.fullmatch(f"orgs/{owner}/(hooks|teams|members)", path):
         return []
+    if path == f"orgs/{owner}/issues":
+        every = [{**issue, "repository": repo_json(repo, "github")} for repo in STATE["repos"] for issue in listed(repo.issues.values(), query)]
+        return sorted(every, key=lambda issue: issue["updated_at"], reverse=True) if query.get("filter") == ["all"] else []
     match = re.fullmatch(r"repos/([^/]+/[^/]+)(?:/(.*))?", path)
     repo = match and find(match[1])
     if not repo:
@@ -230,8 +260,10 @@ def github(base, path, query, owner):
         return [{**{k: v for k, v in c.items() if k != "n"}, "pull_request_url": f"{base}/{repo.full}/pulls/{c['n']}"}
                 for c in listed(sorted(every, key=lambda c: c["id"]), query)]
     if rest == "issues/events":
-        return [{"id": n * 10, "event": "labeled", "actor": user("mia"), "created_at": repo.issues[n]["created_at"],
-                 "issue": {"number": n}} for n in sorted(repo.issues, reverse=True)]
+        later = [{"id": e["id"], "event": "closed", "actor": user("mia"), "created_at": e["created_at"], "issue": {"number": e["n"]}}
+                 for e in reversed(repo.events)]
+        return later + [{"id": n * 10, "event": "labeled", "actor": user("mia"), "created_at": repo.issues[n]["created_at"],
+                         "issue": {"number": n}} for n in sorted(repo.issues, reverse=True)]
     if rest in ("branches", "rulesets"):
         return repo.protections if rest == "branches" else []
     if m := re.fullmatch(r"git/ref/tags/(.+)", rest):
@@ -283,6 +315,39 @@ def control(name, given, base):
         return repo.issue(given.get("title", "new"), given.get("body", "words"), given.get("pull", False))
     if name == "comment":
         return repo.comment(given["n"], given.get("body", "new words"))
+    if name == "discussion":
+        repo.number += 1
+        repo.discussions.append({"id": new_id(), "number": repo.number, "title": given["title"], "body": given.get("body", "why"), "comments": [],
+                                 "category": given.get("category", "Ideas"), "created_at": now(), "updated_at": now()})
+        return repo.number
+    if name == "discuss":  # a comment, or a reply
+        one = next(d for d in repo.discussions if d["number"] == given["n"])
+        one["comments"].append({"id": new_id(), "body": given["body"], "to": given.get("to"), "by": given.get("by", "ben"), "at": now()})
+        one["updated_at"] = now()
+        return one["comments"][-1]["id"]
+    if name == "project":
+        STATE["projects"].append({"id": new_id(), "number": len(STATE["projects"]) + 1, "title": given["title"], "readme": given.get("readme"),
+                                  "items": [], "updated_at": now()})
+    if name == "item":
+        STATE["projects"][given["n"] - 1]["items"].append({"id": new_id(), "title": given["title"], "body": given.get("body", ""), "at": now(),
+                                                           "status": given.get("status", "Todo")})
+    if name == "move":  # without a change of the project
+        STATE["projects"][given["n"] - 1]["items"][given["at"]]["status"] = given["status"]
+    if name == "app":
+        STATE["app"] = {**given, "n": int(given["n"], 16)}
+    if name == "repeat":
+        STATE["repeat"] = given
+    if name == "app_tokens":
+        return sorted(STATE["app_tokens"])
+    if name == "revoke":  # the tokens that are out
+        STATE["app_tokens"] = {word: 0 for word in STATE["app_tokens"]}
+    if name == "git_slow":
+        STATE["git_slow"] = given["seconds"]
+    if name == "event":  # something happens to an issue
+        repo.events.append({"id": 1_000_000 + new_id(), "n": given["n"], "created_at": now()})
+        repo.touch(given["n"], now())
+    if name == "label":
+        repo.labels.append({"id": new_id(), "name": given["name"], "color": "00ff00"})
     if name == "edit":
         repo.comments[given["id"]].update(body=given["body"], updated_at=now())
     if name == "edit_issue":
@@ -339,6 +404,9 @@ def control(name, given, base):
     if name == "writes":
         writes, STATE["writes"] = STATE["writes"], []
         return writes
+    if name == "queries":
+        queries, STATE["queries"] = STATE["queries"], []
+        return queries
     if name == "calls":
         calls, STATE["calls"] = STATE["calls"], 0
         return calls
@@ -358,6 +426,7 @@ def control(name, given, base):
                          "milestones": r.milestones, "tags": sorted(r.tags), "flags": r.flags,
                          "all_reviews": [{**v, "n": n} for n, own in r.reviews.items() for v in own],
                          "review_comments": [c for own in r.review_comments.values() for c in own],
+                         "discussions": r.discussions,
                          "reviews": sum(len(v) for v in r.reviews.values())} for r in STATE["repos"]}
     return None
 
@@ -399,9 +468,34 @@ class Handler(BaseHTTPRequestHandler):
             with LOCK:
                 told = control(parts.path[3:], json.loads(body or b"{}"), self.base())
             return self.answer(200, json.dumps(told).encode())
+        if parts.path == "/api/graphql":
+            return self.query(body)
+        if STATE["app"] and parts.path == f"/api/v3/app/installations/{STATE['app']['installation']}/access_tokens":
+            with LOCK:
+                status, told = app_token(self.headers.get("Authorization", ""))
+            return self.answer(status, json.dumps(told).encode())
         if parts.path.startswith("/api/"):
             return self.write(parts, body)
         self.git(parts, body)
+
+    def query(self, body):
+        """A query of GraphQL, for who has the token."""
+        with LOCK:
+            STATE["calls"] += 1
+            STATE["log"].append(self.path)
+            if STATE["faults"]:
+                fault = STATE["faults"].pop(0)
+                if fault and self.fault(fault):
+                    return
+            if not entitled(self.headers.get("Authorization", "").removeprefix("Bearer ")):
+                return self.answer(401, b'{"message":"Bad credentials"}')
+            if "graphql" in STATE["deny"]:
+                return self.answer(STATE["deny"]["graphql"], b'{"message":"no queries here"}')
+            asked = json.loads(body)
+            if asked["query"] not in (known["query"] for known in STATE["queries"]):
+                STATE["queries"].append(asked)
+            told = graph.Graph(sys.modules[__name__], self.base()).answer(asked)
+            self.answer(200, json.dumps(told).encode())
 
     def do_PATCH(self):
         self.write(urlsplit(self.path), self.rfile.read(int(self.headers.get("Content-Length") or 0)))
@@ -421,7 +515,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
             fields = {n.lower(): v for n, v in self.headers.items()}
             given = fields.get("authorization", "").removeprefix("token ").removeprefix("Bearer ")
-            if given != TOKEN:
+            if not entitled(given):
                 return self.answer(401, b'{"message":"token required"}')
             for ending, status in STATE["deny"].items():
                 if parts.path.endswith(ending):
@@ -448,12 +542,14 @@ class Handler(BaseHTTPRequestHandler):
                     return
             fields = {n.lower(): v for n, v in self.headers.items()}
             given = fields.get("authorization", "").removeprefix("token ").removeprefix("Bearer ") or fields.get("private-token")
-            if given != TOKEN:
+            if not entitled(given):
                 return self.answer(401, b'{"message":"token required"}')
             if m := re.fullmatch(r"/attachments/(\d+)|/api/v3/repos/.*/releases/assets/(\d+)", parts.path):
                 data = STATE["private_assets"].get(int(m[1] or m[2]))
                 return self.answer(200, data) if data is not None else self.answer(404, b"{}")
             query = parse_qs(parts.query)
+            if STATE["repeat"] and parts.path.endswith(STATE["repeat"]["path"]):
+                return self.answer(403, json.dumps({"message": f"token {given} may not"}).encode())
             for ending, status in STATE["deny"].items():
                 if parts.path.endswith(ending):
                     return self.answer(status, json.dumps({"message": f"needs a scope <b>{ending}</b>"}).encode())
@@ -477,6 +573,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.close_connection = True
             self.connection.close()
+        elif kind == "errors":  # of GraphQL, within an answer that looks well
+            self.answer(200, json.dumps({"errors": fault["errors"]}).encode(), **fault.get("headers", {}))
         elif kind == "short":
             self.answer(200, b'[{"id":1,"number":1},')
         elif kind == "redirect":
@@ -516,7 +614,10 @@ class Handler(BaseHTTPRequestHandler):
         """Git's own server, for who logs in."""
         given = self.headers.get("Authorization", "")
         word = base64.b64decode(given.removeprefix("Basic ")).decode() if given.startswith("Basic ") else ""
-        if word.partition(":")[2] != TOKEN:
+        right = entitled(word.partition(":")[2])
+        if parts.path.endswith("/info/refs"):
+            time.sleep(STATE["git_slow"])  # what takes long for the client of git
+        if not right:
             return self.answer(401, b"", WWW_Authenticate='Basic realm="x"')
         dir = STATE["git"]
         if not dir or not re.fullmatch(r"/[\w.-]+/[\w.-]+\.git/(info/refs|git-upload-pack)", parts.path) or not os.path.isdir(

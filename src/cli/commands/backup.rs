@@ -36,7 +36,7 @@ use crate::{
 pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, CliError> {
     let settings = Settings::new(&context.global, &real_env)?;
     let (config, writer_config) = settings.writer()?;
-    context.found(wiring::no_identity_beside(config.dir(), args.allow_identity_here)?);
+    context.found(wiring::no_identity_beside(config, args.allow_identity_here)?);
     let keys = wiring::writer(writer_config)?;
     let (clock_is_right, acknowledge, full) = (args.clock_is_right, args.acknowledge, args.full);
     let (dry_run, no_rebuild) = (args.dry_run, args.no_rebuild);

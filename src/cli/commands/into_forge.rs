@@ -19,7 +19,7 @@ use crate::{
         sources::forge_token,
         target::Directory,
     },
-    forge::{Provider, back::Back},
+    forge::{Provider, Token, back::Back},
     model::Progress,
     ops::{
         OpsError,
@@ -86,7 +86,7 @@ pub(super) async fn run(context: &Context, args: RestoreArgs, asked: Asked, plac
     context.found(vault.findings.clone());
     let wanted = settled(context, asked, (&vault, &identities.opener), &settings).await?;
     let Place { provider, url, owner } = place;
-    let back = Back { provider, url, owner, token: Some(token), only: given.repo, patience: None };
+    let back = Back { provider, url, owner, token: Some(Token::word(token)), only: given.repo, patience: None };
     let failed = |source| CliError::Io {
         what: "can't make a directory for what is restored",
         path: std::env::temp_dir(),

@@ -32,7 +32,7 @@ use crate::{
 pub(super) async fn run(context: &Context, args: JournalRunArgs) -> Result<Done, CliError> {
     let settings = Settings::new(&context.global, &real_env)?;
     let (config, writer_config) = settings.writer()?;
-    context.found(wiring::no_identity_beside(config.dir(), false)?);
+    context.found(wiring::no_identity_beside(config, false)?);
     let jobs = jobs(config, &args.sources)?;
     let writer = wiring::writer(writer_config)?;
     let request = RunRequest {
@@ -85,7 +85,7 @@ pub(super) async fn push(context: &Context, args: JournalPushArgs) -> Result<Don
     if let Some(report) = ops::journal::was_pushed(&writer, &request)? {
         return Ok((Output::JournalPush(report), None));
     }
-    context.found(wiring::no_identity_beside(config.dir(), false)?);
+    context.found(wiring::no_identity_beside(config, false)?);
     let waiting = request.waiting();
     let begun = waiting > 0 && begin_behind();
     let place = workplace(context, &settings, writer).await?;

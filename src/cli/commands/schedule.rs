@@ -160,7 +160,7 @@ fn is_home(path: &Path) -> bool {
 /// Secrets that runs read besides keys and credentials: tokens of forges, and what signs webhooks.
 fn others(config: &Config) -> impl Iterator<Item = &PathBuf> {
     let tokens = config.sources.iter().filter_map(|source| match &source.input {
-        Input::Forge(forge) => match &forge.token {
+        Input::Forge(forge) => match forge.token.as_ref().or(forge.app.as_ref().map(|app| &app.key)) {
             Some(CredentialsSpec::File(path)) => Some(path),
             _ => None,
         },

@@ -25,7 +25,7 @@ use crate::{
     source::{journal::JournalOptions, mariadb::Flavour, postgres::PostgresOptions},
 };
 
-pub use forge::{ForgeInput, forge_place};
+pub use forge::{AppInput, ForgeInput, forge_place};
 pub use git::GitInput;
 pub use mariadb::MariadbInput;
 
@@ -133,6 +133,7 @@ pub(super) struct RawSource {
     url: Option<Spanned<String>>,
     owner: Option<Spanned<String>>,
     token: Option<Spanned<String>>,
+    app: Option<Spanned<forge::RawApp>>,
     full_every: Option<Spanned<Span>>,
     settings_every: Option<Spanned<Span>>,
     patience: Option<Spanned<Span>>,
@@ -231,6 +232,7 @@ impl RawSource {
             ("url", at(self.url.as_ref()), FORGES),
             ("owner", at(self.owner.as_ref()), FORGES),
             ("token", at(self.token.as_ref()), FORGES),
+            ("app", at(self.app.as_ref()), FORGES),
             ("full_every", at(self.full_every.as_ref()), FORGES),
             ("settings_every", at(self.settings_every.as_ref()), FORGES),
             ("patience", at(self.patience.as_ref()), FORGES),
@@ -345,6 +347,7 @@ fn forge_of(raw: RawSource, provider: Provider, dir: &Path, whole: &Range<usize>
         owner: raw.owner.as_ref(),
         repos: raw.repos,
         token: raw.token.as_ref(),
+        app: raw.app.as_ref(),
         exclude: raw.exclude,
         full_every: raw.full_every.map(Spanned::into_inner),
         settings_every: raw.settings_every.map(Spanned::into_inner),

@@ -1,14 +1,23 @@
 //! Forges as sources: one for what their APIs have, and one for the code and the wiki of each repository.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, thread};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 
 use zeroize::Zeroizing;
 
 use super::git;
 use crate::{
-    cli::{config::ForgeInput, error::CliError, secrets},
+    cli::{
+        config::{AppInput, ForgeInput},
+        error::CliError,
+        secrets,
+    },
     codec::hash::hash,
-    forge::{FULL_EVERY, ForgeOptions, ForgeSource, Listed, SETTINGS_EVERY, list},
+    forge::{App, FULL_EVERY, ForgeOptions, ForgeSource, Listed, SETTINGS_EVERY, Token, list},
     model::{Cancel, Name, SourceKind, Span},
     ops::backup::Job,
     source::{
@@ -28,21 +37,14 @@ pub(super) fn jobs(name: &Name, input: &ForgeInput, allow_empty: bool, state: &P
         Ok(options) => options,
         Err(error) => return refused(error),
     };
-    // A thread of its own, since the client blocks and runs a runtime.
-    let listed = thread::scope(|scope| {
-        let listing = scope.spawn(|| list(&options, input.code, Cancel::default()));
-        listing
-            .join()
-            .unwrap_or_else(|_| Err(SourceError::new("can't be listed; this is a defect in strongroom", &options.url)))
-    });
+    let listed = apart(|| list(&options, input.code, Cancel::default()), &options.url);
     let (mut listed, wikis) = match listed {
         Ok(listed) => listed,
         Err(error) => return refused(error),
     };
     let mut jobs = Vec::new();
     if input.code {
-        let login = options.token.as_ref().map(|token| Login::new(&options.url, options.provider.git_user(), token));
-        let login = match login.transpose() {
+        let login = match login(&options) {
             Ok(login) => login,
             Err(error) => return refused(error),
         };
@@ -62,6 +64,32 @@ pub(super) fn jobs(name: &Name, input: &ForgeInput, allow_empty: bool, state: &P
     }
     jobs.insert(0, job(Box::new(ForgeSource::new(options, Arc::<Listed>::new(listed)))));
     jobs
+}
+
+/// What git logs in with. Where tokens end, each next one follows while git is at work.
+fn login(options: &ForgeOptions) -> Result<Option<Login>> {
+    let Some(token) = options.token.clone() else { return Ok(None) };
+    let user = options.provider.git_user();
+    let word = apart(|| token.now(), &options.url)?;
+    let login = Login::new(&options.url, user, &word)?;
+    if token.ends() {
+        login.renewed_by(user, move || match token.now() {
+            Ok(word) => Some(word),
+            Err(error) => {
+                tracing::warn!(%error, "git goes on with the token that it has");
+                None
+            }
+        });
+    }
+    Ok(Some(login))
+}
+
+/// What `work` gives, on a thread of its own, since the client of a forge blocks and runs a runtime.
+fn apart<T: Send>(work: impl FnOnce() -> Result<T> + Send, url: &str) -> Result<T> {
+    thread::scope(|scope| {
+        let done = scope.spawn(work).join();
+        done.unwrap_or_else(|_| Err(SourceError::new("can't be asked; this is a defect in strongroom", url)))
+    })
 }
 
 fn repository_at(
@@ -89,7 +117,10 @@ fn options(name: &Name, input: &ForgeInput, state: &Path) -> Result<ForgeOptions
         url: input.url.clone(),
         owner: input.owner.clone(),
         repos: input.repos.clone(),
-        token: input.token.as_ref().map(token).transpose()?,
+        token: match &input.app {
+            Some(given) => Some(Token::app(app(given, input)?)),
+            None => input.token.as_ref().map(token).transpose()?.map(Token::word),
+        },
         exclude: input.exclude.iter().cloned().collect::<BTreeSet<_>>(),
         full_every: input.full_every.unwrap_or(FULL_EVERY),
         settings_every: input.settings_every.unwrap_or(SETTINGS_EVERY),
@@ -109,21 +140,25 @@ pub fn forge_token(text: &str, dir: &Path) -> Result<Zeroizing<String>> {
     token(&spec.relative_to(dir))
 }
 
+/// The app that a configuration names.
+fn app(given: &AppInput, input: &ForgeInput) -> Result<App> {
+    let (path, bytes) = secret(&given.key, "key")?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| "it holds no private key in PEM");
+    let key = text.and_then(App::key_of);
+    let key = key.map_err(|why| SourceError::new(format!("can't be used: {why}"), path.display().to_string()))?;
+    let (id, installation) = (given.id.clone(), given.installation);
+    Ok(App {
+        id,
+        installation,
+        key,
+        api: input.provider.api(&input.url),
+        patience: input.patience.map(Span::as_duration),
+    })
+}
+
 /// The token that `spec` names. From then on no message shows it.
 fn token(spec: &CredentialsSpec) -> Result<Zeroizing<String>> {
-    let path = match spec {
-        CredentialsSpec::File(path) => path.clone(),
-        CredentialsSpec::Systemd(name) => {
-            let dir = std::env::var_os("CREDENTIALS_DIRECTORY");
-            let dir = dir.ok_or_else(|| SourceError::new("systemd passed no credential", name))?;
-            Path::new(&dir).join(name)
-        }
-        other => return Err(SourceError::new("names no token", other.to_string())),
-    };
-    let bytes = secrets::read(&path, "read the token").map_err(|error| match error {
-        CliError::Io { source, .. } => SourceError::at("its token can't be read", &path, source),
-        other => SourceError::new(format!("its token can't be used: {other}"), path.display().to_string()),
-    })?;
+    let (path, bytes) = secret(spec, "token")?;
     let text = std::str::from_utf8(&bytes)
         .ok()
         .map(str::trim)
@@ -133,6 +168,24 @@ fn token(spec: &CredentialsSpec) -> Result<Zeroizing<String>> {
     })?;
     redact::given_as("token", text);
     Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// The file that `spec` names, which is a source's `what`, and what it holds.
+fn secret(spec: &CredentialsSpec, what: &str) -> Result<(PathBuf, Zeroizing<Vec<u8>>)> {
+    let path = match spec {
+        CredentialsSpec::File(path) => path.clone(),
+        CredentialsSpec::Systemd(name) => {
+            let dir = std::env::var_os("CREDENTIALS_DIRECTORY");
+            let dir = dir.ok_or_else(|| SourceError::new("systemd passed no credential", name))?;
+            Path::new(&dir).join(name)
+        }
+        other => return Err(SourceError::new(format!("names no {what}"), other.to_string())),
+    };
+    let bytes = secrets::read(&path, "read a secret of a forge").map_err(|error| match error {
+        CliError::Io { source, .. } => SourceError::at(format!("its {what} can't be read"), &path, source),
+        other => SourceError::new(format!("its {what} can't be used: {other}"), path.display().to_string()),
+    })?;
+    Ok((path, bytes))
 }
 
 /// A source that can't be read, for a reason that was found before.

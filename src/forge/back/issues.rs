@@ -230,7 +230,9 @@ fn one(writer: &mut Writer<'_>, number: i64, (entry, pull): (&Value, Option<&Val
         && let Some(branches) = branches(writer, number, pull)?
     {
         let made = words(&id, &head(entry, Some(pull), false), text(entry, "body"), limited);
-        let mut value = common.clone();
+        // GitHub takes labels and the milestone by a call of their own, below.
+        let github = writer.provider == Provider::Github;
+        let mut value = if github { json!({ "title": common.get("title") }) } else { common.clone() };
         let (head, base) = branches;
         for (field, with) in [("head", json!(head)), ("base", json!(base)), ("body", json!(first(&made)))] {
             put(&mut value, field, with);
@@ -238,7 +240,7 @@ fn one(writer: &mut Writer<'_>, number: i64, (entry, pull): (&Value, Option<&Val
         match posted(writer, "/pulls", number, (&value, &id))? {
             Ok(_) => {
                 writer.report.made("pulls");
-                if writer.provider == Provider::Github {
+                if github {
                     patch(writer, number, &common)?;
                 }
                 return Ok(());

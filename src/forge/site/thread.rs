@@ -16,14 +16,21 @@ use crate::forge::{
 /// The kinds whose entries belong to threads of `issues` and of `merge_requests`.
 const OF_ISSUES: &[&str] = &["comments", "reviews", "review_comments", "timeline", "events", "issue_notes"];
 const OF_MERGES: &[&str] = &["discussions"];
+const OF_DISCUSSIONS: &[&str] = &["discussion_comments"];
 
 /// Writes the pages of a kind, and tells what is on them.
 pub(super) fn pages(site: &mut Site<'_>, one: &RepositoryRows, kind: &str) -> io::Result<Vec<Listed>> {
-    let of = if kind == "issues" { OF_ISSUES } else { OF_MERGES };
+    let of = match kind {
+        "issues" => OF_ISSUES,
+        "discussions" => OF_DISCUSSIONS,
+        _ => OF_MERGES,
+    };
     let mut parts = lines::parts(site.from, &one.name, of)?;
     let mut pulls = Lines::open(&site.stream(&one.name, "pulls"))?;
     let mut places = Places::new();
-    while let Some((at, value)) = pulls.next()? {
+    while kind == "issues"
+        && let Some((at, value)) = pulls.next()?
+    {
         places.entry(number(&value).unwrap_or_default()).or_default().push(at);
     }
     let (mut listed, mut lines) = (Vec::new(), Lines::open(&site.stream(&one.name, kind))?);
@@ -34,7 +41,7 @@ pub(super) fn pages(site: &mut Site<'_>, one: &RepositoryRows, kind: &str) -> io
         listed.push(of_one(site, (one, kind, number), (&value, pull.as_ref()), &mut parts)?);
     }
     // Pull requests that the list of issues does not have, such as where issues are switched off.
-    for (number, at) in places.into_iter().filter(|_| kind == "issues") {
+    for (number, at) in places {
         let Some(value) = at.first().map(|at| pulls.at(*at)).transpose()?.flatten() else { continue };
         listed.push(of_one(site, (one, kind, number), (&value, Some(&value)), &mut parts)?);
     }
@@ -54,10 +61,14 @@ fn of_one(
     let back = site.link(&place, &format!("{}/index.html", one.name), &one.name);
     page.raw(&format!("<p>{back}</p>"));
     let merged = pull.is_some_and(|pull| pull.get("merged_at").is_some_and(Value::is_string));
-    let state = if merged { "merged".to_owned() } else { text(value, &["state"]) };
+    let state = match value.get("closed").and_then(Value::as_bool) {
+        _ if merged => "merged".to_owned(),
+        Some(closed) => if closed { "closed" } else { "open" }.to_owned(),
+        None => text(value, &["state"]),
+    };
     page.line(&head(value, pull, &state));
     page.raw("<article>");
-    page.line(&format!("{}, {}", author(value), text(value, &["created_at"])));
+    page.line(&format!("{}, {}", author(value), text(value, &["created_at", "createdAt"])));
     page.body(&text(value, &["body", "description"]));
     page.raw(&files(site, (&place, &one.name, kind), value));
     page.raw("</article>");
@@ -68,7 +79,7 @@ fn of_one(
         }
     }
     site.write(&place, page)?;
-    let (author, made) = (author(value), text(value, &["created_at"]));
+    let (author, made) = (author(value), text(value, &["created_at", "createdAt"]));
     let pull = pull.is_some() || value.get("pull_request").is_some_and(Value::is_object);
     Ok(Listed { number, title, state, author, made, pull })
 }
@@ -77,7 +88,8 @@ fn of_one(
 fn head(value: &Value, pull: Option<&Value>, state: &str) -> String {
     let mut words = vec![state.to_owned()];
     let names = |field: &str| {
-        let all = value.get(field).and_then(Value::as_array).into_iter().flatten();
+        let all = value.get(field).map(|list| list.get("nodes").unwrap_or(list));
+        let all = all.and_then(Value::as_array).into_iter().flatten();
         let named =
             all.map(|one| one.as_str().map_or_else(|| text(one, &["name", "login", "username"]), str::to_owned));
         named.filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ")
@@ -87,6 +99,9 @@ fn head(value: &Value, pull: Option<&Value>, state: &str) -> String {
         if !names.is_empty() {
             words.push(format!("{called}: {names}"));
         }
+    }
+    if let Some(category) = value.get("category").filter(|one| one.is_object()) {
+        words.push(format!("category: {}", text(category, &["name"])));
     }
     if let Some(milestone) = value.get("milestone").filter(|one| one.is_object()) {
         words.push(format!("milestone: {}", text(milestone, &["title"])));
@@ -110,7 +125,7 @@ fn entry(site: &mut Site<'_>, (place, repository, kind): (&str, &str, &str), val
         }
         return;
     }
-    let (by, at) = (author(value), text(value, &["created_at", "submitted_at"]));
+    let (by, at) = (author(value), text(value, &["created_at", "submitted_at", "createdAt"]));
     let body = text(value, &["body"]);
     let what = match kind {
         "timeline" | "events" => {
@@ -126,6 +141,8 @@ fn entry(site: &mut Site<'_>, (place, repository, kind): (&str, &str, &str), val
         }
         "reviews" => format!(" reviewed: {}", text(value, &["state"])),
         "review_comments" => format!(" on {} line {}", text(value, &["path"]), text(value, &["line", "position"])),
+        "discussion_comments" if value.get("deletedAt").is_some_and(Value::is_string) => " (deleted)".to_owned(),
+        "discussion_comments" if value.get("isAnswer") == Some(&Value::Bool(true)) => " (the answer)".to_owned(),
         _ => String::new(),
     };
     page.raw("<article>");

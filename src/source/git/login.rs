@@ -4,9 +4,10 @@
 use std::{
     fs::File,
     io::Write,
-    os::fd::AsRawFd,
+    os::{fd::AsRawFd, unix::fs::FileExt},
     process::{Command, id},
     sync::Arc,
+    time::Duration,
 };
 
 use zeroize::Zeroizing;
@@ -40,11 +41,39 @@ impl Login {
         let memory = rustix::fs::memfd_create("login", rustix::fs::MemfdFlags::CLOEXEC);
         let memory = memory.map_err(|e| failed("there is no place for its token").because(e.into()))?;
         let mut held = File::from(memory);
-        let text = Zeroizing::new(format!("username={user}\npassword={token}\n"));
+        let text = printed(user, token);
         held.write_all(text.as_bytes()).map_err(|e| failed("there is no place for its token").because(e))?;
         let (scheme, rest) = url.split_once("://").ok_or_else(|| failed("is no URL"))?;
         let host = rest.split('/').next().unwrap_or_default();
         Ok(Self { place: format!("{scheme}://{host}"), held: Arc::new(held) })
+    }
+
+    /// Has it log in with what `next` gives from then on, asked every second for as long as anybody logs in with it. Git asks
+    /// for a login again and again in a long transfer, and so does what moves large files.
+    pub fn renewed_by(&self, user: &'static str, mut next: impl FnMut() -> Option<Zeroizing<String>> + Send + 'static) {
+        let held = Arc::downgrade(&self.held);
+        std::thread::spawn(move || {
+            let mut known: Option<Zeroizing<String>> = None;
+            loop {
+                // Not a wait for anything: a token lasts for long.
+                std::thread::sleep(Duration::from_secs(1));
+                let Some(held) = held.upgrade() else { return };
+                let Some(token) = next().filter(|token| !token.contains(char::is_control)) else { continue };
+                if known.as_ref().is_some_and(|known| **known == *token) {
+                    continue;
+                }
+                let mut text = printed(user, &token);
+                // One that is shorter is filled up with empty lines, behind which nothing is read.
+                let length = held.metadata().map_or(0, |meta| usize::try_from(meta.len()).unwrap_or(0));
+                while text.len() < length {
+                    text.push('\n');
+                }
+                // At once, so that no reader sees the half of each.
+                if held.write_at(text.as_bytes(), 0).is_ok() {
+                    known = Some(token);
+                }
+            }
+        });
     }
 
     /// Has git log in with it, and keeps it from every other server and helper: one that stores what it hears would write
@@ -62,4 +91,9 @@ impl Login {
             command.args(["-c", &setting]);
         }
     }
+}
+
+/// What the helper prints.
+fn printed(user: &str, token: &str) -> Zeroizing<String> {
+    Zeroizing::new(format!("username={user}\npassword={token}\n"))
 }

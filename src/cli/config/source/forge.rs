@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Fault, git::OneOrMore};
@@ -20,6 +21,8 @@ pub struct ForgeInput {
     pub repos: Vec<String>,
     /// Where the token comes from.
     pub token: Option<CredentialsSpec>,
+    /// The app that gets tokens, in place of one.
+    pub app: Option<AppInput>,
     /// Kinds that are left out.
     pub exclude: Vec<String>,
     /// How often everything is asked for.
@@ -34,12 +37,40 @@ pub struct ForgeInput {
     pub timeout: Option<Span>,
 }
 
+/// An app of GitHub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppInput {
+    /// Its id, or its client id.
+    pub id: String,
+    /// The number of its installation.
+    pub installation: u64,
+    /// Where its private key comes from.
+    pub key: CredentialsSpec,
+}
+
+/// The same as it stands there.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawApp {
+    id: Id,
+    installation: u64,
+    key: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Id {
+    Number(u64),
+    Word(String),
+}
+
 /// The keys as they stand there.
 pub(super) struct Keys<'a> {
     pub(super) url: Option<&'a Spanned<String>>,
     pub(super) owner: Option<&'a Spanned<String>>,
     pub(super) repos: Option<Spanned<OneOrMore>>,
     pub(super) token: Option<&'a Spanned<String>>,
+    pub(super) app: Option<&'a Spanned<RawApp>>,
     pub(super) exclude: Option<Spanned<Vec<String>>>,
     pub(super) full_every: Option<Span>,
     pub(super) settings_every: Option<Span>,
@@ -99,6 +130,10 @@ pub(super) fn parse(provider: Provider, keys: Keys<'_>, dir: &Path) -> Result<Op
             _ => Err(Fault::new(given, TOKEN)),
         }
     });
+    let app = keys.app.map(|given| app(provider, given, dir)).transpose()?;
+    if let (Some(_), Some(given)) = (&app, keys.token) {
+        return Err(Fault::new(given, "\"app\" gets tokens of its own; leave \"token\" out"));
+    }
     let exclude = match keys.exclude {
         None => Vec::new(),
         Some(given) => {
@@ -116,6 +151,7 @@ pub(super) fn parse(provider: Provider, keys: Keys<'_>, dir: &Path) -> Result<Op
         owner,
         repos,
         token: token.transpose()?,
+        app,
         exclude,
         full_every: keys.full_every,
         settings_every: keys.settings_every,
@@ -123,6 +159,30 @@ pub(super) fn parse(provider: Provider, keys: Keys<'_>, dir: &Path) -> Result<Op
         code: keys.code.unwrap_or(true),
         timeout: keys.timeout,
     }))
+}
+
+/// An app, whose key is named and not given.
+fn app(provider: Provider, given: &Spanned<RawApp>, dir: &Path) -> Result<AppInput, Fault> {
+    const KEY: &str =
+        "an app's key is named as file:PATH or systemd:NAME; the key itself does not belong into the configuration";
+    if provider != Provider::Github {
+        return Err(Fault::new(given, "\"app\" belongs to sources of kind \"github\""));
+    }
+    let raw = given.get_ref();
+    let id = match &raw.id {
+        Id::Number(number) => number.to_string(),
+        Id::Word(word) => word.clone(),
+    };
+    if id.is_empty() || id.len() > 100 || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        return Err(Fault::new(given, "the \"id\" of an app is its number or its client id"));
+    }
+    let spec: CredentialsSpec = raw.key.parse().map_err(|_| Fault::new(given, KEY))?;
+    match spec.relative_to(dir) {
+        key @ (CredentialsSpec::File(_) | CredentialsSpec::Systemd(_)) => {
+            Ok(AppInput { id, installation: raw.installation, key })
+        }
+        _ => Err(Fault::new(given, KEY)),
+    }
 }
 
 /// Nothing of a token that stands there by mistake is repeated.
