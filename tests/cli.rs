@@ -25,6 +25,8 @@ mod member;
 mod own;
 #[path = "cli/people.rs"]
 mod people;
+#[path = "cli/plugins.rs"]
+mod plugins;
 #[path = "cli/restore.rs"]
 mod restore;
 #[path = "support/sandbox.rs"]

@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{
     failure::Exit,
     log::{self, Fields, Level},
+    plugin,
 };
 use crate::model::Cancel;
 
@@ -36,6 +37,8 @@ pub fn watch(cancel: Cancel) -> std::io::Result<()> {
     tokio::spawn(async move {
         next(&mut interrupts, &mut terminations, hangups.as_mut()).await;
         cancel.cancel();
+        // A plugin waits for a device or a person, and hears nothing of it.
+        plugin::stop();
         if std::io::stderr().is_terminal() {
             // Behind the ^C that the terminal shows.
             let _ = writeln!(std::io::stderr());

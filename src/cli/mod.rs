@@ -24,6 +24,7 @@ pub mod mcp;
 pub mod notify;
 pub mod outdir;
 pub mod plugin;
+mod plugin_watch;
 pub mod post;
 pub mod program;
 pub mod prompt;
@@ -195,6 +196,9 @@ fn execute(context: &Context, command: Command) -> Result<(Output, Option<Failur
     });
     // Not dropped: that would wait for what still blocks.
     runtime.shutdown_background();
+    if done.is_err() && plugin::was_stopped() {
+        return Err(OpsError::Interrupted.into());
+    }
     done
 }
 

@@ -1,18 +1,21 @@
 //! The process between strongroom and a plugin of age: strongroom itself, run again with the variables that a plugin needs. A
-//! plugin is somebody else's program, and our environment may hold an identity or the credentials of the bucket.
+//! plugin is somebody else's program, and our environment may hold an identity or the credentials of the bucket. It ends with
+//! us, and takes the plugin and what that has started along (see `plugin_watch`).
 
 use std::{
     env,
     ffi::{OsStr, OsString},
     io::{self, Read as _, Write as _},
-    process::{Command, ExitCode, Stdio},
-    sync::Arc,
+    os::fd::OwnedFd,
+    process::{Child, Command, ExitCode, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use zeroize::Zeroizing;
 
-use super::prompt::Terminal;
-use crate::codec::seal::plugin_step;
+use super::{plugin_watch, prompt::Terminal};
+use crate::codec::seal::{plugin_failure, plugin_step};
 
 /// The word that starts it.
 pub const WORD: &str = "age-plugin";
@@ -44,6 +47,38 @@ const KEPT: [&str; 20] = [
 /// And all that begin so.
 const KEPT_KINDS: [&str; 8] = ["AGE_PLUGIN_", "LC_", "PCSC", "PKCS11", "SOFTHSM", "TPM", "XDG_", "YUBI"];
 
+/// The processes that run, so that whoever asks to stop ends them.
+#[derive(Default)]
+struct Helpers {
+    running: Vec<(u32, OwnedFd)>,
+    /// Somebody asked to stop: no other one is started.
+    stopped: bool,
+    /// One was ended by that, or not started.
+    kept: bool,
+}
+
+static HELPERS: Mutex<Option<Helpers>> = Mutex::new(None);
+
+fn helpers() -> MutexGuard<'static, Option<Helpers>> {
+    HELPERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends what waits for a plugin, and starts none any more.
+pub fn stop() {
+    let mut helpers = helpers();
+    let helpers = helpers.get_or_insert_default();
+    helpers.stopped = true;
+    for (_, process) in &helpers.running {
+        helpers.kept |= pidfd_send_signal(process, Signal::TERM).is_ok();
+    }
+}
+
+/// Whether a plugin did not get to answer since somebody asked to stop.
+#[must_use]
+pub fn was_stopped() -> bool {
+    helpers().as_ref().is_some_and(|helpers| helpers.kept)
+}
+
 /// Has `request` answered by a process that knows of our environment only what a plugin needs.
 ///
 /// # Errors
@@ -51,7 +86,28 @@ const KEPT_KINDS: [&str; 8] = ["AGE_PLUGIN_", "LC_", "PCSC", "PKCS11", "SOFTHSM"
 pub fn run(request: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut command = Command::new(env::current_exe()?);
     command.arg(WORD).env_clear().envs(kept(env::vars_os())).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn()?;
+    let mut child = {
+        let mut helpers = helpers();
+        let helpers = helpers.get_or_insert_default();
+        if helpers.stopped {
+            helpers.kept = true;
+            return Err(io::Error::other("it was asked to stop"));
+        }
+        let child = command.spawn()?;
+        // An old kernel can't say which one is meant; then it ends with us.
+        if let Ok(process) = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
+            helpers.running.push((child.id(), process));
+        }
+        child
+    };
+    let answer = answer_of(&mut child, request);
+    if let Some(helpers) = helpers().as_mut() {
+        helpers.running.retain(|(id, _)| *id != child.id());
+    }
+    answer
+}
+
+fn answer_of(child: &mut Child, request: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(request)?;
     }
@@ -80,10 +136,14 @@ fn kept(all: impl Iterator<Item = (OsString, OsString)>) -> impl Iterator<Item =
 /// Is that process: reads a request, starts the plugin, writes the answer.
 #[must_use]
 pub fn step() -> ExitCode {
+    let Ok(watch) = plugin_watch::begin() else { return ExitCode::FAILURE };
     let mut request = Zeroizing::new(Vec::with_capacity(64 << 10));
     if io::stdin().lock().take(LIMIT).read_to_end(&mut request).is_err() {
         return ExitCode::FAILURE;
     }
-    let answer = plugin_step(&request, Arc::new(Terminal));
+    let mut answer = plugin_step(&request, Arc::new(Terminal));
+    if watch.was_too_much() {
+        answer = plugin_failure("its answer is longer than any answer of a plugin is");
+    }
     io::stdout().lock().write_all(&answer).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
 }

@@ -50,6 +50,16 @@ pub enum LoadError {
         /// What to ask for instead.
         next: String,
     },
+    /// The server did not take a part of a dump.
+    #[error("{what}")]
+    Lacking {
+        /// What it said.
+        what: String,
+        /// What was loaded, and where.
+        object: String,
+        /// What to do then.
+        next: String,
+    },
     /// The server, or what talks to it.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -234,7 +244,17 @@ impl Feeding {
         known: Known,
         cancel: &Cancel,
     ) -> LoadResult<(Self, Box<dyn Write + Send>)> {
-        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        Self::start_to(command, (program, Stdio::null()), known, cancel)
+    }
+
+    /// The same, with a place for what it prints.
+    pub(super) fn start_to(
+        command: &mut Command,
+        (program, out): (&str, Stdio),
+        known: Known,
+        cancel: &Cancel,
+    ) -> LoadResult<(Self, Box<dyn Write + Send>)> {
+        command.stdin(Stdio::piped()).stdout(out);
         let running = Running::start(command, program, known)?;
         Self::of(running, program, cancel)
     }

@@ -2,13 +2,16 @@
 //! somebody lends, a copied cluster is started, and all are asked whether they hold what was backed up.
 
 mod checks;
+mod contents;
 mod details;
 pub(super) mod into;
 mod load;
+mod one_table;
 mod recovered;
 mod roles;
 mod scratch_server;
 mod server;
+mod vacancy;
 
 use std::{
     collections::BTreeMap,

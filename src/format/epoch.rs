@@ -12,6 +12,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::{FORMAT, FormatError, Result, dsse::Document, text};
 use crate::{
     codec::{
+        CodecError,
         hash::ChunkIdKey,
         seal::{self, IdentityText, NoPrompt, Opener, Recipient, Sealer},
     },
@@ -116,6 +117,18 @@ impl EpochRecord {
     /// If it is no base64.
     pub fn sealed(&self) -> Result<Vec<u8>> {
         STANDARD.decode(&self.sealed).map_err(|e| FormatError::damaged(WHAT, e.to_string()))
+    }
+
+    /// Whether an identity opens the epoch's keys.
+    ///
+    /// # Errors
+    /// If the plugin of an identity failed: then nobody knows.
+    pub fn is_opened_by(&self, people: &Opener) -> Result<bool> {
+        match self.open(people) {
+            Ok(_) => Ok(true),
+            Err(error @ FormatError::Codec(CodecError::Plugin(_))) => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Opens the epoch's keys.

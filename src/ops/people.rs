@@ -17,7 +17,7 @@ use crate::{
     model::{Finding, Hash, Name, Time, VaultId},
     store::Payload,
     vault::{
-        Vault,
+        Vault, VaultErrorKind,
         keys::{self, Record},
         members::Members,
         snapshots,
@@ -69,7 +69,7 @@ pub async fn list(vault: &Vault, people: Option<&Opener>) -> Result<(KeysReport,
         line.records.push(key.to_string());
         sealed.insert(hash::hash(record.sealed.as_bytes()), record.epoch);
         if let (Some(people), Some(false)) = (people, line.opens) {
-            line.opens = Some(record.open(people).is_ok());
+            line.opens = Some(record.is_opened_by(people)?);
         }
     }
     let listing = snapshots::list(vault).await?;
@@ -79,7 +79,10 @@ pub async fn list(vault: &Vault, people: Option<&Opener>) -> Result<(KeysReport,
         }
     }
     let root = match people {
-        Some(people) => Some(keys::root_key(vault, people).await.is_ok()),
+        Some(people) => match keys::root_key(vault, people).await {
+            Err(error) if error.kind == VaultErrorKind::Plugin => return Err(error.into()),
+            opened => Some(opened.is_ok()),
+        },
         None => None,
     };
     let epochs: Vec<EpochLine> = epochs.into_values().collect();
@@ -118,7 +121,7 @@ pub async fn add(vault: &Vault, owner: &Opener, recipients: Vec<Recipient>) -> R
     for Record { record, .. } in keys::records(vault).await? {
         let rev = revs.entry(record.epoch).or_default();
         *rev = record.rev.max(*rev);
-        if !opened.contains_key(&record.epoch) && record.open(owner).is_ok() {
+        if !opened.contains_key(&record.epoch) && record.is_opened_by(owner)? {
             opened.insert(record.epoch, record);
         }
     }
@@ -205,7 +208,7 @@ pub async fn rotate(
         &ChunkIdKey::generate()?,
         &Sealer::new(recipients),
     )?;
-    if record.open(owner).is_err() {
+    if !record.is_opened_by(owner)? {
         return Err(OpsError::Request {
             what: "the identity given would not open the new epoch, so nobody here could add a writer to it".to_owned(),
             next: "name its recipient, too: `age-keygen -y` prints it".to_owned(),

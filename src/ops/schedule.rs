@@ -1,11 +1,13 @@
 //! `schedule`: what runs when on which box, as units of systemd or as a crontab. Text alone; nothing is read or started here.
 
+mod spelling;
 mod units;
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
 
 use serde::Serialize;
 
+use super::OpsError;
 use crate::model::Span;
 
 pub use units::SECRET_CONFIG;
@@ -163,32 +165,42 @@ pub struct Unit {
 }
 
 /// The units of systemd.
-#[must_use]
-pub fn systemd(request: &ScheduleRequest) -> Vec<Unit> {
+///
+/// # Errors
+///
+/// If a path can't be written in the directive that needs it.
+pub fn systemd(request: &ScheduleRequest) -> Result<Vec<Unit>, OpsError> {
     let mut all = Vec::new();
     for entry in &request.entries {
-        all.extend(units::of(entry, request));
+        all.extend(units::of(entry, request)?);
     }
     all.push(units::failed());
     all.push(units::user(&request.user));
-    all
+    Ok(all)
 }
 
 /// The crontab, for `/etc/cron.d`.
-#[must_use]
-pub fn cron(request: &ScheduleRequest) -> String {
+///
+/// # Errors
+///
+/// If a line of a crontab can't hold one of the paths.
+pub fn cron(request: &ScheduleRequest) -> Result<String, OpsError> {
     let mut text = String::from(
         "# Made by `strongroom schedule --cron`, for a file in /etc/cron.d. Cron neither hands over credentials nor confines what it\n\
          # runs: the user below must own the configuration and its key files. Units of systemd do better.\n\
          SHELL=/bin/sh\nPATH=/usr/local/bin:/usr/bin:/bin\n",
     );
+    let program = spelling::word(&request.program)?;
     for entry in &request.entries {
         let (_, when, _) = entry.task.calendar(entry.every);
-        let words = units::words(entry, &entry.config.display().to_string(), str::to_owned);
-        let line = format!("{when} {} {} {words}\n", request.user, request.program.display());
-        text.push_str(&line.replace('%', "\\%"));
+        let config = spelling::word(&entry.config)?;
+        let identity = entry.identity.as_deref().map(spelling::word).transpose()?;
+        let words = units::words(entry, &config, identity.as_deref());
+        let command = spelling::command(&format!("{program} {words}"))?;
+        // Writing to memory does not fail.
+        let _ = writeln!(text, "{when} {} {command}", request.user);
     }
-    text
+    Ok(text)
 }
 
 #[cfg(test)]

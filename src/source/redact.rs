@@ -140,12 +140,32 @@ fn mask_assignments(text: &str) -> String {
         let line_long =
             ["authorization", "cookie", "extraheader"].iter().any(|n| before.to_ascii_lowercase().ends_with(n));
         from = at;
+        if is_path(text.get(..at).unwrap_or_default()) && is_told(after) {
+            continue;
+        }
         let Some((skip, len)) = value_after(after, line_long) else { continue };
         out.push_str(after.get(..skip).unwrap_or_default());
         out.push_str(MASK);
         from = at + skip + len;
     }
     out + text.get(from..).unwrap_or_default()
+}
+
+/// Whether `before` ends within the last part of an absolute path.
+fn is_path(before: &str) -> bool {
+    let edge = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '(' | '=');
+    before.rsplit(edge).next().is_some_and(|word| word.starts_with('/'))
+}
+
+/// Whether nothing but the operating system's own words follow a path: "/etc/passwd: File exists".
+fn is_told(after: &str) -> bool {
+    let rest = after.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    let Some(rest) = rest.strip_prefix(": ") else { return false };
+    (1..=133).any(|number| {
+        let words = std::io::Error::from_raw_os_error(number).to_string();
+        let words = words.split(" (os error").next().unwrap_or_default();
+        rest.strip_prefix(words).is_some_and(|more| !more.starts_with(|c: char| c.is_alphanumeric()))
+    })
 }
 
 /// Where the value assigned after a name begins, and how long it is. `after` begins behind the known part of the name.
@@ -226,6 +246,13 @@ mod tests {
             ("at x://u:my pass@h, y", "at x://***@h, y"),
             ("http://127.0.0.1:9000/b told a@b", "http://127.0.0.1:9000/b told a@b"),
             ("at http://h:80, ask a@b", "at http://h:80, ask a@b"),
+            ("can't make /etc/passwd: File exists", "can't make /etc/passwd: File exists"),
+            ("at /a/db.password: File too large (os error 27)", "at /a/db.password: File too large (os error 27)"),
+            ("/etc/passwd: hunter2", "/etc/passwd: ***"),
+            ("/etc/passwd: File4exists", "/etc/passwd: ***"),
+            ("/etc/passwd: File existsX", "/etc/passwd: *** existsX"),
+            ("passwd: File exists", "passwd: *** exists"),
+            ("curl /a password: File exists", "curl /a password: *** exists"),
             ("pässword: ünï secret: ünï", "pässword: ünï secret: ***"),
         ] {
             assert_eq!(redact(text), want);

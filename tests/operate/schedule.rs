@@ -234,3 +234,114 @@ fn requests_are_heard_by_a_socket_that_systemd_hands_over_and_journals_run_all_t
     assert!(journal.contains("Type=notify") && journal.contains("journal run"), "{journal}");
     sound(&dir);
 }
+
+#[test]
+fn systemd_reads_the_paths_that_were_meant_whatever_they_hold() {
+    let sandbox = writer("");
+    sandbox.configure("[metrics]\nfile = '/srv/we ird\\ \"q\" 5%h/s.prom'\n");
+    sandbox.configure(
+        "\n[request]\nsocket = '/run/strong room\\ %h/r.sock'\nusers = [1000]\nsources = { shop = \"10m\" }\n",
+    );
+    // A blank, a specifier, a quote, a backslash.
+    let etc = sandbox.path("e t\\c %h \"x\"");
+    fs::rename(sandbox.path("etc"), &etc).unwrap();
+    let bin = sandbox.path("b i%n");
+    fs::create_dir(&bin).unwrap();
+    fs::copy("/bin/true", bin.join("strong$room")).unwrap();
+    let (config, program) = (etc.join("strongroom.toml").display().to_string(), bin.join("strong$room"));
+    let dir = sandbox.path("units");
+    let to = dir.display().to_string();
+    let program = program.display().to_string();
+    let args = ["--config", &config, "schedule", "--role", "writer", "--to", &to, "--program", &program];
+    sandbox.run(&args).ok();
+    let made = units(&dir);
+    let service = &made["strongroom-backup.service"];
+    // These take the rest of the line as it is, specifiers aside.
+    let raw = etc.display().to_string().replace('%', "%%");
+    assert!(service.contains(&format!("LoadCredential=strongroom.toml:{raw}/strongroom.toml\n")), "{service}");
+    assert!(service.contains(&format!("LoadCredential=writer.key:{raw}/writer.key\n")), "{service}");
+    // What systemd made of the others; it starts no program that is not there.
+    sound(&dir);
+    let read = |unit: &str| {
+        let mut command = Command::new("systemd-analyze");
+        command.args(["verify", "--man=no", "--recursive-errors=no"]).env("SYSTEMD_LOG_LEVEL", "debug");
+        command.args(made.keys().filter(|n| !n.contains('@') && !n.ends_with("conf")).map(|n| dir.join(n)));
+        let said = String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned();
+        let said = said.split(&format!("-> Unit {unit}:")).nth(1).unwrap_or_else(|| panic!("{said}")).to_owned();
+        said.split("-> Unit ").next().unwrap().to_owned()
+    };
+    let told = read("strongroom-backup.service");
+    assert!(told.contains("RequiresMountsFor: /srv/we ird\\ \"q\" 5%h (origin-file)"), "{told}");
+    assert!(told.contains("-/srv/we ird\\ \"q\" 5%h"), "{told}");
+    assert!(told.contains("b i%n/strong\\$room\" --config /run/credentials/"), "{told}");
+    let told = read("strongroom-request.socket");
+    assert!(told.contains("ListenStream: /run/strong room\\\\ %h/r.sock"), "{told}");
+}
+
+#[test]
+fn what_a_unit_can_not_express_is_refused_and_relative_paths_become_whole() {
+    let sandbox = writer("");
+    let to = sandbox.path("units").display().to_string();
+    let args = ["schedule", "--role", "writer", "--to", &to, "--program"];
+    let with = |program: &str| sandbox.writer(&[&args[..], &[program]].concat());
+    with("/opt/it's/strongroom").code(2).says("ExecStart=").says("quote");
+    with("/opt/a\nb/strongroom").code(2).says("control character");
+    with("strongroom").code(2).says("a name, and not a path");
+    with("missing/../strongroom").code(2).says("without `..`");
+    assert!(!Path::new(&to).exists());
+    let driller = member(&sandbox, "driller", "driller");
+    let mut command = sandbox.command();
+    command
+        .current_dir(sandbox.path("safe"))
+        .args(["--config", &driller, "schedule", "--role", "driller", "--to", &to]);
+    sandbox.finish(command.args(["-i", "rel.key", "--program", "bin/../prog/strongroom"])).code(2);
+    fs::create_dir(sandbox.path("safe/prog")).unwrap();
+    let mut command = sandbox.command();
+    command
+        .current_dir(sandbox.path("safe"))
+        .args(["--config", &driller, "schedule", "--role", "driller", "--to", &to]);
+    sandbox.finish(command.args(["-i", "rel.key", "--program", "./prog/strongroom"])).ok();
+    let service = &units(Path::new(&to))["strongroom-drill.service"];
+    let safe = sandbox.path("safe").display().to_string();
+    assert!(service.contains(&format!("LoadCredential=identity:{safe}/rel.key\n")), "{service}");
+    assert!(service.contains(&format!("ExecStart={safe}/prog/strongroom --config")), "{service}");
+}
+
+#[test]
+fn a_crontab_quotes_for_the_shell() {
+    let sandbox = writer("");
+    let etc = sandbox.path("e t'c $x");
+    fs::rename(sandbox.path("etc"), &etc).unwrap();
+    let config = etc.join("strongroom.toml").display().to_string();
+    let program = sandbox.path("b\\i n/5%\"x");
+    fs::create_dir(program.parent().unwrap()).unwrap();
+    fs::write(&program, "#!/bin/sh\nprintf '%s\\n' \"$@\"\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let program = program.display().to_string();
+    let cron =
+        sandbox.run(&["--config", &config, "schedule", "--role", "writer", "--cron", "--program", &program]).ok();
+    let cron = cron.out();
+    let line = cron.lines().find(|line| line.ends_with(" backup")).unwrap_or_else(|| panic!("{cron}"));
+    // Five fields and the user; cron takes the backslash before a % away.
+    let command = line.splitn(7, ' ').nth(6).unwrap().replace("\\%", "%");
+    let out = Command::new("sh").arg("-c").arg(&command).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&out.stdout),
+        format!("--config\n{config}\n--no-progress\nbackup\n"),
+        "{command}"
+    );
+}
+
+#[test]
+fn nothing_to_schedule_is_an_error_and_a_file_in_the_way_is_named() {
+    let sandbox = writer("");
+    let driller = member(&sandbox, "driller", "driller");
+    for how in [&["--cron"][..], &["--to", "units"]] {
+        let args = ["--config", &driller, "schedule", "--role", "driller"];
+        sandbox.run(&[&args[..], how].concat()).code(2).says("nothing to schedule").says("give -i FILE");
+    }
+    let file = sandbox.path("passwd");
+    fs::write(&file, "root").unwrap();
+    let file = file.display().to_string();
+    sandbox.writer(&["schedule", "--role", "writer", "--to", &file]).code(2).says(&format!("{file}: File exists"));
+}

@@ -48,8 +48,9 @@ unacknowledged alarm. It reports which snapshots it skips, and why.
 --into loads dumps into a server or a database file. The loaded SQL comes from the snapshot's writer and runs with \
 the rights of the role in the DSN. PostgreSQL: missing roles are created first. Each database is loaded into an \
 empty database of its name, created if missing; a single database goes into the one that the DSN names. A database \
-that was created and could not be loaded is dropped again. MariaDB and MySQL: the dump is loaded under its own \
-database names, then users and grants; with --table only that table's rows and triggers. SQLite (sqlite:FILE): the \
+that was created and could not be loaded is dropped again. With --table: the table, its rows, its partitions, and what \
+it needs and the database lacks (schema, types, functions, sequences). MariaDB and MySQL: the dump is loaded under its \
+own database names, then users and grants; with --table only that table's rows and triggers. SQLite (sqlite:FILE): the \
 file appears under its name when it is complete. An interrupted load starts from the beginning. Put passwords into \
 ~/.pgpass, PGPASSWORD or a password-file.
 

@@ -58,6 +58,11 @@ pub(super) async fn run(context: &Context, args: RestoreArgs, asked: Asked) -> R
 
 /// Where to. A password in the command line could be seen by every user of this host.
 fn server(dsn: &str) -> Result<Server, CliError> {
+    if dsn.trim().is_empty() {
+        let what =
+            "--into is empty: it names no server, and is not taken for the one that PostgreSQL would find by itself";
+        return Err(CliError::usage(what, "give a DSN; where it stands in a variable, see that the variable is set"));
+    }
     if let Some(path) = dsn.strip_prefix("sqlite:") {
         let path = path.strip_prefix("//").unwrap_or(path);
         if path.is_empty() {

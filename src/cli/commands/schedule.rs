@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use super::{Context, Done};
@@ -25,7 +25,8 @@ use crate::{
 pub(super) fn run(context: &Context, args: &ScheduleArgs) -> Result<Done, CliError> {
     let named = context.global.config.clone().or_else(|| real_env("STRONGROOM_CONFIG").map(Into::into));
     let config = named.unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG));
-    let config = std::path::absolute(&config).unwrap_or(config);
+    let config = whole("--config", &config)?;
+    let identity = args.identity.as_deref().map(|path| whole("--identity", path)).transpose()?;
     let user_fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
     if args.user.is_empty() || !args.user.chars().all(user_fits) {
         return Err(CliError::usage("--user is not a valid user name", "give one such as strongroom"));
@@ -39,11 +40,16 @@ pub(super) fn run(context: &Context, args: &ScheduleArgs) -> Result<Done, CliErr
         }
         let read = Config::read(&path)?;
         for task in *tasks {
-            entries.extend(entry(context, args, *task, &read)?);
+            entries.extend(entry(context, (args.role, identity.as_deref()), *task, &read)?);
         }
     }
     let program = match &args.program {
-        Some(program) => program.clone(),
+        // Which one of that name it would be, the user's PATH decides; systemd and cron have another.
+        Some(program) if program.components().count() < 2 => {
+            let what = format!("--program {} is a name, and not a path", program.display());
+            return Err(CliError::usage(what, "give the program's path, such as /usr/bin/strongroom"));
+        }
+        Some(program) => whole("--program", program)?,
         None => std::env::current_exe().map_err(|source| CliError::Io {
             what: "can't find strongroom's own program",
             path: "/proc/self/exe".into(),
@@ -52,9 +58,9 @@ pub(super) fn run(context: &Context, args: &ScheduleArgs) -> Result<Done, CliErr
     };
     let request = ScheduleRequest { entries, program, user: args.user.clone() };
     let Some(dir) = &args.systemd else {
-        return Ok((Output::Text(schedule::cron(&request)), None));
+        return Ok((Output::Text(schedule::cron(&request)?), None));
     };
-    let units = schedule::systemd(&request);
+    let units = schedule::systemd(&request)?;
     let failed = |source| CliError::Io { what: "can't make", path: dir.clone(), source };
     fs::create_dir_all(dir).map_err(failed)?;
     let mut written = Vec::new();
@@ -69,6 +75,20 @@ pub(super) fn run(context: &Context, args: &ScheduleArgs) -> Result<Done, CliErr
         written.push(path);
     }
     Ok((Output::Schedule(written), None))
+}
+
+/// A path as units and crontabs need it: from the root on, and without `..`, which systemd takes nowhere.
+fn whole(option: &str, path: &Path) -> Result<PathBuf, CliError> {
+    let failed = |source| CliError::Io { what: "can't find out where it is:", path: path.to_owned(), source };
+    let absolute: PathBuf = std::path::absolute(path).map_err(failed)?.components().collect();
+    if !absolute.components().any(|part| part == Component::ParentDir) {
+        return Ok(absolute);
+    }
+    if let (Some(Ok(dir)), Some(name)) = (absolute.parent().map(Path::canonicalize), absolute.file_name()) {
+        return Ok(dir.join(name));
+    }
+    let what = format!("{option} {}: what `..` means there can't be found out", path.display());
+    Err(CliError::usage(what, "give the path from the root on, without `..`"))
 }
 
 /// What runs on the box of a role, and with whose configuration.
@@ -104,7 +124,12 @@ fn say(context: &Context, what: &str) {
 }
 
 /// One thing that runs; nothing, where it can't.
-fn entry(context: &Context, args: &ScheduleArgs, task: Task, config: &Config) -> Result<Option<Entry>, CliError> {
+fn entry(
+    context: &Context,
+    (role, identity): (ScheduleRole, Option<&Path>),
+    task: Task,
+    config: &Config,
+) -> Result<Option<Entry>, CliError> {
     if task == Task::Journal && config.sources.iter().all(|source| source.journal.is_none()) {
         return Ok(None);
     }
@@ -113,7 +138,11 @@ fn entry(context: &Context, args: &ScheduleArgs, task: Task, config: &Config) ->
         return Ok(None);
     }
     let opens = matches!(task, Task::Drill | Task::Watch);
-    if task == Task::Drill && args.identity.is_none() {
+    if task == Task::Drill && identity.is_none() {
+        if role == ScheduleRole::Driller {
+            let what = "a drill opens snapshots, and no identity was given: there is nothing to schedule";
+            return Err(CliError::usage(what, "give -i FILE, the identity's path on the host where the drill runs"));
+        }
         say(context, "a drill opens snapshots: without --identity nothing of the driller was written");
         return Ok(None);
     }
@@ -135,7 +164,7 @@ fn entry(context: &Context, args: &ScheduleArgs, task: Task, config: &Config) ->
         task,
         config: config.path.clone(),
         secrets,
-        identity: args.identity.clone().filter(|_| opens),
+        identity: identity.filter(|_| opens).map(Path::to_owned),
         writes,
         homes,
         state: config.writer.as_ref().filter(|_| by_writer).map(|writer| writer.state.clone()),

@@ -23,7 +23,7 @@ pub use local::{LOCAL_OVERHEAD, LocalSealer};
 pub use opener::Opener;
 pub use part::{PartReader, header_len, sealed_range};
 pub use payload::plain_len;
-pub use plugin::{Runner, plugin_step, run_plugins_by};
+pub use plugin::{Runner, plugin_failure, plugin_step, run_plugins_by};
 pub use prompt::{NoPrompt, Prompt};
 pub use recipient::Recipient;
 pub use stanza::{sha256, ssh_tags};

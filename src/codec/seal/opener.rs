@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::{
     PartReader, Prompt, SEGMENT, TAG, header_len, identity, library,
     payload::{Caught, NONCE, Payload, Segments, TAMPERED, Watched, plain_len},
-    plugin::PluginFailed,
+    plugin::{PluginFailed, without_isolates},
     prompt::Key,
 };
 use crate::codec::{CodecError, Result};
@@ -106,7 +106,10 @@ fn failure(error: age::DecryptError) -> CodecError {
             CodecError::Plugin(e.to_string())
         }
         E::DecryptionFailed | E::InvalidMac | E::Io(_) => TAMPERED,
-        E::Plugin(errors) => CodecError::Plugin(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+        E::Plugin(errors) => {
+            let all: Vec<String> = errors.iter().map(|error| without_isolates(&error.to_string())).collect();
+            CodecError::Plugin(all.join("; "))
+        }
         other => library("open", other.to_string()),
     }
 }

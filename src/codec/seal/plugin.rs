@@ -106,8 +106,19 @@ fn unexpected() -> io::Error {
 /// Does what is asked in `request` by a plugin that this process starts, and gives the answer. What fails is an answer, too.
 #[must_use]
 pub fn plugin_step(request: &[u8], prompt: Arc<dyn Prompt>) -> Zeroizing<Vec<u8>> {
-    let answer = answer(request, prompt).unwrap_or_else(|e| Answer::Failed(e.to_string()));
+    let answer = answer(request, prompt).unwrap_or_else(|e| Answer::Failed(without_isolates(&e.to_string())));
     Zeroizing::new(serde_json::to_vec(&answer).unwrap_or_default())
+}
+
+/// The answer that the plugin failed.
+#[must_use]
+pub fn plugin_failure(why: &str) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(serde_json::to_vec(&Answer::Failed(why.to_owned())).unwrap_or_default())
+}
+
+/// Messages of the age crate hold signs around names that isolate their direction of writing, and show as escapes.
+pub(super) fn without_isolates(text: &str) -> String {
+    text.replace(|c| ('\u{2066}'..='\u{2069}').contains(&c), "")
 }
 
 fn answer(request: &[u8], prompt: Arc<dyn Prompt>) -> io::Result<Answer> {

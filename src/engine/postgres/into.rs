@@ -7,62 +7,33 @@ use std::{
     process::Command,
 };
 
-use serde::Deserialize;
-
 use super::{
     super::{
         EngineError,
-        into::{
-            Feeding, Held, HeldStream, Kept, LoadResult, Loaded, Loader, Options, Step, find, must_be, occupied, wrong,
-        },
+        into::{Feeding, Held, HeldStream, Kept, LoadResult, Loaded, Loader, Options, Step, find, must_be, wrong},
     },
     details::Details,
-    load::{self, literal},
+    load,
+    one_table::{OneTable, Unwanted},
     roles,
     scratch_server::drop_database,
+    vacancy::{WHAT, What, is_no_template, is_vacant},
 };
 use crate::{
     model::{Cancel, Name, SourceKind},
-    source::postgres::{Conninfo, DatabaseStreams, GLOBALS, Session, Tool, Tools, Version, file_name},
+    source::postgres::{Conninfo, DatabaseStreams, GLOBALS, Session, Tool, Tools, Version},
 };
-
-/// What the server and the role are.
-const WHAT: &str = "select json_build_object('database', current_database(), \
-    'number', current_setting('server_version_num'), 'version', current_setting('server_version'), \
-    'roles', rolcreaterole or rolsuper, 'superuser', rolsuper, 'user', rolname) from pg_roles where rolname = current_user";
-/// What somebody made in a database, by names: at most a few of them.
-const HELD: &str = "select json_build_object('count', count(*), 'some', coalesce((array_agg(name order by name))[1:3], '{}')) \
-    from (select n.nspname || '.' || c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace \
-    where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and c.relkind in ('r','p','v','m','S','f') \
-    and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e') \
-    union all select n.nspname || '.' || p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace \
-    where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' \
-    and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e') \
-    union all select nspname from pg_namespace where nspname !~ '^pg_' and nspname not in ('information_schema', 'public')) made";
-const OTHER: &str = "name another database in the DSN or drop this one; --clean replaces what is there";
-
-#[derive(Deserialize)]
-struct What {
-    database: String,
-    number: String,
-    version: String,
-    roles: bool,
-    superuser: bool,
-    user: String,
-}
-
-#[derive(Deserialize)]
-struct Made {
-    count: u64,
-    some: Vec<String>,
-}
 
 /// What a step does.
 enum Deed {
     /// Makes the roles.
     Roles,
+    /// Has `pg_restore` print the contents of an archive.
+    Contents { database: usize },
     /// Gives an archive to `pg_restore`, with these options more.
     Archive { database: usize, more: Vec<String> },
+    /// The same, with what the one table needs of it. `part` is the path of an archive of one table's rows.
+    Table { database: usize, part: Option<String> },
 }
 
 /// A database that is filled.
@@ -76,13 +47,15 @@ struct Target {
     exists: bool,
     /// Whether it was made here.
     made: bool,
-    done: bool,
+    filled: Filled,
 }
 
-/// The table that is wanted, as schema and name.
-struct Table {
-    schema: String,
-    name: String,
+/// How much of it was loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filled {
+    Not,
+    Partly,
+    Whole,
 }
 
 /// See the module.
@@ -94,7 +67,7 @@ pub(in crate::engine) struct Into {
     roles: BTreeSet<String>,
     targets: Vec<Target>,
     deeds: Vec<Deed>,
-    table: Option<Table>,
+    table: Option<OneTable>,
     /// Where sessions begin that are not for one of the targets.
     home: Option<String>,
     running: Option<Feeding>,
@@ -163,7 +136,10 @@ impl Into {
             let server = print.map_or(&details.server, |print| &print.server).clone();
             let real = by_info.clone().filter(|_| wanted.len() == 1).unwrap_or_else(|| database.name.clone());
             let name = database.name.clone();
-            self.targets.push(Target { name, real, server, exists: false, made: false, done: false });
+            if by_info.is_some() {
+                is_no_template(&real)?;
+            }
+            self.targets.push(Target { name, real, server, exists: false, made: false, filled: Filled::Not });
         }
         Ok(wanted)
     }
@@ -177,50 +153,9 @@ impl Into {
                 continue;
             }
             let mut session = Session::open(psql, &self.info, Some(&target.real))?;
-            if let Some(table) = &self.table {
-                let name = format!("{}.{}", load::identifier(&table.schema), load::identifier(&table.name));
-                let sql = format!("select json_build_object('there', to_regclass({}) is not null)", literal(&name));
-                let found: serde_json::Value = session.one("look for the table", &sql)?;
-                if found.get("there") == Some(&true.into()) {
-                    let what = format!("database {} has a table {}.{} already", target.real, table.schema, table.name);
-                    return occupied(what, OTHER);
-                }
-                continue;
-            }
-            let made: Made = session.one("look whether the database is empty", HELD)?;
-            if made.count > 0 {
-                let (some, more) = (made.some.join(", "), if made.count > made.some.len() as u64 { " …" } else { "" });
-                let what =
-                    format!("database {} is not empty: it has {} objects: {some}{more}", target.real, made.count);
-                return occupied(what, OTHER);
-            }
+            is_vacant(&mut session, &target.real, self.table.as_ref())?;
         }
         Ok(())
-    }
-
-    /// The table that is wanted, and what of the archives has it.
-    fn narrow(&mut self, held: &Held, database: &DatabaseStreams) -> LoadResult<Vec<Name>> {
-        let wanted = self.options.table.clone().unwrap_or_default();
-        let print = held.fingerprints.iter().find(|print| print.database == database.name);
-        let found = match print.filter(|print| !print.tables.is_empty()) {
-            Some(print) => {
-                let known: Vec<&str> = print.tables.keys().map(String::as_str).collect();
-                find("table", &wanted, &known)?.to_owned()
-            }
-            None => wanted,
-        };
-        let Some((schema, name)) = found.split_once('.') else {
-            return wrong(format!("--table {found}: of which schema?"), "say it as schema.table");
-        };
-        self.table = Some(Table { schema: schema.to_owned(), name: name.to_owned() });
-        self.notes.push(format!(
-            "{found}: the table and its rows; indexes, keys, triggers, rights and the sequences of its defaults are left out"
-        ));
-        // Where a large table has an archive of its own, no other part is needed.
-        let own = format!(".tables/{}.dump", file_name(&found));
-        let is_own = |stream: &&HeldStream| database.streams.contains(&stream.name) && stream.called().ends_with(&own);
-        let part = held.streams.iter().find(is_own).map(|stream| stream.name.clone());
-        Ok(database.streams.first().cloned().into_iter().chain(part).collect())
     }
 
     /// The steps of one database.
@@ -233,13 +168,6 @@ impl Into {
             steps.push(Step { stream: stream.clone(), label: format!("{called}{what}") });
             self.deeds.push(Deed::Archive { database: no, more });
         };
-        if let Some(table) = &self.table {
-            let only = vec!["-n".to_owned(), table.schema.clone(), "-t".to_owned(), table.name.clone()];
-            for stream in &database.streams {
-                add(stream, only.clone(), "");
-            }
-            return Ok(steps);
-        }
         match database.streams.as_slice() {
             [] => return wrong(format!("the snapshot names no stream of database {}", database.name), "give --to DIR"),
             [only] => add(only, Vec::new(), ""),
@@ -252,6 +180,46 @@ impl Into {
             }
         }
         Ok(steps)
+    }
+
+    /// The steps of one table: the contents of the main archive, that archive, and those of its rows.
+    fn steps_of_table(&mut self, held: &Held, database: &DatabaseStreams) -> Vec<Step> {
+        let called = |stream: &Name| {
+            let found = held.streams.iter().find(|held| held.name == *stream);
+            found.map_or(stream.as_str(), HeldStream::called).to_owned()
+        };
+        let mut steps = Vec::new();
+        for (no, stream) in database.streams.iter().enumerate() {
+            if no == 0 {
+                steps.push(Step { stream: stream.clone(), label: format!("{} (contents)", called(stream)) });
+                self.deeds.push(Deed::Contents { database: 0 });
+            }
+            steps.push(Step { stream: stream.clone(), label: called(stream) });
+            self.deeds.push(Deed::Table { database: 0, part: (no > 0).then(|| called(stream)) });
+        }
+        steps
+    }
+
+    /// Reads what an archive holds.
+    fn look_into(&mut self, cancel: &Cancel) -> LoadResult<Box<dyn Write + Send>> {
+        let (_, restore) = self.tools()?.clone();
+        let mut command = Command::new(&restore.path);
+        let table = self.table.as_mut().ok_or_else(|| EngineError::new("was lost", "the table"))?;
+        let out = table.print(&mut command)?;
+        let (running, out) = Feeding::start_to(&mut command, ("pg_restore --list", out), self.info.secrets(), cancel)?;
+        self.running = Some(running);
+        Ok(out)
+    }
+
+    /// Chooses of it what the table needs.
+    fn choose_parts(&mut self, no: usize) -> LoadResult<()> {
+        let (psql, _) = self.tools()?.clone();
+        let target = self.targets.get(no).ok_or_else(|| EngineError::new("was lost", "the database"))?;
+        let mut there = target.exists.then(|| Session::open(&psql, &self.info, Some(&target.real))).transpose()?;
+        let table = self.table.as_mut().ok_or_else(|| EngineError::new("was lost", "the table"))?;
+        let note = table.choose(there.as_mut(), self.options.clean)?;
+        self.notes.extend(note);
+        Ok(())
     }
 
     fn make_roles(&mut self) -> LoadResult<()> {
@@ -282,6 +250,7 @@ impl Into {
             target.made = true;
             self.notes.extend(note.and_then(|check| check.actual.map(|how| format!("{}: {how}", check.name))));
         }
+        target.filled = Filled::Partly;
         let mut command = Command::new(&restore.path);
         command.args(["-Fc", "-w", "-e", "--no-tablespaces"]).args(more);
         if self.options.clean && !target.made {
@@ -309,6 +278,7 @@ impl Loader for Into {
             let next = "give --to DIR --data-directory: a server starts on that";
             return wrong("the snapshot is a copy of a whole cluster, which no server that is there can take", next);
         }
+        self.info.database().map_or(Ok(()), is_no_template)?;
         let psql = Tools::default().any("psql")?;
         let mut session = self.connect(&psql)?;
         let what: What = session.one("ask what the server is", WHAT)?;
@@ -323,7 +293,11 @@ impl Loader for Into {
         if self.options.table.is_some()
             && let Some(database) = wanted.first_mut()
         {
-            database.streams = self.narrow(held, &database.clone())?;
+            let wanted = self.options.table.clone().unwrap_or_default();
+            let (table, streams, note) = OneTable::narrow(&wanted, held, database)?;
+            database.streams = streams;
+            self.notes.push(note);
+            self.table = Some(table);
         }
         self.must_be_empty(&mut session, &psql)?;
         self.roles =
@@ -347,7 +321,10 @@ impl Loader for Into {
             None => {}
         }
         for (no, database) in wanted.iter().enumerate() {
-            steps.extend(self.steps_of(held, no, database)?);
+            steps.extend(match self.table {
+                Some(_) => self.steps_of_table(held, database),
+                None => self.steps_of(held, no, database)?,
+            });
         }
         Ok(steps)
     }
@@ -363,7 +340,7 @@ impl Loader for Into {
         let names: Vec<&str> = self.targets.iter().map(|target| target.name.as_str()).collect();
         words.insert("database", names.join(","));
         if let Some(table) = &self.table {
-            words.insert("table", format!("{}.{}", table.schema, table.name));
+            words.insert("table", table.told());
         }
         if self.options.clean {
             words.insert("clean", "true".to_owned());
@@ -378,21 +355,38 @@ impl Loader for Into {
                 let (database, more) = (*database, more.clone());
                 self.fill(database, &more, cancel)
             }
+            Some(Deed::Contents { .. }) => self.look_into(cancel),
+            Some(Deed::Table { database, part }) => {
+                let database = *database;
+                match self.table.as_ref().and_then(|table| table.options(part.as_deref())) {
+                    Some(more) => self.fill(database, &more, cancel),
+                    // It takes no bytes, and `cut_off` says that this is right.
+                    None => Ok(Box::new(Unwanted)),
+                }
+            }
             None => Err(EngineError::new("has no such step", "the restore").into()),
         }
     }
 
     fn end(&mut self, step: usize) -> LoadResult<()> {
         match self.deeds.get(step) {
-            Some(Deed::Archive { database, .. }) => {
+            Some(Deed::Contents { database }) => {
                 let database = *database;
                 self.running.take().map_or(Ok(()), Feeding::end)?;
-                let last = self
-                    .deeds
-                    .iter()
-                    .rposition(|deed| matches!(deed, Deed::Archive { database: d, .. } if *d == database));
+                self.choose_parts(database)
+            }
+            Some(Deed::Archive { database, .. } | Deed::Table { database, .. }) => {
+                let database = *database;
+                let ended = self.running.take().map_or(Ok(()), Feeding::end);
+                match self.table {
+                    Some(_) => ended.map_err(OneTable::not_taken)?,
+                    None => ended?,
+                }
+                let last = self.deeds.iter().rposition(|deed| {
+                    matches!(deed, Deed::Archive { database: d, .. } | Deed::Table { database: d, .. } if *d == database)
+                });
                 if let Some(target) = self.targets.get_mut(database).filter(|_| last == Some(step)) {
-                    target.done = true;
+                    target.filled = Filled::Whole;
                 }
                 Ok(())
             }
@@ -401,20 +395,22 @@ impl Loader for Into {
     }
 
     fn cut_off(&mut self, step: usize) -> Option<LoadResult<()>> {
-        self.running.is_some().then(|| self.end(step))
+        let unwanted = matches!(self.deeds.get(step), Some(Deed::Table { .. }));
+        (self.running.is_some() || unwanted).then(|| self.end(step))
     }
 
     fn abandon(&mut self) -> Option<String> {
         if let Some(running) = self.running.take() {
             running.stop();
         }
-        let done: Vec<&str> = self.targets.iter().filter(|t| t.done).map(|t| t.real.as_str()).collect();
+        let done: Vec<&str> =
+            self.targets.iter().filter(|t| t.filled == Filled::Whole).map(|t| t.real.as_str()).collect();
         let mut told: Vec<String> = Vec::new();
         if !done.is_empty() {
             told.push(format!("database {} is whole", done.join(", ")));
         }
         let info = self.home.as_deref().map_or_else(|| self.info.clone(), |name| self.info.with_database(name));
-        for target in self.targets.iter().filter(|target| !target.done) {
+        for target in self.targets.iter().filter(|target| target.filled != Filled::Whole) {
             if target.made {
                 // A session in the database itself could not drop it.
                 let from = if target.real == "postgres" { "template1" } else { "postgres" };
@@ -423,7 +419,7 @@ impl Loader for Into {
                     Ok(()) => format!("database {}, which was made for this, was dropped again", target.real),
                     Err(e) => format!("database {} holds a part and could not be dropped: {e}", target.real),
                 });
-            } else if target.exists {
+            } else if target.filled == Filled::Partly {
                 told.push(format!("database {} may hold a part of it", target.real));
             }
         }
@@ -432,7 +428,7 @@ impl Loader for Into {
 
     fn finish(&mut self, _cancel: &Cancel) -> LoadResult<Loaded> {
         let loaded = match &self.table {
-            Some(table) => vec![format!("{}.{}", table.schema, table.name)],
+            Some(table) => vec![table.told()],
             None => self.targets.iter().map(|target| target.real.clone()).collect(),
         };
         Ok(Loaded { loaded, notes: std::mem::take(&mut self.notes) })

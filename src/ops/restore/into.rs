@@ -173,6 +173,7 @@ impl From<LoadError> for OpsError {
         match error {
             LoadError::Occupied { what, next } => Self::Occupied { what, next },
             LoadError::Wrong { what, next } => Self::Request { what, next },
+            LoadError::Lacking { what, object, next } => Self::Server { what, object, next },
             LoadError::Engine(error) => {
                 let source = error.source.as_ref().map(|e| format!(": {e}")).unwrap_or_default();
                 Self::Server { what: format!("{}{source}", error.what), object: error.object, next: String::new() }

@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use super::{Entry, ScheduleRequest, Task, Unit};
+use super::{
+    Entry, ScheduleRequest, Task, Unit,
+    spelling::{literal, program, quoted},
+};
+use crate::ops::OpsError;
 
 /// What the configuration is called among what systemd hands over.
 pub const SECRET_CONFIG: &str = "strongroom.toml";
@@ -57,10 +61,9 @@ SystemCallFilter=@mount setrlimit prlimit64 capset
 SystemCallFilter=seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self
 ";
 
-/// The words of a command, with the configuration and the identity where `config` and `place` say.
-pub(super) fn words(entry: &Entry, config: &str, place: impl Fn(&str) -> String) -> String {
-    let identity = entry.identity.as_ref().map(|path| format!(" -i {}", place(&path.display().to_string())));
-    let identity = identity.unwrap_or_default();
+/// The words of a command, with the configuration and the identity as they are called there.
+pub(super) fn words(entry: &Entry, config: &str, identity: Option<&str>) -> String {
+    let identity = identity.map(|identity| format!(" -i {identity}")).unwrap_or_default();
     let seen = format!("{STATE}/watch.json");
     let rest = match entry.task {
         Task::Backup => "backup".to_owned(),
@@ -78,24 +81,25 @@ pub(super) fn words(entry: &Entry, config: &str, place: impl Fn(&str) -> String)
 }
 
 /// The service and its timer.
-pub(super) fn of(entry: &Entry, request: &ScheduleRequest) -> Vec<Unit> {
+pub(super) fn of(entry: &Entry, request: &ScheduleRequest) -> Result<Vec<Unit>, OpsError> {
     let name = format!("strongroom-{}", entry.task.as_str());
-    let mut units = vec![Unit { name: format!("{name}.service"), text: service(entry, request) }];
+    let mut units = vec![Unit { name: format!("{name}.service"), text: service(entry, request)? }];
     if let Some(socket) = &entry.socket {
-        units.push(Unit { name: format!("{name}.socket"), text: listens(socket) });
+        units.push(Unit { name: format!("{name}.socket"), text: listens(socket)? });
     } else if entry.task != Task::Journal {
         units.push(Unit { name: format!("{name}.timer"), text: timer(entry) });
     }
-    units
+    Ok(units)
 }
 
-fn service(entry: &Entry, request: &ScheduleRequest) -> String {
+fn service(entry: &Entry, request: &ScheduleRequest) -> Result<String, OpsError> {
     let task = entry.task;
     let (runs, asked) = (task == Task::Journal, task == Task::Request);
     let (time, memory) = task.limits();
-    let program = request.program.display();
+    let program = program(&request.program)?;
     let config = format!("%d/{SECRET_CONFIG}");
-    let words = words(entry, &config, |_| format!("%d/{SECRET_IDENTITY}"));
+    let identity = entry.identity.as_ref().map(|_| format!("%d/{SECRET_IDENTITY}"));
+    let words = words(entry, &config, identity.as_deref());
     let mut text = format!(
         "# Made by `strongroom schedule`. Change it by a drop-in: systemctl edit strongroom-{}.service\n[Unit]\n\
          Description=Strongroom: {}\nWants=network-online.target\n\
@@ -109,7 +113,7 @@ fn service(entry: &Entry, request: &ScheduleRequest) -> String {
         text.push_str("OnFailure=strongroom-failed@%n.service\nStartLimitIntervalSec=6h\nStartLimitBurst=6\n");
     }
     for path in &entry.writes {
-        add(&mut text, &format!("RequiresMountsFor={}\n", escaped(path)));
+        add(&mut text, &format!("RequiresMountsFor={}\n", quoted("", path)?));
     }
     add(&mut text, &format!("\n[Service]\nUser={0}\nGroup={0}\n", request.user));
     if asked {
@@ -126,12 +130,12 @@ fn service(entry: &Entry, request: &ScheduleRequest) -> String {
     }
     add(&mut text, &format!("ExecStart={program} {words}\n"));
     let folder = entry.config.parent().unwrap_or(Path::new("/"));
-    add(&mut text, &format!("LoadCredential={SECRET_CONFIG}:{}\n", escaped(&entry.config)));
+    add(&mut text, &format!("LoadCredential={SECRET_CONFIG}:{}\n", literal("LoadCredential=", &entry.config)?));
     for secret in &entry.secrets {
-        add(&mut text, &format!("LoadCredential={secret}:{}\n", escaped(&folder.join(secret))));
+        add(&mut text, &format!("LoadCredential={secret}:{}\n", literal("LoadCredential=", &folder.join(secret))?));
     }
     if let Some(identity) = &entry.identity {
-        add(&mut text, &format!("LoadCredential={SECRET_IDENTITY}:{}\n", escaped(identity)));
+        add(&mut text, &format!("LoadCredential={SECRET_IDENTITY}:{}\n", literal("LoadCredential=", identity)?));
     }
     text.push_str("StateDirectory=strongroom\nStateDirectoryMode=0700\nEnvironment=HOME=/var/lib/strongroom\n");
     // Proxies and the like, for all units of a host at once; nothing if there is no such file.
@@ -139,7 +143,7 @@ fn service(entry: &Entry, request: &ScheduleRequest) -> String {
     // A directory that is missing keeps no service from starting: what writes there says so. What is below the service's own
     // state can be written anyway.
     for path in entry.writes.iter().chain(&entry.state).filter(|path| !path.starts_with(STATE)) {
-        add(&mut text, &format!("ReadWritePaths=-{}\n", escaped(path)));
+        add(&mut text, &format!("ReadWritePaths={}\n", quoted("-", path)?));
     }
     text.push_str(if entry.homes { "ProtectHome=read-only\n" } else { "ProtectHome=yes\n" });
     text.push_str(HARDENED);
@@ -151,18 +155,18 @@ fn service(entry: &Entry, request: &ScheduleRequest) -> String {
     if runs {
         text.push_str("\n[Install]\nWantedBy=multi-user.target\n");
     }
-    text
+    Ok(text)
 }
 
 /// The socket of requests. Everybody may connect: who may ask is decided by who the kernel says they are.
-fn listens(socket: &Path) -> String {
-    format!(
+fn listens(socket: &Path) -> Result<String, OpsError> {
+    Ok(format!(
         "# Made by `strongroom schedule`. Change it by a drop-in: systemctl edit strongroom-request.socket\n[Unit]\n\
          Description=Strongroom: {}\n\n[Socket]\nListenStream={}\nSocketMode=0666\nAccept=no\n\n\
          [Install]\nWantedBy=sockets.target\n",
         Task::Request.describe(),
-        escaped(socket)
-    )
+        literal("ListenStream=", socket)?
+    ))
 }
 
 fn timer(entry: &Entry) -> String {
@@ -178,11 +182,6 @@ fn timer(entry: &Entry) -> String {
 
 fn add(text: &mut String, more: &str) {
     text.push_str(more);
-}
-
-/// A path as units have it: spaces would end it, and `%` is a specifier.
-fn escaped(path: &Path) -> String {
-    path.display().to_string().replace('%', "%%").replace(' ', "\\x20")
 }
 
 /// What is started when a run fails.
