@@ -133,11 +133,7 @@ pub async fn newer(
 async fn of(vault: &Vault, wanted: impl Fn(&SnapshotId) -> bool + Send + Sync, alone: bool) -> Result<Listing> {
     let mut findings = Findings::default();
     let copies = async {
-        if vault.store.traits().trusted_time {
-            Copies::of(&*vault.store).await.map_err(Into::into)
-        } else {
-            Ok(Copies::default())
-        }
+        if vault.store.traits().trusted_time { Copies::of(&*vault.store).await } else { Ok(Copies::default()) }
     };
     let mut of_names = Findings::default();
     let (members, mut names, copies) =

@@ -91,7 +91,7 @@ fn waiting(sandbox: &Sandbox, dir: &Path) -> (Child, Vec<u32>) {
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let began = Instant::now();
     while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(60), "{what}: not so");
+        assert!(began.elapsed() < Duration::from_mins(1), "{what}: not so");
         sleep(Duration::from_millis(20)); // What is waited for happens in another process.
     }
 }

@@ -57,7 +57,7 @@ fn a_snapshot_is_shown_with_and_without_an_identity() {
     let run = sandbox.reader(&["show", &first, "--report", &json_text, "--report", &page_text]).ok();
     let written: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     assert_eq!(written, shown["result"]);
-    let indented: String = run.out().lines().map(|line| format!("    {line}\n")).collect();
+    let indented: String = run.out().lines().flat_map(|line| ["    ", line, "\n"].map(str::to_owned)).collect();
     assert_eq!(std::fs::read_to_string(&page).unwrap(), indented);
     sandbox.reader(&["show", &first, "--report", "x.html"]).code(2).says(".md or .json");
     sandbox.reader(&["diff", "latest", &first]).code(2).says("compares two snapshots by their ids");

@@ -64,6 +64,6 @@ fn bytes(output: &Output, form: Form) -> String {
         #[cfg(feature = "full")]
         (Form::Markdown, Output::Incident(report, ..)) => report.markdown(),
         // Names out of the data stay within their block: a line that is indented begins nothing.
-        _ => text(output).0.lines().map(|line| format!("    {line}\n")).collect(),
+        _ => text(output).0.lines().flat_map(|line| ["    ", line, "\n"].map(str::to_owned)).collect(),
     }
 }

@@ -34,6 +34,7 @@ use place::Place;
 
 /// What of a vault to copy, and how.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub struct CopyRequest {
     /// Snapshots of these sources alone; of all if there are none.
     pub sources: Vec<Name>,
