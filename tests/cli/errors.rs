@@ -339,7 +339,9 @@ fn plain(text: &str) -> String {
         word.clear();
     };
     for c in text.chars() {
-        if c.is_ascii_alphanumeric() || ((c == '-' || c == ':') && word.starts_with("20")) {
+        // An id may begin as a year does; the signs of a time have their places.
+        let in_time = (c == '-' && matches!(word.len(), 4 | 7)) || (c == ':' && matches!(word.len(), 13 | 16));
+        if c.is_ascii_alphanumeric() || (in_time && word.starts_with("20")) {
             word.push(c);
         } else {
             flush(&mut word, &mut out);
