@@ -135,7 +135,7 @@ impl PostgresSource {
 /// # Errors
 /// If the server can't be reached, or anything there can't be read.
 pub fn fingerprint_of(info: &Conninfo, database: &str, depth: Depth, bin: Option<PathBuf>) -> Result<Fingerprint> {
-    let psql = Tools::new(bin).any("psql")?;
+    let psql = Tools::connecting(bin, info).any("psql")?;
     fingerprint_by(&psql, info, database, depth)
 }
 
@@ -210,7 +210,7 @@ impl Source for PostgresSource {
 
     fn open(&mut self) -> Result<Box<dyn Reading>> {
         let options = &self.options;
-        let tools = Tools::new(options.bin.clone());
+        let tools = Tools::connecting(options.bin.clone(), &options.info);
         let psql = tools.any("psql")?;
         if !options.physical {
             choice::must_be_direct(&psql, &options.info)?;

@@ -205,7 +205,7 @@ impl Prepared {
 
 impl Making<'_> {
     fn postgres(mut self, options: &PostgresOptions, spool: Spool) -> Result<Work> {
-        let server = Server::new(options.info.clone(), Tools::new(options.bin.clone()))?;
+        let server = Server::new(options.info.clone(), Tools::connecting(options.bin.clone(), &options.info))?;
         if self.request.new_cluster {
             self.note = anew(&server, self.note, &spool)?;
         }

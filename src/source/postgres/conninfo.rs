@@ -110,6 +110,14 @@ impl Conninfo {
         self.get("service").is_some()
     }
 
+    /// Whether it says which server and which database are meant, so that nothing in the environment or in a file would.
+    #[must_use]
+    pub(crate) fn is_explicit(&self) -> bool {
+        let named = |key: &str| self.get(key).is_some_and(|value| !value.is_empty());
+        let service = self.has_service() || std::env::var_os("PGSERVICE").is_some();
+        (named("host") || named("hostaddr")) && named("port") && named("dbname") && !service
+    }
+
     /// The options of a session in it; empty if there are none.
     #[must_use]
     pub fn options(&self) -> &str {

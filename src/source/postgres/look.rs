@@ -51,7 +51,7 @@ struct MayCopy {
 /// Looks at the server that `options` mean.
 pub(super) fn look(options: &PostgresOptions) -> Look {
     let mut look = Look::default();
-    let (info, tools) = (&options.info, Tools::new(options.bin.clone()));
+    let (info, tools) = (&options.info, Tools::connecting(options.bin.clone(), &options.info));
     let Some(psql) = look.step("programs", tools.any("psql")) else { return look };
     let Some((mut session, version)) = look.step("reach", reach(options, &psql)) else { return look };
     look.good("reach", format!("{} answers; it is version {version}", info.place()));

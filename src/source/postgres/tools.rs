@@ -6,7 +6,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::super::{Result, SourceError, child::without_ours};
+use super::{
+    super::{Result, SourceError, child::without_ours},
+    Conninfo,
+};
 
 /// Where packages put the programs of one major version; `*` stands for the version.
 const PLACES: [&str; 6] = [
@@ -17,6 +20,10 @@ const PLACES: [&str; 6] = [
     "/usr/local/opt/postgresql@*/bin",
     "/Library/PostgreSQL/*/bin",
 ];
+
+/// What Debian's programs in `PATH` are links to: a script that chooses a server and a version for whoever names none, and then
+/// starts the real program (`pg_wrapper(1)`). Each start of it takes longer than the program's own.
+const CHOOSER: &str = "pg_wrapper";
 
 /// A version as the programs tell it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,13 +70,21 @@ pub struct Tool {
 #[derive(Debug, Clone, Default)]
 pub struct Tools {
     only: Option<PathBuf>,
+    /// Nothing is left to choose for a script that would choose a server.
+    direct: bool,
 }
 
 impl Tools {
     /// Programs from `only`, or from wherever they are.
     #[must_use]
     pub fn new(only: Option<PathBuf>) -> Self {
-        Self { only }
+        Self { only, direct: false }
+    }
+
+    /// Programs that connect as `info` says, past a script that would only find out what is said there.
+    #[must_use]
+    pub fn connecting(only: Option<PathBuf>, info: &Conninfo) -> Self {
+        Self { only, direct: info.is_explicit() }
     }
 
     /// Any version of `program`, the first that is found.
@@ -110,9 +125,17 @@ impl Tools {
         self.all(program).filter(|tool| tool.version.major >= version.major).min_by_key(|tool| tool.version.major)
     }
 
-    fn all<'a>(&'a self, program: &'a str) -> impl Iterator<Item = Tool> + 'a {
-        let dirs = self.only.clone().map_or_else(everywhere, |dir| vec![dir]);
-        dirs.into_iter().filter_map(move |dir| ask(&dir.join(program)))
+    fn all(&self, program: &str) -> impl Iterator<Item = Tool> + use<> {
+        self.among(self.only.clone().map_or_else(everywhere, |dir| vec![dir]), program)
+    }
+
+    fn among(&self, dirs: Vec<PathBuf>, program: &str) -> impl Iterator<Item = Tool> + use<> {
+        let mut paths: Vec<PathBuf> = dirs.into_iter().map(|dir| dir.join(program)).collect();
+        if self.direct {
+            // Last, should it be all that there is.
+            paths.sort_by_key(|path| chooses(path));
+        }
+        paths.into_iter().filter_map(|path| ask(&path))
     }
 
     fn missing(&self, program: &str) -> SourceError {
@@ -145,6 +168,11 @@ fn everywhere() -> Vec<PathBuf> {
     dirs
 }
 
+/// Whether it is a script that chooses which program runs.
+fn chooses(path: &Path) -> bool {
+    path.canonicalize().is_ok_and(|path| path.ends_with(CHOOSER))
+}
+
 /// Asks a program for its version; nothing if it is not there or is something else.
 fn ask(path: &Path) -> Option<Tool> {
     if !path.is_file() {
@@ -161,6 +189,37 @@ fn ask(path: &Path) -> Option<Tool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A directory with a `psql` that says it is of this version.
+    fn program(dir: &Path, name: &str, version: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        fs::create_dir_all(dir).unwrap();
+        let path = dir.join(name);
+        fs::write(&path, format!("#!/bin/sh\necho 'psql (PostgreSQL) {version}'\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn a_script_that_chooses_is_passed_only_where_nothing_is_left_to_choose() {
+        let place = tempfile::tempdir().unwrap();
+        let (bin, real) = (place.path().join("bin"), place.path().join("lib/15/bin"));
+        program(&place.path().join("share"), CHOOSER, "14.1");
+        program(&real, "psql", "15.2");
+        fs::create_dir_all(&bin).unwrap();
+        std::os::unix::fs::symlink("../share/pg_wrapper", bin.join("psql")).unwrap();
+        let found = |dsn: &str, dirs: &[&Path]| {
+            let tools = Tools::connecting(None, &dsn.parse().unwrap());
+            tools.among(dirs.iter().map(|dir| dir.to_path_buf()).collect(), "psql").next().unwrap().version.text
+        };
+        let both: &[&Path] = &[&bin, &real];
+        assert_eq!(found("host=db port=5432 dbname=app", both), "15.2");
+        for open in
+            ["host=db dbname=app", "port=5432 dbname=app", "host=db port=5432", "service=app host=db port=1 dbname=app"]
+        {
+            assert_eq!(found(open, both), "14.1", "{open}");
+        }
+        assert_eq!(found("host=db port=5432 dbname=app", &[&bin]), "14.1", "better that than none");
+    }
 
     #[test]
     fn versions_are_read_as_the_programs_tell_them() {
