@@ -1,16 +1,13 @@
 //! Records of `PostgreSQL`'s log, as far as a recovery asks of them: where each begins and ends, what was committed when,
 //! which points have names. Pure; what it reads came out of a vault and may be anything.
 
+pub(super) mod page;
+
+use self::page::{CONTINUES, Head, IS_LONG, LONG, SHORT};
 use crate::model::journal::Position;
 
 /// Microseconds between 1970 and 2000, where the log's times begin.
 const EPOCH_US: i64 = 946_684_800_000_000;
-/// The length of a page's header, and of the one that begins a segment.
-const SHORT: usize = 24;
-const LONG: usize = 40;
-/// Flags of a page: a record goes on in it, it begins a segment.
-const GOES_ON: u16 = 1;
-const IS_LONG: u16 = 2;
 /// The length of a record's header, and how much more of a record is looked at.
 const HEADER: usize = 24;
 const LOOKED_AT: usize = HEADER + 256;
@@ -133,10 +130,9 @@ impl Records {
 
     /// More of a page's header.
     fn header(&mut self, bytes: &[u8]) -> usize {
-        let is_long = |head: &[u8]| u16_at(head, 2).is_some_and(|info| info & IS_LONG != 0);
         let mut taken = 0;
         for wanted in [SHORT, LONG] {
-            if wanted == LONG && !is_long(&self.head) {
+            if wanted == LONG && Head::read(&self.head).info & IS_LONG == 0 {
                 break;
             }
             let n = wanted.saturating_sub(self.head.len()).min(bytes.len() - taken);
@@ -146,24 +142,23 @@ impl Records {
                 return taken;
             }
         }
-        let head = std::mem::take(&mut self.head);
-        let page_at = self.at + taken as u64 - head.len() as u64;
-        let (info, rest) = (u16_at(&head, 2).unwrap_or_default(), u32_at(&head, 16).unwrap_or_default());
-        if u16_at(&head, 0).unwrap_or_default() == 0 || u64_at(&head, 8) != Some(page_at) {
+        let bytes = std::mem::take(&mut self.head);
+        let (head, page_at) = (Head::read(&bytes), self.at + taken as u64 - bytes.len() as u64);
+        if head.magic == 0 || head.address != page_at {
             // Nothing was written here, or it is what another segment left.
             self.over = true;
             return taken;
         }
-        if let Some(size) = u32_at(&head, 36).filter(|size| size.is_power_of_two() && *size >= 1024) {
+        if let Some(size) = u32_at(&bytes, 36).filter(|size| size.is_power_of_two() && *size >= 1024) {
             self.page = u64::from(size);
         }
-        let goes_on = info & GOES_ON != 0;
+        let goes_on = head.info & CONTINUES != 0;
         match &self.record {
-            Some(record) if goes_on && record.total - record.seen == u64::from(rest) => {}
+            Some(record) if goes_on && record.total - record.seen == head.rest => {}
             // The end of a record that was given up when a server died.
             _ => {
                 self.record = None;
-                self.skip = if goes_on { u64::from(rest) } else { 0 };
+                self.skip = if goes_on { head.rest } else { 0 };
             }
         }
         taken
@@ -280,10 +275,6 @@ impl Beginning<'_> {
         };
         Record { start: Position(start), end: Position(end), what, at_us }
     }
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..)?.first_chunk().map(|bytes| u16::from_le_bytes(*bytes))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {

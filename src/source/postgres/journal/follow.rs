@@ -1,8 +1,10 @@
 //! What of the spool is whole and was not shipped yet.
 
 use super::{
-    super::super::{Result, journal::Shipped},
-    page::{Broken, Geometry},
+    super::{
+        super::{Result, journal::Shipped},
+        wal::page::{Broken, Geometry},
+    },
     spool::{Held, Spool},
     walk::{Stop, Walk},
 };

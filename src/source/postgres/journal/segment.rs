@@ -9,9 +9,11 @@ use std::{
 };
 
 use super::{
-    super::super::{Result, SourceError},
+    super::{
+        super::{Result, SourceError},
+        wal::page::{Geometry, u64_at},
+    },
     files::LogFile,
-    page::{Geometry, u64_at},
     walk::{Stop, Walk},
 };
 use crate::{codec::hash::Hasher, model::Hash};

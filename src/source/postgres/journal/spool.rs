@@ -13,9 +13,11 @@ use std::{
 use rustix::fs::{FallocateFlags, fallocate};
 
 use super::{
-    super::super::{Result, SourceError},
+    super::{
+        super::{Result, SourceError},
+        wal::page::Geometry,
+    },
     files::{LogFile, SegmentName},
-    page::Geometry,
 };
 
 /// So much of a segment says what it is.

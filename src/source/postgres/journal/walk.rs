@@ -3,9 +3,9 @@
 //! A segment that grows is as long as it will ever be and full of zeros, and what is read while it is written may be half
 //! of a record. So each record is checked by its own checksum, and counts when all of it is there.
 
-use super::{
-    super::super::crc::Crc,
-    page::{Broken, CONTINUES, Geometry, u32_at},
+use super::super::{
+    super::crc::Crc,
+    wal::page::{Broken, CONTINUES, Geometry, u32_at},
 };
 
 /// The length of a record's header.

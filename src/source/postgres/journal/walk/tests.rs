@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::source::postgres::journal::page::{CONTINUES, LONG, SHORT};
+use crate::source::postgres::wal::page::{CONTINUES, LONG, SHORT};
 
 const SYSTEM: u64 = 0x6b0b_cafe_0000_0001;
 const PAGE: u64 = 1024;

@@ -1,13 +1,13 @@
 //! The headers of the log's pages, and what the first of a segment says of the whole log.
 
 /// How long the header of a page is.
-pub(super) const SHORT: usize = 24;
+pub(in super::super) const SHORT: usize = 24;
 /// How long that of a segment's first page is.
-pub(super) const LONG: usize = 40;
+pub(in super::super) const LONG: usize = 40;
 /// The page begins with the rest of a record.
-pub(super) const CONTINUES: u16 = 0x0001;
+pub(in super::super) const CONTINUES: u16 = 0x0001;
 /// The header is a long one.
-const IS_LONG: u16 = 0x0002;
+pub(in super::super) const IS_LONG: u16 = 0x0002;
 /// Sizes of segments that servers can have.
 const SEGMENTS: std::ops::RangeInclusive<u32> = 1 << 20..=1 << 30;
 /// Sizes of pages that servers can be built with.
@@ -24,7 +24,7 @@ pub struct Broken {
 }
 
 impl Broken {
-    pub(super) fn new(at: u64, what: impl Into<String>) -> Self {
+    pub(in super::super) fn new(at: u64, what: impl Into<String>) -> Self {
         Self { at, what: what.into() }
     }
 }
@@ -45,34 +45,34 @@ pub struct Geometry {
 
 /// The header of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head {
+pub(in super::super) struct Head {
     /// See [`Geometry::magic`].
-    pub(super) magic: u16,
+    pub(in super::super) magic: u16,
     /// Flags.
-    pub(super) info: u16,
+    pub(in super::super) info: u16,
     /// The timeline that it was written on.
-    pub(super) timeline: u32,
+    pub(in super::super) timeline: u32,
     /// Its position.
-    pub(super) address: u64,
+    pub(in super::super) address: u64,
     /// How much of a record that began before is still to come.
-    pub(super) rest: u64,
+    pub(in super::super) rest: u64,
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
     bytes.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u16::from_le_bytes(*b))
 }
 
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(in super::super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u32::from_le_bytes(*b))
 }
 
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(in super::super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b))
 }
 
 impl Head {
     /// The header that `bytes`, of which there are enough, begin with.
-    pub(super) fn read(bytes: &[u8]) -> Self {
+    pub(in super::super) fn read(bytes: &[u8]) -> Self {
         Self {
             magic: u16_at(bytes, 0),
             info: u16_at(bytes, 2),
@@ -124,12 +124,12 @@ impl Geometry {
     }
 
     /// How long the header of the page at `at` is.
-    pub(super) fn header(&self, at: u64) -> usize {
+    pub(in super::super) fn header(&self, at: u64) -> usize {
         if at.is_multiple_of(self.segment) { LONG } else { SHORT }
     }
 
     /// The header of the page at `at`, which is `bytes`; nothing if it was not written yet.
-    pub(super) fn head(&self, bytes: &[u8], at: u64, timeline: u32) -> Result<Option<Head>, Broken> {
+    pub(in super::super) fn head(&self, bytes: &[u8], at: u64, timeline: u32) -> Result<Option<Head>, Broken> {
         if bytes.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
