@@ -4,7 +4,7 @@
 //! permission that lifts a lock: governance holds here like compliance.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -37,6 +37,8 @@ struct State {
     keys: BTreeMap<String, Vec<Stored>>,
     /// How many versions were ever made; names the next one.
     made: u64,
+    /// Keys whose bytes can't be read.
+    lost: BTreeSet<String>,
 }
 
 #[derive(Clone)]
@@ -79,6 +81,11 @@ impl MemoryStore {
     /// Hides `key` behind a delete marker, as a plain delete does, and says which version the marker is.
     pub fn hide(&self, key: &str) -> Version {
         self.push(&mut self.state(), key, None, None)
+    }
+
+    /// From now on the bytes of `key` can't be read, as those on a bad sector, though all else is told of it.
+    pub fn lose(&self, key: &str) {
+        self.state().lost.insert(key.to_owned());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -175,6 +182,9 @@ impl ObjectStore for MemoryStore {
     }
 
     async fn get(&self, key: &Key, version: Option<&Version>, range: Option<Range<u64>>) -> Result<Bytes> {
+        if self.state().lost.contains(key.as_str()) {
+            return Err(StoreError::new(Kind::Corrupt, "get: the disk can't read it").on(key));
+        }
         self.with("get", key, version, |stored, bytes| {
             let beyond = || {
                 let what = format!("get: the range is empty or lies beyond the {} bytes of the object", bytes.len());

@@ -34,11 +34,11 @@ impl Room {
 }
 
 /// Whether an error is about one object, which cannot be read as it is there: somebody else's encryption or storage
-/// class, or an access rule of its own. Whoever may add objects can make such ones, so no such error may stop the
+/// class, an access rule of its own, or a disk that lost it. Whoever may add objects can make such ones, so no such error may stop the
 /// reading of others. Trying again does not help, and with other credentials, or another object, it may work.
 pub(crate) const fn is_unreadable(kind: StoreErrorKind) -> bool {
     use StoreErrorKind as K;
-    matches!(kind, K::Denied | K::Invalid | K::Unsupported | K::BadRange | K::Locked | K::Other)
+    matches!(kind, K::Denied | K::Invalid | K::Unsupported | K::BadRange | K::Locked | K::Corrupt | K::Other)
 }
 
 /// The error of an object that can't be read though it is there.
@@ -97,7 +97,7 @@ async fn version_that<T: Send>(
     take: impl Fn(Bytes) -> Option<T> + Send + Sync,
 ) -> Result<(T, Option<Version>), VaultError> {
     let range = 0..limit as u64 + 1;
-    let (mut found_other, mut refused) = (false, None);
+    let (mut found_other, mut refused, mut lost) = (false, None, None);
     let hinted = hint.map(|h| Some(Version::new(h))).into_iter().chain([None]);
     let mut all = None;
     let mut tries: VecDeque<Option<Version>> = hinted.collect();
@@ -116,7 +116,8 @@ async fn version_that<T: Send>(
             },
             // What is empty has no range.
             Err(error) if error.kind == StoreErrorKind::BadRange => found_other = true,
-            Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Corrupt) => {}
+            Err(error) if error.is_not_found() => {}
+            Err(error) if error.kind == StoreErrorKind::Corrupt => drop(lost.get_or_insert(error)),
             // Another version may be the one that was signed.
             Err(error) if is_unreadable(error.kind) => drop(refused.get_or_insert(error)),
             Err(error) => return Err(error.into()),
@@ -125,8 +126,11 @@ async fn version_that<T: Send>(
     if let Some(error) = refused {
         return Err(unreadable(key, &error));
     }
-    let what =
-        if found_other { "no version of this object has the bytes that were signed" } else { "this object is missing" };
+    let what = match lost {
+        Some(error) => error.what,
+        None if found_other => "no version of this object has the bytes that were signed".to_owned(),
+        None => "this object is missing".to_owned(),
+    };
     Err(VaultError::new(VaultErrorKind::Damaged, what).on(key))
 }
 
@@ -269,14 +273,15 @@ pub(crate) async fn oldest(
     wanted: &Hash,
     limit: usize,
 ) -> Result<(Bytes, Time), VaultError> {
-    let (mut refused, mut small) = (None, false);
+    let (mut refused, mut lost, mut small) = (None, None, false);
     let limit = limit as u64;
     for Stored { version, modified, .. } in versions.iter().filter(|stored| stored.bytes <= limit) {
         small = true;
         match store.get(key, version.as_ref(), Some(0..limit + 1)).await {
             Ok(bytes) if hash::hash(&bytes) == *wanted => return Ok((bytes, *modified)),
             Ok(_) => {}
-            Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Corrupt) => {}
+            Err(error) if error.is_not_found() => {}
+            Err(error) if error.kind == StoreErrorKind::Corrupt => drop(lost.get_or_insert(error)),
             // What is empty has no range.
             Err(error) if error.kind == StoreErrorKind::BadRange => {}
             Err(error) if is_unreadable(error.kind) => drop(refused.get_or_insert(error)),
@@ -287,6 +292,7 @@ pub(crate) async fn oldest(
         return Err(unreadable(key, &error));
     }
     let what = match versions.first() {
+        _ if lost.is_some() => lost.map(|error| error.what).unwrap_or_default(),
         Some(first) if !small => {
             format!("this object has {} bytes, and none of its kind has more than {limit}", first.bytes)
         }

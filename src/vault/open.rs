@@ -12,7 +12,7 @@ use crate::{
         layout::{self, ObjectName},
     },
     model::{Finding, Key, Severity, VaultId},
-    store::{ObjectStore, StoreErrorKind},
+    store::{ObjectStore, StoreError, StoreErrorKind},
 };
 
 /// A vault whose descriptor was found and certifies itself.
@@ -50,7 +50,8 @@ impl Vault {
         let mut findings = Vec::new();
         let mut other = None;
         let mut broken = None;
-        for bytes in descriptors(&*store).await? {
+        let (found, lost) = descriptors(&*store).await?;
+        for bytes in found {
             match Envelope::decode::<Descriptor>(&bytes).and_then(|envelope| Descriptor::open(&envelope)) {
                 Ok(descriptor) if pin.is_none_or(|pin| pin == descriptor.vault) => {
                     if other.is_some() || broken.is_some() {
@@ -72,6 +73,9 @@ impl Vault {
             findings.push(Finding::new(Severity::Error, "vault.descriptor", what).on(layout::DESCRIPTOR));
             return Ok(Self { store, descriptor, findings, room: ROOM });
         }
+        if let Some(error) = lost.filter(|_| other.is_none() && broken.is_none()) {
+            return Err(error.into());
+        }
         let url = store.url();
         Err(match (other, broken, pin) {
             (Some(other), _, Some(pin)) => {
@@ -87,10 +91,10 @@ impl Vault {
 /// No descriptor has more stored bytes.
 const LARGEST: u64 = 64 << 10;
 
-/// Every version of `vault.json` that can be read, oldest first.
-async fn descriptors(store: &dyn ObjectStore) -> Result<Vec<Bytes>> {
+/// Every version of `vault.json` that can be read, oldest first, and why one is lost that a disk no longer gives.
+async fn descriptors(store: &dyn ObjectStore) -> Result<(Vec<Bytes>, Option<StoreError>)> {
     let key = layout::descriptor();
-    let (mut found, mut refused) = (Vec::new(), None);
+    let (mut found, mut refused, mut lost) = (Vec::new(), None, None);
     let versions = fetch::versions(store, &key).await?.into_iter().map(Some);
     for version in versions.chain([None]) {
         if version.is_none() && !found.is_empty() {
@@ -99,6 +103,7 @@ async fn descriptors(store: &dyn ObjectStore) -> Result<Vec<Bytes>> {
         match store.get(&key, version.as_ref(), Some(0..LARGEST)).await {
             Ok(bytes) => found.push(bytes),
             Err(error) if error.is_not_found() || error.kind == StoreErrorKind::BadRange => {}
+            Err(error) if error.kind == StoreErrorKind::Corrupt => drop(lost.get_or_insert(error)),
             // Another version may be the vault's.
             Err(error) if fetch::is_unreadable(error.kind) => drop(refused.get_or_insert(error)),
             Err(error) => return Err(error.into()),
@@ -106,7 +111,7 @@ async fn descriptors(store: &dyn ObjectStore) -> Result<Vec<Bytes>> {
     }
     match refused {
         Some(error) if found.is_empty() => Err(error.into()),
-        _ => Ok(found),
+        _ => Ok((found, lost)),
     }
 }
 

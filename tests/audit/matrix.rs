@@ -47,6 +47,7 @@ enum Damage {
     Marker,
     Truncated,
     Flipped,
+    Unreadable,
     Swapped,
     Older,
     Unlocked,
@@ -55,11 +56,12 @@ enum Damage {
     Junk,
 }
 
-const DAMAGES: [(Damage, &str); 10] = [
+const DAMAGES: [(Damage, &str); 11] = [
     (Damage::Deleted, "deleted"),
     (Damage::Marker, "delete marker"),
     (Damage::Truncated, "truncated"),
     (Damage::Flipped, "one bit flipped"),
+    (Damage::Unreadable, "on a bad sector"),
     (Damage::Swapped, "swapped with another"),
     (Damage::Older, "older version restored"),
     (Damage::Unlocked, "lock missing"),
@@ -237,6 +239,7 @@ async fn damaged(
             store.overwrite(&key, &b"junk"[..]);
             store.overwrite(&key, whole);
         }
+        Damage::Unreadable => store.lose(&key),
         Damage::Junk => drop(store.overwrite(junk, &b"junk"[..])),
         _ => {}
     }
@@ -264,11 +267,21 @@ pub fn cell(report: &VerifyReport, quiet: &VerifyReport) -> (Option<Severity>, S
 fn expected(kind: &str, damage: Damage, depth: Depth) -> Option<Severity> {
     match damage {
         // What lies in small documents, headers and pages is read at every depth; packs and indexes from `read` on.
-        Damage::Flipped | Damage::Swapped if matches!(kind, "pack" | "index") && depth == Depth::Locks => None,
+        Damage::Flipped | Damage::Unreadable | Damage::Swapped
+            if matches!(kind, "pack" | "index") && depth == Depth::Locks =>
+        {
+            None
+        }
         // A piece has no signed size, and one that is gone is a gap: nothing says what was there.
-        Damage::Flipped | Damage::Swapped | Damage::Truncated if kind == JOURNAL && depth == Depth::Locks => None,
+        Damage::Flipped | Damage::Unreadable | Damage::Swapped | Damage::Truncated
+            if kind == JOURNAL && depth == Depth::Locks =>
+        {
+            None
+        }
         Damage::Deleted if kind == JOURNAL => Some(Severity::Weak),
-        Damage::Deleted | Damage::Truncated | Damage::Flipped | Damage::Swapped => Some(Severity::Error),
+        Damage::Deleted | Damage::Truncated | Damage::Flipped | Damage::Unreadable | Damage::Swapped => {
+            Some(Severity::Error)
+        }
         Damage::Unlocked | Damage::Short => Some(Severity::Weak),
         Damage::Marker | Damage::Older | Damage::Newer => Some(Severity::Warning),
         Damage::Junk => Some(Severity::Info),

@@ -10,6 +10,7 @@
 )]
 
 mod asked_wrongly;
+mod bad_sector;
 mod contract;
 mod copies;
 mod damage;

@@ -6,10 +6,18 @@ use rustix::io::Errno;
 
 use super::super::{StoreError, StoreErrorKind as Kind};
 
+/// The calls that read one object, or the record of its lock.
+const READS: [&str; 3] = ["get", "head", "read the lock"];
+
 /// The store's error for a failed system call, about `object`.
 pub(super) fn failed(call: &str, object: &str, error: impl Into<io::Error>) -> StoreError {
     let error: io::Error = error.into();
-    let (kind, words) = meaning(&error);
+    let (kind, words) = match meaning(&error) {
+        (Kind::Other, _) if READS.contains(&call) && is_of_disk(&error) => {
+            (Kind::Corrupt, "the disk can't read it: a bad sector, or a disk that is failing or gone")
+        }
+        other => other,
+    };
     StoreError::new(kind, format!("{call}: {words}")).on(object).because(error)
 }
 
@@ -17,6 +25,12 @@ pub(super) fn failed(call: &str, object: &str, error: impl Into<io::Error>) -> S
 pub(super) fn is_absent(error: &io::Error) -> bool {
     // A name too long for the file system, or one beneath a file, can't be there.
     matches!(errno(error), Some(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG))
+}
+
+/// Whether the disk, or a checksum of the file system, says that what is stored there is lost: damage of one object, however
+/// many others are well.
+fn is_of_disk(error: &io::Error) -> bool {
+    matches!(errno(error), Some(Errno::IO | Errno::UCLEAN | Errno::BADMSG | Errno::ILSEQ | Errno::REMOTEIO))
 }
 
 fn errno(error: &io::Error) -> Option<Errno> {
@@ -61,6 +75,7 @@ mod tests {
         }
         assert_eq!(failed("get", "a", Errno::NOENT).kind, Kind::NotFound);
         assert_eq!(failed("get", "a", Errno::ACCESS).kind, Kind::Denied);
-        assert_eq!(failed("get", "a", Errno::IO).kind, Kind::Other);
+        assert_eq!(failed("put", "a", Errno::IO).kind, Kind::Other);
+        assert_eq!(failed("list", "a", Errno::IO).kind, Kind::Other);
     }
 }

@@ -106,7 +106,9 @@ pub(super) fn lost(root: &OwnedFd, each: &mut dyn FnMut((String, Option<Lock>)) 
             match dir::stat_in(&parent, name).map(|stat| dir::kind_of(&stat)) {
                 Ok(FileType::Directory) => paths.push(format!("{path}{name}/")),
                 Ok(FileType::RegularFile) => records.extend(name.strip_suffix(sidecar::SUFFIX).map(str::to_owned)),
-                _ => {}
+                Ok(_) => {}
+                Err(e) if is_absent(&e) => {} // Deleted while we looked.
+                Err(e) => return Err(fail(e)),
             }
         }
         for object in records {

@@ -145,9 +145,9 @@ async fn lock_of(
     if !hinted && !rest.is_empty() && needed.kind != Kind::Pack {
         let _room = room.take(first.bytes).await;
         match signed(store, &Wanted::of(needed)).await {
-            Ok(Some((_, found))) => version = found,
+            Ok(Ok((_, found))) => version = found,
             // Its bytes are nowhere; the other checks say so.
-            Ok(None) => return Ok(None),
+            Ok(Err(_)) => return Ok(None),
             Err(error) => return Err(error),
         }
     }
@@ -171,22 +171,24 @@ impl Wanted {
 }
 
 /// The bytes that were signed, and the version that has them. Only versions of the right size are read, so nobody can
-/// make this read more than was signed.
+/// make this read more than was signed. Else why none has them.
 async fn signed(
     store: &dyn ObjectStore,
     wanted: &Wanted,
-) -> std::result::Result<Option<(bytes::Bytes, Option<Version>)>, StoreError> {
+) -> std::result::Result<std::result::Result<(bytes::Bytes, Option<Version>), String>, StoreError> {
+    let mut lost = None;
     for candidate in &wanted.candidates {
         match store.get(&wanted.key, candidate.version.as_ref(), None).await {
             Ok(bytes) if bytes.len() as u64 == candidate.bytes && hash::hash(&bytes) == wanted.hash => {
-                return Ok(Some((bytes, candidate.version.clone())));
+                return Ok(Ok((bytes, candidate.version.clone())));
             }
             Ok(_) => {}
-            Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Corrupt) => {}
+            Err(error) if error.is_not_found() => {}
+            Err(error) if error.kind == StoreErrorKind::Corrupt => drop(lost.get_or_insert(error.what)),
             Err(error) => return Err(error),
         }
     }
-    Ok(None)
+    Ok(Err(lost.unwrap_or_else(|| "no version has the bytes that were signed".to_owned())))
 }
 
 fn judge(needed: &Needed, lock: Option<Lock>, now: Time) -> Option<(&'static str, String)> {
@@ -266,10 +268,13 @@ pub(super) async fn read(
     while let Some((needed, read)) = reads.next().await {
         stop_if_asked(cancel)?;
         let kind = needed.kind.as_str();
-        let Some(Read { bytes, directory }) = read? else {
-            let what = format!("no version of this {kind} has the bytes that were signed: {}", needed.kind.meaning());
-            findings.push(needed.finding(Severity::Error, &format!("{kind}.damaged"), what));
-            continue;
+        let Read { bytes, directory } = match read? {
+            Ok(read) => read,
+            Err(why) => {
+                let what = format!("this {kind} is damaged: {why}: {}", needed.kind.meaning());
+                findings.push(needed.finding(Severity::Error, &format!("{kind}.damaged"), what));
+                continue;
+            }
         };
         done.bytes += bytes;
         progress.advance(bytes);
@@ -298,15 +303,22 @@ struct Read {
     directory: Option<std::result::Result<Hash, String>>,
 }
 
-async fn one(store: Arc<dyn ObjectStore>, wanted: Wanted, opener: Option<Opener>) -> Result<Option<Read>> {
-    let Some((bytes, _)) = signed(&*store, &wanted).await? else { return Ok(None) };
-    let Some(opener) = opener else { return Ok(Some(Read { bytes: bytes.len() as u64, directory: None })) };
+async fn one(
+    store: Arc<dyn ObjectStore>,
+    wanted: Wanted,
+    opener: Option<Opener>,
+) -> Result<std::result::Result<Read, String>> {
+    let bytes = match signed(&*store, &wanted).await? {
+        Ok((bytes, _)) => bytes,
+        Err(why) => return Ok(Err(why)),
+    };
+    let Some(opener) = opener else { return Ok(Ok(Read { bytes: bytes.len() as u64, directory: None })) };
     // Opening is work for a core of its own.
     let task = tokio::task::spawn_blocking(move || {
         let directory = reader::directory_hash(&opener, &bytes).map_err(|error| error.to_string());
         Read { bytes: bytes.len() as u64, directory: Some(directory) }
     });
-    task.await.map(Some).map_err(|_| VaultError::stage_gone("opening"))
+    task.await.map(Ok).map_err(|_| VaultError::stage_gone("opening"))
 }
 
 /// Whether something named by a hash belongs to the `a`-th of `b` parts.
