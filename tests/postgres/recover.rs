@@ -26,7 +26,7 @@ use crate::{
     server::{Postgres, as_server, bin, run},
 };
 
-const SEGMENT: u64 = 16 << 20;
+pub const SEGMENT: u64 = 16 << 20;
 
 struct Now;
 
@@ -43,12 +43,17 @@ pub struct Lab {
     pub sandbox: Sandbox,
     pub out: tempfile::TempDir,
     line: Line,
-    shipped: Position,
+    pub shipped: Position,
 }
 
 impl Lab {
     pub fn new() -> Self {
-        let server = Postgres::start_with(&["wal_keep_size=1GB", "autovacuum=off", "track_commit_timestamp=on"]);
+        let server = Postgres::start_with(&[
+            "wal_keep_size=1GB",
+            "autovacuum=off",
+            "track_commit_timestamp=on",
+            "max_prepared_transactions=5",
+        ]);
         let space = server.dir().join("space");
         run(as_server("mkdir").arg(&space));
         server.sql("postgres", &format!("create tablespace far location '{}'", space.display()));
@@ -72,7 +77,7 @@ impl Lab {
         lab
     }
 
-    fn lsn(&self) -> Position {
+    pub fn lsn(&self) -> Position {
         Position::from_lsn(&self.server.sql("postgres", "select pg_current_wal_flush_lsn()")).unwrap()
     }
 
@@ -102,7 +107,7 @@ impl Lab {
     }
 
     /// Puts the log of a timeline out of a data directory, with its history.
-    fn put(&self, data: &Path, (timeline, history): (u32, Option<&[u8]>), (from, to): (Position, Position)) {
+    pub fn put(&self, data: &Path, (timeline, history): (u32, Option<&[u8]>), (from, to): (Position, Position)) {
         let writer = writer_key::open(&fs::read(self.sandbox.path("etc/writer.key")).unwrap()).unwrap();
         let store = Arc::new(LocalStore::open(self.sandbox.path("vault"), Arc::new(Now)).unwrap());
         let place = Workplace {
@@ -131,7 +136,7 @@ impl Lab {
         }
     }
 
-    fn recover(&self, to: &str, name: &str, more: &[&str]) -> Run {
+    pub fn recover(&self, to: &str, name: &str, more: &[&str]) -> Run {
         let dir = self.out.path().join(name);
         let dir = dir.to_str().unwrap();
         let args = ["restore", "latest", "--source", "cluster", "--recover-to", to, "--to", dir, "--json"];
@@ -139,7 +144,7 @@ impl Lab {
     }
 
     /// Recovers to a point, starts a stock server there and asks it which rows there are.
-    fn rows(&self, to: &str, name: &str, more: &[&str]) -> (Value, String) {
+    pub fn rows(&self, to: &str, name: &str, more: &[&str]) -> (Value, String) {
         let told = self.recover(to, name, more).ok().json()["result"].clone();
         let dir = self.out.path().join(name);
         let rows = started(&dir, &dir.join("cluster"), "select string_agg(id::text, ',' order by id) from t");
@@ -169,13 +174,16 @@ pub fn started(dir: &Path, data: &Path, sql: &str) -> String {
 }
 
 /// The same, for several questions.
-fn started_with<T>(dir: &Path, data: &Path, work: impl FnOnce(&dyn Fn(&str) -> String) -> T) -> T {
+pub fn started_with<T>(dir: &Path, data: &Path, work: impl FnOnce(&dyn Fn(&str) -> String) -> T) -> T {
     run(Command::new("chown").arg("-R").arg("postgres:").arg(dir));
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let log = dir.join("log");
     let mut start = as_server(bin("pg_ctl"));
     start.args(["-w", "-t", "60", "-D"]).arg(data).arg("-l").arg(&log);
-    start.arg("-o").arg(format!("-h '' -c fsync=off -p {port} -k {}", dir.display())).arg("start");
+    start
+        .arg("-o")
+        .arg(format!("-h '' -c fsync=off -c max_prepared_transactions=5 -p {port} -k {}", dir.display()))
+        .arg("start");
     let ok = start.output().unwrap().status.success();
     assert!(ok, "{}", fs::read_to_string(&log).unwrap_or_default());
     let ask = |sql: &str| {
@@ -327,6 +335,7 @@ fn a_recovery_goes_along_the_timelines_that_a_base_leads_to() {
     assert!(Position::from_lsn(told["recovery"]["stop"].as_str().unwrap()).unwrap() < to, "{told:#}");
     let (told, rows) = lab.rows("latest", "old", &["--timeline", "1"]);
     assert_eq!((rows.as_str(), &told["recovery"]["timeline"]), ("1,3", &Value::from(1)), "{told:#}");
+    assert!(told["recovery"]["newest"].is_string());
     let refused = lab.recover("latest", "none", &["--timeline", "7"]).code(2).json();
     assert!(refused["error"]["message"].as_str().unwrap().contains("timelines 1, 2"), "{refused:#}");
 }

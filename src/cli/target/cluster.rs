@@ -208,7 +208,7 @@ impl Target for Cluster {
         };
         places.spaces.iter().try_for_each(link)?;
         if places.wal.is_dir() {
-            log::settle(&places.wal, data, ending.base.segment)?;
+            log::settle(&places.wal, data, &ending.base)?;
         }
         settings::write(data, &ending)?;
         for (_, place) in &places.spaces {

@@ -78,6 +78,8 @@ pub(super) struct Gathered {
     /// The last transaction before the point, or in all of it.
     pub(super) commit: Option<Commit>,
     pub(super) stop: Option<Stop>,
+    /// Whether the log goes through the end of the base as it must; nothing if it does not go there.
+    pub(super) meets: Option<bool>,
     /// Where the last whole record begins and ends.
     pub(super) last: Option<Position>,
     pub(super) end: Position,
@@ -119,6 +121,7 @@ impl Way<'_> {
             ended: Ended::Nothing,
             commit: None,
             stop: None,
+            meets: None,
             last: None,
             end: from,
             made_at: None,
@@ -155,7 +158,7 @@ impl Way<'_> {
             let why = format!("at {} it is not a log any more", super::point::lsn(records.end()));
             all.ended = Ended::Gap { to: None, why: Some(why) };
         }
-        (all.commit, all.stop) = (search.commit, search.stop);
+        (all.commit, all.stop, all.meets) = (search.commit, search.stop, search.meets);
         (all.last, all.end) = (records.last(), records.end());
         Ok(all)
     }

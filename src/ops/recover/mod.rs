@@ -191,6 +191,8 @@ enum Passed {
     Later(Box<Base>),
     /// The point is not in the log behind it.
     Without(Box<OpsError>),
+    /// It does not lead to the timeline that was asked for.
+    Elsewhere(Box<OpsError>),
 }
 
 impl Seeking<'_> {
@@ -296,10 +298,16 @@ impl Seeking<'_> {
         if target.fits(&base, done) == Fits::After {
             return Ok(Err(Passed::Later(Box::new(base))));
         }
-        let (way, mut findings) = way_of(reader, log, &base, self.request.timeline).await?;
+        let (way, mut findings) = match way_of(reader, log, &base, self.request.timeline).await? {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(Passed::Elsewhere(Box::new(error)))),
+        };
         let on = (&**self.progress, self.cancel);
         let here = self.request.fetch.is_none();
         let gathered = way.gather((&base, target), (&mut *layout, here), on).await?;
+        if gathered.meets == Some(false) {
+            return Ok(Err(Passed::Without(Box::new(other_history(&base)))));
+        }
         for (file, bytes) in &way.histories {
             layout.log(file, 0, bytes)?;
         }
@@ -322,12 +330,15 @@ impl Seeking<'_> {
     fn none(&self, source: &Name, passed: Vec<(Time, Passed)>) -> OpsError {
         let point = &self.request.target.point;
         let mut oldest: Option<Box<Base>> = None;
-        let mut without = None;
+        let (mut without, mut elsewhere) = (None, None);
         let mut no_base = 0;
         for (_, why) in passed {
             match why {
                 Passed::Without(error) => {
                     without.get_or_insert(error);
+                }
+                Passed::Elsewhere(error) => {
+                    elsewhere.get_or_insert(error);
                 }
                 Passed::Later(base) if oldest.as_ref().is_none_or(|oldest| base.end < oldest.end) => {
                     oldest = Some(base);
@@ -336,7 +347,7 @@ impl Seeking<'_> {
                 Passed::NoBase => no_base += 1,
             }
         }
-        if let Some(error) = without {
+        if let Some(error) = without.or(elsewhere) {
             return *error;
         }
         if let Some(base) = oldest {
@@ -361,6 +372,17 @@ impl Seeking<'_> {
                     back as it is";
         unreachable(what, next)
     }
+}
+
+/// The log is of another server than the base: of one that was set back, or that began a timeline of the same number.
+#[must_use]
+pub fn other_history(base: &Base) -> OpsError {
+    let what = format!(
+        "the log in the vault is not the one that the base was taken in: they differ at its end, {}. A server that was set back to an          earlier state, or that took a timeline's number again, wrote another log of the same positions",
+        point::lsn(base.end)
+    );
+    let next = "restore this base by itself (`restore ID --data-directory`), or recover from an older one by its ID (`strongroom snapshots`                 lists them); then take a new base";
+    unreachable(what, next)
 }
 
 /// The finding of a gap that a recovery stops before.

@@ -164,6 +164,7 @@ impl Target {
 }
 
 /// Which transactions were over at some instant.
+#[derive(Debug)]
 struct Over {
     /// Below this one all were.
     min: u64,
@@ -221,18 +222,36 @@ pub(super) struct Search<'a> {
     target: &'a Target,
     /// Nothing before is a point that can be had.
     from: Position,
+    /// Which transactions were over at the base, if it tells.
+    over: Option<Over>,
+    /// Whether the log goes through the end of the base as it must, or past it within a record; nothing until it came there.
+    pub(super) meets: Option<bool>,
     /// The last transaction before the point.
     pub(super) commit: Option<Commit>,
     pub(super) stop: Option<Stop>,
 }
 
 impl<'a> Search<'a> {
-    pub(super) const fn new(target: &'a Target, base: &Base) -> Self {
-        Self { target, from: base.end, commit: None, stop: None }
+    pub(super) fn new(target: &'a Target, base: &Base) -> Self {
+        let over = base.xids.as_deref().and_then(Over::read);
+        Self { target, from: base.end, over, meets: None, commit: None, stop: None }
+    }
+
+    /// Whether a record of the log is about the transaction `wanted`. Records tell the lower half; which epoch that is of follows from
+    /// the base.
+    fn is_of(&self, ended: u32, wanted: u64) -> bool {
+        match &self.over {
+            Some(over) if wanted >> 32 > 0 => over.lifted(ended.into()) == wanted,
+            _ => u64::from(ended) == wanted & 0xffff_ffff,
+        }
     }
 
     /// Looks at a record; tells whether there is more to look for.
     pub(super) fn see(&mut self, record: &Record) -> bool {
+        if self.meets.is_none() && record.end >= self.from {
+            // Records begin at multiples of eight, and a base ends where one does.
+            self.meets = Some(record.start >= self.from || record.end.0.next_multiple_of(8) == self.from.0);
+        }
         let (committed, ended) = match record.what {
             What::Commit(xid) => (Some(xid), Some(xid)),
             What::Abort(xid) => (None, Some(xid)),
@@ -245,7 +264,7 @@ impl<'a> Search<'a> {
                     ended.is_some() && record.at_us.is_some_and(|at| at > *us || (!inclusive && at == *us))
                 }
                 Point::Lsn(at) => record.start >= *at,
-                Point::Xid(xid) => ended.flatten().is_some_and(|ended| u64::from(ended) == xid & 0xffff_ffff),
+                Point::Xid(xid) => ended.flatten().is_some_and(|ended| self.is_of(ended, *xid)),
                 Point::Named(name) => matches!(&record.what, What::Named(label) if label == name),
                 Point::File(..) | Point::Gtid(_) | Point::Latest => false,
             };

@@ -10,7 +10,7 @@ use crate::model::journal::Position;
 const EPOCH_US: i64 = 946_684_800_000_000;
 /// The length of a record's header, and how much more of a record is looked at.
 const HEADER: usize = 24;
-const LOOKED_AT: usize = HEADER + 256;
+const LOOKED_AT: usize = HEADER + 1024;
 /// What wrote a record.
 const XLOG: u8 = 0;
 const XACT: u8 = 1;
@@ -21,11 +21,16 @@ const COMMIT: u8 = 0x00;
 const ABORT: u8 = 0x20;
 const COMMIT_PREPARED: u8 = 0x30;
 const ABORT_PREPARED: u8 = 0x40;
+/// Flags of such a record: more follows its time, and among that is the number of the prepared transaction (`xact.h`).
+const HAS_INFO: u8 = 0x80;
+const IS_TWO_PHASE: u32 = 1 << 4;
+/// From this version of pages on (18), an entry of dropped statistics has 16 bytes instead of 12.
+const WIDE_STATISTICS: u16 = 0xd118;
 
 /// What a record tells that a recovery can stop at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// A transaction was committed, by its number; nothing where it was prepared before, since it is another one's record.
+    /// A transaction was committed, by its number; nothing where it was prepared before and its record is too long to be looked through.
     Commit(Option<u32>),
     /// A transaction was rolled back.
     Abort(Option<u32>),
@@ -66,6 +71,8 @@ pub struct Records {
     /// Nothing more is looked at before here.
     jump: u64,
     over: bool,
+    /// What the pages of this version begin with.
+    magic: u16,
 }
 
 #[derive(Debug)]
@@ -91,6 +98,7 @@ impl Records {
             end: from.0,
             jump: 0,
             over: false,
+            magic: 0,
         }
     }
 
@@ -149,6 +157,7 @@ impl Records {
             self.over = true;
             return taken;
         }
+        self.magic = head.magic;
         if let Some(size) = u32_at(&bytes, 36).filter(|size| size.is_power_of_two() && *size >= 1024) {
             self.page = u64::from(size);
         }
@@ -228,7 +237,7 @@ impl Records {
         if beginning.is(XLOG, SWITCH, 0xf0) {
             self.jump = end.div_ceil(self.segment).saturating_mul(self.segment);
         }
-        self.over = !each(beginning.told(start, end));
+        self.over = !each(beginning.told(start, end, self.magic));
     }
 }
 
@@ -255,17 +264,49 @@ impl Beginning<'_> {
         }
     }
 
-    fn told(&self, start: u64, end: u64) -> Record {
+    /// The transaction that a record of `COMMIT PREPARED` or `ROLLBACK PREPARED` is about, whose own number is none (`xactdesc.c`:
+    /// `ParseCommitRecord`, `ParseAbortRecord`).
+    fn prepared(&self, magic: u16) -> Option<u32> {
+        let aborts = self.is(XACT, ABORT_PREPARED, 0x70);
+        // Behind the time.
+        let rest = self.data()?.get(8..)?;
+        if self.0.get(16)? & HAS_INFO == 0 {
+            return None;
+        }
+        let (has, mut rest) = (u32_at(rest, 0)?, rest.get(4..)?);
+        let mut skip = |bit: u32, fixed: usize, each: usize| -> Option<()> {
+            if has & bit == 0 {
+                return Some(());
+            }
+            let many = if each == 0 { 0 } else { usize::try_from(u32_at(rest, 0)?).ok()?.checked_mul(each)? };
+            rest = rest.get(fixed.checked_add(many)?..)?;
+            Some(())
+        };
+        let statistics = if magic >= WIDE_STATISTICS { 16 } else { 12 };
+        skip(1 << 0, 8, 0)?;
+        skip(1 << 1, 4, 4)?;
+        skip(1 << 2, 4, 12)?;
+        skip(1 << 8, 4, statistics)?;
+        if !aborts {
+            skip(1 << 3, 4, 16)?;
+        }
+        if has & IS_TWO_PHASE == 0 {
+            return None;
+        }
+        u32_at(rest, 0).filter(|xid| *xid != 0)
+    }
+
+    fn told(&self, start: u64, end: u64, magic: u16) -> Record {
         let at_us = || self.data().and_then(|data| u64_at(data, 0)).map(|us| us.cast_signed().saturating_add(EPOCH_US));
         let xid = u32_at(self.0, 4).filter(|xid| *xid != 0);
         let (what, at_us) = if self.is(XACT, COMMIT, 0x70) {
             (What::Commit(xid), at_us())
         } else if self.is(XACT, COMMIT_PREPARED, 0x70) {
-            (What::Commit(None), at_us())
+            (What::Commit(self.prepared(magic)), at_us())
         } else if self.is(XACT, ABORT, 0x70) {
             (What::Abort(xid), at_us())
         } else if self.is(XACT, ABORT_PREPARED, 0x70) {
-            (What::Abort(None), at_us())
+            (What::Abort(self.prepared(magic)), at_us())
         } else if self.is(XLOG, RESTORE_POINT, 0xf0) {
             let name = self.data().and_then(|data| data.get(8..72)).unwrap_or_default();
             let name = name.split(|byte| *byte == 0).next().unwrap_or_default();

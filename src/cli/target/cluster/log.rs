@@ -14,6 +14,7 @@ use super::{
     places::directory,
     unpack::write_back,
 };
+use crate::{ops::recover::other_history, source::postgres::Base};
 
 /// How long the name of a segment of the log is.
 const SEGMENT_NAME: usize = 24;
@@ -73,7 +74,11 @@ impl Gathering {
 /// Gives what was gathered in `from` its place in the data directory, each segment in its full length, as a server wants it:
 /// what is not there is zeros. All of it is marked as archived, as a server marks what it fetched from an archive: it is of
 /// the timelines before the one that begins here, and whoever archives that has these.
-pub(super) fn settle(from: &Path, data: &Path, segment: u64) -> Result<()> {
+///
+/// # Errors
+/// If it is not the log that the base was taken in, of which it has some itself; if a file can't be written.
+pub(super) fn settle(from: &Path, data: &Path, base: &Base) -> Result<()> {
+    let segment = base.segment;
     let wal = data.join(WAL);
     let status = wal.join(STATUS);
     for dir in [&wal, &status] {
@@ -86,6 +91,12 @@ pub(super) fn settle(from: &Path, data: &Path, segment: u64) -> Result<()> {
         let name = entry.map_err(|e| failed("can't look into", from, e))?.file_name();
         let (here, there) = (from.join(&name), wal.join(&name));
         let is_segment = name.len() == SEGMENT_NAME;
+        if is_segment && fs::symlink_metadata(&there).is_ok() {
+            let same = is_same(&here, &there, of_base(&name.to_string_lossy(), base));
+            if !same.map_err(|e| failed("can't read the log", &here, e))? {
+                return Err(other_history(base));
+            }
+        }
         let whole = !is_segment || fs::metadata(&here).is_ok_and(|meta| meta.len() == segment);
         if whole || fs::symlink_metadata(&there).is_err() {
             moved(&here, &there).map_err(|e| failed("can't give its name to", &there, e))?;
@@ -102,6 +113,32 @@ pub(super) fn settle(from: &Path, data: &Path, segment: u64) -> Result<()> {
         made.map_err(|e| failed("can't make", &mark, e))?;
     }
     fs::remove_dir_all(from).map_err(|e| failed("can't remove", from, e))
+}
+
+/// How much of a segment was there for certain when the base was done.
+fn of_base(name: &str, base: &Base) -> u64 {
+    let number = |range| name.get(range).and_then(|part| u64::from_str_radix(part, 16).ok());
+    let (Some(high), Some(low)) = (number(8..16), number(16..24)) else { return 0 };
+    base.end.0.saturating_sub((high << 32).saturating_add(low.saturating_mul(base.segment))).min(base.segment)
+}
+
+/// Whether two files begin with the same `most` bytes, as far as both go.
+fn is_same(a: &Path, b: &Path, most: u64) -> io::Result<bool> {
+    let (a, b) = (File::open(a)?, File::open(b)?);
+    let most = most.min(a.metadata()?.len()).min(b.metadata()?.len());
+    let (mut one, mut other) = (vec![0; STEP], vec![0; STEP]);
+    let mut at = 0;
+    while at < most {
+        let n = usize::try_from(most - at).unwrap_or(STEP).min(STEP);
+        let (Some(one), Some(other)) = (one.get_mut(..n), other.get_mut(..n)) else { break };
+        a.read_exact_at(one, at)?;
+        b.read_exact_at(other, at)?;
+        if one != other {
+            return Ok(false);
+        }
+        at += n as u64;
+    }
+    Ok(true)
 }
 
 /// Moves a file, into another file system too: `pg_wal` may be one.
