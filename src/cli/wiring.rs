@@ -28,8 +28,8 @@ use crate::{
     },
 };
 
-/// What may lie in the directory of a vault that is not there yet: what an interrupted `init` leaves.
-const LEFTOVERS: &[&str] = &[".parity", ".tmp", "keys", "members", "canaries", "evidence", "lost+found"];
+/// What may lie in the directory of a vault that is not there yet: what an interrupted `init` or `replicate` leaves.
+const LEFTOVERS: &[&str] = &[".parity", ".tmp", "keys", "members", "canaries", "copies", "evidence", "lost+found"];
 
 /// The clock of this machine.
 #[derive(Debug, Clone, Copy, Default)]

@@ -32,14 +32,16 @@ impl FromStr for PointArg {
         {
             return Ok(Self { point: Point::Time(exact.as_microsecond()), said: None });
         }
-        let said: Said = text.parse().map_err(|_| {
+        let (whole, fraction_us) = fraction(text).unwrap_or_else(|| (text.to_owned(), 0));
+        let said: Said = whole.parse().map_err(|_| {
             format!(
                 "{why}; points are latest, lsn:16/B374D848, xid:4711, name:LABEL, pos:FILE:OFFSET, gtid:0-1-42, and times \
                  like {}",
                 spoken::EXAMPLES
             )
         })?;
-        Ok(Self { point: Point::Time(said.time.unix().saturating_mul(1_000_000)), said: Some(said) })
+        let us = said.time.unix().saturating_mul(1_000_000).saturating_add(fraction_us);
+        Ok(Self { point: Point::Time(us), said: Some(said) })
     }
 }
 
@@ -96,6 +98,16 @@ pub struct RecoverArgs {
     pub tablespace_map: Vec<(PathBuf, PathBuf)>,
 }
 
+/// A time without the fraction of its second, and that in microseconds: as the log of a server has it (`%m`).
+fn fraction(text: &str) -> Option<(String, i64)> {
+    let (before, rest) = text.split_once('.')?;
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, after) = rest.split_at_checked(digits)?;
+    let fits = (1..=6).contains(&digits.len()) && before.ends_with(|c: char| c.is_ascii_digit());
+    let us = fits.then(|| format!("{digits:0<6}").parse().ok()).flatten()?;
+    Some((format!("{before}{after}"), us))
+}
+
 fn mapped(text: &str) -> Result<(PathBuf, PathBuf), String> {
     let (old, new) = text.split_once('=').ok_or("it is OLD=NEW, such as /mnt/fast=/srv/fast")?;
     let (old, new) = (PathBuf::from(old), PathBuf::from(new));
@@ -117,6 +129,11 @@ mod tests {
         assert_eq!(read("xid:4711"), Ok(Point::Xid(4711)));
         assert_eq!(read("1970-01-01T00:00:05Z"), Ok(Point::Time(5_000_000)));
         assert_eq!(read("1970-01-01T01:00:05.25+01:00"), Ok(Point::Time(5_250_000)));
+        let whole = read("2026-11-30 07:20:05 UTC").unwrap();
+        let Point::Time(whole) = whole else { panic!("{whole}") };
+        assert_eq!(read("2026-11-30 07:20:05.25 UTC"), Ok(Point::Time(whole + 250_000)), "as a server logs it");
+        assert_eq!(read("2026-11-30 07:20:05.000001 UTC"), Ok(Point::Time(whole + 1)));
+        assert!(read("2026-11-30 07:20:05.x").is_err() && read(".5").is_err());
         assert!(read("lsn:nonsense").unwrap_err().contains("not a position"));
         assert!(read("nonsense").unwrap_err().contains("yesterday"));
         assert!(mapped("/a=/b").is_ok() && mapped("/a").is_err() && mapped("/a=b").is_err());

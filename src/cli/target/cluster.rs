@@ -150,6 +150,17 @@ impl Target for Cluster {
     fn prepare(&mut self, plan: &Plan) -> Result<()> {
         let base = self.ending.as_ref().map(|ending| ending.base.clone());
         let base = base.ok_or(OpsError::Defect("how the recovery ends"))?;
+        let spaces = || base.tablespaces.iter().map(|space| space.path.as_str());
+        if let Some((old, _)) = self.map.iter().find(|(old, _)| !spaces().any(|path| Path::new(path) == old)) {
+            let what = format!("--tablespace-map: the base has no tablespace at {}", old.display());
+            let all: Vec<&str> = spaces().collect();
+            let next = if all.is_empty() {
+                "it has none at all".to_owned()
+            } else {
+                format!("its tablespaces are at {}", all.join(", "))
+            };
+            return Err(OpsError::Request { what, next });
+        }
         let places = self.places.as_mut().ok_or(OpsError::Defect("the places of the recovery"))?;
         if let Some(taken) = &places.taken {
             taken.must_be_of(&places.data.then, base.line.postgres_parts().map(|(system, _)| system))?;

@@ -19,6 +19,22 @@ use crate::source::{
 /// How long a server may take until it accepts connections; one that was copied may have much log to replay.
 const PATIENCE: Duration = Duration::from_mins(30);
 
+/// What a server says when it comes to the end of the log that it has (`xlogreader.c`). One that is told where to stop does not read so far,
+/// and a standby that does waits for more, for ever.
+const NO_MORE: [&str; 8] = [
+    "invalid record length at",
+    "record with incorrect prev-link",
+    "invalid resource manager ID",
+    "incorrect resource manager data checksum",
+    "invalid magic number",
+    "unexpected pageaddr",
+    "invalid contrecord length",
+    "there is no contrecord flag",
+];
+/// How often a server that recovers is listened to, and how long it may go on after it said so.
+const LISTEN: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(10);
+
 /// Nothing here must survive anything, nothing must be reachable from outside, and nothing must begin by itself: no
 /// subscription goes on, which would take rows from its publisher that then never reach the cluster that was copied, no
 /// segment is archived or fetched, no library of somebody's works in the background. The file stands for all others that a
@@ -159,13 +175,14 @@ impl Server {
         let later: String = SESSION_LATER.iter().filter(known).map(|(_, options)| *options).collect();
         let info = Conninfo::of_engine(&socket, superuser, &format!("{SESSION}{later}"), jail.client(&[])?);
         let mut server = Self { running, info, socket };
-        server.wait(data)?;
+        server.wait(data, recovery.is_some())?;
         Ok(server)
     }
 
-    /// Waits until it says that it is ready.
-    fn wait(&mut self, data: &Path) -> Result<()> {
+    /// Waits until it says that it is ready; if it recovers, no longer than it has log for.
+    fn wait(&mut self, data: &Path, recovers: bool) -> Result<()> {
         let end = Instant::now() + PATIENCE;
+        let (mut listen, mut over) = (Instant::now() + LISTEN, None);
         // The eighth line of this file is its state.
         let ready =
             || fs::read_to_string(data.join("postmaster.pid")).is_ok_and(|t| t.lines().nth(7) == Some("ready   "));
@@ -176,6 +193,18 @@ impl Server {
             }
             if Instant::now() > end {
                 return Err(EngineError::new("the server is not ready after half an hour", "postgres"));
+            }
+            if recovers && Instant::now() > listen {
+                let said = self.running.heard();
+                let line = said.lines().find(|line| NO_MORE.iter().any(|words| line.contains(words)));
+                if let Some(line) = line
+                    && over.get_or_insert_with(Instant::now).elapsed() > GRACE
+                {
+                    let what =
+                        format!("the log that was recovered ends before the server reached the point; it said: {line}");
+                    return Err(EngineError::new(what, "postgres"));
+                }
+                listen = Instant::now() + LISTEN;
             }
             thread::sleep(Duration::from_millis(20));
         }

@@ -193,7 +193,17 @@ mod tests {
         gathering.put(&from, names[2], 0, &[4; 9]).unwrap();
         gathering.put(&from, "00000002.history", 0, b"1\t0/0\n").unwrap();
         gathering.close();
-        settle(&from, &data, SEGMENT).unwrap();
+        // The log differs from what the base has where that was done.
+        let base = |end: u64| -> Base {
+            let line = crate::model::journal::Line::postgres(7, 1);
+            serde_json::from_value(serde_json::json!({
+                "line": line, "from": crate::model::journal::Position(SEGMENT), "end": crate::model::journal::Position(end),
+                "end_timeline": 1, "segment": SEGMENT,
+            }))
+            .unwrap()
+        };
+        assert!(settle(&from, &data, &base(SEGMENT + 4096)).unwrap_err().to_string().contains("not the one"));
+        settle(&from, &data, &base(SEGMENT)).unwrap();
         assert!(!from.exists());
         let read = |name: &str| fs::read(data.join("pg_wal").join(name)).unwrap();
         assert!(read(names[0]) == [vec![1; size / 2], vec![2; size / 2]].concat());
