@@ -57,3 +57,43 @@ fn a_bad_sector_is_damage_of_one_object_and_is_repaired_from_a_copy() {
     assert!(found >= 10 && repaired >= 7, "{found} {repaired}");
     assert!(restored.iter().all(|count| (3..found).contains(count)), "{restored:?} of {found}");
 }
+
+/// Headers behind a link are not gone: nobody may pass over them, and least of all who deletes.
+#[test]
+fn a_link_in_the_vault_is_damage_and_no_absence() {
+    let lab = Lab::new();
+    for (source, seed) in [("x", 1), ("y", 2)] {
+        lab.backup(source, &noise(seed, 100_000));
+    }
+    let vault = lab.path("vault");
+    let headers = vault.join("snapshots/writer");
+    let away = lab.path("away");
+    let prune = ["prune", "--yes", "--clock-is-right"];
+    let objects = lab.objects();
+
+    // All of them, behind a link to their directory.
+    fs::rename(&headers, &away).unwrap();
+    std::os::unix::fs::symlink(&away, &headers).unwrap();
+    for command in [&["verify"][..], &["snapshots"], &prune] {
+        lab.run(&mut lab.reader(command)).code(4).says_anywhere(&["snapshots/writer", "symbolic link"]);
+    }
+    fs::remove_file(&headers).unwrap();
+    fs::rename(&away, &headers).unwrap();
+
+    // One of them.
+    let header = fs::read_dir(&headers)
+        .unwrap()
+        .map(|one| one.unwrap().path())
+        .find(|path| path.extension().is_some_and(|e| e == "json"));
+    let header = header.unwrap();
+    fs::rename(&header, &away).unwrap();
+    std::os::unix::fs::symlink(&away, &header).unwrap();
+    let name = header.file_name().unwrap().to_str().unwrap();
+    lab.run(&mut lab.reader(["verify", "--depth", "read"])).code(4).says_anywhere(&[name]);
+    let pruned = lab.run(&mut lab.reader(prune));
+    assert_ne!(pruned.code, Some(0), "{}", pruned.said());
+    fs::remove_file(&header).unwrap();
+    fs::rename(&away, &header).unwrap();
+    assert_eq!(lab.objects(), objects);
+    lab.run(&mut lab.reader(["verify", "--depth", "read"])).ok();
+}

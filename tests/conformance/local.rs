@@ -278,7 +278,7 @@ async fn a_damaged_record_never_reads_as_unlocked() {
 }
 
 #[tokio::test]
-async fn links_are_not_followed_and_not_listed() {
+async fn links_are_not_followed_and_never_pass_for_nothing() {
     let local = fresh().await;
     let store = local.open();
     let outside = local.dir.path().join("outside");
@@ -299,7 +299,12 @@ async fn links_are_not_followed_and_not_listed() {
     }
     assert_eq!(store.put_new(&key("packs/new"), &sealed(b"x"), None).await.unwrap_err().kind, Kind::Corrupt);
     assert_eq!(names(&outside), ["secret"]);
-    assert!(keys(&store, "").await.is_empty());
+    // What a link stands for is not gone, whoever asks what there is.
+    let error = store.list("", &mut |_| ()).await.unwrap_err();
+    assert_eq!((error.kind, error.object.as_deref()), (Kind::Corrupt, Some("packs")), "{error}");
+    fs::remove_file(local.root().join("packs")).unwrap();
+    symlink("nowhere", local.root().join("b")).unwrap();
+    assert_eq!(keys(&store, "").await, ["a", "b"]);
 }
 
 #[tokio::test]

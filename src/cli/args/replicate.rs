@@ -56,10 +56,10 @@ pub struct ReplicateArgs {
     #[arg(long, value_enum, value_name = "HOW")]
     pub locks: Option<LocksArg>,
     /// Limit the average rate of writes to the target, in bytes per second, such as 5MB
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = some)]
     pub limit_upload: Option<ByteSize>,
     /// Limit the average rate of reads from the source, in bytes per second
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = some)]
     pub limit_download: Option<ByteSize>,
     /// Number of objects copied in parallel [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -156,4 +156,10 @@ pub struct FromArgs {
     /// Use path-style requests for the copy
     #[arg(long, requires = "from")]
     pub from_path_style: bool,
+}
+
+/// A rate with which something is copied.
+fn some(text: &str) -> Result<ByteSize, String> {
+    let rate: ByteSize = text.parse()?;
+    if rate.0 == 0 { Err("nothing would be copied: leave it out for no limit".to_owned()) } else { Ok(rate) }
 }

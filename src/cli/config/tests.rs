@@ -214,6 +214,7 @@ fn copies_have_a_place_and_a_name_of_their_own() {
             "two copies called a",
         ),
         ("[[copy]]\nname = \"a\"\nurl = \"file:///a\"\nlimit_upload = \"fast\"", "not a size"),
+        ("[[copy]]\nname = \"a\"\nurl = \"file:///a\"\nlimit_download = \"0\"", "nothing would be copied"),
         ("[copy]\nname = \"a\"\nurl = \"file:///a\"", "two brackets"),
         ("[[copy]]\nname = \"a\"\nurl = \"file:///a\"\nkeep = \"1d\"", "keep"),
     ] {

@@ -56,6 +56,11 @@ pub(super) fn stat_in(parent: impl AsFd, name: impl rustix::path::Arg) -> io::Re
     Ok(rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
+/// Whether the link `name` leads to a directory, of whose objects a listing knows nothing then.
+pub(super) fn leads_to_directory(parent: impl AsFd, name: impl rustix::path::Arg) -> bool {
+    rustix::fs::statat(parent, name, AtFlags::empty()).is_ok_and(|stat| kind_of(&stat) == FileType::Directory)
+}
+
 /// Describes the object `name`; what is no regular file is absent, and a link is [`Errno::LOOP`].
 pub(super) fn stat_object(parent: impl AsFd, name: &str) -> io::Result<Stat> {
     let stat = stat_in(parent, name)?;

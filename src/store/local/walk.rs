@@ -75,7 +75,14 @@ fn read(root: &OwnedFd, path: &str, rest: &str) -> Result<Vec<Item>> {
         match dir::kind_of(&stat) {
             FileType::Directory => name.push(b'/'),
             FileType::RegularFile if !name.ends_with(sidecar::SUFFIX.as_bytes()) => {}
-            _ => continue, // Records of locks, links, pipes: none of them is an object.
+            // Whoever passes over it takes what it stands for as gone. It can't be read under its name, and that is told.
+            FileType::Symlink if !name.ends_with(sidecar::SUFFIX.as_bytes()) => {
+                if dir::leads_to_directory(&parent, raw) {
+                    let place = format!("{path}{}", String::from_utf8_lossy(&name));
+                    return Err(failed("list", &place, rustix::io::Errno::LOOP));
+                }
+            }
+            _ => continue, // Records of locks, pipes: none of them is an object.
         }
         let key = format!("{path}{}", String::from_utf8_lossy(&name));
         items.push(Item { name, entry: Entry { key, bytes: dir::size(&stat), modified: dir::modified(&stat) } });
