@@ -5,6 +5,7 @@
 //! replaced. Deleting is a trait of its own, [`Deleter`], that only `prune` and the proof of the lock hold.
 
 mod attempts;
+pub mod cached;
 mod concurrency;
 pub mod counted;
 pub mod credentials;

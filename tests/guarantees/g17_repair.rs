@@ -137,6 +137,36 @@ async fn g17_every_damage_of_every_object_in_a_directory_heals_from_a_copy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn g17_what_both_places_lost_is_named_whatever_it_is() {
+    let (made, clock, _state) = three(explicit()).await;
+    let mut silent = Vec::new();
+    for (kind, victim) in &locations(&*made.store).await {
+        for (damage, spoil) in DAMAGES {
+            let what = format!("{kind} {damage}");
+            let change = |key: &str, bytes: Vec<u8>| if key == victim { spoil(bytes) } else { Some(bytes) };
+            let copy: Arc<dyn ObjectStore> = Arc::new(spoiled(&*made.store, &clock, change).await);
+            let broken = spoiled(&*made.store, &clock, change).await;
+            let (report, findings) = mended(&broken, &made.through(copy), true).await;
+            let named =
+                findings.iter().filter(|f| f.severity >= Severity::Warning && f.object.as_deref() == Some(victim));
+            if named.count() == 0 {
+                silent.push(what.clone());
+            }
+            // Nothing is made up: what is there afterwards under its name is what was there before, or the truth.
+            let there = broken.get(&victim.parse().unwrap(), None, None).await.ok().map(|bytes| bytes.to_vec());
+            let truth = made.store.get(&victim.parse().unwrap(), None, None).await.unwrap().to_vec();
+            assert!(there == spoil(truth.clone()) || there == Some(truth), "{what}");
+            if ["packs", "lists", "indexes"].contains(&kind.as_str()) {
+                assert!(!report.broken.is_empty(), "{what}: {findings:?}");
+            }
+        }
+    }
+    // What is in neither place any more, and what nothing else names, tells of itself nowhere.
+    let gone = ["epoch record removed", "members removed", "root record removed", "snapshots removed"];
+    assert_eq!(silent, gone);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn g17_what_no_copy_has_is_named_and_short_locks_are_extended() {
     let (made, clock, _state) = three(explicit()).await;
     let places = locations(&*made.store).await;

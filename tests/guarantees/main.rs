@@ -49,6 +49,7 @@ mod g12_parts;
 mod g13_any_second;
 mod g13_hosts;
 mod g16_not_alone;
+mod g17_calls;
 mod g17_elsewhere;
 mod g17_grows;
 mod g17_parity;

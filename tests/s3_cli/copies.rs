@@ -1,13 +1,14 @@
-//! G17 on real servers: a bucket on one server, a copy on a second with other roles, a copy of that on a disk; then what came
-//! first is deleted, everything is restored and drilled from each of the others, and the first is made again from the disk.
+//! G17 on real servers: a bucket on one server, a copy on a second with other roles, a copy of that on a disk; then the first server
+//! and the host that wrote into it are gone with all that was on their disks, everything is restored and drilled from each of the others,
+//! and the first is made again from the disk.
 
-use std::{fs, path::Path};
+use std::{fs, net::TcpStream, path::Path};
 
 use strongroom::model::{LockMode, Span};
 
 use crate::{
     place::{Place, server},
-    sandbox::noise,
+    sandbox::{Sandbox, noise},
     seaweed::Seaweed,
 };
 
@@ -46,13 +47,13 @@ fn bucket(place: &Place<'_>, by_default: bool) {
 }
 
 /// A vault with two snapshots of a stream, and one of a database.
-fn filled(explicit: bool, orders: &[u8]) -> Place<'static> {
+fn filled<'a>(server: &'a Seaweed, explicit: bool, orders: &[u8]) -> Place<'a> {
     const MAKE: &str = "import sqlite3, sys
 c = sqlite3.connect(sys.argv[1])
 c.execute('create table t(a)')
 c.executemany('insert into t values(?)', [(i,) for i in range(1000)])
 c.commit()";
-    let place = if explicit { Place::with_explicit_vault(server()) } else { Place::with_vault(server()) };
+    let place = if explicit { Place::with_explicit_vault(server) } else { Place::with_vault(server) };
     place.backup("orders", &noise(18 << 20, 1));
     place.backup("orders", orders);
     let database = place.sandbox.path("db.sqlite");
@@ -78,29 +79,28 @@ fn to_second(place: &Place<'_>, second: &Seaweed, url: &str) -> String {
     report["vault"].as_str().unwrap().to_owned()
 }
 
-/// Everything that can be deleted of a bucket is. Locked versions stay, and are hidden.
-fn delete_all(place: &Place<'_>) {
-    let raw = place.raw("admin");
-    tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let client = raw.client();
-        let listed = client.list_objects_v2().bucket(&place.bucket).send().await.unwrap();
-        for object in listed.contents() {
-            let _ = client.delete_object().bucket(&place.bucket).key(object.key().unwrap()).send().await;
-        }
-    });
+/// The first server and the host that backed up to it end, with their disks.
+fn lose(server: Seaweed, host: Sandbox) {
+    let (address, etc, home) = (server.address(), host.path("etc"), host.path("home"));
+    let data = server.credentials("admin").with_file_name("data");
+    assert!([&data, &etc, &home].iter().all(|path| path.exists()) && etc.join("strongroom.toml").exists());
+    assert!(fs::read_dir(&data).unwrap().next().is_some());
+    drop((server, host));
+    assert!([&data, &etc, &home].iter().all(|path| !path.exists()), "something is left of them");
+    assert!(TcpStream::connect(address).is_err(), "the first server still answers");
 }
 
 /// Flips a bit in a pack on the disk, and has it healed from the second server.
-fn rot_and_heal(place: &Place<'_>, disk: &Path, args: &[String]) {
+fn rot_and_heal(copy: &Place<'_>, disk: &Path, args: &[String]) {
     let two = fs::read_dir(disk.join("packs/w1")).unwrap().flatten().next().unwrap().path();
     let pack = fs::read_dir(two).unwrap().flatten().map(|e| e.path()).find(|p| p.extension().is_none()).unwrap();
     let mut bytes = fs::read(&pack).unwrap();
     bytes[200] ^= 1;
     fs::remove_file(&pack).unwrap();
     fs::write(&pack, bytes).unwrap();
-    let mut repair = place.sandbox.command();
+    let mut repair = copy.sandbox.command();
     repair.args(["--vault", &format!("file://{}", disk.display()), "repair", "--json"]).args(args);
-    let mended = place.finish(&mut repair).ok().json();
+    let mended = copy.finish(&mut repair).ok().json();
     // And the evidence of the drill over there, which the disk lacks.
     assert_eq!(mended["result"]["mended"]["packs"]["objects"], 1, "{mended}");
 }
@@ -117,31 +117,34 @@ fn g17_a_vault_whose_writer_sets_locks_itself_is_copied_likewise() {
 
 fn copied(explicit: bool) {
     let orders = noise(20 << 20, 3);
-    let place = filled(explicit, &orders);
+    let first = Seaweed::start();
+    let place = filled(&first, explicit, &orders);
     let second = Seaweed::start();
-    let copy = Place::of(&second, crate::sandbox::Sandbox::new(), "vault-copy".to_owned());
+    let copy = Place::of(&second, Sandbox::new(), "vault-copy".to_owned());
     bucket(&copy, !explicit);
     let url = copy.url();
     let vault = to_second(&place, &second, &url);
     copy.run_as("auditor", &["verify", "--depth", "read", "--vault-id", &vault]).ok();
-    let disk = place.sandbox.path("disk");
+    let disk = copy.sandbox.path("disk");
     let disk_url = format!("file://{}", disk.display());
     copy.run_as("reader", &["replicate", "--to", &disk_url]).ok();
 
-    // What came first is gone. The others restore and drill.
-    delete_all(&place);
-    let identity = place.sandbox.identity();
+    // The safe with the identity is elsewhere. What came first is gone; the others restore and drill.
+    let identity = copy.sandbox.identity();
+    fs::rename(place.sandbox.identity(), &identity).unwrap();
+    let host = place.sandbox;
+    lose(first, host);
     let latest = ["restore", "latest", "--source", "orders", "--to", "-", "-i", identity.to_str().unwrap()];
     let drill = ["drill", "db", "-i", identity.to_str().unwrap()];
     assert!(copy.run_as("reader", &latest).ok().stdout == orders, "from the second server");
     copy.run_as("copier", &drill).ok();
     let at_disk = |args: &[&str]| {
-        let mut command = place.sandbox.command();
-        place.finish(command.args(["--vault", &disk_url]).args(args)).ok()
+        let mut command = copy.sandbox.command();
+        copy.finish(command.args(["--vault", &disk_url]).args(args)).ok()
     };
     assert!(at_disk(&latest).stdout == orders, "from the disk");
     at_disk(&drill);
-    rot_and_heal(&place, &disk, &to(&second, "reader", &url, "from"));
+    rot_and_heal(&copy, &disk, &to(&second, "reader", &url, "from"));
 
     // A whole new bucket for the first, out of the disk.
     let again = Place::empty(server());

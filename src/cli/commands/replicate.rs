@@ -15,7 +15,7 @@ use crate::{
         settings::{Settings, real_env},
         wiring,
     },
-    model::{Name, Time, VaultId},
+    model::{Name, Time},
     ops::{
         self, Pin,
         replicate::{Limits, ReplicateReport, ReplicateRequest, place_of},
@@ -93,12 +93,12 @@ async fn pass(
     let target = wiring::open_target(&one.settings, !one.request.dry_run).await?;
     if vault.is_none() {
         // Where nothing says which vault is meant, a copy that is there already does.
-        let held: Option<VaultId> = if pins.is_empty() { ops::replicate::vault_of(&target).await? } else { None };
-        let pins = match held {
-            Some(id) => vec![Pin::one(id, format!("the copy {}", target.url()))],
-            None => pins.to_vec(),
-        };
-        *vault = Some(ops::open_vault(store, &pins).await?);
+        let held = async { if pins.is_empty() { ops::replicate::vault_of(&target).await } else { Ok(None) } };
+        let (held, opened) = tokio::join!(held, ops::open_vault(store, pins));
+        *vault = Some(match held? {
+            Some(id) => ops::open_vault(store, &[Pin::one(id, format!("the copy {}", target.url()))]).await?,
+            None => opened?,
+        });
     }
     let Some(source) = vault.as_ref() else { return Err(ops::OpsError::Defect("the opening of the vault").into()) };
     let to = place_of(&one.settings.vault()?.to_string(), one.settings.endpoint());
@@ -179,6 +179,7 @@ fn request(args: &ReplicateArgs, copy: Option<&CopyConfig>) -> CopyRequest {
         from: String::new(),
         mark: false,
         fresh: false,
+        now: None,
         parity: args.parity.or(copy.and_then(|copy| copy.parity)),
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     model::{Cancel, Finding, Progress, Severity, SnapshotId, Time, VaultId},
     store::{
         ObjectStore,
+        cached::Cached,
         counted::{Calls, Counted},
     },
     vault::{
@@ -83,11 +84,11 @@ pub async fn replicate(
     cancel: &Cancel,
 ) -> Result<(ReplicateReport, Vec<Finding>)> {
     let (from, to) = (Arc::new(Counted::new(Arc::clone(&source.store))), Arc::new(Counted::new(target)));
-    let source = source.through(Arc::clone(&from) as Arc<dyn ObjectStore>);
+    let source = source.through(Arc::new(Cached::new(Arc::clone(&from) as Arc<dyn ObjectStore>)));
     let target = Arc::clone(&to) as Arc<dyn ObjectStore>;
-    let at = target.server_time().await?;
-    let fresh = target::must_fit(&source, &target, request).await?;
-    let copy = CopyRequest { fresh, ..request.copy.clone() };
+    let (at, fresh) = tokio::join!(target.server_time(), target::must_fit(&source, &target, request));
+    let (at, fresh) = (at?, fresh?);
+    let copy = CopyRequest { fresh, now: Some(at), ..request.copy.clone() };
     let done = copying::copy(&source, &*target, &copy, progress, cancel).await?;
     let mut findings = Vec::new();
     findings.extend(done.findings.into_vec());

@@ -45,8 +45,8 @@ pub(super) async fn must_fit(
             return Err(refused(what, "give --to a place that is empty, or that holds a copy of this vault"));
         }
         Err(error) if error.kind == VaultErrorKind::NoVault => {
-            must_be_empty(&**target).await?;
-            return holds_nothing(&**target).await;
+            let (empty, nothing) = tokio::join!(must_be_empty(&**target), holds_nothing(&**target));
+            return empty.and(nothing);
         }
         Err(error) if error.kind == VaultErrorKind::Damaged => {
             let what =

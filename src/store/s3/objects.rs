@@ -65,7 +65,7 @@ impl S3Store {
         let mut garbled = 0;
         let version = loop {
             let mut request = request().customize().config_override(connect::for_transfer(settings));
-            if settings.is_tls() && settings.checksum != Checksum::Signed {
+            if settings.is_private() && settings.checksum != Checksum::Signed {
                 request = request.disable_payload_signing();
             }
             let error = match request.send().await {

@@ -12,7 +12,7 @@ use super::{
 /// The checksum that a put sends along and the store verifies.
 ///
 /// It goes into a header that is signed. Over plain HTTP the SDK signs the SHA-256 of every body besides, which servers
-/// verify too; over TLS, which keeps strangers from the body, that would only cost time. So the cheapest one that servers
+/// verify too; over TLS, which keeps strangers from the body, and within this machine, that would only cost time. So the cheapest one that servers
 /// commonly know is the default: it finds what went wrong by accident, and the rest is for BLAKE3 when it is read.
 /// Servers that ignore it may still hold a body against its `Content-MD5`, or against the hash that is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,7 +26,7 @@ pub enum Checksum {
     Sha256,
     /// `Content-MD5`, for servers that know no newer one.
     Md5,
-    /// The SHA-256 that the signature covers, over TLS too, for servers that verify nothing else.
+    /// The SHA-256 that the signature covers, over TLS and within this machine too, for servers that verify nothing else.
     Signed,
 }
 
@@ -154,6 +154,12 @@ impl S3Settings {
         self.endpoint.as_ref().is_none_or(|endpoint| endpoint.starts_with("https://"))
     }
 
+    /// Whether nobody between can change what is sent: it goes by TLS, or it does not leave this machine.
+    pub(super) fn is_private(&self) -> bool {
+        let here = self.endpoint.as_deref().and_then(|endpoint| endpoint.strip_prefix("http://")).is_some_and(is_here);
+        self.is_tls() || here && matches!(self.proxy(), Ok(None))
+    }
+
     /// Whether the bucket's name is a part of the host's name of a server that was named.
     pub(super) fn is_virtual_host(&self) -> bool {
         self.endpoint.is_some() && !self.path_style
@@ -197,6 +203,15 @@ fn is_address(host: &str) -> bool {
     host.parse::<std::net::SocketAddr>().is_ok() || host.parse::<std::net::IpAddr>().is_ok()
 }
 
+/// Whether a host, with a port or not, is an address of this machine alone. A name may be anybody's.
+fn is_here(host: &str) -> bool {
+    let host = host.split('/').next().unwrap_or_default();
+    match host.parse::<std::net::SocketAddr>() {
+        Ok(address) => address.ip().is_loopback(),
+        Err(_) => host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +224,21 @@ mod tests {
         assert_eq!((bare.relative("a/b"), below.relative("prod/eu/a/b")), (Some("a/b"), Some("a/b")));
         assert_eq!(below.relative("prod/eu2/a"), None);
         assert_eq!(below.relative("prod/eu"), None);
+    }
+
+    #[test]
+    fn only_tls_and_this_machine_are_private() {
+        let at = |endpoint: Option<&str>| {
+            S3Settings { endpoint: endpoint.map(ToOwned::to_owned), ..S3Settings::new("b", "") }.is_private()
+        };
+        assert!(at(None) && at(Some("https://s3.example")));
+        for here in ["127.0.0.1", "127.0.0.1:9000", "127.1.2.3:80/", "[::1]:9000", "[::1]"] {
+            assert!(is_here(here), "{here}");
+        }
+        // A name is looked up by somebody, who may say anything.
+        for elsewhere in ["localhost:9000", "10.0.0.1", "[fe80::1]:9000", "127.0.0.1.example", "", "user@127.0.0.1"] {
+            assert!(!is_here(elsewhere) && !at(Some(&format!("http://{elsewhere}"))), "{elsewhere}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use futures::{StreamExt, future::try_join_all, stream};
 
 use super::{
     CopyDone, Pass,
+    mover::Mover,
     object::{APPROVERS, HOLDS, Object, RELEASES, Trouble, Where},
     place::{Place, Standing},
 };
@@ -35,8 +36,6 @@ fn other(key: &Key, named: crate::model::Hash) -> Object {
 
 /// The documents of a vault, as they are listed.
 pub(super) struct Documents {
-    /// The descriptor, if it can be read.
-    descriptor: Option<(Object, Payload)>,
     others: Vec<Object>,
     evidence: BTreeMap<String, Vec<Stored>>,
 }
@@ -45,8 +44,7 @@ pub(super) struct Documents {
 pub(super) async fn list(source: &Vault, place: &Place<'_>) -> Result<Documents> {
     let kinds = [layout::KEYS, layout::MEMBERS, HOLDS, RELEASES, APPROVERS];
     let there = [layout::DESCRIPTOR, layout::EVIDENCE].into_iter().chain(kinds);
-    let (descriptor, _, theirs, evidence) = tokio::try_join!(
-        descriptor(source),
+    let (_, theirs, evidence) = tokio::try_join!(
         try_join_all(there.map(|prefix| place.list(prefix))),
         try_join_all(kinds.map(|prefix| fetch::listed(&*source.store, prefix))),
         fetch::listed(&*source.store, layout::EVIDENCE),
@@ -57,7 +55,30 @@ pub(super) async fn list(source: &Vault, place: &Place<'_>) -> Result<Documents>
             others.push(other(&key, named));
         }
     }
-    Ok(Documents { descriptor, others, evidence: evidence.keys })
+    Ok(Documents { others, evidence: evidence.keys })
+}
+
+/// The descriptor, if it can be read, and what came of it where it was put already.
+pub(super) struct Begun {
+    descriptor: Option<(Object, Payload)>,
+    put: Option<Outcome>,
+}
+
+/// Reads the descriptor. Where nothing is yet and the place itself locks what it is given, it is put at once: a server may take long
+/// for the first object of a bucket, and what is to be copied is chosen meanwhile.
+pub(super) async fn begin(source: &Vault, mover: &Mover<'_>) -> Result<Begun> {
+    let (descriptor, place) = (descriptor(source).await?, mover.place);
+    let Some((object, payload)) = descriptor.as_ref().filter(|_| mover.puts_first()) else {
+        return Ok(Begun { descriptor, put: None });
+    };
+    let put = match mover.put_first(object, payload, place.usual()).await? {
+        Err(trouble) => Outcome::Bad(trouble),
+        Ok(()) => match place.lock(object, place.promised(), place.usual()).await? {
+            Err(trouble) => Outcome::Short(trouble),
+            Ok(_) => Outcome::Fine,
+        },
+    };
+    Ok(Begun { descriptor, put: Some(put) })
 }
 
 /// What came of a document.
@@ -72,9 +93,17 @@ enum Outcome {
 
 /// Copies what is missing, the descriptor first: what is read meanwhile is put when that is there, and headers when all are. Where snapshots are to be copied, the locks of what is there are looked at,
 /// too.
-pub(super) async fn copy(pass: &Pass<'_>, documents: &Documents, look: bool, done: &mut CopyDone) -> Result<()> {
-    if let Some((object, payload)) = &documents.descriptor {
-        let outcome = document(pass, object, Some(payload), look).await?;
+pub(super) async fn copy(
+    pass: &Pass<'_>,
+    (documents, begun): (&Documents, Begun),
+    look: bool,
+    done: &mut CopyDone,
+) -> Result<()> {
+    if let Some((object, payload)) = &begun.descriptor {
+        let outcome = match begun.put {
+            Some(outcome) => outcome,
+            None => document(pass, object, Some(payload), look).await?,
+        };
         take(pass, object, outcome, done)?;
     } else {
         let what = "no version of it can be read as the root signed it, so it was not copied; snapshots embed a copy";

@@ -7,9 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use tokio::sync::Semaphore;
-
 use super::{
     CopyDone, Pass, lasts,
     object::{Object, Trouble, Where},
@@ -22,6 +19,7 @@ use crate::{
     store::Payload,
     vault::Result,
 };
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 
 /// What came of one object.
 type Outcome<T = ()> = Result<std::result::Result<T, Trouble>>;
@@ -84,8 +82,7 @@ async fn run(
     (window, headers): (&[Wanted<'_>], bool),
     done: &mut CopyDone,
 ) -> Result<HashMap<u32, Trouble>> {
-    let gate = Semaphore::new(pass.mover.jobs);
-    let mut flow = Flow::of(pass, table, &gate, window);
+    let mut flow = Flow::of(pass, table, window);
     let total = flow.due.keys().filter_map(|at| table.get(*at));
     let total = total.filter(|object| !pass.mover.place.there(&object.key())).filter_map(|object| object.bytes).sum();
     pass.mover.progress.phase("copying", Some(total));
@@ -118,8 +115,6 @@ struct Flow<'f, 'w> {
     pass: &'f Pass<'f>,
     table: &'f Table,
     window: &'f [Wanted<'w>],
-    /// So many objects are moved at once; of more the locks are looked at.
-    gate: &'f Semaphore,
     due: HashMap<u32, Due>,
     /// What can be moved now.
     todo: VecDeque<u32>,
@@ -137,7 +132,7 @@ struct Flow<'f, 'w> {
 }
 
 impl<'f, 'w> Flow<'f, 'w> {
-    fn of(pass: &'f Pass<'f>, table: &'f Table, gate: &'f Semaphore, window: &'f [Wanted<'w>]) -> Self {
+    fn of(pass: &'f Pass<'f>, table: &'f Table, window: &'f [Wanted<'w>]) -> Self {
         let due = due(pass, table, window);
         let (mut pages, mut named) = (VecDeque::new(), HashSet::new());
         for wanted in window {
@@ -154,7 +149,6 @@ impl<'f, 'w> Flow<'f, 'w> {
             pass,
             table,
             window,
-            gate,
             due,
             todo: todo.into(),
             pages,
@@ -196,8 +190,8 @@ impl<'f, 'w> Flow<'f, 'w> {
                 continue;
             };
             self.moving += 1;
-            let (pass, gate, due) = (self.pass, self.gate, *due);
-            steps.push(async move { Event::Moved(at, move_one(pass, gate, object, due).await) }.boxed());
+            let (pass, due) = (self.pass, *due);
+            steps.push(async move { Event::Moved(at, move_one(pass, object, due).await) }.boxed());
         }
     }
 
@@ -321,14 +315,12 @@ async fn put(pass: &Pass<'_>, wanted: &Wanted<'_>, payload: Option<Payload>) -> 
 }
 
 /// Brings an object, and reads back its lock, which is extended if it is short.
-async fn move_one(pass: &Pass<'_>, gate: &Semaphore, object: &Object, due: Due) -> Outcome {
+async fn move_one(pass: &Pass<'_>, object: &Object, due: Due) -> Outcome {
     let place = pass.mover.place;
-    if !pass.mover.knows(object, due.trusted) {
-        // Never closed.
-        let _turn = gate.acquire().await;
-        if let Err(trouble) = pass.mover.bring(object, due.trusted, due.ask).await? {
-            return Ok(Err(trouble));
-        }
+    if !pass.mover.knows(object, due.trusted)
+        && let Err(trouble) = pass.mover.bring(object, due.trusted, due.ask).await?
+    {
+        return Ok(Err(trouble));
     }
     pass.mover.go_on()?;
     if due.required > place.now && (!pass.request.dry_run || place.holds(object)) {

@@ -18,7 +18,7 @@ use crate::{
     vault::{
         Result, Vault,
         copies::Copies,
-        snapshots::{self, Summary},
+        snapshots::{self, Listing, Summary},
         upkeep::wrong,
     },
 };
@@ -95,11 +95,13 @@ pub async fn mend(
     };
     let mut done = CopyDone::default();
     let snapshots = (known.len() + own.len()) as u64;
-    let (documents, journals) = tokio::try_join!(documents::list(from, &place), journals::list(from))?;
-    documents::copy(&pass, &documents, true, &mut done).await?;
+    let listed = (documents::list(from, &place), journals::list(from), documents::begin(from, &mover));
+    let (documents, journals, begun) = tokio::try_join!(listed.0, listed.1, listed.2)?;
+    documents::copy(&pass, (&documents, begun), true, &mut done).await?;
     windows::copy(&pass, &known, &mut done).await?;
     let own_pass = Pass { reads: vault, also: Some(from), ..pass };
     windows::copy(&own_pass, &own, &mut done).await?;
+    unhealed(&ours, &theirs.snapshots, &mut done.findings);
     journals::copy(&pass, journals, Some(theirs.snapshots), &mut done).await?;
     documents::copy_evidence(&pass, &documents, &mut done).await?;
     for key in mover.mended() {
@@ -117,6 +119,16 @@ pub async fn mend(
         broken: done.left_out,
         findings: done.findings,
     })
+}
+
+/// Names what stands under a header's name in both places, or here alone, and is none in either. Whoever may add objects can put
+/// such a thing, so it is no damage.
+fn unhealed(ours: &Listing, theirs: &[Summary], findings: &mut Findings) {
+    let readable: HashSet<SnapshotId> = theirs.iter().map(|snapshot| snapshot.id).collect();
+    for unread in ours.unread.iter().filter(|unread| !readable.contains(&unread.named.1)) {
+        let what = "no header that can be read, and the copy has none of this name either: if it was a snapshot, it is lost in both";
+        findings.push(Finding::new(Severity::Warning, "header.foreign", what).on(unread.key()));
+    }
 }
 
 /// Those of a listing that an honest run made.

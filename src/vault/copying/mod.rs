@@ -18,15 +18,16 @@ mod windows;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
-use super::{Result, Vault, snapshots::Summary};
+use super::{Result, Vault, VaultError, snapshots::Summary};
 use crate::{
     format::parity::Rate,
     model::{Cancel, Findings, Name, Progress, SnapshotId, Time},
     store::ObjectStore,
 };
 use choice::Chosen;
+use documents::Begun;
 use lease::Lease;
 use mover::Mover;
 pub(in crate::vault) use object::kind_of;
@@ -56,6 +57,8 @@ pub struct CopyRequest {
     pub mark: bool,
     /// Whether the target was just seen to hold nothing at all, so that it need not be listed.
     pub fresh: bool,
+    /// The target's time, if it was asked a moment ago.
+    pub now: Option<Time>,
     /// How much parity to make beside a directory; without one, what is there is kept in step.
     pub parity: Option<Rate>,
 }
@@ -116,22 +119,43 @@ pub async fn copy(
     cancel: &Cancel,
 ) -> Result<CopyDone> {
     progress.phase("comparing", None);
-    let mut done = CopyDone::default();
-    let policy = source.descriptor.lock;
-    let mut place = Place::new(target, policy, target.server_time().await?, (request.as_possible, false));
+    let now = match request.now {
+        Some(now) => now,
+        None => target.server_time().await?,
+    };
+    let mut place = Place::new(target, source.descriptor.lock, now, (request.as_possible, false));
     place.fresh = request.fresh;
     let (stores, told) = ((&*source.store, &place), (progress, cancel));
     let mover = Mover::new(stores, (request.jobs, request.limits), told, (request.dry_run, None));
+    let (send, begun) = oneshot::channel();
+    // What is to be copied is chosen and read meanwhile.
+    let begin = async {
+        // Whoever waits for it is gone if something failed there.
+        drop(send.send(documents::begin(source, &mover).await?));
+        Ok(())
+    };
+    let ((), done) = tokio::try_join!(begin, copy_all(source, &mover, request, begun))?;
+    Ok(done)
+}
+
+async fn copy_all(
+    source: &Vault,
+    mover: &Mover<'_>,
+    request: &CopyRequest,
+    begun: oneshot::Receiver<Begun>,
+) -> Result<CopyDone> {
+    let (place, policy, mut done) = (mover.place, source.descriptor.lock, CopyDone::default());
+    let target = place.store;
     // All that is only listed is asked for at once.
     let (chosen, documents, journals) = tokio::try_join!(
-        choice::choose(source, &place, request),
-        documents::list(source, &place),
+        choice::choose(source, place, request),
+        documents::list(source, place),
         journals::list(source),
     )?;
     let Chosen { new, all, findings, there, refused } = chosen;
     done.findings.extend(findings.into_vec());
     (done.there, done.left_out) = (there, refused);
-    let furthest = new.iter().map(|snapshot| lasts(&place, snapshot)).max().unwrap_or_else(|| place.usual());
+    let furthest = new.iter().map(|snapshot| lasts(place, snapshot)).max().unwrap_or_else(|| place.usual());
     let lock = (!request.as_possible).then_some((policy.mode, furthest.max(place.usual())));
     let lease = Lease::new(
         target,
@@ -139,11 +163,12 @@ pub async fn copy(
         lock.filter(|_| target.traits().explicit_locks),
     );
     let ready = Semaphore::new(0);
-    let (mover, lease, ready) = (&mover, &lease, &ready);
+    let (lease, ready) = (&lease, &ready);
     let pass = Pass { source, reads: source, also: None, mover, lease, ready, request, furthest };
     let (mut of_documents, mut of_evidence) = (CopyDone::default(), CopyDone::default());
     let first = async {
-        documents::copy(&pass, &documents, !new.is_empty(), &mut of_documents).await?;
+        let begun = begun.await.map_err(|_| VaultError::stage_gone("descriptor"))?;
+        documents::copy(&pass, (&documents, begun), !new.is_empty(), &mut of_documents).await?;
         if request.mark && !request.dry_run {
             lease.hold().await?;
         }

@@ -21,10 +21,16 @@ use crate::{
     vault::{Result, VaultError, VaultErrorKind, fetch},
 };
 
-/// So many bytes are under way at once at most, whatever the number of jobs. The largest object has half of it.
-const ROOM: u32 = 64 << 20;
+/// So many bytes are under way at once at most, whatever the number of jobs: the largest object has a quarter of it.
+const ROOM: u32 = 128 << 20;
+/// The same while a vault is repaired, which reads what is there as well.
+const ROOM_TO_MEND: u32 = 64 << 20;
 /// So many objects that were mended are named.
 const MENDED: usize = 100_000;
+/// So many small objects are put at once in the place of one large one.
+const SMALL: u32 = 4;
+/// What is larger than so many of these counts as large.
+const SMALL_BYTES: u64 = 2 << 20;
 /// What room is counted in.
 const UNIT: u64 = 1 << 10;
 
@@ -41,13 +47,15 @@ pub(super) struct Mover<'a> {
     pub(super) place: &'a Place<'a>,
     pub(super) progress: &'a dyn Progress,
     pub(super) cancel: &'a Cancel,
-    /// How many objects are moved at once.
+    /// How many objects are put at once.
     pub(super) jobs: usize,
     /// Whether nothing is put.
     dry_run: bool,
     /// What puts over what is damaged; nothing for a copy, which never does.
     pub(super) mend: Option<Mend<'a>>,
     room: Semaphore,
+    /// How much is put at once; what comes after that is read meanwhile.
+    puts: Semaphore,
     /// Closed to puts until the target is known to take the vault's descriptor.
     gate: Semaphore,
     down: Limit,
@@ -65,11 +73,19 @@ impl<'a> Mover<'a> {
         (progress, cancel): (&'a dyn Progress, &'a Cancel),
         (dry_run, mend): (bool, Option<Mend<'a>>),
     ) -> Self {
-        let units = usize::try_from(u64::from(ROOM) / UNIT).unwrap_or(1);
+        let room = if mend.is_some() { ROOM_TO_MEND } else { ROOM };
+        let units = usize::try_from(u64::from(room) / UNIT).unwrap_or(1);
         let (down, up) = (Limit::new(limits.down), Limit::new(limits.up));
         let (room, gate) = (Semaphore::new(units), Semaphore::new(0));
         let (moved, mended) = (Mutex::default(), Mutex::default());
-        Self { source, place, progress, cancel, jobs: jobs.max(1), dry_run, mend, room, gate, down, up, moved, mended }
+        let jobs = jobs.max(1);
+        let puts = Semaphore::new(jobs * SMALL as usize);
+        Self { source, place, progress, cancel, jobs, dry_run, mend, room, puts, gate, down, up, moved, mended }
+    }
+
+    /// Whether the descriptor is put before it is known what is copied: where nothing is yet, and no put says how long it locks.
+    pub(super) fn puts_first(&self) -> bool {
+        self.place.fresh && !self.dry_run && !self.mends() && !self.place.sets_locks()
     }
 
     /// Lets objects be put from now on. What was read before waited for it.
@@ -111,7 +127,7 @@ impl<'a> Mover<'a> {
         ask: Time,
     ) -> Result<std::result::Result<(), Trouble>> {
         self.go_on()?;
-        let most = object.bytes.unwrap_or(object.limit as u64).min(u64::from(ROOM));
+        let most = object.bytes.unwrap_or(object.limit as u64).min(u64::from(ROOM_TO_MEND));
         let units = u32::try_from(most.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
         // Never closed.
         let _room = self.room.acquire_many(units).await;
@@ -171,6 +187,9 @@ impl<'a> Mover<'a> {
     ) -> Result<std::result::Result<(), Trouble>> {
         // Never closed for good; whoever passes leaves it open.
         drop(self.gate.acquire().await);
+        let share = u32::try_from(payload.bytes().len() as u64 / SMALL_BYTES).unwrap_or(u32::MAX);
+        // Never closed.
+        let _turn = self.puts.acquire_many(share.clamp(1, SMALL)).await;
         self.put_first(object, payload, ask).await
     }
 

@@ -21,10 +21,11 @@ use crate::{
     vault::{Result, VaultError, reader::PagesAhead, snapshots::Summary},
 };
 
-/// So many snapshots are in a window at most.
-const SNAPSHOTS: usize = 64;
-/// A window ends where so many bytes are to be moved: what a pass that is stopped leaves without headers.
-const BYTES: u64 = 256 << 20;
+/// So many snapshots are in a window at most, and fewer where their headers have more than so many bytes.
+const SNAPSHOTS: usize = 512;
+const HEADERS: u64 = 16 << 20;
+/// A window ends where so many bytes are to be moved. At its end nothing moves until the next one is known.
+const BYTES: u64 = 2 << 30;
 /// After so many pages of a snapshot that can't be read, no more are read.
 const UNREAD: usize = 8;
 /// The most bytes that a pack has.
@@ -113,6 +114,16 @@ async fn large(
     flow::carry(pass, &Table::new(0), &[closed], done).await.map(drop)
 }
 
+/// The snapshots of the next window at most.
+fn some(left: &[Summary]) -> &[Summary] {
+    let mut bytes = 0_u64;
+    let fit = left.iter().take(SNAPSHOTS).take_while(|summary| {
+        bytes = bytes.saturating_add(summary.bytes as u64);
+        bytes <= HEADERS
+    });
+    left.get(..fit.count().max(1)).unwrap_or(left)
+}
+
 /// What a window has: snapshots with what they need, and perhaps one after them that is worked through by itself.
 type Window<'a> = (Vec<Wanted<'a>>, Option<(&'a Summary, VerifiedHeader)>);
 
@@ -123,7 +134,7 @@ async fn gather<'a>(
     left: &mut &'a [Summary],
     done: &mut CopyDone,
 ) -> Result<Window<'a>> {
-    let some = left.get(..SNAPSHOTS).unwrap_or(left);
+    let some = some(left);
     let large = |header: &VerifiedHeader| header.header.pages.len() > pages(pass);
     // What is behind a large one is read again after it, so the first is read by itself, and none behind a large one.
     let (first, others) = some.split_at(some.len().min(1));

@@ -73,7 +73,7 @@ pub struct Summary {
     /// How it stands with the store and the members.
     pub standing: Standing,
     /// Its stored bytes.
-    bytes: usize,
+    pub(in crate::vault) bytes: usize,
     whole: Option<Arc<VerifiedHeader>>,
 }
 
