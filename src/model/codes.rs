@@ -81,6 +81,8 @@ pub const CODES: &[Code] = &[
         "Look what `verify` of the source says of its writer"),
     code("copy.taken", Severity::Error, "Something else has an object's name in the target, and a copy never replaces anything",
         "Run `repair` of the target from the source. Find out who put it there"),
+    code("copy.unknown", Severity::Weak, "A source that was to be copied has no snapshot in the vault",
+        "Correct its name: in `--source`, or in `sources` of the `[[copy]]`"),
     code("copy.unlocked", Severity::Weak, "The lock of an object in the target does not reach what the source promises",
         "Give the target a longer default retention, or the copier the right to set locks"),
     code("copy.unread", Severity::Error, "An object can't be read, so it was not copied",

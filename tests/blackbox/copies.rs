@@ -324,3 +324,15 @@ fn g17_a_disk_without_hard_links() {
         assert!(left.is_empty(), "{left:?}");
     }
 }
+
+#[test]
+fn a_source_that_is_not_there_and_a_limit_of_nothing_are_told() {
+    let lab = Lab::new();
+    lab.backup("x", &noise(1, 1000));
+    let url = format!("file://{}", lab.text("part"));
+    let run = lab.run(replicate(&lab, &url).args(["--source", "x", "--source", "xx"])).code(5);
+    run.says_anywhere(&["copy.unknown", "xx", "those of x"]);
+    for limit in ["--limit-upload", "--limit-download"] {
+        lab.run(replicate(&lab, &url).args([limit, "0"])).code(2).says_anywhere(&["nothing would be copied"]);
+    }
+}

@@ -1,6 +1,6 @@
 //! Which snapshots a copy is to have: those that are not over, as `prune` counts, and that an honest run made.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{CopyRequest, place::Place};
 use crate::{
@@ -72,6 +72,7 @@ pub(super) async fn choose(source: &Vault, place: &Place<'_>, request: &CopyRequ
             "this is no header that can be read, so whether it is a snapshot is not known, and it was not copied";
         findings.push(Finding::new(Severity::Error, "copy.header", what).on(unread.key()));
     }
+    findings.extend(unknown(&request.sources, &listing.snapshots));
     let mut refused = Vec::new();
     let fitting = sound(&listing.snapshots, &mut refused, &mut findings);
     let wanted = wanted(source, place, request, &fitting);
@@ -98,6 +99,20 @@ fn sound<'a>(all: &'a [Summary], refused: &mut Vec<SnapshotId>, findings: &mut F
         findings.push(Finding::new(Severity::Warning, "copy.refused", what).of(snapshot.id));
     }
     fitting
+}
+
+/// Tells of names that no source has: of which nothing will ever be copied.
+fn unknown(asked: &[Name], all: &[Summary]) -> Option<Finding> {
+    let there: BTreeSet<&str> = all.iter().map(|snapshot| snapshot.header.source.as_str()).collect();
+    let lacking: Vec<&str> = asked.iter().map(Name::as_str).filter(|name| !there.contains(name)).collect();
+    if lacking.is_empty() {
+        return None;
+    }
+    let there: Vec<&str> = there.into_iter().take(20).collect();
+    let has = if there.is_empty() { "no snapshot at all".to_owned() } else { format!("those of {}", there.join(", ")) };
+    let what =
+        format!("the vault has no snapshot of {}, and so nothing of it was copied; it has {has}", lacking.join(", "));
+    Some(Finding::new(Severity::Weak, "copy.unknown", what))
 }
 
 /// Whether a snapshot is not over.
