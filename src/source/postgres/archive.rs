@@ -101,7 +101,10 @@ pub struct Walker {
 impl Walker {
     /// Nothing was given yet.
     #[must_use]
-    #[allow(clippy::new_without_default, reason = "nothing was given is a state of its own, and no default of anything")]
+    #[allow(
+        clippy::new_without_default,
+        reason = "nothing was given is a state of its own, and no default of anything"
+    )]
     pub fn new() -> Self {
         Self {
             held: Vec::new(),
