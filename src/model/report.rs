@@ -198,6 +198,9 @@ mod tests {
         (1..KEPT).for_each(|no| findings.push(Finding::new(Severity::Info, "a.b", no.to_string())));
         assert_eq!(findings.iter().next().unwrap().message, long, "it is not too long");
         assert_eq!(findings.len() as u64, KEPT);
+        let mut full = Findings::default();
+        full.extend(findings.iter().cloned());
+        assert_eq!(full.into_vec().len() as u64, KEPT, "none is too many");
         findings.note(Finding::new(Severity::Info, "a.b", "1"));
         assert_eq!(findings.len() as u64, KEPT, "of more, only how many they are");
         let all = findings.into_vec();
