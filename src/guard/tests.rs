@@ -13,7 +13,7 @@ use crate::{
         descriptor::Descriptor,
         hold::Hold,
     },
-    model::{Clock, Hash, LockBy, LockMode, LockPolicy, Span, Time, VaultId},
+    model::{Clock, Hash, LockBy, LockMode, LockPolicy, Name, Span, Time, VaultId},
     store::memory::MemoryStore,
     vault::{
         Vault,
@@ -123,7 +123,7 @@ fn enough_people_let_it_through_and_who_is_missing_is_told() {
     let of = |name: &str| Vote::Of(name.parse().unwrap());
     let (one, two) = (with(vec![of("ann"), Vote::Nobody("it is torn".to_owned())]), with(vec![of("ann"), of("bob")]));
     assert_eq!((one.needed, one.holds(), two.holds()), (2, false, true));
-    assert_eq!(one.people().map(|name| name.as_str()).collect::<Vec<_>>(), ["ann"]);
+    assert_eq!(one.people().map(Name::as_str).collect::<Vec<_>>(), ["ann"]);
     assert_eq!(one.why_not(), "1 of 2 approvals: signed by ann; it is torn");
     assert_eq!(with(Vec::new()).why_not(), "0 of 2 approvals: signed by nobody");
     assert_eq!(two.why_not(), "");

@@ -172,7 +172,8 @@ mod tests {
     fn what_was_told_is_not_told_again_and_the_rest_is_kept_as_it_is() {
         let finding = |message: &str| Finding::new(Severity::Weak, "lock.short", message);
         let mut findings = Findings::default();
-        assert!(findings.is_empty() && findings.len() == 0);
+        assert!(findings.is_empty());
+        assert_eq!(findings.len(), 0);
         findings.note(finding("one"));
         findings.note(finding("one"));
         findings.note(finding("two"));
