@@ -303,9 +303,9 @@ pub fn s3(data: &[u8]) {
         RUNTIME.block_on(S3Store::connect(settings)).unwrap()
     });
     let Some((choice, data)) = data.split_first() else { return };
+    let (store, key) = (&*STORE, "vault.json".parse().unwrap());
     with_answers(data, |_| {
         RUNTIME.block_on(async {
-            let (store, key) = (&*STORE, "vault.json".parse().unwrap());
             match choice % 6 {
                 0 => drop(store.list_versions("", &mut |_| ()).await),
                 1 => drop(store.list("packs/", &mut |_| ()).await),
