@@ -8,7 +8,7 @@ mod made;
 
 use std::path::Path;
 
-use proptest::{collection::vec, prelude::*};
+use proptest::{collection::vec, prelude::*, sample::Index};
 
 use super::{change, changed, config};
 
@@ -42,16 +42,34 @@ proptest! {
     }
 }
 
+proptest! {
+    // Each goes over a socket, and a forge's into a database besides.
+    #![proptest_config(ProptestConfig { cases: 48, ..config() })]
+
+    #[test]
+    fn changed_answers_make_errors(which in any::<Index>(), changes in vec(change(), 1..5)) {
+        let (s3, forge) = (kept("s3"), kept("forge"));
+        checks::s3(&changed(which.get(&s3).clone(), &changes));
+        checks::forge(&changed(which.get(&forge).clone(), &changes));
+    }
+}
+
+/// What is kept of one target.
+fn kept(target: &str) -> Vec<Vec<u8>> {
+    let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/kept")).join(target);
+    let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|one| one.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
+}
+
 /// What fuzzing came upon that is worth keeping: `tests/fuzz/kept/TARGET/…`, each of which every build bears.
 #[test]
 fn what_fuzzing_kept() {
-    let kept = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/kept"));
-    for target in std::fs::read_dir(kept).unwrap().flatten() {
+    let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/kept"));
+    for target in std::fs::read_dir(dir).unwrap().flatten() {
         let name = target.file_name().into_string().unwrap();
         let Some((_, check)) = CHECKS.iter().find(|(one, _)| *one == name) else { panic!("no check is called {name}") };
-        for one in std::fs::read_dir(target.path()).unwrap().flatten() {
-            check(&std::fs::read(one.path()).unwrap());
-        }
+        kept(&name).iter().for_each(|one| check(one));
     }
 }
 
