@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use super::{
-    approvals::{Deed, Judged, LONGEST, Papers, judge_by, longest},
+    approvals::{Deed, Judged, LONGEST, Papers, Passed, judge_by, longest, spend},
     holds::named,
 };
 use crate::{
-    codec::sign::SigningKey,
+    codec::{hash, sign::SigningKey},
     format::{
-        approval::{Action, Approvers, Request, SIGNATURES, Vote},
+        approval::{Action, Approver, Approvers, Request, SIGNATURES, Vote},
         descriptor::Descriptor,
+        dsse::Envelope,
         hold::Hold,
+        layout,
     },
     model::{Clock, Hash, LockBy, LockMode, LockPolicy, Name, Span, Time, VaultId},
-    store::memory::MemoryStore,
+    store::{Payload, memory::MemoryStore},
     vault::{
         Vault,
         approvers::Listed,
@@ -158,4 +160,29 @@ fn a_hold_is_named_by_eight_digits_of_its_hash_or_more() {
     let lifted = Held { released: Some((at(3), "holds/x.json".parse().unwrap())), ..one() };
     assert!(told(vec![lifted], "abababab").unwrap_err().contains("was lifted at"));
     assert!(told(vec![Held { suspect: true, ..one() }], "abababab").unwrap_err().contains("revoked"));
+}
+
+#[tokio::test]
+async fn what_the_root_put_under_people_needs_papers_and_nothing_else_does() {
+    let (root, vault) = (SigningKey::from_hex(&"1".repeat(64)).unwrap(), vault());
+    assert!(matches!(spend(&vault, &deed(), None).await.unwrap(), Passed::NotNeeded), "there is no list");
+    let person = |name: &str, end: &str| {
+        let key = format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4{end}");
+        Approver { name: name.parse().unwrap(), keys: vec![key.parse().unwrap()] }
+    };
+    let list = Approvers {
+        format: "1".to_owned(),
+        vault: vault.descriptor.vault,
+        rev: 1,
+        at: at(0),
+        people: vec![person("ann", "f"), person("bob", "e")],
+        needs: [("release".to_owned(), 2)].into(),
+    };
+    let document = Envelope::sign(&list, &root).unwrap().encode().unwrap();
+    let key = layout::approvers(1, &hash::hash(document.bytes()));
+    vault.store.put_new(&key, &Payload::Public(document), None).await.unwrap();
+    let refused = spend(&vault, &deed(), None).await.unwrap_err().to_string();
+    assert_eq!(refused, "release hold=x needs the approval of 2 people, and there is none");
+    let other = Deed::new(Action::Prune, [("grace", "7d")]);
+    assert!(matches!(spend(&vault, &other, None).await.unwrap(), Passed::NotNeeded));
 }
