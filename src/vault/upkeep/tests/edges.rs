@@ -233,6 +233,11 @@ fn a_snapshot_goes_when_its_time_and_the_grace_are_over_unless_it_is_among_the_n
     let mut odd = all.clone();
     (odd[4].standing.suspect, odd[3].standing.future) = (true, true);
     assert_eq!(choose(&vault, &odd, &none, (time(60), Span::ZERO)).staying, [1, 2, 3].map(id).into());
+    // Headers that no honest run makes take no place of those that one did.
+    let mut with_false: Vec<Summary> = (1..=8).map(|no| made(no, time(u16::from(no)), &[])).collect();
+    with_false[5..].iter_mut().for_each(|one| one.standing.stored_at = Some(time(20)));
+    let kept = choose(&vault, &with_false, &none, (time(60), Span::ZERO)).staying;
+    assert_eq!(kept, [3, 4, 5, 6, 7, 8].map(id).into());
     // Nobody is promised more than the root allows, and nothing less than the floor.
     let mut greedy = all.clone();
     (greedy[0].header.expires_at, greedy[1].header.expires_at) = (time(900), time(3));
