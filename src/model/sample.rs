@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_sample_is_read_within_its_bounds_or_left_out() {
-        let words = |words: &[u64]| words.iter().map(|word| format!("{word:012x}")).collect::<String>();
+        let words = |words: &[u64]| words.iter().map(|word| format!("{word:012x}")).collect::<Vec<_>>().concat();
         assert_eq!(Sample::parse(&words(&[7, 2, 7])).unwrap().hashes, [2, 7], "the last may be the bound");
         for bad in [words(&[6, 2, 7]), words(&[9, 7, 7]), words(&[9, 7, 2]), words(&[9, 2]) + "0", "A".repeat(12)] {
             assert!(Sample::parse(&bad).is_none(), "{bad}");

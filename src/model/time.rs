@@ -290,7 +290,7 @@ mod tests {
         assert_eq!((late.since(early), early.since(late)), (Span::seconds(250), Span::ZERO));
         assert_eq!("36525d".parse::<Span>().unwrap(), Span::MAX);
         assert!("36526d".parse::<Span>().is_err() && "3155760001s".parse::<Span>().is_err());
-        assert_eq!(Span::days(2).as_duration(), Duration::from_secs(172_800));
+        assert_eq!(Span::days(2).as_duration(), Duration::from_hours(48));
         assert_eq!(Span::seconds(u64::MAX) + Span::seconds(1), Span::seconds(u64::MAX));
         for (seconds, text) in [(0, "0s"), (61, "61s"), (3_660, "61m"), (90_000, "25h"), (172_800, "2d")] {
             assert_eq!(Span::seconds(seconds).to_string(), text);

@@ -141,9 +141,9 @@ pub fn wal(data: &[u8]) {
         assert!(all.0.iter().all(|one| one.start < one.end) && all.0.windows(2).all(|two| two[0].end <= two[1].start));
         assert_eq!(all, recorded(step));
         let mut walk = Walk::new(geometry, 1, start);
-        let stop = walk.feed(log);
+        let ended = walk.feed(log);
         assert!(walk.whole() >= start && walk.whole() <= walk.at());
-        if let Ok(Stop::Torn { record }) = stop {
+        if let Ok(Stop::Torn { record }) = ended {
             assert!(record >= walk.whole() && record <= walk.at());
         }
     }
@@ -188,8 +188,8 @@ pub fn plan(data: &[u8]) {
     let include = if text.starts_with('*') { vec![text.lines().next().unwrap().to_owned()] } else { Vec::new() };
     let details = serde_json::json!({ "directories": directories, "hard_links": groups });
     let body = Body::new(streams, details, Vec::new());
-    let part = Part { stream: None, include };
-    let Ok(plan) = Plan::of_part("src".parse().unwrap(), SourceKind::Path, body, &part) else { return };
+    let wanted = Part { stream: None, include };
+    let Ok(plan) = Plan::of_part("src".parse().unwrap(), SourceKind::Path, body, &wanted) else { return };
     let inside = |path: &str| path.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains('\0'));
     let files: BTreeSet<&str> =
         plan.entries.iter().filter(|entry| !entry.meta().dir).map(strongroom::ops::restore::Entry::path).collect();
