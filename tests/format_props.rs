@@ -5,8 +5,8 @@
 #[path = "fuzz/checks.rs"]
 #[allow(clippy::cast_possible_truncation, clippy::precedence)]
 mod checks;
-#[path = "format_props/made.rs"]
-mod made;
+#[path = "format_props/outside.rs"]
+mod outside;
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use strongroom::{
@@ -183,10 +183,8 @@ fn every_check(data: &[u8]) {
     checks::name(data);
     checks::journal(data);
     checks::tar(data);
-    checks::binlog(data);
     checks::approval(data);
-    checks::config(data);
-    checks::git(data);
+    checks::parity(data);
 }
 
 proptest! {
@@ -208,12 +206,6 @@ proptest! {
         let encoded = d.encode();
         prop_assert_eq!(&Directory::decode(&encoded).unwrap(), &d);
         checks::directory(&changed(encoded, &changes));
-    }
-
-    #[test]
-    fn changed_configurations_and_packs_of_git_make_errors(changes in vec(change(), 0..4)) {
-        checks::config(&changed(made::CONFIG.into(), &changes));
-        checks::git(&changed(made::git_pack(), &changes));
     }
 
     #[test]

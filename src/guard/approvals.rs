@@ -222,7 +222,13 @@ fn refused(why: &str) -> GuardError {
     )
 }
 
-fn judge_by(vault: &Vault, listed: &Listed, papers: &Papers<'_>, deed: Option<&Deed>, now: Time) -> Result<Judged> {
+pub(super) fn judge_by(
+    vault: &Vault,
+    listed: &Listed,
+    papers: &Papers<'_>,
+    deed: Option<&Deed>,
+    now: Time,
+) -> Result<Judged> {
     if papers.signatures.len() > SIGNATURES {
         return Err(GuardError::request(
             format!("more than {SIGNATURES} signatures were given"),
@@ -334,7 +340,7 @@ async fn is_there(vault: &Vault, key: &Key) -> Result<bool> {
 }
 
 /// How far ahead a request may end: no further than its record is locked when it is used.
-fn longest(policy: &LockPolicy) -> Span {
+pub(super) fn longest(policy: &LockPolicy) -> Span {
     let locked = (policy.keep + policy.window).as_seconds().saturating_sub(SLACK);
     Span::seconds(locked.max(SLACK)).min(LONGEST)
 }

@@ -3,6 +3,8 @@
 pub mod approvals;
 mod error;
 pub mod holds;
+#[cfg(test)]
+mod tests;
 
 pub use error::GuardError;
 

@@ -142,4 +142,36 @@ mod tests {
         assert_eq!(unequal(&was, &is), [""; 0]);
         assert_eq!(unequal(&was, &print(&[("a", 2, Some("x"))], &[])), ["a"]);
     }
+
+    #[test]
+    fn what_was_and_what_is_are_told_in_words() {
+        let was = print(&[("a", 1, Some("x")), ("b", 2, None)], &[]);
+        let is = print(&[("a", 3, Some("z")), ("b", 2, Some("h"))], &[]);
+        let told: Vec<_> = was.compare(&is).into_iter().map(|c| (c.expected.unwrap(), c.actual.unwrap())).collect();
+        let rows = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+        assert_eq!(told, [rows("1 rows, x", "3 rows, z"), rows("2 rows", "2 rows")]);
+        let nowhere = Comparison { name: "a".to_owned(), expected: None, actual: None };
+        assert!(!nowhere.equal());
+    }
+
+    #[test]
+    fn samples_of_many_tables_together_stay_within_a_bound() {
+        let sample = |rows: u64| super::super::Sample::of((0..rows).map(|n| n << 40), u64::MAX, 1024);
+        let of = |tables: u64, rows: &dyn Fn(u64) -> u64| {
+            let mut print = Fingerprint::default();
+            for no in 0..tables {
+                let table = TableFingerprint { rows: rows(no), hash: None, sample: Some(sample(1024)), columns: None };
+                print.tables.insert(format!("t{no:04}"), table);
+            }
+            print.bound_samples();
+            print.tables.values().map(|t| t.sample.as_ref().map(super::super::Sample::len)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(1, &|_| 5), [Some(1024)], "one table has as large a sample as there is");
+        assert_eq!(of(32, &|_| 5), [Some(512); 32]);
+        assert_eq!(of(256, &|_| 5), [Some(64); 256], "fewer rows say nothing");
+        // Of more tables, those with the most rows.
+        let many = of(300, &|no| no);
+        assert_eq!(many.iter().filter(|sample| sample.is_some()).count(), 256);
+        assert!(many[..44].iter().all(Option::is_none) && many[44..].iter().all(|one| *one == Some(64)));
+    }
 }

@@ -113,4 +113,11 @@ mod tests {
         assert!("ab".parse::<ChunkId>().is_err());
         assert_eq!(serde_json::from_str::<ChunkId>(&serde_json::to_string(&id).unwrap()).unwrap(), id);
     }
+
+    #[test]
+    fn an_id_is_shown_in_short_and_for_debugging() {
+        let id = SnapshotId::from_bytes([0xab; 32]);
+        assert_eq!((id.short(), id.as_bytes()), ("abababababab".to_owned(), &[0xab; 32]));
+        assert_eq!(format!("{id:?}"), format!("SnapshotId({})", "ab".repeat(32)));
+    }
 }

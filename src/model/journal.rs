@@ -327,4 +327,29 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_edges_of_a_stretch() {
+        let stretch = span(5, 9);
+        assert_eq!([4, 5, 8, 9].map(|at| stretch.contains(Position(at))), [false, true, true, false]);
+        assert_eq!((stretch.distance(), span(9, 5).distance()), (4, 0));
+        assert_eq!(Span::new(Position(5), Position(9)), Some(stretch));
+        assert_eq!((Span::new(Position(5), Position(5)), Span::new(Position(9), Position(5))), (None, None));
+        assert_eq!((Reach::default().newest(), Reach::default().gaps()), (None, Vec::new()));
+    }
+
+    #[test]
+    fn lines_and_positions_are_spelled_in_one_way() {
+        let line = Line::postgres(7, 2);
+        assert_eq!(
+            (line.to_string(), line.name().as_str()),
+            (line.as_str().to_owned(), "pg-0000000000000007-00000002")
+        );
+        assert!(!line.may_become(&Line::mariadb(7, "bin").unwrap()) && !Line::postgres(7, 3).may_become(&line));
+        assert_eq!(Line::mariadb(255, "a.b_c-9").unwrap().as_str(), "my-000000ff-a.b_c-9");
+        assert_eq!(Position::from_lsn("1/2").unwrap(), Position(0x1_0000_0002));
+        assert_eq!(line.say(Position(0x1a_0000_000b)), "1A/B");
+        assert_eq!(serde_json::from_str::<Position>("\"00000001b374d848\"").unwrap(), Position(0x1_b374_d848));
+        assert!(serde_json::from_str::<Position>("\"1\"").is_err());
+    }
 }

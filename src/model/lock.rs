@@ -179,4 +179,35 @@ mod tests {
         assert!(LockMode::Compliance.covers(LockMode::Governance));
         assert!(!LockMode::Governance.covers(LockMode::Compliance));
     }
+
+    #[test]
+    fn nothing_is_locked_for_longer_than_the_root_allows() {
+        let policy = LockPolicy {
+            mode: LockMode::Governance,
+            by: LockBy::Explicit,
+            keep: Span::days(35),
+            window: Span::days(30),
+            max_lock: Span::days(40),
+        };
+        let start = Time::from_unix(1_000_000);
+        assert_eq!(policy.lock_from(start), Lock { mode: LockMode::Governance, until: start + Span::days(40) });
+        let wide = LockPolicy { max_lock: Span::days(65), ..policy };
+        assert_eq!(wide.lock_from(start).until, start + Span::days(65));
+        assert!(LockMode::Governance.covers(LockMode::Governance) && LockMode::Compliance.covers(LockMode::Compliance));
+        assert_eq!([LockMode::Compliance, LockMode::Governance].map(LockMode::as_str), ["compliance", "governance"]);
+        let endless = LockPolicy { window: Span::ZERO, ..policy };
+        assert!((endless.implied_copies() - 35.0 * 86_400.0).abs() < 1e-9, "a ratio, and no division by nothing");
+    }
+
+    #[test]
+    fn of_several_tiers_the_longest_counts() {
+        let (weekly, monthly, yearly) = (Some(Span::days(84)), Some(Span::days(400)), Some(Span::days(300)));
+        let all = Tiers { weekly, monthly, yearly };
+        let at: Time = "2027-01-01T00:00:00Z".parse().unwrap();
+        assert_eq!(all.of(at, None), Some((Tier::Monthly, Span::days(400))));
+        assert_eq!(all.longest(), Some(Span::days(400)));
+        assert_eq!(Tiers { monthly: None, ..all }.longest(), Some(Span::days(300)));
+        assert_eq!(Tiers { weekly, ..Tiers::default() }.longest(), Some(Span::days(84)));
+        assert_eq!((Tiers::default().longest(), Tiers::default().of(at, None)), (None, None));
+    }
 }

@@ -121,4 +121,15 @@ mod tests {
             assert!(bad.parse::<Key>().is_err(), "{bad}");
         }
     }
+
+    #[test]
+    fn names_and_keys_are_told_as_they_are() {
+        let (name, key): (Name, Key) = ("db-1".parse().unwrap(), "packs/db-1/aB".parse().unwrap());
+        assert_eq!((name.to_string(), name.as_str()), ("db-1".to_owned(), "db-1"));
+        assert_eq!((key.to_string(), key.as_str()), ("packs/db-1/aB".to_owned(), "packs/db-1/aB"));
+        assert_eq!(serde_json::from_str::<Name>("\"db-1\"").unwrap(), name);
+        assert!("a".repeat(512).parse::<Key>().is_ok() && "a".repeat(513).parse::<Key>().is_err());
+        assert!("9a".parse::<Name>().is_ok() && "a-_.9".parse::<Name>().is_ok() && "_a".parse::<Name>().is_err());
+        assert!("a-b_c.d/0".parse::<Key>().is_ok() && "a/b~".parse::<Key>().is_err());
+    }
 }

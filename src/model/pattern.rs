@@ -121,7 +121,9 @@ mod tests {
         let known = ["etc/nginx/nginx.conf", "etc/hosts", "home/a/notes.txt", "srv/data"];
         assert_eq!(nearest_texts("ngin.conf", known)[0], "etc/nginx/nginx.conf");
         assert_eq!(nearest_texts("etc/host", known)[0], "etc/hosts");
-        assert!(nearest_texts(&"x".repeat(300), known).is_empty());
+        let (long, longer) = ("x".repeat(256), "x".repeat(257));
+        assert_eq!(nearest_texts(&long, [long.as_str(), longer.as_str()]), [long.as_str()]);
+        assert!(nearest_texts(&longer, known).is_empty());
     }
 
     #[test]
@@ -146,6 +148,7 @@ mod tests {
         {
             assert!(!fits(pattern, name), "{pattern} {name}");
         }
+        assert_eq!("a*b".parse::<NamePattern>().unwrap().to_string(), "a*b");
         for bad in ["", "A", "a b", "a,b", "a?", "é", &"a".repeat(64)] {
             assert!(bad.parse::<NamePattern>().is_err(), "{bad}");
         }

@@ -167,4 +167,45 @@ mod tests {
             (Severity::Error, "and 7 more of the same kind, 10007 in all")
         );
     }
+
+    #[test]
+    fn what_was_told_is_not_told_again_and_the_rest_is_kept_as_it_is() {
+        let finding = |message: &str| Finding::new(Severity::Weak, "lock.short", message);
+        let mut findings = Findings::default();
+        assert!(findings.is_empty());
+        assert_eq!(findings.len(), 0);
+        findings.note(finding("one"));
+        findings.note(finding("one"));
+        findings.note(finding("two"));
+        findings.note(Finding::new(Severity::Error, "lock.short", "one"));
+        findings.extend([finding("one")]);
+        let told = |findings: &Findings| findings.iter().map(|one| one.message.clone()).collect::<Vec<_>>();
+        assert_eq!(told(&findings), ["one", "two", "one", "one"]);
+        assert!(!findings.is_empty() && findings.len() == 4);
+        findings.iter_mut().for_each(|one| one.message.push('!'));
+        assert_eq!(told(&findings), ["one!", "two!", "one!", "one!"]);
+        let about = finding("x").on("packs/a").of("ab");
+        assert_eq!((about.object.as_deref(), about.snapshot.as_deref()), (Some("packs/a"), Some("ab")));
+        let all = [Severity::Info, Severity::Warning, Severity::Weak, Severity::Error];
+        assert_eq!(all.map(Severity::as_str), ["info", "warning", "weak", "error"]);
+        assert!(all.is_sorted());
+    }
+
+    #[test]
+    fn the_edges_of_the_bounds() {
+        let mut findings = Findings::default();
+        let long = "x".repeat(MESSAGE);
+        findings.push(Finding::new(Severity::Info, "a.b", long.clone()));
+        (1..KEPT).for_each(|no| findings.push(Finding::new(Severity::Info, "a.b", no.to_string())));
+        assert_eq!(findings.iter().next().unwrap().message, long, "it is not too long");
+        assert_eq!(findings.len() as u64, KEPT);
+        let mut full = Findings::default();
+        full.extend(findings.iter().cloned());
+        assert_eq!(full.into_vec().len() as u64, KEPT, "none is too many");
+        findings.note(Finding::new(Severity::Info, "a.b", "1"));
+        assert_eq!(findings.len() as u64, KEPT, "of more, only how many they are");
+        let all = findings.into_vec();
+        assert_eq!(all.last().unwrap().message, "and 1 more of the same kind, 10001 in all");
+        assert_eq!(all.len() as u64, KEPT + 1);
+    }
 }

@@ -210,4 +210,47 @@ mod tests {
             assert!(Sample::parse(bad).is_none(), "{bad}");
         }
     }
+
+    #[test]
+    fn what_was_old_already_is_told_apart() {
+        let of = |hashes: &[u64], bound: u64| Sample::of(hashes.iter().map(|n| n << SHIFT), bound << SHIFT, 64);
+        let (first, second, third) = (of(&[1, 2, 5, 9], 20), of(&[2, 3, 5, 9], 20), of(&[2, 3, 9], 20));
+        assert_eq!(second.old_still_in(&first, &third), [4, 3, 2]);
+        assert_eq!(second.old_still_in(&of(&[2], 4), &third), [2, 1, 1], "beyond what was looked at, nothing is known");
+        assert_eq!(second.old_still_in(&first, &of(&[2], 4)), [2, 1, 1]);
+        assert_eq!(of(&[2, 5], 5).old_still_in(&first, &third), [2, 2, 1]);
+        assert_eq!((second.still_in(&of(&[2], 4)), of(&[], 9).still_in(&first)), ((2, 1), (0, 0)));
+        assert!(of(&[], 9).is_empty() && !first.is_empty());
+    }
+
+    #[test]
+    fn a_sample_holds_all_up_to_its_bound() {
+        let full = Sample::of((1..=10_u64).map(|n| n << SHIFT), u64::MAX, 4);
+        assert_eq!((full.up_to, full.hashes.as_slice()), (4, [1, 2, 3, 4].as_slice()));
+        let twice = Sample::of([3, 3, 1, 1].map(|n: u64| n << SHIFT), u64::MAX, 2);
+        assert_eq!((twice.up_to, twice.hashes.as_slice()), (LAST, [1, 3].as_slice()), "two are two");
+        let part = Sample::of([1, 2, 3].map(|n: u64| n << SHIFT), 2 << SHIFT, 9);
+        assert_eq!((part.up_to, part.hashes.as_slice()), (2, [1, 2].as_slice()));
+        let thin = full.thinned(2);
+        assert_eq!((thin.up_to, thin.hashes.as_slice()), (2, [1, 2].as_slice()), "up to the next one");
+        assert_eq!(full.thinned(4), full);
+        assert_eq!(full.thinned(0).len(), 1);
+        assert_eq!(Sample::of((0..9000_u64).map(|n| n << SHIFT), u64::MAX, 9000).len(), MOST);
+        assert_eq!((Sample::of([1 << SHIFT, 2 << SHIFT], u64::MAX, 0).len(), LAST), (1, 0xffff_ffff_ffff));
+    }
+
+    #[test]
+    fn a_sample_is_read_within_its_bounds_or_left_out() {
+        let words = |words: &[u64]| words.iter().map(|word| format!("{word:012x}")).collect::<Vec<_>>().concat();
+        assert_eq!(Sample::parse(&words(&[7, 2, 7])).unwrap().hashes, [2, 7], "the last may be the bound");
+        for bad in [words(&[6, 2, 7]), words(&[9, 7, 7]), words(&[9, 7, 2]), words(&[9, 2]) + "0", "A".repeat(12)] {
+            assert!(Sample::parse(&bad).is_none(), "{bad}");
+        }
+        let most: Vec<u64> = std::iter::once(LAST).chain(0..MOST as u64).collect();
+        assert!(Sample::parse(&words(&most)).is_some());
+        assert!(Sample::parse(&words(&[most, vec![1 << 20]].concat())).is_none());
+        let read = |text: &str| lenient(&mut serde_json::Deserializer::from_str(text)).unwrap();
+        assert_eq!(read(&format!("{:?}", words(&[7, 2]))).unwrap().hashes, [2]);
+        assert!(read("\"x\"").is_none() && read("7").is_none() && read("null").is_none());
+    }
 }

@@ -59,6 +59,8 @@ mod tests {
         assert_eq!(read("20GiB"), Some(20 << 30));
         assert_eq!(read("1 TB"), Some(1_000_000_000_000));
         assert_eq!((read("0"), read("512B"), read("3KiB")), (Some(0), Some(512), Some(3072)));
+        assert_eq!((read("2MiB"), read("2TiB"), read("2kB")), (Some(2 << 20), Some(2 << 40), Some(2000)));
+        assert_eq!((read("2KB"), read("2MB"), read("2 GB")), (Some(2000), Some(2_000_000), Some(2_000_000_000)));
         for bad in ["", "GiB", "-1", "1.5GiB", "20 gib", "20G", "99999999TiB"] {
             assert_eq!(read(bad), None, "{bad}");
         }
@@ -66,8 +68,20 @@ mod tests {
 
     #[test]
     fn sizes_have_three_digits() {
-        let cases =
-            [(0, "0 B"), (1023, "1023 B"), (1024, "1.00 KiB"), (1_063_000_000, "0.99 GiB"), (u64::MAX, "16.0 EiB")];
+        let cases = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KiB"),
+            (1_063_000_000, "0.99 GiB"),
+            (u64::MAX, "16.0 EiB"),
+            (10_240, "10.0 KiB"),
+            (10_230, "9.99 KiB"),
+            (102_400, "100 KiB"),
+            (102_300, "99.9 KiB"),
+            (1_023_999, "1000 KiB"),
+            (1_024_000, "0.98 MiB"),
+            (3 << 40, "3.00 TiB"),
+        ];
         for (bytes, text) in cases {
             assert_eq!(human(bytes), text);
         }

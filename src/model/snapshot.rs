@@ -103,3 +103,37 @@ pub struct FileMeta {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dir: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_spelled_as_in_json() {
+        use SourceKind as K;
+        let all = [K::Stdin, K::Path, K::Command, K::Git, K::Postgres, K::Mariadb, K::Mysql, K::Sqlite];
+        for kind in all.into_iter().chain([K::Gitea, K::Github, K::Gitlab]) {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+            assert_eq!(kind.is_forge(), !all.contains(&kind));
+        }
+    }
+
+    #[test]
+    fn sizes_of_chunks_are_even_in_order_and_within_bounds() {
+        let valid = |min, avg, max| ChunkerParams { min, avg, max }.is_valid();
+        assert!(ChunkerParams::DATA.is_valid() && ChunkerParams::LIST.is_valid());
+        let (data, list) = (ChunkerParams::DATA, ChunkerParams::LIST);
+        assert_eq!((data.min, data.avg, data.max), (32_768, 131_072, 524_288));
+        assert_eq!((list.min, list.avg, list.max, ChunkerParams::LIMIT), (4096, 16_384, 65_536, 4_194_304));
+        assert!(valid(1024, 1024, 1024) && valid(1 << 20, 1 << 20, 1 << 20) && valid(1024, 2048, 4 << 20));
+        assert!(
+            !valid(1022, 2048, 4096)
+                && !valid(1025, 2048, 4096)
+                && !valid(1024, 2049, 4096)
+                && !valid(1024, 2048, 4097)
+        );
+        assert!(!valid(1025, 2049, 4096) && !valid(1024, 2049, 4097) && !valid(1025, 2048, 4097), "two that are odd");
+        assert!(!valid(4096, 2048, 8192) && !valid(1024, 8192, 4096) && !valid(1024, 2048, (4 << 20) + 2));
+        assert!(!valid((1 << 20) + 2, 2 << 20, 4 << 20));
+    }
+}

@@ -128,6 +128,10 @@ mod tests {
             ("an hour ago", "2026-11-28T11:00:00Z"),
             ("3 weeks ago", "2026-11-07T12:00:00Z"),
             ("1 month ago", "2026-10-28T12:00:00Z"),
+            ("45s ago", "2026-11-28T11:59:15Z"),
+            ("2 days ago", "2026-11-26T12:00:00Z"),
+            ("2 years ago", "2024-11-28T12:00:00Z"),
+            ("999999 s ago", "2026-11-16T22:13:21Z"),
         ] {
             assert_eq!(told(text).as_deref(), Some(want), "{text}");
         }
@@ -136,6 +140,7 @@ mod tests {
             "ago",
             "-2 hours ago",
             "2 moons ago",
+            "1000000 s ago",
             "28.11.2026",
             "2026-02-30",
             "25:00",

@@ -281,4 +281,62 @@ mod tests {
         assert!(end.to_string().parse::<Time>().is_ok());
         assert_eq!(Time::from_unix(5).since(Time::from_unix(9)), Span::ZERO);
     }
+
+    #[test]
+    fn the_edges_of_times_and_spans() {
+        assert_eq!((Time::from_unix(-1).unix(), Time::from_unix(i64::MAX)), (0, Time::MAX));
+        assert_eq!(Time::MAX.to_string(), "9999-12-30T22:00:00Z");
+        let (early, late) = (Time::from_unix(100), Time::from_unix(350));
+        assert_eq!((late.since(early), early.since(late)), (Span::seconds(250), Span::ZERO));
+        assert_eq!("36525d".parse::<Span>().unwrap(), Span::MAX);
+        assert!("36526d".parse::<Span>().is_err() && "3155760001s".parse::<Span>().is_err());
+        assert_eq!(Span::days(2).as_duration(), Duration::from_hours(48));
+        assert_eq!(Span::seconds(u64::MAX) + Span::seconds(1), Span::seconds(u64::MAX));
+        for (seconds, text) in [(0, "0s"), (61, "61s"), (3_660, "61m"), (90_000, "25h"), (172_800, "2d")] {
+            assert_eq!(Span::seconds(seconds).to_string(), text);
+            assert_eq!(serde_json::to_value(Span::seconds(seconds)).unwrap(), text);
+        }
+        for (text, seconds) in [("7s", 7), ("7m", 420), ("7h", 25_200), ("7d", 604_800), ("7w", 4_233_600)] {
+            assert_eq!(serde_json::from_value::<Span>(text.into()).unwrap().as_seconds(), seconds);
+        }
+        assert!(serde_json::from_value::<Span>("7".into()).is_err());
+    }
+
+    #[test]
+    fn weeks_and_months_are_those_of_utc() {
+        let at = |text: &str| text.parse::<Time>().unwrap();
+        assert_eq!(
+            (at("2027-01-03T23:59:59Z").iso_week(), at("2027-01-04T00:00:00Z").iso_week()),
+            ((2026, 53), (2027, 1))
+        );
+        assert_eq!((at("2026-12-31T23:59:59Z").month(), at("2027-01-01T00:00:00Z").month()), ((2026, 12), (2027, 1)));
+    }
+
+    #[test]
+    fn what_is_no_time_is_told_as_it_was_written() {
+        let error = "tomorrow".parse::<Time>().unwrap_err().to_string();
+        assert_eq!(error, "\"tomorrow\" is not a time like 2026-11-22T21:51:00Z");
+        assert!("x".repeat(200).parse::<Time>().unwrap_err().to_string().len() < 150);
+    }
+
+    #[test]
+    fn where_one_unit_ends_the_next_begins() {
+        for (seconds, told) in [
+            (-1.0, "0 ms"),
+            (0.999, "999 ms"),
+            (0.9995, "1.0 s"),
+            (9.99, "10.0 s"),
+            (10.0, "10 s"),
+            (59.0, "59 s"),
+            (60.0, "1 min 0 s"),
+            (3599.0, "59 min 59 s"),
+            (3600.0, "1 h 0 min"),
+            (172_799.0, "47 h 59 min"),
+            (172_800.0, "2 d"),
+            (176_399.0, "2 d"),
+            (176_400.0, "2 d 1 h"),
+        ] {
+            assert_eq!(lasting(seconds), told, "{seconds}");
+        }
+    }
 }

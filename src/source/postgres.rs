@@ -49,7 +49,7 @@ use crate::{
     vault::haste::Haste,
 };
 
-pub(super) use archive::Walker;
+pub use archive::Walker;
 pub use conninfo::{Conninfo, ConninfoError};
 pub(crate) use dump::file_name;
 pub use fingerprint::Depth;

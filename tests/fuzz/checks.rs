@@ -2,18 +2,13 @@
 //! would have written. The fuzz targets and the property tests both run these.
 
 use std::{
-    io::Cursor,
-    path::Path,
     str::FromStr,
     sync::{Arc, LazyLock},
 };
 
 use strongroom::{
-    cli::config::{Config, ConfigError},
     codec::{
         compress::{BLOCK_LIMIT, Codec, Decompressor},
-        git_object::{GitHash, Inflated, Inflater, loose_name},
-        git_pack::{PackCheck, salvage::salvage},
         hash,
         seal::{self, NoPrompt, Opener},
         sign::SigningKey,
@@ -25,14 +20,16 @@ use strongroom::{
         approval::{Approvers, NAMESPACE, Request, Spent},
         body::Body,
         certificate::Certificate,
+        copied::CopyRecord,
         descriptor::Descriptor,
         dsse::{Document, Envelope},
         epoch::EpochRecord,
         evidence::Evidence,
         header::{Header, VerifiedHeader},
         hold::{Hold, Release},
-        index, journal, layout, list, pack,
+        index, journal, layout, list, member_key, pack,
         page::Page,
+        parity::{self, Table},
         root,
         share::Share,
         writer_key,
@@ -41,7 +38,6 @@ use strongroom::{
         Hash, Name, Time, VaultId,
         journal::{Line, Piece, Position, Span},
     },
-    source::mariadb::binlog::{Groups, beginning, event::MAGIC},
 };
 
 /// The key that signs what a decoder would otherwise refuse at its signature.
@@ -136,6 +132,7 @@ pub fn envelope(data: &[u8]) {
         let _ = Descriptor::open(&envelope);
     }
     open_envelope::<Certificate>(&enveloped::<Certificate>(data));
+    open_envelope::<Evidence>(&enveloped::<Evidence>(data));
     open_envelope::<EpochRecord>(&enveloped::<EpochRecord>(data));
     open_envelope::<Approvers>(&enveloped::<Approvers>(data));
     open_envelope::<Hold>(&enveloped::<Hold>(data));
@@ -237,27 +234,6 @@ pub fn journal(data: &[u8]) {
     open(&object(signed.bytes(), data.get(3..).unwrap_or_default()));
 }
 
-/// A binary log, in two parts whose bounds lie anywhere: whatever is kept of it was given, once, and in its order.
-pub fn binlog(data: &[u8]) {
-    let whole = [&MAGIC, data].concat();
-    let cut = data.first().map_or(0, |at| usize::from(*at)).min(whole.len());
-    let read = |parts: &[&[u8]]| {
-        let (mut groups, mut seen) = (Groups::default(), Vec::new());
-        for part in parts {
-            let Ok(kept) = groups.feed(part, &mut |group| seen.push(*group)) else { break };
-            assert!(kept.windows(2).all(|pair| pair[0].end <= pair[1].start));
-            assert!(kept.iter().all(|range| range.end <= part.len()));
-        }
-        seen
-    };
-    let all = read(&[&whole]);
-    assert!(all.windows(2).all(|pair| pair[0].end <= pair[1].begin && pair[0].length < pair[1].length));
-    assert!(all.iter().all(|group| group.length <= whole.len() as u64));
-    let parts = read(&[&whole[..cut], &whole[cut..]]);
-    assert!(parts.len() <= all.len() + 1);
-    let _ = beginning(&whole);
-}
-
 pub fn key_file(data: &[u8]) {
     assert!(writer_key::open(data).is_err(), "nobody but a root makes a writer");
 }
@@ -341,42 +317,21 @@ pub fn tar(data: &[u8]) {
     assert_eq!(whole, seen(data.chunks(data.first().map_or(1, |first| usize::from(*first) + 1))));
 }
 
-/// A configuration: what is wrong with it is told by a place that it has.
-pub fn config(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    if let Err(ConfigError::Wrong { line, column, .. }) = Config::parse(text, Path::new("/etc/strongroom.toml")) {
-        let shown = text.split('\n').nth(line.checked_sub(1).unwrap()).unwrap();
-        assert!(column >= 1 && column <= shown.chars().count() + 2, "{line}:{column}");
+/// A file of parity: its head, and its table, whose hash is right; and what says that a place holds a copy.
+pub fn parity(data: &[u8]) {
+    let _ = parity::head(data);
+    assert!(Table::decode(data, &Hash::from_bytes([0; 32])).is_err(), "its hash is another");
+    if let Ok(table) = Table::decode(data, &hash::hash(data)) {
+        assert!(!table.covered.is_empty() && table.data() >= table.covered.len() && table.parity() > 0);
+        let places = table.places(data.len());
+        assert_eq!(places, table.places(data.len()));
+        assert!(parity::Checks::decode(data, &table).is_none_or(|checks| checks.hash() == hash::hash(data)));
     }
-}
-
-/// Packs and loose objects of git, as they are and with a pack's head before them. However a pack is cut on its
-/// way, it is whole or is not, and what is salvaged of it lies in it, in its order.
-pub fn git(data: &[u8]) {
-    let headed = [b"PACK\0\0\0\x02\0\0\0\x02".as_slice(), data].concat();
-    for hash in [GitHash::Sha1, GitHash::Sha256] {
-        let _ = loose_name(hash, data);
-        for pack in [data, &headed] {
-            let checked = |pieces: usize| {
-                let mut check = PackCheck::new(hash);
-                pack.chunks(pieces).for_each(|piece| check.update(piece));
-                // Which of two faults is told first may differ.
-                check.finish().is_ok()
-            };
-            assert_eq!(checked(pack.len().max(1)), checked(data.first().map_or(1, |first| usize::from(*first) + 1)));
-            let (len, mut before) = (pack.len() as u64, 0);
-            let each = |object: strongroom::codec::git_pack::salvage::Whole| {
-                assert!(before <= object.at && object.at < object.content && object.content < object.end);
-                assert!(object.end <= len);
-                before = object.at;
-                Ok(())
-            };
-            salvage(hash, Cursor::new(pack), len, each).unwrap();
-        }
+    if let Ok(record) = CopyRecord::decode(data) {
+        let (_, again) = record.encode().unwrap();
+        assert_eq!(CopyRecord::decode(again.bytes()).unwrap(), record);
     }
-    let size = data.first().map_or(0, |first| u64::from(*first));
-    match Inflater::new(size).feed(data.get(1..).unwrap_or_default()) {
-        Ok(Inflated::More(taken) | Inflated::End(taken)) => assert!(taken < data.len().max(1)),
-        Err(_) => {}
+    if let Ok(member) = member_key::open(data) {
+        assert!(!member.name.as_str().is_empty());
     }
 }

@@ -71,7 +71,7 @@ pub(super) struct SequenceSet {
 
 /// What is known of an archive so far.
 #[derive(Debug)]
-pub(in crate::source) struct Walker {
+pub struct Walker {
     /// Bytes of the field in hand.
     held: Vec<u8>,
     /// How many bytes the field in hand needs, and whether they are kept.
@@ -99,7 +99,13 @@ pub(in crate::source) struct Walker {
 }
 
 impl Walker {
-    pub(in crate::source) fn new() -> Self {
+    /// Nothing was given yet.
+    #[must_use]
+    #[allow(
+        clippy::new_without_default,
+        reason = "nothing was given is a state of its own, and no default of anything"
+    )]
+    pub fn new() -> Self {
         Self {
             held: Vec::new(),
             need: 11,
@@ -125,7 +131,7 @@ impl Walker {
     }
 
     /// Takes the next bytes.
-    pub(in crate::source) fn feed(&mut self, mut bytes: &[u8]) {
+    pub fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.wrong.is_none() && !self.unknown {
             let n = usize::try_from(self.need).unwrap_or(usize::MAX).min(bytes.len());
             let (now, rest) = bytes.split_at(n);
@@ -146,7 +152,10 @@ impl Walker {
     }
 
     /// Whether all of it was there; the layout of a newer version than is known can't be judged, and is `Ok(false)`.
-    pub(in crate::source) fn finish(&self) -> Result<bool, String> {
+    ///
+    /// # Errors
+    /// Why it is no archive, or not a whole one.
+    pub fn finish(&self) -> Result<bool, String> {
         if let Some(wrong) = &self.wrong {
             return Err(wrong.clone());
         }

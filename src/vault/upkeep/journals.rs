@@ -267,7 +267,7 @@ pub(super) async fn over(vault: &Vault, bases: &Bases, after: &str, (now, grace)
 }
 
 /// Whether no base needs what this name tells of; nothing where it tells of no journal.
-fn doomed(bases: &Bases, text: &str) -> Option<bool> {
+pub(super) fn doomed(bases: &Bases, text: &str) -> Option<bool> {
     match layout::parse(text)? {
         ObjectName::Piece(p) => {
             let needed = plausible(&p.line, p.span) && bases.need(&p.writer, &p.source, &p.line, Some(p.span.to));

@@ -7,6 +7,7 @@
 //! The store, and the steps between these, are the model's own. [`rule`] has each decision once, and the mutants of it.
 
 mod check;
+mod edges;
 mod laws;
 mod moves;
 mod rule;

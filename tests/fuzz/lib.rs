@@ -1,0 +1,7 @@
+//! The checks, for the fuzz targets.
+
+mod checks;
+mod outside;
+
+pub use checks::*;
+pub use outside::*;
