@@ -61,7 +61,7 @@ pub(super) async fn run(context: &Context, args: ReplicateArgs) -> Result<Done, 
             continue;
         }
         let name = one.name.clone();
-        let done = pass(context, (&store, &pins, &from), &mut vault, one, args.adopt).await;
+        let done = Box::pin(pass(context, (&store, &pins, &from), &mut vault, one, args.adopt)).await;
         let (report, failure) = match done {
             Ok((report, failure)) => (Some(report), failure),
             Err(error) if single => return Err(error),

@@ -80,7 +80,7 @@ pub(super) fn parse(all: Vec<RawCopy>, dir: &Path) -> Result<Vec<CopyConfig>, Fa
 }
 
 /// A rate with which something is copied.
-fn some(at: &Option<Spanned<String>>, rate: Option<u64>) -> Result<Option<u64>, Fault> {
+fn some(at: Option<&Spanned<String>>, rate: Option<u64>) -> Result<Option<u64>, Fault> {
     match (at, rate) {
         (Some(at), Some(0)) => {
             Err(Fault::new(at, "this limit is 0, so nothing would be copied: leave it out for no limit"))
@@ -121,8 +121,8 @@ fn one(raw: &RawCopy, dir: &Path) -> Result<CopyConfig, Fault> {
         newest: raw.newest.as_ref().map(|newest| *newest.get_ref()),
         as_possible: raw.locks == Some(RawLocks::AsPossible),
         removable: raw.removable.as_ref().is_some_and(|removable| *removable.get_ref()),
-        limit_upload: some(&raw.limit_upload, rate(&raw.limit_upload)?)?,
-        limit_download: some(&raw.limit_download, rate(&raw.limit_download)?)?,
+        limit_upload: some(raw.limit_upload.as_ref(), rate(&raw.limit_upload)?)?,
+        limit_download: some(raw.limit_download.as_ref(), rate(&raw.limit_download)?)?,
         parity: parsed(raw.parity.as_ref())?,
     })
 }

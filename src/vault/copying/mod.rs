@@ -129,12 +129,12 @@ pub async fn copy(
     let mover = Mover::new(stores, (request.jobs, request.limits), told, (request.dry_run, None));
     let (send, begun) = oneshot::channel();
     // What is to be copied is chosen and read meanwhile.
-    let begin = async {
+    let first = async {
         // Whoever waits for it is gone if something failed there.
         drop(send.send(documents::begin(source, &mover).await?));
         Ok(())
     };
-    let ((), done) = tokio::try_join!(begin, copy_all(source, &mover, request, begun))?;
+    let ((), done) = tokio::try_join!(first, copy_all(source, &mover, request, begun))?;
     Ok(done)
 }
 
