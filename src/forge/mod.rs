@@ -27,6 +27,7 @@ pub mod site;
 mod survey;
 mod token;
 mod told;
+mod uploads;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

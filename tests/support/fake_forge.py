@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 sys.dont_write_bytecode = True
 import fake_forge_graph as graph
+import fake_forge_lab as lab
 import fake_forge_writes as writes
 
 TOKEN = "tok-Zq8f3kUeW1" "xYd7"
@@ -28,7 +29,7 @@ def now():
 
 
 STATE = {"app": None, "repeat": None, "app_tokens": {}, "git_slow": 0, "skew": 0, "repos": [], "projects": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "deny": {}, "owner": "acme", "user": False,
-         "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0}
+         "access": 50, "groups": {}, "version": "17.4.1-ee", "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0}
 OLD = 1767225600  # 2026-01-01
 
 
@@ -75,7 +76,7 @@ class Repo:
         self.milestones = [{"id": new_id(), "title": "v1", "state": "open"}]
         self.releases, self.hooks = [], [{"id": new_id(), "type": "gitea", "config": {"url": "https://ci.example/x"}}]
         self.protections = [{"branch_name": "main", "rule_name": "main", "name": "main"}]
-        self.flags, self.number = {}, 0
+        self.flags, self.number, self.lab = {}, 0, None
         self.branches, self.tags = {"main"}, set()
         if empty:
             self.labels, self.milestones, self.hooks, self.protections, self.branches = [], [], [], [], set()
@@ -278,17 +279,24 @@ def gitlab(base, path, query, owner):
         return None if STATE["user"] else owned("gitlab")
     if path == f"users/{owner}/projects":
         return owned("gitlab")
-    if path == f"groups/{owner}":
-        return user(owner)
+    if path == "user":
+        return lab.user(STATE["token_user"])
+    if path == "version":
+        return {"version": STATE["version"]}
     if re.fullmatch(f"groups/{owner}/(labels|milestones|members)", path):
         return []
+    if m := re.fullmatch(r"groups/([^/]+)", path):
+        id = STATE["groups"].get(unquote(m[1]))
+        return id and {"id": id, "full_path": unquote(m[1]), "name": unquote(m[1])}
     match = re.fullmatch(r"projects/([^/]+)(?:/(.*))?", path)
-    repo = match and find(unquote(match[1]))
+    repo = match and lab.by_path(sys.modules[__name__], match[1])
     if not repo:
         return None
     rest = match[2] or ""
+    if repo.lab:
+        return lab.read(sys.modules[__name__], repo, rest, query)
     if rest == "":
-        return repo_json(repo, "gitlab")
+        return lab.project(repo, sys.modules[__name__])
     as_lab = lambda v: {**{k: x for k, x in v.items() if k not in ("number", "body", "user")}, "iid": v["number"],
                         "description": v["body"], "author": v["user"]}
     if rest == "issues":
@@ -361,7 +369,8 @@ def control(name, given, base):
         repo.pulls.pop(given["n"], None)
         repo.comments = {i: c for i, c in repo.comments.items() if c["n"] != given["n"]}
     if name == "repo":
-        STATE["repos"].append(Repo(given["name"], STATE["owner"], given.get("empty", False)))
+        STATE["repos"].append(Repo(given["name"], given.get("owner", STATE["owner"]), given.get("empty", False)))
+        STATE["repos"][-1].lab = lab.Lab() if given.get("lab") else None
     if name == "drop_repo":
         STATE["repos"].remove(repo)
     if name == "unprotect":
@@ -379,6 +388,17 @@ def control(name, given, base):
         STATE["private_assets"][id] = data
         asset = {"id": id, "name": given["name"], "size": len(data), "created_at": stamp(OLD), "browser_download_url": f"{base}/attachments/{id}"}
         (repo.issues[given["n"]] if "n" in given else repo.comments[given["id"]])["assets"].append(asset)
+    if name == "lab":
+        return lab.seed(sys.modules[__name__], repo, given, base)
+    if name in ("access", "version"):
+        STATE[name] = given["is"]
+    if name == "group":
+        STATE["groups"][given["name"]] = new_id()
+    if name == "lab_issue":
+        repo.lab.issues[given["n"]] = {"iid": given["n"], "title": "ours", "description": "made here", "state": "opened"}
+    if name == "lab_field":
+        held = repo.lab.issues if given["kind"] == "issues" else repo.lab.merges
+        held[given["n"]].update(given["fields"])
     if name == "refs":
         repo.branches |= set(given.get("branches", []))
         repo.tags |= set(given.get("tags", []))
@@ -423,7 +443,8 @@ def control(name, given, base):
     if name == "held":  # what a backup is compared with
         return {r.full: {"issues": list(r.issues.values()), "comments": [with_urls(r, c, base) for c in r.comments.values()],
                          "pulls": list(r.pulls.values()), "labels": r.labels, "releases": r.releases,
-                         "milestones": r.milestones, "tags": sorted(r.tags), "flags": r.flags,
+                         "milestones": r.milestones, "tags": sorted(r.tags), "flags": r.flags, "branches": sorted(r.branches), "id": r.id,
+                         "lab": r.lab and r.lab.held(),
                          "all_reviews": [{**v, "n": n} for n, own in r.reviews.items() for v in own],
                          "review_comments": [c for own in r.review_comments.values() for c in own],
                          "discussions": r.discussions,
@@ -500,7 +521,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_PATCH(self):
         self.write(urlsplit(self.path), self.rfile.read(int(self.headers.get("Content-Length") or 0)))
 
-    do_DELETE = do_PATCH
+    do_DELETE = do_PUT = do_PATCH
 
     def write(self, parts, body):
         """A request that changes something, for who has the token."""
@@ -514,13 +535,14 @@ class Handler(BaseHTTPRequestHandler):
             if fault and fault["kind"] not in ("lost", "killed") and self.fault(fault):
                 return
             fields = {n.lower(): v for n, v in self.headers.items()}
-            given = fields.get("authorization", "").removeprefix("token ").removeprefix("Bearer ")
+            given = fields.get("authorization", "").removeprefix("token ").removeprefix("Bearer ") or fields.get("private-token")
             if not entitled(given):
                 return self.answer(401, b'{"message":"token required"}')
             for ending, status in STATE["deny"].items():
                 if parts.path.endswith(ending):
                     return self.answer(status, json.dumps({"message": f"may not {self.command} {ending}"}).encode())
-            status, told = writes.change(sys.modules[__name__], self, parts, body)
+            side = lab if parts.path.startswith("/api/v4/") else writes
+            status, told = side.change(sys.modules[__name__], self, parts, body)
             if fault:  # carried out, and nobody hears of it
                 if fault["kind"] == "killed":
                     os.kill(fault["pid"], 9)
@@ -547,6 +569,10 @@ class Handler(BaseHTTPRequestHandler):
             if m := re.fullmatch(r"/attachments/(\d+)|/api/v3/repos/.*/releases/assets/(\d+)", parts.path):
                 data = STATE["private_assets"].get(int(m[1] or m[2]))
                 return self.answer(200, data) if data is not None else self.answer(404, b"{}")
+            if (m := re.fullmatch(r"/api/v4/projects/([^/]+)/((?:uploads|packages/generic)/.+)", parts.path)) and (
+                    repo := lab.by_path(sys.modules[__name__], m[1])):
+                data = lab.data(repo, m[2]) if repo.lab else None
+                return self.answer(200, data) if data is not None else self.answer(404, b'{"message":"404 Not Found"}')
             query = parse_qs(parts.query)
             if STATE["repeat"] and parts.path.endswith(STATE["repeat"]["path"]):
                 return self.answer(403, json.dumps({"message": f"token {given} may not"}).encode())
@@ -675,6 +701,7 @@ def main():
     parser.add_argument("--owner", default="acme")
     args = parser.parse_args()
     STATE["git"], STATE["owner"] = args.git, args.owner
+    STATE["groups"][args.owner] = new_id()
     server = Server(("127.0.0.1", 0), Handler)
     populate(args, f"http://127.0.0.1:{server.server_address[1]}")
     print(server.server_address[1], flush=True)

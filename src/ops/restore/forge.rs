@@ -72,7 +72,7 @@ pub async fn back(
         what: format!("--into a forge: the snapshot is of a source of kind {}, which is not a forge", kind.as_str()),
         next: "give --into the DSN of a server, or name the source of a forge".to_owned(),
     })?;
-    back.provider = back.provider.or(Some(from));
+    back.settle(from);
     let looked = (back.clone(), cancel.clone());
     blocking(cancel, move || looked.0.look(from, looked.1)).await?;
     let mut words = BTreeMap::from([("into", back.place())]);
