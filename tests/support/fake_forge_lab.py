@@ -163,6 +163,8 @@ def change(forge, handler, parts, body):
     if not repo:
         return 404, {"message": "404 Project Not Found"}
     repo.lab = repo.lab or Lab()
+    if given is not None:  # what is asked for may stand in the URL as well
+        given = {**{name: {"true": True, "false": False}.get(v[0], v[0]) for name, v in parse_qs(parts.query).items()}, **given}
     return of_project(forge, repo, (method, match[2]), (given, body, kind))
 
 

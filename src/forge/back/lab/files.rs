@@ -13,6 +13,9 @@ use super::{
     Lab,
 };
 
+/// No command is longer than this.
+const LONGEST_COMMAND: usize = 80;
+
 /// The text of an entry as GitLab is given it. Its files, which are of the kind `kind` if they have entries of their own, are
 /// sent.
 pub(super) fn ready(lab: &mut Lab<'_, '_>, kind: &str, entry: &Value) -> BackResult<String> {
@@ -85,7 +88,9 @@ fn upload(lab: &mut Lab<'_, '_>, path: &str, name: &str) -> BackResult<Option<St
 pub(super) fn tame(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
-        let word = line.strip_prefix('/').map(|rest| rest.split(char::is_whitespace).next().unwrap_or_default());
+        // GitLab takes these signs away before it looks.
+        let seen: String = line.chars().filter(|c| *c != '\r').take(LONGEST_COMMAND).collect();
+        let word = seen.strip_prefix('/').map(|rest| rest.split(char::is_whitespace).next().unwrap_or_default());
         if word.is_some_and(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_')) {
             out.push('\\');
         }
@@ -105,5 +110,6 @@ mod tests {
             "a\n\\/close\r\n\\/merge now\nx /close\n/usr/bin/x\n/"
         );
         assert_eq!(tame("/assign_reviewer @me"), "\\/assign_reviewer @me");
+        assert_eq!(tame("a\n\r/close\n/\rClose"), "a\n\\\r/close\n\\/\rClose");
     }
 }
