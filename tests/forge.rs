@@ -13,6 +13,8 @@ mod fake;
 mod hostile;
 #[path = "forge/lab.rs"]
 mod lab;
+#[path = "forge/lfs.rs"]
+mod lfs;
 #[path = "forge/round_trip.rs"]
 mod round_trip;
 #[path = "support/sandbox.rs"]

@@ -39,10 +39,8 @@ fn held(fake: &Fake, name: &str) -> Value {
 
 /// `of` with these fields alone, in order.
 fn fields(of: &[Value], names: &[&str]) -> Vec<String> {
-    let mut all: Vec<String> = of
-        .iter()
-        .map(|one| names.iter().map(|name| one[*name].to_string()).collect::<Vec<_>>().join(" "))
-        .collect();
+    let mut all: Vec<String> =
+        of.iter().map(|one| names.iter().map(|name| one[*name].to_string()).collect::<Vec<_>>().join(" ")).collect();
     all.sort();
     all
 }
@@ -68,7 +66,9 @@ fn is_told(was: &str, is: &str, uploads: (&Value, &Value)) {
 /// when a merge request was made (which the text says); that one was merged, or from which branch that is gone (the text, too); where on
 /// lines a comment stood (the text); approvals (the text); what GitLab itself wrote; secrets of uploads; lines that would be commands.
 fn compare(was: &Value, is: &Value) {
-    let same = |kind: &str, names: &[&str]| assert_eq!(fields(list(was, kind), names), fields(list(is, kind), names), "{kind}");
+    let same = |kind: &str, names: &[&str]| {
+        assert_eq!(fields(list(was, kind), names), fields(list(is, kind), names), "{kind}")
+    };
     same("labels", &["name", "color", "description", "priority"]);
     same("milestones", &["title", "description", "state", "due_date", "start_date"]);
     same("issues", &["iid", "title", "state", "labels", "created_at", "confidential", "issue_type", "due_date"]);
@@ -78,7 +78,9 @@ fn compare(was: &Value, is: &Value) {
     for (was, is) in list(was, "issues").iter().zip(list(is, "issues")) {
         assert_eq!(was["milestone"]["title"], is["milestone"]["title"]);
         is_told(text(&was["description"]), text(&is["description"]), uploads);
-        for said in [&was["created_at"], &was["author"]["username"], &was["assignees"][0]["username"], &was["closed_at"]] {
+        for said in
+            [&was["created_at"], &was["author"]["username"], &was["assignees"][0]["username"], &was["closed_at"]]
+        {
             assert!(text(&is["description"]).contains(text(said)), "{said} in {is}");
         }
     }
@@ -193,7 +195,10 @@ fn gitlab_gets_it_once_whatever_happens_on_the_way() {
     }
     let lost = json!({"kind": "lost"});
     let slow = json!({"kind": "status", "status": 429, "headers": {"Retry-After": "1"}});
-    other.tell("write_faults", &json!({"faults": [lost, null, lost, slow, lost, lost, null, lost, null, null, lost, lost]}));
+    other.tell(
+        "write_faults",
+        &json!({"faults": [lost, null, lost, slow, lost, lost, null, lost, null, null, lost, lost]}),
+    );
     back(&sandbox, &into, &[]).code(3);
     let (was, is) = (held(&fake, "acme/app"), held(&other, "fresh/app"));
     compare(&was, &is);
@@ -277,7 +282,8 @@ fn gitlab_gets_what_others_had() {
         let is = held(&other, "fresh/app-00").to_string();
         assert!(is.contains(r"well\n\\/merge\n\\/close now"), "{is}");
         let all = fake.ask("held")["acme/app-00"]["comments"].clone();
-        let id = all.as_array().unwrap().iter().find(|one| text(&one["body"]).starts_with("well\n")).unwrap()["id"].clone();
+        let id =
+            all.as_array().unwrap().iter().find(|one| text(&one["body"]).starts_with("well\n")).unwrap()["id"].clone();
         fake.tell("edit", &json!({"repo": "acme/app-00", "id": id, "body": "well\n\\/merge\n\\/close now"}));
         compare_others((&fake, &other), "app-00", true);
         compare_others((&fake, &other), "app-01", false);

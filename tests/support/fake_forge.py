@@ -29,7 +29,7 @@ def now():
 
 
 STATE = {"app": None, "repeat": None, "app_tokens": {}, "git_slow": 0, "skew": 0, "repos": [], "projects": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "deny": {}, "owner": "acme", "user": False,
-         "access": 50, "groups": {}, "version": "17.4.1-ee", "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0}
+         "lfs": {}, "access": 50, "groups": {}, "version": "17.4.1-ee", "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0}
 OLD = 1767225600  # 2026-01-01
 
 
@@ -388,6 +388,10 @@ def control(name, given, base):
         STATE["private_assets"][id] = data
         asset = {"id": id, "name": given["name"], "size": len(data), "created_at": stamp(OLD), "browser_download_url": f"{base}/attachments/{id}"}
         (repo.issues[given["n"]] if "n" in given else repo.comments[given["id"]])["assets"].append(asset)
+    if name == "lfs":  # an object of a repository's
+        id = hashlib.sha256(given["data"].encode()).hexdigest()
+        STATE["lfs"][given["repo"], id] = given.get("is", given["data"]).encode()
+        return id
     if name == "lab":
         return lab.seed(sys.modules[__name__], repo, given, base)
     if name in ("access", "version"):
@@ -497,7 +501,28 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(status, json.dumps(told).encode())
         if parts.path.startswith("/api/"):
             return self.write(parts, body)
+        if m := re.fullmatch(r"/([\w.-]+/[\w.-]+)\.git/info/lfs/objects/(batch)", parts.path):
+            return self.lfs(m, body)
         self.git(parts, body)
+
+    def lfs(self, m, body):
+        """LFS objects of a repository, by the batch API, for who logs in as git does."""
+        words, LFS = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode(), "application/vnd.git-lfs+json"
+        with LOCK:
+            STATE["log"].append(self.path)
+            if not entitled(words.partition(":")[2]):
+                return self.answer(401, b'{"message":"log in"}', Content_Type=LFS)
+            if m[2] != "batch":
+                return self.answer(200, STATE["lfs"][m[1], m[2]])
+            if self.headers.get("Accept") != LFS or self.headers.get("Content-Type") != LFS:
+                return self.answer(406, b'{"message":"not of LFS"}', Content_Type=LFS)
+            asked, told = json.loads(body), []
+            assert asked["operation"] == "download" and asked["transfers"] == ["basic"]
+            for one in asked["objects"]:
+                there = (m[1], one["oid"]) in STATE["lfs"]
+                href = f"{self.base()}/{m[1]}.git/info/lfs/objects/{one['oid']}"
+                told.append({**one, **({"actions": {"download": {"href": href}}} if there else {"error": {"code": 404, "message": "Object does not exist"}})})
+            self.answer(200, json.dumps({"transfer": "basic", "objects": told}).encode(), Content_Type=LFS)
 
     def query(self, body):
         """A query of GraphQL, for who has the token."""
@@ -554,6 +579,8 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         if "/info/refs" in parts.path or parts.path.endswith("/HEAD"):
             return self.git(parts, b"")
+        if m := re.fullmatch(r"/([\w.-]+/[\w.-]+)\.git/info/lfs/objects/([0-9a-f]{64})", parts.path):
+            return self.lfs(m, b"")
         with LOCK:
             STATE["calls"] += 1
             STATE["log"].append(self.path)

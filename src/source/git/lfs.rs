@@ -6,6 +6,7 @@ use std::{
     io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,24 @@ pub(super) struct LfsNote {
     used: bool,
 }
 
+/// A server that has the LFS objects of a repository, which a mirror has none of.
+pub trait LfsServer: Send + Sync {
+    /// Somebody who asks it. What it holds to do so goes with it.
+    ///
+    /// # Errors
+    /// If nobody can.
+    fn client(&self) -> Result<Box<dyn LfsClient>>;
+}
+
+/// Who asks a server for LFS objects.
+pub trait LfsClient: Send {
+    /// Writes the object of this SHA-256 and size into a file. Tells why not, where the server does not give it.
+    ///
+    /// # Errors
+    /// If somebody asks to stop, or it can't be written.
+    fn fetch(&mut self, id: &str, size: u64, into: &mut File) -> Result<std::result::Result<(), String>>;
+}
+
 /// The LFS objects of a repository on their way.
 pub(super) struct Lfs {
     /// Those that earlier snapshots hold.
@@ -83,6 +102,15 @@ pub(super) struct Lfs {
     used: bool,
     /// Whether it did so in the last run, which then looked through its history.
     looked: bool,
+    /// Who has what is not here.
+    server: Option<Arc<dyn LfsServer>>,
+    client: Option<Box<dyn LfsClient>>,
+    /// Where there is room for what comes from there.
+    room: PathBuf,
+    /// What is to be had from there.
+    to_fetch: std::vec::IntoIter<(LfsId, u64)>,
+    /// Why it was not.
+    refused: Option<String>,
 }
 
 /// One of them.
@@ -121,7 +149,13 @@ impl<R: Read> Read for Checked<R> {
 
 impl Lfs {
     /// Lists what is there, and carries what is stored already. `used` says that the repository's settings speak of LFS.
-    pub(super) fn of(repo: &Repo, used: bool, before: Option<(&Before, &LfsNote)>) -> Result<Self> {
+    /// What is not here is asked of `server`.
+    pub(super) fn of(
+        repo: &Repo,
+        used: bool,
+        before: Option<(&Before, &LfsNote)>,
+        server: Option<Arc<dyn LfsServer>>,
+    ) -> Result<Self> {
         let files = files(&repo.common.join("lfs/objects"))?;
         let (mut carried, mut held, mut wanted) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         if let Some((before, note)) = before {
@@ -145,7 +179,22 @@ impl Lfs {
                 to_read.push((id, path));
             }
         }
-        Ok(Self { carried, held, to_read: to_read.into_iter(), wanted, damaged: Vec::new(), used, looked })
+        let room = repo.common.clone();
+        let (to_read, to_fetch, damaged) = (to_read.into_iter(), Vec::new().into_iter(), Vec::new());
+        Ok(Self {
+            carried,
+            held,
+            to_read,
+            wanted,
+            damaged,
+            used,
+            looked,
+            server,
+            client: None,
+            room,
+            to_fetch,
+            refused: None,
+        })
     }
 
     /// Looks for pointers among the revisions that were written down, if the repository speaks of LFS; among all of `tips`,
@@ -161,14 +210,45 @@ impl Lfs {
         let git = |arguments: &[&str]| run::git(scratch, Some(&objects), arguments);
         self.used = self.used || attributes::speak_of_lfs(git, &scratch.join("attributes"), attributes)?;
         let tips: Vec<Oid> = tips.collect();
-        if !self.used || tips.is_empty() {
-            return Ok(());
+        if self.used && !tips.is_empty() {
+            if !self.looked {
+                lines::write_revisions(scratch, &tips, &[])?;
+            }
+            self.wanted.extend(pointers(git, &scratch.join("small"), &["--stdin"], lines::revisions(scratch)?)?);
         }
-        if !self.looked {
-            lines::write_revisions(scratch, &tips, &[])?;
+        if self.server.is_some() {
+            let lacking = self.wanted.iter().filter(|(id, _)| !self.held.contains_key(id));
+            self.to_fetch = lacking.map(|(id, size)| (id.clone(), *size)).collect::<Vec<_>>().into_iter();
         }
-        self.wanted.extend(pointers(git, &scratch.join("small"), &["--stdin"], lines::revisions(scratch)?)?);
         Ok(())
+    }
+
+    /// The next object that the server gives, in a file without a name.
+    fn fetched(&mut self) -> Result<Option<LfsObject>> {
+        for (id, size) in self.to_fetch.by_ref() {
+            let Some(server) = &self.server else { break };
+            let client = match &mut self.client {
+                Some(client) => client,
+                none => none.insert(server.client()?),
+            };
+            let failed = |e| SourceError::new("can't be put down", format!("the LFS object {}", id.0)).because(e);
+            let mut file = tempfile::tempfile_in(&self.room).map_err(failed)?;
+            if let Err(why) = client.fetch(&id.0, size, &mut file)? {
+                self.refused.get_or_insert(why);
+                continue;
+            }
+            file.rewind().map_err(failed)?;
+            let sha = sha256(&mut file).map_err(failed)?;
+            if sha != id.0 {
+                self.damaged.push((id, sha));
+                continue;
+            }
+            file.rewind().map_err(failed)?;
+            let size = file.metadata().map_err(failed)?.len();
+            self.held.insert(id.clone(), size);
+            return Ok(Some(LfsObject { name: id.stream()?, path: id.path(), content: Checked::new(file, id), size }));
+        }
+        Ok(None)
     }
 
     /// The streams of earlier snapshots.
@@ -180,7 +260,7 @@ impl Lfs {
     /// would be carried from snapshot to snapshot, long after the repository has a good one again.
     pub(super) fn next(&mut self) -> Option<Result<LfsObject>> {
         loop {
-            let (id, path) = self.to_read.next()?;
+            let Some((id, path)) = self.to_read.next() else { return self.fetched().transpose() };
             match self.look(&id, &path) {
                 Ok(None) => {}
                 Ok(Some(object)) => return Some(Ok(object)),
@@ -205,10 +285,16 @@ impl Lfs {
 
     /// Warns of every object that is damaged or missing, and tells what the next run is to know.
     pub(super) fn finish(mut self, repo: &Repo, warnings: &mut Warnings) -> LfsNote {
+        let remedy = match (&self.server, &self.refused) {
+            (None, _) => "`git lfs fetch --all` brings what the server still has".to_owned(),
+            (Some(_), Some(why)) => format!("its server does not give it ({why})"),
+            (Some(_), None) => "its server is asked again in the next run".to_owned(),
+        };
         for (id, sha) in &self.damaged {
+            let moved = if self.server.is_some() { "" } else { "`git lfs fsck` moves it away, and " };
             warnings.push(format!(
                 "{}: the LFS object {} is damaged, its content has the SHA-256 {sha}, so it is not in this backup; \
-                 `git lfs fsck` moves it away, and `git lfs fetch --all` brings what the server still has",
+                 {moved}{remedy}",
                 repo.shown, id.0
             ));
         }
@@ -216,7 +302,7 @@ impl Lfs {
         for (id, size) in self.wanted.iter().filter(|(id, _)| !self.damaged.iter().any(|(known, _)| known == *id)) {
             warnings.push(format!(
                 "{}: the LFS object {} ({size} bytes) is named in its history and is not here, so it is not in this \
-                 backup; `git lfs fetch --all` brings what the server still has",
+                 backup; {remedy}",
                 repo.shown, id.0
             ));
         }
