@@ -44,7 +44,7 @@ fn lfs_objects_come_with_the_code_once() {
     let pointers = [pointer(&id, data.len()), pointer(&gone, 3), pointer(&other, 5)];
     repository(place.path(), "app", &pointers);
     for kind in ["gitea", "github", "gitlab"] {
-        let sandbox = fake.vault(kind, "exclude = [\"discussions\", \"projects\"]");
+        let sandbox = fake.vault(kind, "");
         fake.ask("log");
         let told = sandbox.writer(&["--json", "-vv", "backup", "acme.acme.app"]).ok();
         let text = format!("{}{}", told.out(), told.stderr);

@@ -62,7 +62,7 @@ fn there(lab: &mut Lab<'_, '_>) -> BackResult<BTreeMap<i64, Made>> {
     let name = lab.w.name;
     lab.w.each("/issues?scope=all&state=all&order_by=created_at&sort=asc", &mut |value| {
         let Some(number) = lines::number(&value) else { return };
-        if mark(text(&value, "description")) == Some(&format!("{name}#{number}")) {
+        if mark(text(&value, "description")) == Some(format!("{name}#{number}").as_str()) {
             let said = value.get("user_notes_count").and_then(Value::as_u64).unwrap_or(1);
             there.insert(number, Made { closed: text(&value, "state") == "closed", said });
         } else {
@@ -90,7 +90,7 @@ fn one(lab: &mut Lab<'_, '_>, number: i64, (entry, pull): (&Value, Option<&Value
             put(&mut value, field, with.clone());
         }
     }
-    let is_it = |value: &Value| lines::number(value) == Some(number) && mark(text(value, "description")) == Some(&id);
+    let is_it = |value: &Value| lines::number(value) == Some(number) && mark(text(value, "description")) == Some(id.as_str());
     let listed = format!("/issues?scope=all&state=all&iids[]={number}");
     let sent = match lab.w.create(("/issues", &value), &listed, &is_it)? {
         // Of a number that is taken.

@@ -84,7 +84,8 @@ pub(super) fn make(lab: &mut Lab<'_, '_>, fresh: bool) -> BackResult<()> {
         }
         let own = branches(lab, &entry)?;
         if known.is_none() {
-            one(lab, (number, &of(lab, number)), (&entry, own), (&base, &mut parts))?;
+            let id = of(lab, number);
+            one(lab, (number, &id), (&entry, own), (&base, &mut parts))?;
         }
         for number in gaps.drain(..) {
             give_up(lab, number)?;
@@ -316,7 +317,7 @@ pub(super) fn of_pulls(lab: &mut Lab<'_, '_>, fresh: bool) -> BackResult<()> {
         let made = words(&id, &lines, "", usize::MAX);
         let title: String = title(&entry).chars().take(super::TITLE).collect();
         let value = json!({"title": title, "description": first(&made), "source_branch": head, "target_branch": base});
-        let is_it = |value: &Value| mark(text(value, "description")) == Some(&id);
+        let is_it = |value: &Value| mark(text(value, "description")) == Some(id.as_str());
         match lab.w.create(("/merge_requests", &value), LISTED, &is_it)? {
             Ok(_) => lab.w.report.made("pulls"),
             Err(why) => lab.w.report.lacks("pulls", &number.to_string(), &refused(&why)),

@@ -142,8 +142,9 @@ fn assets(lab: &mut Lab<'_, '_>, (release, tag): (&Value, &str), made: &Value) -
 /// Sends a file as part of a package, unless it is there; gives where it is.
 fn sent(lab: &mut Lab<'_, '_>, (tag, name): (&str, &str), held: &str) -> BackResult<Option<String>> {
     let plain_tag = plain(tag).replace("..", "_.");
-    let version =
-        if plain_tag == tag { plain_tag } else { format!("{plain_tag}-{:.12}", hash(tag.as_bytes()).to_string()) };
+    let digits = hash(tag.as_bytes()).to_string();
+    let other = format!("{plain_tag}-{}", digits.get(..12).unwrap_or_default());
+    let version = if plain_tag == tag { plain_tag } else { other };
     let path = format!("/packages/generic/{PACKAGE}/{}/{name}", segment(&version));
     let (url, held) = (lab.w.url(&path), lab.w.from.join(lab.w.name).join(held));
     if !package(lab.w, &version, name)? {

@@ -85,7 +85,7 @@ pub(super) fn parts(
         if ["internal", "confidential"].into_iter().any(|field| entry.get(field) == Some(&Value::Bool(true))) {
             put(&mut value, "internal", json!(true));
         }
-        let is_it = |value: &Value| notes(value).any(|note| mark(text(note, "body")) == Some(id));
+        let is_it = |value: &Value| notes(value).any(|note| mark(text(note, "body")) == Some(id.as_str()));
         match lab.w.create((place.to, &value), place.listed, &is_it)? {
             Ok(made) => {
                 lab.w.report.made(kind);
