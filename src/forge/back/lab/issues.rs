@@ -86,12 +86,12 @@ fn one(lab: &mut Lab<'_, '_>, number: i64, (entry, pull): (&Value, Option<&Value
     }
     // What others must not read, they must not read here.
     for field in ["created_at", "issue_type", "due_date", "confidential"] {
-        if let Some(with) = entry.get(field).filter(|with| !with.is_null()) {
+        if let Some(with) = entry.get(field).filter(|with| !with.is_null() && **with != "issue") {
             put(&mut value, field, with.clone());
         }
     }
     let is_it = |value: &Value| lines::number(value) == Some(number) && mark(text(value, "description")) == Some(id.as_str());
-    let listed = format!("/issues?scope=all&state=all&iids[]={number}");
+    let listed = format!("/issues?scope=all&state=all&iids%5B%5D={number}");
     let sent = match lab.w.create(("/issues", &value), &listed, &is_it)? {
         // Of a number that is taken.
         Err((409, _)) => return Err(lab.w.occupied(&format!("number {number}"))),
