@@ -4,6 +4,7 @@
 //! An API lets nobody write in another's name or at another time, so each text begins with who wrote it and when. It ends
 //! with a mark that no reader sees, by which a restore that was stopped knows what it made.
 
+mod code;
 mod issues;
 mod lab;
 mod releases;

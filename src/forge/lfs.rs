@@ -1,6 +1,6 @@
 //! LFS objects, which a forge gives by a protocol of their own (the batch API of git LFS): git itself brings pointers to them.
 
-use std::{fs::File, time::Duration};
+use std::{fs::File, path::PathBuf, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -11,11 +11,18 @@ use super::{
     client::{Broke, Call, Client, Got, LFS, Manner},
     json::broken,
     link,
+    told::{SAID, message},
 };
 use crate::{
     model::Cancel,
     source::git::{LfsClient, LfsServer},
+    store::s3::WebBody,
 };
+
+/// How many objects are asked about at once.
+const BATCH: usize = 100;
+/// How long is waited before each time that something is sent.
+const PAUSES: [Duration; 4] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30)];
 
 /// The LFS objects of one repository.
 #[derive(Clone)]
@@ -86,12 +93,34 @@ impl LfsClient for Asking {
     }
 }
 
+/// What became of objects that were given.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    pub(super) made: u64,
+    pub(super) there: u64,
+    /// Those that the server did not take, with why.
+    pub(super) refused: Vec<(String, String)>,
+}
+
+impl LfsObjects {
+    /// Gives objects to the server, as far as it has them not.
+    ///
+    /// # Errors
+    /// If it can't be asked.
+    pub(super) fn give(&self, objects: &[(String, PathBuf, u64)]) -> Result<Given> {
+        let mut asking = Asking { of: self.clone(), client: self.logged_in()? };
+        let mut given = Given::default();
+        for part in objects.chunks(BATCH) {
+            asking.give(part, &mut given)?;
+        }
+        Ok(given)
+    }
+}
+
 impl Asking {
-    /// Where the server says that an object is, or why it has none.
-    fn place(&mut self, id: &str, size: u64) -> Result<std::result::Result<String, String>> {
-        let asked = json!({
-            "operation": "download", "transfers": ["basic"], "hash_algo": "sha256", "objects": [{"oid": id, "size": size}],
-        });
+    /// Asks about some objects.
+    fn batch(&mut self, operation: &str, objects: &[Value]) -> Result<std::result::Result<Vec<Value>, String>> {
+        let asked = json!({"operation": operation, "transfers": ["basic"], "hash_algo": "sha256", "objects": objects});
         let (url, body) = (format!("{}/info/lfs/objects/batch", self.of.url), asked.to_string());
         let mut told = Vec::new();
         let call = Call { accept: LFS, etag: None, body: Some(body.as_bytes()), redirects: false };
@@ -105,13 +134,114 @@ impl Asking {
             Got::Failed(why) => return Ok(Err(why)),
         }
         let told: Value = serde_json::from_slice(&told).map_err(|_| broken("answers for LFS with what is no JSON"))?;
-        let one = told.get("objects").and_then(|all| all.get(0)).cloned().unwrap_or_default();
-        if let Some(error) = one.get("error") {
-            let said = error.get("message").and_then(Value::as_str).unwrap_or_default();
-            let said: String = crate::model::visible::visible(said).chars().take(200).collect();
-            return Ok(Err(format!("{} {said}", error.get("code").and_then(Value::as_i64).unwrap_or_default())));
+        Ok(Ok(told.get("objects").and_then(Value::as_array).cloned().unwrap_or_default()))
+    }
+
+    fn give(&mut self, objects: &[(String, PathBuf, u64)], given: &mut Given) -> Result<()> {
+        let wanted: Vec<Value> = objects.iter().map(|(id, _, size)| json!({"oid": id, "size": size})).collect();
+        let told = match self.batch("upload", &wanted)? {
+            Ok(told) => told,
+            Err(why) => {
+                given.refused.extend(objects.iter().map(|(id, ..)| (id.clone(), why.clone())));
+                return Ok(());
+            }
+        };
+        for (id, path, size) in objects {
+            let one = told.iter().find(|one| one.get("oid").and_then(Value::as_str) == Some(id.as_str()));
+            let Some(one) = one else {
+                given.refused.push((id.clone(), "the server says nothing of it".to_owned()));
+                continue;
+            };
+            if let Some(why) = refusal(one) {
+                given.refused.push((id.clone(), why));
+                continue;
+            }
+            let Some(upload) = one.get("actions").and_then(|all| all.get("upload")) else {
+                given.there += 1;
+                continue;
+            };
+            let sent = self.act("PUT", upload, ("application/octet-stream", WebBody::File(path)))?;
+            let verify = one.get("actions").and_then(|all| all.get("verify"));
+            let body = json!({"oid": id, "size": size}).to_string();
+            let sent = match (sent, verify) {
+                (Ok(()), Some(verify)) => self.act("POST", verify, (LFS, WebBody::Bytes(body.as_bytes())))?,
+                (sent, _) => sent,
+            };
+            match sent {
+                Ok(()) => given.made += 1,
+                Err(why) => given.refused.push((id.clone(), why)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what the server said is to be done. To send an object twice is to send it once, since it goes by its hash.
+    fn act(
+        &mut self,
+        method: &str,
+        action: &Value,
+        (kind, body): (&str, WebBody<'_>),
+    ) -> Result<std::result::Result<(), String>> {
+        let href = action.get("href").and_then(Value::as_str).unwrap_or_default();
+        let here = link::same_place(&self.of.url, href);
+        if !here && !href.starts_with("https://") {
+            return Ok(Err("it belongs on another server, which is not spoken to by http".to_owned()));
+        }
+        let told = action.get("header").and_then(Value::as_object).into_iter().flatten();
+        let told: Vec<(String, &str)> =
+            told.filter_map(|(name, value)| Some((name.to_ascii_lowercase(), value.as_str()?))).collect();
+        let token = if here { self.client.token_header()? } else { None };
+        let mut headers: Vec<(&str, &str)> = vec![("user-agent", "strongroom"), ("accept", LFS)];
+        if !told.iter().any(|(name, _)| name == "content-type") {
+            headers.push(("content-type", kind));
+        }
+        if let Some(token) = token.as_ref().filter(|_| !told.iter().any(|(name, _)| name == "authorization")) {
+            headers.push(("authorization", token.as_str()));
+        }
+        // How it is sent is ours.
+        let ours = ["content-length", "transfer-encoding", "host", "user-agent", "accept"];
+        headers.extend(told.iter().filter(|(name, _)| !ours.contains(&name.as_str())).map(|(n, v)| (n.as_str(), *v)));
+        let mut why = String::new();
+        for pause in PAUSES {
+            self.client.pause(pause, href)?;
+            self.client.calls += 1;
+            let (status, said) = match self.client.web.send(method, href, &headers, body) {
+                Ok(mut answer) => (answer.status, message(&answer.beginning(SAID).unwrap_or_default())),
+                Err(e) => {
+                    why = e.to_string();
+                    continue;
+                }
+            };
+            if (200..300).contains(&status) {
+                return Ok(Ok(()));
+            }
+            why = format!("{status} {said}").trim_end().to_owned();
+            if status != 429 && status < 500 {
+                break;
+            }
+        }
+        Ok(Err(why))
+    }
+
+    /// Where the server says that an object is, or why it has none.
+    fn place(&mut self, id: &str, size: u64) -> Result<std::result::Result<String, String>> {
+        let told = match self.batch("download", &[json!({"oid": id, "size": size})])? {
+            Ok(told) => told,
+            Err(why) => return Ok(Err(why)),
+        };
+        let one = told.into_iter().next().unwrap_or_default();
+        if let Some(why) = refusal(&one) {
+            return Ok(Err(why));
         }
         let href = one.get("actions").and_then(|all| all.get("download")?.get("href")?.as_str());
         Ok(href.map(str::to_owned).ok_or_else(|| "it tells of no place to get it from".to_owned()))
     }
+}
+
+/// What the server has against an object.
+fn refusal(one: &Value) -> Option<String> {
+    let error = one.get("error")?;
+    let said = error.get("message").and_then(Value::as_str).unwrap_or_default();
+    let said: String = crate::model::visible::visible(said).chars().take(200).collect();
+    Some(format!("{} {said}", error.get("code").and_then(Value::as_i64).unwrap_or_default()))
 }

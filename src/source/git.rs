@@ -21,6 +21,7 @@ mod only;
 mod packed;
 mod packs;
 mod prove;
+mod push;
 mod reach;
 mod reading;
 mod refs;
@@ -58,10 +59,11 @@ use crate::model::SourceKind;
 
 pub use details::{Change, ChangeKind, GitDetails, Head, ObjectFormat, Oid, RefName, Since};
 pub(crate) use lfs::check as check_lfs;
-pub use lfs::{LfsClient, LfsServer};
+pub use lfs::{LfsClient, LfsServer, objects_of as lfs_objects};
 pub use login::Login;
 pub use mirror::{Remote, is_url};
 pub use only::{Only, may_name};
+pub use push::{Pushed, push};
 pub use restore::{GitRestorer, is_restored, restore_from_files};
 
 /// How often a repository is read anew because it changed meanwhile.

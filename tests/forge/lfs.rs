@@ -4,7 +4,10 @@ use std::{fs, path::Path, process::Command};
 
 use serde_json::json;
 
-use crate::fake::{Fake, TOKEN, holding};
+use crate::{
+    back::{repository as report_of, token_file},
+    fake::{Fake, TOKEN, holding},
+};
 
 /// What a pointer to an object says.
 fn pointer(id: &str, size: usize) -> String {
@@ -65,4 +68,60 @@ fn lfs_objects_come_with_the_code_once() {
         assert!(got(&log) == 0 && log.contains("objects/batch"), "{log}");
         assert_eq!(holding(&sandbox.path(""), TOKEN.as_bytes()), [sandbox.path("etc/forge-token")]);
     }
+}
+
+/// What git says that the refs of a repository are.
+fn refs(dir: &Path) -> String {
+    let told = Command::new("git").arg("--git-dir").arg(dir).args(["for-each-ref"]).output().unwrap();
+    String::from_utf8(told.stdout).unwrap()
+}
+
+#[test]
+fn code_and_lfs_objects_go_back_into_a_forge() {
+    let place = tempfile::tempdir().unwrap();
+    fs::create_dir(place.path().join("acme")).unwrap();
+    let fake = Fake::start(&["--repos", "1", "--git", place.path().to_str().unwrap()]);
+    let data = "large ".repeat(1000);
+    let id = fake.tell("lfs", &json!({"repo": "acme/app", "data": data})).as_str().unwrap().to_owned();
+    repository(place.path(), "app", &[pointer(&id, data.len())]);
+    let sandbox = fake.vault("gitea", "");
+    sandbox.writer(&["backup", "acme.acme.app"]).ok();
+    token_file(&sandbox);
+    let (token, identity) =
+        (format!("file:{}", sandbox.path("back-token").display()), sandbox.identity().display().to_string());
+    let back = |into: &str| {
+        let args =
+            ["restore", "latest", "--source", "acme.acme.app", "-i", &identity, "--into", into, "--token", &token];
+        sandbox.reader(&[&args[..], &["--json", "-vv"]].concat())
+    };
+    for kind in ["gitea", "github", "gitlab"] {
+        let there = tempfile::tempdir().unwrap();
+        let other = Fake::start(&["--owner", "fresh", "--git", there.path().to_str().unwrap()]);
+        let into = format!("{kind}:{}/fresh/app", other.url());
+        let run = back(&into).ok();
+        assert!(!format!("{}{}", run.out(), run.stderr).contains(TOKEN), "{}", run.stderr);
+        let made = json!({"lfs_objects": 1, "refs": 1, "repository": 1});
+        assert_eq!(report_of(&run.json(), "acme.acme.app")["made"], made);
+        let bare = there.path().join("fresh/app.git");
+        assert_eq!(refs(&bare), refs(&place.path().join("acme/app.git")));
+        assert_eq!(other.ask("lfs_held"), json!({format!("fresh/app {id}"): data}));
+        let report = back(&into).ok().json();
+        assert_eq!(report_of(&report, "acme.acme.app")["made"], json!({}), "{report}");
+        // What somebody pushed there meanwhile stays.
+        fs::create_dir_all(there.path().join("acme")).unwrap();
+        repository(there.path(), "other", &[]);
+        let main = fs::read(there.path().join("work-other/.git/refs/heads/main")).unwrap();
+        let fetched = Command::new("git")
+            .arg("--git-dir")
+            .arg(&bare)
+            .args(["fetch", "-q", there.path().join("work-other").to_str().unwrap(), "+main:main"])
+            .status()
+            .unwrap();
+        assert!(fetched.success());
+        let report = back(&into).code(3).json();
+        assert_eq!(report_of(&report, "acme.acme.app")["lacking"][0]["first"], json!(["refs/heads/main"]), "{report}");
+        assert!(refs(&bare).as_bytes().starts_with(&main[..40]), "it was overwritten");
+    }
+    back(&format!("{}/fresh/app", fake.url())).code(2).says("which forge's API");
+    back(&format!("gitlab:{}/app", fake.url())).code(2).says("names no repository with its owner");
 }

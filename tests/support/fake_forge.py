@@ -140,6 +140,12 @@ def repo_json(repo, api):
     return value
 
 
+def bare(full):
+    """The repository of one that was made now, where there is git."""
+    if STATE["git"]:
+        subprocess.run(["git", "init", "-q", "--bare", f"{STATE['git']}/{full}.git"], check=True)
+
+
 def find(full):
     return next((repo for repo in STATE["repos"] if repo.full.lower() == full.lower()), None)
 
@@ -388,6 +394,8 @@ def control(name, given, base):
         STATE["private_assets"][id] = data
         asset = {"id": id, "name": given["name"], "size": len(data), "created_at": stamp(OLD), "browser_download_url": f"{base}/attachments/{id}"}
         (repo.issues[given["n"]] if "n" in given else repo.comments[given["id"]])["assets"].append(asset)
+    if name == "lfs_held":
+        return {f"{repo} {id}": data.decode() for (repo, id), data in STATE["lfs"].items()}
     if name == "lfs":  # an object of a repository's
         id = hashlib.sha256(given["data"].encode()).hexdigest()
         STATE["lfs"][given["repo"], id] = given.get("is", given["data"]).encode()
@@ -501,6 +509,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(status, json.dumps(told).encode())
         if parts.path.startswith("/api/"):
             return self.write(parts, body)
+        if m := re.fullmatch(r"/([\w.-]+/[\w.-]+)\.git/info/lfs/objects/([0-9a-f]{64})/verify", parts.path):
+            told = json.loads(body)
+            whole = (m[1], m[2]) in STATE["lfs"] and told == {"oid": m[2], "size": len(STATE["lfs"][m[1], m[2]])}
+            return self.answer(200 if whole else 404, b"{}")
         if m := re.fullmatch(r"/([\w.-]+/[\w.-]+)\.git/info/lfs/objects/(batch)", parts.path):
             return self.lfs(m, body)
         self.git(parts, body)
@@ -517,10 +529,14 @@ class Handler(BaseHTTPRequestHandler):
             if self.headers.get("Accept") != LFS or self.headers.get("Content-Type") != LFS:
                 return self.answer(406, b'{"message":"not of LFS"}', Content_Type=LFS)
             asked, told = json.loads(body), []
-            assert asked["operation"] == "download" and asked["transfers"] == ["basic"]
+            assert asked["transfers"] == ["basic"]
             for one in asked["objects"]:
                 there = (m[1], one["oid"]) in STATE["lfs"]
                 href = f"{self.base()}/{m[1]}.git/info/lfs/objects/{one['oid']}"
+                if asked["operation"] == "upload":
+                    actions = {"upload": {"href": href, "header": {"X-Given": "by the server"}}, "verify": {"href": f"{href}/verify"}}
+                    told.append({**one, **({} if there else {"actions": actions})})
+                    continue
                 told.append({**one, **({"actions": {"download": {"href": href}}} if there else {"error": {"code": 404, "message": "Object does not exist"}})})
             self.answer(200, json.dumps({"transfer": "basic", "objects": told}).encode(), Content_Type=LFS)
 
@@ -546,7 +562,18 @@ class Handler(BaseHTTPRequestHandler):
     def do_PATCH(self):
         self.write(urlsplit(self.path), self.rfile.read(int(self.headers.get("Content-Length") or 0)))
 
-    do_DELETE = do_PUT = do_PATCH
+    do_DELETE = do_PATCH
+
+    def do_PUT(self):
+        parts = urlsplit(self.path)
+        if not (m := re.fullmatch(r"/([\w.-]+/[\w.-]+)\.git/info/lfs/objects/([0-9a-f]{64})", parts.path)):
+            return self.do_PATCH()
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        words = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
+        right = entitled(words.partition(":")[2]) and self.headers.get("X-Given") and hashlib.sha256(body).hexdigest() == m[2]
+        if right:
+            STATE["lfs"][m[1], m[2]] = body
+        self.answer(200 if right else 403, b"{}")
 
     def write(self, parts, body):
         """A request that changes something, for who has the token."""
@@ -673,12 +700,12 @@ class Handler(BaseHTTPRequestHandler):
         if not right:
             return self.answer(401, b"", WWW_Authenticate='Basic realm="x"')
         dir = STATE["git"]
-        if not dir or not re.fullmatch(r"/[\w.-]+/[\w.-]+\.git/(info/refs|git-upload-pack)", parts.path) or not os.path.isdir(
-                dir + re.sub(r"/(info/refs|git-upload-pack)$", "", parts.path)):
+        if not dir or not re.fullmatch(r"/[\w.-]+/[\w.-]+\.git/(info/refs|git-upload-pack|git-receive-pack)", parts.path) or not os.path.isdir(
+                dir + re.sub(r"/(info/refs|git-upload-pack|git-receive-pack)$", "", parts.path)):
             return self.answer(404)
         env = {**os.environ, "GIT_PROJECT_ROOT": dir, "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": parts.path,
-               "QUERY_STRING": parts.query, "REQUEST_METHOD": self.command, "GIT_CONFIG_COUNT": "1",
-               "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*",
+               "QUERY_STRING": parts.query, "REQUEST_METHOD": self.command, "GIT_CONFIG_COUNT": "2",
+               "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*", "GIT_CONFIG_KEY_1": "http.receivepack", "GIT_CONFIG_VALUE_1": "true",
                "CONTENT_TYPE": self.headers.get("Content-Type", ""), "CONTENT_LENGTH": str(len(body)),
                "GIT_PROTOCOL": self.headers.get("Git-Protocol", "")}
         if self.headers.get("Content-Encoding") == "gzip":

@@ -157,6 +157,7 @@ def change(forge, handler, parts, body):
         repo = forge.Repo(given["path"], owner, empty=True)
         repo.lab, repo.flags = Lab(), {"description": given.get("description", ""), "visibility": given.get("visibility")}
         state["repos"].append(repo)
+        forge.bare(repo.full)
         return 201, project(repo, forge)
     match = re.fullmatch(r"projects/([^/]+)/(.*)", path)
     repo = match and by_path(forge, match[1])

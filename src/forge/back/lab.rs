@@ -61,6 +61,13 @@ pub(super) fn make(
     releases::make(&mut lab, fresh)
 }
 
+/// Makes a project alone, if it is not there.
+pub(super) fn project(writer: &mut Writer<'_>, namespace: Namespace) -> BackResult<()> {
+    // Whoever may push may push: no numbers are set, which only an owner could.
+    project::make(writer, namespace, &json!({}), true)?;
+    Ok(())
+}
+
 impl Lab<'_, '_> {
     fn labels(&mut self) -> BackResult<()> {
         let mut there = BTreeSet::new();

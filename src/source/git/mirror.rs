@@ -181,7 +181,7 @@ impl Remote {
 }
 
 /// Git with the user's own settings, which never asks on a terminal and does not wait for ever.
-fn git(git_dir: Option<&Path>) -> Command {
+pub(super) fn git(git_dir: Option<&Path>) -> Command {
     let mut command = Command::new("git");
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_CONFIG_PARAMETERS"] {

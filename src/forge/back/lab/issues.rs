@@ -90,7 +90,8 @@ fn one(lab: &mut Lab<'_, '_>, number: i64, (entry, pull): (&Value, Option<&Value
             put(&mut value, field, with.clone());
         }
     }
-    let is_it = |value: &Value| lines::number(value) == Some(number) && mark(text(value, "description")) == Some(id.as_str());
+    let is_it =
+        |value: &Value| lines::number(value) == Some(number) && mark(text(value, "description")) == Some(id.as_str());
     let listed = format!("/issues?scope=all&state=all&iids%5B%5D={number}");
     let sent = match lab.w.create(("/issues", &value), &listed, &is_it)? {
         // Of a number that is taken.
