@@ -274,7 +274,7 @@ fn gitlab_gets_what_others_had() {
     for kind in ["gitea", "github"] {
         let ((fake, sandbox), other) = (snapshot(kind), target("app-00"));
         fake.tell("comment", &json!({"repo": "acme/app-00", "n": 1, "body": "well\n/merge\n/close now"}));
-        fake.tell("field", &json!({"repo": "acme/app-00", "n": 4, "fields": {"title": "t".repeat(300)}}));
+        fake.tell("edit_issue", &json!({"repo": "acme/app-00", "n": 4, "title": "t".repeat(300)}));
         sandbox.writer(&["backup"]).ok();
         let into = format!("gitlab:{}/fresh", other.url());
         let report = back(&sandbox, &into, &["--json"]).code(3).json();

@@ -66,6 +66,8 @@ pub(super) fn make(lab: &mut Lab<'_, '_>, fresh: bool) -> BackResult<()> {
         let Some(entry) = entry.map_err(|e| lab.w.unreadable("merge_requests", e))?.flatten() else {
             if number >= next {
                 keep(lab, number, &base)?;
+            } else if there.get(&number).is_some_and(|(_, open)| *open) {
+                close(lab, number)?;
             }
             if number >= next || there.contains_key(&number) {
                 gaps.push(number);
