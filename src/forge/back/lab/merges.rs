@@ -322,6 +322,10 @@ pub(super) fn of_pulls(lab: &mut Lab<'_, '_>, fresh: bool) -> BackResult<()> {
         let is_it = |value: &Value| mark(text(value, "description")) == Some(id.as_str());
         match lab.w.create(("/merge_requests", &value), LISTED, &is_it)? {
             Ok(_) => lab.w.report.made("pulls"),
+            Err((409, _)) => {
+                let why = "one of the same branches is open, and GitLab has one at a time: it is an issue alone";
+                lab.w.report.differs("pulls", &number.to_string(), why);
+            }
             Err(why) => lab.w.report.lacks("pulls", &number.to_string(), &refused(&why)),
         }
     }
