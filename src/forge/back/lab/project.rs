@@ -36,7 +36,7 @@ pub(in super::super) fn namespace(
     if text(&user, "username").eq_ignore_ascii_case(owner) {
         return Ok((Namespace(None), admin));
     }
-    let url = format!("{api}/groups/{}", link::segment(owner));
+    let url = format!("{api}/groups/{}?with_projects=false", link::segment(owner));
     let (got, line) = client.one(&url, None)?;
     match got {
         Got::Read(_) => {
@@ -61,9 +61,11 @@ pub(super) fn make(
     admin: bool,
 ) -> BackResult<bool> {
     let url = writer.url("");
+    // Whose the namespace is may do all in it, whatever an older GitLab calls that.
+    let may = admin || namespace == Namespace(None);
     if let Some(there) = writer.find(&url)? {
         writer.report.there("repository");
-        owned(writer, &there, admin)?;
+        owned(writer, &there, may)?;
         return Ok(false);
     }
     let into = writer.report.into.clone();
@@ -80,9 +82,6 @@ pub(super) fn make(
     let mut value = json!({"name": if name.is_empty() { path } else { name }, "path": path, "visibility": "private"});
     let about: String = text(described, "description").chars().take(2000).collect();
     put(&mut value, "description", json!(about));
-    if !text(described, "default_branch").is_empty() {
-        put(&mut value, "default_branch", json!(text(described, "default_branch")));
-    }
     if let Namespace(Some(id)) = namespace {
         put(&mut value, "namespace_id", json!(id));
     }
@@ -97,13 +96,13 @@ pub(super) fn make(
         SourceError::new(format!("the forge does not make this project: {}", refused(&why)), into.clone())
     })?;
     writer.report.made("repository");
-    owned(writer, &made, admin)?;
+    owned(writer, &made, may)?;
     Ok(true)
 }
 
 /// The group `whole`, which is made below `above` if it is not there.
 fn group(writer: &mut Writer<'_>, (whole, path): (&str, &str), Namespace(above): Namespace) -> BackResult<Namespace> {
-    let url = format!("{}/groups/{}", writer.api, link::segment(whole));
+    let url = format!("{}/groups/{}?with_projects=false", writer.api, link::segment(whole));
     let found = match writer.find(&url)? {
         Some(found) => found,
         None => {
@@ -123,9 +122,9 @@ fn group(writer: &mut Writer<'_>, (whole, path): (&str, &str), Namespace(above):
 }
 
 /// Refuses before anything is made what the numbers of issues would not be right in.
-fn owned(writer: &Writer<'_>, project: &Value, admin: bool) -> BackResult<()> {
+fn owned(writer: &Writer<'_>, project: &Value, may: bool) -> BackResult<()> {
     debug_assert_eq!(writer.provider, Provider::Gitlab);
-    let Some(rights) = project.get("permissions").and_then(Value::as_object).filter(|_| !admin) else { return Ok(()) };
+    let Some(rights) = project.get("permissions").and_then(Value::as_object).filter(|_| !may) else { return Ok(()) };
     let level = |of: &Value| of.get("access_level").and_then(Value::as_i64);
     let most = rights.values().filter_map(level).max();
     match most {

@@ -127,7 +127,9 @@ fn assets(lab: &mut Lab<'_, '_>, (release, tag): (&Value, &str), made: &Value) -
         let Some(url) = url else { continue };
         let kind = if text(asset, "link_type").is_empty() { "other" } else { text(asset, "link_type") };
         let mut value = json!({"name": name, "url": url, "link_type": kind});
-        if let Some((_, path)) = text(asset, "direct_asset_url").split_once("/downloads/") {
+        // A link with a path of its own in the project.
+        let own = text(asset, "direct_asset_url").split_once("/-/releases/");
+        if let Some((_, path)) = own.and_then(|(_, rest)| rest.split_once("/downloads/")) {
             put(&mut value, "direct_asset_path", json!(format!("/{path}")));
         }
         let path = format!("/releases/{}/assets/links", segment(tag));
