@@ -1,6 +1,8 @@
 //! What stands in texts besides words: links to uploads, which are sent and linked anew, and lines that GitLab would take for
 //! commands.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::{
@@ -24,7 +26,7 @@ pub(super) fn ready(lab: &mut Lab<'_, '_>, kind: &str, entry: &Value) -> BackRes
         let (id, name) = (asset.get("id").and_then(Value::as_i64).unwrap_or_default(), plain(text(asset, "name")));
         let path = format!("{FILES}/{kind}-{id}-{name}");
         if let Some(url) = upload(lab, &path, &name)? {
-            ready.push_str(&format!("\n\n[{name}]({url})"));
+            let _ = write!(ready, "\n\n[{name}]({url})");
         }
     }
     Ok(ready)

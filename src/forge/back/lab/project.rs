@@ -103,19 +103,17 @@ pub(super) fn make(
 /// The group `whole`, which is made below `above` if it is not there.
 fn group(writer: &mut Writer<'_>, (whole, path): (&str, &str), Namespace(above): Namespace) -> BackResult<Namespace> {
     let url = format!("{}/groups/{}?with_projects=false", writer.api, link::segment(whole));
-    let found = match writer.find(&url)? {
-        Some(found) => found,
-        None => {
-            let value = json!({"name": path, "path": path, "visibility": "private", "parent_id": above});
-            let listing = format!("{}/groups", writer.api);
-            let sent =
-                writer.once(&mut |client| client.send("POST", &listing, &value), &mut |writer| writer.find(&url))?;
-            let made = sent.map_err(|why| {
-                SourceError::new(format!("the forge does not make this group: {}", refused(&why)), whole.to_owned())
-            })?;
-            writer.report.made("groups");
-            made
-        }
+    let found = if let Some(found) = writer.find(&url)? {
+        found
+    } else {
+        let value = json!({"name": path, "path": path, "visibility": "private", "parent_id": above});
+        let listing = format!("{}/groups", writer.api);
+        let sent = writer.once(&mut |client| client.send("POST", &listing, &value), &mut |writer| writer.find(&url))?;
+        let made = sent.map_err(|why| {
+            SourceError::new(format!("the forge does not make this group: {}", refused(&why)), whole.to_owned())
+        })?;
+        writer.report.made("groups");
+        made
     };
     let id = found.get("id").and_then(Value::as_i64);
     Ok(Namespace(Some(id.ok_or_else(|| SourceError::new("is told of without a number", url))?)))
