@@ -215,7 +215,7 @@ impl Asking {
             if (200..300).contains(&status) {
                 return Ok(Ok(()));
             }
-            why = format!("{status} {said}").trim_end().to_owned();
+            why = if said.is_empty() { status.to_string() } else { format!("{status} {said}") };
             if status != 429 && status < 500 {
                 break;
             }

@@ -85,6 +85,10 @@ pub(super) fn make(lab: &mut Lab<'_, '_>, fresh: bool) -> BackResult<()> {
             continue;
         }
         let own = branches(lab, &entry)?;
+        if known.as_ref().is_some_and(|(_, open)| !open) && text(&entry, "state") == "opened" {
+            let why = "it is closed, as it was made before, when its branches were not there";
+            lab.w.report.differs("merge_requests", &number.to_string(), why);
+        }
         if known.is_none() {
             let id = of(lab, number);
             one(lab, (number, &id), (&entry, own), (&base, &mut parts))?;
@@ -292,11 +296,11 @@ fn discussion(lab: &mut Lab<'_, '_>, number: i64, value: &Value, there: &There) 
 
 /// Open pull requests of another forge, whose numbers are issues here, as merge requests besides.
 pub(super) fn of_pulls(lab: &mut Lab<'_, '_>, fresh: bool) -> BackResult<()> {
-    let mut held = Held::open(lab.w, &[])?;
+    let mut all = Held::open(lab.w, &[])?;
     let there = if fresh { Known::new() } else { known(lab)? };
-    let numbers: Vec<i64> = held.places.iter().filter(|(_, (_, pull))| pull.is_some()).map(|(n, _)| *n).collect();
+    let numbers: Vec<i64> = all.places.iter().filter(|(_, (_, pull))| pull.is_some()).map(|(n, _)| *n).collect();
     for number in numbers {
-        let entry = held.entry(number).map_err(|e| lab.w.unreadable("pulls", e))?;
+        let entry = all.entry(number).map_err(|e| lab.w.unreadable("pulls", e))?;
         let Some((entry, Some(pull))) = entry else { continue };
         if text(&entry, "state") != "open" || !text(&pull, "merged_at").is_empty() {
             continue;
