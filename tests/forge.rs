@@ -11,6 +11,10 @@ mod discussions;
 mod fake;
 #[path = "forge/hostile.rs"]
 mod hostile;
+#[path = "forge/lab.rs"]
+mod lab;
+#[path = "forge/lfs.rs"]
+mod lfs;
 #[path = "forge/round_trip.rs"]
 mod round_trip;
 #[path = "support/sandbox.rs"]

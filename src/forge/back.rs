@@ -4,7 +4,9 @@
 //! An API lets nobody write in another's name or at another time, so each text begins with who wrote it and when. It ends
 //! with a mark that no reader sees, by which a restore that was stopped knows what it made.
 
+mod code;
 mod issues;
+mod lab;
 mod releases;
 mod thread;
 mod words;
@@ -39,6 +41,9 @@ const MADE: &[&str] = &[
     "files",
     "org_labels",
     "owner",
+    "issue_notes",
+    "merge_requests",
+    "discussions",
 ];
 
 /// Why nothing, or not all, was made.
@@ -66,6 +71,14 @@ impl From<SourceError> for BackError {
     fn from(error: SourceError) -> Self {
         Self::Source(error)
     }
+}
+
+/// Where repositories are made.
+enum Owned {
+    /// By requests to this URL.
+    At(String),
+    /// In a namespace of GitLab; and whether the token is an administrator's.
+    In(lab::Namespace, bool),
 }
 
 /// The result of making something.
@@ -193,20 +206,24 @@ impl Back {
     /// # Errors
     /// If it can't.
     pub fn look(&self, from: Provider, cancel: Cancel) -> BackResult<()> {
-        if self.spoken() == Provider::Gitlab || from == Provider::Gitlab {
+        if from == Provider::Gitlab && self.spoken() != Provider::Gitlab {
             return Err(BackError::Wrong {
-                what: "a restore into a forge takes snapshots of Gitea, Forgejo and GitHub into Gitea, Forgejo or GitHub; \
-                       GitLab is neither source nor target of one yet"
+                what: "a snapshot of GitLab goes into GitLab alone: its issues and merge requests have numbers of their own, and \
+                       other forges have one count for both"
                     .to_owned(),
-                next: "restore to a directory with --to, and --as html for pages".to_owned(),
+                next: "name a GitLab, or restore to a directory with --to, and --as html for pages".to_owned(),
             });
         }
         self.owned(&mut self.client(cancel)?).map(drop)
     }
 
     /// Where the owner's repositories are made.
-    fn owned(&self, client: &mut Client) -> BackResult<String> {
+    fn owned(&self, client: &mut Client) -> BackResult<Owned> {
         let api = self.spoken().api(&self.url);
+        if self.spoken() == Provider::Gitlab {
+            let (namespace, admin) = lab::namespace(client, &api, (&self.url, &self.owner))?;
+            return Ok(Owned::In(namespace, admin));
+        }
         let (got, line) = client.one(&format!("{api}/user"), None)?;
         let refused = |got: Got, what: &str| {
             let said = match got {
@@ -219,11 +236,11 @@ impl Back {
         let Got::Read(_) = got else { return Err(refused(got, "does not say whose the token is")) };
         let user: Value = serde_json::from_slice(&line).unwrap_or_default();
         if user.get("login").and_then(Value::as_str).is_some_and(|login| login.eq_ignore_ascii_case(&self.owner)) {
-            return Ok(format!("{api}/user/repos"));
+            return Ok(Owned::At(format!("{api}/user/repos")));
         }
         let org = link::segment(&self.owner);
         match client.one(&format!("{api}/orgs/{org}"), None)?.0 {
-            Got::Read(_) | Got::Same => Ok(format!("{api}/orgs/{org}/repos")),
+            Got::Read(_) | Got::Same => Ok(Owned::At(format!("{api}/orgs/{org}/repos"))),
             Got::Refused(404, _) => Err(BackError::Wrong {
                 what: format!("{} knows no organisation {}, and it is not the token's own user", self.url, self.owner),
                 next: "make the organisation first, or name another owner behind the forge's URL".to_owned(),
@@ -244,27 +261,59 @@ impl Back {
             .filter(|one| is_repository(&one.name))
             .filter(|one| self.only.is_empty() || self.only.iter().any(|pattern| fits(pattern, &one.name)))
             .collect();
-        self.may_be(&wanted)?;
+        self.may_be(&manifest, &wanted)?;
         let mut client = self.client(cancel)?;
-        let listing = self.owned(&mut client)?;
+        let owned = self.owned(&mut client)?;
         let mut repositories = Vec::new();
         for one in wanted {
             progress.phase(&format!("making {} in {}", one.name, self.place()), None);
-            let into = format!("{}/{}", self.owner, one.name.rsplit('/').next().unwrap_or_default());
+            let into = format!("{}/{}", self.owner, self.called(&manifest, one));
             let back = RepositoryBack { name: one.name.clone(), into: into.clone(), ..RepositoryBack::default() };
             let mut writer = Writer::new((self, &mut client), (from, one), back);
-            let fresh = writer.repository(&listing, &described(from, &one.name)?)?;
-            writer.labels()?;
-            writer.milestones()?;
-            issues::make(&mut writer, fresh)?;
-            releases::make(&mut writer, fresh)?;
+            let described = described(from, &one.name)?;
+            match &owned {
+                Owned::In(namespace, admin) => {
+                    lab::make(&mut writer, (*namespace, *admin), (&manifest, one), &described)?;
+                }
+                Owned::At(listing) => {
+                    let fresh = writer.repository(listing, &described)?;
+                    writer.labels()?;
+                    writer.milestones()?;
+                    issues::make(&mut writer, fresh)?;
+                    releases::make(&mut writer, fresh)?;
+                }
+            }
             repositories.push(rest(writer.report, one));
         }
         Ok(Report { repositories, calls: client.calls, waited_s: client.waited.as_secs() })
     }
 
+    /// What a repository is called below its owner there. GitLab has groups in groups.
+    fn called<'a>(&self, manifest: &Manifest, one: &'a RepositoryRows) -> &'a str {
+        let last = one.name.rsplit_once('/').map(|(_, name)| name).unwrap_or_default();
+        if self.spoken() != Provider::Gitlab || manifest.provider != Provider::Gitlab.kind().as_str() {
+            return last;
+        }
+        let owner = manifest.owner.as_deref().unwrap_or_default();
+        let below = one.name.get(..owner.len()).filter(|begin| !owner.is_empty() && begin.eq_ignore_ascii_case(owner));
+        let below = below.and_then(|_| one.name.get(owner.len()..)?.strip_prefix('/'));
+        below.or_else(|| one.name.split_once('/').map(|(_, name)| name)).unwrap_or(last)
+    }
+
+    /// Takes a place of GitLab as it is meant there: all that stands behind the host is the owner, who may be a group in a group.
+    pub fn settle(&mut self, from: Provider) {
+        self.provider = self.provider.or(Some(from));
+        if self.spoken() != Provider::Gitlab {
+            return;
+        }
+        if let Some((host, path)) = link::origin(&self.url).filter(|(_, path)| !path.is_empty()) {
+            self.owner = format!("{}/{}", path.trim_matches('/'), self.owner);
+            self.url = host;
+        }
+    }
+
     /// Whether each repository has a name of its own there.
-    fn may_be(&self, wanted: &[&RepositoryRows]) -> BackResult<()> {
+    fn may_be(&self, manifest: &Manifest, wanted: &[&RepositoryRows]) -> BackResult<()> {
         if wanted.is_empty() {
             let what = match self.only.first() {
                 Some(pattern) => format!("the snapshot has no repository that fits {pattern}"),
@@ -272,8 +321,7 @@ impl Back {
             };
             return Err(BackError::Wrong { what, next: "`restore --list` shows what it has".to_owned() });
         }
-        let mut names: Vec<String> =
-            wanted.iter().map(|one| one.name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()).collect();
+        let mut names: Vec<String> = wanted.iter().map(|one| self.called(manifest, one).to_ascii_lowercase()).collect();
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair.first() == pair.last()) {
             let what =
@@ -299,7 +347,10 @@ fn described(from: &Path, name: &str) -> BackResult<Value> {
     let failed = |e| SourceError::at("can't be read", from, e);
     let mut lines = super::lines::Lines::open(&from.join("repositories.jsonl")).map_err(failed)?;
     while let Some((_, value)) = lines.next().map_err(failed)? {
-        if value.get("full_name").and_then(Value::as_str) == Some(name) {
+        if ["full_name", "path_with_namespace"]
+            .iter()
+            .any(|field| value.get(field).and_then(Value::as_str) == Some(name))
+        {
             return Ok(value);
         }
     }

@@ -20,6 +20,8 @@ use crate::{
     store::s3::{Web, WebAnswer, WebBody},
 };
 
+/// What LFS is asked and answers in.
+pub(super) const LFS: &str = "application/vnd.git-lfs+json";
 /// The longest wait for the head of an answer and for each part of it.
 const ANSWER: Duration = Duration::from_mins(2);
 /// How long a call is tried for while the server fails or can't be reached, where nothing else is said.
@@ -280,7 +282,9 @@ impl Client {
         let token = if link::same_place(&self.place, url) { self.token_header()? } else { None };
         let mut headers = headers_of(&self.manner, call.accept, token.as_ref());
         headers.extend(call.etag.map(|etag| ("if-none-match", etag)));
-        headers.extend(call.body.map(|_| ("content-type", "application/json")));
+        // What is asked in words of its own is answered in them.
+        let kind = if call.accept == LFS { LFS } else { "application/json" };
+        headers.extend(call.body.map(|_| ("content-type", kind)));
         self.asked_to_stop(url)?;
         self.calls += 1;
         let answer = match call.body {

@@ -1,8 +1,7 @@
 //! Files: what is attached to issues, comments and releases. What was stored before is not fetched again.
 
-use std::{fs::File, io::Seek};
+use std::{collections::BTreeSet, fs::File, io::Seek};
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
@@ -11,7 +10,8 @@ use super::{
     link,
     manifest::{Row, Status},
     memory::{FIRST, Memory},
-    provider::Repository,
+    provider::{Provider, Repository},
+    uploads::{Upload, uploads},
 };
 use crate::{codec::hash::hash, model::Name};
 
@@ -29,11 +29,8 @@ pub(super) struct Attached {
     url: String,
     /// The repository, by its place.
     pub(super) repository: usize,
-}
-
-#[derive(Deserialize)]
-struct Carrier {
-    assets: Option<Value>,
+    /// Whether only a text names it, which may link what is not there.
+    pub(super) linked: bool,
 }
 
 /// What was found of a repository's.
@@ -46,15 +43,15 @@ pub(super) struct Found {
 /// The files of `one`, as its entries name them.
 pub(super) fn of(options: &ForgeOptions, memory: &Memory, one: (usize, &Repository)) -> Result<Found> {
     let (at, repository) = one;
-    let mut found = Found { files: Vec::new(), elsewhere: 0 };
+    let (mut found, mut streams) = (Found { files: Vec::new(), elsewhere: 0 }, BTreeSet::new());
     for kind in options.provider.kinds().iter().filter(|kind| kind.files) {
         let mut place = FIRST;
         while let Some((next, line)) = memory.following(repository.id, kind.name, &place)? {
             place = next;
-            let Ok(Carrier { assets: Some(Value::Array(assets)) }) = serde_json::from_slice(&line) else { continue };
-            for asset in assets {
-                match attached(options, (at, repository), kind.name, &asset) {
-                    Some(file) if found.files.iter().all(|other| other.stream != file.stream) => found.files.push(file),
+            let Ok(entry) = serde_json::from_slice::<Value>(&line) else { continue };
+            for file in entry_files(options, (at, repository), kind.name, &entry) {
+                match file {
+                    Some(file) if streams.insert(file.stream.clone()) => found.files.push(file),
                     Some(_) => {}
                     None => found.elsewhere += 1,
                 }
@@ -62,6 +59,55 @@ pub(super) fn of(options: &ForgeOptions, memory: &Memory, one: (usize, &Reposito
         }
     }
     Ok(found)
+}
+
+/// The files that an entry has or, with GitLab, links. `None` stands for one on another server.
+fn entry_files(
+    options: &ForgeOptions,
+    (at, repository): (usize, &Repository),
+    kind: &str,
+    entry: &Value,
+) -> Vec<Option<Attached>> {
+    let assets = entry.get("assets");
+    if options.provider != Provider::Gitlab {
+        let all = assets.and_then(Value::as_array).into_iter().flatten();
+        return all.map(|asset| attached(options, (at, repository), kind, asset)).collect();
+    }
+    let links = assets.and_then(|assets| assets.get("links")).and_then(Value::as_array).into_iter().flatten();
+    let mut files: Vec<_> = links.map(|link| linked(options, (at, repository), kind, link)).collect();
+    let mut texts = Vec::new();
+    for field in ["description", "body"] {
+        texts.extend(entry.get(field).and_then(Value::as_str));
+    }
+    for note in entry.get("notes").and_then(Value::as_array).into_iter().flatten() {
+        texts.extend(note.get("body").and_then(Value::as_str));
+    }
+    for text in texts {
+        files.extend(uploads(text).iter().map(|one| uploaded(options, (at, repository), one)));
+    }
+    files
+}
+
+/// What a link of a release leads to: an upload, or what the API gives, such as a package. Of any other page of GitLab a
+/// request with a token may give the page that people log in by.
+fn linked(options: &ForgeOptions, one: (usize, &Repository), kind: &str, link: &Value) -> Option<Attached> {
+    let url = link.get("url")?.as_str()?;
+    let home = [format!("{}/{}/", options.url, one.1.name), format!("{}/-/project/{}/", options.url, one.1.id)];
+    if home.iter().any(|home| url.starts_with(home.as_str())) {
+        return uploads(url).first().and_then(|upload| uploaded(options, one, upload));
+    }
+    let api = format!("{}/", options.provider.api(&options.url));
+    url.starts_with(&api).then(|| attached(options, one, kind, link)).flatten()
+}
+
+/// An upload that a text links. It never changes: its secret is made for it.
+fn uploaded(options: &ForgeOptions, (at, repository): (usize, &Repository), one: &Upload<'_>) -> Option<Attached> {
+    let told = format!("{}\0{}\0{}\0{}", options.url, repository.id, one.secret, one.name);
+    let stream: Name = format!("file-{}", hash(told.as_bytes()).to_string().get(..40)?).parse().ok()?;
+    let path = format!("{}/{}", repository.name, one.path());
+    let api = options.provider.api(&options.url);
+    let url = format!("{api}/projects/{}/uploads/{}/{}", repository.id, one.secret, link::segment(one.name));
+    Some(Attached { stream, path, size: None, url, repository: at, linked: true })
 }
 
 fn attached(options: &ForgeOptions, one: (usize, &Repository), kind: &str, asset: &Value) -> Option<Attached> {
@@ -81,7 +127,7 @@ fn attached(options: &ForgeOptions, one: (usize, &Repository), kind: &str, asset
         hash(format!("{}\0{}\0{id}\0{size:?}\0{made}\0{name}", options.url, repository.id).as_bytes()).to_string();
     let stream: Name = format!("file-{}", told.get(..40)?).parse().ok()?;
     let path = format!("{}/{}/{kind}-{id}-{}", repository.name, super::FILES, plain(name));
-    Some(Attached { stream, path, size, url: url.to_owned(), repository: at })
+    Some(Attached { stream, path, size, url: url.to_owned(), repository: at, linked: false })
 }
 
 /// Fetches one into a file without a name.
@@ -112,6 +158,18 @@ pub(super) fn fetch(
         }
     }
     Ok(Err(row(Status::Changed, None, "it has another length than its entry says".to_owned())))
+}
+
+/// Whether the server gives uploads by its API at all: GitLab does since 17.4.
+///
+/// # Errors
+/// If somebody asks to stop.
+pub(super) fn gives_uploads(client: &mut Client, options: &ForgeOptions) -> Result<bool> {
+    let (_, line) = client.one(&format!("{}/version", options.provider.api(&options.url)), None)?;
+    let told: Value = serde_json::from_slice(&line).unwrap_or_default();
+    let version = told.get("version").and_then(Value::as_str).unwrap_or_default();
+    let mut parts = version.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or_default());
+    Ok((parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) >= (17, 4))
 }
 
 /// What of a file's name can stand in one anywhere.

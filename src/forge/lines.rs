@@ -90,13 +90,17 @@ pub(super) fn thread(parts: &mut [Part], number: i64) -> io::Result<Vec<(usize, 
     for (at, part) in parts.iter_mut().enumerate() {
         for place in part.places.get(&number).cloned().unwrap_or_default() {
             let Some(value) = part.lines.at(place)? else { continue };
+            // A thread of GitLab is of its first comment's time; its own name tells of no order.
+            let first = value.get("notes").and_then(|notes| notes.get(0));
+            let of = first.unwrap_or(&value);
             let time =
-                ["created_at", "submitted_at", "createdAt"].into_iter().find_map(|field| value.get(field)?.as_str());
-            thread.push((time.unwrap_or_default().to_owned(), at, place));
+                ["created_at", "submitted_at", "createdAt"].into_iter().find_map(|field| of.get(field)?.as_str());
+            let number = first.and_then(|first| first.get("id")?.as_i64()).unwrap_or_default();
+            thread.push((time.unwrap_or_default().to_owned(), at, number, place));
         }
     }
     thread.sort();
-    Ok(thread.into_iter().map(|(_, at, place)| (at, place)).collect())
+    Ok(thread.into_iter().map(|(_, at, _, place)| (at, place)).collect())
 }
 
 /// The number of an issue or the like.

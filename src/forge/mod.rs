@@ -13,6 +13,7 @@ mod files;
 mod graph;
 mod json;
 mod keys;
+mod lfs;
 mod lines;
 mod link;
 mod listing;
@@ -27,6 +28,7 @@ pub mod site;
 mod survey;
 mod token;
 mod told;
+mod uploads;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,6 +43,7 @@ use crate::{
     source::{Before, Look, Reading, Result, Source, SourceError},
 };
 
+pub use lfs::LfsObjects;
 pub use listing::{Listed, list};
 pub use manifest::{FORMAT, Manifest, RepositoryRows, Row, Status, UNREAD};
 pub use provider::{Provider, Repository};

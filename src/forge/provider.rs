@@ -324,7 +324,9 @@ impl Provider {
     /// Which field of a file's entry is where it is had, and whether what it leads to may lie on another server.
     pub(super) const fn file_url(self) -> (&'static str, bool) {
         match self {
-            Self::Gitea | Self::Gitlab => ("browser_download_url", false),
+            Self::Gitea => ("browser_download_url", false),
+            // A link of a release, which may lead anywhere.
+            Self::Gitlab => ("url", false),
             // Redirected to a store of signed URLs, which the token is not for.
             Self::Github => ("url", true),
         }

@@ -50,6 +50,8 @@ pub(super) struct ForgeReading {
     /// All files that this snapshot has, by stream.
     held: Vec<Name>,
     left: Left,
+    /// How many files texts of a repository link that are not there.
+    dead: BTreeMap<usize, u64>,
 }
 
 /// What is given at last.
@@ -77,7 +79,7 @@ impl ForgeReading {
             }
             let found = files::of(&options, &memory, (at, one))?;
             if found.elsewhere > 0 {
-                let what = "files that its releases or issues name lie on other servers, and were not fetched";
+                let what = "files that its releases or issues name lie on other servers or are not had by the API, and were not fetched";
                 warnings.push(format!("{}: {} {what}", one.name, found.elsewhere));
             }
             let mut row = Row::new(FILES, Status::Read);
@@ -108,6 +110,7 @@ impl ForgeReading {
             carried,
             held,
             left: Left::Listing,
+            dead: BTreeMap::new(),
         })
     }
 
@@ -133,6 +136,8 @@ impl ForgeReading {
                         reader: Box::new(spool),
                     }));
                 }
+                // A text may link anything.
+                Err(bad) if file.linked && bad.http == Some(404) => *self.dead.entry(file.repository).or_default() += 1,
                 Err(bad) => {
                     if let Some(row) = row.filter(|row| row.status.is_whole()) {
                         let said = format!("{}: {}", file.path, bad.said);
@@ -144,7 +149,27 @@ impl ForgeReading {
         Ok(None)
     }
 
+    /// Tells of links that lead to nothing, unless the server gives no such file at all.
+    fn dead_links(&mut self) -> Result<()> {
+        if self.dead.is_empty() {
+            return Ok(());
+        }
+        let gives = files::gives_uploads(&mut self.client, &self.options)?;
+        for (at, count) in std::mem::take(&mut self.dead) {
+            let Some(rows) = self.manifest.repositories.get_mut(at) else { continue };
+            if gives {
+                let what = "files that its texts link are not there (404)";
+                self.warnings.push(format!("{}: {count} {what}", rows.name));
+            } else if let Some(row) = rows.kinds.iter_mut().find(|row| row.kind == FILES && row.status.is_whole()) {
+                let said = format!("{count} files that texts link; GitLab gives these by its API since 17.4");
+                (row.status, row.http, row.said) = (Status::Refused, Some(404), said);
+            }
+        }
+        Ok(())
+    }
+
     fn manifest(&mut self) -> Result<Incoming> {
+        self.dead_links()?;
         self.manifest.calls = self.client.calls;
         self.manifest.waited_s = self.client.waited.as_secs();
         let failed = |_| SourceError::new("can't be written down", MANIFEST);

@@ -35,11 +35,11 @@ impl Client {
         self.sent(method, url, ("application/json", body))
     }
 
-    /// Sends the file at `path` as a form's part called `attachment`, with its name.
+    /// Sends the file at `path` as a form's part called `part`, with its name.
     ///
     /// # Errors
     /// As [`send`](Self::send), and if there is no room for it beside itself.
-    pub(super) fn send_file(&mut self, url: &str, name: &str, path: &Path) -> Result<Sent> {
+    pub(super) fn send_file(&mut self, url: &str, (part, name): (&str, &str), path: &Path) -> Result<Sent> {
         let failed = |e| SourceError::at("can't be made ready to be sent", path, e);
         let dir = path.parent().unwrap_or(path);
         let mut form = NamedTempFile::new_in(dir).map_err(failed)?;
@@ -54,7 +54,7 @@ impl Client {
         let line = format!("strongroom-{line}-{}", crate::codec::hash::hash(path.as_os_str().as_encoded_bytes()));
         let line = line.get(..60).unwrap_or(&line).to_owned();
         let head = format!(
-            "--{line}\r\nContent-Disposition: form-data; name=\"attachment\"; filename=\"{name}\"\r\nContent-Type: \
+            "--{line}\r\nContent-Disposition: form-data; name=\"{part}\"; filename=\"{name}\"\r\nContent-Type: \
              application/octet-stream\r\n\r\n"
         );
         form.write_all(head.as_bytes()).map_err(failed)?;
@@ -68,8 +68,8 @@ impl Client {
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub(super) fn send_bytes(&mut self, url: &str, path: &Path) -> Result<Sent> {
-        self.sent("POST", url, ("application/octet-stream", WebBody::File(path)))
+    pub(super) fn send_bytes(&mut self, method: &str, url: &str, path: &Path) -> Result<Sent> {
+        self.sent(method, url, ("application/octet-stream", WebBody::File(path)))
     }
 
     fn sent(&mut self, method: &str, url: &str, (kind, body): (&str, WebBody<'_>)) -> Result<Sent> {

@@ -42,6 +42,8 @@ pub(super) fn message(body: &[u8]) -> String {
     let told = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|value| {
         ["message", "error", "error_description"].into_iter().find_map(|key| match value.get(key) {
             Some(serde_json::Value::String(text)) => Some(text.clone()),
+            // GitLab says by field what is wrong with each.
+            Some(told @ (serde_json::Value::Object(_) | serde_json::Value::Array(_))) => Some(told.to_string()),
             _ => None,
         })
     });

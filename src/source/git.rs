@@ -21,6 +21,7 @@ mod only;
 mod packed;
 mod packs;
 mod prove;
+mod push;
 mod reach;
 mod reading;
 mod refs;
@@ -58,9 +59,11 @@ use crate::model::SourceKind;
 
 pub use details::{Change, ChangeKind, GitDetails, Head, ObjectFormat, Oid, RefName, Since};
 pub(crate) use lfs::check as check_lfs;
+pub use lfs::{LfsClient, LfsServer, objects_of as lfs_objects};
 pub use login::Login;
 pub use mirror::{Remote, is_url};
 pub use only::{Only, may_name};
+pub use push::{Pushed, push};
 pub use restore::{GitRestorer, is_restored, restore_from_files};
 
 /// How often a repository is read anew because it changed meanwhile.
@@ -190,7 +193,11 @@ impl GitSource {
         let anchoring = Anchoring::start(scratch.path(), &repo.objects(), details.oids())?;
         let speaks_of_lfs = left_out::warn(repo, scratch.path(), &details, &settings, &mut warnings)?;
         let known = before.zip(note.as_ref()).map(|(before, note)| (before, &note.lfs));
-        let lfs = Lfs::of(repo, speaks_of_lfs, known)?;
+        let server = match &self.place {
+            Place::Here(_) => None,
+            Place::There(remote) => remote.lfs(),
+        };
+        let lfs = Lfs::of(repo, speaks_of_lfs, known, server)?;
         let (given, current, repo) = (Vec::new(), None, repo.clone());
         let deadline = None;
         Ok(GitReading { scratch, repo, rest, note, details, warnings, lfs, given, current, anchoring, sick, deadline })

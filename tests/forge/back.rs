@@ -17,7 +17,7 @@ use crate::{
 const THREADS: [&str; 3] = ["comments", "all_reviews", "review_comments"];
 
 /// A vault with a snapshot of a forge with some of everything.
-fn snapshot(kind: &str) -> (Fake, Sandbox) {
+pub fn snapshot(kind: &str) -> (Fake, Sandbox) {
     let fake = Fake::small(None);
     let repo = "acme/app-00";
     let held = fake.ask("held");
@@ -38,10 +38,15 @@ fn snapshot(kind: &str) -> (Fake, Sandbox) {
     }
     let sandbox = fake.vault(kind, "code = false");
     sandbox.writer(&["backup"]).ok();
+    token_file(&sandbox);
+    (fake, sandbox)
+}
+
+/// The token that restores go by.
+pub fn token_file(sandbox: &Sandbox) {
     let token = sandbox.path("back-token");
     fs::write(&token, TOKEN).unwrap();
     fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
-    (fake, sandbox)
 }
 
 /// An empty forge of another owner, to which the code of one repository was pushed.
@@ -53,23 +58,23 @@ fn target() -> Fake {
 }
 
 /// What is typed to restore into a forge.
-fn typed(sandbox: &Sandbox, into: &str, more: &[&str]) -> Vec<String> {
+pub fn typed(sandbox: &Sandbox, into: &str, more: &[&str]) -> Vec<String> {
     let (url, identity) = (sandbox.url(), sandbox.identity().display().to_string());
     let args = ["--vault", &url, "restore", "latest", "--source", "acme", "-i", &identity, "--into", into];
     args.iter().chain(more).map(|word| (*word).to_owned()).collect()
 }
 
-fn back(sandbox: &Sandbox, into: &str, more: &[&str]) -> Run {
+pub fn back(sandbox: &Sandbox, into: &str, more: &[&str]) -> Run {
     let token = format!("file:{}", sandbox.path("back-token").display());
     let args = typed(sandbox, into, &[&["--token", &token], more].concat());
     sandbox.finish(sandbox.command().args(args))
 }
 
-fn list<'a>(of: &'a Value, kind: &str) -> &'a Vec<Value> {
+pub fn list<'a>(of: &'a Value, kind: &str) -> &'a Vec<Value> {
     of[kind].as_array().unwrap()
 }
 
-fn by_number(of: &Value, kind: &str) -> Vec<(i64, Value)> {
+pub fn by_number(of: &Value, kind: &str) -> Vec<(i64, Value)> {
     let mut all: Vec<(i64, Value)> =
         list(of, kind).iter().map(|one| (one["number"].as_i64().unwrap(), one.clone())).collect();
     all.sort_by_key(|(number, _)| *number);
@@ -83,7 +88,7 @@ fn names(of: &Value, field: &str) -> Vec<String> {
     names
 }
 
-fn text(of: &Value) -> &str {
+pub fn text(of: &Value) -> &str {
     of.as_str().unwrap_or_default()
 }
 
@@ -165,7 +170,7 @@ fn files((old, new): (&Fake, &Fake), (was, is): (&Value, &Value)) {
     }
 }
 
-fn repository<'a>(report: &'a Value, name: &str) -> &'a Value {
+pub fn repository<'a>(report: &'a Value, name: &str) -> &'a Value {
     list(&report["result"], "repositories").iter().find(|one| one["name"] == name).unwrap()
 }
 
@@ -266,7 +271,7 @@ fn what_can_not_be_is_refused_by_name_before_anything_is_made() {
     let url = other.url();
     let into = format!("gitea:{url}/fresh");
     back(&sandbox, &format!("gitea:{url}/nobody"), &[]).code(2).says("no organisation nobody");
-    back(&sandbox, &format!("gitlab:{url}/fresh"), &[]).code(2).says("GitLab");
+    back(&sandbox, &format!("gitlab:{url}/nobody"), &[]).code(2).says("no group nobody");
     back(&sandbox, &format!("gitea:{url}"), &[]).code(2).says("names no owner");
     back(&sandbox, "gitea:http://git.example/fresh", &[]).code(2).says("the token would be seen");
     back(&sandbox, "gitea:https://me:tok123@git.example/fresh", &[]).code(2).says("does not belong into it");

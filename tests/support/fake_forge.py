@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 sys.dont_write_bytecode = True
 import fake_forge_graph as graph
+import fake_forge_lab as lab
 import fake_forge_writes as writes
 
 TOKEN = "tok-Zq8f3kUeW1" "xYd7"
@@ -28,7 +29,7 @@ def now():
 
 
 STATE = {"app": None, "repeat": None, "app_tokens": {}, "git_slow": 0, "skew": 0, "repos": [], "projects": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "deny": {}, "owner": "acme", "user": False,
-         "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0}
+         "lfs": {}, "access": 50, "groups": {}, "version": "17.4.1-ee", "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0}
 OLD = 1767225600  # 2026-01-01
 
 
@@ -75,7 +76,7 @@ class Repo:
         self.milestones = [{"id": new_id(), "title": "v1", "state": "open"}]
         self.releases, self.hooks = [], [{"id": new_id(), "type": "gitea", "config": {"url": "https://ci.example/x"}}]
         self.protections = [{"branch_name": "main", "rule_name": "main", "name": "main"}]
-        self.flags, self.number = {}, 0
+        self.flags, self.number, self.lab = {}, 0, None
         self.branches, self.tags = {"main"}, set()
         if empty:
             self.labels, self.milestones, self.hooks, self.protections, self.branches = [], [], [], [], set()
@@ -137,6 +138,12 @@ def repo_json(repo, api):
              "owner": user(repo.owner), "updated_at": stamp(OLD)}
     value.update(repo.flags)
     return value
+
+
+def bare(full):
+    """The repository of one that was made now, where there is git."""
+    if STATE["git"]:
+        subprocess.run(["git", "init", "-q", "--bare", f"{STATE['git']}/{full}.git"], check=True)
 
 
 def find(full):
@@ -278,17 +285,24 @@ def gitlab(base, path, query, owner):
         return None if STATE["user"] else owned("gitlab")
     if path == f"users/{owner}/projects":
         return owned("gitlab")
-    if path == f"groups/{owner}":
-        return user(owner)
+    if path == "user":
+        return lab.user(STATE["token_user"])
+    if path == "version":
+        return {"version": STATE["version"]}
     if re.fullmatch(f"groups/{owner}/(labels|milestones|members)", path):
         return []
+    if m := re.fullmatch(r"groups/([^/]+)", path):
+        id = STATE["groups"].get(unquote(m[1]))
+        return id and {"id": id, "full_path": unquote(m[1]), "name": unquote(m[1])}
     match = re.fullmatch(r"projects/([^/]+)(?:/(.*))?", path)
-    repo = match and find(unquote(match[1]))
+    repo = match and lab.by_path(sys.modules[__name__], match[1])
     if not repo:
         return None
     rest = match[2] or ""
+    if repo.lab:
+        return lab.read(sys.modules[__name__], repo, rest, query)
     if rest == "":
-        return repo_json(repo, "gitlab")
+        return lab.project(repo, sys.modules[__name__])
     as_lab = lambda v: {**{k: x for k, x in v.items() if k not in ("number", "body", "user")}, "iid": v["number"],
                         "description": v["body"], "author": v["user"]}
     if rest == "issues":
@@ -361,7 +375,8 @@ def control(name, given, base):
         repo.pulls.pop(given["n"], None)
         repo.comments = {i: c for i, c in repo.comments.items() if c["n"] != given["n"]}
     if name == "repo":
-        STATE["repos"].append(Repo(given["name"], STATE["owner"], given.get("empty", False)))
+        STATE["repos"].append(Repo(given["name"], given.get("owner", STATE["owner"]), given.get("empty", False)))
+        STATE["repos"][-1].lab = lab.Lab() if given.get("lab") else None
     if name == "drop_repo":
         STATE["repos"].remove(repo)
     if name == "unprotect":
@@ -379,6 +394,23 @@ def control(name, given, base):
         STATE["private_assets"][id] = data
         asset = {"id": id, "name": given["name"], "size": len(data), "created_at": stamp(OLD), "browser_download_url": f"{base}/attachments/{id}"}
         (repo.issues[given["n"]] if "n" in given else repo.comments[given["id"]])["assets"].append(asset)
+    if name == "lfs_held":
+        return {f"{repo} {id}": data.decode() for (repo, id), data in STATE["lfs"].items()}
+    if name == "lfs":  # an object of a repository's
+        id = hashlib.sha256(given["data"].encode()).hexdigest()
+        STATE["lfs"][given["repo"], id] = given.get("is", given["data"]).encode()
+        return id
+    if name == "lab":
+        return lab.seed(sys.modules[__name__], repo, given, base)
+    if name in ("access", "version"):
+        STATE[name] = given["is"]
+    if name == "group":
+        STATE["groups"][given["name"]] = new_id()
+    if name == "lab_issue":
+        repo.lab.issues[given["n"]] = {"iid": given["n"], "title": "ours", "description": "made here", "state": "opened"}
+    if name == "lab_field":
+        held = repo.lab.issues if given["kind"] == "issues" else repo.lab.merges
+        held[given["n"]].update(given["fields"])
     if name == "refs":
         repo.branches |= set(given.get("branches", []))
         repo.tags |= set(given.get("tags", []))
@@ -423,7 +455,8 @@ def control(name, given, base):
     if name == "held":  # what a backup is compared with
         return {r.full: {"issues": list(r.issues.values()), "comments": [with_urls(r, c, base) for c in r.comments.values()],
                          "pulls": list(r.pulls.values()), "labels": r.labels, "releases": r.releases,
-                         "milestones": r.milestones, "tags": sorted(r.tags), "flags": r.flags,
+                         "milestones": r.milestones, "tags": sorted(r.tags), "flags": r.flags, "branches": sorted(r.branches), "id": r.id,
+                         "lab": r.lab and r.lab.held(),
                          "all_reviews": [{**v, "n": n} for n, own in r.reviews.items() for v in own],
                          "review_comments": [c for own in r.review_comments.values() for c in own],
                          "discussions": r.discussions,
@@ -476,7 +509,36 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(status, json.dumps(told).encode())
         if parts.path.startswith("/api/"):
             return self.write(parts, body)
+        if m := re.fullmatch(r"/([\w.-]+/[\w.-]+)\.git/info/lfs/objects/([0-9a-f]{64})/verify", parts.path):
+            told = json.loads(body)
+            whole = (m[1], m[2]) in STATE["lfs"] and told == {"oid": m[2], "size": len(STATE["lfs"][m[1], m[2]])}
+            return self.answer(200 if whole else 404, b"{}")
+        if m := re.fullmatch(r"/([\w.-]+/[\w.-]+)\.git/info/lfs/objects/(batch)", parts.path):
+            return self.lfs(m, body)
         self.git(parts, body)
+
+    def lfs(self, m, body):
+        """LFS objects of a repository, by the batch API, for who logs in as git does."""
+        words, LFS = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode(), "application/vnd.git-lfs+json"
+        with LOCK:
+            STATE["log"].append(self.path)
+            if not entitled(words.partition(":")[2]):
+                return self.answer(401, b'{"message":"log in"}', Content_Type=LFS)
+            if m[2] != "batch":
+                return self.answer(200, STATE["lfs"][m[1], m[2]])
+            if self.headers.get("Accept") != LFS or self.headers.get("Content-Type") != LFS:
+                return self.answer(406, b'{"message":"not of LFS"}', Content_Type=LFS)
+            asked, told = json.loads(body), []
+            assert asked["transfers"] == ["basic"]
+            for one in asked["objects"]:
+                there = (m[1], one["oid"]) in STATE["lfs"]
+                href = f"{self.base()}/{m[1]}.git/info/lfs/objects/{one['oid']}"
+                if asked["operation"] == "upload":
+                    actions = {"upload": {"href": href, "header": {"X-Given": "by the server"}}, "verify": {"href": f"{href}/verify"}}
+                    told.append({**one, **({} if there else {"actions": actions})})
+                    continue
+                told.append({**one, **({"actions": {"download": {"href": href}}} if there else {"error": {"code": 404, "message": "Object does not exist"}})})
+            self.answer(200, json.dumps({"transfer": "basic", "objects": told}).encode(), Content_Type=LFS)
 
     def query(self, body):
         """A query of GraphQL, for who has the token."""
@@ -502,6 +564,17 @@ class Handler(BaseHTTPRequestHandler):
 
     do_DELETE = do_PATCH
 
+    def do_PUT(self):
+        parts = urlsplit(self.path)
+        if not (m := re.fullmatch(r"/([\w.-]+/[\w.-]+)\.git/info/lfs/objects/([0-9a-f]{64})", parts.path)):
+            return self.do_PATCH()
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        words = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
+        right = entitled(words.partition(":")[2]) and self.headers.get("X-Given") and hashlib.sha256(body).hexdigest() == m[2]
+        if right:
+            STATE["lfs"][m[1], m[2]] = body
+        self.answer(200 if right else 403, b"{}")
+
     def write(self, parts, body):
         """A request that changes something, for who has the token."""
         with LOCK:
@@ -514,13 +587,14 @@ class Handler(BaseHTTPRequestHandler):
             if fault and fault["kind"] not in ("lost", "killed") and self.fault(fault):
                 return
             fields = {n.lower(): v for n, v in self.headers.items()}
-            given = fields.get("authorization", "").removeprefix("token ").removeprefix("Bearer ")
+            given = fields.get("authorization", "").removeprefix("token ").removeprefix("Bearer ") or fields.get("private-token")
             if not entitled(given):
                 return self.answer(401, b'{"message":"token required"}')
             for ending, status in STATE["deny"].items():
                 if parts.path.endswith(ending):
                     return self.answer(status, json.dumps({"message": f"may not {self.command} {ending}"}).encode())
-            status, told = writes.change(sys.modules[__name__], self, parts, body)
+            side = lab if parts.path.startswith("/api/v4/") else writes
+            status, told = side.change(sys.modules[__name__], self, parts, body)
             if fault:  # carried out, and nobody hears of it
                 if fault["kind"] == "killed":
                     os.kill(fault["pid"], 9)
@@ -532,6 +606,8 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         if "/info/refs" in parts.path or parts.path.endswith("/HEAD"):
             return self.git(parts, b"")
+        if m := re.fullmatch(r"/([\w.-]+/[\w.-]+)\.git/info/lfs/objects/([0-9a-f]{64})", parts.path):
+            return self.lfs(m, b"")
         with LOCK:
             STATE["calls"] += 1
             STATE["log"].append(self.path)
@@ -547,6 +623,10 @@ class Handler(BaseHTTPRequestHandler):
             if m := re.fullmatch(r"/attachments/(\d+)|/api/v3/repos/.*/releases/assets/(\d+)", parts.path):
                 data = STATE["private_assets"].get(int(m[1] or m[2]))
                 return self.answer(200, data) if data is not None else self.answer(404, b"{}")
+            if (m := re.fullmatch(r"/api/v4/projects/([^/]+)/((?:uploads|packages/generic)/.+)", parts.path)) and (
+                    repo := lab.by_path(sys.modules[__name__], m[1])):
+                data = lab.data(repo, m[2]) if repo.lab else None
+                return self.answer(200, data) if data is not None else self.answer(404, b'{"message":"404 Not Found"}')
             query = parse_qs(parts.query)
             if STATE["repeat"] and parts.path.endswith(STATE["repeat"]["path"]):
                 return self.answer(403, json.dumps({"message": f"token {given} may not"}).encode())
@@ -620,12 +700,12 @@ class Handler(BaseHTTPRequestHandler):
         if not right:
             return self.answer(401, b"", WWW_Authenticate='Basic realm="x"')
         dir = STATE["git"]
-        if not dir or not re.fullmatch(r"/[\w.-]+/[\w.-]+\.git/(info/refs|git-upload-pack)", parts.path) or not os.path.isdir(
-                dir + re.sub(r"/(info/refs|git-upload-pack)$", "", parts.path)):
+        if not dir or not re.fullmatch(r"/[\w.-]+/[\w.-]+\.git/(info/refs|git-upload-pack|git-receive-pack)", parts.path) or not os.path.isdir(
+                dir + re.sub(r"/(info/refs|git-upload-pack|git-receive-pack)$", "", parts.path)):
             return self.answer(404)
         env = {**os.environ, "GIT_PROJECT_ROOT": dir, "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": parts.path,
-               "QUERY_STRING": parts.query, "REQUEST_METHOD": self.command, "GIT_CONFIG_COUNT": "1",
-               "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*",
+               "QUERY_STRING": parts.query, "REQUEST_METHOD": self.command, "GIT_CONFIG_COUNT": "2",
+               "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*", "GIT_CONFIG_KEY_1": "http.receivepack", "GIT_CONFIG_VALUE_1": "true",
                "CONTENT_TYPE": self.headers.get("Content-Type", ""), "CONTENT_LENGTH": str(len(body)),
                "GIT_PROTOCOL": self.headers.get("Git-Protocol", "")}
         if self.headers.get("Content-Encoding") == "gzip":
@@ -675,6 +755,7 @@ def main():
     parser.add_argument("--owner", default="acme")
     args = parser.parse_args()
     STATE["git"], STATE["owner"] = args.git, args.owner
+    STATE["groups"][args.owner] = new_id()
     server = Server(("127.0.0.1", 0), Handler)
     populate(args, f"http://127.0.0.1:{server.server_address[1]}")
     print(server.server_address[1], flush=True)

@@ -20,6 +20,7 @@ def change(forge, handler, parts, body):
         repo = forge.Repo(given["name"], owner, empty=True)
         repo.flags = {"description": given.get("description", ""), "private": given["private"]}
         forge.STATE["repos"].append(repo)
+        forge.bare(repo.full)
         return 201, forge.repo_json(repo, "gitea")
     match = re.fullmatch(r"repos/([^/]+/[^/]+)/(.*)", path)
     repo = match and forge.find(match[1])

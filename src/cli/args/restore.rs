@@ -54,9 +54,10 @@ own database names, then users and grants; with --table only that table's rows a
 file appears under its name when it is complete. An interrupted load starts from the beginning. Put passwords into \
 ~/.pgpass, PGPASSWORD or a password-file.
 
---into a forge creates missing repositories, labels, milestones, issues and pull requests in the order of their \
-numbers, comments, and releases with their files. Push the code first. To continue, give the same command again. See \
-docs/forges.md.")]
+--into a forge (gitea:, github: or gitlab:, and the URL of an owner) creates missing repositories, labels, milestones, \
+issues and pull requests in the order of their numbers, comments, and releases with their files. Restore the code \
+first: a source of code goes, with its LFS objects, into the URL of a repository (gitlab:https://HOST/GROUP/NAME). To \
+continue, give the same command again. See docs/forges.md.")]
 pub struct RestoreArgs {
     /// A snapshot id or a prefix of it (at least 8 digits), `latest`, or `last-good`: the newest snapshot without an
     /// unacknowledged alarm

@@ -46,12 +46,15 @@ pub(super) fn place(text: &str) -> Result<Option<Place>, CliError> {
         None if text.starts_with("https://") || text.starts_with("http://") => (None, text),
         None => return Ok(None),
     };
-    let hint = "say gitea:https://HOST/OWNER or github:https://github.com/OWNER";
+    let hint = "say gitea:https://HOST/OWNER, github:https://github.com/OWNER or gitlab:https://gitlab.com/GROUP";
     let whole = forge_place(url).map_err(|why| CliError::usage(format!("--into: {why}"), hint))?;
     let split = whole.rsplit_once('/').filter(|(before, owner)| !before.ends_with(":/") && is_owner(owner));
     let (url, owner) = split.ok_or_else(|| CliError::usage("--into names no owner behind the forge's URL", hint))?;
     if provider.is_none() {
-        let homes = apis.into_iter().find(|(_, api)| api.home().is_some_and(|home| home.eq_ignore_ascii_case(url)));
+        // A group of GitLab may be in a group.
+        let is_home =
+            |home: &str| home.eq_ignore_ascii_case(url) || whole.to_ascii_lowercase().starts_with(&format!("{home}/"));
+        let homes = apis.into_iter().find(|(_, api)| api.home().is_some_and(is_home));
         provider = homes.map(|(_, api)| api);
     }
     Ok(Some(Place { provider, url: url.to_owned(), owner: owner.to_owned() }))

@@ -17,7 +17,7 @@ use crate::{
         secrets,
     },
     codec::hash::hash,
-    forge::{App, FULL_EVERY, ForgeOptions, ForgeSource, Listed, SETTINGS_EVERY, Token, list},
+    forge::{App, FULL_EVERY, ForgeOptions, ForgeSource, LfsObjects, Listed, SETTINGS_EVERY, Token, list},
     model::{Cancel, Name, SourceKind, Span},
     ops::backup::Job,
     source::{
@@ -53,7 +53,8 @@ pub(super) fn jobs(name: &Name, input: &ForgeInput, allow_empty: bool, state: &P
             let mut add = |path: &str| {
                 let called = git::called(name, path.as_bytes());
                 let url = format!("{}/{path}.git", options.url);
-                let source = repository_at((&called, &url), login.clone(), (allow_empty, input), state);
+                let objects = LfsObjects::new(options.provider, &url, options.token.clone(), options.patience);
+                let source = repository_at((&called, &url), (login.clone(), objects), (allow_empty, input), state);
                 jobs.push(Job { name: called.clone(), source, allow_empty, group: Some(name.clone()), timeout: None });
                 called
             };
@@ -94,7 +95,7 @@ fn apart<T: Send>(work: impl FnOnce() -> Result<T> + Send, url: &str) -> Result<
 
 fn repository_at(
     (called, url): (&Name, &str),
-    login: Option<Login>,
+    (login, objects): (Option<Login>, LfsObjects),
     (allow_empty, input): (bool, &ForgeInput),
     state: &Path,
 ) -> Box<dyn Source> {
@@ -102,7 +103,7 @@ fn repository_at(
     let mirror = state.join("git").join(format!("{called}-{}.git", digits.get(..16).unwrap_or_default()));
     match Remote::new(url, mirror) {
         Ok(remote) => {
-            let source = GitSource::remote(remote.with_login(login));
+            let source = GitSource::remote(remote.with_login(login).with_lfs(Arc::new(objects)));
             Box::new(source.with_empty(allow_empty).with_timeout(input.timeout.map(Span::as_duration)))
         }
         Err(error) => Box::new(Refused(SourceKind::Git, Some(error))),

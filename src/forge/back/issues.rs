@@ -13,12 +13,12 @@ use super::{
         send::Sent,
     },
     BackResult, thread,
-    words::{Words, author, mark, names, plain, text, time, words},
+    words::{Words, author, body, limit, logins, mark, plain, text, time, words},
     writer::{Writer, put, refused},
 };
 
 /// What belongs to threads and is made as comments.
-const THREADS: &[&str] = &["comments", "reviews", "review_comments"];
+pub(super) const THREADS: &[&str] = &["comments", "reviews", "review_comments"];
 /// The mark of what keeps a number that the snapshot has nothing of.
 const GAP: &str = "gap/";
 
@@ -40,16 +40,17 @@ struct There {
 }
 
 /// What the snapshot has of them.
-struct Held {
+pub(super) struct Held {
     issues: Lines,
     pulls: Lines,
     /// Where each number stands, among issues and among pull requests.
-    places: BTreeMap<i64, (Option<u64>, Option<u64>)>,
-    parts: Vec<Part>,
+    pub(super) places: BTreeMap<i64, (Option<u64>, Option<u64>)>,
+    pub(super) parts: Vec<Part>,
 }
 
 impl Held {
-    fn open(writer: &Writer<'_>) -> BackResult<Self> {
+    /// Reads where everything stands. `threads` are the kinds that threads are of.
+    pub(super) fn open(writer: &Writer<'_>, threads: &[&'static str]) -> BackResult<Self> {
         let mut places = BTreeMap::<i64, (Option<u64>, Option<u64>)>::new();
         let (mut issues, mut pulls) = (writer.lines("issues")?, writer.lines("pulls")?);
         let unreadable = |kind: &'static str| move |e| writer.unreadable(kind, e);
@@ -63,12 +64,12 @@ impl Held {
                 places.entry(number).or_default().1 = Some(at);
             }
         }
-        let parts = lines::parts(writer.from, writer.name, THREADS).map_err(unreadable("comments"))?;
+        let parts = lines::parts(writer.from, writer.name, threads).map_err(unreadable("comments"))?;
         Ok(Self { issues, pulls, places, parts })
     }
 
     /// An issue, and what it is besides as a pull request.
-    fn entry(&mut self, number: i64) -> std::io::Result<Option<(Value, Option<Value>)>> {
+    pub(super) fn entry(&mut self, number: i64) -> std::io::Result<Option<(Value, Option<Value>)>> {
         let Some((issue, pull)) = self.places.get(&number).copied() else { return Ok(None) };
         let issue = issue.map(|at| self.issues.at(at)).transpose()?.flatten();
         let pull = pull.map(|at| self.pulls.at(at)).transpose()?.flatten();
@@ -78,7 +79,7 @@ impl Held {
 
 /// Makes all of them. A repository that is `fresh` has none.
 pub(super) fn make(writer: &mut Writer<'_>, fresh: bool) -> BackResult<()> {
-    let mut held = Held::open(writer)?;
+    let mut held = Held::open(writer, THREADS)?;
     let mut there = if fresh { There::default() } else { there(writer)? };
     let last = held.places.keys().next_back().copied().unwrap_or_default();
     let next = there.issues.keys().next_back().map_or(1, |last| last + 1);
@@ -167,7 +168,7 @@ fn found(writer: &mut Writer<'_>, number: i64, wanted: &str) -> BackResult<Optio
 /// Keeps a number that the snapshot has nothing of, by an issue.
 fn keep(writer: &mut Writer<'_>, number: i64) -> BackResult<()> {
     let id = format!("{GAP}{number}");
-    let made = words(&id, &["The backup has nothing of this number.".to_owned()], "", false);
+    let made = words(&id, &["The backup has nothing of this number.".to_owned()], "", usize::MAX);
     let value = json!({"title": format!("(number {number} is not in the backup)"), "body": first(&made)});
     posted(writer, "/issues", number, (&value, &id))?.map_err(|why| {
         SourceError::new(format!("number {number} can't be kept: {}", refused(&why)), writer.report.into.clone())
@@ -217,7 +218,7 @@ fn posted(
 /// Makes an issue or a pull request, open.
 fn one(writer: &mut Writer<'_>, number: i64, (entry, pull): (&Value, Option<&Value>)) -> BackResult<()> {
     let id = writer.called(number);
-    let limited = writer.provider == Provider::Github;
+    let limit = limit(writer.provider);
     let mut labels = Vec::new();
     for label in entry.get("labels").and_then(Value::as_array).into_iter().flatten() {
         labels.extend(writer.label(label)?);
@@ -229,7 +230,7 @@ fn one(writer: &mut Writer<'_>, number: i64, (entry, pull): (&Value, Option<&Val
     if let Some(pull) = pull
         && let Some(branches) = branches(writer, number, pull)?
     {
-        let made = words(&id, &head(entry, Some(pull), false), text(entry, "body"), limited);
+        let made = words(&id, &head(entry, Some(pull), false), body(entry), limit);
         // GitHub takes labels and the milestone by a call of their own, below.
         let github = writer.provider == Provider::Github;
         let mut value = if github { json!({ "title": common.get("title") }) } else { common.clone() };
@@ -250,7 +251,7 @@ fn one(writer: &mut Writer<'_>, number: i64, (entry, pull): (&Value, Option<&Val
             }
         }
     }
-    let made = words(&id, &head(entry, pull, true), text(entry, "body"), limited);
+    let made = words(&id, &head(entry, pull, true), body(entry), limit);
     put(&mut common, "body", json!(first(&made)));
     posted(writer, "/issues", number, (&common, &id))?.map_err(|why| {
         SourceError::new(format!("number {number} is not taken: {}", refused(&why)), writer.report.into.clone())
@@ -259,11 +260,11 @@ fn one(writer: &mut Writer<'_>, number: i64, (entry, pull): (&Value, Option<&Val
     Ok(())
 }
 
-fn first(made: &Words) -> &str {
+pub(super) fn first(made: &Words) -> &str {
     made.parts.first().map(|(text, _)| text.as_str()).unwrap_or_default()
 }
 
-fn title(entry: &Value) -> &str {
+pub(super) fn title(entry: &Value) -> &str {
     let title = text(entry, "title");
     if title.trim().is_empty() { "(without a title)" } else { title }
 }
@@ -290,7 +291,7 @@ fn branches(writer: &mut Writer<'_>, number: i64, pull: &Value) -> BackResult<Op
 }
 
 /// The lines above the text of an issue or a pull request.
-fn head(entry: &Value, pull: Option<&Value>, as_issue: bool) -> Vec<String> {
+pub(super) fn head(entry: &Value, pull: Option<&Value>, as_issue: bool) -> Vec<String> {
     let mut lines = vec![format!("{} wrote this at {}:", author(entry), time(entry))];
     if let Some(pull) = pull.filter(|_| as_issue) {
         let branch = |field: &str| plain(pull.get(field).map(|one| text(one, "ref")).unwrap_or_default());
@@ -303,7 +304,7 @@ fn head(entry: &Value, pull: Option<&Value>, as_issue: bool) -> Vec<String> {
         }
         lines.push(format!("{line}."));
     }
-    let assigned = names(entry, "assignees", "login");
+    let assigned = logins(entry, "assignees");
     if !assigned.is_empty() {
         lines.push(format!("Assigned to {}.", assigned.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", ")));
     }

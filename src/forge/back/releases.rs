@@ -6,10 +6,9 @@ use serde_json::{Value, json};
 
 use super::{
     BackResult, thread,
-    words::{author, plain, text, time, words},
+    words::{author, limit, login, plain, text, time, words},
     writer::{Writer, refused},
 };
-use crate::forge::Provider;
 
 /// Makes all of them, the oldest first. A repository that is `fresh` has none, and no tag.
 pub(super) fn make(writer: &mut Writer<'_>, fresh: bool) -> BackResult<()> {
@@ -58,9 +57,9 @@ fn create(writer: &mut Writer<'_>, release: &Value, tag: &str) -> BackResult<Opt
         writer.report.lacks("releases", tag, "its tag is not in the target: push the code, and restore again");
         return Ok(None);
     }
-    let limited = writer.provider == Provider::Github;
+    let limit = limit(writer.provider);
     let head = format!("{} published this at {}:", publisher(release), time(release));
-    let body = words(&format!("release/{tag}"), &[head], text(release, "body"), limited);
+    let body = words(&format!("release/{tag}"), &[head], text(release, "body"), limit);
     if body.parts.len() > 1 {
         writer.report.lacks("releases", tag, "its text is longer than the forge takes, and was cut");
     }
@@ -91,9 +90,9 @@ fn create(writer: &mut Writer<'_>, release: &Value, tag: &str) -> BackResult<Opt
 }
 
 /// Who published it.
-fn publisher(release: &Value) -> String {
+pub(super) fn publisher(release: &Value) -> String {
     match release.get("author").filter(|author| author.is_object()) {
-        Some(by) => plain(text(by, "login")),
+        Some(by) => plain(login(by)),
         None => author(release),
     }
 }

@@ -11,7 +11,7 @@ use super::{
         lines::{self, Part},
     },
     BackResult,
-    words::{author, mark, plain, text, time, words},
+    words::{author, body, limit, mark, plain, text, time, words},
     writer::{Writer, refused},
 };
 
@@ -19,7 +19,7 @@ use super::{
 type There = HashMap<String, i64>;
 
 /// The lines above what stands in a thread.
-fn said(kind: &str, entry: &Value) -> Vec<String> {
+pub(super) fn said(kind: &str, entry: &Value) -> Vec<String> {
     let (by, at) = (author(entry), time(entry));
     match kind {
         "reviews" => vec![format!("{by} reviewed at {at}: {}", plain(text(entry, "state")))],
@@ -36,16 +36,21 @@ fn said(kind: &str, entry: &Value) -> Vec<String> {
     }
 }
 
+/// Whether it is a review that says nothing but what is on lines.
+pub(super) fn says_nothing(kind: &str, value: &Value) -> bool {
+    kind == "reviews" && text(value, "body").is_empty() && text(value, "state").starts_with("COMMENT")
+}
+
 /// Makes what is missing of a thread, and its files.
 pub(super) fn make(
     writer: &mut Writer<'_>,
     (number, entry): (i64, &Value),
     (parts, there): (&mut [Part], &There),
 ) -> BackResult<()> {
-    let limited = writer.provider == Provider::Github;
+    let limit = limit(writer.provider);
     files(writer, ("issues", &format!("/issues/{number}/assets")), entry)?;
     // What of the issue's own text did not fit.
-    let own = words(&writer.called(number), &[], text(entry, "body"), limited);
+    let own = words(&writer.called(number), &[], body(entry), limit);
     for (body, id) in own.parts.iter().skip(1) {
         comment(writer, (number, "issues"), (body, id), there)?;
     }
@@ -54,12 +59,11 @@ pub(super) fn make(
         let Some(part) = parts.get_mut(at) else { continue };
         let kind = part.kind;
         let Some(value) = part.at(place).map_err(|e| unreadable(writer, e))? else { continue };
-        // A review that says nothing but what is on lines.
-        if kind == "reviews" && text(&value, "body").is_empty() && text(&value, "state").starts_with("COMMENT") {
+        if says_nothing(kind, &value) {
             continue;
         }
         let id = format!("{kind}/{}", value.get("id").and_then(Value::as_i64).unwrap_or_default());
-        let made = words(&id, &said(kind, &value), text(&value, "body"), limited);
+        let made = words(&id, &said(kind, &value), text(&value, "body"), limit);
         let mut own = None;
         for (body, id) in &made.parts {
             let made = comment(writer, (number, kind), (body, id), there)?;
@@ -149,7 +153,13 @@ pub(super) fn file(
     let github = writer.provider == Provider::Github;
     let url = format!("{}?name={name}", if github { writer.uploads(path) } else { writer.url(path) });
     let sent = writer.once(
-        &mut |client| if github { client.send_bytes(&url, &held) } else { client.send_file(&url, &name, &held) },
+        &mut |client| {
+            if github {
+                client.send_bytes("POST", &url, &held)
+            } else {
+                client.send_file(&url, ("attachment", &name), &held)
+            }
+        },
         &mut |writer| {
             let mut found = None;
             writer.each(path, &mut |value| {

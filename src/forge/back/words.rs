@@ -2,11 +2,23 @@
 
 use serde_json::Value;
 
+use super::super::Provider;
+
 /// What a mark begins and ends with.
 const BEGIN: &str = "<!-- strongroom: ";
 const END: &str = " -->";
-/// How much of a text GitHub takes, less what is added to it.
-const LIMIT: usize = 60_000;
+/// How many bytes of a text GitHub takes, and GitLab in a comment, less what is added to it.
+const OF_GITHUB: usize = 60_000;
+const OF_GITLAB: usize = 900_000;
+
+/// How much of a text goes into one.
+pub(super) const fn limit(provider: Provider) -> usize {
+    match provider {
+        Provider::Gitea => usize::MAX,
+        Provider::Github => OF_GITHUB,
+        Provider::Gitlab => OF_GITLAB,
+    }
+}
 
 /// A text to be made, which may be of several parts.
 pub(super) struct Words {
@@ -15,8 +27,7 @@ pub(super) struct Words {
 }
 
 /// The text of an entry called `id`: first these lines, then what its author wrote.
-pub(super) fn words(id: &str, lines: &[String], body: &str, limited: bool) -> Words {
-    let limit = if limited { LIMIT } else { usize::MAX };
+pub(super) fn words(id: &str, lines: &[String], body: &str, limit: usize) -> Words {
     let mut head = String::new();
     for line in lines.iter().filter(|line| !line.is_empty()) {
         head.push_str(line);
@@ -63,7 +74,19 @@ pub(super) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 /// Who wrote an entry.
 pub(super) fn author(value: &Value) -> String {
     let user = ["user", "author"].into_iter().find_map(|field| value.get(field).filter(|user| user.is_object()));
-    plain(user.map(|user| text(user, "login")).unwrap_or_default())
+    plain(user.map(login).unwrap_or_default())
+}
+
+/// What a user is called, which GitLab has another word for.
+pub(super) fn login(user: &Value) -> &str {
+    let name = text(user, "login");
+    if name.is_empty() { text(user, "username") } else { name }
+}
+
+/// The text of an entry, which GitLab calls a description.
+pub(super) fn body(entry: &Value) -> &str {
+    let body = text(entry, "body");
+    if body.is_empty() { text(entry, "description") } else { body }
 }
 
 /// When.
@@ -72,10 +95,10 @@ pub(super) fn time(value: &Value) -> String {
     plain(found.into_iter().find(|time| !time.is_empty()).unwrap_or_default())
 }
 
-/// The names in a list of objects.
-pub(super) fn names(value: &Value, list: &str, field: &str) -> Vec<String> {
+/// The users in a list.
+pub(super) fn logins(value: &Value, list: &str) -> Vec<String> {
     let all = value.get(list).and_then(Value::as_array).into_iter().flatten();
-    all.map(|one| text(one, field).to_owned()).filter(|name| !name.is_empty()).collect()
+    all.map(|one| login(one).to_owned()).filter(|name| !name.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -85,7 +108,7 @@ mod tests {
     #[test]
     fn a_text_is_known_again_by_its_own_mark_alone() {
         let body = "says <!-- strongroom: comments/9 --> in the middle";
-        let made = words("comments/5", &["by `x`".to_owned()], body, false);
+        let made = words("comments/5", &["by `x`".to_owned()], body, usize::MAX);
         let (text, id) = made.parts.first().unwrap();
         assert_eq!((mark(text), id.as_str()), (Some("comments/5"), "comments/5"));
         assert!(text.contains(body) && text.starts_with("by `x`\n"));
@@ -96,12 +119,12 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_signs_and_all_of_it_is_there() {
         let body = "ü".repeat(70_000);
-        let made = words("issue/1", &[], &body, true);
+        let made = words("issue/1", &[], &body, OF_GITHUB);
         assert_eq!(made.parts.len(), 3);
         let all: usize = made.parts.iter().map(|(text, _)| text.matches('ü').count()).sum();
         assert_eq!(all, 70_000);
         assert!(made.parts.iter().all(|(text, id)| text.len() < 65_000 && mark(text) == Some(id)));
-        assert_eq!(words("issue/1", &[], &body, false).parts.len(), 1);
+        assert_eq!(words("issue/1", &[], &body, usize::MAX).parts.len(), 1);
     }
 
     #[test]

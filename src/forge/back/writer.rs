@@ -24,7 +24,7 @@ use super::{
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 /// What a label is painted with whose colour nobody knows.
-const GREY: &str = "cccccc";
+pub(super) const GREY: &str = "cccccc";
 
 /// What a forge said that does not take something.
 pub(super) type Refusal = (u16, String);
@@ -33,8 +33,8 @@ pub(super) type Refusal = (u16, String);
 pub(super) struct Writer<'a> {
     pub(super) client: &'a mut Client,
     pub(super) provider: Provider,
-    api: String,
-    owner: String,
+    pub(super) api: String,
+    pub(super) owner: String,
     /// Where the restored streams are.
     pub(super) from: &'a Path,
     /// Its name in the snapshot.
@@ -63,7 +63,7 @@ impl<'a> Writer<'a> {
 
     /// A place below the repository.
     pub(super) fn url(&self, path: &str) -> String {
-        format!("{}/repos/{}{path}", self.api, self.provider.in_path(&self.report.into))
+        format!("{}/{}{path}", self.api, self.provider.one(&self.report.into))
     }
 
     /// What the mark of a number says.
@@ -171,6 +171,31 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Makes something at `path`, once: where nobody knows whether it was made, the list `listed` is looked through.
+    pub(super) fn create(
+        &mut self,
+        (path, value): (&str, &Value),
+        listed: &str,
+        is_it: &dyn Fn(&Value) -> bool,
+    ) -> BackResult<Result<Value, Refusal>> {
+        let url = self.url(path);
+        self.once(&mut |client| client.send("POST", &url, value), &mut |writer| {
+            let mut found = None;
+            writer.each(listed, &mut |value| {
+                if is_it(&value) {
+                    found = Some(value);
+                }
+            })?;
+            Ok(found)
+        })
+    }
+
+    /// Sends what may be sent twice.
+    pub(super) fn change(&mut self, method: &str, path: &str, value: &Value) -> BackResult<Result<Value, Refusal>> {
+        let url = self.url(path);
+        self.once(&mut |client| client.send(method, &url, value), &mut |_| Ok(None))
+    }
+
     /// Makes the repository if it is not there. Tells whether it was made now.
     pub(super) fn repository(&mut self, listing: &str, described: &Value) -> BackResult<bool> {
         let url = self.url("");
@@ -243,17 +268,7 @@ impl<'a> Writer<'a> {
         if let Some(alone) = label.get("exclusive").filter(|_| self.provider == Provider::Gitea) {
             put(&mut value, "exclusive", alone.clone());
         }
-        let url = self.url("/labels");
-        let wanted = name.clone();
-        let sent = self.once(&mut |client| client.send("POST", &url, &value), &mut |writer| {
-            let mut found = None;
-            writer.each("/labels", &mut |value| {
-                if text(&value, "name") == wanted {
-                    found = Some(value);
-                }
-            })?;
-            Ok(found)
-        })?;
+        let sent = self.create(("/labels", &value), "/labels", &|value| text(value, "name") == name)?;
         match sent {
             Ok(made) => {
                 self.report.made("labels");
@@ -289,17 +304,8 @@ impl<'a> Writer<'a> {
             if let Some(due) = one.get("due_on").filter(|due| due.is_string()) {
                 put(&mut value, "due_on", due.clone());
             }
-            let url = self.url("/milestones");
-            let wanted = title.clone();
-            let sent = self.once(&mut |client| client.send("POST", &url, &value), &mut |writer| {
-                let mut found = None;
-                writer.each("/milestones?state=all", &mut |value| {
-                    if text(&value, "title") == wanted {
-                        found = Some(value);
-                    }
-                })?;
-                Ok(found)
-            })?;
+            let is_it = |value: &Value| text(value, "title") == title;
+            let sent = self.create(("/milestones", &value), "/milestones?state=all", &is_it)?;
             match sent {
                 Ok(made) => {
                     self.report.made("milestones");
@@ -319,6 +325,8 @@ impl<'a> Writer<'a> {
     /// Whether a branch, or a tag, is there.
     pub(super) fn has_ref(&mut self, kind: &str, name: &str) -> BackResult<bool> {
         let path = match (kind, self.provider) {
+            ("tag", Provider::Gitlab) => format!("/repository/tags/{}", super::link::segment(name)),
+            (_, Provider::Gitlab) => format!("/repository/branches/{}", super::link::segment(name)),
             ("tag", Provider::Gitea) => format!("/tags/{}", super::link::segment(name)),
             ("tag", _) => {
                 format!("/git/ref/tags/{}", name.split('/').map(super::link::segment).collect::<Vec<_>>().join("/"))
@@ -339,6 +347,11 @@ impl<'a> Writer<'a> {
         Ok(there)
     }
 
+    /// Notes that a branch was made.
+    pub(super) fn knows_branch(&mut self, name: &str) {
+        self.refs.insert(format!("/repository/branches/{}", super::link::segment(name)), true);
+    }
+
     /// The error of something that nobody of ours made.
     pub(super) fn occupied(&self, what: &str) -> BackError {
         BackError::Occupied {
@@ -352,7 +365,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn unread(got: Got, url: &str) -> BackError {
+pub(super) fn unread(got: Got, url: &str) -> BackError {
     let why = match got {
         Got::Refused(status, said) => format!("is refused ({status} {said})"),
         Got::Failed(why) => format!("can't be read: {why}"),

@@ -8,18 +8,24 @@ const MERGES: &str = "merge_requests_access_level";
 pub(super) const KINDS: &[Kind] = &[
     Kind::list("issues", "projects/{repo}/issues?scope=all&order_by=created_at&sort=asc")
         .since(Since::Parameter("updated_after"))
-        .switched(ISSUES),
+        .switched(ISSUES)
+        .with_files(),
     Kind::list("issue_notes", "projects/{repo}/issues/{n}/notes?sort=asc&order_by=created_at")
         .of("issues")
-        .switched(ISSUES),
+        .switched(ISSUES)
+        .with_files(),
     Kind::list("merge_requests", "projects/{repo}/merge_requests?scope=all&order_by=created_at&sort=asc")
         .since(Since::Parameter("updated_after"))
-        .switched(MERGES),
+        .switched(MERGES)
+        .with_files(),
     // Threads of notes, with where they stand in the difference.
-    Kind::list("discussions", "projects/{repo}/merge_requests/{n}/discussions").of("merge_requests").switched(MERGES),
+    Kind::list("discussions", "projects/{repo}/merge_requests/{n}/discussions")
+        .of("merge_requests")
+        .switched(MERGES)
+        .with_files(),
     Kind::list("labels", "projects/{repo}/labels"),
     Kind::list("milestones", "projects/{repo}/milestones"),
-    Kind::list("releases", "projects/{repo}/releases").switched("releases_access_level"),
+    Kind::list("releases", "projects/{repo}/releases").switched("releases_access_level").with_files(),
     Kind::list("protected_branches", "projects/{repo}/protected_branches"),
     Kind::list("protected_tags", "projects/{repo}/protected_tags"),
     Kind::list("hooks", "projects/{repo}/hooks"),

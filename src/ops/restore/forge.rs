@@ -68,13 +68,14 @@ pub async fn back(
     let named = |error| named(error, chosen.snapshot.id, &chosen.snapshot.header.writer);
     let mut snapshot = Snapshot::open(vault, header, opener).await.map_err(|error| named(error.into()))?;
     let kind = snapshot.header.header.kind;
-    let from = Provider::of(kind).ok_or_else(|| OpsError::Request {
-        what: format!("--into a forge: the snapshot is of a source of kind {}, which is not a forge", kind.as_str()),
-        next: "give --into the DSN of a server, or name the source of a forge".to_owned(),
-    })?;
-    back.provider = back.provider.or(Some(from));
+    let code = kind == SourceKind::Git;
+    let from = of(kind, back.provider)?;
+    if !code {
+        back.settle(from);
+    }
     let looked = (back.clone(), cancel.clone());
-    blocking(cancel, move || looked.0.look(from, looked.1)).await?;
+    let look = move || if code { looked.0.look_for_code(looked.1) } else { looked.0.look(from, looked.1) };
+    blocking(cancel, look).await?;
     let mut words = BTreeMap::from([("into", back.place())]);
     if !back.only.is_empty() {
         words.insert("repo", back.only.join(","));
@@ -88,9 +89,16 @@ pub async fn back(
     let plan = planned(&mut snapshot, Part::default()).await.map_err(named)?;
     carry_out(&snapshot, &plan, target, (progress, cancel), None).await.map_err(named)?;
     let header = &snapshot.header.header;
-    let (place, streams) = (back.place(), dir.join(header.source.as_str()));
-    let on = (Arc::clone(progress), cancel.clone());
-    let made = blocking(cancel, move || back.run(&streams, (&on.0, on.1))).await?;
+    let (place, source) = (back.place(), header.source.to_string());
+    let (streams, on) = (dir.to_owned(), (Arc::clone(progress), cancel.clone()));
+    let work = move || {
+        if code {
+            back.code(&streams.join(format!("{source}.git")), &source, on.1)
+        } else {
+            back.run(&streams.join(source), (&on.0, on.1))
+        }
+    };
+    let made = blocking(cancel, work).await?;
     let report = ForgeReport {
         id: snapshot.header.id,
         source: header.source.clone(),
@@ -103,6 +111,26 @@ pub async fn back(
         warnings,
     };
     Ok((report, listing.findings))
+}
+
+/// The forge that a snapshot is of; that which it goes to, for code.
+fn of(kind: SourceKind, into: Option<Provider>) -> Result<Provider> {
+    match (Provider::of(kind), into) {
+        (Some(from), _) => Ok(from),
+        (None, Some(into)) if kind == SourceKind::Git => Ok(into),
+        (None, None) if kind == SourceKind::Git => Err(OpsError::Request {
+            what: "--into a forge: the snapshot is of code, and nothing says which forge's API is spoken there"
+                .to_owned(),
+            next: "say gitea:https://HOST/OWNER/NAME, or github: or gitlab: likewise".to_owned(),
+        }),
+        _ => Err(OpsError::Request {
+            what: format!(
+                "--into a forge: the snapshot is of a source of kind {}, which is not a forge",
+                kind.as_str()
+            ),
+            next: "give --into the DSN of a server, or name the source of a forge".to_owned(),
+        }),
+    }
 }
 
 /// Has the client of the forge, which blocks, work on a thread of its own.

@@ -1,17 +1,21 @@
 //! LFS objects: large files that a repository keeps beside its history, which holds pointers to them.
 
+mod pointer;
+
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write},
+    io::{self, Read, Seek},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
 
+use self::pointer::{LfsId, pointers};
 use super::{
-    ObjectFormat, Oid, Result, SourceError, attributes, lines, open_own,
+    ObjectFormat, Oid, Result, SourceError, attributes, lines,
     repo::{Repo, open},
     run,
 };
@@ -20,32 +24,6 @@ use crate::{
     model::Name,
     source::{Before, read::Warnings},
 };
-
-/// Pointers are shorter than this, by the specification of LFS.
-const POINTER: usize = 1024;
-
-/// The SHA-256 of an LFS object, its name: 64 lower-case hex digits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct LfsId(String);
-
-impl LfsId {
-    fn parse(text: &str) -> Option<Self> {
-        let hex = text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        hex.then(|| Self(text.to_owned()))
-    }
-
-    /// A stream's name is too short for all digits; its path has them.
-    fn stream(&self) -> Result<Name> {
-        let name = format!("lfs-{}", self.0.get(..56).unwrap_or_default());
-        name.parse().map_err(|e| SourceError::new(format!("{e}"), name))
-    }
-
-    fn path(&self) -> String {
-        let digits = |at| self.0.get(at..at + 2).unwrap_or_default();
-        format!("lfs/objects/{}/{}/{}", digits(0), digits(2), self.0)
-    }
-}
 
 /// Where the LFS object of this name belongs in a repository.
 pub(super) fn path_of(id: &str) -> String {
@@ -69,6 +47,24 @@ pub(super) struct LfsNote {
     used: bool,
 }
 
+/// A server that has the LFS objects of a repository, which a mirror has none of.
+pub trait LfsServer: Send + Sync {
+    /// Somebody who asks it. What it holds to do so goes with it.
+    ///
+    /// # Errors
+    /// If nobody can.
+    fn client(&self) -> Result<Box<dyn LfsClient>>;
+}
+
+/// Who asks a server for LFS objects.
+pub trait LfsClient: Send {
+    /// Writes the object of this SHA-256 and size into a file. Tells why not, where the server does not give it.
+    ///
+    /// # Errors
+    /// If somebody asks to stop, or it can't be written.
+    fn fetch(&mut self, id: &str, size: u64, into: &mut File) -> Result<std::result::Result<(), String>>;
+}
+
 /// The LFS objects of a repository on their way.
 pub(super) struct Lfs {
     /// Those that earlier snapshots hold.
@@ -83,6 +79,15 @@ pub(super) struct Lfs {
     used: bool,
     /// Whether it did so in the last run, which then looked through its history.
     looked: bool,
+    /// Who has what is not here.
+    server: Option<Arc<dyn LfsServer>>,
+    client: Option<Box<dyn LfsClient>>,
+    /// Where there is room for what comes from there.
+    room: PathBuf,
+    /// What is to be had from there.
+    to_fetch: std::vec::IntoIter<(LfsId, u64)>,
+    /// Why it was not.
+    refused: Option<String>,
 }
 
 /// One of them.
@@ -121,7 +126,13 @@ impl<R: Read> Read for Checked<R> {
 
 impl Lfs {
     /// Lists what is there, and carries what is stored already. `used` says that the repository's settings speak of LFS.
-    pub(super) fn of(repo: &Repo, used: bool, before: Option<(&Before, &LfsNote)>) -> Result<Self> {
+    /// What is not here is asked of `server`.
+    pub(super) fn of(
+        repo: &Repo,
+        used: bool,
+        before: Option<(&Before, &LfsNote)>,
+        server: Option<Arc<dyn LfsServer>>,
+    ) -> Result<Self> {
         let files = files(&repo.common.join("lfs/objects"))?;
         let (mut carried, mut held, mut wanted) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         if let Some((before, note)) = before {
@@ -145,7 +156,22 @@ impl Lfs {
                 to_read.push((id, path));
             }
         }
-        Ok(Self { carried, held, to_read: to_read.into_iter(), wanted, damaged: Vec::new(), used, looked })
+        let room = repo.common.clone();
+        let (to_read, to_fetch, damaged) = (to_read.into_iter(), Vec::new().into_iter(), Vec::new());
+        Ok(Self {
+            carried,
+            held,
+            to_read,
+            wanted,
+            damaged,
+            used,
+            looked,
+            server,
+            client: None,
+            room,
+            to_fetch,
+            refused: None,
+        })
     }
 
     /// Looks for pointers among the revisions that were written down, if the repository speaks of LFS; among all of `tips`,
@@ -161,14 +187,45 @@ impl Lfs {
         let git = |arguments: &[&str]| run::git(scratch, Some(&objects), arguments);
         self.used = self.used || attributes::speak_of_lfs(git, &scratch.join("attributes"), attributes)?;
         let tips: Vec<Oid> = tips.collect();
-        if !self.used || tips.is_empty() {
-            return Ok(());
+        if self.used && !tips.is_empty() {
+            if !self.looked {
+                lines::write_revisions(scratch, &tips, &[])?;
+            }
+            self.wanted.extend(pointers(git, &scratch.join("small"), &["--stdin"], lines::revisions(scratch)?)?);
         }
-        if !self.looked {
-            lines::write_revisions(scratch, &tips, &[])?;
+        if self.server.is_some() {
+            let lacking = self.wanted.iter().filter(|(id, _)| !self.held.contains_key(id));
+            self.to_fetch = lacking.map(|(id, size)| (id.clone(), *size)).collect::<Vec<_>>().into_iter();
         }
-        self.wanted.extend(pointers(git, &scratch.join("small"), &["--stdin"], lines::revisions(scratch)?)?);
         Ok(())
+    }
+
+    /// The next object that the server gives, in a file without a name.
+    fn fetched(&mut self) -> Result<Option<LfsObject>> {
+        for (id, size) in self.to_fetch.by_ref() {
+            let Some(server) = &self.server else { break };
+            let client = match &mut self.client {
+                Some(client) => client,
+                none => none.insert(server.client()?),
+            };
+            let failed = |e| SourceError::new("can't be put down", format!("the LFS object {}", id.0)).because(e);
+            let mut file = tempfile::tempfile_in(&self.room).map_err(failed)?;
+            if let Err(why) = client.fetch(&id.0, size, &mut file)? {
+                self.refused.get_or_insert(why);
+                continue;
+            }
+            file.rewind().map_err(failed)?;
+            let sha = sha256(&mut file).map_err(failed)?;
+            if sha != id.0 {
+                self.damaged.push((id, sha));
+                continue;
+            }
+            file.rewind().map_err(failed)?;
+            let size = file.metadata().map_err(failed)?.len();
+            self.held.insert(id.clone(), size);
+            return Ok(Some(LfsObject { name: id.stream()?, path: id.path(), content: Checked::new(file, id), size }));
+        }
+        Ok(None)
     }
 
     /// The streams of earlier snapshots.
@@ -180,7 +237,7 @@ impl Lfs {
     /// would be carried from snapshot to snapshot, long after the repository has a good one again.
     pub(super) fn next(&mut self) -> Option<Result<LfsObject>> {
         loop {
-            let (id, path) = self.to_read.next()?;
+            let Some((id, path)) = self.to_read.next() else { return self.fetched().transpose() };
             match self.look(&id, &path) {
                 Ok(None) => {}
                 Ok(Some(object)) => return Some(Ok(object)),
@@ -205,10 +262,16 @@ impl Lfs {
 
     /// Warns of every object that is damaged or missing, and tells what the next run is to know.
     pub(super) fn finish(mut self, repo: &Repo, warnings: &mut Warnings) -> LfsNote {
+        let remedy = match (&self.server, &self.refused) {
+            (None, _) => "`git lfs fetch --all` brings what the server still has".to_owned(),
+            (Some(_), Some(why)) => format!("its server does not give it ({why})"),
+            (Some(_), None) => "its server is asked again in the next run".to_owned(),
+        };
         for (id, sha) in &self.damaged {
+            let moved = if self.server.is_some() { "" } else { "`git lfs fsck` moves it away, and " };
             warnings.push(format!(
                 "{}: the LFS object {} is damaged, its content has the SHA-256 {sha}, so it is not in this backup; \
-                 `git lfs fsck` moves it away, and `git lfs fetch --all` brings what the server still has",
+                 {moved}{remedy}",
                 repo.shown, id.0
             ));
         }
@@ -216,7 +279,7 @@ impl Lfs {
         for (id, size) in self.wanted.iter().filter(|(id, _)| !self.damaged.iter().any(|(known, _)| known == *id)) {
             warnings.push(format!(
                 "{}: the LFS object {} ({size} bytes) is named in its history and is not here, so it is not in this \
-                 backup; `git lfs fetch --all` brings what the server still has",
+                 backup; {remedy}",
                 repo.shown, id.0
             ));
         }
@@ -275,6 +338,15 @@ pub(crate) fn check(dir: &Path) -> Result<(usize, Vec<String>)> {
     Ok((files.len(), damaged))
 }
 
+/// The LFS objects of the restored repository at `dir`: their names, places and sizes.
+///
+/// # Errors
+/// If they can't be listed.
+pub fn objects_of(dir: &Path) -> Result<Vec<(String, PathBuf, u64)>> {
+    let files = files(&dir.join("lfs/objects"))?;
+    Ok(files.into_iter().map(|(id, (path, size))| (id.0, path, size)).collect())
+}
+
 /// The objects below `dir`, by their names.
 fn files(dir: &Path) -> Result<BTreeMap<LfsId, (PathBuf, u64)>> {
     let mut found = BTreeMap::new();
@@ -299,73 +371,9 @@ fn files(dir: &Path) -> Result<BTreeMap<LfsId, (PathBuf, u64)>> {
     Ok(found)
 }
 
-/// The objects that pointers among some revisions name, with their sizes: `which` they are, or come from `input`. `list` is
-/// a file to work with.
-fn pointers(
-    git: impl Fn(&[&str]) -> Command,
-    list: &Path,
-    which: &[&str],
-    input: Stdio,
-) -> Result<BTreeMap<LfsId, u64>> {
-    let failed = |e| SourceError::at("can't look for LFS pointers", list, e);
-    let filter = format!("--filter=combine:object:type=blob+blob:limit={POINTER}");
-    let mut command = git(&[&["rev-list", "--objects", "--no-object-names", &filter], which].concat());
-    command.stdin(input);
-    let mut listing = run::start(&mut command, "git rev-list")?;
-    let mut small = BufWriter::new(File::create(list).map_err(failed)?);
-    io::copy(&mut listing.stdout()?, &mut small).and_then(|_| small.flush()).map_err(failed)?;
-    listing.finish()?;
-    let mut command = git(&["cat-file", "--batch", "--buffer"]);
-    let mut reading = run::start(command.stdin(Stdio::from(open_own(list)?)), "git cat-file")?;
-    let mut from = BufReader::with_capacity(1 << 16, reading.stdout()?);
-    let (mut found, mut line, mut text) = (BTreeMap::new(), String::new(), Vec::new());
-    // `<name> <type> <size>`, the object, and a line's end.
-    while from.read_line(&mut line).map_err(failed)? > 0 {
-        let mut words = line.split_whitespace();
-        let (kind, size) = (words.nth(1), words.next().and_then(|s| s.parse::<u64>().ok()));
-        let size = size.ok_or_else(|| SourceError::new(format!("said {:?}", line.trim_end()), "git cat-file"))?;
-        text.clear();
-        if kind == Some("blob") && size < POINTER as u64 {
-            from.by_ref().take(size).read_to_end(&mut text).map_err(failed)?;
-            found.extend(pointer(&text));
-        } else {
-            io::copy(&mut from.by_ref().take(size), &mut io::sink()).map_err(failed)?;
-        }
-        io::copy(&mut from.by_ref().take(1), &mut io::sink()).map_err(failed)?;
-        line.clear();
-    }
-    reading.finish()?;
-    Ok(found)
-}
-
-/// What a pointer names, if `text` is one.
-fn pointer(text: &[u8]) -> Option<(LfsId, u64)> {
-    let text = std::str::from_utf8(text).ok()?;
-    let mut lines = text.lines();
-    if lines.next() != Some("version https://git-lfs.github.com/spec/v1") {
-        return None;
-    }
-    let mut lines = lines.filter_map(|line| line.split_once(' '));
-    let id = lines.by_ref().find_map(|(key, value)| (key == "oid").then(|| value.strip_prefix("sha256:")).flatten());
-    let size = lines.find_map(|(key, value)| (key == "size").then(|| value.parse().ok()).flatten());
-    Some((LfsId::parse(id?)?, size?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pointers_are_told_from_other_small_files() {
-        let digits = "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393";
-        let good = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{digits}\nsize 12345\n");
-        assert_eq!(pointer(good.as_bytes()), Some((LfsId(digits.to_owned()), 12345)));
-        let more = format!("version https://git-lfs.github.com/spec/v1\next-0-x y\noid sha256:{digits}\nsize 1\n");
-        assert!(pointer(more.as_bytes()).is_some());
-        for bad in ["", "version", &good.replace("sha256", "sha512"), &good.replace("4d7a", "4D7A"), &good[20..]] {
-            assert_eq!(pointer(bad.as_bytes()), None, "{bad:?}");
-        }
-    }
 
     #[test]
     fn an_object_that_is_not_what_its_name_says_has_no_end() {

@@ -7,9 +7,10 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
 };
 
-use super::{Head, ObjectFormat, Oid, RefName, Result, SourceError, login::Login, run};
+use super::{Head, ObjectFormat, Oid, RefName, Result, SourceError, lfs::LfsServer, login::Login, run};
 use crate::source::{
     child::{Running, without_ours},
     redact::{Known, given, redact},
@@ -21,11 +22,18 @@ const TOKEN: &str = "holds a user or a token, which every user of this machine c
                      to the path is written as %40, %3F or %23";
 
 /// Where a repository is and where its mirror.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Remote {
     url: String,
     mirror: PathBuf,
     login: Option<Login>,
+    lfs: Option<Arc<dyn LfsServer>>,
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remote").field("url", &self.url).field("mirror", &self.mirror).finish_non_exhaustive()
+    }
 }
 
 /// Whether `text` names a repository elsewhere: `scheme://…`, or `host:path` as scp has it. `file://` counts as here.
@@ -55,7 +63,7 @@ impl Remote {
             if url.split_once(':').is_some_and(|(_, path)| path.contains('@')) {
                 return refuse("holds a password, or a path with an @; leave the password out and use a key");
             }
-            return Ok(Self { url: url.to_owned(), mirror, login: None });
+            return Ok(Self { url: url.to_owned(), mirror, login: None, lfs: None });
         };
         // A token with a `/` or another sign in it moves what would be the host.
         match scheme {
@@ -74,13 +82,24 @@ impl Remote {
         if port.split_once(':').is_some_and(|(_, port)| port.bytes().any(|b| !b.is_ascii_digit())) {
             return refuse("names a port that is not a number; a user, a password or a token does not belong into it");
         }
-        Ok(Self { url: url.to_owned(), mirror, login: None })
+        Ok(Self { url: url.to_owned(), mirror, login: None, lfs: None })
     }
 
     /// The same, logging in with `login` and in no other way.
     #[must_use]
     pub fn with_login(self, login: Option<Login>) -> Self {
         Self { login, ..self }
+    }
+
+    /// The same, with LFS objects from `server`.
+    #[must_use]
+    pub fn with_lfs(self, server: Arc<dyn LfsServer>) -> Self {
+        Self { lfs: Some(server), ..self }
+    }
+
+    /// Who has its LFS objects, if anybody is known.
+    pub(super) fn lfs(&self) -> Option<Arc<dyn LfsServer>> {
+        self.lfs.clone()
     }
 
     /// Git, which logs in as was said.
@@ -162,7 +181,7 @@ impl Remote {
 }
 
 /// Git with the user's own settings, which never asks on a terminal and does not wait for ever.
-fn git(git_dir: Option<&Path>) -> Command {
+pub(super) fn git(git_dir: Option<&Path>) -> Command {
     let mut command = Command::new("git");
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_CONFIG_PARAMETERS"] {
