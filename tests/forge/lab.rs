@@ -67,7 +67,7 @@ fn is_told(was: &str, is: &str, uploads: (&Value, &Value)) {
 /// lines a comment stood (the text); approvals (the text); what GitLab itself wrote; secrets of uploads; lines that would be commands.
 fn compare(was: &Value, is: &Value) {
     let same = |kind: &str, names: &[&str]| {
-        assert_eq!(fields(list(was, kind), names), fields(list(is, kind), names), "{kind}")
+        assert_eq!(fields(list(was, kind), names), fields(list(is, kind), names), "{kind}");
     };
     same("labels", &["name", "color", "description", "priority"]);
     same("milestones", &["title", "description", "state", "due_date", "start_date"]);
