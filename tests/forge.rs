@@ -5,12 +5,20 @@
 mod app;
 #[path = "forge/back.rs"]
 mod back;
+#[path = "forge/day.rs"]
+mod day;
 #[path = "forge/discussions.rs"]
 mod discussions;
+#[path = "forge/drills.rs"]
+mod drills;
 #[path = "forge/fake.rs"]
 mod fake;
 #[path = "forge/hostile.rs"]
 mod hostile;
+#[path = "forge/odd.rs"]
+mod odd;
+#[path = "forge/pages.rs"]
+mod pages;
 #[path = "forge/round_trip.rs"]
 mod round_trip;
 #[path = "support/sandbox.rs"]
