@@ -30,7 +30,7 @@ fn lacking(dir: &Path, shown: &Value, kinds: &[&str], exact: bool) -> Vec<String
                 match got.get(id) {
                     None => found.push(format!("{repository} {kind} lacks {one}")),
                     Some(other) if exact && other != one => {
-                        found.push(format!("{repository} {kind} has {other}, not {one}"))
+                        found.push(format!("{repository} {kind} has {other}, not {one}"));
                     }
                     Some(_) => {}
                 }

@@ -193,7 +193,9 @@ fn neutralised(kind: &str, least: usize, shown: &[&str]) {
     }
     // The lines are as the API gave them, and nothing was put where a name led.
     let mut said = Vec::new();
-    lines(&dir.join("acme").join(REPO).join("issues.jsonl")).iter().for_each(|entry| texts(entry, &mut said));
+    for entry in &lines(&dir.join("acme").join(REPO).join("issues.jsonl")) {
+        texts(entry, &mut said);
+    }
     assert!(said.contains(&hostile()));
     assert!(!sandbox.path("escape").exists() && !dir.join("escape").exists());
 }
