@@ -5,8 +5,12 @@
 mod app;
 #[path = "forge/back.rs"]
 mod back;
+#[path = "forge/day.rs"]
+mod day;
 #[path = "forge/discussions.rs"]
 mod discussions;
+#[path = "forge/drills.rs"]
+mod drills;
 #[path = "forge/fake.rs"]
 mod fake;
 #[path = "forge/hostile.rs"]
@@ -15,6 +19,10 @@ mod hostile;
 mod lab;
 #[path = "forge/lfs.rs"]
 mod lfs;
+#[path = "forge/odd.rs"]
+mod odd;
+#[path = "forge/pages.rs"]
+mod pages;
 #[path = "forge/round_trip.rs"]
 mod round_trip;
 #[path = "support/sandbox.rs"]

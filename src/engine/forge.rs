@@ -120,3 +120,88 @@ fn count(path: &Path) -> std::io::Result<u64> {
         lines += u64::from(!object.is_empty());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        engine::RestoredStream,
+        model::{FileMeta, SourceKind},
+    };
+
+    /// What is planted, and how.
+    type Plant<'a> = (&'a str, &'a dyn Fn(&Path));
+
+    /// The manifest alone among the streams.
+    fn restored(file: PathBuf) -> Restored {
+        let bytes = fs::read(&file).unwrap();
+        let (length, blake3) = (bytes.len() as u64, crate::codec::hash::hash(&bytes));
+        let stream =
+            RestoredStream { name: MANIFEST.parse().unwrap(), file, bytes: length, blake3, meta: FileMeta::default() };
+        let (source, kind, details) = ("acme".parse().unwrap(), SourceKind::Github, serde_json::Value::Null);
+        let (fingerprints, streams) = (Vec::new(), vec![stream]);
+        Restored { source, kind, streams, repository: None, details, fingerprints, cluster: None, log: None }
+    }
+
+    /// What a drill finds wrong with streams in a directory, of which `plant` changes something before, and with links that lead nowhere.
+    fn failed(plant: impl FnOnce(&Path), dead: &[&str]) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("in");
+        fs::create_dir_all(root.join("acme/app")).unwrap();
+        let row = |kind: &str, got: u64| json!({"kind": kind, "status": "read", "got": got, "given": got, "path": format!("acme/app/{kind}.jsonl")});
+        let manifest = json!({"format": 1, "provider": "github", "url": "https://h", "owner": "acme", "began_at": "2026-01-01T00:00:00Z",
+            "full": true, "calls": 1, "waited_s": 0, "owner_kinds": [], "repositories": [
+                {"name": "acme/app", "id": 1, "kinds": [row("issues", 2), row("labels", 1)]}]});
+        fs::write(root.join(MANIFEST), manifest.to_string()).unwrap();
+        fs::write(root.join("acme/app/issues.jsonl"), "{\"number\":1}\n{\"number\":2}\n").unwrap();
+        fs::write(root.join("acme/app/labels.jsonl"), "{\"name\":\"bug\"}\n").unwrap();
+        plant(&root);
+        let restored = restored(root.join(MANIFEST));
+        let mut engine = Forge { dir: dir.path().to_owned(), site: None };
+        if let Err(error) = engine.load(&restored) {
+            return vec![error.to_string()];
+        }
+        engine.site.as_mut().unwrap().dead.extend(dead.iter().map(|link| (*link).to_owned()));
+        engine.check(&restored).into_iter().filter(|check| !check.passed()).map(|check| format!("{check:?}")).collect()
+    }
+
+    #[test]
+    fn what_does_not_fit_the_manifest_is_found() {
+        let write =
+            |root: &Path, kind: &str, text: &str| fs::write(root.join(format!("acme/app/{kind}.jsonl")), text).unwrap();
+        assert_eq!(failed(|_| {}, &[]), Vec::<String>::new());
+        let plants: [Plant<'_>; 7] = [
+            ("one fewer", &|root| write(root, "issues", "{\"number\":1}\n")),
+            ("one more", &|root| write(root, "issues", "{\"number\":1}\n{\"number\":2}\n{\"number\":3}\n")),
+            ("no JSON", &|root| write(root, "issues", "{\"number\":1}\n{\"number\":2\n")),
+            ("no object", &|root| write(root, "issues", "{\"number\":1}\n[2]\n")),
+            ("nothing in it", &|root| write(root, "issues", "{\"number\":1}\n{}\n")),
+            ("no stream", &|root| fs::remove_file(root.join("acme/app/labels.jsonl")).unwrap()),
+            ("a path that leaves", &|root| {
+                let text = fs::read_to_string(root.join(MANIFEST)).unwrap();
+                fs::write(root.join(MANIFEST), text.replace("acme/app/labels.jsonl", "../../labels.jsonl")).unwrap();
+            }),
+        ];
+        for (what, plant) in plants {
+            assert_eq!(
+                failed(plant, &[]).len(),
+                2,
+                "{what}: the stream, and that not all are as they should be: {:?}",
+                failed(plant, &[])
+            );
+        }
+        assert_eq!(
+            failed(|root| fs::write(root.join(MANIFEST), "{}").unwrap(), &[]).len(),
+            1,
+            "a manifest that is none"
+        );
+    }
+
+    #[test]
+    fn links_that_lead_nowhere_are_found() {
+        let found = failed(|_| {}, &["acme/app/issues/9.html"]);
+        assert!(found.len() == 1 && found[0].contains("issues/9.html"), "{found:?}");
+    }
+}

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Result,
     client::Got,
+    ends::Ends,
     graph::Asked,
     json::broken,
     keys::Keys,
@@ -14,9 +15,6 @@ use super::{
     provider::{Kind, Query},
 };
 use crate::model::Time;
-
-/// The most pages of one list.
-const PAGES: usize = 20_000;
 
 /// A page of a list.
 struct Page {
@@ -46,8 +44,8 @@ impl Pass<'_> {
             Some(_) => json!({"field": "UPDATED_AT", "direction": "DESC"}),
             None => json!({"field": "CREATED_AT", "direction": "ASC"}),
         };
-        let (mark, memory, mut hidden) = (self.mark(0), self.memory, 0_u64);
-        for _ in 0..PAGES {
+        let (mark, memory, mut hidden, mut ends) = (self.mark(0), self.memory, 0_u64, Ends::default());
+        loop {
             let variables = match name.split_once('/') {
                 Some((owner, short)) => json!({"owner": owner, "name": short, "after": after, "order": order}),
                 None => json!({"login": name, "after": after, "order": order}),
@@ -56,7 +54,7 @@ impl Pass<'_> {
                 Ok(page) => page,
                 Err((status, http, said)) => return Ok((Ended::Row(status, http, said), none)),
             };
-            let mut enough = false;
+            let (mut enough, entries) = (false, page.nodes.len());
             memory.begin()?;
             for mut node in page.nodes {
                 let Some(fields) = node.as_object_mut() else {
@@ -86,8 +84,11 @@ impl Pass<'_> {
             let progress = Progress { pass: self.number, done: false, next: after.clone(), ..before.clone() };
             memory.set_progress(id, kind.name, &progress)?;
             memory.commit()?;
-            if after.is_some() {
-                continue;
+            if let Some(next) = &after {
+                match ends.after(entries, next) {
+                    Some(said) => return Ok((Ended::Row(Status::Cut, None, said), none)),
+                    None => continue,
+                }
             }
             if hidden > 0 {
                 let said = format!("{hidden} of them are not shown to this token");
@@ -103,7 +104,6 @@ impl Pass<'_> {
             }
             return Ok((Ended::Whole, memory.forget_unmet(id, kind.name, mark)?));
         }
-        Ok((Ended::Row(Status::Cut, None, format!("it has more than {PAGES} pages")), none))
     }
 
     /// The lists that belong to entries of another kind, of those entries that changed, or all where that can't be told and it
@@ -163,8 +163,8 @@ impl Pass<'_> {
         let value: Value = serde_json::from_slice(&line).unwrap_or_default();
         let node = value.get("id").cloned().unwrap_or_default();
         self.memory.forget_of(id, kind.name, parent)?;
-        let mut after: Option<String> = None;
-        for _ in 0..PAGES {
+        let (mut after, mut ends): (Option<String>, Ends) = (None, Ends::default());
+        loop {
             let page = match self.ask(query, &json!({"id": node, "after": after}))? {
                 Ok(page) => page,
                 Err(bad) => return Ok(Some(bad)),
@@ -175,12 +175,12 @@ impl Pass<'_> {
                     return Ok(Some(bad));
                 }
             }
-            after = page.after;
-            if after.is_none() {
-                return Ok(None);
+            let Some(next) = page.after else { return Ok(None) };
+            if let Some(said) = ends.after(page.nodes.len(), &next) {
+                return Ok(Some((Status::Cut, None, said)));
             }
+            after = Some(next);
         }
-        Ok(Some((Status::Cut, None, format!("it has more than {PAGES} pages"))))
     }
 
     /// Keeps an entry that belongs to `place`, and what is within it. Tells its name, and where what is within it goes on.
@@ -209,17 +209,22 @@ impl Pass<'_> {
         (query, node): (&Query, &Value),
         mut after: Option<String>,
     ) -> Result<Option<Bad>> {
+        let mut ends = Ends::default();
         while let (Some(from), Some((.., Some(more)))) = (&after, query.inner) {
             let page = match self.ask(more, &json!({"id": node, "after": from}))? {
                 Ok(page) => page,
                 Err(bad) => return Ok(Some(bad)),
             };
+            let entries = page.nodes.len();
             for one in page.nodes {
                 if let Value::Object(fields) = one {
                     self.keep_of(place, fields)?;
                 }
             }
-            after = page.after.filter(|next| Some(next) != after.as_ref());
+            if let Some(said) = page.after.as_deref().and_then(|next| ends.after(entries, next)) {
+                return Ok(Some((Status::Cut, None, said)));
+            }
+            after = page.after;
         }
         Ok(None)
     }

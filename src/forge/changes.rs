@@ -5,23 +5,24 @@
 use serde_json::{Value, json};
 
 use super::{
-    Result,
-    graph::{Asked, whole},
+    Result, events,
+    graph::{Asked, by, text, whole},
     keys::Keys,
     memory::{Entry, Memory},
     pass::Pass,
+    pulls,
     seen::Seen,
 };
 
 /// How many issues and pull requests a query asks of.
 const AT_ONCE: usize = 20;
 
-/// What is asked of each.
+/// What is asked of each, besides what other files say.
 const QUERY: &str = "query Changes($ids: [ID!]!, $since: DateTime!) { nodes(ids: $ids) { __typename id \
     ... on Issue { comments(first: 50, orderBy: {field: UPDATED_AT, direction: DESC}) { ...said } \
-      timelineItems(first: 50, since: $since) { pageInfo { hasNextPage } nodes { __typename } } } \
-    ... on PullRequest { comments(first: 50, orderBy: {field: UPDATED_AT, direction: DESC}) { ...said } \
-      timelineItems(first: 50, since: $since) { pageInfo { hasNextPage } nodes { __typename } } \
+      timelineItems(first: 50, since: $since) { pageInfo { hasNextPage } nodes { __typename ...happened } } } \
+    ... on PullRequest { PULL comments(first: 50, orderBy: {field: UPDATED_AT, direction: DESC}) { ...said } \
+      timelineItems(first: 50, since: $since) { pageInfo { hasNextPage } nodes { __typename ...happened } } \
       reviews(first: 50) { pageInfo { hasNextPage } nodes { id fullDatabaseId url body state submittedAt updatedAt \
         authorAssociation commit { oid } author { ...by } \
         comments(first: 50) { pageInfo { hasNextPage } nodes { id fullDatabaseId url body path diffHunk position \
@@ -30,23 +31,15 @@ const QUERY: &str = "query Changes($ids: [ID!]!, $since: DateTime!) { nodes(ids:
     fragment said on IssueCommentConnection { pageInfo { hasNextPage } \
       nodes { id fullDatabaseId url body createdAt updatedAt authorAssociation author { ...by } } } \
     fragment by on Actor { __typename login avatarUrl url ... on User { databaseId id } ... on Bot { databaseId id } \
-      ... on Mannequin { databaseId id } ... on Organization { databaseId id } }";
-
-/// Items of a timeline that are no events to REST: they are lists of their own there, or commits.
-const NO_EVENTS: &[&str] = &[
-    "IssueComment",
-    "PullRequestReview",
-    "PullRequestReviewThread",
-    "PullRequestCommit",
-    "PullRequestCommitCommentThread",
-    "PullRequestRevisionMarker",
-];
+      ... on Mannequin { databaseId id } ... on Organization { databaseId id } } ";
 
 /// How whole the answer on one was.
+#[allow(clippy::struct_excessive_bools, reason = "each says of another list whether it has to be read")]
 struct Whole {
     comments: bool,
     reviews: bool,
-    quiet: bool,
+    events: bool,
+    pulls: bool,
 }
 
 impl Pass<'_> {
@@ -57,15 +50,17 @@ impl Pass<'_> {
     pub(super) fn changes(&mut self, url: &str) -> Result<()> {
         let mut todo = Vec::new();
         for (id, seen) in &mut self.survey {
-            (seen.has_comments, seen.has_reviews) = (seen.since.is_some(), seen.since.is_some());
+            let told = seen.since.is_some();
+            (seen.has_comments, seen.has_reviews) = (told, told);
+            (seen.has_events, seen.has_pulls) = (told, told);
             todo.extend(seen.changed().map(|one| (*id, one.clone())));
         }
         let since = self.survey.values().filter_map(|seen| seen.since.clone()).min();
         let Some(since) = since else { return Ok(()) };
-        let mark = self.mark(0);
+        let (mark, query) = (self.mark(0), format!("{}{}", QUERY.replace("PULL", pulls::ASKED), events::fragment()));
         for part in todo.chunks(AT_ONCE) {
             let ids: Vec<&str> = part.iter().map(|(_, one)| one.node.as_str()).collect();
-            let told = match self.client.ask(url, QUERY, &json!({ "ids": ids, "since": since }))? {
+            let told = match self.client.ask(url, &query, &json!({ "ids": ids, "since": since }))? {
                 Asked::Told(data, _) => data,
                 Asked::Refused(_, why) | Asked::Failed(why) => {
                     tracing::info!(why, "no query tells what was said, so lists are read");
@@ -80,10 +75,11 @@ impl Pass<'_> {
                 let pull = seen.pulls.iter().any(|other| other.number == one.number);
                 let keeper = Keeper { memory: self.memory, id: *id, mark, api: &self.api };
                 let whole = if same { keeper.node(seen, (one.number, &one.at), node, pull)? } else { None };
-                let whole = whole.unwrap_or(Whole { comments: false, reviews: false, quiet: false });
+                let whole = whole.unwrap_or(Whole { comments: false, reviews: false, events: false, pulls: false });
                 seen.has_comments &= whole.comments;
                 seen.has_reviews &= whole.reviews || !pull;
-                seen.happened |= !whole.quiet;
+                seen.has_events &= whole.events;
+                seen.has_pulls &= whole.pulls || !pull;
             }
             self.memory.commit()?;
         }
@@ -126,9 +122,12 @@ impl Keeper<'_> {
                 None => reviews = false,
             }
         }
-        let items = whole(node, "timelineItems");
-        let quiet = items.is_some_and(|items| items.iter().all(|item| NO_EVENTS.contains(&text(item, "__typename"))));
-        Ok(Some(Whole { comments, reviews, quiet }))
+        let events = match whole(node, "timelineItems") {
+            Some(items) => events::keep((self.memory, self.id, self.mark), items, (&repository, number, since))?,
+            None => false,
+        };
+        let pulls = pull && pulls::keep((self.memory, self.id, self.mark), (number, at), node)?;
+        Ok(Some(Whole { comments, reviews, events, pulls }))
     }
 
     fn keep(&self, kind: &str, parent: i64, value: &Value) -> Result<()> {
@@ -139,10 +138,6 @@ impl Keeper<'_> {
     }
 }
 
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    value.get(field).and_then(Value::as_str).unwrap_or_default()
-}
-
 /// A large number, which queries give as text.
 fn big(value: Option<&Value>) -> Option<i64> {
     match value? {
@@ -151,24 +146,12 @@ fn big(value: Option<&Value>) -> Option<i64> {
     }
 }
 
-/// Who wrote something, as REST tells of people.
-fn by(value: &Value) -> Value {
-    let Some(author) = value.get("author").filter(|one| one.is_object()) else { return Value::Null };
-    let kind = text(author, "__typename");
-    let login = text(author, "login");
-    let login = if kind == "Bot" && !login.ends_with("[bot]") { format!("{login}[bot]") } else { login.to_owned() };
-    json!({
-        "login": login, "id": author.get("databaseId"), "node_id": author.get("id"), "type": kind,
-        "avatar_url": author.get("avatarUrl"), "html_url": author.get("url"),
-    })
-}
-
 /// A comment, as REST tells of it.
 fn comment_of(value: &Value, repository: &str, number: i64) -> Option<Value> {
     let id = big(value.get("fullDatabaseId"))?;
     Some(json!({
         "id": id, "node_id": value.get("id"), "url": format!("{repository}/issues/comments/{id}"),
-        "html_url": value.get("url"), "issue_url": format!("{repository}/issues/{number}"), "user": by(value),
+        "html_url": value.get("url"), "issue_url": format!("{repository}/issues/{number}"), "user": by(value, "author"),
         "created_at": value.get("createdAt"), "updated_at": value.get("updatedAt"),
         "author_association": value.get("authorAssociation"), "body": value.get("body"),
     }))
@@ -198,7 +181,7 @@ fn reviews_of(all: &[Value], repository: &str, (number, since): (i64, &str)) -> 
 /// A review, as REST tells of it.
 fn review_of(value: &Value, id: i64, url: &str) -> Value {
     json!({
-        "id": id, "node_id": value.get("id"), "user": by(value), "body": value.get("body"),
+        "id": id, "node_id": value.get("id"), "user": by(value, "author"), "body": value.get("body"),
         "state": value.get("state"), "html_url": value.get("url"), "pull_request_url": url,
         "author_association": value.get("authorAssociation"), "submitted_at": value.get("submittedAt"),
         "commit_id": value.pointer("/commit/oid"), "updated_at": value.get("updatedAt"),
@@ -213,7 +196,7 @@ fn on_line_of(one: &Value, (repository, url): (&str, &str), review: i64) -> Opti
         "path": one.get("path"), "position": one.get("position"), "original_position": one.get("originalPosition"),
         "line": one.get("line"), "original_line": one.get("originalLine"), "start_line": one.get("startLine"),
         "original_start_line": one.get("originalStartLine"), "commit_id": one.pointer("/commit/oid"),
-        "original_commit_id": one.pointer("/originalCommit/oid"), "user": by(one), "body": one.get("body"),
+        "original_commit_id": one.pointer("/originalCommit/oid"), "user": by(one, "author"), "body": one.get("body"),
         "created_at": one.get("createdAt"), "updated_at": one.get("updatedAt"), "html_url": one.get("url"),
         "url": format!("{repository}/pulls/comments/{id}"), "pull_request_url": url,
         "author_association": one.get("authorAssociation"),

@@ -30,7 +30,7 @@ impl Pass<'_> {
             Some(other) => self.shows_none_changed(id, other)?,
             None => false,
         };
-        let seen = kind.seen_by.and_then(|sight| self.is_seen(id, sight, (last, now)));
+        let seen = kind.seen_by.and_then(|sight| self.is_seen((id, kind.name), sight, (last, now)));
         let stands = self.stands_as_before(id, kind.name)?;
         let waits = kind.is_setting() && !self.is_due(id, (last, now)) && self.is_set_up_as_before(repo)?;
         let kept = stands.unwrap_or(waits);
@@ -59,13 +59,14 @@ impl Pass<'_> {
     }
 
     /// Whether a survey tells that the memory has all that changed of a kind; and then, whether nothing of it changes unseen.
-    fn is_seen(&self, id: i64, sight: Sight, times: (Time, Time)) -> Option<bool> {
+    fn is_seen(&self, (id, kind): (i64, &str), sight: Sight, times: (Time, Time)) -> Option<bool> {
         let seen = self.survey.get(&id).filter(|seen| seen.since.is_some())?;
         let (none, no_pulls) = (seen.changed().next().is_none(), seen.pulls.is_empty());
         let (told, all) = match sight {
             Sight::Issues => (none || seen.has_issues, true),
-            Sight::Pulls => (no_pulls, true),
-            Sight::Events => (!seen.happened, true),
+            Sight::Pulls => (no_pulls || seen.has_pulls, true),
+            Sight::Owner => (seen.read.contains(kind), true),
+            Sight::Events => (none || seen.has_events, true),
             // Whether a change of an old one changes what it belongs to is the forge's to say, so their lists have a turn, too.
             Sight::Comments => ((none || seen.has_comments) && !self.is_due(id, times), false),
             Sight::OnLines => ((no_pulls || seen.has_reviews) && !self.is_due(id, times), false),

@@ -116,7 +116,7 @@ fn attached(options: &ForgeOptions, one: (usize, &Repository), kind: &str, asset
     let url = asset.get(field)?.as_str()?;
     let here =
         [options.url.as_str(), &options.provider.api(&options.url)].iter().any(|place| link::same_place(place, url));
-    if !here {
+    if !here || !is_file(options.provider, url) {
         return None;
     }
     let id = asset.get("id")?.as_i64()?;
@@ -128,6 +128,21 @@ fn attached(options: &ForgeOptions, one: (usize, &Repository), kind: &str, asset
     let stream: Name = format!("file-{}", told.get(..40)?).parse().ok()?;
     let path = format!("{}/{}/{kind}-{id}-{}", repository.name, super::FILES, plain(name));
     Some(Attached { stream, path, size, url: url.to_owned(), repository: at, linked: false })
+}
+
+/// Whether a URL of the forge is one of files. With any other, who names files could have the token ask for what they like.
+fn is_file(provider: Provider, url: &str) -> bool {
+    let places: &[&str] = match provider {
+        Provider::Gitea => &["/attachments/", "/releases/download/"],
+        Provider::Github => &["/releases/assets/"],
+        Provider::Gitlab => &["/packages/generic/", "/uploads/"],
+    };
+    let path =
+        link::origin(url).map(|(_, path)| path.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase());
+    path.is_some_and(|path| {
+        let plain = !path.split('/').any(|part| matches!(part, "." | ".." | "%2e" | "%2e%2e" | ".%2e" | "%2e."));
+        plain && places.iter().any(|place| path.contains(place))
+    })
 }
 
 /// Fetches one into a file without a name.
@@ -176,4 +191,25 @@ pub(super) fn gives_uploads(client: &mut Client, options: &ForgeOptions) -> Resu
 pub(super) fn plain(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+') { c } else { '_' };
     name.chars().map(plain).take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_are_fetched() {
+        for (provider, url, is) in [
+            (Provider::Gitea, "https://h/attachments/1", true),
+            (Provider::Gitea, "https://h/sub/acme/app/releases/download/v1/a", true),
+            (Provider::Gitea, "https://h/api/v1/user?x=/attachments/", false),
+            (Provider::Gitea, "https://h/attachments/../api/v1/user", false),
+            (Provider::Gitea, "https://h/attachments/%2E%2e/api/v1/user", false),
+            (Provider::Github, "https://api.github.com/repos/a/b/releases/assets/1", true),
+            (Provider::Github, "https://api.github.com/user/emails", false),
+            (Provider::Gitlab, "https://h/attachments/1", false),
+        ] {
+            assert_eq!(is_file(provider, url), is, "{url}");
+        }
+    }
 }

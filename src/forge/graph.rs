@@ -102,6 +102,27 @@ pub(super) fn whole<'a>(value: &'a Value, name: &str) -> Option<&'a Vec<Value>> 
     connection.get("nodes")?.as_array().filter(|_| !more)
 }
 
+/// A field that holds text.
+pub(super) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Who wrote or did something, as REST tells of people.
+pub(super) fn by(value: &Value, field: &str) -> Value {
+    value.get(field).and_then(person).unwrap_or_default()
+}
+
+/// Somebody, as REST tells of people.
+pub(super) fn person(author: &Value) -> Option<Value> {
+    let kind = text(author, "__typename");
+    let login = author.get("login")?.as_str()?;
+    let login = if kind == "Bot" && !login.ends_with("[bot]") { format!("{login}[bot]") } else { login.to_owned() };
+    Some(json!({
+        "login": login, "id": author.get("databaseId"), "node_id": author.get("id"), "type": kind,
+        "avatar_url": author.get("avatarUrl"), "html_url": author.get("url"),
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,9 @@ use super::{Result, SourceError};
 /// The largest element. A comment of 10 MB fits, whatever of it is escaped twofold.
 pub(super) const MOST: usize = 24 << 20;
 
+/// How deep an element may be nested. Readers of JSON go no deeper than 128.
+const DEEPEST: usize = 100;
+
 /// Takes an array apart. What stands between elements and outside strings is left out, so that each is one line, and
 /// otherwise as it came.
 pub(super) struct Split {
@@ -65,6 +68,7 @@ impl Split {
         match byte {
             b' ' | b'\t' | b'\r' | b'\n' => return Ok(()),
             b'"' => self.string = true,
+            b'{' | b'[' if self.depth == DEEPEST => return Err(broken("has an entry that is nested too deep")),
             b'{' | b'[' => self.depth += 1,
             b'}' => self.depth = self.depth.checked_sub(1).ok_or_else(|| broken("is not JSON"))?,
             b']' if self.depth == 0 => {

@@ -28,7 +28,10 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn of(line: &[u8]) -> Result<Self> {
-        serde_json::from_slice(line).map_err(|_| broken("has an entry that is not a JSON object"))
+        // A list of as many values would pass for one of its fields in their order.
+        let object = line.first() == Some(&b'{');
+        let keys = object.then(|| serde_json::from_slice(line).ok()).flatten();
+        keys.ok_or_else(|| broken("has an entry that is not a JSON object"))
     }
 
     pub(super) fn id(&self, line: &[u8]) -> String {

@@ -3,6 +3,7 @@
 use super::{
     ForgeOptions, Result, SourceError,
     client::{Client, Got},
+    ends::Ends,
     json::broken,
     provider::{Repository, fits},
 };
@@ -172,10 +173,10 @@ fn whole(
     listed: &mut Listed,
 ) -> Result<std::result::Result<Vec<Repository>, Got>> {
     for _ in 0..3 {
-        let (mut found, mut url) = (Vec::<Repository>::new(), first.to_owned());
-        let mut odd = 0;
+        let (mut found, mut url, mut ends) = (Vec::<Repository>::new(), first.to_owned(), Ends::default());
+        let mut odd = 0_u64;
         let total = loop {
-            let begun = (found.len(), odd);
+            let (begun, before) = ((found.len(), odd), found.len() + usize::try_from(odd).unwrap_or_default());
             let cell = std::cell::RefCell::new((&mut found, &mut odd));
             let got = client.list(
                 &url,
@@ -198,10 +199,13 @@ fn whole(
             match got {
                 Got::Read(page) => {
                     listed.date = listed.date.or(page.date);
-                    match page.next {
-                        Some(next) if next != url => url = next,
-                        _ => break page.total,
+                    let Some(next) = page.next else { break page.total };
+                    if let Some(why) =
+                        ends.after(found.len() + usize::try_from(odd).unwrap_or_default() - before, &next)
+                    {
+                        return Err(SourceError::new(format!("the list of repositories does not end: {why}"), first));
                     }
+                    url = next;
                 }
                 other => return Ok(Err(other)),
             }

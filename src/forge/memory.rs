@@ -2,6 +2,7 @@
 //! ask only for what changed, and one that was killed go on. Lost, it costs one pass through everything.
 
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
@@ -203,6 +204,22 @@ impl Memory {
         let mut statement =
             self.db.prepare_cached("DELETE FROM entry WHERE repo = ? AND kind = ? AND parent = ?").map_err(failed)?;
         statement.execute(params![repo, kind, parent]).map(drop).map_err(failed)
+    }
+
+    /// Forgets what a query gave of a kind whose list has numbers, in place of which the list is read.
+    pub(super) fn forget_asked(&self, repo: i64, kind: &str) -> Result<()> {
+        let text = "DELETE FROM entry WHERE repo = ? AND kind = ? AND id GLOB '*[^0-9]*'";
+        self.db.execute(text, params![repo, kind]).map(drop).map_err(failed)
+    }
+
+    /// The names in queries of what was made since then.
+    pub(super) fn nodes_since(&self, repo: i64, kind: &str, since: &str) -> Result<BTreeSet<String>> {
+        let text = "SELECT CAST(json_extract(CAST(json AS TEXT), '$.node_id') AS TEXT) FROM entry WHERE repo = ? AND kind = ? \
+                    AND json_extract(CAST(json AS TEXT), '$.created_at') >= ?";
+        let mut statement = self.db.prepare_cached(text).map_err(failed)?;
+        let rows = statement.query_map(params![repo, kind, since], |row| row.get::<_, Option<String>>(0));
+        let rows = rows.map_err(failed)?.filter_map(std::result::Result::transpose);
+        rows.collect::<rusqlite::Result<_>>().map_err(failed)
     }
 
     /// Forgets all of a kind.

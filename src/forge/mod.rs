@@ -9,8 +9,11 @@ pub mod back;
 mod changes;
 mod client;
 mod due;
+mod ends;
+mod events;
 mod files;
 mod graph;
+mod group;
 mod json;
 mod keys;
 mod lfs;
@@ -21,6 +24,7 @@ mod manifest;
 mod memory;
 mod pass;
 mod provider;
+mod pulls;
 mod reading;
 mod seen;
 mod send;
@@ -163,9 +167,13 @@ impl ForgeSource {
     fn survey(&self, pass: &mut Pass<'_>) -> Result<()> {
         let options = &self.options;
         // With every run everything is asked for that has no time of change.
-        let Some(url) = pass.graph.clone().filter(|_| options.settings_every.as_seconds() > 0) else {
+        if options.settings_every.as_seconds() == 0 {
             return Ok(());
-        };
+        }
+        if let Some(owner) = options.owner.as_deref().filter(|_| self.listed.organisation) {
+            pass.lists_of_owner(owner, &self.listed.repositories)?;
+        }
+        let Some(url) = pass.graph.clone() else { return Ok(()) };
         pass.survey(&url, &self.listed.repositories)?;
         if !pass.full {
             if let Some(owner) = options.owner.as_deref().filter(|_| self.listed.organisation) {

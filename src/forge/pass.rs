@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     Result, SourceError,
     client::{Client, Got},
+    ends::Ends,
     json::broken,
     keys::Keys,
     manifest::{Row, Status},
@@ -23,8 +24,6 @@ const TRIES: i64 = 3;
 const MARKS: i64 = 10;
 /// So many calls in a row that fail mean that the forge is down.
 const DOWN: u32 = 3;
-/// The most pages of one list.
-const PAGES: u64 = 100_000;
 
 /// What stays the same throughout a pass.
 pub(super) struct Pass<'a> {
@@ -220,11 +219,11 @@ impl Pass<'_> {
         let mut progress = self.memory.progress(id, kind.name)?;
         let resumed = progress.pass == self.number && progress.next.as_ref() == Some(&url);
         let mut total = progress.told.as_deref().filter(|_| resumed).and_then(|told| noted(told).1);
-        let (mut pages, mut fewer) = (u64::from(resumed), false);
+        let (mut pages, mut fewer, mut ends) = (u64::from(resumed), false, Ends::default());
         // Only a list that is one page can be told to be as it was.
         let mut etag = progress.etag.take().filter(|_| kind.since == Since::Never && !self.full);
         loop {
-            let mut enough = false;
+            let (mut enough, mut entries) = (false, 0_usize);
             let (mark, memory) = (self.mark(attempt), self.memory);
             memory.begin()?;
             let got = self.client.list(
@@ -233,6 +232,7 @@ impl Pass<'_> {
                 &mut |line| {
                     let keys = Keys::of(line)?;
                     let (named, rev) = (keys.id(line), keys.rev());
+                    entries += 1;
                     enough |= match (from, kind.since) {
                         (Some(from), Since::NewestFirst) => rev < from,
                         (Some(_), Since::LastMadeFirst) => memory.has(id, kind.name, &named)?,
@@ -266,6 +266,9 @@ impl Pass<'_> {
                 }
             };
             pages += 1;
+            if pages == 1 && kind.since == Since::LastMadeFirst {
+                memory.forget_asked(id, kind.name)?;
+            }
             // One that went from a page that was read moved another from the next page to that.
             fewer |= page.total.zip(total).is_some_and(|(now, before)| now < before);
             total = page.total;
@@ -280,8 +283,7 @@ impl Pass<'_> {
                 let missing = from.is_none() && pages > 1 && (fewer || total.is_some_and(|total| total > met));
                 return Ok((Ended::Whole, missing));
             };
-            if pages == PAGES || next == url {
-                let said = format!("it has more than {PAGES} pages, or one that is its own next");
+            if let Some(said) = ends.after(entries, &next) {
                 return Ok((Ended::Row(Status::Cut, None, said), false));
             }
             url = next;
@@ -387,8 +389,9 @@ impl Pass<'_> {
         mut url: String,
         look: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<Option<Bad>> {
-        let (mark, memory) = (self.mark(0), self.memory);
-        for _ in 0..PAGES {
+        let (mark, memory, mut ends) = (self.mark(0), self.memory, Ends::default());
+        loop {
+            let mut entries = 0;
             let got = self.client.list(
                 &url,
                 None,
@@ -396,6 +399,7 @@ impl Pass<'_> {
                     let keys = Keys::of(line)?;
                     let (named, rev) = (keys.id(line), keys.rev());
                     look(line)?;
+                    entries += 1;
                     memory.keep(id, kind, mark, &Entry { parent, ord: keys.ord(), id: &named, rev, json: line })
                 },
                 // What came before the trouble comes again, in place of itself.
@@ -404,7 +408,10 @@ impl Pass<'_> {
             self.seen(&got, &url)?;
             match got {
                 Got::Read(page) => match page.next {
-                    Some(next) => url = next,
+                    Some(next) => match ends.after(entries, &next) {
+                        Some(said) => return Ok(Some((Status::Cut, None, said))),
+                        None => url = next,
+                    },
                     None => return Ok(None),
                 },
                 Got::Same => return Ok(None),
@@ -412,7 +419,6 @@ impl Pass<'_> {
                 Got::Failed(why) => return Ok(Some((Status::Failed, None, why))),
             }
         }
-        Ok(Some((Status::Cut, None, format!("it has more than {PAGES} pages"))))
     }
 }
 

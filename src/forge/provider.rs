@@ -25,7 +25,7 @@ pub enum Provider {
 /// How a list tells what changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Since {
-    /// It does not: all of it is read each time, or told to be as it was.
+    /// It does not: all of it is read each time.
     Never,
     /// By a parameter of this name.
     Parameter(&'static str),
@@ -82,6 +82,8 @@ pub(super) enum Sight {
     OnLines,
     /// Events.
     Events,
+    /// The list of all that changed in an owner's repositories.
+    Owner,
 }
 
 impl Kind {
@@ -154,6 +156,7 @@ const BUSY: &[&str] = &[
     "last_activity_at",
     "statistics",
     "pushed_at",
+    "updated_at",
     "permissions",
 ];
 
@@ -270,9 +273,8 @@ impl Provider {
     #[must_use]
     pub fn names(self) -> Vec<&'static str> {
         let all = self.kinds().iter().chain(self.owner_kinds());
-        let mut names: Vec<&str> = all.flat_map(|kind| [Some(kind.name), kind.nested.map(|n| n.0)]).flatten().collect();
-        names.push(super::FILES);
-        names
+        let names = all.flat_map(|kind| [Some(kind.name), kind.nested.map(|n| n.0)]).flatten();
+        names.chain([super::FILES]).collect()
     }
 
     /// How many entries a page may have.
@@ -296,6 +298,15 @@ impl Provider {
                 format!("groups/{owner}/projects?include_subgroups=true&with_shared=false&order_by=id&sort=asc"),
                 format!("users/{owner}/projects?order_by=id&sort=asc"),
             ],
+        }
+    }
+
+    /// Kinds of which an owner has a list of what changed in all its repositories: where, and what of an entry says whose it is.
+    pub(super) const fn lists_of_owner(self) -> &'static [(&'static str, &'static str, &'static str)] {
+        match self {
+            Self::Gitea => gitea::OF_OWNER,
+            Self::Gitlab => gitlab::OF_GROUP,
+            Self::Github => &[],
         }
     }
 

@@ -79,7 +79,7 @@ impl ForgeReading {
             }
             let found = files::of(&options, &memory, (at, one))?;
             if found.elsewhere > 0 {
-                let what = "files that its releases or issues name lie on other servers or are not had by the API, and were not fetched";
+                let what = "files that its releases or issues name lie on other servers or are none of the forge's files, or not had by its API, and were not fetched";
                 warnings.push(format!("{}: {} {what}", one.name, found.elsewhere));
             }
             let mut row = Row::new(FILES, Status::Read);

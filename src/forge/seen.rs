@@ -1,6 +1,6 @@
 //! What a survey saw of a repository.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What was seen of a repository.
 #[derive(Debug, Default)]
@@ -20,8 +20,12 @@ pub(super) struct Seen {
     pub(super) has_comments: bool,
     /// Whether it has the reviews of the changed pull requests, and the comments on lines.
     pub(super) has_reviews: bool,
-    /// Whether anything happened that is an event.
-    pub(super) happened: bool,
+    /// Whether it has the changed pull requests.
+    pub(super) has_pulls: bool,
+    /// Whether it has what happened to them.
+    pub(super) has_events: bool,
+    /// Kinds of which the memory has all that changed, by a list of the owner's.
+    pub(super) read: BTreeSet<&'static str>,
     /// What stands for each kind of setting: where it is as before, so are they. With how many there are.
     pub(super) settings: BTreeMap<&'static str, (String, u64)>,
 }

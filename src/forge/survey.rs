@@ -159,7 +159,7 @@ fn of_one(at: usize, name: &str, since: Option<&str>, discussions: bool) -> Stri
     let page = "pageInfo { hasNextPage }";
     format!(
         "{}{said}s{at}: {repository} {{ databaseId labels(first: 100) {{ {page} nodes {{ id name color description isDefault }} }} \
-         milestones(first: 100) {{ {page} nodes {{ id number title description state dueOn updatedAt }} }} \
+         milestones(first: 100) {{ {page} nodes {{ id number title description state dueOn }} }} \
          releases(first: 100) {{ {page} nodes {{ id tagName name isDraft isPrerelease publishedAt updatedAt \
          releaseAssets(first: 50) {{ {page} nodes {{ id name size updatedAt }} }} }} }} \
          rulesets(first: 100) {{ {page} nodes {{ id databaseId name enforcement updatedAt }} }} }} \

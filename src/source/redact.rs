@@ -4,6 +4,7 @@
 //! password, secret, token or the like, age identities, and values that are known to be secret.
 
 mod known;
+mod shapes;
 
 pub use known::{Known, given, given_as, without_given};
 
@@ -89,7 +90,7 @@ pub fn is_secret_name(name: &str) -> bool {
 /// `text` without what was handed to this process as a secret, and without what looks like one.
 #[must_use]
 pub fn redact(text: &str) -> String {
-    mask_identities(&mask_assignments(&mask_urls(&without_given(text))))
+    shapes::mask(&mask_identities(&mask_assignments(&mask_urls(&without_given(text)))))
 }
 
 /// Masks what stands between `://` and the last `@` of the same word; of the same line, if the word begins with what is

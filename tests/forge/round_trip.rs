@@ -47,7 +47,8 @@ fn lives(kind: &str, comments: &str) {
         if kind == "gitlab" {
             assert!(!got.is_empty());
         } else {
-            assert_eq!(got, held(&fake, repository, "comments"));
+            let shown = fake.tell("served", &json!({ "kind": kind }));
+            assert_eq!(json!(got), shown[repository]["comments"]);
         }
         assert!(dir.join("acme.html").join(repository).join("issues/1.html").is_file());
     }
@@ -131,7 +132,13 @@ fn settings_are_asked_for_where_the_listing_tells_of_a_change_or_their_time_has_
     fake.ask("log");
     backup(&sandbox);
     let log = fake.ask("log").to_string();
-    for (path, asked) in [("/hooks", false), ("/branch_protections", false), ("/pulls?", false), ("/issues?", true)] {
+    for (path, asked) in [
+        ("/hooks", false),
+        ("/branch_protections", false),
+        ("/pulls?", false),
+        ("/issues?", false),
+        ("/issues/search?", true),
+    ] {
         assert_eq!(log.contains(path), asked, "{path} in {log}");
     }
     assert!(fake.calls() * 8 < first, "{log}");

@@ -74,6 +74,8 @@ fn a_forge_that_is_down_or_refuses_the_token_makes_no_snapshot() {
     std::fs::write(sandbox.path("etc/forge-token"), "another-word-of-16").unwrap();
     let run = sandbox.writer(&["backup"]).code(1).says("refuses the token");
     assert!(!run.stderr.contains("another-word-of-16"), "{}", run.stderr);
+    let run = sandbox.writer(&["backup", "--dry-run"]);
+    assert!(run.code != 0 && format!("{}{}", run.out(), run.stderr).contains("refuses the token"), "{}", run.out());
     drop(fake);
     sandbox.writer(&["backup"]).code(1);
 }

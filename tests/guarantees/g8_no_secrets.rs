@@ -1,7 +1,7 @@
 //! G8, no secrets shown: every command at `-vv`, for people and for scripts, on a server that works and on one that does
 //! not, shows no access key's secret, no token, no identity, no key of a writer and no password.
 
-use std::{collections::BTreeSet, fmt, fs};
+use std::{collections::BTreeSet, fmt, fs, io};
 
 use strongroom::{
     cli::{
@@ -13,12 +13,14 @@ use strongroom::{
         seal::{IdentityText, Opener},
         sign::SigningKey,
     },
+    forge::{App, Token},
     format::{member_key::Member, writer_key::Writer},
+    source::redact::redact,
     store::credentials::Keys,
 };
 
 use crate::{
-    http::{Fault, Forward, Server},
+    http::{Backend, Fault, Forward, Request, Response, Server},
     place::{Place, server},
     seaweed::write_private,
     session::Session,
@@ -242,6 +244,74 @@ async fn g8_no_command_shows_the_token_of_a_session() {
     assert!(worked >= 9, "with a session that lasts, backup, catalog and snapshots work: {worked}");
 }
 
+/// A forge that repeats what it is asked with, in every header and body that it answers.
+struct Repeats;
+
+impl Backend for Repeats {
+    fn answer(&self, request: &Request) -> io::Result<Response> {
+        let given: Vec<&str> =
+            ["authorization", "private-token"].into_iter().filter_map(|name| request.header(name)).collect();
+        let given = given.join(" ").replace('"', "");
+        let body = format!("{{\"message\": \"{given} may not\", \"error\": \"{given}\"}}");
+        Ok(Response::new(403, body).with("x-said", given))
+    }
+}
+
+/// The token of a forge, whether it comes from a source or with a restore into one, and one that another process was given.
+#[test]
+fn g8_no_command_shows_the_token_of_a_forge() {
+    const TOKEN: &str = "Zq8f3kUeW1xYd7Lm2n";
+    let place = Place::with_vault(server());
+    let forge = Server::start(Repeats);
+    let url = forge.endpoint();
+    let file = place.sandbox.path("etc/forge-token");
+    let mut searched = 0;
+    for (kind, token) in
+        [("gitea", TOKEN.to_owned()), ("github", format!("ghs_{TOKEN}")), ("gitlab", format!("glpat-{TOKEN}"))]
+    {
+        write_private(&file, &token);
+        place.sandbox.configure(&format!(
+            "\n[[source]]\nname = \"{kind}\"\nkind = \"{kind}\"\nurl = \"{url}\"\nowner = \"acme\"\ntoken = \"file:forge-token\"\npatience = \"1s\"\n"
+        ));
+        let (identity, hunted) =
+            (place.sandbox.identity().display().to_string(), place.sandbox.path("etc").display().to_string());
+        let (spec, into) = (format!("file:{}", file.display()), format!("{kind}:{url}/acme"));
+        for args in [
+            &["backup", kind][..],
+            &["backup", kind, "--dry-run"],
+            &["doctor"],
+            &["doctor", "--hunt", &hunted],
+            &["status"],
+            &["restore", "latest", "--source", kind, "-i", &identity, "--into", &into, "--token", &spec],
+        ] {
+            let mut command = place.sandbox.command();
+            command.arg("--config").arg(place.sandbox.config()).args([
+                "-vv",
+                "--json",
+                "--endpoint",
+                &server().endpoint(),
+            ]);
+            command
+                .args(args)
+                .env("RUST_LOG", "trace")
+                .env("RUST_BACKTRACE", "1")
+                .env("AWS_EC2_METADATA_DISABLED", "true");
+            command.env("AWS_ACCESS_KEY_ID", "w1").env("AWS_SECRET_ACCESS_KEY", server().secret("w1"));
+            let run = place.finish(&mut command);
+            let said = format!("{}{}", run.out(), run.stderr);
+            assert!(!said.contains(TOKEN), "{args:?} shows the token of {kind}:\n{said}");
+            assert!(args != ["backup", kind] || run.code == 1, "{kind} refuses all");
+            searched += 1;
+        }
+    }
+    assert!(searched == 18 && forge.exchanges() >= 3, "the forge was asked: {}", forge.exchanges());
+    // What an earlier process was given is known by its shape alone.
+    for said in [format!("token ghs_{TOKEN} has ended"), format!("Bearer eyJhbGciOiJSUzI1NiI.eyJpc3MiOiJJdjIz.{TOKEN}")]
+    {
+        assert!(!redact(&said).contains(TOKEN), "{said}");
+    }
+}
+
 /// Answers whether a type can be shown, without a value of it: an inherent method is found before a trait's.
 struct Shown<T>(std::marker::PhantomData<T>);
 
@@ -267,6 +337,8 @@ fn g8_what_holds_a_secret_has_no_debug() {
         Shown::<Member>::CAN_BE_SHOWN,
         Shown::<Keys>::CAN_BE_SHOWN,
         Shown::<Identities>::CAN_BE_SHOWN,
+        Shown::<Token>::CAN_BE_SHOWN,
+        Shown::<App>::CAN_BE_SHOWN,
     ];
-    assert_eq!(shown, [false; 8]);
+    assert_eq!(shown, [false; 10]);
 }

@@ -7,12 +7,15 @@ What changes something stands in fake_forge_writes.py.
 It prints its port on the first line. `POST /_/NAME` with JSON changes its state or makes it misbehave, see `control`.
 """
 
-import argparse, base64, datetime, hashlib, json, os, re, subprocess, sys, threading, time
+import argparse, base64, itertools, datetime, hashlib, json, os, re, subprocess, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 sys.dont_write_bytecode = True
+import fake_forge_day as days
+import fake_forge_github as shown
 import fake_forge_graph as graph
+import fake_forge_hostile as hostile
 import fake_forge_lab as lab
 import fake_forge_writes as writes
 
@@ -28,8 +31,8 @@ def now():
     return stamp(time.time() + STATE["skew"])
 
 
-STATE = {"app": None, "repeat": None, "app_tokens": {}, "git_slow": 0, "skew": 0, "repos": [], "projects": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "deny": {}, "owner": "acme", "user": False,
-         "lfs": {}, "access": 50, "groups": {}, "version": "17.4.1-ee", "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0}
+STATE = {"app": None, "repeat": None, "app_tokens": {}, "git_slow": 0, "skew": 0, "repos": [], "projects": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "kinds": [], "raw": {}, "endless": {}, "deny": {}, "owner": "acme", "user": False,
+         "lfs": {}, "access": 50, "groups": {}, "version": "17.4.1-ee", "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0, "day": 0}
 OLD = 1767225600  # 2026-01-01
 
 
@@ -72,8 +75,9 @@ class Repo:
         self.id, self.owner, self.name = new_id(), owner, name
         self.issues, self.comments, self.pulls = {}, {}, {}
         self.reviews, self.review_comments, self.events, self.discussions = {}, {}, [], []
+        self.hidden = []  # items of timelines that are no events
         self.labels = [{"id": new_id(), "name": n, "color": "ff0000"} for n in ("bug", "wish")]
-        self.milestones = [{"id": new_id(), "title": "v1", "state": "open"}]
+        self.milestones = [{"id": new_id(), "number": 1, "title": "v1", "state": "open", "updated_at": stamp(OLD)}]
         self.releases, self.hooks = [], [{"id": new_id(), "type": "gitea", "config": {"url": "https://ci.example/x"}}]
         self.protections = [{"branch_name": "main", "rule_name": "main", "name": "main"}]
         self.flags, self.number, self.lab = {}, 0, None
@@ -89,15 +93,23 @@ class Repo:
         self.number += 1
         n, at = self.number, at or now()
         value = {"id": new_id(), "number": n, "title": title, "body": body, "state": "open", "user": user("mia"),
-                 "labels": self.labels[:1], "created_at": at, "updated_at": at, "assets": []}
+                 "labels": self.labels[:1], "created_at": at, "updated_at": at, "closed_at": None, "assets": []}
         value.update(more)
         if pull:
-            value["pull_request"] = {"merged": False}
-            self.pulls[n] = {**value, "head": {"label": "topic", "ref": "topic"}, "base": {"label": "main", "ref": "main"},
+            self.pulls[n] = {**value, "head": {"label": "topic", "ref": "topic", "sha": f"{n:040x}"},
+                             "base": {"label": "main", "ref": "main", "sha": "0" * 40}, "auto_merge": None, "requested_reviewers": [],
                              "merged_at": None}
             self.reviews[n] = []
+            value["pull_request"] = {"merged": False}
         self.issues[n] = value
+        self.events.append({"id": n * 10, "event": "labeled", "n": n, "by": user("mia"), "created_at": at,
+                            "label": {"name": "bug", "color": "ff0000"}})
         return n
+
+    def event(self, what, n, at, **more):
+        """Something happens to an issue."""
+        self.events.append({"id": 1_000_000 + new_id(), "event": what, "n": n, "by": user("mia"), "created_at": at, **more})
+        self.touch(n, at)
 
     def comment(self, n, body="I agree", at=None, **more):
         at = at or now()
@@ -146,6 +158,11 @@ def bare(full):
         subprocess.run(["git", "init", "-q", "--bare", f"{STATE['git']}/{full}.git"], check=True)
 
 
+def meta(repo):
+    """What an entry of Gitea says of the repository that it belongs to."""
+    return {"id": repo.id, "name": repo.name, "owner": repo.owner, "full_name": repo.full}
+
+
 def find(full):
     return next((repo for repo in STATE["repos"] if repo.full.lower() == full.lower()), None)
 
@@ -185,6 +202,10 @@ def gitea(base, path, query, owner):
         return None if path.startswith("orgs") and STATE["user"] else owned("gitea")
     if path == "user":
         return user(STATE["token_user"])
+    if path == "repos/issues/search":
+        every = [{**issue, "repository": meta(repo)} for repo in STATE["repos"] if query.get("owner") == [repo.owner]
+                 for issue in listed(repo.issues.values(), query)]
+        return sorted(every, key=lambda issue: issue["created_at"], reverse=True) if query.get("state") == ["all"] else []
     if path in (f"users/{owner}", f"orgs/{owner}"):
         return user(owner)
     if re.fullmatch(f"orgs/{owner}/(labels|hooks|teams|members)", path):
@@ -197,7 +218,7 @@ def gitea(base, path, query, owner):
     if rest == "":
         return repo_json(repo, "gitea")
     if rest == "issues":
-        return listed([repo.issues[n] for n in sorted(repo.issues, reverse=True)], query)
+        return [{**one, "repository": meta(repo)} for one in listed([repo.issues[n] for n in sorted(repo.issues, reverse=True)], query)]
     if rest == "issues/comments":
         return [with_urls(repo, c, base) for c in listed([repo.comments[i] for i in sorted(repo.comments)], query)]
     if rest == "pulls":
@@ -212,8 +233,8 @@ def gitea(base, path, query, owner):
         n = int(m[1])
         if n not in repo.issues:
             return None
-        return [{"id": n * 10, "type": "label", "user": user("mia"), "created_at": repo.issues[n]["created_at"],
-                 "issue_url": f"{base}/{repo.full}/issues/{n}"}]
+        return [{"id": e["id"], "type": "label" if e["event"] == "labeled" else e["event"], "user": user("mia"), "created_at": e["created_at"],
+                 "issue_url": f"{base}/{repo.full}/issues/{n}"} for e in repo.events if e["n"] == n]
     if (single := one_of(repo, rest, base)) is not MISSING:
         return single
     simple = {"labels": repo.labels, "milestones": repo.milestones, "releases": repo.releases, "hooks": repo.hooks,
@@ -262,15 +283,17 @@ def github(base, path, query, owner):
     rest = match[2] or ""
     if rest == "issues":
         return listed([repo.issues[n] for n in sorted(repo.issues)], query)
+    if rest == "issues/comments":
+        return [shown.comment(repo, base, c) for c in listed([repo.comments[i] for i in sorted(repo.comments)], query)]
     if rest == "pulls/comments":
-        every = [c for own in repo.review_comments.values() for c in own]
-        return [{**{k: v for k, v in c.items() if k != "n"}, "pull_request_url": f"{base}/{repo.full}/pulls/{c['n']}"}
-                for c in listed(sorted(every, key=lambda c: c["id"]), query)]
+        every = [(c, review) for review, own in repo.review_comments.items() for c in own]
+        wanted = listed([{**c, "of": review} for c, review in sorted(every, key=lambda one: one[0]["id"])], query)
+        return [shown.on_line(repo, base, c["of"], c) for c in wanted]
+    if m := re.fullmatch(r"pulls/(\d+)/reviews", rest):
+        own = repo.reviews.get(int(m[1]))
+        return own and [shown.review(repo, base, int(m[1]), r) for r in own] or own
     if rest == "issues/events":
-        later = [{"id": e["id"], "event": "closed", "actor": user("mia"), "created_at": e["created_at"], "issue": {"number": e["n"]}}
-                 for e in reversed(repo.events)]
-        return later + [{"id": n * 10, "event": "labeled", "actor": user("mia"), "created_at": repo.issues[n]["created_at"],
-                         "issue": {"number": n}} for n in sorted(repo.issues, reverse=True)]
+        return [shown.event(repo, base, e) for e in reversed(repo.events)]
     if rest in ("branches", "rulesets"):
         return repo.protections if rest == "branches" else []
     if m := re.fullmatch(r"git/ref/tags/(.+)", rest):
@@ -289,6 +312,13 @@ def gitlab(base, path, query, owner):
         return lab.user(STATE["token_user"])
     if path == "version":
         return {"version": STATE["version"]}
+    if path == f"groups/{owner}" and STATE["repos"] and not STATE["groups"]:
+        return user(owner)
+    if path in (f"groups/{owner}/issues", f"groups/{owner}/merge_requests"):  # those of all its projects
+        if STATE["user"] or query.get("non_archived") != ["false"] or query.get("scope") != ["all"]:
+            return []
+        every = [one for repo in STATE["repos"] for one in gitlab(base, f"projects/{repo.owner}%2F{repo.name}/{path.split('/')[-1]}", query, owner)]
+        return sorted(every, key=lambda one: one["updated_at"], reverse=True)
     if re.fullmatch(f"groups/{owner}/(labels|milestones|members)", path):
         return []
     if m := re.fullmatch(r"groups/([^/]+)", path):
@@ -304,7 +334,7 @@ def gitlab(base, path, query, owner):
     if rest == "":
         return lab.project(repo, sys.modules[__name__])
     as_lab = lambda v: {**{k: x for k, x in v.items() if k not in ("number", "body", "user")}, "iid": v["number"],
-                        "description": v["body"], "author": v["user"]}
+                        "description": v["body"], "author": v["user"], "project_id": repo.id}
     if rest == "issues":
         own = [repo.issues[n] for n in sorted(repo.issues) if n not in repo.pulls]
         return [as_lab(v) for v in listed(own, query, since="updated_after")]
@@ -321,6 +351,25 @@ def gitlab(base, path, query, owner):
     simple = {"labels": repo.labels, "milestones": repo.milestones, "releases": repo.releases, "hooks": repo.hooks,
               "protected_branches": repo.protections, "protected_tags": [], "deploy_keys": [], "members/all": [user("mia")]}
     return simple.get(rest)
+
+
+def served(api, repo, base):
+    """What a whole reading of a repository would get of each kind."""
+    def ask(rest, **query):
+        path = {"gitea": f"/api/v1/repos/{repo.full}/", "github": f"/api/v3/repos/{repo.full}/", "gitlab": f"/api/v4/projects/{repo.owner}%2F{repo.name}/"}
+        return route(base, path[api] + rest, query) or []
+    out = {kind: ask(kind) for kind in ("issues", "labels", "milestones", "releases", "hooks")}
+    if api == "gitlab":
+        out |= {kind: ask(kind) for kind in ("merge_requests", "protected_branches")} | {"members": ask("members/all")}
+        out["issue_notes"] = [one for n in repo.issues if n not in repo.pulls for one in ask(f"issues/{n}/notes")]
+        out["discussions"] = [one for n in repo.pulls for one in ask(f"merge_requests/{n}/discussions")]
+        return out
+    out |= {"comments": ask("issues/comments"), "pulls": ask("pulls"), "collaborators": ask("collaborators")}
+    out["reviews"] = [one for n in repo.pulls for one in ask(f"pulls/{n}/reviews")]
+    if api == "github":
+        return out | {"review_comments": ask("pulls/comments"), "events": ask("issues/events"), "protected_branches": ask("branches")}
+    out["review_comments"] = [one for n, own in repo.reviews.items() for r in own for one in ask(f"pulls/{n}/reviews/{r['id']}/comments")]
+    return out | {"timeline": [one for n in repo.issues for one in ask(f"issues/{n}/timeline")], "branch_protections": ask("branch_protections")}
 
 
 def control(name, given, base):
@@ -358,8 +407,7 @@ def control(name, given, base):
     if name == "git_slow":
         STATE["git_slow"] = given["seconds"]
     if name == "event":  # something happens to an issue
-        repo.events.append({"id": 1_000_000 + new_id(), "n": given["n"], "created_at": now()})
-        repo.touch(given["n"], now())
+        repo.event(given.get("event", "closed"), given["n"], now(), **given.get("more", {}))
     if name == "label":
         repo.labels.append({"id": new_id(), "name": given["name"], "color": "00ff00"})
     if name == "edit":
@@ -369,7 +417,7 @@ def control(name, given, base):
         if given["n"] in repo.pulls:
             repo.pulls[given["n"]].update(title=given["title"], updated_at=now())
     if name == "review":
-        repo.review(given["n"])
+        repo.review(given["n"], given.get("body", "fine"), comments=given.get("comments", 1))
     if name == "delete_issue":
         del repo.issues[given["n"]]
         repo.pulls.pop(given["n"], None)
@@ -418,6 +466,12 @@ def control(name, given, base):
         return STATE["private_assets"].get(given["id"], b"").decode()
     if name == "release":
         repo.release(given["tag"], base, given["data"].encode(), name=given.get("name"))
+    if name == "poison":
+        hostile.poison_all(sys.modules[__name__], repo, given["text"])
+    if name == "raw":  # what is answered at paths that end so, as it stands
+        STATE["raw"] = given
+    if name == "endless":  # lists of which do not end, by the ends of paths and the names of queries
+        STATE["endless"] = given
     if name == "deny":
         STATE["deny"] = given
     if name == "faults":
@@ -439,19 +493,16 @@ def control(name, given, base):
     if name == "queries":
         queries, STATE["queries"] = STATE["queries"], []
         return queries
+    if name == "kinds":  # how many calls of each kind there were
+        kinds, STATE["kinds"] = STATE["kinds"], []
+        return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
     if name == "calls":
         calls, STATE["calls"] = STATE["calls"], 0
         return calls
     if name == "day":  # some percent of everything changes
-        changed = 0
-        for r in STATE["repos"]:
-            for n in list(r.issues):
-                if (n * 7919 + r.id) % 100 < given["percent"]:
-                    changed += 1
-                    r.comment(n, "said the next day")
-                    if n in r.pulls:
-                        r.review(n, "seen again")
-        return changed
+        return days.day(sys.modules[__name__], base, given["percent"])
+    if name == "served":  # all entries of each kind, as an API would show them now
+        return {r.full: served(given["kind"], r, base) for r in STATE["repos"]}
     if name == "held":  # what a backup is compared with
         return {r.full: {"issues": list(r.issues.values()), "comments": [with_urls(r, c, base) for c in r.comments.values()],
                          "pulls": list(r.pulls.values()), "labels": r.labels, "releases": r.releases,
@@ -462,6 +513,16 @@ def control(name, given, base):
                          "discussions": r.discussions,
                          "reviews": sum(len(v) for v in r.reviews.values())} for r in STATE["repos"]}
     return None
+
+
+def kind_of(path):
+    """What is asked for at a path: its last words, without names and numbers."""
+    path = re.sub(r"^/api/v\d/", "", path)
+    if path == "repos/issues/search":
+        return "issues/search"
+    path = re.sub(r"^repos/[^/]+/[^/]+|^projects/[^/]+", "", path)
+    path = re.sub(r"^(orgs|users|groups)/[^/]+", r"\1", path)
+    return re.sub(r"/\d+", "/N", path).strip("/") or "one"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -545,6 +606,8 @@ class Handler(BaseHTTPRequestHandler):
         with LOCK:
             STATE["calls"] += 1
             STATE["log"].append(self.path)
+            named = re.match(rb'{"query":"query (\w+)', body)
+            STATE["kinds"].append(f"query {named[1].decode() if named else '?'}")
             if STATE["faults"]:
                 fault = STATE["faults"].pop(0)
                 if fault and self.fault(fault):
@@ -557,6 +620,9 @@ class Handler(BaseHTTPRequestHandler):
             if asked["query"] not in (known["query"] for known in STATE["queries"]):
                 STATE["queries"].append(asked)
             told = graph.Graph(sys.modules[__name__], self.base()).answer(asked)
+            how = STATE["endless"].get(named[1].decode()) if named else None
+            if how:
+                told = hostile.turned(told, how if how == "circle" else itertools.count(1000 * STATE["calls"]))
             self.answer(200, json.dumps(told).encode())
 
     def do_PATCH(self):
@@ -612,6 +678,7 @@ class Handler(BaseHTTPRequestHandler):
             STATE["calls"] += 1
             STATE["log"].append(self.path)
             STATE["log"] = STATE["log"][-20000:]
+            STATE["kinds"].append(kind_of(parts.path))
             if STATE["faults"]:
                 fault = STATE["faults"].pop(0)
                 if fault and self.fault(fault):
@@ -621,6 +688,8 @@ class Handler(BaseHTTPRequestHandler):
             if not entitled(given):
                 return self.answer(401, b'{"message":"token required"}')
             if m := re.fullmatch(r"/attachments/(\d+)|/api/v3/repos/.*/releases/assets/(\d+)", parts.path):
+                if "assets" in STATE["raw"]:  # they lie elsewhere
+                    return self.answer(302, b"", Location=STATE["raw"]["assets"])
                 data = STATE["private_assets"].get(int(m[1] or m[2]))
                 return self.answer(200, data) if data is not None else self.answer(404, b"{}")
             if (m := re.fullmatch(r"/api/v4/projects/([^/]+)/((?:uploads|packages/generic)/.+)", parts.path)) and (
@@ -633,6 +702,14 @@ class Handler(BaseHTTPRequestHandler):
             for ending, status in STATE["deny"].items():
                 if parts.path.endswith(ending):
                     return self.answer(status, json.dumps({"message": f"needs a scope <b>{ending}</b>"}).encode())
+            for ending, body in STATE["raw"].items():
+                if parts.path.endswith(ending):
+                    return self.answer(200, body.encode("utf-8", "surrogatepass"))
+            for ending, how in STATE["endless"].items():
+                if parts.path.endswith(ending):
+                    page = 1 if how == "circle" else int(query.get("page", ["1"])[0]) + 1
+                    body = json.dumps((route(self.base(), parts.path, query) or [])[:100] if how != "empty" else []).encode()
+                    return self.answer(200, body, Link=f'<{self.base()}{parts.path}?page={page}>; rel="next"')
             found = route(self.base(), parts.path, query)
             if found is None:
                 return self.answer(404, b'{"message":"Not Found"}')

@@ -2,6 +2,8 @@
 
 import re
 
+import fake_forge_github as shown
+
 WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\.\.\.|[_A-Za-z]\w*|-?\d+|[{}()\[\]:$!=@]')
 
 
@@ -170,8 +172,13 @@ class Graph:
         self.forge, self.base, self.made = forge, base, {}
 
     def author(self, user):
-        return {"__typename": "User", "__is": ("Actor",), "login": user["login"], "avatarUrl": "a", "url": f"{self.base}/{user['login']}",
-                "databaseId": user["id"], "id": f"U_{user['id']}"}
+        """A person, who is null if gone."""
+        if user is None:
+            return None
+        one, is_bot = shown.user(user), user.get("type") == "Bot"
+        login = one["login"].removesuffix("[bot]") if is_bot else one["login"]
+        return {"__typename": one["type"], "__is": ("Actor", "Assignee", "RequestedReviewer"), "login": login, "avatarUrl": one["avatar_url"],
+                "url": one["html_url"], "databaseId": user["id"], "id": one["node_id"]}
 
     def words(self, kind, one, **more):
         return {"__typename": kind, "id": f"{kind}_{one['id']}", "fullDatabaseId": str(one["id"]), "databaseId": one["id"], "url": f"{self.base}/x",
@@ -185,18 +192,26 @@ class Graph:
 
         def timeline(orderBy, since="", itemTypes=None):
             kinds = [("IssueComment", c["updated_at"]) for c in repo.comments.values() if c["n"] == n]
-            kinds += [("LabeledEvent", one["created_at"])] + [("LabeledEvent", e["created_at"]) for e in repo.events if e["n"] == n]
             kinds += [("PullRequestReview", r["submitted_at"]) for r in repo.reviews.get(n, [])]
-            return [{"__typename": kind} for kind, at in kinds if at >= since]
+            kinds += [("CrossReferencedEvent", one["created_at"]) for one in repo.hidden if one["n"] == n]
+            items = [{"__typename": kind, "__is": ("Node",), "id": f"T{n}"} for kind, at in kinds if at >= since]
+            return items + [shown.item(self, e) for e in repo.events if e["n"] == n and e["created_at"] >= since]
         out = {"__typename": kind, "id": f"{kind}:{repo.id}:{n}", "number": n, "updatedAt": one["updated_at"], "title": one["title"],
                "comments": connection("IssueComment", comments), "timelineItems": connection(f"{kind}TimelineItems", timeline)}
         if pull:
+            merged = one.get("merged_at")
+            out.update(mergedAt=merged, mergeCommit={"__typename": "Commit", "oid": one["merge_commit_sha"]} if merged else None,
+                       headRefName=one["head"]["ref"], headRefOid=one["head"].get("sha", "0"), baseRefName=one["base"]["ref"],
+                       baseRefOid=one["base"].get("sha", "0"), autoMergeRequest=None,
+                       reviewRequests=connection("ReviewRequest", lambda orderBy: [{"__typename": "ReviewRequest", "requestedReviewer": self.author(p)}
+                                                                                  for p in one["requested_reviewers"]]))
             out["reviews"] = connection("PullRequestReview", lambda orderBy: [self.review(repo, r) for r in repo.reviews[n]])
         return out
 
     def review(self, repo, one):
         line = lambda c: self.words("PullRequestReviewComment", c, path=c["path"], diffHunk=c["diff_hunk"], position=c["position"], subjectType="LINE",
-                                    originalPosition=1, line=3, originalLine=3, startLine=None, originalStartLine=None, replyTo=None,
+                                    originalPosition=1, line=3, originalLine=3, startLine=None, originalStartLine=None,
+                                    replyTo={"__typename": "PullRequestReviewComment", "fullDatabaseId": str(c["to"])} if c.get("to") else None,
                                     commit={"__typename": "Commit", "oid": "c0"}, originalCommit={"__typename": "Commit", "oid": "c0"})
         return self.words("PullRequestReview", one, state=one["state"], submittedAt=one["submitted_at"], commit={"__typename": "Commit", "oid": "c0"},
                           comments=connection("PullRequestReviewComment", lambda orderBy: [line(c) for c in repo.review_comments[one["id"]]]))

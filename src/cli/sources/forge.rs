@@ -21,7 +21,7 @@ use crate::{
     model::{Cancel, Name, SourceKind, Span},
     ops::backup::Job,
     source::{
-        Reading, Result, Source, SourceError,
+        Look, Reading, Result, Source, SourceError,
         git::{GitSource, Login, Remote},
         redact,
     },
@@ -199,5 +199,11 @@ impl Source for Refused {
 
     fn open(&mut self) -> Result<Box<dyn Reading>> {
         Err(self.1.take().unwrap_or_else(|| SourceError::new("can't be read", "the forge")))
+    }
+
+    fn look(&mut self) -> Look {
+        let mut look = Look::default();
+        look.bad("reach", self.1.as_ref().map_or_else(|| "can't be read".to_owned(), ToString::to_string));
+        look
     }
 }

@@ -1,12 +1,15 @@
 //! Gitea and Forgejo, v1.
 
-use super::{Kind, Since};
+use super::{Kind, Sight, Since};
 
 const ISSUES: &str = "has_issues";
 
 pub(super) const KINDS: &[Kind] = &[
     // Pull requests among them, as on GitHub.
-    Kind::list("issues", "repos/{repo}/issues?state=all").since(Since::Parameter("since")).with_files(),
+    Kind::list("issues", "repos/{repo}/issues?state=all")
+        .since(Since::Parameter("since"))
+        .seen_by(Sight::Owner)
+        .with_files(),
     Kind::list("comments", "repos/{repo}/issues/comments").since(Since::Parameter("since")).with_files(),
     Kind::list("pulls", "repos/{repo}/pulls?state=all&sort=recentupdate")
         .since(Since::NewestFirst)
@@ -25,6 +28,10 @@ pub(super) const KINDS: &[Kind] = &[
     Kind::list("keys", "repos/{repo}/keys"),
     Kind::list("collaborators", "repos/{repo}/collaborators"),
 ];
+
+/// What changed in all repositories of an owner.
+pub(super) const OF_OWNER: &[(&str, &str, &str)] =
+    &[("issues", "repos/issues/search?state=all&owner={owner}&since={since}", "/repository/id")];
 
 pub(super) const OWNER: &[Kind] = &[
     Kind::list("owner", "users/{repo}").single(),

@@ -1,6 +1,6 @@
 //! GitLab, v4. Notes are its comments; those that the system made are its events.
 
-use super::{Kind, Since};
+use super::{Kind, Sight, Since};
 
 const ISSUES: &str = "issues_access_level";
 const MERGES: &str = "merge_requests_access_level";
@@ -8,6 +8,7 @@ const MERGES: &str = "merge_requests_access_level";
 pub(super) const KINDS: &[Kind] = &[
     Kind::list("issues", "projects/{repo}/issues?scope=all&order_by=created_at&sort=asc")
         .since(Since::Parameter("updated_after"))
+        .seen_by(Sight::Owner)
         .switched(ISSUES)
         .with_files(),
     Kind::list("issue_notes", "projects/{repo}/issues/{n}/notes?sort=asc&order_by=created_at")
@@ -16,6 +17,7 @@ pub(super) const KINDS: &[Kind] = &[
         .with_files(),
     Kind::list("merge_requests", "projects/{repo}/merge_requests?scope=all&order_by=created_at&sort=asc")
         .since(Since::Parameter("updated_after"))
+        .seen_by(Sight::Owner)
         .switched(MERGES)
         .with_files(),
     // Threads of notes, with where they stand in the difference.
@@ -31,6 +33,20 @@ pub(super) const KINDS: &[Kind] = &[
     Kind::list("hooks", "projects/{repo}/hooks"),
     Kind::list("keys", "projects/{repo}/deploy_keys"),
     Kind::list("members", "projects/{repo}/members/all"),
+];
+
+/// What changed in all projects of a group.
+pub(super) const OF_GROUP: &[(&str, &str, &str)] = &[
+    (
+        "issues",
+        "groups/{owner}/issues?scope=all&non_archived=false&order_by=updated_at&sort=desc&updated_after={since}",
+        "/project_id",
+    ),
+    (
+        "merge_requests",
+        "groups/{owner}/merge_requests?scope=all&non_archived=false&order_by=updated_at&sort=desc&updated_after={since}",
+        "/project_id",
+    ),
 ];
 
 pub(super) const OWNER: &[Kind] = &[

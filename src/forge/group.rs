@@ -1,0 +1,87 @@
+//! What changed in all repositories of an owner, where a forge lists that: in place of a list of each.
+
+use serde_json::Value;
+
+use super::{Result, client::Got, json::broken, keys::Keys, link, memory::Entry, pass::Pass, provider::Repository};
+
+/// The most pages of such a list. Where more changed, the lists of repositories are read.
+const PAGES: usize = 100;
+
+impl Pass<'_> {
+    /// Reads the changed entries of an owner's repositories from its own lists.
+    ///
+    /// # Errors
+    /// If somebody asks to stop, or the memory fails.
+    pub(super) fn lists_of_owner(&mut self, owner: &str, repositories: &[Repository]) -> Result<()> {
+        if self.full {
+            return Ok(());
+        }
+        for (kind, path, whose) in self.provider.lists_of_owner() {
+            let mut since: Option<String> = None;
+            let mut ids = Vec::new();
+            for one in repositories {
+                let known = self.memory.progress(one.id, kind)?;
+                // Where it was not read to its end before, its own list is.
+                let Some(from) = known.since.filter(|_| known.done && known.pass != self.number) else { continue };
+                since = Some(match since {
+                    Some(least) => least.min(from),
+                    None => from,
+                });
+                ids.push(one.id);
+            }
+            ids.sort_unstable();
+            let Some(since) = since.filter(|_| ids.len() > 1 && !self.exclude.contains(*kind)) else { continue };
+            let path = path.replace("{owner}", &link::segment(owner)).replace("{since}", &since);
+            if self.changed_of((kind, &path, whose), &ids)? {
+                for id in ids {
+                    let seen = self.survey.entry(id).or_default();
+                    seen.since.get_or_insert_with(|| since.clone());
+                    seen.read.insert(kind);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one list. Tells whether it was read to its end.
+    fn changed_of(&mut self, (kind, path, whose): (&str, &str, &str), ids: &[i64]) -> Result<bool> {
+        let mut url = format!("{}/{path}&{}", self.api, self.provider.page());
+        let (mark, memory) = (self.mark(0), self.memory);
+        for _ in 0..PAGES {
+            memory.begin()?;
+            let got = self.client.list(
+                &url,
+                None,
+                &mut |line| {
+                    let value: Value =
+                        serde_json::from_slice(line).map_err(|_| broken("has an entry that is not JSON"))?;
+                    let id = value.pointer(whose).and_then(Value::as_i64);
+                    let Some(id) = id.filter(|id| ids.binary_search(id).is_ok()) else { return Ok(()) };
+                    let keys = Keys::of(line)?;
+                    let (named, rev) = (keys.id(line), keys.rev());
+                    memory.keep(id, kind, mark, &Entry { parent: 0, ord: keys.ord(), id: &named, rev, json: line })
+                },
+                &mut || memory.take_back().and_then(|()| memory.begin()),
+            );
+            let next = match got {
+                Ok(Got::Read(page)) => page.next,
+                Ok(other) => {
+                    memory.take_back()?;
+                    tracing::info!(kind, ?other, "the owner has no list of what changed, so each repository's is read");
+                    return Ok(false);
+                }
+                Err(error) => {
+                    memory.take_back()?;
+                    return Err(error);
+                }
+            };
+            memory.commit()?;
+            match next {
+                Some(next) if next != url => url = next,
+                Some(_) => return Ok(false),
+                None => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+}
