@@ -9,6 +9,8 @@ mod broken;
 mod damaged;
 #[path = "postgres/drill.rs"]
 mod drill;
+#[path = "postgres/handed.rs"]
+mod handed;
 #[path = "postgres/into.rs"]
 mod into;
 #[path = "postgres/killed.rs"]

@@ -191,6 +191,8 @@ pub const CODES: &[Code] = &[
         "Take a base: `backup` of the source with `physical = true`"),
     code("journal.damaged", Severity::Error, "A piece of a journal does not have the bytes that its name states",
         "Look for it in a copy of the vault, or in the server's own archive; take a new base, since nothing behind a gap can be recovered from an older one"),
+    code("journal.differs", Severity::Weak, "Two objects of a journal state the same stretch of the log, or the same history, and differ; seen at depth `decrypt`",
+        "Find out which server or whose credentials put the second. A recovery reads what was there first; take a new base if that is the wrong one"),
     code("journal.flood", Severity::Weak, "So much lies within a journal that only a part of it is judged",
         "Find out who has the writer's credentials; revoke the writer and go on with another"),
     code("journal.forged", Severity::Warning, "Something lies under the name of a journal's object and is not what its writer signed; it is passed over",
