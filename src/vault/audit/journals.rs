@@ -178,8 +178,8 @@ pub(super) async fn check(
     let mut seen = Seen::default();
     if request.snapshot.is_none() {
         baseless(&gathered, bases, findings);
-        let based = |source: &Name| bases.keys().any(|(_, of)| *of == source);
-        for (source, every) in request.journals.iter().filter(|(source, _)| !based(source)) {
+        let known = |source: &Name| bases.keys().any(|(_, of)| *of == source);
+        for (source, every) in request.journals.iter().filter(|(source, _)| !known(source)) {
             findings.push(without(source, *every));
         }
     }
