@@ -18,6 +18,8 @@ mod vault_support;
 
 #[path = "journal/failing.rs"]
 mod failing;
+#[path = "journal/handed.rs"]
+mod handed;
 #[path = "journal/kept.rs"]
 mod kept;
 #[path = "journal/lab.rs"]

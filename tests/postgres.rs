@@ -9,6 +9,8 @@ mod broken;
 mod damaged;
 #[path = "postgres/drill.rs"]
 mod drill;
+#[path = "postgres/handed.rs"]
+mod handed;
 #[path = "postgres/history.rs"]
 mod history;
 #[path = "postgres/into.rs"]

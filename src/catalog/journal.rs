@@ -54,6 +54,17 @@ impl Mark {
     }
 }
 
+/// What is remembered of a file that is to be shipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// Nothing of a file of its name.
+    Unknown,
+    /// That it was shipped, or was begun to be, with the same bytes.
+    Same,
+    /// That one of its name was, with other bytes.
+    Other,
+}
+
 /// The memory of one source's journal: a directory.
 #[derive(Debug, Clone)]
 pub struct JournalMemory {
@@ -67,7 +78,7 @@ impl JournalMemory {
     /// If it can't be made.
     pub fn open(state: &Path, vault: VaultId, writer: &Name, source: &Name) -> Result<Self, RunLockError> {
         let dir = state::path(state, vault, writer, "journal").join(source.as_str());
-        let made = state::make_dir(&dir.join("marks"));
+        let made = state::make_dir(&dir.join("marks")).and_then(|()| state::make_dir(&dir.join("begun")));
         made.map_err(|e| RunLockError::Io { what: "cannot make the journal's memory", path: dir.clone(), source: e })?;
         Ok(Self { dir })
     }
@@ -148,13 +159,56 @@ impl JournalMemory {
         let looks = looks.map_or_else(String::new, |looks| format!("{looks}\n"));
         // Not synced: a mark that is lost costs a put, and half a one is none.
         renewed(&dir.join(file), format!("{hash}\n{looks}").as_bytes(), false)?;
-        let mut names: Vec<PathBuf> = fs::read_dir(&dir)?.flatten().map(|entry| entry.path()).collect();
-        names.sort_unstable();
-        let more = names.len().saturating_sub(MARKS);
-        // Another process may have been faster.
-        names.iter().take(more).for_each(|old| drop(fs::remove_file(old)));
+        trim(&dir)
+    }
+
+    /// Notes that a file of these bytes is about to be shipped: whatever happens then, whoever ships it again knows that what the
+    /// vault may have of it is the same.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn begin(&self, file: &str, hash: &Hash) -> io::Result<()> {
+        let dir = self.dir.join("begun");
+        renewed(&dir.join(file), format!("{hash}\n").as_bytes(), true)?;
+        trim(&dir)
+    }
+
+    /// What is remembered of a file that is to be shipped and has these bytes.
+    #[must_use]
+    pub fn taken(&self, file: &str, hash: &Hash) -> Taken {
+        let begun = fs::read_to_string(self.dir.join("begun").join(file)).ok();
+        let begun = begun.as_deref().and_then(|told| told.lines().next()).map(str::to_owned);
+        let known: Vec<String> = self.marked(file).map(|mark| mark.hash).into_iter().chain(begun).collect();
+        let own = hash.to_string();
+        match known.as_slice() {
+            [] => Taken::Unknown,
+            _ if known.contains(&own) => Taken::Same,
+            _ => Taken::Other,
+        }
+    }
+
+    /// Forgets all files: those of another cluster have the same names.
+    ///
+    /// # Errors
+    /// If they can't be removed.
+    pub fn forget_files(&self) -> io::Result<()> {
+        for dir in ["marks", "begun"] {
+            for entry in fs::read_dir(self.dir.join(dir))? {
+                fs::remove_file(entry?.path())?;
+            }
+        }
         Ok(())
     }
+}
+
+/// Keeps the last of what is remembered of files.
+fn trim(dir: &Path) -> io::Result<()> {
+    let mut names: Vec<PathBuf> = fs::read_dir(dir)?.flatten().map(|entry| entry.path()).collect();
+    names.sort_unstable();
+    let more = names.len().saturating_sub(MARKS);
+    // Another process may have been faster.
+    names.iter().take(more).for_each(|old| drop(fs::remove_file(old)));
+    Ok(())
 }
 
 /// Writes a file whole or not at all, also when several do so at once.
@@ -243,5 +297,10 @@ mod tests {
         let looked = |n: u32, looks: &str| memory.marked(&format!("{n:024X}")).unwrap().looked(looks);
         assert!(looked(299, "1 2") && !looked(299, "1 3") && !looked(298, "1 2"));
         assert!(!memory.has(&format!("{:024X}", 3), &hash(1)), "old ones go");
+        assert_eq!([1, 2].map(|n| memory.taken(&name, &hash(n))), [Taken::Same, Taken::Other]);
+        memory.begin("begun", &hash(5)).unwrap();
+        assert_eq!([5, 6].map(|n| memory.taken("begun", &hash(n))), [Taken::Same, Taken::Other]);
+        memory.forget_files().unwrap();
+        assert_eq!([name.as_str(), "begun"].map(|file| memory.taken(file, &hash(1))), [Taken::Unknown; 2]);
     }
 }

@@ -225,6 +225,7 @@ fn ops(error: &OpsError) -> Verdict {
         E::Request { next, .. } => (Exit::Usage, "usage", hint(next)),
         E::Unrecoverable { next, .. } => (Exit::Failed, "not-recoverable", hint(next)),
         E::JournalGap { next, .. } => (Exit::Damage, "journal-gap", hint(next)),
+        E::JournalTaken { next, .. } => (Exit::Failed, "journal-taken", hint(next)),
         E::Occupied { next, .. } => (Exit::Usage, "target-exists", hint(next)),
         E::Server { next, .. } => {
             (Exit::Failed, "server", hint(if next.is_empty() { hints::SERVER } else { next.as_str() }))

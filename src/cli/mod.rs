@@ -159,6 +159,7 @@ fn run(cli: Cli) -> Exit {
     let (output, failure) = done.unwrap_or_else(|error| {
         tracing::debug!(error = redact(&format!("{error:?}")), "the command failed");
         let (failure, findings) = Failure::with_findings(error);
+        let failure = failure.of_command(name);
         context.found(findings);
         (Output::Nothing, Some(failure))
     });

@@ -193,6 +193,8 @@ pub const CODES: &[Code] = &[
         "Take a base: `backup` of the source with `physical = true`"),
     code("journal.damaged", Severity::Error, "A piece of a journal does not have the bytes that its name states",
         "Look for it in a copy of the vault, or in the server's own archive; take a new base, since nothing behind a gap can be recovered from an older one"),
+    code("journal.differs", Severity::Weak, "Two objects of a journal state the same stretch of the log, or the same history, and differ; seen at depth `decrypt`",
+        "Find out which server or whose credentials put the second. A recovery reads what was there first; take a new base if that is the wrong one"),
     code("journal.elsewhere", Severity::Warning, "A recovery passes over log that the vault has: of another timeline, or of one behind the place where another left it",
         "If it is wanted, recover with --timeline; after a failover it is what the old server wrote and the new one never had"),
     code("journal.flood", Severity::Weak, "So much lies within a journal that only a part of it is judged",

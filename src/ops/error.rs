@@ -64,6 +64,14 @@ pub enum OpsError {
         /// What to do.
         next: String,
     },
+    /// The journal has a file of this name, and nobody can say that it is the same.
+    #[error("{what}")]
+    JournalTaken {
+        /// Which one, and what is known of it.
+        what: String,
+        /// What to do.
+        next: String,
+    },
     /// The server or the file that a restore is to go into holds something already.
     #[error("{what}")]
     Occupied {

@@ -56,6 +56,21 @@ fn what_cannot_be_asked_is_refused() {
     }
 }
 
+/// A journal that is waited for, and that nobody has, is no journal that is new enough.
+#[test]
+fn a_journal_that_is_not_there_is_not_new_enough() {
+    let sandbox = Sandbox::with_vault();
+    sandbox.backup("x", b"small");
+    sandbox.reader(&["verify", "--expect-journal", "nosuch=1h"]).code(2).says("nosuch");
+    let document = sandbox.reader(&["verify", "--expect-journal", "x=1h", "--json"]).code(5).json();
+    assert_eq!(document["findings"][0]["code"], "journal.stale", "{document:#}");
+    // A span of less than an hour is told in its own unit.
+    std::thread::sleep(std::time::Duration::from_millis(2100)); // nothing but time makes a snapshot old
+    let document = sandbox.reader(&["verify", "--expect", "x=1s", "--json"]).code(5).json();
+    let told = document["findings"][0]["message"].as_str().unwrap();
+    assert!(told.contains("expected every 1s") && !told.contains("0 h"), "{told}");
+}
+
 #[test]
 fn samples_go_on_from_run_to_run_until_all_was_read() {
     let sandbox = Sandbox::with_vault();

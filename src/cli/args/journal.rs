@@ -63,7 +63,8 @@ pub struct JournalRunArgs {
 #[command(after_help = "Example, in postgresql.conf:
   archive_command = 'strongroom --config /etc/strongroom/strongroom.toml --quiet journal push %p'
 
-Exits with 0 only when the segment is in the vault and locked. It can be called again for the same segment. A \
+Exits with 0 only when the segment is in the vault and locked. It can be called again for the same segment; one of \
+the same name with other content is refused. A \
 background process stores further waiting segments in parallel, so that the next calls return at once; it ends when \
 none is waiting.")]
 pub struct JournalPushArgs {
@@ -76,6 +77,9 @@ pub struct JournalPushArgs {
     /// Maximum number of waiting segments to store before the server asks for them; 0 for none
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u64).range(0..=128))]
     pub ahead: u64,
+    /// Store a file although the vault has it, or may have it, with other content; a recovery reads what was there first
+    #[arg(long)]
+    pub again: bool,
     /// Push what waits behind it, and not itself: the process that a push begins
     #[arg(long, hide = true)]
     pub behind: bool,

@@ -72,6 +72,7 @@ pub(super) async fn push(context: &Context, args: JournalPushArgs) -> Result<Don
         state: writer_config.state.clone(),
         pins: settings.pins.clone(),
         new_cluster: args.new_cluster,
+        again: args.again,
         ahead: usize::try_from(args.ahead).unwrap_or_default(),
     };
     if args.behind {

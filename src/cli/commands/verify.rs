@@ -117,7 +117,12 @@ fn checkpoint(path: &Path) -> Result<Option<Checkpoint>, CliError> {
 /// Names that were typed and that no configuration has.
 fn typed(settings: &Settings, args: &VerifyArgs) -> Vec<Name> {
     let configured = settings.sources();
-    args.expect.iter().map(|(name, _)| name.clone()).filter(|name| !configured.contains(name)).collect()
+    args.expect
+        .iter()
+        .chain(&args.expect_journal)
+        .map(|(name, _)| name.clone())
+        .filter(|name| !configured.contains(name))
+        .collect()
 }
 
 /// How old the newest pieces of journals may be, as options say, else the configuration.

@@ -6,6 +6,17 @@ use super::{Exit, Failure, quoted};
 use crate::{model::Finding, ops::evidence::UNSTORED};
 
 impl Failure {
+    /// The same where the command is one that a server calls: what helps a backup does not help it.
+    #[must_use]
+    pub fn of_command(self, name: &str) -> Self {
+        let hint = match (self.kind, name) {
+            ("source", "journal push") => PUSHED,
+            ("source", "journal fetch") => FETCHED,
+            _ => return self,
+        };
+        Self { hint: Some(hint.to_owned()), ..self }
+    }
+
     /// What it means that signed evidence could not be stored.
     #[must_use]
     pub fn of_unstored(findings: &[Finding]) -> Option<Self> {
@@ -23,6 +34,12 @@ pub(super) const CREDENTIALS: &str =
 pub(super) const FILE: &str = "check the path, and this user's permissions";
 /// A source that gave nothing whole.
 pub(super) const SOURCE: &str = "fix the cause above; `strongroom backup --dry-run` checks a source without storing anything. Earlier snapshots are safe";
+/// A file of the log that was not taken.
+const PUSHED: &str = "fix the cause above; archive_command hands over %p, in the data directory. PostgreSQL keeps the file and \
+                      calls again, and pg_stat_archiver counts failures";
+/// A file of the log that could not be left.
+const FETCHED: &str = "fix the cause above; restore_command hands over %f %p, as the server's user. PostgreSQL stops here, and \
+                       goes on from here when it is started again";
 /// What reads standard output has gone.
 pub(super) const READER: &str = "see why the command behind the pipe ended";
 /// Somebody asked to stop.

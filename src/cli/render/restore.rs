@@ -33,9 +33,13 @@ pub(super) fn text(report: &RestoreReport, to: Option<&PathBuf>) -> Lines {
     let kept = report.kept;
     if kept.bytes > 0 || kept.streams > 0 {
         text.add(format!(
-            "  of it {} in {} were there already and match; {} were fetched for the rest",
+            "  of it {}{} were there already and match; {} were fetched for the rest",
             size::human(kept.bytes),
-            plural(usize::try_from(kept.streams).unwrap_or(usize::MAX), "whole stream"),
+            if kept.streams == 0 {
+                String::new()
+            } else {
+                format!(" in {}", plural(usize::try_from(kept.streams).unwrap_or(usize::MAX), "whole stream"))
+            },
             size::human(report.fetched_bytes)
         ));
     }

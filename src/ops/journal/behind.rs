@@ -22,10 +22,12 @@ use super::{
     super::{OpsError, Result},
     push::{PIECE, PushRequest, begin, open, prepare},
     sink::{Sink, VaultSink},
+    taken::Sought,
 };
 use crate::{
-    catalog::{JournalMemory, JournalNote, RunLockError},
+    catalog::{JournalMemory, JournalNote, RunLockError, Taken},
     format::journal::Effort,
+    model::journal::{Line, Position, Reach, Span},
     source::postgres::journal::waiting,
     vault::writer::Workplace,
 };
@@ -61,9 +63,9 @@ pub fn push_behind(place: &Workplace, runtime: &Handle, request: &PushRequest) -
     };
     let io = |source| OpsError::Io { what: "can't use the journal's memory", path: request.state.clone(), source };
     let mut note = memory.note().map_err(io)?;
-    let (system, size) = {
+    let (system, size, sought) = {
         let file = prepare(&request.path, &note)?;
-        (file.system, file.bytes())
+        (file.system, file.bytes(), file.sought())
     };
     // The push that began this one writes it down, or refuses what is of another cluster.
     if *note.system.get_or_insert(system) != system {
@@ -71,8 +73,20 @@ pub fn push_behind(place: &Workplace, runtime: &Handle, request: &PushRequest) -
     }
     let sink = VaultSink::new(place, runtime, &request.source, request.keep)?;
     let queue = Queue::new(&request.path, request.ahead, LINGER);
-    let work = Work { queue, gate: Gate::of(size), opened: OnceLock::new(), sink: &sink, memory: &memory, note: &note };
-    work.all(|| runtime.block_on(open(place, request, Some(&sink))).map(drop)).map(Some)
+    let (gate, opened, there) = (Gate::of(size), OnceLock::new(), OnceLock::new());
+    let again = request.again;
+    let work = Work { queue, gate, opened, there, again, sink: &sink, memory: &memory, note: &note };
+    let all = work.all(|| {
+        if let Sought::Segment(line, first) = sought {
+            // Once for all that may follow: what none of these names is, nobody pushed before this one began.
+            let many = (request.ahead as u64 + 1).saturating_mul(2 * size);
+            let span = Span { from: first.from, to: Position(first.from.0.saturating_add(many)) };
+            let reach = runtime.block_on(sink.covered_within(&line, span))?;
+            work.there.get_or_init(|| (line, reach));
+        }
+        runtime.block_on(open(place, request, Some(&sink))).map(drop)
+    });
+    all.map(Some)
 }
 
 /// Who waits for the vault waits no longer when this goes.
@@ -90,6 +104,10 @@ pub(super) struct Work<'a> {
     pub(super) gate: Gate,
     /// Whether the vault could be opened, once it is known.
     pub(super) opened: OnceLock<bool>,
+    /// What the vault had of a line when this began.
+    pub(super) there: OnceLock<(Line, Reach)>,
+    /// Whether it does not matter what the vault had.
+    pub(super) again: bool,
     pub(super) sink: &'a dyn Sink,
     pub(super) memory: &'a JournalMemory,
     pub(super) note: &'a JournalNote,
@@ -132,10 +150,17 @@ impl Work<'_> {
         if self.memory.has(&file.name, &file.hash) {
             return Ok(0);
         }
+        let (name, hash, sought) = (file.name.clone(), file.hash, file.sought());
         let begun = begin(self.sink, file, effort)?;
         room.fly(begun.size());
         if !*self.opened.wait() {
             return Err(OpsError::Defect("a vault to push to"));
+        }
+        let there = self.there.get().is_some_and(|(line, reach)| sought.lies_within(line, reach));
+        let taken = self.memory.taken(&name, &hash);
+        if !self.again && (taken == Taken::Other || taken == Taken::Unknown && there) {
+            // It is told when it is asked for.
+            return Err(OpsError::Defect("a segment that nobody pushed"));
         }
         begun.finish(self.memory).map(|_| 1)
     }

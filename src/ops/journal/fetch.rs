@@ -1,27 +1,29 @@
 //! `journal fetch`: a file of the log, for a server that recovers.
 
+mod asked;
+
 use std::path::PathBuf;
 
 use futures::future::join_all;
 use serde::Serialize;
 
-use super::super::{OpsError, Result};
+use super::super::{
+    OpsError, Result,
+    recover::legs::{Along, Leg},
+};
 use crate::{
     model::{
         Name,
         journal::{Line, Position, Span},
     },
-    source::postgres::journal::{Ahead, Geometry, LogFile, SegmentName, lies_beside, write_file},
+    source::postgres::journal::{Ahead, LogFile, SegmentName, lies_beside, write_file},
     vault::{
         Vault,
         journal::{LineListing, Listed, Reader, Windows, list_histories, list_within},
         members::Members,
     },
 };
-
-/// Sizes that segments may have, the usual one first.
-const SIZES: [u64; 11] =
-    [16 << 20, 64 << 20, 32 << 20, 128 << 20, 256 << 20, 1 << 20, 2 << 20, 4 << 20, 8 << 20, 512 << 20, 1 << 30];
+use asked::Size;
 
 /// What to fetch.
 pub struct FetchRequest {
@@ -77,16 +79,21 @@ struct Assembled {
 /// # Errors
 /// If what is there can't be had, or lies behind a gap. That it is not there, and nothing beyond it is, is no error.
 pub async fn fetch(vault: &Vault, reader: &Reader<'_>, request: &FetchRequest) -> Result<Fetched> {
-    match LogFile::read(&request.name) {
+    let fetched = match LogFile::read(&request.name) {
         Some(LogFile::Segment(name)) => match segment(vault, reader, request, name).await {
             Err(OpsError::JournalGap { .. }) if lies_beside(&request.path, &request.name) => {
-                Ok(Fetched { beside: true, ..Fetched::new(request, false) })
+                return Ok(Fetched { beside: true, ..Fetched::new(request, false) });
             }
-            other => other,
+            other => other?,
         },
-        Some(LogFile::History(timeline)) => history(vault, reader, request, timeline).await,
-        Some(LogFile::Partial(_) | LogFile::Backup(_)) | None => Ok(Fetched::new(request, false)),
+        Some(LogFile::History(timeline)) => history(vault, reader, request, timeline).await?,
+        Some(LogFile::Partial(_) | LogFile::Backup(..)) | None => Fetched::new(request, false),
+    };
+    if !fetched.found {
+        // Of what was never there everything is missing, and that is no end of a log.
+        asked::must_be_there(vault, request, &writers(vault, request).await?).await?;
     }
+    Ok(fetched)
 }
 
 /// Takes what an earlier call read ahead, if it did. Needs no vault.
@@ -130,11 +137,13 @@ async fn history(vault: &Vault, reader: &Reader<'_>, request: &FetchRequest, tim
 async fn segment(vault: &Vault, reader: &Reader<'_>, request: &FetchRequest, name: SegmentName) -> Result<Fetched> {
     let line = Line::postgres(request.system, name.timeline);
     let place = Place { vault, reader, request, line: &line, writers: writers(vault, request).await? };
-    let Some(size) = place.size(name).await? else {
-        // Nothing of this segment, whatever its size. Whether anything follows is known by all names.
-        let from = SIZES.iter().filter_map(|size| name.start(*size)).min().unwrap_or_default();
-        place.must_be_the_end(from).await?;
-        return Ok(Fetched::new(request, false));
+    let size = match place.size(name).await? {
+        Size::Known(size) => size,
+        // Whatever the size is, this segment is not there. What lies before each place that it could have does not follow it.
+        Size::Unknown { last } => {
+            place.must_be_the_end(last).await?;
+            return Ok(Fetched::new(request, false));
+        }
     };
     let start = name.start(size).ok_or_else(|| place.strange("the name fits no segment of this log"))?;
     let Assembled { bytes, to, end, beyond } = place.assemble(start, size).await?;
@@ -172,64 +181,47 @@ impl Place<'_> {
         Ok(found)
     }
 
-    /// The size of segments, as the log itself tells it; nothing if nothing is there where it should begin.
-    async fn size(&self, name: SegmentName) -> Result<Option<u64>> {
-        if let Some(size) = self.request.ahead.size(self.line.as_str()) {
-            return Ok(Some(size));
-        }
-        for size in SIZES {
-            let Some(start) = name.start(size) else { continue };
-            let span = Span { from: Position(start), to: Position(start + 1) };
-            for listing in self.within(span).await? {
-                for (listed, span) in listing.pieces().filter(|(_, span)| span.contains(Position(start))) {
-                    let Ok(opened) = self.reader.open(&listing, listed).await else { continue };
-                    let from = usize::try_from(start - span.from.0).unwrap_or(usize::MAX);
-                    let head = opened.log.get(from..).unwrap_or_default();
-                    if let Ok(Some(geometry)) = Geometry::read(head)
-                        && Geometry::address(head) == start
-                    {
-                        self.request.ahead.note_size(self.line.as_str(), geometry.segment);
-                        return Ok(Some(geometry.segment));
-                    }
-                }
-            }
-        }
-        Ok(None)
-    }
-
     /// Puts a segment together from pieces of whatever shape.
     async fn assemble(&self, start: u64, size: u64) -> Result<Assembled> {
         let end = start + size;
         let span = Span { from: Position(start), to: Position(end) };
         let listings = self.within(span).await?;
-        let mut pieces: Vec<(&LineListing, &Listed, Span)> = listings
+        let pieces: Vec<(&LineListing, &Listed, Span)> = listings
             .iter()
             .flat_map(|listing| listing.pieces().map(move |(listed, span)| (listing, listed, span)))
             .filter(|(_, _, span)| span.from.0 < end && span.to.0 > start)
             .collect();
+        // What a recovery reads that lays the log out itself.
+        let whole = [Leg { timeline: 0, from: Position(0), to: Position(u64::MAX) }];
+        let along = Along::new(&whole, 1, |_| {
+            let stored = pieces.iter().enumerate();
+            stored.map(|(at, (_, listed, span))| (at, *span, listed.stored_at)).collect()
+        });
         let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
         let (mut to, mut wrong) = (start, None);
         while to < end {
-            // Of those that go on here the longest, and if that is damaged, another.
-            let next = pieces.iter().enumerate().filter(|(_, (_, _, span))| span.contains(Position(to)));
-            let Some((at, _)) = next.max_by_key(|(_, (_, _, span))| span.to) else { break };
-            let (listing, listed, span) = pieces.swap_remove(at);
-            match self.reader.open(listing, listed).await {
-                Ok(opened) => {
-                    let upto = span.to.0.min(end);
-                    let within = |at: u64, from: u64| usize::try_from(at - from).unwrap_or(usize::MAX);
-                    let log = opened.log.get(within(to, span.from.0)..within(upto, span.from.0));
-                    let room = bytes.get_mut(within(to, start)..within(upto, start));
-                    let (Some(log), Some(room)) = (log, room) else {
-                        return Err(self.strange("a piece is shorter than its name says"));
-                    };
-                    room.copy_from_slice(log);
-                    to = upto;
-                    wrong = None;
+            let mut gone_on = None;
+            for choice in along.go_on(Position(to)) {
+                let Some((listing, listed, span)) = pieces.get(choice.piece).copied() else { continue };
+                match self.reader.open(listing, listed).await {
+                    Ok(opened) => {
+                        gone_on = Some((opened, span, choice.use_of.to.0.min(end)));
+                        break;
+                    }
+                    Err(error) if error.is_of_object() => drop(wrong.get_or_insert(error)),
+                    Err(error) => return Err(error.into()),
                 }
-                Err(error) if error.is_of_object() => drop(wrong.get_or_insert(error)),
-                Err(error) => return Err(error.into()),
             }
+            let Some((opened, span, upto)) = gone_on else { break };
+            let within = |at: u64, from: u64| usize::try_from(at - from).unwrap_or(usize::MAX);
+            let log = opened.log.get(within(to, span.from.0)..within(upto, span.from.0));
+            let room = bytes.get_mut(within(to, start)..within(upto, start));
+            let (Some(log), Some(room)) = (log, room) else {
+                return Err(self.strange("a piece is shorter than its name says"));
+            };
+            room.copy_from_slice(log);
+            to = upto;
+            wrong = None;
         }
         // That a piece is there and can't be had is no end of the log.
         if let Some(error) = wrong {

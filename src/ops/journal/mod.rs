@@ -16,6 +16,7 @@ mod run;
 mod ship;
 mod sink;
 mod still;
+mod taken;
 #[cfg(test)]
 mod tests;
 

@@ -10,18 +10,22 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::{
-    super::{OpsError, Pin, Result, backup},
+    super::{OpsError, Pin, Result, backup, recover::legs},
     sink::{Ready, Sink, VaultSink},
+    taken::{Sought, must_be_new},
 };
 use crate::{
-    catalog::{JournalMemory, JournalNote},
+    catalog::{JournalMemory, JournalNote, Taken},
     codec::hash::hash,
     format::{journal::Effort, writer_key::Writer},
     model::{
         Finding, Hash, Name, Span as Keep,
         journal::{Line, Position, Span},
     },
-    source::postgres::journal::{LogFile, file_of, hash_of, looks, read_file, system_of, waiting},
+    source::{
+        SourceError,
+        postgres::journal::{LogFile, file_of, hash_of, looks, read_file, system_of, waiting},
+    },
     vault::{
         journal::{Log, Stretch},
         writer::Workplace,
@@ -49,6 +53,8 @@ pub struct PushRequest {
     pub pins: Vec<Pin>,
     /// Whether it may be of another cluster than the journal was of.
     pub new_cluster: bool,
+    /// Whether it is stored although the vault has it, or may have it, with other content.
+    pub again: bool,
     /// How many of those that wait are pushed before the server asks for it, at most.
     pub ahead: usize,
 }
@@ -104,6 +110,16 @@ impl File {
         if let What::Log(_, bytes) = &self.what { bytes.len() as u64 } else { 0 }
     }
 
+    /// What the vault has if it has the file; before any of it is taken out.
+    pub(super) fn sought(&self) -> Sought {
+        match &self.what {
+            What::Log(from, bytes) if bytes.len() == self.size => Span::new(*from, Position(from.0 + self.size as u64))
+                .map_or(Sought::Nothing, |span| Sought::Segment(self.line.clone(), span)),
+            What::History(_) => Sought::History(self.line.clone()),
+            What::Log(..) | What::Nothing => Sought::Nothing,
+        }
+    }
+
     /// Takes what becomes the next piece out of it.
     fn next(&mut self) -> Option<Stretch> {
         let What::Log(from, bytes) = &mut self.what else { return None };
@@ -133,7 +149,7 @@ pub fn was_pushed(writer: &Writer, request: &PushRequest) -> Result<Option<PushR
     let file = file_of(&request.path)?;
     let name = file.to_string();
     // A note on a base backup needs no place: each base has its own.
-    let nothing = matches!(file, LogFile::Backup(_));
+    let nothing = matches!(file, LogFile::Backup(..));
     if nothing {
         read_file(&request.path)?;
     }
@@ -177,22 +193,38 @@ pub fn push(place: &Workplace, runtime: &Handle, request: &PushRequest) -> Resul
     let io = |source| OpsError::Io { what: "can't use the journal's memory", path: request.state.clone(), source };
     let mut note = memory.note().map_err(io)?;
     let file = prepare(&request.path, &note)?;
-    let (name, system) = (file.name.clone(), file.system);
+    let (name, hash, system, sought) = (file.name.clone(), file.hash, file.system, file.sought());
+    let another = note.system.is_some_and(|known| known != system);
+    if another && !request.new_cluster {
+        return Err(foreign(&request.source, &name, system, note.system));
+    }
+    // Files of another cluster have the same names.
+    let taken = if another { Taken::Unknown } else { memory.taken(&name, &hash) };
+    if !request.again {
+        must_be_new(&request.source, &name, taken, false)?;
+    }
+    let ask = taken == Taken::Unknown && !request.again;
     let sink = match VaultSink::new(place, runtime, &request.source, request.keep) {
         Ok(sink) => sink,
         // What the vault says of this writer tells more.
         Err(error) => return runtime.block_on(open(place, request, None)).and(Err(error)),
     };
     // While the vault is opened, the segment is compressed.
-    let (opened, begun) = thread::scope(|scope| {
+    let ((opened, there), begun) = thread::scope(|scope| {
         let begun = scope.spawn(|| begin(&sink, file, Effort::Usual));
-        let opened = runtime.block_on(open(place, request, Some(&sink)));
-        (opened, begun.join().unwrap_or(Err(OpsError::Defect("a thread that packs a segment"))))
+        let there = async { if ask { sought.is_there(&sink).await } else { Ok(false) } };
+        let both = runtime.block_on(async { futures::join!(open(place, request, Some(&sink)), there) });
+        (both, begun.join().unwrap_or(Err(OpsError::Defect("a thread that packs a segment"))))
     });
     let findings = opened?;
+    if ask && there? {
+        // Unless whoever pushes what waits put it just now.
+        let taken = if another { Taken::Unknown } else { memory.taken(&name, &hash) };
+        must_be_new(&request.source, &name, taken, true)?;
+    }
     if note.system != Some(system) {
-        if note.system.is_some() && !request.new_cluster {
-            return Err(foreign(&request.source, &name, system, note.system));
+        if another {
+            memory.forget_files().map_err(io)?;
         }
         note = JournalNote { system: Some(system), ..JournalNote::default() };
         memory.write(&note).map_err(io)?;
@@ -239,6 +271,8 @@ impl Begun<'_> {
     /// Puts all of it, and marks that it is there; says how many bytes it took.
     pub(super) fn finish(self, memory: &JournalMemory) -> Result<u64> {
         let Self { sink, mut file, effort, first } = self;
+        let failed = |source| OpsError::Io { what: "can't use the journal's memory", path: memory.spool(), source };
+        memory.begin(&file.name, &file.hash).map_err(failed)?;
         let mut stored = first.map_or(Ok(0), |ready| (ready.put)())?;
         while let Some(stretch) = file.next() {
             stored += sink.put(&file.line, stretch, effort)?;
@@ -246,7 +280,6 @@ impl Begun<'_> {
         if let What::History(bytes) = &file.what {
             sink.put_history(&file.line, bytes)?;
         }
-        let failed = |source| OpsError::Io { what: "can't use the journal's memory", path: memory.spool(), source };
         memory.mark(&file.name, &file.hash, file.looks.as_deref()).map_err(failed)?;
         Ok(stored)
     }
@@ -269,15 +302,25 @@ pub(super) fn prepare(path: &Path, note: &JournalNote) -> Result<File> {
         }
         LogFile::History(timeline) => {
             let system = near().ok_or_else(|| no_cluster(path))?;
+            must_be_a_history(timeline, path, &read.bytes)?;
             let what = What::History(read.bytes);
             Ok(File { name, hash, size, looks, line: Line::postgres(system, timeline), system, what })
         }
-        LogFile::Backup(segment) => {
+        LogFile::Backup(segment, _) => {
             let system = near().ok_or_else(|| no_cluster(path))?;
             let line = Line::postgres(system, segment.timeline);
             Ok(File { name, hash, size, looks, line, system, what: What::Nothing })
         }
     }
+}
+
+fn must_be_a_history(timeline: u32, path: &Path, bytes: &[u8]) -> Result<()> {
+    let why = match legs::history(timeline, &String::from_utf8_lossy(bytes)) {
+        Ok(legs) if legs.len() > 1 => return Ok(()),
+        Ok(_) => "names no timeline that it grew out of",
+        Err(why) => why,
+    };
+    Err(SourceError::new(format!("is no history of timeline {timeline}: it {why}"), path.display().to_string()).into())
 }
 
 fn no_cluster(path: &Path) -> OpsError {

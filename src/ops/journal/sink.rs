@@ -9,7 +9,7 @@ use crate::{
     format::journal::Effort,
     model::{
         Clock, Name, Span as Duration,
-        journal::{Line, Reach},
+        journal::{Line, Reach, Span},
     },
     store::StoreErrorKind,
     vault::{
@@ -52,6 +52,22 @@ impl VaultSink {
     pub(super) fn new(place: &Workplace, runtime: &Handle, source: &Name, keep: Option<Duration>) -> Result<Self> {
         let writer = JournalWriter::new(place.clone(), source.clone(), keep)?;
         Ok(Self { writer, runtime: runtime.clone(), clock: Arc::clone(&place.clock) })
+    }
+
+    /// What the vault has of a stretch of a line, by the names that this writer may list; nothing where it may list none.
+    pub(super) async fn covered_within(&self, line: &Line, span: Span) -> Result<Reach> {
+        match self.writer.covered_within(line, span).await {
+            Err(error) if error.kind == VaultErrorKind::Denied => Ok(Reach::default()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Whether the vault has a history of a line's timeline, by the same.
+    pub(super) async fn has_history(&self, line: &Line) -> Result<bool> {
+        match self.writer.has_history(line).await {
+            Err(error) if error.kind == VaultErrorKind::Denied => Ok(false),
+            other => Ok(other?),
+        }
     }
 
     /// Asks for the store's time, which each of several puts at once would ask for otherwise. That it can't be had a put tells.

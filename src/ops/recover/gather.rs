@@ -187,7 +187,7 @@ impl Way<'_> {
     /// together.
     fn fill(&self, ahead: &mut Ahead) {
         while ahead.opening.len() < AT_ONCE
-            && let Some(choice) = self.along.at(ahead.next).first().copied()
+            && let Some(choice) = self.along.go_on(ahead.next).first().copied()
             && (ahead.opening.is_empty() || ahead.bytes + choice.span.distance() <= TOGETHER)
         {
             let Some((line, listed)) = self.listed(&choice) else { break };
@@ -205,7 +205,7 @@ impl Way<'_> {
     /// Opens the piece that goes on at `at`. Of several, those that are damaged are told and passed over.
     async fn open(&self, at: Position, all: &mut Gathered) -> Result<Option<(Choice, Opened)>> {
         let mut why: Option<VaultError> = None;
-        for choice in self.along.at(at) {
+        for choice in self.along.go_on(at) {
             let Some((line, listed)) = self.listed(&choice) else { continue };
             match self.reader.open(line, listed).await {
                 Ok(opened) => return Ok(Some((choice, opened))),

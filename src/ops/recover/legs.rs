@@ -9,17 +9,17 @@ use crate::model::{
 
 /// A part of the way: a timeline, from where it began to where it was left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Leg {
-    pub(super) timeline: u32,
-    pub(super) from: Position,
-    pub(super) to: Position,
+pub(in crate::ops) struct Leg {
+    pub(in crate::ops) timeline: u32,
+    pub(in crate::ops) from: Position,
+    pub(in crate::ops) to: Position,
 }
 
 /// Reads the history of `timeline`: the way that led there, itself the last.
 ///
 /// # Errors
 /// If it is none.
-pub(super) fn history(timeline: u32, text: &str) -> Result<Vec<Leg>, &'static str> {
+pub(in crate::ops) fn history(timeline: u32, text: &str) -> Result<Vec<Leg>, &'static str> {
     let mut legs: Vec<Leg> = Vec::new();
     let mut from = Position(0);
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -41,22 +41,22 @@ pub(super) fn history(timeline: u32, text: &str) -> Result<Vec<Leg>, &'static st
 
 /// A piece that may be read: which, and what of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Choice {
+pub(in crate::ops) struct Choice {
     /// The place of its leg in the way.
-    pub(super) leg: usize,
+    pub(in crate::ops) leg: usize,
     /// Its place among the objects of that line.
-    pub(super) piece: usize,
+    pub(in crate::ops) piece: usize,
     /// What it holds.
-    pub(super) span: Span,
+    pub(in crate::ops) span: Span,
     /// What of that lies on the way.
-    pub(super) use_of: Span,
+    pub(in crate::ops) use_of: Span,
     /// When the vault got it.
-    pub(super) stored_at: Time,
+    pub(in crate::ops) stored_at: Time,
 }
 
 /// The pieces along a way, by where what is read of them begins.
 #[derive(Debug, Default)]
-pub(super) struct Along {
+pub(in crate::ops) struct Along {
     choices: Vec<Choice>,
     /// How far the longest piece reaches.
     longest: u64,
@@ -65,7 +65,7 @@ pub(super) struct Along {
 impl Along {
     /// `pieces` gives those of a leg's line: their places and spans. Of an older timeline nothing counts behind where it was
     /// left; a younger one has what was before from the beginning of its first segment on.
-    pub(super) fn new(legs: &[Leg], segment: u64, pieces: impl Fn(u32) -> Vec<(usize, Span, Time)>) -> Self {
+    pub(in crate::ops) fn new(legs: &[Leg], segment: u64, pieces: impl Fn(u32) -> Vec<(usize, Span, Time)>) -> Self {
         let mut choices = Vec::new();
         for (leg, part) in legs.iter().enumerate() {
             let begin = Position(part.from.0 / segment * segment);
@@ -82,20 +82,38 @@ impl Along {
 
     /// Those that hold `at`, the best first: of the youngest timeline, and of these what the vault had first, since nobody
     /// who came later could answer it.
-    pub(super) fn at(&self, at: Position) -> Vec<Choice> {
+    pub(in crate::ops) fn at(&self, at: Position) -> Vec<Choice> {
         let mut fitting: Vec<Choice> = self.window(at).filter(|choice| choice.use_of.contains(at)).copied().collect();
         fitting.sort_by_key(|choice| (Reverse(choice.leg), choice.stored_at, Reverse(choice.use_of.to)));
         fitting
     }
 
+    /// Those that hold `at`, the best first, each up to where one begins that is to be read in its stead: a piece that came later
+    /// and is longer adds what lies beyond those that the vault had, and nothing within them.
+    pub(in crate::ops) fn go_on(&self, at: Position) -> Vec<Choice> {
+        let mut fitting = self.at(at);
+        let last = fitting.iter().map(|choice| choice.use_of.to).max().unwrap_or(at);
+        let first = self.choices.partition_point(|choice| choice.use_of.from <= at);
+        let end = self.choices.partition_point(|choice| choice.use_of.from < last);
+        for better in self.choices.get(first..end).unwrap_or_default() {
+            let stands = (Reverse(better.leg), better.stored_at);
+            for choice in &mut fitting {
+                if stands < (Reverse(choice.leg), choice.stored_at) {
+                    choice.use_of.to = choice.use_of.to.min(better.use_of.from);
+                }
+            }
+        }
+        fitting
+    }
+
     /// Where the next piece behind `at` begins.
-    pub(super) fn after(&self, at: Position) -> Option<Position> {
+    pub(in crate::ops) fn after(&self, at: Position) -> Option<Position> {
         let behind = self.choices.partition_point(|choice| choice.use_of.from <= at);
         self.choices.get(behind).map(|choice| choice.use_of.from)
     }
 
     /// Up to where everything from `from` on is covered, by names alone.
-    pub(super) fn until(&self, from: Position) -> Option<Position> {
+    pub(in crate::ops) fn until(&self, from: Position) -> Option<Position> {
         let mut at = from;
         while let Some(best) = self.at(at).iter().map(|choice| choice.use_of.to).max() {
             at = best;
@@ -104,7 +122,7 @@ impl Along {
     }
 
     /// The end of all of it.
-    pub(super) fn newest(&self) -> Option<Position> {
+    pub(in crate::ops) fn newest(&self) -> Option<Position> {
         self.choices.iter().map(|choice| choice.use_of.to).max()
     }
 
@@ -118,7 +136,7 @@ impl Along {
 
 /// The files of a log that a stretch lies in: name, and which bytes of it. The youngest timeline whose first segment is not
 /// later names a segment, as a server looks for it.
-pub(super) fn files(legs: &[Leg], segment: u64, span: Span) -> Vec<(String, Range<u64>)> {
+pub(in crate::ops) fn files(legs: &[Leg], segment: u64, span: Span) -> Vec<(String, Range<u64>)> {
     let mut files = Vec::new();
     let mut at = span.from.0;
     while at < span.to.0 {
@@ -180,5 +198,23 @@ mod tests {
         assert_eq!(names, ["000000010000000000000001", "000000020000000000000002"]);
         assert_eq!(parts[0].1, 0xff_ffff..0x100_0000);
         assert_eq!(file(1, 0x1_00, SEGMENT), "000000010000000100000000");
+    }
+
+    #[test]
+    fn what_came_later_adds_only_what_lies_beyond() {
+        let at = Time::from_unix;
+        let pieces = |_| {
+            vec![(0, span(0, 100), at(9)), (1, span(0, 20), at(5)), (2, span(40, 60), at(4)), (3, span(10, 70), at(7))]
+        };
+        let along = Along::new(&history(1, "").unwrap(), SEGMENT, pieces);
+        let (mut next, mut way) = (Position(0), Vec::new());
+        while let Some(choice) = along.go_on(next).first().copied() {
+            way.push((choice.piece, next.0, choice.use_of.to.0));
+            next = choice.use_of.to;
+        }
+        assert_eq!(way, [(1, 0, 20), (3, 20, 40), (2, 40, 60), (3, 60, 70), (0, 70, 100)]);
+        // Where the best of a place can't be read, the next of it goes no further either.
+        let told: Vec<_> = along.go_on(Position(15)).iter().map(|choice| (choice.piece, choice.use_of.to.0)).collect();
+        assert_eq!(told, [(1, 20), (3, 40), (0, 40)]);
     }
 }

@@ -4,7 +4,7 @@
 mod binlog;
 mod gather;
 mod layout;
-mod legs;
+pub(super) mod legs;
 mod plain;
 mod point;
 mod replay;

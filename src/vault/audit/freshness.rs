@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     format::header::Claim,
-    model::{Finding, Name, Severity, Span, Time},
+    model::{Finding, Name, Severity, Span, Time, lasting},
     vault::{snapshots::Summary, standing::owners},
 };
 
@@ -111,12 +111,13 @@ fn finding(one: &Freshness, now: Time) -> Option<Finding> {
         return Some(Finding::new(Severity::Weak, "source.absent", what).on(source));
     };
     let (age, every) = (now.since(newest), one.every.unwrap_or(Span::ZERO));
-    let hours = |span: Span| format!("{} h", span.as_seconds() / 3600);
+    #[allow(clippy::cast_precision_loss, reason = "for people")]
+    let long = |span: Span| lasting(span.as_seconds() as f64);
     let expected = if one.told { "every" } else { "so far about every" };
     let what = format!(
         "the newest snapshot of {source}{by} is {} old, and one is expected {expected} {}",
-        hours(age),
-        if every.as_seconds() % 3600 == 0 { every.to_string() } else { hours(every) }
+        long(age),
+        if one.told || every.as_seconds() % 3600 == 0 { every.to_string() } else { long(every) }
     );
     let severity = if one.told { Severity::Weak } else { Severity::Warning };
     Some(Finding::new(severity, "source.stale", what).on(source))

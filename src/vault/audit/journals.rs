@@ -14,13 +14,13 @@ use super::{Depth, VerifyRequest, Weakest, objects::stop_if_asked};
 use crate::{
     format::layout,
     model::{
-        Cancel, Finding, Findings, Name, Progress, Severity, SnapshotId, Span as Duration, Time,
+        Cancel, Finding, Findings, Hash, Name, Progress, Severity, SnapshotId, Span as Duration, Time,
         journal::{Line, Position, Reach, Span},
     },
     vault::{
         Result, Vault,
         holds::{Held, Holds},
-        journal::{Gathering, Reader, Windows},
+        journal::{Gathering, Listed, Reader, Windows},
         snapshots::Summary,
     },
 };
@@ -115,6 +115,8 @@ struct Found {
     reach: Reach,
     /// When the store got the newest of them.
     newest_at: Option<Time>,
+    /// What was opened last, with the hash of what is in it.
+    last: Option<(Listed, Hash)>,
     /// Pieces that hold nothing good.
     bad: Vec<Bad>,
     /// Whether a history of its timeline is there.
@@ -176,6 +178,10 @@ pub(super) async fn check(
     let mut seen = Seen::default();
     if request.snapshot.is_none() {
         baseless(&gathered, bases, findings);
+        let known = |source: &Name| bases.keys().any(|(_, of)| *of == source);
+        for (source, every) in request.journals.iter().filter(|(source, _)| !known(source)) {
+            findings.push(without(source, *every));
+        }
     }
     if bases.is_empty() {
         return Ok(seen);
@@ -231,6 +237,15 @@ fn baseless(gathered: &Gathering<'_>, bases: &Bases<'_>, findings: &mut Findings
         let on = format!("{}{source}/", layout::own(layout::JOURNALS, writer));
         findings.push(Finding::new(Severity::Warning, "journal.baseless", what).on(on));
     }
+}
+
+/// Told where somebody said how old the newest piece may be, and there is nothing that a journal goes on from.
+fn without(source: &Name, every: Duration) -> Finding {
+    let what = format!(
+        "source {source} has no live base that a journal goes on from, and the newest piece of its journal is to be at most \
+         {every} old: take a base, by `strongroom backup {source}`, and see whether it has a journal"
+    );
+    Finding::new(Severity::Weak, "journal.stale", what).on(source)
 }
 
 /// Told where the newest piece is older than somebody said that it may be.

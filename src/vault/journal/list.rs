@@ -20,6 +20,8 @@ use crate::{
 
 /// So many objects are kept of a listing at once: 42 MB. 35 days of a piece each 10 seconds are 302,400.
 const WINDOW: usize = 1 << 19;
+/// So many prefixes are listed for one stretch at most.
+const PREFIXES: u64 = 3;
 /// So many strays are named.
 const STRAYS: usize = 20;
 
@@ -323,14 +325,8 @@ impl<'a> Windows<'a> {
 /// If the store can't be listed.
 pub async fn list_within(vault: &Vault, writer: &Name, source: &Name, line: &Line, span: Span) -> Result<LineListing> {
     let (low, high) = (span.from.0.saturating_sub(LOG_LIMIT as u64), span.to.0.saturating_sub(1));
-    // Each digit less is sixteen times as much of the log.
-    let shift = (6..16).map(|digits| digits * 4).find(|shift| (high >> shift) - (low >> shift) < PREFIXES);
-    let shift = shift.unwrap_or(60);
-    let prefixes = (low >> shift..=high >> shift).map(|part| {
-        let digits = 16 - shift / 4;
-        format!("{}{part:0digits$x}", layout::journal(writer, source, line))
-    });
-    let mut found = parts(vault, writer, source, line, prefixes).await?;
+    let prefixes = prefixes(&layout::journal(writer, source, line), low, high);
+    let mut found = parts(vault, writer, source, line, prefixes.into_iter()).await?;
     found.objects.retain(|one| one.span.is_some_and(|has| has.from < span.to && span.from < has.to));
     Ok(found)
 }
@@ -344,8 +340,14 @@ pub async fn list_histories(vault: &Vault, writer: &Name, source: &Name, line: &
     parts(vault, writer, source, line, [prefix].into_iter()).await
 }
 
-/// So many prefixes are listed for one stretch at most.
-const PREFIXES: u64 = 3;
+/// What the names begin with of pieces that begin from `low` up to `high`: as few and as narrow as that takes.
+pub(super) fn prefixes(line: &str, low: u64, high: u64) -> Vec<String> {
+    // Each digit less is sixteen times as much of the log.
+    let few = |digits: &usize| (high >> (64 - 4 * digits)) - (low >> (64 - 4 * digits)) < PREFIXES;
+    let digits = (1..=10).rev().find(few).unwrap_or(1);
+    let shift = 64 - 4 * digits;
+    (low >> shift..=high >> shift).map(|part| format!("{line}{part:0digits$x}")).collect()
+}
 
 async fn parts(
     vault: &Vault,

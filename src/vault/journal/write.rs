@@ -16,9 +16,10 @@ use crate::{
         Hash, Key, Lock, LockBy, Name, Span as Duration, Time,
         journal::{Line, Piece, Position, Reach, Span},
     },
-    store::{Payload, Put as StorePut, StoreError, StoreErrorKind},
+    store::{Entry, Payload, Put as StorePut, StoreError, StoreErrorKind},
     vault::{
         Result, VaultError, VaultErrorKind,
+        journal::list::prefixes,
         writer::{Workplace, refuse_skew, upload::Locking},
     },
 };
@@ -179,6 +180,36 @@ impl JournalWriter {
             })
             .await?;
         Ok(reach)
+    }
+
+    /// What the store lists of this writer, source and line, of pieces that begin within `span`, by names as in
+    /// [`covered`](Self::covered).
+    ///
+    /// # Errors
+    /// If the store can't be listed.
+    pub async fn covered_within(&self, line: &Line, span: Span) -> Result<Reach> {
+        let mut reach = Reach::default();
+        let line = layout::journal(&self.place.writer.name, &self.source, line);
+        for prefix in prefixes(&line, span.from.0, span.to.0.saturating_sub(1)) {
+            let mut add = |entry: Entry| {
+                if let Some(ObjectName::Piece(piece)) = layout::parse(&entry.key) {
+                    reach.add(piece.span);
+                }
+            };
+            self.place.store.list(&prefix, &mut add).await?;
+        }
+        Ok(reach)
+    }
+
+    /// Whether the store lists a history of this writer, source and line.
+    ///
+    /// # Errors
+    /// If the store can't be listed.
+    pub async fn has_history(&self, line: &Line) -> Result<bool> {
+        let prefix = format!("{}history-", layout::journal(&self.place.writer.name, &self.source, line));
+        let mut found = false;
+        self.place.store.list(&prefix, &mut |_| found = true).await?;
+        Ok(found)
     }
 
     fn origin(&self, line: &Line) -> Origin {

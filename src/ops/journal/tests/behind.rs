@@ -10,7 +10,7 @@ use super::{Place, SIZE, switched};
 use crate::{
     catalog::JournalNote,
     format::journal::Effort,
-    model::journal::{Line, Reach},
+    model::journal::{Line, Position, Reach, Span},
     ops::{
         OpsError, Result,
         journal::{
@@ -92,7 +92,8 @@ fn waiting() -> Place {
 fn push(place: &Place, sink: &Far, open: impl FnOnce() -> Result<()>) -> Result<usize> {
     let (memory, note) = (place.memory(), JournalNote { system: Some(9), ..JournalNote::default() });
     let queue = Queue::new(&segment(place, 1), 64, Duration::from_millis(10));
-    let work = Work { queue, gate: Gate::of(SIZE), opened: OnceLock::new(), sink, memory: &memory, note: &note };
+    let (gate, opened, there) = (Gate::of(SIZE), OnceLock::new(), OnceLock::new());
+    let work = Work { queue, gate, opened, there, again: false, sink, memory: &memory, note: &note };
     work.all(open)
 }
 
@@ -120,6 +121,28 @@ fn what_was_not_put_is_not_marked() {
     put.sort_unstable();
     assert_eq!((marked(&place), pushed), (put.clone(), put.len()));
     assert!(!put.contains(&3), "{put:?}");
+}
+
+#[test]
+fn what_may_have_other_content_is_left_to_the_push_that_is_asked_for_it() {
+    let place = waiting();
+    let memory = place.memory();
+    memory.begin(&format!("0000000100000000{:08X}", 5), &crate::codec::hash::hash(b"other")).unwrap();
+    let seventh = Span { from: Position(7 * SIZE), to: Position(8 * SIZE) };
+    let far = Far::default();
+    let work = |again| {
+        let there = OnceLock::from((Line::postgres(9, 1), Reach::of([seventh].into_iter())));
+        let note = JournalNote { system: Some(9), ..JournalNote::default() };
+        let queue = Queue::new(&segment(&place, 1), 64, Duration::from_millis(10));
+        let (gate, opened) = (Gate::of(SIZE), OnceLock::new());
+        Work { queue, gate, opened, there, again, sink: &far, memory: &memory, note: &note }.all(|| Ok(())).unwrap()
+    };
+    // Each that is refused ends a turn.
+    while work(false) > 0 {}
+    let marks = marked(&place);
+    assert!(marks.contains(&4) && !marks.contains(&5) && !marks.contains(&7), "{marks:?}");
+    while work(true) > 0 {}
+    assert_eq!(marked(&place), (1..=SEGMENTS).collect::<Vec<_>>());
 }
 
 #[test]

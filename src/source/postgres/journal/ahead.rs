@@ -91,4 +91,15 @@ impl Ahead {
     pub fn note_size(&self, line: &str, size: u64) {
         let _ = write_file(&self.path(line), format!("{size}\n").as_bytes());
     }
+
+    /// Whether something is known that needs no other look at the vault.
+    #[must_use]
+    pub fn is_known(&self, what: &str) -> bool {
+        self.path(what).exists()
+    }
+
+    /// Notes that it is.
+    pub fn know(&self, what: &str) {
+        let _ = write_file(&self.path(what), b"");
+    }
 }

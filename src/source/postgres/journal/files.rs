@@ -11,8 +11,8 @@ pub enum LogFile {
     Partial(SegmentName),
     /// How a timeline came about.
     History(u32),
-    /// A note on a base backup. Nobody needs it: a base has its own.
-    Backup(SegmentName),
+    /// A note on a base backup, which begins so many bytes into the segment. Nobody needs it: a base has its own.
+    Backup(SegmentName, u32),
 }
 
 /// The name of a segment. What position it means depends on the size of segments.
@@ -52,7 +52,7 @@ impl fmt::Display for LogFile {
             Self::Segment(name) => name.fmt(f),
             Self::Partial(name) => write!(f, "{name}.partial"),
             Self::History(timeline) => write!(f, "{timeline:08X}.history"),
-            Self::Backup(name) => write!(f, "{name}.backup"),
+            Self::Backup(name, offset) => write!(f, "{name}.{offset:08X}.backup"),
         }
     }
 }
@@ -76,7 +76,7 @@ impl LogFile {
             "partial" => Some(Self::Partial(segment)),
             _ => {
                 let offset = rest.strip_suffix(".backup")?;
-                hex(offset).map(|_| Self::Backup(segment))
+                hex(offset).map(|offset| Self::Backup(segment, offset))
             }
         }
     }
@@ -123,7 +123,8 @@ mod tests {
         assert_eq!(SegmentName::of(1, 0x1_0410_0000, 1 << 20).to_string(), "000000010000000100000041");
         assert_eq!(read("0000000200000001000000FF"), LogFile::Segment(segment));
         assert_eq!(read("0000000200000001000000FF.partial"), LogFile::Partial(segment));
-        assert_eq!(read("0000000200000001000000FF.00000028.backup"), LogFile::Backup(segment));
+        assert_eq!(read("0000000200000001000000FF.00000028.backup"), LogFile::Backup(segment, 0x28));
+        assert_eq!(LogFile::Backup(segment, 0x28).to_string(), "0000000200000001000000FF.00000028.backup");
         assert_eq!(read("0000000A.history"), LogFile::History(10));
         for other in [
             "",

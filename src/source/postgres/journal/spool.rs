@@ -90,7 +90,7 @@ impl Spool {
             match file {
                 LogFile::Segment(name) => found.push((name, false)),
                 LogFile::Partial(name) => found.push((name, true)),
-                LogFile::History(_) | LogFile::Backup(_) => {}
+                LogFile::History(_) | LogFile::Backup(..) => {}
             }
         }
         found.sort_unstable();

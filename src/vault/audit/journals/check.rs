@@ -6,9 +6,11 @@ use futures::{StreamExt, stream};
 
 use super::{BAD, Bad, Base, Found, LINES, STRETCHES, Seen};
 use crate::{
+    codec::hash,
     format::journal::SEALED_LIMIT,
     model::{
-        Cancel, Finding, Findings, Key, Lock, LockPolicy, Severity, SnapshotId, Span as Duration, Time, journal::Line,
+        Cancel, Finding, Findings, Hash, Key, Lock, LockPolicy, Severity, SnapshotId, Span as Duration, Time,
+        journal::Line,
     },
     store::StoreErrorKind,
     vault::{
@@ -42,8 +44,8 @@ pub(super) struct Checks<'a> {
 
 /// What an object's bytes are.
 enum Bytes {
-    /// Not looked at, or right. With how many were read.
-    Good(u64),
+    /// Not looked at, or right. With how many were read, and the hash of what was sealed if it was opened.
+    Good(u64, Option<Hash>),
     /// Not those of its name, or not there.
     Damaged(String),
     /// Those of its name, and not what its writer signed.
@@ -81,7 +83,7 @@ impl<'a> Checks<'a> {
         let mut read = stream::iter(needed)
             .map(|one| async move {
                 let wanted = depth > Depth::Locks && in_sample(one.hash.as_bytes(), this.request.sample);
-                (one, if wanted { this.bytes(line, one).await } else { Ok(Bytes::Good(0)) })
+                (one, if wanted { this.bytes(line, one).await } else { Ok(Bytes::Good(0, None)) })
             })
             .buffered(READS);
         while let Some((one, bytes)) = read.next().await {
@@ -90,8 +92,9 @@ impl<'a> Checks<'a> {
             seen.bytes = seen.bytes.saturating_add(one.bytes);
             overlaid(line, one, findings);
             let (forged, why) = match bytes? {
-                Bytes::Good(read) => {
+                Bytes::Good(read, plain) => {
                     seen.bytes_read += read;
+                    findings.extend(plain.and_then(|plain| found.beside(line, one, plain)));
                     found.good(one);
                     continue;
                 }
@@ -207,14 +210,16 @@ impl<'a> Checks<'a> {
     async fn bytes(&self, line: &LineListing, one: &Listed) -> Result<Bytes> {
         let key: Key = line.key(one);
         let read = match self.reader {
-            Some(reader) if one.span.is_some() => reader.open(line, one).await.map(|_| one.bytes),
-            Some(reader) => reader.history(line, one).await.map(|_| one.bytes),
+            Some(reader) if one.span.is_some() => {
+                reader.open(line, one).await.map(|opened| (one.bytes, Some(opened.record.plain)))
+            }
+            Some(reader) => reader.history(line, one).await.map(|history| (one.bytes, Some(hash::hash(&history)))),
             None => fetch::by_hash(&*self.vault.store, &key, None, &one.hash, SEALED_LIMIT)
                 .await
-                .map(|bytes| bytes.len() as u64),
+                .map(|bytes| (bytes.len() as u64, None)),
         };
         match read {
-            Ok(bytes) => Ok(Bytes::Good(bytes)),
+            Ok((bytes, plain)) => Ok(Bytes::Good(bytes, plain)),
             Err(error) if error.kind == VaultErrorKind::Denied => Ok(Bytes::Unread(error.what)),
             Err(error) if error.kind == VaultErrorKind::Damaged => Ok(Bytes::Damaged(error.what)),
             Err(error) if error.is_of_object() => Ok(Bytes::Forged(error.what)),
@@ -224,6 +229,28 @@ impl<'a> Checks<'a> {
 }
 
 impl Found {
+    /// Holds what an object has in it against another of the same span, or another history: they stand together. What is sealed
+    /// twice has two names, so only who opens both can tell.
+    fn beside(&mut self, line: &LineListing, one: &Listed, plain: Hash) -> Option<Finding> {
+        let (other, known) = self.last.replace((*one, plain)).filter(|(other, _)| other.span == one.span)?;
+        if known == plain {
+            return None;
+        }
+        let (first, later) = if one.stored_at < other.stored_at { (one, &other) } else { (&other, one) };
+        let of = match one.span {
+            Some(span) => format!("of {} to {}", line.line.say(span.from), line.line.say(span.to)),
+            None => "of the history of this timeline".to_owned(),
+        };
+        let what = format!(
+            "the vault has two {of}, each signed by its writer, that differ: this one, of {}, and {}, of {}; a recovery reads the \
+             one that was there first",
+            later.stored_at,
+            line.key(first),
+            first.stored_at
+        );
+        Some(Finding::new(Severity::Weak, "journal.differs", what).on(line.key(later)))
+    }
+
     /// Counts an object that is what it says, as far as was looked.
     fn good(&mut self, one: &Listed) {
         let Some(span) = one.span else {
