@@ -34,7 +34,7 @@ pub use chunks::Known;
 pub use error::{CatalogError, CatalogErrorKind};
 pub use features::Similar;
 pub use fill::IndexedPack;
-pub use journal::{JournalMemory, JournalNote};
+pub use journal::{JournalMemory, JournalNote, Tail};
 pub use lock::{RunLock, RunLockError};
 pub use memory::{Kept, Memory};
 pub use objects::{ObjectRow, RunRow};
