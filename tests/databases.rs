@@ -5,6 +5,8 @@
 mod binlog;
 #[path = "databases/complete.rs"]
 mod complete;
+#[path = "databases/honest.rs"]
+mod honest;
 #[path = "databases/into.rs"]
 mod into;
 #[path = "databases/look.rs"]

@@ -29,8 +29,23 @@ pub struct JournalNote {
     pub line: Option<Line>,
     /// The timeline, and up to where it was shipped.
     pub shipped: Option<(u32, Position)>,
+    /// The end of what was shipped.
+    pub tail: Option<Tail>,
     /// Timelines whose histories are in the vault.
     pub histories: BTreeSet<u32>,
+}
+
+/// The last bytes of a log that were shipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tail {
+    /// The timeline.
+    pub timeline: u32,
+    /// Where they begin.
+    pub from: Position,
+    /// Where they end.
+    pub to: Position,
+    /// Their hash.
+    pub hash: Hash,
 }
 
 /// What is remembered of a file that was shipped.
@@ -233,6 +248,8 @@ fn spell(note: &JournalNote) -> String {
     lines.extend(note.system.map(|system| format!("system {system}")));
     lines.extend(note.line.as_ref().map(|line| format!("line {line}")));
     lines.extend(note.shipped.map(|(timeline, to)| format!("shipped {timeline} {to}")));
+    let tail = |tail: Tail| format!("tail {} {} {} {}", tail.timeline, tail.from, tail.to, tail.hash);
+    lines.extend(note.tail.map(tail));
     lines.extend(note.histories.iter().map(|timeline| format!("history {timeline}")));
     lines.push("end".to_owned());
     lines.join("\n") + "\n"
@@ -247,6 +264,10 @@ fn read(text: &str) -> Option<JournalNote> {
             ["system", system] => note.system = Some(system.parse().ok()?),
             ["line", line] => note.line = Some(line.parse().ok()?),
             ["shipped", timeline, to] => note.shipped = Some((timeline.parse().ok()?, to.parse().ok()?)),
+            ["tail", timeline, from, to, hash] => {
+                let (from, to) = (from.parse().ok()?, to.parse().ok()?);
+                note.tail = Some(Tail { timeline: timeline.parse().ok()?, from, to, hash: hash.parse().ok()? });
+            }
             ["history", timeline] => drop(note.histories.insert(timeline.parse().ok()?)),
             _ => return None,
         }
@@ -269,8 +290,9 @@ mod tests {
         let memory = open(dir.path());
         assert_eq!(memory.note().unwrap(), JournalNote::default());
         let line = Some("my-00000007-mariadb-bin".parse().unwrap());
-        let note =
-            JournalNote { system: Some(9), line, shipped: Some((2, Position(0x1_0000))), histories: [1, 2].into() };
+        let (to, hash) = (Position(0x1_0000), Hash::from_bytes([5; 32]));
+        let tail = Some(Tail { timeline: 2, from: Position(0xf000), to, hash });
+        let note = JournalNote { system: Some(9), line, shipped: Some((2, to)), tail, histories: [1, 2].into() };
         memory.write(&note).unwrap();
         assert_eq!(open(dir.path()).note().unwrap(), note);
         let text = spell(&note);

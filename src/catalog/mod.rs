@@ -34,7 +34,7 @@ pub use chunks::Known;
 pub use error::{CatalogError, CatalogErrorKind};
 pub use features::Similar;
 pub use fill::IndexedPack;
-pub use journal::{JournalMemory, JournalNote, Taken};
+pub use journal::{JournalMemory, JournalNote, Tail, Taken};
 pub use lock::{RunLock, RunLockError};
 pub use memory::{Kept, Memory};
 pub use objects::{ObjectRow, RunRow};

@@ -322,6 +322,7 @@ impl Config {
             if sources.iter().any(|other| other.name == source.name) {
                 return Err(Fault(at, format!("there are two sources called {}", source.name)));
             }
+            source.must_not_share_a_slot(&sources, at)?;
             sources.push(source);
         }
         let in_writer = raw.writer.as_ref().and_then(|writer| writer.delta.as_ref());

@@ -102,8 +102,12 @@ pub struct Record {
     /// The object that holds what comes right before it, as far as its writer knows one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Hash>,
-    /// When it was made: by the clock of the store or of the server whose log it is.
+    /// When it was made, which says nothing of how old its log is.
     pub at: Time,
+    /// All that was committed before this time is in this piece and those before it, by the clock of the server whose log it
+    /// is. Nothing where nobody knows: then only what the log holds itself tells how far it reaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covers: Option<Time>,
     /// The bytes of log in it.
     pub bytes: u64,
     /// BLAKE3 of these bytes.
@@ -180,7 +184,7 @@ impl Record {
         let (bytes, plain) = log;
         let Span { from, to } = span;
         let (format, features) = (FORMAT.to_owned(), Vec::new());
-        Self { format, vault, writer, source, line, from, to, previous, at, bytes, plain, features }
+        Self { format, vault, writer, source, line, from, to, previous, at, covers: None, bytes, plain, features }
     }
 
     /// Signs and seals the piece of which this is the record.

@@ -47,6 +47,19 @@ impl Default for JournalOptions {
     }
 }
 
+/// What was found where a log that comes meets what was shipped of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joint {
+    /// It goes on from that.
+    Same,
+    /// It is another log.
+    Other,
+    /// It has not come so far.
+    NotYet,
+    /// Nothing is here that would tell.
+    Unknown,
+}
+
 /// How far the log was shipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shipped {

@@ -18,13 +18,13 @@ use crate::{sandbox::Sandbox, server::Server};
 const PATIENCE: Duration = Duration::from_mins(1);
 const LOGGED: [&str; 4] = ["--log-bin=mariadb-bin", "--server-id=7", "--binlog-format=MIXED", "--gtid-strict-mode=ON"];
 
-struct Place {
-    sandbox: Sandbox,
-    server: Server,
+pub struct Place {
+    pub sandbox: Sandbox,
+    pub server: Server,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let server = Server::start_with(&LOGGED);
         server.sql(
             "CREATE DATABASE shop; CREATE TABLE shop.entries (id INT AUTO_INCREMENT PRIMARY KEY, at DATETIME(6), pad TEXT) ENGINE=InnoDB;
@@ -39,7 +39,7 @@ impl Place {
         Self { sandbox, server }
     }
 
-    fn insert(&self, format: &str, rows: u32) {
+    pub fn insert(&self, format: &str, rows: u32) {
         self.server.sql(&format!(
             "SET SESSION binlog_format={format}; USE shop;
              INSERT INTO entries (at, pad) SELECT NOW(6), REPEAT(MD5(seq), 30) FROM seq_1_to_{rows}"
@@ -60,7 +60,7 @@ impl Place {
     }
 
     /// The number of the file that the server writes to, and how far.
-    fn written(&self) -> (u64, u64) {
+    pub fn written(&self) -> (u64, u64) {
         let status = self.server.sql("SHOW MASTER STATUS");
         let mut words = status.split_whitespace();
         let number = words.next().unwrap().rsplit('.').next().unwrap().parse().unwrap();
@@ -88,7 +88,7 @@ impl Place {
         );
     }
 
-    fn recover(&self, point: &str, more: &[&str], code: i32) -> (PathBuf, Value, String) {
+    pub fn recover(&self, point: &str, more: &[&str], code: i32) -> (PathBuf, Value, String) {
         let to = self.sandbox.path(&format!("back-{}-{}", point.replace(['/', ':', ' '], "-"), more.len()));
         let mut command = self.sandbox.command();
         command.args(["--vault", &self.sandbox.url(), "restore", "latest", "--source", "shop", "--recover-to", point]);
@@ -135,7 +135,7 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// The pieces in a vault's directory, the oldest first.
-fn pieces(vault: &Path) -> Vec<PathBuf> {
+pub fn pieces(vault: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut dirs = vec![vault.join("journals")];
     while let Some(dir) = dirs.pop() {

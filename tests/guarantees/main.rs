@@ -47,6 +47,7 @@ mod g11_upkeep;
 mod g12_flood;
 mod g12_parts;
 mod g13_any_second;
+mod g13_honest;
 mod g13_hosts;
 mod g16_not_alone;
 mod g17_calls;

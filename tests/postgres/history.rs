@@ -21,7 +21,7 @@ fn a_server_that_recovered_takes_no_timeline_that_another_had() {
         ask("insert into t values (2); insert into f values (2)");
         let to = Position::from_lsn(&ask("select pg_current_wal_flush_lsn()")).unwrap();
         let history = fs::read(data.join("pg_wal/00000002.history")).unwrap();
-        lab.put(&data, (2, Some(&history)), (Position(to.0 / SEGMENT * SEGMENT), to));
+        lab.put(&data, (2, Some(&history)), (Position(to.0 / SEGMENT * SEGMENT), to), None);
     });
     lab.row(3);
     lab.ship();
@@ -60,7 +60,7 @@ fn the_log_of_another_history_is_not_laid_over_a_base() {
     let mut bytes = fs::read(&segment).unwrap();
     bytes[40 + 20] ^= 1;
     fs::write(&segment, bytes).unwrap();
-    lab.put(&fake, (1, None), (from, to));
+    lab.put(&fake, (1, None), (from, to), None);
     let told = lab.recover("latest", "joined", &[]).code(1).json();
     let said = told["error"]["message"].as_str().unwrap();
     assert!(said.contains("not the one that the base was taken in"), "{told:#}");

@@ -18,7 +18,10 @@ use strongroom::{
         journal::{Line, Position, Span},
     },
     store::local::LocalStore,
-    vault::{journal::JournalWriter, writer::Workplace},
+    vault::{
+        journal::{JournalWriter, Stretch},
+        writer::Workplace,
+    },
 };
 
 use crate::{
@@ -101,13 +104,21 @@ impl Lab {
 
     /// Puts the log that is not in the vault yet, in pieces of a few bytes to a few pages.
     pub fn ship(&mut self) {
+        // Before it is asked where the log ends, as `journal run` does.
+        let covers = Now.now();
         let (from, to) = (self.shipped, self.lsn());
-        self.put(&self.server.data(), (1, None), (from, to));
+        self.put(&self.server.data(), (1, None), (from, to), Some(covers));
         self.shipped = to;
     }
 
     /// Puts the log of a timeline out of a data directory, with its history.
-    pub fn put(&self, data: &Path, (timeline, history): (u32, Option<&[u8]>), (from, to): (Position, Position)) {
+    pub fn put(
+        &self,
+        data: &Path,
+        (timeline, history): (u32, Option<&[u8]>),
+        (from, to): (Position, Position),
+        covers: Option<Time>,
+    ) {
         let writer = writer_key::open(&fs::read(self.sandbox.path("etc/writer.key")).unwrap()).unwrap();
         let store = Arc::new(LocalStore::open(self.sandbox.path("vault"), Arc::new(Now)).unwrap());
         let place = Workplace {
@@ -131,7 +142,9 @@ impl Lab {
             let file = fs::read(data.join("pg_wal").join(name)).unwrap();
             let bytes = &file[usize::try_from(at % SEGMENT).unwrap()..][..usize::try_from(end - at).unwrap()];
             let span = Span::new(Position(at), Position(end)).unwrap();
-            runtime.block_on(journal.put(&line, span, bytes, Now.now())).unwrap();
+            let covers = covers.filter(|_| end == to.0);
+            let stretch = Stretch { span, log: bytes.to_vec().into(), hash: None, covers };
+            runtime.block_on(journal.put_stretch(&line, stretch, Now.now())).unwrap();
             (at, step) = (end, step * 3 % 7_000_003);
         }
     }
@@ -330,6 +343,7 @@ fn a_recovery_goes_along_the_timelines_that_a_base_leads_to() {
             &data,
             (2, Some(&fs::read(data.join("pg_wal/00000002.history")).unwrap())),
             (Position(to.0 / SEGMENT * SEGMENT), to),
+            None,
         );
         to
     });

@@ -140,6 +140,25 @@ fn servers_are_lent_without_showing_how_to_log_in() {
 }
 
 #[test]
+fn a_slot_is_of_one_source() {
+    let of = |name: &str, dsn: &str, journal: &str| {
+        format!("[[source]]\nname = \"{name}\"\nkind = \"postgres\"\ndsn = \"{dsn}\"\nphysical = true\n{journal}\n")
+    };
+    let first = of("a", "host=h user=r dbname=postgres", "journal = true");
+    for second in ["host=h user=r dbname=postgres", "host=h user=other dbname=postgres"] {
+        let told = told(&(first.clone() + &of("b", second, "journal = { flush = \"20s\" }")));
+        assert!(told.contains(":8:8: ") && told.contains("a and b") && told.contains("slot"), "{told}");
+    }
+    for (dsn, journal) in [
+        ("host=h user=r dbname=postgres", "journal = { slot = \"other\" }"),
+        ("host=h user=r dbname=postgres", ""),
+        ("host=h2 user=r dbname=postgres", "journal = true"),
+    ] {
+        assert_eq!(parse(&(first.clone() + &of("b", dsn, journal))).unwrap().sources.len(), 2, "{dsn} {journal}");
+    }
+}
+
+#[test]
 fn a_journal_stands_beside_a_copy_of_the_whole_cluster() {
     use crate::source::journal::{JournalOptions, OnMaxLag};
     let with = |journal: &str, physical: bool| {

@@ -9,8 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::super::OpsError;
+use super::{super::OpsError, covered::Moments};
 use crate::{
+    catalog::Tail,
     model::journal::Line,
     source::{journal::Shipped, postgres::journal::Identity},
 };
@@ -39,6 +40,10 @@ pub(super) struct Notes {
     pub(super) target: Option<Shipped>,
     /// Whether it was tried to reach it.
     pub(super) tried: bool,
+    /// From where on all comes from the receiver that runs: before that, another one may have received what is here.
+    pub(super) sure_from: Option<u64>,
+    /// The end of what was shipped.
+    pub(super) tail: Option<Tail>,
     /// Whether a receiver runs.
     pub(super) receiving: bool,
     /// What the spool is to be made into once all of it is shipped.
@@ -51,6 +56,8 @@ pub(super) struct Notes {
     pub(super) shipped: Option<Shipped>,
     /// Bytes that wait in the spool.
     pub(super) unshipped: u64,
+    /// Up to when the log is known to be whole.
+    pub(super) moments: Moments,
     /// Whether the vault takes nothing.
     pub(super) away: bool,
 }

@@ -119,6 +119,7 @@ impl Keeper {
             }
             self.board.notes().tried = true;
         }
+        self.tell_moment();
         self.check_now_and_then();
         Ok(())
     }
@@ -142,12 +143,14 @@ impl Keeper {
         self.spool.unmake(..)?;
         let identity = self.server.identify()?;
         self.must_be_the_same(&identity)?;
+        self.must_go_on(&identity)?;
         let slot = self.slot(&identity)?;
         self.note(&identity);
         // Where to go on, the vault says, which the shipper asks. What takes longer is asked for again, and so is the server.
         if !self.board.wait_for(SOON, |notes| notes.asked) {
             return Ok(());
         }
+        self.must_go_on(&identity)?;
         if let Some(seed) = self.start(&identity, slot)? {
             self.board.notes().seed = Some(seed);
             self.board.wake();
@@ -160,6 +163,8 @@ impl Keeper {
         let status = STATUS.min(self.options.flush.as_secs().max(1));
         // It looks where the receiver begins, so it comes before that.
         let maker = Maker::start(self.spool.clone(), identity.segment, self.room(identity.segment))?;
+        let begins = self.next().map(|(_, at, size)| at + size);
+        self.board.notes().sure_from = begins;
         let receiver = receive(&self.server, &identity, &self.options.slot, self.spool.dir(), status)?;
         (self.state.receiver, self.state.maker) = (Some(receiver), Some(maker));
         self.board.notes().receiving = true;

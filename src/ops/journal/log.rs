@@ -10,7 +10,7 @@ use crate::{
     catalog::JournalNote,
     model::journal::Line,
     source::{
-        journal::Shipped,
+        journal::{Joint, Shipped},
         mariadb::binlog,
         postgres::journal::{self as wal, Held},
     },
@@ -21,10 +21,12 @@ pub(super) const PIECE: u64 = 16 << 20;
 /// In so many timelines it is looked for the newest piece.
 const TIMELINES: usize = 16;
 
-/// So long what the server said last is believed.
-const BELIEVED: Duration = Duration::from_mins(1);
 /// The server counts the header of the page that comes next, and the log ends before it.
 const HEADER: u64 = 64;
+/// So much of the end of what was shipped is remembered.
+const TAIL: u64 = 64 << 10;
+/// So long what the server said last is believed.
+const BELIEVED: Duration = Duration::from_mins(1);
 
 /// A part of the log that becomes a piece.
 pub(super) struct Part<H> {
@@ -92,6 +94,12 @@ pub(super) trait Log: Send {
     fn still(&self, _board: &Board, _shipped: Shipped, _bytes: u64) -> Result<Option<(u64, Vec<u8>)>> {
         Ok(None)
     }
+
+    /// The end of a part that is put, by which it can be told whether what comes later goes on from it; with where it begins.
+    fn tail<'a>(&self, part: &Part<Self::Held>, log: &'a [u8]) -> Option<(u64, &'a [u8])>;
+
+    /// Whether what is here goes on from what was shipped, whose end from `from` on `is` as it was.
+    fn joint(&self, shipped: Shipped, from: u64, is: &dyn Fn(&[u8]) -> bool) -> Result<Joint>;
 
     /// Begins anew where the keeper wants that. Says whether it wants nothing.
     fn take_seed(&mut self, _board: &Board) -> Result<bool> {
@@ -192,6 +200,17 @@ impl Log for Wal {
         if all { Ok(self.following()?.end(shipped, bytes)?) } else { Ok(None) }
     }
 
+    fn tail<'a>(&self, part: &Part<Held>, log: &'a [u8]) -> Option<(u64, &'a [u8])> {
+        // What is received again begins with the segment.
+        let within = (part.to - part.held.start).min(TAIL);
+        let end = log.len().checked_sub(usize::try_from(within).ok()?).and_then(|at| log.get(at..)).unwrap_or(log);
+        Some((part.to - end.len() as u64, end))
+    }
+
+    fn joint(&self, shipped: Shipped, from: u64, is: &dyn Fn(&[u8]) -> bool) -> Result<Joint> {
+        Ok(self.following()?.joint(shipped, from, is)?)
+    }
+
     fn take_seed(&mut self, board: &Board) -> Result<bool> {
         let wanted = board.notes().seed;
         let Some(Seed { timeline, start, size }) = wanted else { return Ok(true) };
@@ -248,5 +267,14 @@ impl Log for Binlog {
 
     fn clear(&mut self, shipped: Shipped) -> Result<()> {
         Ok(self.follower.clear(shipped)?)
+    }
+
+    fn tail<'a>(&self, part: &Part<binlog::Ready>, log: &'a [u8]) -> Option<(u64, &'a [u8])> {
+        let (at, end) = binlog::last_event(log)?;
+        Some((part.from >> 32 << 32 | at, end))
+    }
+
+    fn joint(&self, _shipped: Shipped, from: u64, is: &dyn Fn(&[u8]) -> bool) -> Result<Joint> {
+        Ok(self.follower.joint(from, is)?)
     }
 }

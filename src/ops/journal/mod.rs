@@ -1,18 +1,22 @@
 //! Journals: the log of a database, in the vault within seconds.
 
+mod asked;
 mod behind;
 mod board;
 mod check;
+mod covered;
 mod ear;
 mod event;
 mod fetch;
 mod keeper;
 mod list;
 mod log;
+mod moment;
 mod push;
 mod replica;
 mod report;
 mod run;
+mod seam;
 mod ship;
 mod sink;
 mod still;

@@ -127,7 +127,8 @@ impl File {
         let span = Span::new(*from, Position(from.0 + log.len() as u64))?;
         *from = span.to;
         let hash = Some(self.hash).filter(|_| log.len() == self.size);
-        Some(Stretch { span, log, hash })
+        // How old it is, only its own records tell.
+        Some(Stretch { span, log, hash, covers: None })
     }
 }
 

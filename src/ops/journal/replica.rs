@@ -106,6 +106,7 @@ impl Replica {
             }
             self.board.notes().tried = true;
         }
+        self.tell_moment();
         if self.state.checked.is_none_or(|at| at.elapsed() >= CHECK) {
             self.check()?;
             self.state.checked = Some(Instant::now());
@@ -134,6 +135,9 @@ impl Replica {
                 self.board.wake();
                 return Ok(());
             }
+        }
+        if let Some(unsound) = log.unsound() {
+            self.tell_now_and_then("binlog-format", Severity::Warning, unsound);
         }
         let at = self.begin(&log)?;
         let receiver = self.server.receive(&log, at, &self.spool, self.number)?;
@@ -175,6 +179,9 @@ impl Replica {
         if number > last || (number == last && offset > written) {
             return Err(self.reset(log, Position(newest.unwrap_or_default())));
         }
+        let tail = self.board.notes().tail.filter(|tail| Some(tail.to.0) == newest).map(|tail| split(tail.from));
+        // The end of what was shipped comes once more, and tells whether it is the same log still.
+        let (number, offset) = tail.unwrap_or((number, offset));
         if number < oldest {
             return Ok((oldest, FIRST));
         }
@@ -215,7 +222,7 @@ impl Replica {
             return Err(SourceError { what: error.what.clone(), object: error.object.clone(), source: None }.into());
         }
         self.back_off();
-        self.tell_now_and_then("server-away", format!("{error}; it is tried again"));
+        self.tell_now_and_then("server-away", Severity::Error, format!("{error}; it is tried again"));
         Ok(())
     }
 
@@ -253,7 +260,7 @@ impl Replica {
                 shipped.map_or_else(String::new, |at| log.line.say(at)),
                 log.line.say(log.newest),
             );
-            self.tell_now_and_then("lag", message);
+            self.tell_now_and_then("lag", Severity::Error, message);
         }
         Ok(())
     }
@@ -263,11 +270,11 @@ impl Replica {
     }
 
     /// The same, not again while it stays so.
-    fn tell_now_and_then(&mut self, event: &'static str, message: String) {
+    fn tell_now_and_then(&mut self, event: &'static str, severity: Severity, message: String) {
         if self.state.told.is_some_and(|(told, at)| told == event && at.elapsed() < TELL_AGAIN) {
             return;
         }
         self.state.told = Some((event, Instant::now()));
-        self.tell(event, Severity::Error, message);
+        self.tell(event, severity, message);
     }
 }

@@ -14,7 +14,7 @@ use super::{
     board::Board,
     event::{Event, Observer},
     keeper::{Keeper, State},
-    log::{Binlog, Log, Wal},
+    log::{Binlog, Log, PIECE, Wal},
     replica::{self, Replica},
     report::{RunReport, SourceReport},
     ship::{Pace, Shipper},
@@ -25,11 +25,11 @@ use crate::{
     codec::hash::hash,
     model::{Cancel, Clock, Name, Severity, Span, VaultId},
     source::{
-        journal::JournalOptions,
+        journal::{JournalOptions, Shipped},
         mariadb::{Login, binlog},
         postgres::{
             PostgresOptions, Tools,
-            journal::{Server, Spool},
+            journal::{Follower, Server, Spool, end_orphans},
         },
     },
     vault::writer::Workplace,
@@ -281,18 +281,26 @@ fn another(server: &binlog::Server, note: JournalNote, spool: &binlog::Spool) ->
     if note.line.is_none() || note.line == line {
         return Ok(note);
     }
-    if !spool.files()?.is_empty() {
+    let mut follower = binlog::Follower::new(spool.clone(), PIECE);
+    if !follower.look(shipped_of(&note), true)?.ready.is_empty() {
         return Err(left_over(spool.dir()));
     }
+    // All of it is in the vault.
+    follower.empty()?;
     Ok(JournalNote { line, ..JournalNote::default() })
 }
 
-/// Something of another server is still here.
+/// Something of another server is still here, and not in the vault.
 fn left_over(spool: &Path) -> OpsError {
-    let next = "look that it is in the vault (journal list), and remove what is in the directory that the state has for the \
-                spool";
-    let what = format!("there is still something of the old cluster in the spool: {}", spool.display());
+    let next = "run it once without --new-cluster: that stores what is left, and then refuses the other server; then give \
+                --new-cluster again";
+    let what = format!("something of the old cluster's log is not in the vault yet: it lies in {}", spool.display());
     OpsError::Request { what, next: next.to_owned() }
+}
+
+/// How far it was shipped.
+fn shipped_of(note: &JournalNote) -> Option<Shipped> {
+    note.shipped.map(|(timeline, to)| Shipped { timeline, to: to.0 })
 }
 
 /// The memory of a journal that another cluster goes on with, if it is another one.
@@ -301,8 +309,14 @@ fn anew(server: &Server, note: JournalNote, spool: &Spool) -> Result<JournalNote
     if note.system.is_none_or(|system| system == identity.system) {
         return Ok(note);
     }
-    if spool.geometry()?.is_some_and(|geometry| Some(geometry.system) == note.system) {
-        return Err(left_over(spool.dir()));
+    if let Some(geometry) = spool.geometry()?.filter(|geometry| Some(geometry.system) == note.system) {
+        let mut follower = Follower::new(spool.clone(), geometry.segment);
+        if !follower.look(shipped_of(&note), true)?.ready.is_empty() {
+            return Err(left_over(spool.dir()));
+        }
     }
+    end_orphans(spool.dir());
+    // All of it is in the vault. The receiver keeps the newest segment, and histories are of the old cluster, too.
+    spool.clear_out()?;
     Ok(JournalNote { system: Some(identity.system), ..JournalNote::default() })
 }

@@ -12,7 +12,7 @@ use super::{
     board::Board,
     event::{Event, Observer},
     log::{Log, Look, PIECE, Part},
-    report::{GapReport, SourceReport},
+    report::SourceReport,
     sink::{Sink, is_passing, may_pass},
 };
 use crate::{
@@ -86,6 +86,7 @@ impl<L: Log> Shipper<L> {
         {
             let mut notes = self.board.notes();
             (notes.shipped, notes.asked) = (self.shipped(), self.note.shipped.is_some());
+            notes.tail = self.note.tail;
         }
         loop {
             if self.board.is_stopped() && self.pace.stopping.is_none() {
@@ -120,37 +121,6 @@ impl<L: Log> Shipper<L> {
         Ok(self.report)
     }
 
-    /// Asks the vault how far the log is in it, where this memory does not know. Says whether that is known.
-    fn ask(&mut self) -> Result<bool> {
-        if self.board.notes().asked {
-            return Ok(true);
-        }
-        if self.waits() {
-            return Ok(false);
-        }
-        for timeline in self.log.timelines(&self.board)? {
-            let line = self.line(timeline)?;
-            match self.sink.covered(&line) {
-                Ok(reach) => {
-                    self.back();
-                    if let Some(to) = reach.newest() {
-                        self.note.shipped = Some((timeline, to));
-                        break;
-                    }
-                }
-                Err(error) => {
-                    self.away(error)?;
-                    return Ok(false);
-                }
-            }
-        }
-        let mut notes = self.board.notes();
-        (notes.shipped, notes.asked) = (self.shipped(), true);
-        drop(notes);
-        self.board.wake();
-        Ok(true)
-    }
-
     /// Whether the vault is not tried now.
     pub(super) fn waits(&self) -> bool {
         self.pace.retry.is_some_and(|(at, _)| Instant::now() < at)
@@ -172,11 +142,19 @@ impl<L: Log> Shipper<L> {
         let asked = self.pace.stopping.is_some() || self.board.notes().seed.is_some();
         let growing = flush || asked;
         let mut look = self.log.look(self.shipped(), growing)?;
+        if growing && !look.ready.is_empty() && !self.waits() && self.ask_for_moment() {
+            // What it tells is of use only with all that came until then.
+            look = self.log.look(self.shipped(), growing)?;
+        }
         if growing {
             self.pace.flushed = Some(Instant::now());
             self.histories()?;
         }
         self.tell_room(&look);
+        // What is of another history may be no log at all behind what was walked over, so it is looked at also where nothing is ready.
+        let next = look.ready.first().map(|first| first.timeline);
+        let next = next.or_else(|| self.shipped().filter(|_| growing).map(|shipped| shipped.timeline));
+        let joined = next.filter(|_| !self.waits()).map_or(Ok(true), |next| self.joins(next))?;
         if let Some((file, broken)) = look.broken.take()
             && self.damaged.as_ref() != Some(&file)
         {
@@ -197,6 +175,9 @@ impl<L: Log> Shipper<L> {
             return Ok(idle);
         }
         if self.waits() {
+            return Ok(false);
+        }
+        if !joined {
             return Ok(false);
         }
         if let Some((before, after)) = look.gap
@@ -237,14 +218,17 @@ impl<L: Log> Shipper<L> {
                     let here = (rest.len() + flying.len()) as u64 * PIECE;
                     let effort = if self.is_behind(&piece, here) { Effort::Less } else { Effort::Usual };
                     let (to, of) = (Arc::clone(&sink), line.clone());
-                    let stretch = Stretch { span, log: log.into(), hash: None };
-                    flying.push_back((line, piece, scope.spawn(move || to.put(&of, stretch, effort))));
+                    let covers = self.covers(piece.timeline, piece.to);
+                    let tail = self.tail_of(&piece, &log);
+                    let stretch = Stretch { span, log: log.into(), hash: None, covers };
+                    flying.push_back((line, piece, tail, scope.spawn(move || to.put(&of, stretch, effort))));
                 }
-                let Some((line, piece, thread)) = flying.pop_front() else { break };
+                let Some((line, piece, tail, thread)) = flying.pop_front() else { break };
                 bytes -= piece.bytes;
                 match thread.join().unwrap_or(Err(OpsError::Defect("a thread that ships a piece"))) {
                     Ok(stored) if failed.is_none() => {
                         self.acknowledged(&line, &piece, stored);
+                        self.note.tail = tail;
                         // What is not noted is put again after a crash, which does no harm.
                         if self.pace.noted.is_none_or(|at| at.elapsed() > NOTE) {
                             self.note_down()?;
@@ -311,14 +295,17 @@ impl<L: Log> Shipper<L> {
             self.pace.unwritten = Some(Instant::now());
             self.tell("unwritten", Severity::Error, format!("{error}; it goes on without"));
         }
-        self.board.notes().shipped = self.shipped();
+        {
+            let mut notes = self.board.notes();
+            (notes.shipped, notes.tail) = (self.shipped(), self.note.tail);
+        }
         if let Some(shipped) = self.shipped() {
             self.log.clear(shipped)?;
         }
         Ok(())
     }
 
-    fn write_note(&self) -> Result<()> {
+    pub(super) fn write_note(&self) -> Result<()> {
         let failed =
             |source| OpsError::Io { what: "can't write the journal's memory", path: self.memory.spool(), source };
         self.memory.write(&self.note).map_err(failed)
@@ -343,39 +330,6 @@ impl<L: Log> Shipper<L> {
             }
         }
         Ok(())
-    }
-
-    /// Something is missing between what was shipped and what is here. What the vault has decides; says whether it is so.
-    fn gap(&mut self, before: Shipped, after: Shipped) -> Result<bool> {
-        let line = self.line(before.timeline)?;
-        let reach = match self.sink.covered(&line) {
-            Ok(reach) => reach,
-            Err(error) => {
-                self.away(error)?;
-                return Ok(false);
-            }
-        };
-        let until = reach.until(Position(before.to)).unwrap_or(Position(before.to));
-        if until.0 > before.to {
-            // This memory is older than the vault.
-            self.note.shipped = Some((before.timeline, until));
-            self.write_note()?;
-            return Ok(false);
-        }
-        let to = Position(after.to);
-        let message = format!(
-            "a gap: the log from {} to {} can't be had any more. What was committed there can be recovered from no base \
-             before it: take a new base now (strongroom backup {})",
-            line.say(until),
-            line.say(to),
-            self.name
-        );
-        let span = Span { from: until, to };
-        self.send(&self.event("gap", Severity::Error, message).about(&line, span));
-        self.report.gaps.push(GapReport { line, from: until, to });
-        self.note.shipped = Some((after.timeline, to));
-        self.write_note()?;
-        Ok(true)
     }
 
     /// Stops the receiver while there is no more room, and lets it go on when there is.

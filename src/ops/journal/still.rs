@@ -25,10 +25,12 @@ impl<L: Log> Shipper<L> {
         let Some(shipped) = self.shipped().filter(|_| due && self.pace.stopping.is_none() && !self.waits()) else {
             return Ok(());
         };
+        self.ask_for_moment();
         let Some((from, log)) = self.log.still(&self.board, shipped, BYTES)? else { return Ok(()) };
         let (line, to) = (self.line(shipped.timeline)?, Position(shipped.to));
         let span = Span { from: Position(from), to };
-        match self.sink.put(&line, Stretch { span, log: log.into(), hash: None }, Effort::Usual) {
+        let covers = self.covers(shipped.timeline, shipped.to);
+        match self.sink.put(&line, Stretch { span, log: log.into(), hash: None, covers }, Effort::Usual) {
             Ok(stored) => {
                 self.pace.put = Some(Instant::now());
                 self.back();

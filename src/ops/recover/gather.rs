@@ -83,8 +83,8 @@ pub(super) struct Gathered {
     /// Where the last whole record begins and ends.
     pub(super) last: Option<Position>,
     pub(super) end: Position,
-    /// When the last piece was made: all before that is in it.
-    pub(super) made_at: Option<Time>,
+    /// Before when all that was committed is in what was read, as far as a piece of it says so.
+    pub(super) covers: Option<Time>,
     pub(super) bytes: u64,
     pub(super) pieces: u64,
     pub(super) findings: Vec<Finding>,
@@ -124,7 +124,7 @@ impl Way<'_> {
             meets: None,
             last: None,
             end: from,
-            made_at: None,
+            covers: None,
             bytes: 0,
             pieces: 0,
             findings: Vec::new(),
@@ -147,7 +147,10 @@ impl Way<'_> {
             }
             records.feed(bytes, &mut |record| search.see(&record));
             all.until = choice.use_of.to;
-            all.made_at = all.made_at.max(Some(opened.record.at));
+            // What a server says of its own timeline is not true of one that left it, nor of a piece that is not read to its end.
+            if choice.leg + 1 == self.legs.len() && choice.use_of.to == choice.span.to {
+                all.covers = all.covers.max(opened.record.covers);
+            }
             all.bytes += bytes.len() as u64;
             all.pieces += 1;
             progress.advance(bytes.len() as u64);

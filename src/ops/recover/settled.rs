@@ -38,8 +38,10 @@ impl Settled {
         fetch: Option<String>,
     ) -> Result<Self> {
         let found = gathered.ended == Ended::Found;
-        let quiet = |us: i64| gathered.made_at.is_some_and(|at| at.unix().saturating_mul(1_000_000) > us);
-        // Nothing lies between the last record and the point.
+        // Nothing lies between the last record and the point: a piece says so, or the point is when the last was committed. When a
+        // piece was put says nothing: what waited for long is put late.
+        let covered = |us: i64| gathered.covers.is_some_and(|at| at.unix().saturating_mul(1_000_000) > us);
+        let quiet = |us: i64| covered(us) || gathered.commit.as_ref().is_some_and(|commit| commit.at_us == us);
         let last = match &target.point {
             _ if found => None,
             Point::Latest => Some(gathered.last),

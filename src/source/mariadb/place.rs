@@ -17,6 +17,8 @@ const AND: &str = "', MASTER_LOG_POS=";
 /// A log that dumps are to know their place in.
 pub(super) struct Wanted {
     line: Line,
+    /// What can't be replayed of it.
+    unsound: Option<String>,
     /// The one database that is dumped, if not all are.
     database: Option<String>,
 }
@@ -40,7 +42,7 @@ impl Wanted {
             Databases::All => None,
         };
         match client.connect().and_then(|mut session| log_of(&mut session)) {
-            Ok(Some(log)) => Ok(Self { line: log.line, database }),
+            Ok(Some(log)) => Ok(Self { unsound: log.unsound(), line: log.line, database }),
             Ok(None) => Err("the server writes none: set log_bin in its configuration".to_owned()),
             Err(error) => Err(format!("{error}. GRANT BINLOG MONITOR lets it ask")),
         }
@@ -82,6 +84,7 @@ pub(super) fn found(
     client: &Client,
     warnings: &mut Vec<String>,
 ) -> Option<Place> {
+    warnings.extend(log.as_ref().ok().and_then(|log| log.unsound.clone()));
     let place = log.and_then(|log| log.of(head, client).map_err(|e| e.to_string()));
     let told = |why: &String| {
         warnings.push(format!(

@@ -41,6 +41,8 @@ pub struct Stretch {
     pub log: Log,
     /// Their hash, where that is known.
     pub hash: Option<Hash>,
+    /// Before when all that was committed is in it and what is before it, where that is known.
+    pub covers: Option<Time>,
 }
 
 /// A piece that only needs to be put: its log is compressed, and let go of.
@@ -115,7 +117,15 @@ impl JournalWriter {
     /// If the store does not take it, or does not lock it for long enough. Then it may be there all the same, and putting
     /// it again, alone or within a longer piece, is right.
     pub async fn put(&self, line: &Line, span: Span, log: &[u8], at: Time) -> Result<Put> {
-        let stretch = Stretch { span, log: Bytes::copy_from_slice(log), hash: None };
+        let stretch = Stretch { span, log: Bytes::copy_from_slice(log), hash: None, covers: None };
+        self.put_stretch(line, stretch, at).await
+    }
+
+    /// The same of a stretch of which more is known.
+    ///
+    /// # Errors
+    /// As for [`put`](Self::put).
+    pub async fn put_stretch(&self, line: &Line, stretch: Stretch, at: Time) -> Result<Put> {
         self.put_ready(self.pack(line, stretch, Effort::Usual, at)?).await
     }
 
@@ -124,10 +134,10 @@ impl JournalWriter {
     /// # Errors
     /// If the stretch is none that a piece can be.
     pub fn pack(&self, line: &Line, stretch: Stretch, effort: Effort, at: Time) -> Result<Ready> {
-        let Stretch { span, log, hash } = stretch;
+        let Stretch { span, log, hash, covers } = stretch;
         let previous = self.last().get(line).filter(|(end, _)| *end == span.from).map(|(_, hash)| *hash);
         let plain = (log.len() as u64, hash.unwrap_or_else(|| crate::codec::hash::hash(&log)));
-        let record = Record::of(&self.origin(line), span, plain, previous, at);
+        let record = Record { covers, ..Record::of(&self.origin(line), span, plain, previous, at) };
         Ok(Ready { line: line.clone(), span, packed: Arc::new(record.pack(&log, effort)?) })
     }
 

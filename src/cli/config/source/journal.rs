@@ -1,6 +1,6 @@
 //! `journal`: whether the log of a server becomes a journal, and how.
 
-use std::{fmt, time::Duration};
+use std::{fmt, ops::Range, time::Duration};
 
 use serde::{
     Deserialize, Deserializer,
@@ -128,6 +128,25 @@ pub(super) fn parse(raw: Option<&Spanned<RawJournal>>, input: &Input) -> Result<
         Some(RawOnMaxLag::Gap) => OnMaxLag::Gap,
     };
     Ok(Some(options))
+}
+
+impl super::SourceConfig {
+    /// A slot is of one receiver: two would take its log from each other.
+    pub(in super::super) fn must_not_share_a_slot(&self, others: &[Self], at: Range<usize>) -> Result<(), Fault> {
+        let slot = |source: &Self| match (&source.input, &source.journal) {
+            (Input::Postgres(options), Some(journal)) => Some((options.info.place(), journal.slot.clone())),
+            _ => None,
+        };
+        let Some((place, name)) = slot(self) else { return Ok(()) };
+        let same = others.iter().find(|other| slot(other).is_some_and(|other| other == (place.clone(), name.clone())));
+        let Some(other) = same else { return Ok(()) };
+        let what = format!(
+            "{} and {} have a journal of {place} through the same slot, {name}, which one receiver at a time can use: give one of \
+             them another `slot`, or leave its journal out",
+            other.name, self.name
+        );
+        Err(Fault(at, what))
+    }
 }
 
 /// A log is of the whole server: what is replayed of it must find all that it is about.

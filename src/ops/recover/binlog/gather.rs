@@ -48,8 +48,8 @@ pub(super) struct Gathered {
     /// Where the last one ends, in the server's log and in the files that were laid out.
     at: Option<Position>,
     pub(super) cut: Option<(String, u64)>,
-    /// When the last piece was made: all before that is in it.
-    made_at: Option<Time>,
+    /// Before when all that was committed is in what was read, as far as a piece of it says so.
+    covers: Option<Time>,
     pub(super) bytes: u64,
     pub(super) pieces: u64,
     pub(super) findings: Vec<Finding>,
@@ -71,7 +71,7 @@ impl Gathered {
     /// Fails if the point is not in the log, and says how near one can get.
     pub(super) fn must_be_there(&self, target: &Target, based: &Based) -> Result<()> {
         let point = &target.point;
-        let quiet = |us: i64| self.made_at.is_some_and(|at| at.unix().saturating_mul(1_000_000) > us);
+        let quiet = |us: i64| self.covers.is_some_and(|at| at.unix().saturating_mul(1_000_000) > us);
         let there = self.ended == Ended::Found
             || based.is_at(target)
             || match point {
@@ -147,7 +147,7 @@ impl<'a> Way<'a> {
             stop: None,
             at: None,
             cut: None,
-            made_at: None,
+            covers: None,
             bytes: 0,
             pieces: 0,
             findings: Vec::new(),
@@ -280,7 +280,7 @@ impl<'a> Way<'a> {
         }
         file.groups = groups;
         all.until = choice.use_of.to;
-        all.made_at = all.made_at.max(Some(opened.record.at));
+        all.covers = all.covers.max(opened.record.covers);
         all.pieces += 1;
         Ok(Ok(()))
     }

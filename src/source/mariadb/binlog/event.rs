@@ -96,6 +96,23 @@ impl Head {
     }
 }
 
+/// The last event of a stretch that holds whole events of one file and nothing else, with where it begins there. Nothing if that
+/// is not so, or it is one that the server changes later.
+#[must_use]
+pub fn last_event(log: &[u8]) -> Option<(u64, &[u8])> {
+    let mut rest = log.strip_prefix(&MAGIC).unwrap_or(log);
+    let mut before: Option<(u64, u64)> = None;
+    loop {
+        let head = Head::read(rest.first_chunk()?).ok()?;
+        let (begin, end) = head.place().filter(|(begin, _)| before.is_none_or(|(_, end)| end == *begin))?;
+        let (event, more) = rest.split_at_checked(head.len as usize)?;
+        if more.is_empty() {
+            return (head.kind != kind::FORMAT).then_some((begin, event));
+        }
+        (rest, before) = (more, Some((begin, end)));
+    }
+}
+
 /// An event that was read whole.
 #[derive(Debug)]
 pub struct Event<'a> {

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::super::{Result, journal::Shipped},
+    super::super::{
+        Result,
+        journal::{Joint, Shipped},
+    },
+    event::{HEADER, Head},
     spool::{Held, Spool},
     walk::{Stretch, Walk},
 };
@@ -189,6 +193,38 @@ impl Follower {
         let mut bytes = vec![0; usize::try_from(ready.bytes).unwrap_or_default()];
         let read = self.spool.read(&ready.held, ready.offset, &mut bytes)?;
         Ok((read == bytes.len()).then_some(bytes))
+    }
+
+    /// Removes everything that is in the spool. To be called while no receiver runs.
+    ///
+    /// # Errors
+    /// If something can't be removed.
+    pub fn empty(&mut self) -> Result<()> {
+        self.walks.clear();
+        self.spool.files()?.iter().try_for_each(|held| self.spool.remove(held))?;
+        self.spool.sweep()
+    }
+
+    /// Whether what is here goes on from what was shipped, whose last event, which begins at `from`, `is` as it was.
+    ///
+    /// # Errors
+    /// If the spool can't be read.
+    pub fn joint(&self, from: u64, is: &dyn Fn(&[u8]) -> bool) -> Result<Joint> {
+        let (number, at) = (from / FILE, from % FILE);
+        // The newest receiver was told to begin with that event.
+        let all = self.walks.iter().filter(|(held, _)| u64::from(held.number) == number);
+        let of = |walk: &Walk| walk.stretches.iter().find(|of| of.begin <= at && at < of.to).copied();
+        let Some((held, of)) = all.filter_map(|(held, walk)| Some((held, of(walk)?))).max_by_key(|(held, _)| held.run)
+        else {
+            return Ok(Joint::Unknown);
+        };
+        let offset = of.offset + (at - of.begin);
+        let mut head = [0; HEADER];
+        let read = self.spool.read(held, offset, &mut head)?;
+        let Some(head) = Head::read(&head).ok().filter(|_| read == HEADER) else { return Ok(Joint::Other) };
+        let mut event = vec![0; head.len as usize];
+        let read = self.spool.read(held, offset, &mut event)?;
+        Ok(if read == event.len() && is(&event) { Joint::Same } else { Joint::Other })
     }
 
     /// Removes what was shipped, but for the file that a receiver may be writing to.

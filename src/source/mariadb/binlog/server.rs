@@ -15,7 +15,10 @@ use super::{
     },
     spool::{Spool, file_of, number_of},
 };
-use crate::model::journal::{Line, Position};
+use crate::model::{
+    Time,
+    journal::{Line, Position},
+};
 
 /// The server's own receiver.
 const PROGRAM: &str = "mariadb-binlog";
@@ -41,9 +44,24 @@ pub struct Log {
     pub files: Vec<(u32, u64)>,
     /// Up to where it is written.
     pub newest: Position,
+    /// How it says what was changed: `ROW`, `MIXED` or `STATEMENT`.
+    pub format: String,
 }
 
 impl Log {
+    /// What can't be replayed of it for how it is written, if anything.
+    #[must_use]
+    pub fn unsound(&self) -> Option<String> {
+        let format = &self.format;
+        (!format.eq_ignore_ascii_case("ROW")).then(|| {
+            format!(
+                "the server writes its log with binlog_format = {format}: what is changed by way of a temporary \
+                 table that is older than a dump can't be replayed on that dump, and the recovery ends there. Set binlog_format = ROW, \
+                 and take a new dump"
+            )
+        })
+    }
+
     /// How much there is from a position on.
     #[must_use]
     pub fn behind(&self, at: Position) -> u64 {
@@ -101,6 +119,17 @@ impl Server {
         log_of(&mut self.client.connect()?)
     }
 
+    /// What time it is there, and what it said of its log right after: whatever was committed before is in that.
+    ///
+    /// # Errors
+    /// As for [`log`](Self::log).
+    pub fn moment(&self) -> Result<Option<(Time, Log)>> {
+        let mut session = self.client.connect()?;
+        let now = session.value("SELECT UNIX_TIMESTAMP()")?;
+        let now = now.parse().map_err(|_| SourceError::new("is not a number", "the server's time"))?;
+        Ok(log_of(&mut session)?.map(|log| (Time::from_unix(now), log)))
+    }
+
     /// Starts to receive the file of that number from `offset` on, and all that follow, into a directory of its own in `spool`;
     /// `number` is what the server knows this replica by.
     ///
@@ -156,7 +185,8 @@ pub(in super::super) fn log_of(session: &mut Session) -> Result<Option<Log>> {
     let newest = position_of(row).ok_or_else(|| {
         SourceError::new("is not where a journal can name it: beyond 4 GiB of a file, or in none", "the binary log")
     })?;
-    Ok(Some(Log { line, base, files, newest }))
+    let format = session.value("SELECT @@global.binlog_format")?;
+    Ok(Some(Log { line, base, files, newest, format }))
 }
 
 /// The position that two fields of an answer mean: a file and an offset.

@@ -2,13 +2,18 @@
 
 use super::{
     super::{
-        super::{Result, journal::Shipped},
+        super::{
+            Result,
+            journal::{Joint, Shipped},
+        },
         wal::page::{Broken, Geometry},
     },
     spool::{Held, Spool},
     walk::{Stop, Walk},
 };
 
+/// So far behind a record that is not whole it is looked whether the log goes on.
+const BEHIND: usize = 64 << 10;
 /// How much of a segment is read at a time.
 const STEP: usize = 1 << 20;
 
@@ -208,6 +213,44 @@ impl Follower {
         let from = start.max(shipped.to.saturating_sub(bytes));
         let ready = Ready { held, from, to: shipped.to };
         Ok(self.read(&ready)?.map(|log| (from, log)))
+    }
+
+    /// Whether what is here goes on from what was shipped, whose end from `from` on `is` as it was.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn joint(&self, shipped: Shipped, from: u64, is: &dyn Fn(&[u8]) -> bool) -> Result<Joint> {
+        let held = |start: u64| -> Result<Option<Held>> {
+            let all = self.spool.segments(self.size)?;
+            Ok(all.into_iter().find(|held| held.timeline == shipped.timeline && held.start == start))
+        };
+        let start = shipped.to.saturating_sub(1) / self.size * self.size;
+        let Some(before) = held(start)? else { return Ok(Joint::Unknown) };
+        let Some((_, log)) = self.end(shipped, shipped.to - from)? else { return Ok(Joint::NotYet) };
+        if !is(&log) {
+            return Ok(Joint::Other);
+        }
+        // What ended with a segment is not received again: the first records of the next tell what they follow.
+        let Some(next) = held(shipped.to)? else { return Ok(Joint::Same) };
+        let Some(geometry) = self.geometry(&before)? else { return Ok(Joint::Unknown) };
+        let mut walk = Walk::new(geometry, shipped.timeline, start).linked();
+        if !matches!(over(&self.spool, &before, &mut walk, self.size)?, Ok(Stop::More)) {
+            return Ok(Joint::Unknown);
+        }
+        walk.settle();
+        Ok(match over(&self.spool, &next, &mut walk, self.size)? {
+            _ if walk.whole() > shipped.to => Joint::Same,
+            Ok(Stop::Unwritten | Stop::More) => Joint::NotYet,
+            Ok(Stop::Torn { .. }) if next.partial && !self.goes_on(&next, walk.at())? => Joint::NotYet,
+            Ok(Stop::Torn { .. }) | Err(_) => Joint::Other,
+        })
+    }
+
+    /// Whether something was written well behind `at`: what stands there is not half written.
+    fn goes_on(&self, held: &Held, at: u64) -> Result<bool> {
+        let mut some = vec![0; BEHIND];
+        let read = self.spool.read(held, at.saturating_sub(held.start) + BEHIND as u64, &mut some)?;
+        Ok(some.iter().take(read.unwrap_or_default()).any(|byte| *byte != 0))
     }
 
     /// Removes what was shipped, but for the newest that is complete: the receiver goes on from it, and a record may begin

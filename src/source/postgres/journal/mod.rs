@@ -17,7 +17,7 @@ pub use follow::{Follower, Look, Ready};
 pub use maker::Maker;
 pub use receiver::{end_orphans, receive};
 pub use segment::{LogBytes, file_of, hash_of, lies_beside, looks, read_file, system_of, waiting, write_file};
-pub use server::{Identity, Server, Slot, SlotState};
+pub use server::{Identity, Server, Slot, SlotState, Told};
 pub use spool::{Held, Spool};
 pub use walk::{Stop, Walk};
 

@@ -20,9 +20,9 @@ use super::{
         },
         Conninfo, Session, Tool, Tools, Version,
     },
-    files::{Past, history},
+    files::{LogFile, Past, history},
 };
-use crate::model::journal::Position;
+use crate::model::{Time, journal::Position};
 
 /// The longest answer, in bytes.
 const ANSWER: u64 = 16 << 20;
@@ -32,6 +32,8 @@ const CONNECT: &str = "10";
 const LONGEST: Duration = Duration::from_mins(1);
 /// How long it may still take when all is to end.
 const GRACE: Duration = Duration::from_secs(2);
+/// So many seconds a commit may have been dated before it is in the log.
+const COMMITTING: i64 = 1;
 /// How often it is looked whether all is to end.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -56,6 +58,28 @@ pub struct Identity {
     pub segment: u64,
     /// Its version.
     pub version: Version,
+}
+
+/// A time, and what the server's log held by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// Its system identifier.
+    pub system: u64,
+    /// Its timeline.
+    pub timeline: u32,
+    /// A time by its clock: whatever was committed before it is in its log before `end`.
+    pub at: Time,
+    /// Where its log ended after that, flushed or not.
+    pub end: Position,
+}
+
+/// The same as the server says it.
+#[derive(serde::Deserialize)]
+struct Said {
+    at: i64,
+    end: String,
+    file: String,
+    system: String,
 }
 
 /// A slot as a connection for replication tells it.
@@ -185,8 +209,26 @@ impl Server {
         if timeline == 1 {
             return Ok(Vec::new());
         }
+        self.history_text(timeline).map(|text| history(&text))
+    }
+
+    /// The history of `timeline` as the server has it.
+    ///
+    /// # Errors
+    /// If it has none.
+    pub fn history_text(&self, timeline: u32) -> Result<String> {
         let said = self.ask("ask for the history of its timeline", &[&format!("TIMELINE_HISTORY {timeline}")])?;
-        Ok(history(said.split_once('|').map_or("", |(_, text)| text)))
+        Ok(said.split_once('|').map_or("", |(_, text)| text).to_owned())
+    }
+
+    /// Whether it is a standby.
+    ///
+    /// # Errors
+    /// If it can't be asked.
+    pub fn is_standby(&self, version: &Version) -> Result<bool> {
+        // An older one says so of whatever reads it.
+        let setting = if version.major.0 < 14 { "SHOW transaction_read_only" } else { "SHOW in_hot_standby" };
+        Ok(self.ask("ask whether it is a standby", &[setting])?.trim() == "on")
     }
 
     /// How the slot is as a view tells it; nothing if this user may not connect to a database.
@@ -201,6 +243,25 @@ impl Server {
         let mut session = Session::untouched(&self.psql, &self.info, None).ok()?;
         let _limit = self.limit(session.alive());
         session.one("look at the replication slot", &sql).ok()
+    }
+
+    /// What time it is there, and where its log ended right after; nothing of a standby, or if this user may not connect to a
+    /// database: the protocol for replication has no word for it.
+    #[must_use]
+    pub fn moment(&self) -> Option<Told> {
+        // The time comes before the position.
+        let sql = "select pg_catalog.json_build_object('at', pg_catalog.floor(extract(epoch from pg_catalog.clock_timestamp()))::bigint, \
+                   'end', pg_catalog.pg_current_wal_insert_lsn()::text, \
+                   'file', pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), \
+                   'system', (select c.system_identifier::text from pg_catalog.pg_control_system() c)) \
+                   where not pg_catalog.pg_is_in_recovery()";
+        let mut session = Session::untouched(&self.psql, &self.info, None).ok()?;
+        let _limit = self.limit(session.alive());
+        let Said { at, end, file, system } = session.ask("ask for its time", sql).ok()?.pop()?;
+        let Some(LogFile::Segment(name)) = LogFile::read(&file) else { return None };
+        // Who commits looks at the clock just before that is written.
+        let at = Time::from_unix(at - COMMITTING);
+        Some(Told { system: system.parse().ok()?, timeline: name.timeline, at, end: Position::from_lsn(&end).ok()? })
     }
 
     /// Runs commands of the protocol for replication, and gives what they answer.

@@ -268,6 +268,18 @@ impl Spool {
         Ok(())
     }
 
+    /// Removes all that is of a log. To be called while no receiver runs.
+    ///
+    /// # Errors
+    /// If something can't be removed.
+    pub fn clear_out(&self) -> Result<()> {
+        for file in self.names()? {
+            let path = self.dir.join(file.to_string());
+            gone(&path).map_err(|e| SourceError::at("can't remove a file of the spool that was stored", &path, e))?;
+        }
+        Ok(())
+    }
+
     /// Lets the receiver begin at the segment of `timeline` that begins at `start`: it goes on where its newest file is.
     ///
     /// # Errors

@@ -5,11 +5,13 @@
 
 use super::super::{
     super::crc::Crc,
-    wal::page::{Broken, CONTINUES, Geometry, u32_at},
+    wal::page::{Broken, CONTINUES, Geometry, u32_at, u64_at},
 };
 
 /// The length of a record's header.
 const HEADER: usize = 24;
+/// Where in it is where the one before it began.
+const PREVIOUS: usize = 8;
 /// Where in it the checksum is, which covers all before it, and all after the header.
 const CHECKSUM: usize = 20;
 /// The longest record that a server writes.
@@ -45,6 +47,8 @@ enum State {
 struct Cursor {
     at: u64,
     whole: u64,
+    /// Where the last record began that was whole, if it was seen as a whole: each names the one before it.
+    last: Option<u64>,
     /// Whether nothing was walked yet, so that a record may go on whose beginning was not seen.
     fresh: bool,
     state: State,
@@ -55,6 +59,8 @@ struct Cursor {
 pub struct Walk {
     geometry: Geometry,
     timeline: u32,
+    /// Whether each record must name the one before it.
+    linked: bool,
     /// What is certain: the end of a whole record, or of a segment that is complete.
     sure: Cursor,
     now: Cursor,
@@ -64,8 +70,14 @@ impl Walk {
     /// A walk that begins where a segment does.
     #[must_use]
     pub fn new(geometry: Geometry, timeline: u32, start: u64) -> Self {
-        let cursor = Cursor { at: start, whole: start, fresh: true, state: State::Between };
-        Self { geometry, timeline, sure: cursor, now: cursor }
+        let cursor = Cursor { at: start, whole: start, last: None, fresh: true, state: State::Between };
+        Self { geometry, timeline, linked: false, sure: cursor, now: cursor }
+    }
+
+    /// The same, and each record must name the one before it.
+    #[must_use]
+    pub fn linked(self) -> Self {
+        Self { linked: true, ..self }
     }
 
     /// What the log is like.
@@ -197,6 +209,10 @@ impl Walk {
                 if crc.value() != u32_at(head, CHECKSUM) {
                     return Ok(Step::Stopped(Stop::Torn { record: *from }));
                 }
+                let named = u64_at(head, PREVIOUS);
+                if self.linked && named > 0 && self.now.last.is_some_and(|last| last != named) {
+                    return Err(Broken::new(*from, "a record follows another one than stands before it"));
+                }
                 Ok(Step::Ended(n))
             }
         }
@@ -206,7 +222,9 @@ impl Walk {
     fn end_record(&mut self, n: usize) -> usize {
         let from = self.now.at;
         let end = (from + n as u64).next_multiple_of(ALIGNED);
-        let known = matches!(self.now.state, State::Record { .. });
+        let begun = if let State::Record { from, .. } = self.now.state { Some(from) } else { None };
+        let known = begun.is_some();
+        self.now.last = begun;
         // Behind the order to go on in the next segment, all of this one is zeros.
         let end = if self.is_switch() { end.next_multiple_of(self.geometry.segment) } else { end };
         self.now.state = State::Between;
