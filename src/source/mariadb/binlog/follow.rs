@@ -219,10 +219,10 @@ impl Follower {
             return Ok(Joint::Unknown);
         };
         let offset = of.offset + (at - of.begin);
-        let mut head = [0; HEADER];
-        let read = self.spool.read(held, offset, &mut head)?;
-        let Some(head) = Head::read(&head).ok().filter(|_| read == HEADER) else { return Ok(Joint::Other) };
-        let mut event = vec![0; head.len as usize];
+        let mut first = [0; HEADER];
+        let read = self.spool.read(held, offset, &mut first)?;
+        let Some(told) = Head::read(&first).ok().filter(|_| read == HEADER) else { return Ok(Joint::Other) };
+        let mut event = vec![0; told.len as usize];
         let read = self.spool.read(held, offset, &mut event)?;
         Ok(if read == event.len() && is(&event) { Joint::Same } else { Joint::Other })
     }
