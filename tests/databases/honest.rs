@@ -34,7 +34,9 @@ fn a_piece_that_waited_claims_no_time() {
     let late: Vec<_> =
         late.iter().filter(|path| path.file_name().unwrap().to_str().unwrap()[..8] >= from[..]).collect();
     assert!(!late.is_empty());
-    late.iter().for_each(|path| fs::remove_file(path).unwrap());
+    for path in &late {
+        fs::remove_file(path).unwrap();
+    }
     let refused = place.sandbox.reader(&[
         "restore",
         "latest",

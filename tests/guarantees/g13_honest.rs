@@ -107,7 +107,9 @@ fn what_waited_claims_no_time_and_the_end_of_an_idle_server_s_log_does() {
     // The vault as it was when the first of these pieces was in it.
     let late: Vec<_> = pieces(&place).into_iter().filter(|(to, _)| *to > before).collect();
     assert!(!late.is_empty());
-    late.iter().for_each(|(_, path)| fs::remove_file(path).unwrap());
+    for (_, path) in &late {
+        fs::remove_file(path).unwrap();
+    }
     refused(&place, &point);
 }
 
