@@ -11,12 +11,9 @@ use super::{
     manifest::{Row, Status},
     memory::{FIRST, Memory},
     provider::{Provider, Repository},
-    uploads::{Upload, uploads},
+    uploads::{Upload, plain, uploads},
 };
 use crate::{codec::hash::hash, model::Name};
-
-/// The longest name of a file that is kept.
-const LONGEST: usize = 120;
 
 /// One file.
 #[derive(Debug, Clone)]
@@ -185,12 +182,6 @@ pub(super) fn gives_uploads(client: &mut Client, options: &ForgeOptions) -> Resu
     let version = told.get("version").and_then(Value::as_str).unwrap_or_default();
     let mut parts = version.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or_default());
     Ok((parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) >= (17, 4))
-}
-
-/// What of a file's name can stand in one anywhere.
-pub(super) fn plain(name: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+') { c } else { '_' };
-    name.chars().map(plain).take(LONGEST).collect()
 }
 
 #[cfg(test)]

@@ -37,10 +37,7 @@ pub(super) enum Since {
 
 /// A kind of thing that an API has, and how it is read. In paths, `{repo}` is the repository, `{n}` the parent.
 #[derive(Debug, Clone, Copy)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "each says something of a list, and any of them may go with any other"
-)]
+#[allow(clippy::struct_excessive_bools, reason = "any of them may go with any other")]
 pub(super) struct Kind {
     /// What its stream is called.
     pub(super) name: &'static str,

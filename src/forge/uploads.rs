@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{FILES, files::plain};
+use super::FILES;
 
 /// What stands before an upload.
 const BEGIN: &str = "/uploads/";
@@ -10,6 +10,9 @@ const BEGIN: &str = "/uploads/";
 const SECRET: usize = 32;
 /// The longest name of a file.
 const LONGEST: usize = 255;
+
+/// How long what stands for it in a snapshot may be.
+const SHOWN: usize = 120;
 
 /// A link to one, within a text.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +28,12 @@ impl Upload<'_> {
     pub(super) fn path(&self) -> String {
         format!("{FILES}/uploads-{}-{}", self.secret, plain(self.name))
     }
+}
+
+/// What of a file's name can stand in one anywhere.
+pub(super) fn plain(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+') { c } else { '_' };
+    name.chars().map(plain).take(SHOWN).collect()
 }
 
 /// The uploads that `text` links, in their order.

@@ -230,7 +230,7 @@ impl Reading for Copied {
     }
 
     fn finish(self: Box<Self>) -> strongroom::source::Result<Facts> {
-        let (from, end) = (Position(START), Position(START + 1000));
+        let (from, end) = (Position(START), Position(START + 40));
         let base = json!({ "line": line(1), "from": from, "end": end, "end_timeline": 1, "segment": SEGMENT });
         let journal = Some(strongroom::model::journal::Start { line: line(1), from });
         Ok(Facts { details: json!({ "base": base }), journal, ..Facts::default() })

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::{
     super::{
         FILES, Provider,
-        files::plain as file_name,
         lines::{self, Part},
+        uploads::plain as file_name,
     },
     BackResult,
     words::{author, body, limit, mark, plain, text, time, words},

@@ -9,8 +9,8 @@ use super::{
     page::{Page, author, esc, text},
 };
 use crate::forge::{
-    files::plain,
     lines::{self, Lines, Part, Places, number},
+    uploads::plain,
 };
 
 /// The kinds whose entries belong to threads of `issues` and of `merge_requests`.

@@ -378,10 +378,12 @@ impl Seeking<'_> {
 #[must_use]
 pub fn other_history(base: &Base) -> OpsError {
     let what = format!(
-        "the log in the vault is not the one that the base was taken in: they differ at its end, {}. A server that was set back to an          earlier state, or that took a timeline's number again, wrote another log of the same positions",
+        "the log in the vault is not the one that the base was taken in: they differ at its end, {}. A server that was set back to an \
+         earlier state, or that took a timeline's number again, wrote another log of the same positions",
         point::lsn(base.end)
     );
-    let next = "restore this base by itself (`restore ID --data-directory`), or recover from an older one by its ID (`strongroom snapshots`                 lists them); then take a new base";
+    let next = "restore this base by itself (`restore ID --data-directory`), or recover from an older one by its ID (`strongroom snapshots` \
+                lists them); then take a new base";
     unreachable(what, next)
 }
 

@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use super::{
     super::{
-        super::{FILES, files::plain, uploads::uploads},
+        super::{
+            FILES,
+            uploads::{plain, uploads},
+        },
         BackResult,
         words::{body, text},
         writer::refused,

@@ -8,8 +8,8 @@ use super::{
     super::{
         super::{
             FILES, Provider,
-            files::plain,
             link::segment,
+            uploads::plain,
             uploads::{Upload, uploads},
         },
         BackResult,
