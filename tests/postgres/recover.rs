@@ -258,7 +258,7 @@ fn an_accident_is_undone_to_the_transaction_before_it() {
     // A map that means none of them is a mistake.
     lab.recover("latest", "mistaken", &["--tablespace-map", "/no/such=/srv/x"])
         .code(2)
-        .says("no tablespace at /no/such");
+        .told("no tablespace at /no/such");
 
     // A drill goes there too, and tells how old what comes back is.
     let drill = &lab.sandbox.reader(&["drill", "cluster", "--json"]).ok().json()["result"]["drills"][0];
