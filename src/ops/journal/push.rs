@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::{
-    super::{OpsError, Pin, Result, backup, recover::legs},
+    super::{OpsError, Pin, Result, backup},
     sink::{Ready, Sink, VaultSink},
     taken::{Sought, must_be_new},
 };
@@ -24,7 +24,10 @@ use crate::{
     },
     source::{
         SourceError,
-        postgres::journal::{LogFile, file_of, hash_of, looks, read_file, system_of, waiting},
+        postgres::{
+            journal::{LogFile, file_of, hash_of, looks, read_file, system_of, waiting},
+            wal::timeline,
+        },
     },
     vault::{
         journal::{Log, Stretch},
@@ -316,7 +319,7 @@ pub(super) fn prepare(path: &Path, note: &JournalNote) -> Result<File> {
 }
 
 fn must_be_a_history(timeline: u32, path: &Path, bytes: &[u8]) -> Result<()> {
-    let why = match legs::history(timeline, &String::from_utf8_lossy(bytes)) {
+    let why = match timeline::history(timeline, &String::from_utf8_lossy(bytes)) {
         Ok(legs) if legs.len() > 1 => return Ok(()),
         Ok(_) => "names no timeline that it grew out of",
         Err(why) => why,

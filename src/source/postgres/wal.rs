@@ -2,6 +2,7 @@
 //! which points have names. Pure; what it reads came out of a vault and may be anything.
 
 pub(super) mod page;
+pub(crate) mod timeline;
 
 use self::page::{CONTINUES, Head, IS_LONG, LONG, SHORT};
 use crate::model::journal::Position;
