@@ -264,6 +264,7 @@ fn refused(place: &Place) {
     for (point, words) in [
         ("gtid:0-7-999999", "is not in the log"),
         ("pos:999:4", "is not in the log"),
+        ("pos:other.000001:4", "is of another log"),
         ("1999-01-01T00:00:00Z", "before"),
         ("xid:4711", "MariaDB"),
     ] {

@@ -75,8 +75,10 @@ fn a_prepared_transaction_is_a_point() {
     lab.base();
     lab.row(1);
     let prepare = |id: u32, name: &str| -> u64 {
+        // What each of them invalidates stands in the record before the transaction.
+        let many: String = (0..40).map(|n| format!("create table made_{id}_{n} ();")).collect();
         let sql = format!(
-            "begin; insert into t values ({id}); insert into f values ({id}); create table made_{id} (); select txid_current(); \
+            "begin; insert into t values ({id}); insert into f values ({id}); {many} select txid_current(); \
              prepare transaction '{name}'"
         );
         lab.server.sql("postgres", &sql).parse().unwrap()

@@ -81,12 +81,22 @@ impl Based {
         file_of(&self.base, number)
     }
 
+    /// What is wrong where a point names files of another log.
+    fn is_elsewhere(&self, point: &Point) -> Option<OpsError> {
+        let Point::File { base: Some(base), number, .. } = point else { return None };
+        (*base != self.base).then(|| {
+            let what =
+                format!("{point} is of another log: the files of this one are called {} and so on", self.file(*number));
+            unreachable(what, "give the file by that name, or by its number alone: pos:NUMBER:OFFSET")
+        })
+    }
+
     /// Whether it lies before a point; `done` is when it was done at the latest.
     fn fits(&self, target: &Target, done: Time) -> Fits {
         let before = |is| if is { Fits::Before } else { Fits::After };
         match &target.point {
             Point::Time(us) => before(self.at_us.unwrap_or(done.unix().saturating_mul(1_000_000)) <= *us),
-            Point::File(number, offset) => before(self.start.from <= point::within(*number, *offset)),
+            Point::File { number, offset, .. } => before(self.start.from <= point::within(*number, *offset)),
             Point::Gtid(gtid) => match self.gtids.iter().find(|has| has.domain == gtid.domain) {
                 Some(has) => before(has.number < gtid.number || (target.inclusive && has.number == gtid.number)),
                 None => Fits::Unknown,
@@ -120,6 +130,8 @@ enum Passed {
     NoBase,
     Later(String),
     Without(Box<OpsError>),
+    /// It is of files that are called otherwise than the point's.
+    Elsewhere(Box<OpsError>),
 }
 
 impl Seeking<'_> {
@@ -209,6 +221,9 @@ impl Seeking<'_> {
     ) -> Result<std::result::Result<Box<Chosen>, Passed>> {
         let target = &self.request.target;
         let Some(based) = Based::of(&snapshot) else { return Ok(Err(Passed::NoBase)) };
+        if let Some(error) = based.is_elsewhere(&target.point) {
+            return Ok(Err(Passed::Elsewhere(Box::new(error))));
+        }
         if based.fits(target, done) == Fits::After {
             return Ok(Err(Passed::Later(based.say(based.start.from))));
         }
@@ -226,10 +241,13 @@ impl Seeking<'_> {
 
 /// Why there is no dump for the point.
 fn none(point: &Point, source: &Name, passed: Vec<Passed>) -> OpsError {
-    let (mut oldest, mut no_base) = (None, 0);
+    let (mut oldest, mut elsewhere, mut no_base) = (None, None, 0);
     for why in passed {
         match why {
             Passed::Without(error) => return *error,
+            Passed::Elsewhere(error) => {
+                elsewhere.get_or_insert(error);
+            }
             Passed::Later(at) => oldest = Some(at),
             Passed::NoBase => no_base += 1,
         }
@@ -239,6 +257,9 @@ fn none(point: &Point, source: &Name, passed: Vec<Passed>) -> OpsError {
             format!("{point} lies before the oldest dump of {source} that its log goes on from, which is of {at}");
         let next = "nothing earlier can be had but from an older snapshot: `strongroom snapshots` lists them";
         return unreachable(what, next);
+    }
+    if let Some(error) = elsewhere {
+        return *error;
     }
     if no_base == 0 {
         let what = format!("{source} has no dump before {point}");

@@ -210,7 +210,7 @@ impl Seeking<'_> {
                 next: "leave --recover-to out to restore the snapshot itself".to_owned(),
             });
         }
-        if let Point::File(..) | Point::Gtid(_) = self.request.target.point {
+        if let Point::File { .. } | Point::Gtid(_) = self.request.target.point {
             return Err(OpsError::Request {
                 what: format!(
                     "{} means nothing to {source}, which is a server of PostgreSQL",

@@ -6,7 +6,7 @@ use super::super::{OpsError, Result};
 use crate::{
     model::{Time, journal::Position},
     source::{
-        mariadb::binlog::{Gtid, number_of},
+        mariadb::binlog::{Gtid, file_of, number_of},
         postgres::{
             Base,
             wal::{Record, What},
@@ -28,8 +28,15 @@ pub enum Point {
     Xid(u64),
     /// What `pg_create_restore_point` was given.
     Named(String),
-    /// An offset in a file of a `MariaDB` server, by the file's number: what was committed before it.
-    File(u32, u64),
+    /// An offset in a file of a `MariaDB` server: what was committed before it.
+    File {
+        /// What the server's files are called, if it was said: what stands before their number.
+        base: Option<String>,
+        /// The file's number.
+        number: u32,
+        /// Where in the file.
+        offset: u64,
+    },
     /// A transaction of such a server.
     Gtid(Gtid),
     /// As far as the log goes.
@@ -59,7 +66,6 @@ impl FromStr for Point {
                 Err(format!("{name:?} is not a name of a restore point: those have 1 to {NAME} bytes"))
             }
             Some(("pos", at)) => file(at)
-                .map(|(number, offset)| Self::File(number, offset))
                 .ok_or_else(|| format!("{at:?} is not a position in a binary log, such as mariadb-bin.000042:1337")),
             Some(("gtid", gtid)) => gtid.parse().map(Self::Gtid),
             _ => {
@@ -76,7 +82,8 @@ impl fmt::Display for Point {
             Self::Lsn(at) => write!(f, "lsn:{}", lsn(*at)),
             Self::Xid(xid) => write!(f, "xid:{xid}"),
             Self::Named(name) => write!(f, "name:{name}"),
-            Self::File(number, offset) => write!(f, "pos:{number}:{offset}"),
+            Self::File { base: Some(base), number, offset } => write!(f, "pos:{}:{offset}", file_of(base, *number)),
+            Self::File { base: None, number, offset } => write!(f, "pos:{number}:{offset}"),
             Self::Gtid(gtid) => write!(f, "gtid:{gtid}"),
             Self::Latest => f.write_str("latest"),
         }
@@ -84,10 +91,13 @@ impl fmt::Display for Point {
 }
 
 /// The number of a file, or its name, and an offset.
-fn file(text: &str) -> Option<(u32, u64)> {
+fn file(text: &str) -> Option<Point> {
     let (file, offset) = text.rsplit_once(':')?;
-    let number = file.parse().ok().filter(|number| *number > 0).or_else(|| number_of(file))?;
-    Some((number, offset.parse::<u32>().ok()?.into()))
+    let (base, number) = match file.parse() {
+        Ok(number) => (None, number),
+        Err(_) => (file.rsplit_once('.').map(|(base, _)| base.to_owned()), number_of(file)?),
+    };
+    Some(Point::File { base, number, offset: offset.parse::<u32>().ok()?.into() }).filter(|_| number > 0)
 }
 
 /// The position that a point in a file means.
@@ -140,7 +150,7 @@ impl Target {
                 Some(over) => before(!over.is(*xid)),
                 None => Fits::Unknown,
             },
-            Point::Named(_) | Point::File(..) | Point::Gtid(_) => Fits::Unknown,
+            Point::Named(_) | Point::File { .. } | Point::Gtid(_) => Fits::Unknown,
             Point::Latest => Fits::Before,
         }
     }
@@ -156,7 +166,7 @@ impl Target {
             (Point::Lsn(at), None) => ("recovery_target_lsn", lsn(*at)),
             (Point::Xid(xid), None) => ("recovery_target_xid", (xid & 0xffff_ffff).to_string()),
             (Point::Named(name), None) => ("recovery_target_name", name.clone()),
-            (Point::Latest | Point::File(..) | Point::Gtid(_), None) => {
+            (Point::Latest | Point::File { .. } | Point::Gtid(_), None) => {
                 ("recovery_target_inclusive", "true".to_owned())
             }
         }
@@ -266,7 +276,7 @@ impl<'a> Search<'a> {
                 Point::Lsn(at) => record.start >= *at,
                 Point::Xid(xid) => ended.flatten().is_some_and(|ended| self.is_of(ended, *xid)),
                 Point::Named(name) => matches!(&record.what, What::Named(label) if label == name),
-                Point::File(..) | Point::Gtid(_) | Point::Latest => false,
+                Point::File { .. } | Point::Gtid(_) | Point::Latest => false,
             };
         // A time is passed by the first transaction behind it, which does not come back.
         let comes = !found || (*inclusive && !matches!(point, Point::Time(_)));
@@ -302,11 +312,12 @@ mod tests {
 
     #[test]
     fn points_are_read_as_they_are_written() {
-        for text in ["latest", "lsn:16/B374D848", "xid:4711", "name:before the migration", "pos:42:1337", "gtid:0-1-42"]
-        {
-            assert_eq!(text.parse::<Point>().unwrap().to_string(), text);
+        let all = ["latest", "lsn:16/B374D848", "xid:4711", "name:before the migration", "pos:42:1337", "gtid:0-1-42"];
+        for text in all.iter().chain(&["pos:mariadb-bin.000042:1337"]) {
+            assert_eq!(text.parse::<Point>().unwrap().to_string(), *text);
         }
-        assert_eq!("pos:mariadb-bin.000042:1337".parse(), Ok(Point::File(42, 1337)));
+        let base = Some("mariadb-bin".to_owned());
+        assert_eq!("pos:mariadb-bin.000042:1337".parse(), Ok(Point::File { base, number: 42, offset: 1337 }));
         for bad in
             ["", "lsn:", "lsn:16", "xid:1", "xid:-5", "name:", "name:a\nb", "yesterday", "pos:1", "pos:0:4", "gtid:1-2"]
         {

@@ -9,9 +9,12 @@ use crate::model::journal::Position;
 
 /// Microseconds between 1970 and 2000, where the log's times begin.
 const EPOCH_US: i64 = 946_684_800_000_000;
-/// The length of a record's header, and how much more of a record is looked at.
+/// The length of a record's header, where it tells what wrote the record, and how much of a record is looked at. Behind the time of a commit stand
+/// all its transactions, files and invalidations, and then of what was prepared it is; millions of them say nothing that a recovery must know.
 const HEADER: usize = 24;
-const LOOKED_AT: usize = HEADER + 1024;
+const WRITER: usize = 17;
+const LOOKED_AT: usize = HEADER + 256;
+const LOOKED_AT_COMMIT: usize = 16 << 20;
 /// What wrote a record.
 const XLOG: u8 = 0;
 const XACT: u8 = 1;
@@ -196,7 +199,8 @@ impl Records {
         };
         let n = usize::try_from(record.total - record.seen).unwrap_or(usize::MAX).min(most);
         let n = if record.seen < 4 { n.min(usize::try_from(4 - record.seen).unwrap_or(n)) } else { n };
-        let looked = LOOKED_AT.saturating_sub(record.bytes.len()).min(n);
+        let by = record.bytes.get(WRITER).or_else(|| bytes.get(WRITER.checked_sub(record.bytes.len())?));
+        let looked = looked_at(by).saturating_sub(record.bytes.len()).min(n);
         record.bytes.extend_from_slice(bytes.get(..looked).unwrap_or_default());
         record.seen += n as u64;
         if record.seen == 4 {
@@ -227,7 +231,7 @@ impl Records {
         if total < HEADER || !follows {
             return None;
         }
-        let beginning = bytes.get(..total)?.get(..total.min(LOOKED_AT))?;
+        let beginning = bytes.get(..total)?.get(..total.min(looked_at(bytes.get(WRITER))))?;
         self.ended(self.at, self.at + total as u64, &Beginning(beginning), each);
         Some(total)
     }
@@ -242,12 +246,17 @@ impl Records {
     }
 }
 
+/// How much is looked at of a record, by what wrote it.
+fn looked_at(by: Option<&u8>) -> usize {
+    if by == Some(&XACT) { LOOKED_AT_COMMIT } else { LOOKED_AT }
+}
+
 /// What is looked at of a record.
 struct Beginning<'a>(&'a [u8]);
 
 impl Beginning<'_> {
     fn is(&self, by: u8, kind: u8, mask: u8) -> bool {
-        self.0.get(17) == Some(&by) && self.0.get(16).is_some_and(|info| info & mask == kind)
+        self.0.get(WRITER) == Some(&by) && self.0.get(16).is_some_and(|info| info & mask == kind)
     }
 
     /// The record's own data, where it has no blocks.

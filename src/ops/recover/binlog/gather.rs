@@ -76,7 +76,7 @@ impl Gathered {
             || based.is_at(target)
             || match point {
                 Point::Latest => true,
-                Point::File(number, offset) => within(*number, *offset) <= self.until,
+                Point::File { number, offset, .. } => within(*number, *offset) <= self.until,
                 // Nothing lies between the last transaction and the point.
                 Point::Time(us) => quiet(*us),
                 _ => false,

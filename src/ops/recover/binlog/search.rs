@@ -20,7 +20,7 @@ pub(super) fn judge(target: &Target, group: &Group, end: Position) -> Verdict {
     match &target.point {
         // The log has whole seconds. What was committed within the second of the point may have been so after it.
         Point::Time(us) => behind((i64::from(group.at) + 1).saturating_mul(1_000_000) > *us),
-        Point::File(number, offset) => {
+        Point::File { number, offset, .. } => {
             let at = within(*number, *offset);
             behind(end > at || (!target.inclusive && end == at))
         }
