@@ -35,6 +35,8 @@ struct Due {
 
 /// Something that is over.
 enum Event {
+    /// The record that a header needs is in force.
+    Begun(Result<()>),
     /// An object is there, and its lock was read.
     Moved(u32, Outcome),
     /// A header was read; nothing if it is there already.
@@ -87,6 +89,10 @@ async fn run(
     let total = total.filter(|object| !pass.mover.place.there(&object.key())).filter_map(|object| object.bytes).sum();
     pass.mover.progress.phase("copying", Some(total));
     let mut steps = Steps::new();
+    if headers && !pass.mover.mends() {
+        // While packs move, so that the first header has not to wait for it.
+        steps.push(async move { Event::Begun(begin(pass).await) }.boxed());
+    }
     loop {
         flow.settle();
         flow.start(&mut steps);
@@ -99,8 +105,7 @@ async fn run(
     drop(steps);
     if headers && !pass.mover.mends() {
         // Also where all were left out: the record says what was to be copied last.
-        drop(pass.ready.acquire().await);
-        pass.lease.hold().await?;
+        begin(pass).await?;
     }
     for (at, trouble) in &flow.troubles {
         if let Some(object) = table.get(*at) {
@@ -245,6 +250,7 @@ impl<'f, 'w> Flow<'f, 'w> {
 
     fn take(&mut self, event: Event, steps: &mut Steps<'f>, done: &mut CopyDone) -> Result<()> {
         let (at, outcome) = match event {
+            Event::Begun(begun) => return begun,
             Event::Moved(at, moved) => {
                 self.moving -= 1;
                 if let Err(trouble) = moved? {
@@ -302,11 +308,18 @@ fn header(wanted: &Wanted<'_>) -> Object {
     Object { at: Where::Other(wanted.summary.key()), hash, bytes: None, limit: HEADER_LIMIT, hint: None }
 }
 
+/// Sees to it that the record is in force without which no header may be put.
+async fn begin(pass: &Pass<'_>) -> Result<()> {
+    drop(pass.ready.acquire().await);
+    pass.lease.hold().await
+}
+
 /// Puts a header that was read.
 async fn put(pass: &Pass<'_>, wanted: &Wanted<'_>, payload: Option<Payload>) -> Outcome {
-    drop(pass.ready.acquire().await);
-    if !pass.mover.mends() {
-        pass.lease.hold().await?;
+    if pass.mover.mends() {
+        drop(pass.ready.acquire().await);
+    } else {
+        begin(pass).await?;
     }
     match payload {
         Some(payload) => pass.mover.put(&header(wanted), &payload, lasts(pass.mover.place, wanted.summary)).await,
