@@ -17,6 +17,8 @@ mod history;
 mod into;
 #[path = "postgres/killed.rs"]
 mod killed;
+#[path = "postgres/later.rs"]
+mod later;
 #[path = "postgres/left_out.rs"]
 mod left_out;
 #[path = "postgres/locks.rs"]

@@ -63,6 +63,8 @@ pub struct Warden {
     /// The version of Landlock that was found.
     landlock: i32,
     outside: BTreeMap<String, String>,
+    /// Links that programs see, and nobody else.
+    links: Vec<(PathBuf, PathBuf)>,
     log: Log,
 }
 
@@ -88,6 +90,7 @@ impl Warden {
             apart: true,
             landlock: 0,
             outside: step::namespaces(),
+            links: Vec::new(),
             log: Log::default(),
         };
         let why = match warden.probe(scratch.path()) {
@@ -149,6 +152,7 @@ impl Warden {
             home: home.to_owned(),
             writes: want.writes.to_vec(),
             reads: want.reads.to_vec(),
+            links: self.links.clone(),
             user: self.user.map(|(user, _)| user).filter(|_| want.way != Way::Network),
             apart: words.into_iter().map(str::to_owned).collect(),
             view: self.apart,
@@ -235,6 +239,15 @@ impl Jail {
         made.map_err(|e| EngineError::at("can't make a directory", &dir, e))?;
         self.give(&dir)?;
         Ok(dir)
+    }
+
+    /// Lets programs find `to` at `path`, where it is not. Only in a root directory of their own; says whether they have one.
+    pub(super) fn link(&mut self, path: &Path, to: &Path) -> bool {
+        let apart = self.warden.program.is_some() && self.warden.apart;
+        if apart {
+            self.warden.links.push((path.to_owned(), to.to_owned()));
+        }
+        apart
     }
 
     /// Lets the jail's user read a file that was restored. Only before anything was started that could put another there.

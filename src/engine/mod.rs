@@ -87,6 +87,8 @@ pub struct Cluster {
     pub data: PathBuf,
     /// The directory that holds its tablespaces by number, if it has any.
     pub tablespaces: PathBuf,
+    /// Tablespaces that its log makes: their numbers, and where.
+    pub later: Vec<(u32, String)>,
     /// The settings that say how far.
     pub settings: Vec<(String, String)>,
     /// The record that it must come to.

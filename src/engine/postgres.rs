@@ -179,9 +179,9 @@ impl Postgres {
     }
 
     /// Lets a cluster go through its log.
-    fn load_recovered(&mut self, cluster: &Cluster, details: &Details, jail: Jail) -> Result<()> {
+    fn load_recovered(&mut self, cluster: &Cluster, details: &Details, mut jail: Jail) -> Result<()> {
         let (bin, version) = self.programs(details)?;
-        let (data, verified) = recovered::settle(cluster, (&self.home, &jail, &bin))?;
+        let (data, verified) = recovered::settle(cluster, (&self.home, &mut jail, &bin))?;
         self.loaded.push(verified);
         let psql = Tools::new(Some(bin.clone())).any("psql")?;
         self.start((&bin, &version), (&data, Some(cluster)), (details, psql), jail)?;

@@ -299,6 +299,8 @@ pub const CODES: &[Code] = &[
         "Give these credentials the right, or find out who put it there"),
     code("restore.passed-over", Severity::Warning, "`restore last-good` passed this snapshot over, since it shows an alarm that nobody acknowledged",
         "Look what happened to the source. If it was meant, acknowledge the alarm with `watch` and give --checkpoint, or name the snapshot by its id"),
+    code("restore.tablespace", Severity::Warning, "The log of a recovery makes a tablespace in a directory that must be there first",
+        "Make the directory, empty and owned by the server's user, before the server is started; on the server's own machine, recover elsewhere"),
     code("restore.unfinished", Severity::Info, "A restore ended before its end; what came back so far stays",
         "Give the same command again: it goes on from there"),
     code("root.damaged", Severity::Error, "No version of the record of the root key has the bytes that were signed: nobody can add or revoke members; snapshots restore",

@@ -78,7 +78,7 @@ pub(super) async fn run(context: &Context, args: DrillArgs) -> Result<Done, CliE
         member,
         recover_to: args.recover_to.map(|to| recover::Target { point: to.point, inclusive: true }),
         target: Box::new(|dir: PathBuf| Box::new(Directory::scratch(dir)) as Box<dyn Target>),
-        cluster: Box::new(|dir: PathBuf| Box::new(Cluster::new(dir, Vec::new())) as Box<dyn Target>),
+        cluster: Box::new(|dir: PathBuf| Box::new(Cluster::new(dir, Vec::new()).alone()) as Box<dyn Target>),
         replay: Box::new(|dir: PathBuf| Box::new(Replay::new(dir)) as Box<dyn Target>),
         elapsed: Arc::new(move || start.elapsed()),
     };

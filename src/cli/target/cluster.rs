@@ -2,6 +2,7 @@
 //! and the settings that say how far. It has another name until all of it is there and proved; what an interrupted run left
 //! under that name is gone on with, and so is, with `--delta`, a data directory that is there.
 
+mod later;
 mod log;
 mod old;
 mod places;
@@ -47,6 +48,9 @@ pub struct Cluster {
     places: Option<Places>,
     ending: Option<Ending>,
     gathering: Gathering,
+    /// Whether the server that is started on it sees nothing else of this machine.
+    alone: bool,
+    told: Vec<Finding>,
 }
 
 impl Cluster {
@@ -54,13 +58,20 @@ impl Cluster {
     #[must_use]
     pub fn new(dir: PathBuf, map: Vec<(PathBuf, PathBuf)>) -> Self {
         let (failure, shared, gathering) = (Failure::default(), Shared::default(), Gathering::default());
-        Self { dir, map, delta: false, failure, shared, places: None, ending: None, gathering }
+        let (alone, told) = (false, Vec::new());
+        Self { dir, map, delta: false, failure, shared, places: None, ending: None, gathering, alone, told }
     }
 
     /// The same, and a data directory that is there is made into it if `delta` says so: what is right of it stays.
     #[must_use]
     pub fn delta(self, delta: bool) -> Self {
         Self { delta, ..self }
+    }
+
+    /// The same, for a server that sees nothing else of this machine, nor of its tablespaces.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self { alone: true, ..self }
     }
 
     /// Leaves what is there so far to the next run, and says so.
@@ -150,6 +161,9 @@ impl Target for Cluster {
     fn prepare(&mut self, plan: &Plan) -> Result<()> {
         let base = self.ending.as_ref().map(|ending| ending.base.clone());
         let base = base.ok_or(OpsError::Defect("how the recovery ends"))?;
+        if let Some(ending) = self.ending.as_ref().filter(|_| !self.alone) {
+            self.told = later::look(&ending.later, &self.map)?;
+        }
         let spaces = || base.tablespaces.iter().map(|space| space.path.as_str());
         if let Some((old, _)) = self.map.iter().find(|(old, _)| !spaces().any(|path| Path::new(path) == old)) {
             let what = format!("--tablespace-map: the base has no tablespace at {}", old.display());
@@ -244,7 +258,7 @@ impl Target for Cluster {
     }
 
     fn told(&self) -> Vec<Finding> {
-        Vec::new()
+        self.told.clone()
     }
 }
 

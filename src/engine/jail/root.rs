@@ -17,9 +17,9 @@ use rustix::{
 const BEFORE: &str = "/.before";
 
 /// Replaces the root directory by one that holds `visible`, which are absolute and go through no links but the last part.
-/// `over` is a directory that is covered in the meantime. Tells whether there is a `/proc`: that of a process namespace of
+/// `links` lead from other places to such. `over` is a directory that is covered in the meantime. Tells whether there is a `/proc`: that of a process namespace of
 /// its own, or none.
-pub(super) fn replace(over: &Path, visible: &[PathBuf]) -> Result<bool, String> {
+pub(super) fn replace(over: &Path, visible: &[PathBuf], links: &[(PathBuf, PathBuf)]) -> Result<bool, String> {
     let failed = |what: &str, e: io::Error| format!("{what}: {e}");
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     mount("strongroom", over, "tmpfs", flags, c"mode=0755").map_err(|e| failed("no new root can be made", e.into()))?;
@@ -33,12 +33,23 @@ pub(super) fn replace(over: &Path, visible: &[PathBuf]) -> Result<bool, String> 
     for path in sorted {
         show(path).map_err(|e| failed(&format!("{} can't be shown", path.display()), e))?;
     }
+    for (path, to) in links {
+        lay(path, to).map_err(|e| failed(&format!("{} can't be made", path.display()), e))?;
+    }
     // Not everywhere, such as within a container that hides parts of its own: then there is none, not even of others.
     let proc =
         fs::create_dir("/proc").is_ok() && mount("proc", "/proc", "proc", flags | MountFlags::NOEXEC, None).is_ok();
     unmount(BEFORE, UnmountFlags::DETACH).map_err(|e| failed("the old root can't be left", e.into()))?;
     fs::remove_dir(BEFORE).map_err(|e| failed("the old root can't be left", e))?;
     Ok(proc)
+}
+
+/// Lays a link; none over what is shown.
+fn lay(path: &Path, to: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    symlink(to, path)
 }
 
 /// Shows what is at `path` in the root of before; nothing, if there is nothing.

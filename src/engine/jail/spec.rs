@@ -38,6 +38,9 @@ pub(crate) struct Spec {
     pub(crate) writes: Vec<PathBuf>,
     /// What it may only read, besides the system's programs and libraries.
     pub(crate) reads: Vec<PathBuf>,
+    /// Links that its root directory has: what they are called, and where they lead.
+    #[serde(default)]
+    pub(crate) links: Vec<(PathBuf, PathBuf)>,
     /// The user and the group that it runs as, if not as this one.
     pub(crate) user: Option<(u32, u32)>,
     /// Arguments of `unshare` for namespaces that are still to be made.

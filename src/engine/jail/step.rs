@@ -116,7 +116,7 @@ fn confine(spec: &Spec, program: &[OsString]) -> Result<(Held, Vec<OsString>), S
         let devices = rules::DEVICES.map(PathBuf::from);
         let more = runs.iter().flatten();
         let visible: Vec<PathBuf> = reads.iter().chain(&writes).chain(&devices).chain(more).cloned().collect();
-        if root::replace(&spec.home, &visible)? {
+        if root::replace(&spec.home, &visible, &spec.links)? {
             // That of its own process namespace.
             reads.push("/proc".into());
         }

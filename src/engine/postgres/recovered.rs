@@ -3,7 +3,7 @@
 use std::{
     fs::{self, Permissions},
     os::unix::fs::{PermissionsExt, symlink},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     process::Stdio,
 };
 
@@ -22,8 +22,9 @@ const STOPS: &str = "recovery_target";
 
 /// Moves the cluster to where the engine works. It was unpacked by strongroom itself, with no link in it but those of
 /// tablespaces, which are laid anew.
-pub(super) fn settle(cluster: &Cluster, (home, jail, bin): (&Path, &Jail, &Path)) -> Result<(PathBuf, Check)> {
+pub(super) fn settle(cluster: &Cluster, (home, jail, bin): (&Path, &mut Jail, &Path)) -> Result<(PathBuf, Check)> {
     let data = home.join("data");
+    later(cluster, jail)?;
     let moved = |from: &Path, to: &Path| fs::rename(from, to).map_err(|e| EngineError::at("can't move", from, e));
     moved(&cluster.data, &data)?;
     for entry in fs::read_dir(&cluster.tablespaces).into_iter().flatten().flatten() {
@@ -43,6 +44,23 @@ pub(super) fn settle(cluster: &Cluster, (home, jail, bin): (&Path, &Jail, &Path)
     let verified = Running::start(&mut verify, "pg_verifybackup", Known::default())?.finish();
     let told = verified.map(|()| "as its manifest says".to_owned()).map_err(Into::into);
     Ok((data, Check::done("pg_verifybackup", told)))
+}
+
+/// Gives tablespaces that the log makes a place where the server finds it: the log says where they are. Elsewhere than in the jail they
+/// could be those of a server that works.
+fn later(cluster: &Cluster, jail: &mut Jail) -> Result<()> {
+    for (oid, path) in &cluster.later {
+        let place = Path::new(path);
+        let plain = place.is_absolute()
+            && place.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+        let to = jail.make(&format!("made-{oid}"))?;
+        if !plain || !jail.link(place, &to) {
+            let what = "the log makes a tablespace here, and a drill goes there only within namespaces of its own: allow them, or take a new \
+                        base, which has it";
+            return Err(EngineError::new(what, path.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// Hands a directory over to the server, which wants it for itself alone.

@@ -12,7 +12,7 @@ use std::{
 use super::super::{EngineError, Restored, RestoredStream, Result, jail::Jail};
 use crate::source::{
     child::Running,
-    postgres::{Conninfo, MANIFEST, Tool, Version},
+    postgres::{Conninfo, MANIFEST, Tool, Version, wal},
     redact::Known,
 };
 
@@ -162,7 +162,9 @@ impl Server {
         };
         let known = |(since, _): &&(u32, &str)| version.major.0 >= *since;
         let later: String = LATER.iter().filter(known).map(|(_, lines)| *lines).collect();
-        let config = write("postgresql.conf", &format!("{SETTINGS}{later}{}", recovery.unwrap_or_default()))?;
+        let sizes: String =
+            wal::sizes(segment(data)).iter().map(|(name, size)| format!("{name} = {size}MB\n")).collect();
+        let config = write("postgresql.conf", &format!("{SETTINGS}{later}{sizes}{}", recovery.unwrap_or_default()))?;
         let rules = write("pg_hba.conf", "local all all trust\n")?;
         let idents = write("pg_ident.conf", "")?;
         let mut command = jail.server(&[])?.command(&bin.join("postgres"));
@@ -246,6 +248,16 @@ pub(super) fn unpack_beside(jail: &Jail, restored: &Restored, data: &Path) -> Re
         jail.give(&to)?;
     }
     spaces.into_iter().try_for_each(|(stream, dir)| Server::unpack(jail, &stream.file, &dir))
+}
+
+/// How long the segments of a cluster's log are: its longest file that is called like one.
+fn segment(data: &Path) -> u64 {
+    let entries = fs::read_dir(data.join("pg_wal")).into_iter().flatten().flatten();
+    entries
+        .filter(|one| one.file_name().len() == 24)
+        .filter_map(|one| Some(one.metadata().ok()?.len()))
+        .max()
+        .unwrap_or(0)
 }
 
 /// What the files of a cluster let it load or run by itself, setting by setting.

@@ -75,6 +75,7 @@ pub(super) async fn fetch(
     let cluster = Cluster {
         data,
         tablespaces: dir.join(format!("{}.tablespaces", known.source)),
+        later: laid.recovery.tablespaces.clone(),
         settings: laid.recovery.settings.clone(),
         stop: laid.recovery.stop.clone(),
         last_xid: laid.recovery.last_commit_xid,

@@ -297,6 +297,7 @@ fn recovery(target: &Target, based: &Based, gathered: &Gathered, newest: Option<
         newest: newest.map(|(at, _)| based.say(at)),
         newest_at: newest.map(|(_, at)| at),
         gap,
+        tablespaces: Vec::new(),
         settings: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use super::{
     super::{OpsError, Result},
     layout::Layout,
     legs::{Along, Choice, Leg, files},
+    needs::Needs,
     point::{Commit, Search, Stop, Target},
 };
 use crate::{
@@ -85,6 +86,8 @@ pub(super) struct Gathered {
     pub(super) end: Position,
     /// Before when all that was committed is in what was read, as far as a piece of it says so.
     pub(super) covers: Option<Time>,
+    /// What a server needs on the way.
+    pub(super) needs: Needs,
     pub(super) bytes: u64,
     pub(super) pieces: u64,
     pub(super) findings: Vec<Finding>,
@@ -125,6 +128,7 @@ impl Way<'_> {
             last: None,
             end: from,
             covers: None,
+            needs: Needs::default(),
             bytes: 0,
             pieces: 0,
             findings: Vec::new(),
@@ -145,7 +149,10 @@ impl Way<'_> {
             if here {
                 self.put(layout, Span { from: at, to: choice.use_of.to }, bytes)?;
             }
-            records.feed(bytes, &mut |record| search.see(&record));
+            records.feed(bytes, &mut |record| {
+                all.needs.see(&record, base.from);
+                search.see(&record)
+            });
             all.until = choice.use_of.to;
             // What a server says of its own timeline is not true of one that left it, nor of a piece that is not read to its end.
             if choice.leg + 1 == self.legs.len() && choice.use_of.to == choice.span.to {

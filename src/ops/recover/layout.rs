@@ -10,6 +10,8 @@ pub struct Ending {
     pub base: Base,
     /// Its settings, in this order. None where it is not to recover to a point: then it goes on from the base.
     pub settings: Vec<(&'static str, String)>,
+    /// Tablespaces that its log makes: their numbers, and where. Where they are stands in the log, and can't be mapped.
+    pub later: Vec<(u32, String)>,
 }
 
 /// A data directory that is made ready for a recovery. Implemented where files may be touched.

@@ -5,6 +5,7 @@ mod binlog;
 mod gather;
 mod layout;
 pub(super) mod legs;
+mod needs;
 mod plain;
 mod point;
 mod replay;
@@ -158,7 +159,7 @@ pub(super) async fn lay_out(seeking: &Seeking<'_>, all: Vec<Summary>, target: &m
     let warnings = std::mem::take(&mut snapshot.body.warnings);
     let plan = planned(&mut snapshot, Part::default()).await?;
     if let Some(layout) = target.recovery() {
-        layout.settle(Ending { base, settings: settled.settings });
+        layout.settle(Ending { base, settings: settled.settings, later: recovery.tablespaces.clone() });
     }
     let carried = carry_out(&snapshot, &plan, target, (seeking.progress, seeking.cancel), None).await?;
     Ok(Laid {
@@ -419,6 +420,7 @@ fn recovery(base: &Base, target: &Target, way: &way::Found<'_>, gathered: &Gathe
         newest: way.newest().map(lsn),
         newest_at: way.newest_at,
         gap,
+        tablespaces: gathered.needs.tablespaces(),
         settings: settled.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
     }
 }

@@ -45,7 +45,7 @@ pub async fn lay_out_base(
     };
     let layout = target.recovery().ok_or(OpsError::Defect("the target of the recovery"))?;
     layout.open(&header.source)?;
-    layout.settle(Ending { base, settings: Vec::new() });
+    layout.settle(Ending { base, settings: Vec::new(), later: Vec::new() });
     let warnings = std::mem::take(&mut snapshot.body.warnings);
     let plan = planned(&mut snapshot, Part::default()).await?;
     let carried = carry_out(&snapshot, &plan, target, (progress, cancel), None).await?;

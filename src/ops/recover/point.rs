@@ -265,7 +265,7 @@ impl<'a> Search<'a> {
         let (committed, ended) = match record.what {
             What::Commit(xid) => (Some(xid), Some(xid)),
             What::Abort(xid) => (None, Some(xid)),
-            What::Named(_) | What::Other => (None, None),
+            _ => (None, None),
         };
         let Target { point, inclusive } = self.target;
         let found = record.end > self.from

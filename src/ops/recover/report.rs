@@ -42,6 +42,9 @@ pub struct Recovery {
     pub newest_at: Option<Time>,
     /// A gap in the log that nothing can go beyond from this base: where it begins, and where it ends if it does.
     pub gap: Option<(String, Option<String>)>,
+    /// Tablespaces that were made since the base: their numbers, and where. The server makes them there again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tablespaces: Vec<(u32, String)>,
     /// The server's settings.
     pub settings: Vec<(String, String)>,
 }

@@ -76,6 +76,7 @@ impl Settled {
             ("recovery_min_apply_delay", "0".to_owned()),
             ("archive_mode", "off".to_owned()),
         ]);
+        settings.extend(gathered.needs.larger(base));
         Ok(Self { timeline, stop, settings })
     }
 

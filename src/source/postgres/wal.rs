@@ -14,12 +14,14 @@ const EPOCH_US: i64 = 946_684_800_000_000;
 const HEADER: usize = 24;
 const WRITER: usize = 17;
 const LOOKED_AT: usize = HEADER + 256;
-const LOOKED_AT_COMMIT: usize = 16 << 20;
-/// What wrote a record.
+const LOOKED_AT_WHOLE: usize = 16 << 20;
+/// What wrote a record (`rmgrlist.h`).
 const XLOG: u8 = 0;
 const XACT: u8 = 1;
+const TABLESPACE: u8 = 5;
 /// The kinds of those that matter.
 const SWITCH: u8 = 0x40;
+const PARAMETER_CHANGE: u8 = 0x60;
 const RESTORE_POINT: u8 = 0x70;
 const COMMIT: u8 = 0x00;
 const ABORT: u8 = 0x20;
@@ -31,7 +33,26 @@ const IS_TWO_PHASE: u32 = 1 << 4;
 /// From this version of pages on (18), an entry of dropped statistics has 16 bytes instead of 12.
 const WIDE_STATISTICS: u16 = 0xd118;
 
-/// What a record tells that a recovery can stop at.
+/// Settings that a server wants at least as large as its origin's while it recovers, in the order in which its log has them
+/// (`xl_parameter_change` in `xlog_internal.h`, from version 12 on).
+pub const AS_LARGE: [&str; 5] = [
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+];
+
+/// Sizes of the log, in MiB, that a server with segments of `segment` bytes must be given, where its defaults are too small: both
+/// are to be at least twice a segment.
+#[must_use]
+pub fn sizes(segment: u64) -> Vec<(&'static str, u64)> {
+    let twice = segment.div_ceil(1 << 20).saturating_mul(2);
+    let defaults = [("min_wal_size", 80), ("max_wal_size", 1024)];
+    defaults.into_iter().filter(|(_, least)| *least < twice).map(|(name, _)| (name, twice)).collect()
+}
+
+/// What a record tells that a recovery can stop at, or must know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// A transaction was committed, by its number; nothing where it was prepared before and its record is too long to be looked through.
@@ -40,6 +61,10 @@ pub enum What {
     Abort(Option<u32>),
     /// Somebody gave this point a name.
     Named(String),
+    /// The server was started with other settings than before: the values of [`AS_LARGE`], in that order.
+    Settings([u32; 5]),
+    /// A tablespace was made: its number, and where. Nothing stands for one within the data directory.
+    Tablespace(u32, String),
     /// Anything else.
     Other,
 }
@@ -248,7 +273,7 @@ impl Records {
 
 /// How much is looked at of a record, by what wrote it.
 fn looked_at(by: Option<&u8>) -> usize {
-    if by == Some(&XACT) { LOOKED_AT_COMMIT } else { LOOKED_AT }
+    if matches!(by, Some(&(XACT | TABLESPACE))) { LOOKED_AT_WHOLE } else { LOOKED_AT }
 }
 
 /// What is looked at of a record.
@@ -306,6 +331,21 @@ impl Beginning<'_> {
         u32_at(rest, 0).filter(|xid| *xid != 0)
     }
 
+    fn settings(&self) -> Option<[u32; 5]> {
+        let data = self.data()?;
+        let mut all = [0; 5];
+        for (at, one) in all.iter_mut().enumerate() {
+            *one = u32_at(data, 4 * at)?;
+        }
+        Some(all)
+    }
+
+    fn tablespace(&self) -> Option<What> {
+        let data = self.data()?;
+        let path = data.get(4..)?.split(|byte| *byte == 0).next()?;
+        Some(What::Tablespace(u32_at(data, 0)?, String::from_utf8_lossy(path).into_owned()))
+    }
+
     fn told(&self, start: u64, end: u64, magic: u16) -> Record {
         let at_us = || self.data().and_then(|data| u64_at(data, 0)).map(|us| us.cast_signed().saturating_add(EPOCH_US));
         let xid = u32_at(self.0, 4).filter(|xid| *xid != 0);
@@ -321,6 +361,10 @@ impl Beginning<'_> {
             let name = self.data().and_then(|data| data.get(8..72)).unwrap_or_default();
             let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
             (What::Named(String::from_utf8_lossy(name).into_owned()), at_us())
+        } else if self.is(XLOG, PARAMETER_CHANGE, 0xf0) {
+            (self.settings().map_or(What::Other, What::Settings), None)
+        } else if self.is(TABLESPACE, 0, 0xf0) {
+            (self.tablespace().unwrap_or(What::Other), None)
         } else {
             (What::Other, None)
         };

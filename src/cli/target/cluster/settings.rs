@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::super::{OpsError, Result, failed, manner::Manner};
-use crate::ops::recover::Ending;
+use crate::{
+    ops::recover::Ending,
+    source::postgres::wal::{AS_LARGE, sizes},
+};
 
 /// Where a server looks last, so that it wins.
 const AUTO: &str = "postgresql.auto.conf";
@@ -27,14 +30,6 @@ const RECOVERY: [&str; 8] = [
     "recovery_target_timeline",
     "recovery_target_xid",
     "recovery_target_action",
-];
-/// Settings that a server wants at least as large as its origin's while it recovers.
-const AS_LARGE: [&str; 5] = [
-    "max_connections",
-    "max_worker_processes",
-    "max_wal_senders",
-    "max_prepared_transactions",
-    "max_locks_per_transaction",
 ];
 /// Before it recovers, a server makes each file of its data directory durable, one after the other: seconds for thousands of
 /// them. From this version on it can be told to ask the system once for all of them.
@@ -94,6 +89,9 @@ fn configure(data: &Path, ending: &Ending) -> Result<()> {
             {
                 let _ = writeln!(text, "{name} = {value}");
             }
+        }
+        for (name, megabytes) in sizes(ending.base.segment) {
+            let _ = writeln!(text, "{name} = {megabytes}MB");
         }
         if let Some(value) = ending.base.settings.get("shared_preload_libraries").filter(|value| !value.is_empty()) {
             let _ = writeln!(text, "# The origin had: shared_preload_libraries = {}", quoted(value));
