@@ -46,6 +46,7 @@ pub mod wiring;
 use std::{
     ffi::OsString,
     io::Write,
+    path::Path,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -72,6 +73,8 @@ const RUNTIME_THREADS: usize = 2;
 const BLOCKING_THREADS: usize = 16;
 /// The command whose exit code a server that recovers judges by.
 const FETCH: &str = "journal fetch";
+/// What a standby has in its data directory, where its `restore_command` runs.
+const STANDBY: &str = "standby.signal";
 /// The kind of failure by which recovery ends in good order.
 pub(crate) const NOT_THERE: &str = "not-there";
 /// How the step that confines a program ends if it can't.
@@ -170,7 +173,13 @@ fn run(cli: Cli) -> Exit {
     let ended = Ended { command: Some(name), output, findings, failure };
     let exit = console.show(&ended);
     let kind = ended.failure.as_ref().map(|failure| failure.kind);
-    if name == FETCH && exit != Exit::Done && kind != Some(NOT_THERE) { Exit::StopRecovery } else { exit }
+    match exit {
+        Exit::Done => exit,
+        _ if name != FETCH || kind == Some(NOT_THERE) => exit,
+        // A standby asks again, and a server that recovers takes this for the end of the log.
+        Exit::NoVault | Exit::TryAgain if Path::new(STANDBY).exists() => Exit::Failed,
+        _ => Exit::StopRecovery,
+    }
 }
 
 fn execute(context: &Context, command: Command) -> Result<(Output, Option<Failure>), error::CliError> {

@@ -172,6 +172,7 @@ fn kills_lose_nothing_and_a_gap_is_told() {
         assert!(ours[..whole] == theirs[..whole], "{} is not what the server wrote", segment(at));
         assert!(ours.len() == theirs.len() && ours[whole..].iter().all(|byte| *byte == 0));
     }
+    another_journal(&place);
     // Nothing is there beyond: recovery ends in good order.
     assert_eq!(place.fetch(&segment(reached + SEGMENT), &out).0, 1);
     assert_eq!(place.fetch("00000002.history", &out).0, 1);
@@ -197,6 +198,51 @@ fn kills_lose_nothing_and_a_gap_is_told() {
     // Whatever else goes wrong must not look like the end of the log either.
     let wrong = place.sandbox.run(&["journal", "fetch", "--no-such-option"]);
     assert_eq!(wrong.code, 255);
+    // A standby asks again, so that an outage of the vault does not end it.
+    let away = |standby: bool| {
+        let dir = place.sandbox.path("standby");
+        fs::create_dir_all(&dir).unwrap();
+        if standby {
+            fs::write(dir.join("standby.signal"), "").unwrap();
+        }
+        let mut command = place.sandbox.command();
+        command.current_dir(&dir).args([
+            "--vault",
+            "file:///no/such/vault",
+            "journal",
+            "fetch",
+            "--source",
+            "pg",
+            "--system",
+            "7",
+        ]);
+        place
+            .sandbox
+            .finish(command.arg("-i").arg(place.sandbox.identity()).args(["000000010000000000000001", "x"]))
+            .code
+    };
+    assert_eq!((away(false), away(true)), (255, 1));
+}
+
+/// What was read ahead of one journal is not given to another, of which segments have the same names.
+fn another_journal(place: &Place) {
+    let other = Sandbox::with_vault();
+    let (ahead, out) = (place.sandbox.path("ahead"), place.sandbox.path("of another"));
+    let name = segment(place.reached());
+    for part in fs::read_dir(&ahead).unwrap() {
+        fs::write(part.unwrap().path().join(&name), vec![7; usize::try_from(SEGMENT).unwrap()]).unwrap();
+    }
+    let mut command = other.command();
+    command
+        .args(["--vault", &other.url(), "journal", "fetch", "--source", "pg", "--system", "7", "--ahead"])
+        .arg(&ahead);
+    let run = other.finish(command.arg("-i").arg(other.identity()).arg(&name).arg(&out));
+    assert!(run.code == 255 && !out.exists(), "{}: {}", run.code, run.stderr);
+    let (code, said) = place.fetch(&name, &out);
+    assert!(code == 0 && out.exists(), "what was planted is found: {said}");
+    assert_eq!(place.fetch(&segment(place.reached() + SEGMENT), &out).0, 1);
+    let left = || fs::read_dir(&ahead).unwrap().flatten().flat_map(|part| fs::read_dir(part.path()).unwrap()).flatten();
+    assert!(left().all(|one| one.file_name().len() != 24), "nothing of the database stays at the end of the log");
 }
 
 /// The pieces in a vault's directory, by what they hold.

@@ -49,7 +49,9 @@ impl PointArg {
     /// How it was read, unless it was said as exactly as that.
     #[must_use]
     pub fn read_as(&self) -> Option<String> {
-        self.said.as_ref()?.read_as("--recover-to")
+        let said = self.said.as_ref()?;
+        // Which tells whole seconds.
+        Some(said.read_as("--recover-to")?.replace(&said.time.to_string(), &self.point.to_string()))
     }
 }
 
@@ -103,8 +105,9 @@ fn fraction(text: &str) -> Option<(String, i64)> {
     let (before, rest) = text.split_once('.')?;
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
     let (digits, after) = rest.split_at_checked(digits)?;
-    let fits = (1..=6).contains(&digits.len()) && before.ends_with(|c: char| c.is_ascii_digit());
-    let us = fits.then(|| format!("{digits:0<6}").parse().ok()).flatten()?;
+    let fits = (1..=9).contains(&digits.len()) && before.ends_with(|c: char| c.is_ascii_digit());
+    // What is finer than the log's microseconds is left out.
+    let us = fits.then(|| format!("{digits:0<6}").get(..6)?.parse().ok()).flatten()?;
     Some((format!("{before}{after}"), us))
 }
 
@@ -133,6 +136,9 @@ mod tests {
         let Point::Time(whole) = whole else { panic!("{whole}") };
         assert_eq!(read("2026-11-30 07:20:05.25 UTC"), Ok(Point::Time(whole + 250_000)), "as a server logs it");
         assert_eq!(read("2026-11-30 07:20:05.000001 UTC"), Ok(Point::Time(whole + 1)));
+        assert_eq!(read("2026-11-30 07:20:05.000001999 UTC"), Ok(Point::Time(whole + 1)));
+        let said = "2026-11-30 07:20:05.25 UTC".parse::<PointArg>().unwrap().read_as().unwrap();
+        assert!(said.contains("read as 2026-11-30T07:20:05.250000Z"), "{said}");
         assert!(read("2026-11-30 07:20:05.x").is_err() && read(".5").is_err());
         assert!(read("lsn:nonsense").unwrap_err().contains("not a position"));
         assert!(read("nonsense").unwrap_err().contains("yesterday"));

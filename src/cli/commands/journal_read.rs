@@ -10,6 +10,7 @@ use crate::{
         render::Output,
         settings::{Settings, real_env},
     },
+    codec::hash,
     model::Name,
     ops::{
         self, OpsError,
@@ -28,7 +29,9 @@ pub(super) async fn fetch(context: &Context, args: JournalFetchArgs) -> Result<D
             "restore_command runs in the data directory, which has it; or give --system, as pg_controldata prints it";
         CliError::usage("nobody knows which cluster recovers: there is no global/pg_control here", hint)
     })?;
-    let ahead = Ahead::open(args.ahead.unwrap_or_else(|| Ahead::usual(system))).map_err(OpsError::from)?;
+    let ahead = args.ahead.unwrap_or_else(|| Ahead::usual(system));
+    let ahead =
+        Ahead::of_journal(ahead, &journal(&settings, &source, args.writer.as_ref())?).map_err(OpsError::from)?;
     let request = FetchRequest {
         name: args.name,
         path: args.path,
@@ -48,6 +51,14 @@ pub(super) async fn fetch(context: &Context, args: JournalFetchArgs) -> Result<D
     context.keep(vault.findings.clone());
     let failure = (!fetched.found).then(|| not_there(&fetched));
     Ok((Output::JournalFetch(fetched), failure))
+}
+
+/// A name for the journal that is read.
+fn journal(settings: &Settings, source: &Name, writer: Option<&Name>) -> Result<String, CliError> {
+    let endpoint = settings.endpoint().unwrap_or_default();
+    let writer = writer.map(Name::as_str).unwrap_or_default();
+    let text = format!("{}\n{endpoint}\n{source}\n{writer}", settings.vault()?);
+    Ok(hash(text.as_bytes()).to_string().chars().take(16).collect())
 }
 
 fn not_there(fetched: &Fetched) -> Failure {

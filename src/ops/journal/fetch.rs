@@ -90,6 +90,9 @@ pub async fn fetch(vault: &Vault, reader: &Reader<'_>, request: &FetchRequest) -
         Some(LogFile::Partial(_) | LogFile::Backup(..)) | None => Fetched::new(request, false),
     };
     if !fetched.found {
+        if matches!(LogFile::read(&request.name), Some(LogFile::Segment(_))) {
+            request.ahead.forget();
+        }
         // Of what was never there everything is missing, and that is no end of a log.
         asked::must_be_there(vault, request, &writers(vault, request).await?).await?;
     }

@@ -19,7 +19,18 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// Opens the directory, and makes it if it is missing.
+    /// Opens the part of a directory that belongs to one `journal`, and makes it if it is missing: segments of two journals have the
+    /// same names.
+    ///
+    /// # Errors
+    /// If it can't be made, or is not this user's alone.
+    pub fn of_journal(dir: PathBuf, journal: &str) -> Result<Self> {
+        let part = dir.join(journal);
+        Self::open(dir)?;
+        Self::open(part)
+    }
+
+    /// Opens a directory, and makes it if it is missing.
     ///
     /// # Errors
     /// If it can't be made, or is not this user's alone.
@@ -52,6 +63,11 @@ impl Ahead {
         let bytes = fs::read(&path).ok()?;
         let _ = fs::remove_file(&path);
         Some(bytes)
+    }
+
+    /// Removes all segments: nobody will ask for them any more.
+    pub fn forget(&self) {
+        self.keep_from(0, u64::MAX, 1);
     }
 
     /// Whether a segment is in it.
