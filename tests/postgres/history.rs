@@ -76,7 +76,7 @@ fn a_prepared_transaction_is_a_point() {
     lab.row(1);
     let prepare = |id: u32, name: &str| -> u64 {
         // What each of them invalidates stands in the record before the transaction.
-        let many: String = (0..40).map(|n| format!("create table made_{id}_{n} ();")).collect();
+        let many = (0..40).map(|n| format!("create table made_{id}_{n} ();")).collect::<Vec<_>>().concat();
         let sql = format!(
             "begin; insert into t values ({id}); insert into f values ({id}); {many} select txid_current(); \
              prepare transaction '{name}'"

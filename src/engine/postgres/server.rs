@@ -162,8 +162,9 @@ impl Server {
         };
         let known = |(since, _): &&(u32, &str)| version.major.0 >= *since;
         let later: String = LATER.iter().filter(known).map(|(_, lines)| *lines).collect();
-        let sizes: String =
+        let sizes: Vec<String> =
             wal::sizes(segment(data)).iter().map(|(name, size)| format!("{name} = {size}MB\n")).collect();
+        let sizes = sizes.concat();
         let config = write("postgresql.conf", &format!("{SETTINGS}{later}{sizes}{}", recovery.unwrap_or_default()))?;
         let rules = write("pg_hba.conf", "local all all trust\n")?;
         let idents = write("pg_ident.conf", "")?;
