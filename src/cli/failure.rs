@@ -301,6 +301,9 @@ fn vault(error: &VaultError) -> Verdict {
             (Exit::NoIdentity, "no-identity", hint("give the identity of an owner or a driller of this vault with -i"))
         }
         K::Plugin => (Exit::Failed, "plugin", hint(PLUGIN)),
+        K::Begun => {
+            (Exit::Failed, "unfinished-copy", hint("run `strongroom replicate` into it again, which continues"))
+        }
         K::NoSnapshot => (Exit::Failed, "no-snapshot", hint("`strongroom snapshots` lists all snapshots")),
         K::Unknown => (Exit::Usage, "unknown-name", hint("check the name; `strongroom snapshots` lists all snapshots")),
         K::Full => (Exit::Failed, "disk-full", hint("free some space where the error says")),

@@ -54,13 +54,16 @@ pub struct CopyRecord {
     pub ends: Time,
     /// Whether not all of the vault was to be copied.
     pub part: bool,
+    /// Whether a repair left something here that is not what was signed: then no page says of its packs that they are whole.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unhealed: bool,
 }
 
 impl CopyRecord {
     /// A record of headers that are put between `begins` and `ends`.
     #[must_use]
     pub fn new(vault: VaultId, from: String, (begins, ends): (Time, Time), part: bool) -> Self {
-        Self { format: FORMAT.to_owned(), vault, from, begins, ends, part }
+        Self { format: FORMAT.to_owned(), vault, from, begins, ends, part, unhealed: false }
     }
 
     /// Its key, and the record as it is stored.

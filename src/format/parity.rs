@@ -36,6 +36,9 @@ const CHECK: usize = 8;
 pub struct Rate(u16);
 
 impl Rate {
+    /// What is made where it is not known any more how much there was.
+    pub const USUAL: Self = Self(500);
+
     /// How many parity blocks a group of so many blocks has.
     #[must_use]
     pub fn blocks(self, data: usize) -> usize {

@@ -142,7 +142,7 @@ fn a_hold_is_named_by_eight_digits_of_its_hash_or_more() {
         let (format, vault, member) = ("1".to_owned(), vault().descriptor.vault, "keeper".parse().unwrap());
         let hold = Hold { format, vault, member, at: at(0), until, snapshots: Vec::new(), reason: None };
         let key = "holds/keeper/x.json".parse().unwrap();
-        Held { key, hash: Hash::from_bytes(bytes), hold, since: at(0), released: None, suspect: false }
+        Held { key, hash: Hash::from_bytes(bytes), hold, since: at(0), there: at(0), released: None, suspect: false }
     };
     let told = |all: Vec<Held>, prefix: &str| {
         let holds = Holds { all, ..Holds::default() };

@@ -151,12 +151,15 @@ pub async fn from_parity(
     let vault = open_vault(&store, pins).await?;
     let mut findings = healed.findings.into_vec();
     let mut kept = None;
-    if !request.dry_run {
+    if request.dry_run {
+        findings.extend(healed.unread.iter().map(|name| parity::damaged(name)));
+    } else {
         let place = (vault.descriptor.vault, &*store);
         if let Some((now, found)) = parity::keep(place, request.rate, &healed.renew, (progress, cancel)).await? {
             findings.extend(found.into_vec());
             kept = Some(now);
         }
+        findings.extend(parity::renewed(sidecars, &healed.unread).await?.into_vec());
     }
     let report = RepairReport {
         dry_run: request.dry_run,

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
 use serde::Serialize;
 
 use super::OpsError;
-use crate::model::Span;
+use crate::model::{Name, Span};
 
 pub use units::SECRET_CONFIG;
 
@@ -36,6 +36,8 @@ pub enum Task {
     Status,
     /// The driller's restore.
     Drill,
+    /// The copier's pass, of one copy.
+    Replicate,
 }
 
 impl Task {
@@ -53,6 +55,7 @@ impl Task {
             Self::Watch => "watch",
             Self::Status => "status",
             Self::Drill => "drill",
+            Self::Replicate => "replicate",
         }
     }
 
@@ -69,6 +72,7 @@ impl Task {
             Self::Watch => "Check new snapshots for suspicious changes",
             Self::Status => "Report what is overdue",
             Self::Drill => "Test a restore in a temporary server",
+            Self::Replicate => "Copy the vault",
         }
     }
 
@@ -84,6 +88,7 @@ impl Task {
             Self::Watch => at("*-*-* *:00/10:00", "*/10 * * * *", 60),
             Self::Status => at("*-*-* *:25:00", "25 * * * *", 300),
             Self::Drill => at("Sat *-*-* 03:00:00", "0 3 * * 6", 7200),
+            Self::Replicate => at("*-*-* 03:30:00", "30 3 * * *", 1800),
             Self::Journal | Self::Request => at("", "@reboot", 0),
         }
     }
@@ -98,6 +103,8 @@ impl Task {
             Self::Renew | Self::Prune | Self::Verify => ("6h", "2G"),
             Self::Watch | Self::Status => ("30min", "2G"),
             Self::Drill => ("24h", "8G"),
+            // The first pass may take days. What was stopped goes on the next day, so nothing is lost by a limit.
+            Self::Replicate => ("3d", "1G"),
         }
     }
 }
@@ -132,6 +139,10 @@ pub struct Entry {
     pub identity: Option<PathBuf>,
     /// Directories that it writes to, besides its own state.
     pub writes: BTreeSet<PathBuf>,
+    /// Directories whose disks must be mounted.
+    pub mounts: BTreeSet<PathBuf>,
+    /// The copy that it is about, if it is about one.
+    pub copy: Option<Name>,
     /// Whether it reads below `/home` or `/root`.
     pub homes: bool,
     /// Where its own state is.
@@ -142,6 +153,15 @@ pub struct Entry {
     pub socket: Option<PathBuf>,
     /// Whether `watch` has something to react with.
     pub reacts: bool,
+}
+
+impl Entry {
+    /// What it is called in names of units.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let task = self.task.as_str();
+        self.copy.as_ref().map_or_else(|| task.to_owned(), |copy| format!("{task}-{copy}"))
+    }
 }
 
 /// What is asked.

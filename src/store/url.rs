@@ -32,6 +32,8 @@ impl FromStr for VaultUrl {
         let shown = || if text.contains('@') { "what was given".to_owned() } else { format!("{text:?}") };
         let error = |reason: String| UrlError { text: shown(), reason };
         if let Some(path) = text.strip_prefix("file://") {
+            // A file's URL may name its host, and this one is the only one that is read.
+            let path = path.strip_prefix("localhost").filter(|path| path.starts_with('/')).unwrap_or(path);
             if path.starts_with('/') {
                 return Ok(Self::Local(PathBuf::from(path)));
             }
@@ -82,6 +84,9 @@ mod tests {
         for text in ["file:///srv/vault", "s3://acme-vault/prod", "s3://acme-vault"] {
             assert_eq!(text.parse::<VaultUrl>().unwrap().to_string(), text);
         }
+        let named: VaultUrl = "file://localhost/srv/vault".parse().unwrap();
+        assert_eq!(named.to_string(), "file:///srv/vault");
+        assert!("file://localhostile/srv".parse::<VaultUrl>().is_err());
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub enum VaultErrorKind {
     Plugin,
     /// Nothing in the vault fits what was asked for.
     NoSnapshot,
+    /// A copy that was stopped before its first snapshot.
+    Begun,
     /// A name that nothing in the vault has: mistyped, most likely.
     Unknown,
     /// The source failed.

@@ -6,6 +6,7 @@
 use super::{
     Result, Vault, VaultError, VaultErrorKind,
     approvers::{Listed, Lists},
+    copies::Copies,
     evidence::OWNER,
     members::Members,
     signed,
@@ -33,6 +34,9 @@ pub struct Held {
     pub hold: Hold,
     /// Since when it counts.
     pub since: Time,
+    /// Since when it is in this place: what was there by then of a base's journal is held with it, also in a copy that got it
+    /// later than the first place did.
+    pub there: Time,
     /// Since when it is lifted, and by what.
     pub released: Option<(Time, Key)>,
     /// Whether its keeper was revoked from a time before it. Then it holds nothing.
@@ -94,10 +98,25 @@ impl Holds {
                 }
             }
         }
+        holds.came_along(vault, &members).await?;
         holds.all.sort_by(|a, b| (a.since, &a.key).cmp(&(b.since, &b.key)));
         holds.lift(vault, &members, &mut findings).await?;
         holds.findings = findings.into_vec();
         Ok(holds)
+    }
+
+    /// A hold that was copied here counts by its own time: in the first place it was there before its keeper was revoked, or
+    /// it had not been copied. Nothing but headers and holds that a copy brings is believed so, and a hold only keeps.
+    async fn came_along(&mut self, vault: &Vault, members: &Members) -> Result<()> {
+        if !vault.store.traits().trusted_time || !self.all.iter().any(|held| held.suspect) {
+            return Ok(());
+        }
+        let copies = Copies::of(&*vault.store).await?;
+        for held in self.all.iter_mut().filter(|held| held.suspect && copies.cover(held.there)) {
+            held.since = held.hold.at.min(held.since);
+            held.suspect = members.revoked_from(&held.hold.member).is_some_and(|from| held.since >= from);
+        }
+        Ok(())
     }
 
     /// Reads the releases, and lifts what they lift.
@@ -192,7 +211,8 @@ fn opened(vault: &Vault, members: &Members, one: signed::Named) -> std::result::
         }
         let since = signed::since(vault, stored, hold.at);
         let suspect = members.revoked_from(&hold.member).is_some_and(|from| since >= from);
-        Ok(Held { key: key.clone(), hash, hold, since, released: None, suspect })
+        let there = since.max(stored);
+        Ok(Held { key: key.clone(), hash, hold, since, there, released: None, suspect })
     };
     hold().map_err(|error| (key.clone(), error))
 }

@@ -202,7 +202,7 @@ async fn a_failed_put_leaves_no_file() {
     // An object in the way of a directory, and a directory in the way of the record.
     store.put_new(&key("packs"), &sealed(b"x"), None).await.unwrap();
     let error = store.put_new(&key("packs/w1"), &sealed(b"x"), None).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Invalid, "{error}");
+    assert_eq!(error.kind, Kind::Corrupt, "{error}");
     let past = Lock { mode: LockMode::Compliance, until: local.clock.now() };
     assert_eq!(store.put_new(&key("late"), &sealed(b"x"), Some(past)).await.unwrap_err().kind, Kind::Invalid);
     for name in ["a.lock", "lists/a.lock", &"n".repeat(251)] {

@@ -147,23 +147,22 @@ async fn g17_what_both_places_lost_is_named_whatever_it_is() {
             let copy: Arc<dyn ObjectStore> = Arc::new(spoiled(&*made.store, &clock, change).await);
             let broken = spoiled(&*made.store, &clock, change).await;
             let (report, findings) = mended(&broken, &made.through(copy), true).await;
-            let named =
-                findings.iter().filter(|f| f.severity >= Severity::Warning && f.object.as_deref() == Some(victim));
-            if named.count() == 0 {
-                silent.push(what.clone());
-            }
+            let named = findings.iter().any(|f| f.severity >= Severity::Warning && f.object.as_deref() == Some(victim));
             // Nothing is made up: what is there afterwards under its name is what was there before, or the truth.
             let there = broken.get(&victim.parse().unwrap(), None, None).await.ok().map(|bytes| bytes.to_vec());
             let truth = made.store.get(&victim.parse().unwrap(), None, None).await.unwrap().to_vec();
-            assert!(there == spoil(truth.clone()) || there == Some(truth), "{what}");
+            assert!(there == spoil(truth.clone()) || there.as_ref() == Some(&truth), "{what}");
+            // What headers embed is put back from there.
+            if !named && there != Some(truth) {
+                silent.push(what.clone());
+            }
             if ["packs", "lists", "indexes"].contains(&kind.as_str()) {
                 assert!(!report.broken.is_empty(), "{what}: {findings:?}");
             }
         }
     }
-    // What is in neither place any more, and what nothing else names, tells of itself nowhere.
-    let gone = ["epoch record removed", "members removed", "root record removed", "snapshots removed"];
-    assert_eq!(silent, gone);
+    // The newest header is in neither place any more, nothing else names it, and a bucket keeps no record of its lock.
+    assert_eq!(silent, ["snapshots removed"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,7 +229,7 @@ async fn g17_what_somebody_put_into_the_target_is_never_believed_and_never_repla
 }
 
 /// Puts a piece of a journal; what is in it nobody without a key can see.
-async fn piece(made: &Made, line: &Line, from: u64, to: u64) -> Key {
+pub async fn piece(made: &Made, line: &Line, from: u64, to: u64) -> Key {
     let payload = crate::store_support::sealed(format!("log {from}").as_bytes());
     let of = Piece {
         writer: made.writer.name.clone(),

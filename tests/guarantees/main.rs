@@ -53,6 +53,7 @@ mod g16_not_alone;
 mod g17_calls;
 mod g17_elsewhere;
 mod g17_grows;
+mod g17_held;
 mod g17_parity;
 mod g17_repair;
 mod g17_restore;

@@ -54,6 +54,56 @@ fn sound(dir: &Path) {
 }
 
 #[test]
+fn each_copy_gets_a_run_of_its_own() {
+    let sandbox = writer("");
+    let etc = sandbox.path("etc").display().to_string();
+    let text = "[vault]\nurl = \"s3://acme-vault/prod\"\nregion = \"eu-west-3\"\ncredentials = \"file:reader-s3.toml\"\n\
+         [[copy]]\nname = \"paris\"\nurl = \"s3://other-vault/prod\"\nregion = \"eu-west-3\"\ncredentials = \"file:copier-s3.toml\"\n\
+         [[copy]]\nname = \"disk-a\"\nurl = \"file:///mnt/disk-a/vault\"\nremovable = true\n\
+         [[copy]]\nname = \"shelf\"\nurl = \"file:///srv/shelf\"\n";
+    let config = sandbox.path("etc/copier.toml");
+    fs::write(&config, text).unwrap();
+    let (dir, config) = (sandbox.path("units"), config.display().to_string());
+    let run = |args: &[&str]| {
+        let mut command = sandbox.command();
+        sandbox.finish(command.args(["--config", &config, "schedule", "--role", "copier"]).args(args))
+    };
+    let told = run(&["--systemd", &dir.display().to_string()]).ok().out();
+    assert!(told.contains("strongroom-replicate-paris.timer"), "{told}");
+    let made = units(&dir);
+    let names: Vec<&str> = made.keys().map(String::as_str).filter(|name| name.ends_with(".service")).collect();
+    let wanted = ["disk-a", "paris", "shelf"].map(|name| format!("strongroom-replicate-{name}.service"));
+    assert_eq!(names, [&["strongroom-failed@.service".to_owned()][..], &wanted].concat());
+    let paris = &made["strongroom-replicate-paris.service"];
+    for line in [
+        format!("LoadCredential=strongroom.toml:{etc}/copier.toml"),
+        format!("LoadCredential=reader-s3.toml:{etc}/reader-s3.toml"),
+        format!("LoadCredential=copier-s3.toml:{etc}/copier-s3.toml"),
+    ] {
+        assert!(paris.lines().any(|found| found == line), "{line} is not in\n{paris}");
+    }
+    assert!(
+        paris.contains("--no-progress replicate paris\n") && paris.contains("StateDirectory=strongroom\n"),
+        "{paris}"
+    );
+    // A disk that is not there is no failure, so its run does not wait for it.
+    let disk = &made["strongroom-replicate-disk-a.service"];
+    assert!(disk.contains("ReadWritePaths=-/mnt/disk-a/vault") && !disk.contains("RequiresMountsFor="), "{disk}");
+    assert!(made["strongroom-replicate-shelf.service"].contains("RequiresMountsFor=/srv/shelf"));
+    sound(&dir);
+    let cron = run(&["--cron"]).ok().out();
+    assert_eq!(cron.matches("30 3 * * * strongroom ").count(), 3, "{cron}");
+    assert!(cron.contains("replicate disk-a"), "{cron}");
+    // Without a copy there is nothing; and other boxes run what their configuration names.
+    fs::write(&config, "[vault]\nurl = \"file:///srv/vault\"\n").unwrap();
+    run(&["--cron"]).code(2).says("has no [[copy]]");
+    let more = "[[copy]]\nname = \"b\"\nurl = \"file:///srv/b\"\n";
+    let own = fs::read_to_string(sandbox.config()).unwrap();
+    fs::write(sandbox.config(), format!("{own}\n{more}")).unwrap();
+    assert!(sandbox.writer(&["schedule", "--role", "writer", "--cron"]).ok().out().contains("replicate b"));
+}
+
+#[test]
 fn a_writers_units_are_sound_and_hand_over_what_it_needs() {
     let sandbox = writer("every = \"6h\"\n");
     let dir = sandbox.path("units");

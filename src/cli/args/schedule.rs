@@ -17,6 +17,8 @@ pub enum ScheduleRole {
     Auditor,
     /// `drill` weekly
     Driller,
+    /// `replicate` daily, for each `[[copy]]` of its configuration
+    Copier,
 }
 
 /// `schedule`.
@@ -30,7 +32,8 @@ pub enum ScheduleRole {
       --cron > strongroom.cron
 
 Writes files and starts nothing. For a keeper it also schedules pruner, auditor and driller if pruner.toml, \
-auditor.toml and driller.toml lie beside its configuration, and warns about those that are missing. Units run as an \
+auditor.toml and driller.toml lie beside its configuration, and warns about those that are missing; and a copier if \
+copier.toml does. Each [[copy]] in a configuration gets a daily run of its own. Units run as an \
 unprivileged user. They get the configuration, keys and identity by LoadCredential=, so that only root needs to be \
 able to read them. A unit that fails starts strongroom-failed@.service. Files named in the configuration must lie \
 beside it and be named without a path; `state` and the paths of sources must be absolute.")]

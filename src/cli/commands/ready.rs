@@ -34,6 +34,9 @@ pub(super) async fn run(context: &Context, args: ReadyArgs) -> Result<Done, CliE
     let member = wiring::member(&settings)?;
     let vault = open(&settings, None).await?;
     let configured = settings.config.iter().flat_map(|config| &config.sources);
+    let known = settings.config.as_ref().map(|config| copies::known(config, &real_env)).transpose()?;
+    let (known_copies, unknown) = known.unwrap_or_default();
+    context.found(unknown.into_iter().collect());
     let request = ReadyRequest {
         sources: args.sources.into_iter().chain(args.source).collect(),
         writer: args.writer,
@@ -44,7 +47,7 @@ pub(super) async fn run(context: &Context, args: ReadyArgs) -> Result<Done, CliE
         seen,
         acknowledge: args.acknowledge,
         copies: args.copies,
-        known_copies: settings.config.as_ref().map(copies::known).transpose()?.unwrap_or_default(),
+        known_copies,
         host: SystemClock.now(),
         member,
     };

@@ -5,6 +5,7 @@ use crate::{
     cli::{
         args::{RepairArgs, RepairDepthArg},
         config::S3Config,
+        copies,
         error::CliError,
         failure::Failure,
         identity,
@@ -37,8 +38,10 @@ pub(super) async fn run(context: &Context, args: RepairArgs) -> Result<Done, Cli
         credentials: typed.from_credentials.as_deref().map(str::parse).transpose()?,
         ..S3Config::default()
     };
+    copies::must_be_of_a_bucket("from", &url, &s3)?;
     let mended = wiring::mended_store(&settings).await?;
     let other = Settings::of_other(url, s3);
+    copies::must_be_apart(&settings, &other, "--from")?;
     let from = wiring::open_store(&other).await?;
     let places = Places {
         vault: place_of(&mended.store.url(), settings.endpoint()),

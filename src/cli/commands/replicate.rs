@@ -7,7 +7,7 @@ use crate::{
     cli::{
         args::{LocksArg, ReplicateArgs},
         config::{S3Config, copy::CopyConfig},
-        copies::{self, Replicated},
+        copies::{self, Memory, Replicated},
         error::CliError,
         failure::Failure,
         identity,
@@ -46,10 +46,16 @@ pub(super) async fn run(context: &Context, args: ReplicateArgs) -> Result<Done, 
     let identities = identity::load(&args.identity.identity, &real_env)?;
     let mut pins: Vec<Pin> = settings.pins.clone();
     pins.extend(identities.into_iter().flat_map(|identities| identities.pins));
+    copies::must_differ(wanted.iter().filter_map(|one| Some((one.name.as_ref()?, &one.settings))))?;
+    for one in &wanted {
+        copies::must_be_apart(&settings, &one.settings, "--to")?;
+    }
     let store = wiring::open_store(&settings).await?;
     let from = place_of(&store.url(), settings.endpoint());
-    let remembered = settings.config.as_ref().map(|config| copies::path(&config.path));
-    let mut memory = remembered.as_deref().map(copies::read).transpose()?.unwrap_or_default();
+    let remembered = settings.config.as_ref().map(|config| copies::path(&config.path, &real_env));
+    let (memory, unknown) = remembered.as_deref().map(copies::read).transpose()?.unwrap_or_default();
+    context.found(unknown.into_iter().collect());
+    let mut noted = Memory::default();
     let mut vault: Option<Vault> = None;
     let mut all = Vec::new();
     let single = wanted.len() == 1;
@@ -68,7 +74,7 @@ pub(super) async fn run(context: &Context, args: ReplicateArgs) -> Result<Done, 
             Err(error) => (None, Some(Failure::of(&error))),
         };
         if let (Some(name), Some(report)) = (&name, report.as_ref().filter(|report| !report.dry_run)) {
-            memory.note(name, &url, report);
+            noted.note(name, &url, report);
         }
         all.push(Replicated { name, url, report, failure, last: None });
         if context.cancel.is_cancelled() {
@@ -76,7 +82,7 @@ pub(super) async fn run(context: &Context, args: ReplicateArgs) -> Result<Done, 
         }
     }
     if let Some(path) = remembered.filter(|_| !args.dry_run && all.iter().any(|one| one.name.is_some())) {
-        copies::write(&path, &memory)?;
+        copies::write(&path, noted)?;
     }
     let failure = Failure::of_copies(&all);
     Ok((Output::Replicate(all), failure))
@@ -125,6 +131,7 @@ fn wanted(args: &ReplicateArgs, settings: &Settings) -> Result<Vec<Wanted>, CliE
             checksum: typed.to_checksum,
             conditional_put: typed.to_no_conditional_put.then_some(false),
         };
+        copies::must_be_of_a_bucket("to", &url, &s3)?;
         if args.parity.is_some() && matches!(url, VaultUrl::S3 { .. }) {
             let hint = "leave --parity out: a bucket looks after its own disks";
             return Err(CliError::usage("parity lies beside a directory, and --to is a bucket", hint));
@@ -180,6 +187,7 @@ fn request(args: &ReplicateArgs, copy: Option<&CopyConfig>) -> CopyRequest {
         mark: false,
         fresh: false,
         now: None,
+        last: None,
         parity: args.parity.or(copy.and_then(|copy| copy.parity)),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         render::Output,
         settings::{DEFAULT_CONFIG, real_env},
     },
-    model::{Finding, Severity},
+    model::{Finding, Name, Severity},
     ops::schedule::{self, Entry, ScheduleRequest, Task},
     store::{VaultUrl, credentials::CredentialsSpec},
 };
@@ -34,6 +34,9 @@ pub(super) fn run(context: &Context, args: &ScheduleArgs) -> Result<Done, CliErr
     let mut entries = Vec::new();
     for (role, tasks) in boxes(args.role) {
         let path = if *role == args.role { config.clone() } else { beside(&config, *role) };
+        if *role == ScheduleRole::Copier && *role != args.role && !path.exists() {
+            continue;
+        }
         if *role != args.role && !path.exists() {
             say(context, &format!("{} is not there, so nothing of the {} was written", path.display(), name(*role)));
             continue;
@@ -41,6 +44,12 @@ pub(super) fn run(context: &Context, args: &ScheduleArgs) -> Result<Done, CliErr
         let read = Config::read(&path)?;
         for task in *tasks {
             entries.extend(entry(context, (args.role, identity.as_deref()), *task, &read)?);
+        }
+        let already: BTreeSet<Name> = entries.iter().filter_map(|entry| entry.copy.clone()).collect();
+        entries.extend(copies(&read, &already)?);
+        if *role == ScheduleRole::Copier && read.copies.is_empty() {
+            let what = format!("{} has no [[copy]], so there is nothing to schedule", read.path.display());
+            return Err(CliError::usage(what, "add [[copy]] with a name and a url to the copier's configuration"));
         }
     }
     let program = match &args.program {
@@ -96,12 +105,14 @@ const fn boxes(role: ScheduleRole) -> &'static [(ScheduleRole, &'static [Task])]
     const PRUNER: (ScheduleRole, &[Task]) = (ScheduleRole::Pruner, &[Task::Prune]);
     const AUDITOR: (ScheduleRole, &[Task]) = (ScheduleRole::Auditor, &[Task::Verify, Task::Watch, Task::Status]);
     const DRILLER: (ScheduleRole, &[Task]) = (ScheduleRole::Driller, &[Task::Drill]);
+    const COPIER: (ScheduleRole, &[Task]) = (ScheduleRole::Copier, &[]);
     match role {
         ScheduleRole::Writer => &[(ScheduleRole::Writer, &[Task::Backup, Task::Doctor, Task::Journal, Task::Request])],
-        ScheduleRole::Keeper => &[(ScheduleRole::Keeper, &[Task::Renew]), PRUNER, AUDITOR, DRILLER],
+        ScheduleRole::Keeper => &[(ScheduleRole::Keeper, &[Task::Renew]), PRUNER, AUDITOR, DRILLER, COPIER],
         ScheduleRole::Pruner => &[PRUNER],
         ScheduleRole::Auditor => &[AUDITOR],
         ScheduleRole::Driller => &[DRILLER],
+        ScheduleRole::Copier => &[COPIER],
     }
 }
 
@@ -112,6 +123,7 @@ const fn name(role: ScheduleRole) -> &'static str {
         ScheduleRole::Pruner => "pruner",
         ScheduleRole::Auditor => "auditor",
         ScheduleRole::Driller => "driller",
+        ScheduleRole::Copier => "copier",
     }
 }
 
@@ -165,13 +177,50 @@ fn entry(
         config: config.path.clone(),
         secrets,
         identity: identity.filter(|_| opens).map(Path::to_owned),
+        mounts: writes.clone(),
         writes,
+        copy: None,
         homes,
         state: config.writer.as_ref().filter(|_| by_writer).map(|writer| writer.state.clone()),
         every: config.sources.iter().filter_map(|source| source.every).min(),
         socket,
         reacts: !config.watch.react.is_empty(),
     }))
+}
+
+/// A pass for each copy that the configuration names.
+fn copies(config: &Config, already: &BTreeSet<Name>) -> Result<Vec<Entry>, CliError> {
+    let mut entries = Vec::new();
+    for copy in config.copies.iter().filter(|copy| !already.contains(&copy.name)) {
+        let (mut writes, mut mounts, mut homes) = (BTreeSet::new(), BTreeSet::new(), false);
+        if let Some(VaultUrl::Local(path)) = &config.url {
+            homes |= is_home(path);
+            mounts.insert(path.clone());
+        }
+        if let VaultUrl::Local(path) = &copy.url {
+            homes |= is_home(path);
+            writes.insert(path.clone());
+            // A disk that lies in a drawer is no failure.
+            if !copy.removable {
+                mounts.insert(path.clone());
+            }
+        }
+        entries.push(Entry {
+            task: Task::Replicate,
+            config: config.path.clone(),
+            secrets: secrets(config)?,
+            identity: None,
+            writes,
+            mounts,
+            copy: Some(copy.name.clone()),
+            homes,
+            state: None,
+            every: None,
+            socket: None,
+            reacts: false,
+        });
+    }
+    Ok(entries)
 }
 
 /// Where a source lies, if it is in this host's files.
@@ -213,7 +262,11 @@ fn secrets(config: &Config) -> Result<BTreeSet<String>, CliError> {
         Some(CredentialsSpec::File(path)) => Some(path),
         _ => None,
     };
-    for path in key.chain(credentials).chain(others(config)) {
+    let of_copies = config.copies.iter().filter_map(|copy| match &copy.s3.credentials {
+        Some(CredentialsSpec::File(path)) => Some(path),
+        _ => None,
+    });
+    for path in key.chain(credentials).chain(of_copies).chain(others(config)) {
         let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if path.parent() != Some(dir)
             || file.is_empty()

@@ -27,6 +27,9 @@ pub(super) async fn run(context: &Context, args: StatusArgs) -> Result<Done, Cli
     context.found(vault.findings.clone());
     let configured = || settings.config.iter().flat_map(|config| &config.sources);
     let journal = |source: &crate::cli::config::SourceConfig| source.journal.as_ref().and_then(|journal| journal.every);
+    let known = settings.config.as_ref().map(|config| copies::known(config, &real_env)).transpose()?;
+    let (copies, unknown) = known.unwrap_or_default();
+    context.found(unknown.into_iter().collect());
     let request = StatusRequest {
         sources: args.source,
         configured: settings.sources(),
@@ -35,7 +38,7 @@ pub(super) async fn run(context: &Context, args: StatusArgs) -> Result<Done, Cli
         max_age: args.max_age,
         drilled: args.drilled,
         seen,
-        copies: settings.config.as_ref().map(copies::known).transpose()?.unwrap_or_default(),
+        copies,
         host: SystemClock.now(),
     };
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;

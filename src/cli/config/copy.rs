@@ -74,6 +74,11 @@ pub(super) fn parse(all: Vec<RawCopy>, dir: &Path) -> Result<Vec<CopyConfig>, Fa
         if copies.iter().any(|other| other.name == copy.name) {
             return Err(Fault::new(&raw.name, format!("there are two copies called {}", copy.name)));
         }
+        let same = |other: &&CopyConfig| other.url == copy.url && other.s3.endpoint == copy.s3.endpoint;
+        if let Some(other) = copies.iter().find(same) {
+            let what = format!("the copies {} and {} are in one place: {}", other.name, copy.name, copy.url);
+            return Err(Fault::new(&raw.url, what));
+        }
         copies.push(copy);
     }
     Ok(copies)

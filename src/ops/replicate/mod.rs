@@ -16,12 +16,13 @@ use crate::{
     },
     vault::{
         Vault,
-        copying::{self, CopiedCount, CopyRequest},
+        copying::{self, CopiedCount, CopyRequest, Less},
         parity::Kept,
     },
 };
 
 pub use crate::vault::{copying::Limits, parity::Rate};
+use target::Fit;
 pub use target::{place_of, vault_of};
 
 /// What to copy where.
@@ -64,6 +65,11 @@ pub struct ReplicateReport {
     pub bytes: u64,
     /// The lock that ends first among those that were read in the target.
     pub weakest_lock: Option<Time>,
+    /// Objects whose lock is less than was promised, as `--locks as-possible` allows: it is missing, ends too early, or is of
+    /// the weaker mode.
+    pub less_locked: u64,
+    /// Locks that were extended for snapshots that are held.
+    pub held: u64,
     /// The parity beside it, if it is a directory that has some.
     pub parity: Option<Kept>,
     /// What was asked of the source.
@@ -87,14 +93,14 @@ pub async fn replicate(
     let source = source.through(Arc::new(Cached::new(Arc::clone(&from) as Arc<dyn ObjectStore>)));
     let target = Arc::clone(&to) as Arc<dyn ObjectStore>;
     let (at, fresh) = tokio::join!(target.server_time(), target::must_fit(&source, &target, request));
-    let (at, fresh) = (at?, fresh?);
-    let copy = CopyRequest { fresh, now: Some(at), ..request.copy.clone() };
-    let done = copying::copy(&source, &*target, &copy, progress, cancel).await?;
+    let (at, Fit { fresh, last }) = (at?, fresh?);
+    let copy = CopyRequest { fresh, last, now: Some(at), ..request.copy.clone() };
+    let held = source.through(Arc::clone(&target));
+    let done = copying::copy(&source, &held, &copy, progress, cancel).await?;
     let mut findings = Vec::new();
     findings.extend(done.findings.into_vec());
     let told = (progress, cancel);
-    let copy = source.through(Arc::clone(&target));
-    let kept = super::parity::keep(&copy, request.copy.parity, request.copy.dry_run, told).await?;
+    let kept = super::parity::keep(&held, request.copy.parity, request.copy.dry_run, told).await?;
     let parity = kept.map(|(kept, found)| {
         findings.extend(found.into_vec());
         kept
@@ -113,19 +119,41 @@ pub async fn replicate(
         bytes: done.moved.values().map(|count| count.bytes).sum(),
         moved: done.moved,
         weakest_lock: done.weakest_lock,
+        less_locked: done.less.objects(),
+        held: done.held,
         parity,
         source_calls: from.calls(),
         target_calls: to.calls(),
     };
-    if request.copy.as_possible && report.weakest_lock.is_some_and(|until| until <= at) {
-        let what = "what was copied is not locked there, as --locks as-possible allows: whoever may delete there can delete \
-                    it. `verify` of the copy lists locks that are too short";
-        findings.push(Finding::new(Severity::Warning, "copy.as-possible", what).on(&report.target));
+    if done.less.objects() > 0 {
+        findings.push(less_locked(done.less, report.weakest_lock).on(&report.target));
     }
     if to.without_links() {
         findings.push(plain_disk(&report.target));
     }
     Ok((report, findings))
+}
+
+/// Says which locks are less than what the source promises.
+fn less_locked(less: Less, weakest: Option<Time>) -> Finding {
+    let mut words = Vec::new();
+    if less.none > 0 {
+        words.push(format!("{} have none, so whoever may delete there can delete them", less.none));
+    }
+    if less.short > 0 {
+        let first = weakest.map(|until| format!(", the first of them at {until}")).unwrap_or_default();
+        words.push(format!("{} have one that ends before what the source promises is over{first}", less.short));
+    }
+    if less.weak > 0 {
+        words.push(format!("{} have one of mode governance, which a special right lifts", less.weak));
+    }
+    let what = format!(
+        "of the locks that were looked at, {} are less than what the source promises, as --locks as-possible allows: {}. \
+         `verify` of the copy lists them",
+        less.objects(),
+        words.join("; ")
+    );
+    Finding::new(Severity::Warning, "copy.as-possible", what)
 }
 
 /// Says what a vault at `place` loses where there are no hard links.

@@ -1,11 +1,11 @@
 //! Whether a place may hold the copy: it is empty, or holds this vault, and one source feeds it.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{ReplicateRequest, Result};
 use crate::{
-    format::layout,
-    model::VaultId,
+    format::{copied::CopyRecord, layout},
+    model::{Time, VaultId},
     ops::OpsError,
     store::{ObjectStore, StoreErrorKind},
     vault::{Vault, VaultErrorKind, copies::Copies},
@@ -27,17 +27,23 @@ pub async fn vault_of(target: &Arc<dyn ObjectStore>) -> Result<Option<VaultId>> 
     }
 }
 
-/// Fails if the copy must not go there. Whether it is seen to hold nothing at all, not even what is hidden or overwritten.
-pub(super) async fn must_fit(
-    source: &Vault,
-    target: &Arc<dyn ObjectStore>,
-    request: &ReplicateRequest,
-) -> Result<bool> {
+/// What was seen of the place that a copy goes to.
+#[derive(Debug, Default)]
+pub(super) struct Fit {
+    /// Whether it is seen to hold nothing at all, not even what is hidden or overwritten.
+    pub(super) fresh: bool,
+    /// What its last record says, if it is a copy.
+    pub(super) last: Option<CopyRecord>,
+}
+
+/// Fails if the copy must not go there.
+pub(super) async fn must_fit(source: &Vault, target: &Arc<dyn ObjectStore>, request: &ReplicateRequest) -> Result<Fit> {
     let (url, id) = (target.url(), source.descriptor.vault);
     if request.copy.from == request.to {
         let what = format!("{url} is the vault itself");
         return Err(refused(what, "give --to another bucket, another prefix or another directory"));
     }
+    must_be_another(source, &**target).await?;
     let held = match Vault::open(Arc::clone(target), Some(id)).await {
         Ok(held) => held,
         Err(error) if error.kind == VaultErrorKind::Untrusted => {
@@ -46,7 +52,7 @@ pub(super) async fn must_fit(
         }
         Err(error) if error.kind == VaultErrorKind::NoVault => {
             let (empty, nothing) = tokio::join!(must_be_empty(&**target), holds_nothing(&**target));
-            return empty.and(nothing);
+            return empty.and(nothing).map(|fresh| Fit { fresh, last: None });
         }
         Err(error) if error.kind == VaultErrorKind::Damaged => {
             let what =
@@ -55,10 +61,39 @@ pub(super) async fn must_fit(
         }
         Err(error) => return Err(error.into()),
     };
+    let last = Copies::of(&*held.store).await?.last(&held).await?;
     if !request.adopt {
-        must_be_ours(&held, request).await?;
+        must_be_ours(&held, last.as_ref(), request).await?;
     }
-    Ok(false)
+    Ok(Fit { fresh: false, last })
+}
+
+/// Fails if the two are one bucket by different names of its server: then both have the same version of the descriptor. A
+/// bucket that the provider replicates has it as well, and another name.
+async fn must_be_another(source: &Vault, target: &dyn ObjectStore) -> Result<()> {
+    let both = target.traits().versions && target.url().starts_with("s3://");
+    if !both || source.store.url() != target.url() {
+        return Ok(());
+    }
+    let (ours, theirs) = tokio::try_join!(versions(&*source.store), versions(target))?;
+    if ours.is_disjoint(&theirs) {
+        return Ok(());
+    }
+    let what = format!("{} is the vault itself, by another name of its server", target.url());
+    Err(refused(what, "give --to another bucket, another prefix or another directory"))
+}
+
+async fn versions(store: &dyn ObjectStore) -> Result<HashSet<(String, Time)>> {
+    let mut all = HashSet::new();
+    let mut each = |entry: crate::store::VersionEntry| {
+        if entry.key == layout::DESCRIPTOR && entry.version.as_str() != "null" {
+            all.insert((entry.version.as_str().to_owned(), entry.modified));
+        }
+    };
+    match store.list_versions(layout::DESCRIPTOR, &mut each).await {
+        Err(error) if matches!(error.kind, StoreErrorKind::Denied | StoreErrorKind::NotFound) => Ok(HashSet::new()),
+        other => Ok(other.map(|()| all)?),
+    }
 }
 
 /// How a place is called in the record of a copy: its URL, and its server if it is not AWS.
@@ -80,6 +115,12 @@ async fn must_be_empty(target: &dyn ObjectStore) -> Result<()> {
         other => other?,
     }
     first.map_or(Ok(()), |key| {
+        if key == layout::DESCRIPTOR {
+            let what = format!("{} in {} is empty, or no vault's descriptor: a disk that was full or pulled out leaves that", key, target.url());
+            let next = "`strongroom repair --vault TARGET --from SOURCE` puts the true one there, with all that is missing. If \
+                        nothing of a vault is there, remove the file";
+            return Err(refused(what, next));
+        }
         let what = format!("{} holds something else than a vault, such as {key}", target.url());
         Err(refused(what, "give --to a place that is empty, or that holds a copy of this vault"))
     })
@@ -98,10 +139,9 @@ async fn holds_nothing(target: &dyn ObjectStore) -> Result<bool> {
 }
 
 /// A copy is fed by one place, which its records name; and what writers write into is no copy.
-async fn must_be_ours(held: &Vault, request: &ReplicateRequest) -> Result<()> {
-    let copies = Copies::of(&*held.store).await?;
+async fn must_be_ours(held: &Vault, last: Option<&CopyRecord>, request: &ReplicateRequest) -> Result<()> {
     let url = held.store.url();
-    if let Some(record) = copies.last(held).await? {
+    if let Some(record) = last {
         if record.from == request.copy.from {
             return Ok(());
         }

@@ -76,13 +76,14 @@ pub(super) fn words(entry: &Entry, config: &str, identity: Option<&str>) -> Stri
         Task::Watch => format!("watch{identity} --checkpoint {seen}{}", if entry.reacts { " --react" } else { "" }),
         Task::Status => "status".to_owned(),
         Task::Drill => format!("drill{identity}"),
+        Task::Replicate => entry.copy.as_ref().map_or("replicate".to_owned(), |copy| format!("replicate {copy}")),
     };
     format!("--config {config} --no-progress {rest}")
 }
 
 /// The service and its timer.
 pub(super) fn of(entry: &Entry, request: &ScheduleRequest) -> Result<Vec<Unit>, OpsError> {
-    let name = format!("strongroom-{}", entry.task.as_str());
+    let name = format!("strongroom-{}", entry.name());
     let mut units = vec![Unit { name: format!("{name}.service"), text: service(entry, request)? }];
     if let Some(socket) = &entry.socket {
         units.push(Unit { name: format!("{name}.socket"), text: listens(socket)? });
@@ -104,15 +105,15 @@ fn service(entry: &Entry, request: &ScheduleRequest) -> Result<String, OpsError>
         "# Made by `strongroom schedule`. Change it by a drop-in: systemctl edit strongroom-{}.service\n[Unit]\n\
          Description=Strongroom: {}\nWants=network-online.target\n\
          After=network-online.target\n",
-        task.as_str(),
-        task.describe()
+        entry.name(),
+        described(entry)
     );
     if runs {
         text.push_str("StartLimitIntervalSec=0\n");
     } else {
         text.push_str("OnFailure=strongroom-failed@%n.service\nStartLimitIntervalSec=6h\nStartLimitBurst=6\n");
     }
-    for path in &entry.writes {
+    for path in &entry.mounts {
         add(&mut text, &format!("RequiresMountsFor={}\n", quoted("", path)?));
     }
     add(&mut text, &format!("\n[Service]\nUser={0}\nGroup={0}\n", request.user));
@@ -175,9 +176,15 @@ fn timer(entry: &Entry) -> String {
         "# Made by `strongroom schedule`. Change it by a drop-in: systemctl edit strongroom-{0}.timer\n[Unit]\n\
          Description=Strongroom: {1}\n\n[Timer]\nOnCalendar={calendar}\nRandomizedDelaySec={delay}\nPersistent=true\n\n\
          [Install]\nWantedBy=timers.target\n",
-        entry.task.as_str(),
-        entry.task.describe()
+        entry.name(),
+        described(entry)
     )
+}
+
+/// For `Description=`.
+fn described(entry: &Entry) -> String {
+    let what = entry.task.describe();
+    entry.copy.as_ref().map_or_else(|| what.to_owned(), |copy| format!("{what} to {copy}"))
 }
 
 fn add(text: &mut String, more: &str) {

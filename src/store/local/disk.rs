@@ -168,7 +168,7 @@ impl LocalStore {
         }
         let fail = |e: io::Error| match Errno::from_io_error(&e) {
             Some(Errno::NOTDIR) => {
-                StoreError::new(Kind::Invalid, "put: an object stands where a directory is needed").on(key).because(e)
+                StoreError::new(Kind::Corrupt, "put: a file stands where a directory is needed").on(key).because(e)
             }
             _ => failed("put", key.as_str(), e),
         };
@@ -219,7 +219,14 @@ impl LocalStore {
     /// where it can't be read any more.
     pub(super) fn put_over(&self, key: &Key, bytes: &Bytes, lock: Option<Lock>) -> Result<()> {
         const CALL: &str = "put again";
-        let fail = |e: io::Error| failed(CALL, key.as_str(), e);
+        let fail = |e: io::Error| match Errno::from_io_error(&e) {
+            Some(Errno::NOTDIR) => {
+                let what =
+                    format!("{CALL}: a file stands where a directory is needed; look what it is, and move it away");
+                StoreError::new(Kind::Corrupt, what).on(key).because(e)
+            }
+            _ => failed(CALL, key.as_str(), e),
+        };
         let (path, name) = split(key);
         let root = self.open_root(CALL)?;
         let dir = self.durable_dir(&root, path).map_err(fail)?;

@@ -50,6 +50,9 @@ fn meaning(error: &io::Error) -> (Kind, &'static str) {
         Some(Errno::LOOP) => {
             (Kind::Corrupt, "a symbolic link stands where an object or a directory belongs; links are not followed")
         }
+        Some(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {
+            (Kind::Corrupt, "a directory stands where an object belongs; look what it is, and move it away")
+        }
         Some(Errno::STALE | Errno::TIMEDOUT | Errno::HOSTDOWN | Errno::HOSTUNREACH | Errno::AGAIN) => {
             (Kind::Unreachable, "the vault's file system does not answer")
         }

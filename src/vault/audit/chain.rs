@@ -42,10 +42,7 @@ fn links(chain: &[&Summary], policy: &LockPolicy, (now, part): (Time, bool), fin
     let known: HashMap<SnapshotId, u64> = chain.iter().map(|s| (s.id, s.header.seq)).collect();
     for one in chain {
         let header = &one.header;
-        // The predecessor was made before this one, so what it promised is over when this one's promise of the same
-        // length is. Then it may have been pruned.
-        let keep = header.floor_until.since(header.started_at).min(policy.keep);
-        let over = header.started_at + keep <= now;
+        let over = one.predecessors_are_over(policy, now);
         let gone = || header.prev.iter().filter(|prev| !known.contains_key(prev));
         if let Some(prev) = gone().next().filter(|_| !over) {
             // A header can name many that never were.

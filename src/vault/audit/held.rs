@@ -48,7 +48,7 @@ pub(super) fn promises(vault: &Vault, holds: &Holds, now: Time) -> BTreeMap<Snap
 pub(super) async fn add(
     inventory: &mut Inventory,
     vault: &Vault,
-    (holds, all): (&Holds, &[Summary]),
+    (holds, all, part): (&Holds, &[Summary], bool),
     now: Time,
     findings: &mut Findings,
 ) -> Result<()> {
@@ -71,8 +71,13 @@ pub(super) async fn add(
     }
     for held in holds.active(now) {
         for id in held.hold.snapshots.iter().filter(|id| !all.iter().any(|snapshot| snapshot.id == **id)) {
-            let what = "this hold names a snapshot that is not in the vault";
-            findings.push(Finding::new(Severity::Error, "hold.lost", what).on(&held.key).of(id));
+            let finding = if part {
+                let what = "this hold names a snapshot that is not here: this is a copy of a part of the vault";
+                Finding::new(Severity::Info, "hold.part", what)
+            } else {
+                Finding::new(Severity::Error, "hold.lost", "this hold names a snapshot that is not in the vault")
+            };
+            findings.push(finding.on(&held.key).of(id));
         }
     }
     let lists = match Lists::of(vault).await {

@@ -152,7 +152,7 @@ pub(super) fn bases<'a>(chosen: &[&'a Summary], (holds, most): (&Holds, Duration
     let mut bases = Bases::new();
     for snapshot in chosen.iter().copied() {
         let of_it = holds.active(now).filter(|held| held.hold.snapshots.contains(&snapshot.id));
-        let lasting = |held: &Held| Hold { since: held.since, floor: held.hold.until.min(held.hold.at + most) };
+        let lasting = |held: &Held| Hold { since: held.there, floor: held.hold.until.min(held.hold.at + most) };
         let held: Vec<Hold> = of_it.map(lasting).collect();
         if snapshot.header.expires_at <= now && held.is_empty() {
             continue;

@@ -3,6 +3,7 @@
 //! Every finding is reported; nothing stops at the first. Three depths: `locks` reads headers, pages and locks, `read`
 //! every byte, `decrypt` opens and decodes all streams.
 
+mod begun;
 mod chain;
 mod checkpoint;
 mod documents;
@@ -24,7 +25,6 @@ use serde::Serialize;
 
 use super::{
     Result, Vault, VaultError, VaultErrorKind,
-    copies::Copies,
     evidence::Signed,
     holds::Held,
     journal::Gathering,
@@ -210,7 +210,8 @@ pub async fn verify_listed(
     let all = listing.snapshots;
     let whole = request.snapshot.is_none();
     known(&all, request)?;
-    chains(vault, &all, request.snapshot, now, &mut findings).await?;
+    let part = begun::part(vault, whole && all.is_empty() && listing.unread.is_empty()).await?;
+    chains(vault, &all, (request.snapshot, part), now, &mut findings);
     let chosen = chosen(&all, request, &mut findings)?;
     let suspects: Vec<&Summary> = all.iter().filter(|s| whole && s.standing.suspect).collect();
 
@@ -224,7 +225,7 @@ pub async fn verify_listed(
     }
     inventory.headers(vault, (&chosen, &suspects));
     let evidence = documents::add(&mut inventory, vault, &documents, &mut findings).await?;
-    held::add(&mut inventory, vault, (&holds, &all), now, &mut findings).await?;
+    held::add(&mut inventory, vault, (&holds, &all, part), now, &mut findings).await?;
     progress.phase("listing objects", None);
     let bases = journals::bases(&chosen, (&holds, vault.descriptor.lock.max_lock), now);
     let mut gathered = Gathering::of(Box::new(|writer, source| bases.contains_key(&(writer, source))));
@@ -277,19 +278,17 @@ pub async fn verify_listed(
 }
 
 /// Checks how headers follow each other.
-async fn chains(
+fn chains(
     vault: &Vault,
     all: &[Summary],
-    only: Option<SnapshotId>,
+    (only, part): (Option<SnapshotId>, bool),
     now: Time,
     findings: &mut Findings,
-) -> Result<()> {
+) {
     // Asked for one snapshot, what others say of themselves is not its fault. Asked for all, suspect ones say nothing.
     let meant = |finding: &Finding| only.is_none_or(|id| finding.snapshot == Some(id.to_string()));
     let heard = all.iter().filter(|s| only.is_some() || !s.standing.suspect);
-    let part = Copies::of(&*vault.store).await?.are_of_a_part();
     findings.extend(chain::check(heard, &vault.descriptor.lock, (now, part)).into_vec().into_iter().filter(meant));
-    Ok(())
 }
 
 /// Tells of what no snapshot needs that was verified: objects that are foreign, lost or damaged, and suspect snapshots.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::{CopyRequest, place::Place};
+use super::{CopyRequest, held::Kept, place::Place};
 use crate::{
     format::layout::{self, ObjectName},
     model::{Finding, Findings, Name, Severity, SnapshotId},
@@ -26,6 +26,10 @@ pub(super) struct Chosen {
     pub(super) there: u64,
     /// Those that are not copied, since no honest run makes such.
     pub(super) refused: Vec<SnapshotId>,
+    /// What is held.
+    pub(super) kept: Kept,
+    /// Whether the target will lack something that a copy of all would have.
+    pub(super) part: bool,
 }
 
 /// The headers that the source has by their names, and whether the target has each.
@@ -53,7 +57,7 @@ async fn known(source: &Vault, place: &Place<'_>) -> Result<(HashSet<SnapshotId>
 
 /// Chooses. Of a whole vault only those headers are read that the target has not.
 pub(super) async fn choose(source: &Vault, place: &Place<'_>, request: &CopyRequest) -> Result<Chosen> {
-    let (known, names) = known(source, place).await?;
+    let ((known, names), kept) = tokio::try_join!(known(source, place), Kept::of(source, place))?;
     let mut findings = Findings::default();
     findings.extend(source.findings.iter().cloned());
     let mut whole = request.is_part() || known.is_empty();
@@ -61,7 +65,7 @@ pub(super) async fn choose(source: &Vault, place: &Place<'_>, request: &CopyRequ
     if !whole {
         listing = snapshots::newer(source, &|id| known.contains(id), names.saturating_add(1), false).await?.listing;
         // Whether one that is over is among the newest of its source is told by all of them.
-        whole = listing.snapshots.iter().any(|snapshot| !lives(source, place, snapshot));
+        whole = listing.snapshots.iter().any(|snapshot| !lives((source, &kept), place, snapshot));
     }
     if whole {
         listing = snapshots::list(source).await?;
@@ -75,11 +79,17 @@ pub(super) async fn choose(source: &Vault, place: &Place<'_>, request: &CopyRequ
     findings.extend(unknown(&request.sources, &listing.snapshots));
     let mut refused = Vec::new();
     let fitting = sound(&listing.snapshots, &mut refused, &mut findings);
-    let wanted = wanted(source, place, request, &fitting);
+    let wanted = self::wanted((source, &kept), place, request, &fitting);
+    let is_wanted: HashSet<SnapshotId> = wanted.iter().map(|snapshot| snapshot.id).collect();
+    // Of a part that is all there is, nothing is missing.
+    let part = request.is_part()
+        && self::wanted((source, &kept), place, &CopyRequest::default(), &fitting)
+            .iter()
+            .any(|snapshot| !is_wanted.contains(&snapshot.id) && !known.contains(&snapshot.id));
     let there = if whole { wanted.iter().filter(|snapshot| known.contains(&snapshot.id)).count() } else { known.len() };
     let new = wanted.into_iter().filter(|snapshot| !known.contains(&snapshot.id)).cloned().collect();
     let all = whole.then_some(listing.snapshots);
-    Ok(Chosen { new, all, findings, there: there as u64, refused })
+    Ok(Chosen { new, all, findings, there: there as u64, refused, kept, part })
 }
 
 /// Those that an honest run makes. In the copy the store's time can't contradict a header any more, so what it contradicts in
@@ -115,15 +125,15 @@ fn unknown(asked: &[Name], all: &[Summary]) -> Option<Finding> {
     Some(Finding::new(Severity::Weak, "copy.unknown", what))
 }
 
-/// Whether a snapshot is not over.
-fn lives(source: &Vault, place: &Place<'_>, snapshot: &Summary) -> bool {
+/// Whether a snapshot is not over, or is held.
+fn lives((source, kept): (&Vault, &Kept), place: &Place<'_>, snapshot: &Summary) -> bool {
     let header = &snapshot.header;
-    header.expires_at.max(header.floor_until).min(longest(source, snapshot)) > place.now
+    kept.keeps(&snapshot.id) || header.expires_at.max(header.floor_until).min(longest(source, snapshot)) > place.now
 }
 
 /// Those that are wanted: not over, or among the newest of their source; and as the request says. Oldest first.
 pub(super) fn wanted<'a>(
-    source: &Vault,
+    source: (&Vault, &Kept),
     place: &Place<'_>,
     request: &CopyRequest,
     fitting: &[&'a Summary],

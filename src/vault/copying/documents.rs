@@ -30,7 +30,7 @@ use crate::{
 /// No document has more stored bytes.
 const LARGEST: usize = 6 << 20;
 
-fn other(key: &Key, named: crate::model::Hash) -> Object {
+pub(super) fn other(key: &Key, named: crate::model::Hash) -> Object {
     Object { at: Where::Other(key.clone()), hash: named, bytes: None, limit: LARGEST, hint: None }
 }
 
@@ -42,8 +42,8 @@ pub(super) struct Documents {
 
 /// Lists the documents of both places, all at once.
 pub(super) async fn list(source: &Vault, place: &Place<'_>) -> Result<Documents> {
-    let kinds = [layout::KEYS, layout::MEMBERS, HOLDS, RELEASES, APPROVERS];
-    let there = [layout::DESCRIPTOR, layout::EVIDENCE].into_iter().chain(kinds);
+    let kinds = [layout::KEYS, layout::MEMBERS, APPROVERS];
+    let there = [layout::DESCRIPTOR, layout::EVIDENCE, HOLDS, RELEASES].into_iter().chain(kinds);
     let (_, theirs, evidence) = tokio::try_join!(
         try_join_all(there.map(|prefix| place.list(prefix))),
         try_join_all(kinds.map(|prefix| fetch::listed(&*source.store, prefix))),
@@ -62,6 +62,13 @@ pub(super) async fn list(source: &Vault, place: &Place<'_>) -> Result<Documents>
 pub(super) struct Begun {
     descriptor: Option<(Object, Payload)>,
     put: Option<Outcome>,
+}
+
+impl Begun {
+    /// Whether the source has a descriptor of its own.
+    pub(super) const fn has_descriptor(&self) -> bool {
+        self.descriptor.is_some()
+    }
 }
 
 /// Reads the descriptor. Where nothing is yet and the place itself locks what it is given, it is put at once: a server may take long
@@ -91,27 +98,27 @@ enum Outcome {
     Short(Trouble),
 }
 
-/// Copies what is missing, the descriptor first: what is read meanwhile is put when that is there, and headers when all are. Where snapshots are to be copied, the locks of what is there are looked at,
-/// too.
-pub(super) async fn copy(
-    pass: &Pass<'_>,
-    (documents, begun): (&Documents, Begun),
-    look: bool,
-    done: &mut CopyDone,
-) -> Result<()> {
+/// Copies the descriptor, if it is missing: what is read meanwhile is put when that is there. Where snapshots are to be copied, the
+/// locks of what is there are looked at, too.
+pub(super) async fn descriptor_first(pass: &Pass<'_>, begun: Begun, look: bool, done: &mut CopyDone) -> Result<()> {
     if let Some((object, payload)) = &begun.descriptor {
         let outcome = match begun.put {
             Some(outcome) => outcome,
-            None => document(pass, object, Some(payload), look).await?,
+            None => document(pass, object, Some(payload), (look, None)).await?,
         };
         take(pass, object, outcome, done)?;
-    } else {
+    } else if !pass.mover.mends() {
         let what = "no version of it can be read as the root signed it, so it was not copied; snapshots embed a copy";
         done.findings.push(Finding::new(Severity::Error, "copy.damaged", what).on(layout::DESCRIPTOR));
     }
     pass.mover.open();
+    Ok(())
+}
+
+/// Copies the others that are missing. Headers are put when all are there.
+pub(super) async fn copy(pass: &Pass<'_>, documents: &Documents, look: bool, done: &mut CopyDone) -> Result<()> {
     let mut brought = stream::iter(&documents.others)
-        .map(|object| async move { (object, document(pass, object, None, look).await) })
+        .map(|object| async move { (object, document(pass, object, None, (look, None)).await) })
         .buffered(pass.mover.jobs);
     while let Some((object, outcome)) = brought.next().await {
         take(pass, object, outcome?, done)?;
@@ -120,9 +127,28 @@ pub(super) async fn copy(
     Ok(())
 }
 
-/// Brings one, and sees to its lock.
-async fn document(pass: &Pass<'_>, object: &Object, payload: Option<&Payload>, look: bool) -> Result<Outcome> {
-    let (place, ask, mends) = (pass.mover.place, pass.furthest, pass.mover.mends());
+/// Puts a document back that something else embeds, where it is not there as it should be.
+pub(super) async fn put_back(pass: &Pass<'_>, key: &Key, payload: &Payload, done: &mut CopyDone) -> Result<()> {
+    let object = other(key, hash::hash(payload.bytes()));
+    let outcome = document(pass, &object, Some(payload), (true, None)).await?;
+    take(pass, &object, outcome, done)
+}
+
+/// Brings a hold, which is to be locked until a time, or what lifts one.
+pub(super) async fn held(pass: &Pass<'_>, object: &Object, until: Option<Time>, done: &mut CopyDone) -> Result<()> {
+    let outcome = document(pass, object, None, (until.is_some(), until)).await?;
+    take(pass, object, outcome, done)
+}
+
+/// Brings one, and sees to its lock: also of one that is there, if that is to be looked at, until a time.
+async fn document(
+    pass: &Pass<'_>,
+    object: &Object,
+    payload: Option<&Payload>,
+    (look, until): (bool, Option<Time>),
+) -> Result<Outcome> {
+    let (place, mends) = (pass.mover.place, pass.mover.mends());
+    let ask = pass.furthest.max(until.unwrap_or(pass.furthest));
     let there = place.there(&object.key()) && !mends;
     if !there && pass.request.dry_run && !mends {
         return Ok(Outcome::Missing(payload.map_or(0, |payload| payload.bytes().len() as u64)));
@@ -134,13 +160,14 @@ async fn document(pass: &Pass<'_>, object: &Object, payload: Option<&Payload>, l
         return Ok(Outcome::Fine);
     }
     if !there {
-        let required = if mends { ask.min(place.cap()) } else { place.promised() };
+        let least = if mends { pass.needed } else { place.promised() };
+        let required = least.max(until.unwrap_or(least)).min(place.cap());
         if let Err(trouble) = place.lock(object, required, ask).await? {
             return Ok(Outcome::Short(trouble));
         }
     } else if look && place.sets_locks() {
         // What lives longer now needs them for longer. Where that can't be done, the keeper of the copy does it.
-        drop(place.lock(object, ask.min(place.cap()), ask).await?);
+        drop(place.lock(object, until.unwrap_or(ask).min(place.cap()), ask).await?);
     }
     Ok(Outcome::Fine)
 }
@@ -228,6 +255,8 @@ async fn descriptor(source: &Vault) -> Result<Option<(Object, Payload)>> {
 /// Copies evidence that is not there and that `prune` would leave there.
 pub(super) async fn copy_evidence(pass: &Pass<'_>, documents: &Documents, done: &mut CopyDone) -> Result<()> {
     let place = pass.mover.place;
+    // A repair only makes anew what can't be read of its lock.
+    let promised = if pass.mover.mends() { place.now } else { place.promised() };
     let missing = missing(pass, &documents.evidence);
     if missing.is_empty() {
         return Ok(());
@@ -251,8 +280,8 @@ pub(super) async fn copy_evidence(pass: &Pass<'_>, documents: &Documents, done: 
         }
         if let Err(trouble) = pass.mover.bring(&object, false, place.usual()).await? {
             done.findings.push(trouble.finding(&key, pass.mover.mends()));
-        } else if !pass.mover.mends()
-            && let Err(trouble) = place.lock(&object, place.promised(), place.usual()).await?
+        } else if (!pass.mover.mends() || place.mender.is_some() && place.there(&object.key()))
+            && let Err(trouble) = place.lock(&object, promised, place.usual()).await?
         {
             done.findings.push(trouble.finding(&key, pass.mover.mends()));
         }

@@ -109,6 +109,8 @@ async fn run(
     }
     for (at, trouble) in &flow.troubles {
         if let Some(object) = table.get(*at) {
+            let is_short = matches!(trouble, Trouble::Short(_));
+            done.unhealed |= pass.mover.mends() && !is_short && pass.mover.place.there(&object.key());
             done.findings.note(trouble.finding(&object.key(), pass.mover.mends()));
         }
     }
@@ -134,6 +136,8 @@ struct Flow<'f, 'w> {
     closing: usize,
     turn: usize,
     putting: bool,
+    /// Snapshots of which it was said already that something is wrong.
+    told: HashSet<usize>,
 }
 
 impl<'f, 'w> Flow<'f, 'w> {
@@ -164,18 +168,19 @@ impl<'f, 'w> Flow<'f, 'w> {
             closing: 0,
             turn: 0,
             putting: false,
+            told: HashSet::new(),
         }
     }
 
-    /// Looks which pages have all of their packs now. A page says to whoever goes on that its packs were seen whole, so one of
-    /// which a pack is missing stays away.
+    /// Looks which pages have all of their packs now. A page says to whoever goes on that its packs were seen whole, so a copy
+    /// leaves one away of which a pack is missing. A repair puts it back: without it nothing of its snapshots can be restored.
     fn settle(&mut self) {
         while let Some((page, packs, seen)) = self.pages.front_mut() {
             *seen += packs.iter().skip(*seen).take_while(|pack| self.settled.contains(*pack)).count();
             if *seen < packs.len() {
                 break;
             }
-            if packs.iter().any(|pack| self.troubles.contains_key(pack)) {
+            if !self.pass.mover.mends() && packs.iter().any(|pack| self.troubles.contains_key(pack)) {
                 self.settled.insert(*page);
             } else {
                 self.todo.push_front(*page);
@@ -219,8 +224,11 @@ impl<'f, 'w> Flow<'f, 'w> {
             let known = wanted.unknown.as_ref().map(|(trouble, objects)| (trouble, *objects + bad.len()));
             if let Some((trouble, objects)) = known.or(worst.map(|trouble| (trouble, bad.len()))) {
                 leave_out(self.pass, wanted.summary, (trouble, objects), done);
-                self.over(at);
-                continue;
+                self.told.insert(at);
+                if !self.pass.promised(wanted.summary) {
+                    self.over(at);
+                    continue;
+                }
             }
             let pass = self.pass;
             steps.push(async move { Event::Read(at, pass.mover.ready(&header(wanted), false).await) }.boxed());
@@ -286,12 +294,14 @@ impl<'f, 'w> Flow<'f, 'w> {
         let Some(wanted) = window.get(at) else { return Ok(()) };
         if let Err(trouble) = outcome {
             done.findings.push(trouble.finding(&wanted.summary.key(), pass.mover.mends()));
-            leave_out(pass, wanted.summary, (&trouble, 1), done);
+            if self.told.insert(at) {
+                leave_out(pass, wanted.summary, (&trouble, 1), done);
+            }
             return Ok(());
         }
         done.copied.push(wanted.summary.id);
         let (place, required) = (pass.mover.place, wanted.summary.header.floor_until);
-        if required > place.now && (!pass.request.dry_run || place.holds(&header(wanted))) {
+        if pass.looks_at(required) && (!pass.request.dry_run || place.holds(&header(wanted))) {
             let lock = async move {
                 let locked = place.lock(&header(wanted), required, lasts(place, wanted.summary)).await;
                 Event::Locked(at, locked.map(|locked| locked.map(|_| ())))
@@ -336,7 +346,7 @@ async fn move_one(pass: &Pass<'_>, object: &Object, due: Due) -> Outcome {
         return Ok(Err(trouble));
     }
     pass.mover.go_on()?;
-    if due.required > place.now && (!pass.request.dry_run || place.holds(object)) {
+    if pass.looks_at(due.required) && (!pass.request.dry_run || place.holds(object)) {
         return Ok(place.lock(object, due.required, due.ask).await?.map(|_| ()));
     }
     Ok(Ok(()))
@@ -346,7 +356,8 @@ async fn move_one(pass: &Pass<'_>, object: &Object, due: Due) -> Outcome {
 fn due(pass: &Pass<'_>, table: &Table, window: &[Wanted<'_>]) -> HashMap<u32, Due> {
     let place = pass.mover.place;
     let mut due: HashMap<u32, Due> = HashMap::new();
-    for wanted in window.iter().filter(|wanted| wanted.unknown.is_none()) {
+    // Of what a page does not tell any more, a repair mends the rest.
+    for wanted in window.iter().filter(|wanted| wanted.unknown.is_none() || pass.mover.mends()) {
         let (required, ask) = (wanted.summary.header.floor_until, lasts(place, wanted.summary));
         let mut add = |at: u32, trusted: bool| {
             let one = due.entry(at).or_insert(Due { required, ask, trusted });

@@ -177,7 +177,7 @@ async fn pieces(pass: &Pass<'_>, line: &LineListing, wanted: Vec<&Listed>, done:
                 } else {
                     place.promised()
                 };
-                if required <= place.now || pass.request.dry_run && !place.holds(&object) {
+                if !pass.looks_at(required) || pass.request.dry_run && !place.holds(&object) {
                     return Ok(Ok(()));
                 }
                 Ok(place.lock(&object, required, place.usual()).await?.map(|_| ()))

@@ -22,12 +22,33 @@ const ASKED: Duration = Duration::from_mins(1);
 /// Keeps a record in force.
 pub(super) struct Lease<'a> {
     store: &'a dyn ObjectStore,
-    vault: VaultId,
-    from: String,
-    part: bool,
+    word: Word,
+    /// The record that is there already.
+    last: Option<CopyRecord>,
     /// What the record is locked with, where it can be.
     lock: Option<(LockMode, Time)>,
     held: Mutex<Held>,
+}
+
+/// What a record says besides its times.
+#[derive(Debug, Clone)]
+pub(super) struct Word {
+    pub(super) vault: VaultId,
+    pub(super) from: String,
+    pub(super) part: bool,
+    pub(super) unhealed: bool,
+}
+
+impl Word {
+    /// That of a repair, which puts none.
+    pub(super) const fn default_of(vault: VaultId) -> Self {
+        Self { vault, from: String::new(), part: false, unhealed: false }
+    }
+
+    fn is_that_of(&self, record: &CopyRecord) -> bool {
+        self.vault == record.vault
+            && (self.from.as_str(), self.part, self.unhealed) == (record.from.as_str(), record.part, record.unhealed)
+    }
 }
 
 /// The record that is in force, and when the target's clock said so.
@@ -40,10 +61,10 @@ struct Held {
 impl<'a> Lease<'a> {
     pub(super) fn new(
         store: &'a dyn ObjectStore,
-        (vault, from, part): (VaultId, String, bool),
-        lock: Option<(LockMode, Time)>,
+        word: Word,
+        (lock, last): (Option<(LockMode, Time)>, Option<CopyRecord>),
     ) -> Self {
-        Self { store, vault, from, part, lock, held: Mutex::default() }
+        Self { store, word, last, lock, held: Mutex::default() }
     }
 
     /// Sees to it that a record is in force for a while from now on.
@@ -58,7 +79,28 @@ impl<'a> Lease<'a> {
             held.asked = Some(asked);
             return Ok(());
         }
-        let record = CopyRecord::new(self.vault, self.from.clone(), (now, now + LENGTH), self.part);
+        let begins = self.begins(now);
+        let ends = begins + LENGTH;
+        self.put((begins, ends)).await?;
+        *held = Held { ends: Some(ends), asked: Some(asked) };
+        Ok(())
+    }
+
+    /// Puts a record that says what it says, and speaks of no time.
+    pub(super) async fn say(&self, now: Time) -> Result<()> {
+        let begins = self.begins(now);
+        self.put((begins, begins)).await
+    }
+
+    /// A record that says something else than the last one is newer than that, also within one second.
+    fn begins(&self, now: Time) -> Time {
+        let last = self.last.as_ref().filter(|last| !self.word.is_that_of(last));
+        last.map_or(now, |last| now.max(last.begins + Span::seconds(1)))
+    }
+
+    async fn put(&self, times: (Time, Time)) -> Result<()> {
+        let Word { vault, from, part, unhealed } = self.word.clone();
+        let record = CopyRecord { unhealed, ..CopyRecord::new(vault, from, times, part) };
         let (key, public) = record.encode()?;
         let payload = Payload::Public(public);
         let lock = self.lock.map(|(mode, until)| Lock { mode, until });
@@ -69,7 +111,6 @@ impl<'a> Lease<'a> {
             }
             other => drop(other?),
         }
-        *held = Held { ends: Some(now + LENGTH), asked: Some(asked) };
         Ok(())
     }
 }

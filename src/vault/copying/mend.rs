@@ -5,15 +5,18 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio::sync::Semaphore;
 
 use super::{
-    CopiedCount, CopyDone, CopyRequest, Limits, Pass, choice, documents, journals, lasts,
-    lease::Lease,
+    Before, CopiedCount, CopyDone, CopyRequest, Limits, Pass, choice, documents,
+    held::{self, Kept},
+    journals, lasts,
+    lease::{Lease, Word},
+    lost::{self, Repair},
     mover::{Mend, Mover},
     place::Place,
     windows,
 };
 use crate::{
     format::layout,
-    model::{Cancel, Finding, Findings, Progress, Severity, SnapshotId},
+    model::{Cancel, Finding, Findings, Progress, Severity, SnapshotId, Time},
     store::Mender,
     vault::{
         Result, Vault,
@@ -64,61 +67,110 @@ pub async fn mend(
     progress.phase("comparing", None);
     let policy = from.descriptor.lock;
     let now = vault.store.server_time().await?;
-    let place = Place::new(&*vault.store, policy, now, (false, request.dry_run));
+    let mut place = Place::new(&*vault.store, policy, now, (false, request.dry_run));
+    place.mender = (!vault.store.traits().versions).then_some(mender);
+    place.vault = Some(from.descriptor.vault);
+    let place = place;
     let mend = Some(Mend { mender, read: request.read });
     let (stores, told) = ((&*from.store, &place), (progress, cancel));
     let mover = Mover::new(stores, (JOBS, Limits::default()), told, (request.dry_run, mend));
     let copying = CopyRequest { dry_run: request.dry_run, ..CopyRequest::default() };
-    let lease = Lease::new(&*vault.store, (from.descriptor.vault, String::new(), false), None);
+    let lease = Lease::new(&*vault.store, Word::default_of(from.descriptor.vault), (None, None));
     place.list(layout::SNAPSHOTS).await?;
 
     let theirs = snapshots::list(from).await?;
     let ours = snapshots::list(vault).await?;
-    let part = Copies::of(&*vault.store).await?.are_of_a_part();
-    let known = wanted(from, &place, &theirs.snapshots, part);
+    let copies = Copies::of(&*vault.store).await?;
+    let parts = (copies.are_of_a_part(), Copies::of(&*from.store).await?.are_of_a_part());
+    let kept = Kept::of(from, &place).await?.and(Kept::of(vault, &place).await?);
+    let known = wanted((from, &kept), &place, &theirs.snapshots, parts.0);
     let ids: HashSet<SnapshotId> = known.iter().map(|snapshot| snapshot.id).collect();
     let own = honest(&ours.snapshots).into_iter().filter(|snapshot| !ids.contains(&snapshot.id));
     let own: Vec<Summary> = own.cloned().collect();
 
-    let all = known.iter().chain(&own);
-    let furthest = all.map(|snapshot| lasts(&place, snapshot)).max().unwrap_or_else(|| place.usual());
+    let all = || known.iter().chain(&own);
+    let furthest = all().map(|snapshot| lasts(&place, snapshot)).max().unwrap_or_else(|| place.usual());
+    let needed = all().map(|snapshot| promised(&place, snapshot)).max().unwrap_or(now);
     let ready = Semaphore::new(0);
+    let before = Before { is_copy: !copies.is_empty(), lost: lost::records(&*vault.store).await? };
     let pass = Pass {
         source: from,
         reads: from,
         also: Some(vault),
+        target: vault,
         mover: &mover,
         lease: &lease,
         ready: &ready,
         request: &copying,
         furthest,
+        needed: needed.min(a_day_before(place.cap())),
+        before: Some(&before),
     };
     let mut done = CopyDone::default();
-    let snapshots = (known.len() + own.len()) as u64;
+    let repair = Repair { vault, from, ours: &ours, theirs: &theirs, known: &known, own: &own, parts, now };
     let listed = (documents::list(from, &place), journals::list(from), documents::begin(from, &mover));
     let (documents, journals, begun) = tokio::try_join!(listed.0, listed.1, listed.2)?;
-    documents::copy(&pass, (&documents, begun), true, &mut done).await?;
+    lost::embedded(&pass, &repair, begun.has_descriptor(), &mut done).await?;
+    documents::descriptor_first(&pass, begun, true, &mut done).await?;
+    documents::copy(&pass, &documents, true, &mut done).await?;
     windows::copy(&pass, &known, &mut done).await?;
     let own_pass = Pass { reads: vault, also: Some(from), ..pass };
     windows::copy(&own_pass, &own, &mut done).await?;
+    mover.must_have_read()?;
     unhealed(&ours, &theirs.snapshots, &mut done.findings);
-    journals::copy(&pass, journals, Some(theirs.snapshots), &mut done).await?;
+    journals::copy(&pass, journals, Some(theirs.snapshots.clone()), &mut done).await?;
     documents::copy_evidence(&pass, &documents, &mut done).await?;
+    held::follow(&pass, &kept, &mut done).await?;
+    lost::name(&pass, &repair, &mut done).await?;
+    if !request.dry_run {
+        mark(vault, &copies, (request.read, done.unhealed), now).await?;
+    }
+    tell(&mover, request.dry_run, &mut done.findings);
+    Ok(Mended {
+        snapshots: (known.len() + own.len()) as u64,
+        mended: mover.moved(),
+        extended: place.extended() + done.held,
+        broken: done.left_out,
+        findings: done.findings,
+    })
+}
+
+/// What was put right.
+fn tell(mover: &Mover<'_>, dry_run: bool, findings: &mut Findings) {
     for key in mover.mended() {
-        let what = if request.dry_run {
+        let what = if dry_run {
             "damaged or gone here; the copy has it as it was signed"
         } else {
             "damaged or missing here; repaired and read back"
         };
-        done.findings.push(Finding::new(Severity::Info, "repair.mended", what).on(key));
+        findings.push(Finding::new(Severity::Info, "repair.mended", what).on(key));
     }
-    Ok(Mended {
-        snapshots,
-        mended: mover.moved(),
-        extended: place.extended(),
-        broken: done.left_out,
-        findings: done.findings,
-    })
+    for key in mover.place.records() {
+        let what = "the record of its lock could not be read; the object is right, and the record was made anew";
+        findings.push(Finding::new(Severity::Info, "repair.mended", what).on(format!("{key}.lock")));
+    }
+}
+
+/// Until when a snapshot is to be kept, whenever that is asked.
+fn promised(place: &Place<'_>, snapshot: &Summary) -> Time {
+    let most = snapshot.since() + (place.cap().since(place.now));
+    snapshot.header.expires_at.max(snapshot.header.floor_until).min(most)
+}
+
+/// What is needed for longer than any lock lasts would be extended at each repair, by as long as the last was ago.
+fn a_day_before(cap: Time) -> Time {
+    Time::from_unix(cap.unix().saturating_sub(86_400))
+}
+
+/// Notes in a copy whether something is left there that is not what was signed. A page that was put back over such a pack
+/// says nothing of it any more, so whoever copies goes by the bytes until all of them were seen to be right.
+async fn mark(vault: &Vault, copies: &Copies, (read, unhealed): (bool, bool), now: Time) -> Result<()> {
+    let Some(last) = copies.last(vault).await? else { return Ok(()) };
+    if last.unhealed == unhealed || !unhealed && !read {
+        return Ok(());
+    }
+    let word = Word { vault: last.vault, from: last.from.clone(), part: last.part, unhealed };
+    Lease::new(&*vault.store, word, (None, Some(last))).say(now).await
 }
 
 /// Names what stands under a header's name in both places, or here alone, and is none in either. Whoever may add objects can put
@@ -139,8 +191,8 @@ fn honest(all: &[Summary]) -> Vec<&Summary> {
 
 /// The snapshots of the copy that belong here: those that are not over, and those whose headers have a name here. Of a copy
 /// of a part, the latter alone.
-fn wanted(from: &Vault, place: &Place<'_>, all: &[Summary], part: bool) -> Vec<Summary> {
-    let live = choice::wanted(from, place, &CopyRequest::default(), &honest(all));
+fn wanted((from, kept): (&Vault, &Kept), place: &Place<'_>, all: &[Summary], part: bool) -> Vec<Summary> {
+    let live = choice::wanted((from, kept), place, &CopyRequest::default(), &honest(all));
     let live: HashSet<SnapshotId> = live.into_iter().map(|snapshot| snapshot.id).collect();
     let belongs = |snapshot: &&&Summary| place.there(&snapshot.key()) || !part && live.contains(&snapshot.id);
     honest(all).iter().filter(belongs).map(|snapshot| Summary::clone(snapshot)).collect()

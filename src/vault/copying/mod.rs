@@ -4,33 +4,36 @@
 mod choice;
 mod documents;
 mod flow;
+mod held;
 mod journals;
 mod lease;
 mod limit;
+mod lost;
 pub mod mend;
 mod mover;
 mod object;
 mod place;
+mod reads;
 mod table;
 mod wanted;
 mod windows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{Result, Vault, VaultError, snapshots::Summary};
 use crate::{
-    format::parity::Rate,
+    format::{copied::CopyRecord, parity::Rate},
     model::{Cancel, Findings, Name, Progress, SnapshotId, Time},
-    store::ObjectStore,
 };
 use choice::Chosen;
 use documents::Begun;
-use lease::Lease;
+use lease::{Lease, Word};
 use mover::Mover;
 pub(in crate::vault) use object::kind_of;
+pub use place::Less;
 use place::Place;
 
 /// What of a vault to copy, and how.
@@ -59,6 +62,8 @@ pub struct CopyRequest {
     pub fresh: bool,
     /// The target's time, if it was asked a moment ago.
     pub now: Option<Time>,
+    /// What the last record in the target says, if it has one.
+    pub last: Option<CopyRecord>,
     /// How much parity to make beside a directory; without one, what is there is kept in step.
     pub parity: Option<Rate>,
 }
@@ -102,6 +107,12 @@ pub struct CopyDone {
     pub moved: BTreeMap<&'static str, CopiedCount>,
     /// The lock that ends first among those that were read.
     pub weakest_lock: Option<Time>,
+    /// Locks that are less than was promised, where that was allowed.
+    pub less: Less,
+    /// Locks that were extended for what is held.
+    pub held: u64,
+    /// Whether a repair left something that is not what was signed.
+    unhealed: bool,
     /// What was found.
     pub findings: Findings,
 }
@@ -113,7 +124,7 @@ pub struct CopyDone {
 /// finding, and the snapshots that need them are left out.
 pub async fn copy(
     source: &Vault,
-    target: &dyn ObjectStore,
+    target: &Vault,
     request: &CopyRequest,
     progress: &dyn Progress,
     cancel: &Cancel,
@@ -121,10 +132,11 @@ pub async fn copy(
     progress.phase("comparing", None);
     let now = match request.now {
         Some(now) => now,
-        None => target.server_time().await?,
+        None => target.store.server_time().await?,
     };
-    let mut place = Place::new(target, source.descriptor.lock, now, (request.as_possible, false));
+    let mut place = Place::new(&*target.store, source.descriptor.lock, now, (request.as_possible, false));
     place.fresh = request.fresh;
+    place.distrusts = request.last.as_ref().is_some_and(|last| last.unhealed);
     let (stores, told) = ((&*source.store, &place), (progress, cancel));
     let mover = Mover::new(stores, (request.jobs, request.limits), told, (request.dry_run, None));
     let (send, begun) = oneshot::channel();
@@ -134,42 +146,58 @@ pub async fn copy(
         drop(send.send(documents::begin(source, &mover).await?));
         Ok(())
     };
-    let ((), done) = tokio::try_join!(first, copy_all(source, &mover, request, begun))?;
+    let ((), done) = tokio::try_join!(first, copy_all((source, target), &mover, request, begun))?;
     Ok(done)
 }
 
 async fn copy_all(
-    source: &Vault,
+    (source, target): (&Vault, &Vault),
     mover: &Mover<'_>,
     request: &CopyRequest,
     begun: oneshot::Receiver<Begun>,
 ) -> Result<CopyDone> {
     let (place, policy, mut done) = (mover.place, source.descriptor.lock, CopyDone::default());
-    let target = place.store;
     // All that is only listed is asked for at once.
     let (chosen, documents, journals) = tokio::try_join!(
         choice::choose(source, place, request),
         documents::list(source, place),
         journals::list(source),
     )?;
-    let Chosen { new, all, findings, there, refused } = chosen;
+    let Chosen { new, all, findings, there, refused, kept, part } = chosen;
     done.findings.extend(findings.into_vec());
     (done.there, done.left_out) = (there, refused);
     let furthest = new.iter().map(|snapshot| lasts(place, snapshot)).max().unwrap_or_else(|| place.usual());
     let lock = (!request.as_possible).then_some((policy.mode, furthest.max(place.usual())));
-    let lease = Lease::new(
-        target,
-        (source.descriptor.vault, request.from.clone(), request.is_part()),
-        lock.filter(|_| target.traits().explicit_locks),
-    );
+    let word = Word { vault: source.descriptor.vault, from: request.from.clone(), part, unhealed: place.distrusts };
+    let lock = lock.filter(|_| place.store.traits().explicit_locks);
+    let lease = Lease::new(place.store, word, (lock, request.last.clone()));
     let ready = Semaphore::new(0);
     let (lease, ready) = (&lease, &ready);
-    let pass = Pass { source, reads: source, also: None, mover, lease, ready, request, furthest };
+    let pass = Pass {
+        source,
+        reads: source,
+        also: None,
+        target,
+        mover,
+        lease,
+        ready,
+        request,
+        furthest,
+        needed: place.now,
+        before: None,
+    };
     let (mut of_documents, mut of_evidence) = (CopyDone::default(), CopyDone::default());
     let first = async {
         let begun = begun.await.map_err(|_| VaultError::stage_gone("descriptor"))?;
-        documents::copy(&pass, (&documents, begun), !new.is_empty(), &mut of_documents).await?;
-        if request.mark && !request.dry_run {
+        documents::descriptor_first(&pass, begun, !new.is_empty(), &mut of_documents).await?;
+        if place.fresh && !request.dry_run && !new.is_empty() {
+            // From the beginning on, the place says what it is.
+            lease.hold().await?;
+        }
+        documents::copy(&pass, &documents, !new.is_empty(), &mut of_documents).await?;
+        // What was a part and lacks nothing any more is told to be whole, also where nothing was left to be copied.
+        let completes = !part && request.last.as_ref().is_some_and(|last| last.part);
+        if (request.mark || completes) && !request.dry_run {
             lease.hold().await?;
         }
         Ok(())
@@ -179,7 +207,9 @@ async fn copy_all(
         windows::copy(&pass, &new, &mut done),
         documents::copy_evidence(&pass, &documents, &mut of_evidence),
     )?;
+    mover.must_have_read()?;
     journals::copy(&pass, journals, all, &mut done).await?;
+    held::follow(&pass, &kept, &mut done).await?;
     for apart in [of_documents, of_evidence] {
         done.findings.extend(apart.findings.into_vec());
         for (kind, count) in apart.moved {
@@ -189,6 +219,7 @@ async fn copy_all(
     }
     done.moved.extend(mover.moved());
     done.weakest_lock = place.weakest();
+    done.less = place.less();
     Ok(done)
 }
 
@@ -206,6 +237,37 @@ struct Pass<'a> {
     request: &'a CopyRequest,
     /// Until when the vault's documents are needed.
     furthest: Time,
+    /// Until when a repair sees to it that they are locked.
+    needed: Time,
+    /// Where the copy goes, or what is repaired.
+    target: &'a Vault,
+    /// What a repair knows of headers that are not there.
+    before: Option<&'a Before>,
+}
+
+impl Pass<'_> {
+    /// Whether the lock of something is looked at that is promised until a time: not where that is over, unless the record
+    /// of it may be damaged.
+    fn looks_at(&self, promised: Time) -> bool {
+        promised > self.mover.place.now || self.mover.place.mender.is_some()
+    }
+
+    /// Whether a header belongs here although not all that it needs is: a repair puts back what the place had, so that what
+    /// is left of its snapshot can be restored. A copy never has one whose closure is not there and locked.
+    fn promised(&self, snapshot: &Summary) -> bool {
+        let Some(before) = self.before else { return false };
+        let key = snapshot.key();
+        !before.is_copy || self.mover.place.there(&key) || before.lost.contains(key.as_str())
+    }
+}
+
+/// What a place that is repaired had before.
+#[derive(Debug, Default)]
+struct Before {
+    /// Whether it is a copy, which may never have had what another place has.
+    is_copy: bool,
+    /// Names of which the record of a lock is left.
+    lost: HashSet<String>,
 }
 
 /// Until when what a snapshot needs is to be locked: as long as it is to be kept, as far as the root allows.

@@ -12,12 +12,13 @@ use super::{
     limit::Limit,
     object::{Object, Trouble},
     place::{Place, Standing},
+    reads::Reads,
 };
 use crate::{
     codec::hash,
     format::layout,
     model::{Cancel, Key, Progress, Time},
-    store::{Mender, ObjectStore, Payload},
+    store::{Mender, ObjectStore, Payload, StoreErrorKind},
     vault::{Result, VaultError, VaultErrorKind, fetch},
 };
 
@@ -60,6 +61,7 @@ pub(super) struct Mover<'a> {
     gate: Semaphore,
     down: Limit,
     up: Limit,
+    reads: Reads,
     /// What was put, by kind.
     moved: Mutex<BTreeMap<&'static str, CopiedCount>>,
     /// What was mended, or would be: of very many, the first.
@@ -80,7 +82,8 @@ impl<'a> Mover<'a> {
         let (moved, mended) = (Mutex::default(), Mutex::default());
         let jobs = jobs.max(1);
         let puts = Semaphore::new(jobs * SMALL as usize);
-        Self { source, place, progress, cancel, jobs, dry_run, mend, room, puts, gate, down, up, moved, mended }
+        let reads = Reads::default();
+        Self { source, place, progress, cancel, jobs, dry_run, mend, room, puts, gate, down, up, reads, moved, mended }
     }
 
     /// Whether the descriptor is put before it is known what is copied: where nothing is yet, and no put says how long it locks.
@@ -91,6 +94,12 @@ impl<'a> Mover<'a> {
     /// Lets objects be put from now on. What was read before waited for it.
     pub(super) fn open(&self) {
         self.gate.add_permits(1);
+    }
+
+    /// Fails if no pack could be read, in the source or in the target.
+    pub(super) fn must_have_read(&self) -> Result<()> {
+        self.reads.must_be_some(self.source)?;
+        self.place.reads.must_be_some(self.place.store)
     }
 
     /// Whether this is a repair.
@@ -166,7 +175,9 @@ impl<'a> Mover<'a> {
         if layout::named_hash(key.as_str()) != Some(object.hash) {
             return Ok(Err(Trouble::Damaged("its name is not the hash of what was signed".to_owned())));
         }
-        let copied = match fetch::copied(self.source, &key, object.hint.as_deref(), object.limit).await {
+        let copied = fetch::copied(self.source, &key, object.hint.as_deref(), object.limit).await;
+        self.reads.note(object.kind(), &key, &copied);
+        let copied = match copied {
             Ok(copied) => copied,
             Err(error) if error.kind == VaultErrorKind::Damaged => return Ok(Err(Trouble::Damaged(error.what))),
             Err(error) if error.is_of_object() => return Ok(Err(Trouble::Unread(error.what))),
@@ -203,9 +214,11 @@ impl<'a> Mover<'a> {
         let bytes = payload.bytes().len() as u64;
         if !self.dry_run {
             self.up.pass(bytes).await;
-            let standing = match self.place.put(object, payload, ask).await? {
-                Ok(standing) => standing,
-                Err(trouble) => return Ok(Err(trouble)),
+            let standing = match self.place.put(object, payload, ask).await {
+                Ok(Ok(standing)) => standing,
+                Ok(Err(trouble)) => return Ok(Err(trouble)),
+                Err(error) if error.kind == VaultErrorKind::Damaged => return Ok(Err(Trouble::Failed(error.what))),
+                Err(error) => return Err(error),
             };
             match (standing, &self.mend) {
                 (Standing::Here, _) => {}
@@ -242,7 +255,12 @@ impl<'a> Mover<'a> {
     ) -> Result<std::result::Result<(), Trouble>> {
         let Payload::Copied(copied) = payload else { return Ok(Err(Trouble::Taken)) };
         let key = object.key();
-        let version = mend.mender.put_again(&key, copied, self.place.lock_until(ask)).await?;
+        let version = match mend.mender.put_again(&key, copied, self.place.lock_until(ask)).await {
+            Ok(version) => version,
+            // Something is in its place that is no object, and others are well.
+            Err(error) if error.kind == StoreErrorKind::Corrupt => return Ok(Err(Trouble::Failed(error.to_string()))),
+            Err(error) => return Err(error.into()),
+        };
         let read = match self.place.store.get(&key, version.as_ref(), Some(0..object.limit as u64 + 1)).await {
             Ok(read) => read,
             Err(error) if error.is_not_found() || fetch::is_unreadable(error.kind) => {

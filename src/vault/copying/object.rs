@@ -77,6 +77,8 @@ pub(super) enum Trouble {
     Unread(String),
     /// Something else has its name in the target.
     Taken,
+    /// It can't be put there, whatever is done about others.
+    Failed(String),
     /// Its lock in the target does not reach what was promised.
     Short(String),
 }
@@ -100,6 +102,9 @@ impl Trouble {
                             `strongroom repair --vault TARGET --from SOURCE` puts the true bytes there";
                 (Severity::Error, "copy.taken", what.to_owned())
             }
+            Self::Failed(why) => {
+                (Severity::Error, "copy.taken", format!("it can't be put under its name in the target: {why}"))
+            }
             Self::Short(why) => (Severity::Weak, "copy.unlocked", format!("its lock in the target {why}")),
         };
         Finding::new(severity, code, what).on(key)
@@ -122,9 +127,20 @@ impl Trouble {
                     "the true bytes were put, and what is read back is something else: look at the store or the disk";
                 (Severity::Error, "repair.failed", what.to_owned())
             }
+            Self::Failed(why) => {
+                (Severity::Error, "repair.failed", format!("the copy has it, and it can't be put here: {why}"))
+            }
             Self::Short(why) => (Severity::Weak, "repair.unlocked", format!("its lock {why}")),
         };
         Finding::new(severity, code, what).on(key)
+    }
+
+    /// What is wrong, in words.
+    pub(super) fn why(&self) -> &str {
+        match self {
+            Self::Damaged(why) | Self::Unread(why) | Self::Failed(why) | Self::Short(why) => why,
+            Self::Taken => "something else has its name",
+        }
     }
 
     /// How bad it is for a snapshot that needs it.

@@ -1,5 +1,7 @@
 //! The place that a copy goes to: what it holds already, by its listing, and until when that is locked.
 
+mod locks;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -8,10 +10,15 @@ use std::{
     },
 };
 
-use super::object::{Id, Object, Trouble};
+pub use locks::Less;
+
+use super::{
+    object::{Id, Object, Trouble},
+    reads::Reads,
+};
 use crate::{
-    model::{Hash, Key, Lock, LockBy, LockPolicy, Time},
-    store::{ObjectStore, Payload, Put, StoreError, StoreErrorKind, Version},
+    model::{Hash, Key, Lock, LockBy, LockPolicy, Time, VaultId},
+    store::{Mender, ObjectStore, Payload, Put, StoreError, StoreErrorKind, Version},
     vault::{Result, VaultError, VaultErrorKind, fetch},
 };
 
@@ -40,6 +47,7 @@ pub(super) enum Standing {
 }
 
 /// Where a copy goes to.
+#[allow(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub(super) struct Place<'a> {
     pub(super) store: &'a dyn ObjectStore,
     policy: LockPolicy,
@@ -59,6 +67,18 @@ pub(super) struct Place<'a> {
     /// Whether locks are only looked at.
     look_only: bool,
     extended: AtomicU64,
+    /// Whether nothing is taken for whole because something else names it: a repair left what is damaged.
+    pub(super) distrusts: bool,
+    /// What makes records of locks anew that can't be read any more, in a repair of a directory.
+    pub(super) mender: Option<&'a dyn Mender>,
+    /// The vault that is repaired.
+    pub(super) vault: Option<VaultId>,
+    /// How reading what is there went.
+    pub(super) reads: Reads,
+    /// Records that were made anew.
+    records: Mutex<Vec<Key>>,
+    /// Locks that are less than was promised, where that is allowed.
+    less: Mutex<Less>,
 }
 
 impl<'a> Place<'a> {
@@ -81,6 +101,12 @@ impl<'a> Place<'a> {
             weakest: Mutex::default(),
             look_only,
             extended: AtomicU64::new(0),
+            distrusts: false,
+            mender: None,
+            vault: None,
+            reads: Reads::default(),
+            records: Mutex::default(),
+            less: Mutex::default(),
         }
     }
 
@@ -92,6 +118,16 @@ impl<'a> Place<'a> {
     /// How many locks were extended.
     pub(super) fn extended(&self) -> u64 {
         self.extended.load(Ordering::Relaxed)
+    }
+
+    /// Locks that are less than was promised, and were taken as they are.
+    pub(super) fn less(&self) -> Less {
+        *self.less.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records of locks that were made anew.
+    pub(super) fn records(&self) -> Vec<Key> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The lock that something gets which is to be locked until `ask`.
@@ -195,6 +231,7 @@ impl<'a> Place<'a> {
 
     /// Whether an object is there, as far as that is known without asking.
     pub(super) fn knows(&self, object: &Object, trusted: bool) -> bool {
+        let trusted = trusted && !self.distrusts;
         let fits =
             |held: &Held| held.proven || held.plain && trusted && object.bytes.is_none_or(|bytes| bytes == held.bytes);
         self.held().get(&Id::of(object.key().as_str())).is_some_and(fits)
@@ -211,24 +248,22 @@ impl<'a> Place<'a> {
         let id = Id::of(key.as_str());
         let Some(held) = self.held().get(&id).cloned() else { return Ok(Ok(Standing::Free)) };
         let fits = object.bytes.is_none_or(|bytes| bytes == held.bytes);
+        let trusted = trusted && !self.distrusts;
         if held.proven || held.plain && trusted && fits {
             return Ok(Ok(Standing::Here));
         }
         if held.plain && !fits {
             return Ok(Ok(Standing::Taken));
         }
-        self.prove(&key, id, &object.hash, object.limit).await
+        self.prove(object, &key, id).await
     }
 
     /// Looks for the version that has the right bytes.
-    async fn prove(
-        &self,
-        key: &Key,
-        id: Id,
-        hash: &Hash,
-        limit: usize,
-    ) -> Result<std::result::Result<Standing, Trouble>> {
-        match fetch::version_by_hash(self.store, key, None, hash, limit).await {
+    async fn prove(&self, object: &Object, key: &Key, id: Id) -> Result<std::result::Result<Standing, Trouble>> {
+        let (hash, limit) = (&object.hash, object.limit);
+        let found = fetch::version_by_hash(self.store, key, None, hash, limit).await;
+        self.reads.note(object.kind(), key, &found);
+        match found {
             Ok((bytes, version)) => {
                 let version = match version {
                     Some(version) => Some(version),
@@ -298,74 +333,9 @@ impl<'a> Place<'a> {
                 Ok(Ok(Standing::Here))
             }
             // An earlier try may have landed without an answer, or somebody else was faster.
-            Put::AlreadyThere => self.prove(&key, id, &object.hash, object.limit).await,
+            Put::AlreadyThere => self.prove(object, &key, id).await,
         }
     }
-
-    /// Reads the lock of an object that is there, and extends it to `ask` if it ends before `required`. Returns when it
-    /// ends; where it can't reach and need not, too.
-    pub(super) async fn lock(
-        &self,
-        object: &Object,
-        required: Time,
-        ask: Time,
-    ) -> Result<std::result::Result<Option<Time>, Trouble>> {
-        let key = object.key();
-        let id = Id::of(key.as_str());
-        let Some(held) = self.held().get(&id).cloned() else {
-            return Ok(Err(Trouble::Short("can't be read: the object is not there any more".to_owned())));
-        };
-        if held.locked.is_some_and(|until| until >= required) {
-            return Ok(Ok(held.locked));
-        }
-        let version = held.version.as_ref();
-        let wanted = Lock { mode: self.policy.mode, until: required };
-        let mut found = match self.store.lock_of(&key, version).await {
-            Ok(lock) => lock,
-            Err(error) if error.is_not_found() => {
-                self.held().remove(&id);
-                return Ok(Err(Trouble::Short("can't be read: the object is not there any more".to_owned())));
-            }
-            // A bucket without locks has none to tell of.
-            Err(error) if self.as_possible && cannot_lock(&error) => None,
-            Err(error) if fetch::is_unreadable(error.kind) || error.kind == StoreErrorKind::Corrupt => {
-                return Ok(Err(Trouble::Short(format!("can't be read: {error}"))));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let mut refused = None;
-        if !reaches(found, wanted) && !self.lockless.load(Ordering::Relaxed) && !self.look_only {
-            let lock = Lock { mode: self.policy.mode, until: ask.max(required) };
-            match self.store.extend_lock(&key, version, lock).await {
-                Ok(lock) => {
-                    found = Some(lock);
-                    self.extended.fetch_add(1, Ordering::Relaxed);
-                    // What a put gets by itself is too short here.
-                    self.explicit.store(true, Ordering::Relaxed);
-                }
-                Err(error) if fetch::is_unreadable(error.kind) => refused = Some(error),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if reaches(found, wanted) || self.as_possible {
-            let until = found.map(|lock| lock.until);
-            self.seen(until.unwrap_or(Time::from_unix(0)));
-            if let Some(held) = self.held().get_mut(&id) {
-                held.locked = until;
-            }
-            return Ok(Ok(until));
-        }
-        let has = found.map_or_else(
-            || "is missing".to_owned(),
-            |lock| format!("is of mode {} and ends {}", lock.mode.as_str(), lock.until),
-        );
-        let why = refused.map(|error| format!("; it can't be extended: {error}")).unwrap_or_default();
-        Ok(Err(Trouble::Short(format!("{has}, and {} until {required} is promised{why}", wanted.mode.as_str()))))
-    }
-}
-
-fn reaches(found: Option<Lock>, wanted: Lock) -> bool {
-    found.is_some_and(|lock| lock.until >= wanted.until && lock.mode.covers(wanted.mode))
 }
 
 /// Whether a store says that it has no locks, or none that are set by a put.

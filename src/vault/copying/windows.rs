@@ -89,9 +89,14 @@ async fn large(
         let wanted = needs(pass, &mut table, (summary, &part), &mut ahead, done).await?;
         drop(ahead);
         part.header.indexes.clear();
-        if wanted.unknown.is_some() {
-            closed.unknown = wanted.unknown;
-        } else if pass.request.dry_run && !pass.mover.mends() {
+        if let Some((trouble, objects)) = &wanted.unknown {
+            let before = closed.unknown.as_ref().map_or(0, |(_, objects)| *objects);
+            closed.unknown = Some((trouble.clone(), before + objects));
+        }
+        if wanted.unknown.is_some() && !pass.mover.mends() {
+            break;
+        }
+        if pass.request.dry_run && !pass.mover.mends() {
             count(pass, &table, &wanted, counted, done);
         } else {
             let window = [wanted];

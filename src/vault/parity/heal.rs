@@ -9,7 +9,7 @@ use crate::{
     codec::parity::ParityDecoder,
     format::parity::{self, BLOCK, Check, Covered},
     model::{Cancel, Finding, Findings, Key, Progress, Severity},
-    store::{Mender, ObjectStore, Sidecars},
+    store::{Mender, ObjectStore, Sidecars, StoreErrorKind},
     vault::{
         Result, VaultError,
         copying::{CopiedCount, kind_of},
@@ -27,8 +27,41 @@ pub struct Healed {
     pub mended: BTreeMap<&'static str, CopiedCount>,
     /// Files of parity that are damaged themselves.
     pub renew: HashSet<String>,
+    /// Those of them of which nothing can be read.
+    pub unread: Vec<String>,
     /// What was found.
     pub findings: Findings,
+}
+
+/// What became of files of parity of which nothing could be read, once parity was brought in step: those that were made anew, and
+/// those that still can't be read.
+///
+/// # Errors
+/// If the directory fails.
+pub async fn renewed(sidecars: &dyn Sidecars, unread: &[String]) -> Result<Findings> {
+    let mut findings = Findings::default();
+    let now = files(sidecars).await?;
+    for name in unread {
+        let again = match now.iter().find(|(other, _)| other == name) {
+            Some((_, bytes)) => open(sidecars, (name, *bytes), true).await?.is_some_and(|opened| opened.whole),
+            None => true,
+        };
+        findings.push(if again {
+            let what = "neither of its tables could be read, so nothing could heal from it; parity was made anew";
+            Finding::new(Severity::Info, "repair.mended", what).on(told(name))
+        } else {
+            damaged(name)
+        });
+    }
+    Ok(findings)
+}
+
+/// A file of parity of which nothing can be read.
+#[must_use]
+pub fn damaged(name: &str) -> Finding {
+    let what = "neither of its tables can be read, so nothing heals from this file of parity. It is made again once all that is \
+                damaged here is intact: `strongroom repair --from` another copy puts that right";
+    Finding::new(Severity::Weak, "parity.damaged", what).on(told(name))
 }
 
 /// Reads every object that parity covers, and puts the true bytes in the place of what is damaged, as far as parity goes.
@@ -76,8 +109,7 @@ type Member<'a> = (&'a Covered, usize, Standing);
 impl Healer<'_> {
     async fn group(&mut self, name: &str, bytes: u64) -> Result<()> {
         let Some(opened) = open(self.sidecars, (name, bytes), true).await? else {
-            let what = "neither of its tables can be read, so nothing heals from this file of parity";
-            self.healed.findings.push(Finding::new(Severity::Weak, "parity.damaged", what).on(told(name)));
+            self.healed.unread.push(name.to_owned());
             self.healed.renew.insert(name.to_owned());
             return Ok(());
         };
@@ -204,7 +236,15 @@ impl Healer<'_> {
             return Ok(());
         };
         if !self.dry_run {
-            self.mender.put_again(&key, &copied, None).await?;
+            if let Err(error) = self.mender.put_again(&key, &copied, None).await {
+                // Something is in its place that is no object, and others are well.
+                if error.kind != StoreErrorKind::Corrupt {
+                    return Err(error.into());
+                }
+                let what = format!("parity has it, and it can't be put here: {error}");
+                self.healed.findings.push(Finding::new(Severity::Error, "repair.failed", what).on(&key));
+                return Ok(());
+            }
             if whole(self.store, &key, one.bytes, Some(&one.hash)).await?.is_none() {
                 let what = "the true bytes were put, and what is read back is something else: look at the disk";
                 self.healed.findings.push(Finding::new(Severity::Error, "repair.failed", what).on(&key));

@@ -83,11 +83,8 @@ pub async fn keep(
     };
     store.list("", &mut each).await?;
     let (mut groups, found) = groups(sidecars, files, rate).await?;
-    let Some(rate) = rate.or(found) else {
-        let what = "no file of parity can be read, so how much there was is not known: give `repair --parity 5%`";
-        findings.push(Finding::new(Severity::Weak, "parity.damaged", what).on(".parity"));
-        return Ok(None);
-    };
+    let unknown = rate.or(found).is_none();
+    let rate = rate.or(found).unwrap_or(Rate::USUAL);
     judge((&mut groups, renew), &objects, &lost(store).await?, &mut findings);
     settle(&mut groups, &mut objects);
 
@@ -118,6 +115,13 @@ pub async fn keep(
             kept.groups += 1;
             kept.bytes += group.bytes;
         }
+    }
+    if unknown {
+        let what = format!(
+            "no file of parity could be read, so how much there was is not known, and {rate} was made: `strongroom repair \
+             --parity` with another rate changes it"
+        );
+        findings.push(Finding::new(Severity::Warning, "parity.rate", what).on(".parity"));
     }
     kept.objects = objects.values().filter(|seen| seen.wanted && seen.covered).count() as u64;
     Ok(Some((kept, findings)))

@@ -22,7 +22,7 @@ use crate::{
 
 pub use crate::format::parity::Rate;
 pub use check::{ParitySeen, check};
-pub use heal::{Healed, heal};
+pub use heal::{Healed, damaged, heal, renewed};
 pub use keep::{Kept, keep};
 
 /// How a file of parity is called in what is told.

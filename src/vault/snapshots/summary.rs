@@ -11,7 +11,7 @@ use crate::{
         header::{HEADER_LIMIT, Standing, Totals, VerifiedHeader},
         layout,
     },
-    model::{Hash, Key, Name, SnapshotId, SourceKind, Time, journal::Start},
+    model::{Hash, Key, LockPolicy, Name, SnapshotId, SourceKind, Time, journal::Start},
     signal::Level,
     vault::{Result, Vault, VaultError, VaultErrorKind, fetch, members},
 };
@@ -115,6 +115,13 @@ impl Summary {
     #[must_use]
     pub fn key(&self) -> Key {
         layout::header(&self.header.writer, self.header.seq, &self.id)
+    }
+
+    /// Whether what its predecessors promised is over at `now`, so that they may have been pruned: they were made before
+    /// this one, so their promise of the same length is over when this one's is.
+    pub(in crate::vault) fn predecessors_are_over(&self, policy: &LockPolicy, now: Time) -> bool {
+        let keep = self.header.floor_until.since(self.header.started_at).min(policy.keep);
+        self.header.started_at + keep <= now
     }
 
     /// Since when the snapshot is there, as far as can be known.

@@ -82,8 +82,10 @@ impl Renewed {
             Err(why) => return self.take(Looked::Unread(why), key, due),
         };
         let short = lock.is_none_or(|lock| lock.until + SLACK < promised).then_some(promised);
-        let held = held.filter(|held| lock.is_none_or(|lock| lock.until < (*held).min(now + lead)));
-        let until = short.max(held).map(|until| generation(until).min(cap));
+        let held = held.filter(|(until, floor)| {
+            lock.is_none_or(|lock| lock.until < (*until).min(now + lead) || lock.until < *floor)
+        });
+        let until = short.max(held.map(|(until, _)| until)).map(|until| generation(until).min(cap));
         self.take(Looked::Seen { version, bytes, lock, until, reads: 1 }, key, due);
     }
 

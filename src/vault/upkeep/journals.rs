@@ -46,6 +46,7 @@ struct HeldBase {
     from: Position,
     since: Time,
     until: Time,
+    floor: Time,
 }
 
 /// The bases of journals among some snapshots.
@@ -67,12 +68,13 @@ impl Bases {
         all
     }
 
-    /// Holds what the journal of a base had at `since`, until a time. The base must be one of these.
-    pub(super) fn hold(&mut self, snapshot: &Summary, since: Time, until: Time) {
+    /// Holds what the journal of a base had at `since`, until a time, and locked until another at once. The base must be one
+    /// of these.
+    pub(super) fn hold(&mut self, snapshot: &Summary, since: Time, (until, floor): (Time, Time)) {
         let header = &snapshot.header;
         let needed = self.0.get_mut(&(header.writer.clone(), header.source.clone()));
         if let (Some(start), Some(needed)) = (&header.journal, needed) {
-            needed.held.push(HeldBase { line: start.line.clone(), from: start.from, since, until });
+            needed.held.push(HeldBase { line: start.line.clone(), from: start.from, since, until, floor });
         }
     }
 
@@ -93,11 +95,13 @@ impl Needed {
         self.bases.iter().any(|(base, from)| goes_on(base, line) && to.is_none_or(|to| *from < to))
     }
 
-    /// Until when a hold needs something of this line that ends at `to` and was stored at a time.
-    fn held(&self, line: &Line, to: Option<Position>, stored: Time) -> Option<Time> {
+    /// Until when a hold needs something of this line that ends at `to` and was stored at a time, and until when it is to be
+    /// locked at once.
+    fn held(&self, line: &Line, to: Option<Position>, stored: Time) -> Option<(Time, Time)> {
         let needs =
             |held: &&HeldBase| goes_on(&held.line, line) && to.is_none_or(|to| held.from < to) && stored <= held.since;
-        self.held.iter().filter(needs).map(|held| held.until).max()
+        let all = || self.held.iter().filter(needs);
+        all().map(|held| held.until).max().zip(all().map(|held| held.floor).max())
     }
 }
 
@@ -114,8 +118,8 @@ pub(super) struct Looked {
     pub(super) lock: std::result::Result<Option<Lock>, String>,
     /// Until when it was promised to live.
     pub(super) promised: Time,
-    /// Until when a hold keeps it.
-    pub(super) held: Option<Time>,
+    /// Until when a hold keeps it, and until when it is locked at once for that.
+    pub(super) held: Option<(Time, Time)>,
 }
 
 /// Looks at the locks of what the bases need and was promised beyond now, and gives each to `each`. Those are read that the

@@ -1,6 +1,9 @@
 //! What snapshots need, as their signed headers and the pages named there have it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     format::{
@@ -8,7 +11,7 @@ use crate::{
         layout,
         page::PackRef,
     },
-    model::{Cancel, Finding, Findings, Hash, Key, Name, Severity, Time},
+    model::{Cancel, Finding, Findings, Hash, Key, Name, Severity, SnapshotId, Time},
     vault::{
         Result, Vault, VaultError, VaultErrorKind,
         reader::PagesAhead,
@@ -27,6 +30,8 @@ pub(super) struct Need {
     pub(super) hint: Option<Box<str>>,
     /// Until when it is needed.
     pub(super) until: Time,
+    /// Until when it must be locked at once, whatever is still left of its lock: what a hold promised when it was made.
+    pub(super) floor: Time,
     /// Whether it is a header, which was read when the snapshots were listed.
     pub(super) header: bool,
 }
@@ -35,6 +40,7 @@ impl Need {
     /// Where several name one object, it is needed by the longest of them.
     pub(super) fn join(&mut self, other: &Self) {
         self.until = self.until.max(other.until);
+        self.floor = self.floor.max(other.floor);
         // The hash is the authority. Where headers differ about the rest, one of them is false, and nobody can tell which.
         self.bytes = self.bytes.filter(|bytes| Some(*bytes) == other.bytes);
         self.hint = self.hint.take().filter(|hint| Some(hint) == other.hint.as_ref());
@@ -56,7 +62,11 @@ pub(super) struct Needs<'a> {
     /// By key, not by hash: whoever names a page of another writer names nothing.
     pages: Pages,
     told: &'a mut Told,
+    floors: &'a Floors,
 }
+
+/// What holds promise of snapshots: until when all that they need is locked.
+pub(super) type Floors = BTreeMap<SnapshotId, Time>;
 
 impl<'a> Needs<'a> {
     /// What snapshots need, each until the time beside it, of what is `there`. What is `told` already is not told again.
@@ -67,6 +77,7 @@ impl<'a> Needs<'a> {
         vault: &Vault,
         wanted: &[(&Summary, Time)],
         (there, told): (&'a Stock, &'a mut Told),
+        floors: &'a Floors,
         cancel: &Cancel,
     ) -> Result<Self> {
         let mut needs = Self {
@@ -78,6 +89,7 @@ impl<'a> Needs<'a> {
             lost_count: 0,
             pages: Pages::default(),
             told,
+            floors,
         };
         let mut wholes = vault.wholes(wanted.iter().map(|(snapshot, _)| *snapshot));
         let mut ends = wanted.iter().map(|(_, until)| *until);
@@ -100,18 +112,20 @@ impl<'a> Needs<'a> {
 
     async fn add(&mut self, ahead: &mut PagesAhead<'_>, snapshot: &VerifiedHeader, until: Time) -> Result<()> {
         let header = &snapshot.header;
+        let floor = self.floors.get(&snapshot.id).copied().unwrap_or(Time::from_unix(0));
+        let times = (until, floor);
         let writer = Arc::new(header.writer.clone());
         for index in &header.indexes {
-            self.need(snapshot, &At::Data(Sort::Index, Arc::clone(&writer), index.hash), named(index, until));
+            self.need(snapshot, &At::Data(Sort::Index, Arc::clone(&writer), index.hash), named(index, times));
         }
         for page in &header.pages {
             let at = At::Data(Sort::Page, Arc::clone(&writer), page.hash);
             let id = Id::of(at.key().as_str());
-            self.need(snapshot, &at, named(page, until));
+            self.need(snapshot, &at, named(page, times));
             if let Some(known) = self.pages.number(&id) {
                 for place in self.pages.get(known).0 {
                     if let Some(Some(need)) = self.objects.get_mut(*place as usize) {
-                        need.until = need.until.max(until);
+                        (need.until, need.floor) = (need.until.max(until), need.floor.max(floor));
                     }
                 }
                 continue;
@@ -121,7 +135,7 @@ impl<'a> Needs<'a> {
             for pack in packs {
                 let hash = Hash::from_bytes(*pack.id.as_bytes());
                 let hint = pack.version.map(Into::into);
-                let need = Need { hash, bytes: Some(pack.bytes), hint, until, header: false };
+                let need = Need { hash, bytes: Some(pack.bytes), hint, until, floor, header: false };
                 let place = self.need(snapshot, &At::Data(Sort::Pack, Arc::clone(&writer), hash), need);
                 places.extend(place.and_then(|place| u32::try_from(place).ok()));
             }
@@ -191,7 +205,7 @@ pub(super) fn lost(key: &Key) -> Finding {
     Finding::new(Severity::Error, "object.lost", what).on(key)
 }
 
-fn named(object: &ObjectRef, until: Time) -> Need {
+fn named(object: &ObjectRef, (until, floor): (Time, Time)) -> Need {
     let hint = object.version.as_deref().map(Into::into);
-    Need { hash: object.hash, bytes: Some(object.bytes), hint, until, header: false }
+    Need { hash: object.hash, bytes: Some(object.bytes), hint, until, floor, header: false }
 }

@@ -10,7 +10,7 @@ use futures::{StreamExt, stream};
 use super::{
     journals::{self, Bases},
     list, list_part,
-    needs::Needs,
+    needs::{Floors, Needs},
     plausible::{ById, longest, wrong},
     there::{KEEP_NEWEST, There},
 };
@@ -245,7 +245,8 @@ impl Work<'_> {
             if stock.is_to_be_listed() {
                 list_part(&*self.vault.store, &mut stock, &PREFIXES).await?;
             }
-            let needs = Needs::of(self.vault, stay, (&stock, &mut told), self.cancel).await?;
+            let floors = Floors::new();
+            let needs = Needs::of(self.vault, stay, (&stock, &mut told), &floors, self.cancel).await?;
             self.done.findings.extend(needs.findings.into_vec());
             let (unknown, needed) = (needs.unknown, needs.objects);
             let free =

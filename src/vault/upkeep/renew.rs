@@ -10,7 +10,7 @@ use super::{
     due::{Due, Looked, generation},
     journals::{self, Bases},
     list, list_part,
-    needs::{Need, Needs},
+    needs::{Floors, Need, Needs},
     plausible::{longest, wrong},
 };
 use crate::{
@@ -55,13 +55,29 @@ pub async fn renew(vault: &Vault, dry_run: bool, progress: &dyn Progress, cancel
     done.findings.extend(holds.findings.iter().cloned());
     let wanted = wanted(vault, &listing.snapshots, &holds, now, &mut done);
     done.reads += listing.snapshots.len() as u64;
+    let most = vault.descriptor.lock.max_lock;
     let of = |held: &Held| {
-        let (since, until) = (held.since, held.hold.until);
-        held.hold.snapshots.iter().map(|id| (*id, since, until)).collect::<Vec<_>>()
+        let (until, floor) = (held.hold.until, held.hold.until.min(held.hold.at + most));
+        held.hold.snapshots.iter().map(|id| (*id, held.there, (until, floor))).collect::<Vec<_>>()
     };
     let journals = holds.active(now).flat_map(of).collect();
-    let work = Work { holds: &holds, journals, now, lead: LEAD, dry_run, progress, cancel };
+    let floors = floors(&holds, most, now);
+    let work = Work { holds: &holds, journals, floors, now, lead: LEAD, dry_run, progress, cancel };
     work.extend(vault, &wanted, done).await
+}
+
+/// What holds promised when they were made: that all that a snapshot needs is locked until their end, or as far as the root
+/// lets it be. Who holds sees to it at once; in a place that the hold was copied to, nobody did.
+fn floors(holds: &Holds, most: Span, now: Time) -> Floors {
+    let mut floors = Floors::new();
+    for held in holds.active(now) {
+        let floor = held.hold.until.min(held.hold.at + most);
+        for id in &held.hold.snapshots {
+            let known = floors.entry(*id).or_insert(floor);
+            *known = floor.max(*known);
+        }
+    }
+    floors
 }
 
 /// Extends the locks of what some snapshots and their journals need to the end of a hold, or as far as the root lets it be,
@@ -76,17 +92,19 @@ pub async fn freeze(
     cancel: &Cancel,
 ) -> Result<Renewed> {
     let now = vault.store.server_time().await?;
-    let journals = held.iter().map(|(snapshot, until)| (snapshot.id, now, *until)).collect();
+    let journals = held.iter().map(|(snapshot, until)| (snapshot.id, now, (*until, now))).collect();
     let lead = vault.descriptor.lock.max_lock;
-    let work = Work { holds: &Holds::default(), journals, now, lead, dry_run: false, progress, cancel };
+    let (holds, floors) = (&Holds::default(), Floors::new());
+    let work = Work { holds, journals, floors, now, lead, dry_run: false, progress, cancel };
     work.extend(vault, held, Renewed::default()).await
 }
 
 /// What all extending has in common.
 struct Work<'a> {
     holds: &'a Holds,
-    /// Bases that are held, since when and until when.
-    journals: Vec<(SnapshotId, Time, Time)>,
+    /// Bases that are held, since when and until when, and until when they were locked at once.
+    journals: Vec<(SnapshotId, Time, (Time, Time))>,
+    floors: Floors,
     now: Time,
     /// A lock is extended when it ends within this time.
     lead: Span,
@@ -128,13 +146,13 @@ impl Work<'_> {
         let mut due = documents::metadata(vault, &rest, self.holds, (now, furthest, cap), cancel, &mut done).await?;
         let headers = wanted.iter().map(|(snapshot, until)| {
             let hash = Hash::from_bytes(*snapshot.id.as_bytes());
-            let need = Need { hash, bytes: None, hint: None, until: *until, header: true };
+            let floor = self.floors.get(&snapshot.id).copied().unwrap_or(Time::from_unix(0));
+            let need = Need { hash, bytes: None, hint: None, until: *until, floor, header: true };
             let key = snapshot.key();
             let stored = rest.get(&key).map_or(&[][..], Vec::as_slice);
             (key, need, stored)
         });
         let times = (now, lead, cap);
-        self.look(vault, headers, times, (&mut due, &mut done)).await?;
         self.settle(vault, due, &mut done).await?;
         self.data(vault, (wanted, all), times, &mut done).await?;
         let (mut seen, journals) = (Vec::new(), (&bases, gathered));
@@ -146,6 +164,10 @@ impl Work<'_> {
             }
         }
         self.settle(vault, seen, &mut done).await?;
+        // Last, so that the lock of a header tells of what its snapshot needs.
+        due = Vec::new();
+        self.look(vault, headers, times, (&mut due, &mut done)).await?;
+        self.settle(vault, due, &mut done).await?;
         Ok(done)
     }
 
@@ -162,7 +184,7 @@ impl Work<'_> {
             if stock.is_to_be_listed() {
                 list_part(&*vault.store, &mut stock, &[layout::INDEXES, layout::LISTS, layout::PACKS]).await?;
             }
-            let needs = Needs::of(vault, wanted, (&stock, &mut told), self.cancel).await?;
+            let needs = Needs::of(vault, wanted, (&stock, &mut told), &self.floors, self.cancel).await?;
             done.objects += needs.lost_count;
             done.findings.extend(needs.findings.into_vec().into_iter().chain(needs.lost.into_vec()));
             let mut needed =
@@ -281,13 +303,14 @@ async fn look(
         Err(error) if fetch::is_unreadable(error.kind) => return Ok(Looked::Unread(error.to_string())),
         other => other?,
     };
-    let until = due_until(lock.map_or(now, |lock| lock.until), need.until, (now, lead, cap));
+    let until = due_until(lock.map_or(now, |lock| lock.until), (need.until, need.floor), (now, lead, cap));
     Ok(Looked::Seen { version: found.version.clone(), bytes: found.bytes, lock, until, reads })
 }
 
-/// To when a lock is extended that ends at `ends`, of what is needed until `need`; nothing if it is not due.
-pub(super) fn due_until(ends: Time, need: Time, (now, lead, cap): (Time, Span, Time)) -> Option<Time> {
-    let due = ends < need && ends < now + lead;
+/// To when a lock is extended that ends at `ends`, of what is needed until `need` and must be locked until `floor` at once;
+/// nothing if it is not due.
+pub(super) fn due_until(ends: Time, (need, floor): (Time, Time), (now, lead, cap): (Time, Span, Time)) -> Option<Time> {
+    let due = ends < need && (ends < now + lead || ends < floor);
     due.then(|| generation(need).min(cap)).filter(|until| *until > ends)
 }
 

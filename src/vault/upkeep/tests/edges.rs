@@ -92,7 +92,15 @@ fn held(snapshots: Vec<SnapshotId>, until: Time) -> Holds {
     let (format, vault, member) = ("1".to_owned(), vault().descriptor.vault, "keeper".parse().unwrap());
     let hold = Hold { format, vault, member, at: time(0), until, snapshots, reason: None };
     let key: Key = "holds/keeper/x.json".parse().unwrap();
-    let one = Held { key, hash: Hash::from_bytes([9; 32]), hold, since: time(0), released: None, suspect: false };
+    let one = Held {
+        key,
+        hash: Hash::from_bytes([9; 32]),
+        hold,
+        since: time(0),
+        there: time(0),
+        released: None,
+        suspect: false,
+    };
     Holds { all: vec![one], ..Holds::default() }
 }
 
@@ -107,13 +115,16 @@ fn a_generation_ends_at_or_behind_what_is_needed() {
 fn a_lock_is_due_within_its_lead_and_no_sooner() {
     let now = time(3);
     let (need, cap) = (time(20), time(300));
-    let due = |ends: Time, need: Time, cap: Time| due_until(ends, need, (now, LEAD, cap));
+    let due = |ends: Time, need: Time, cap: Time| due_until(ends, (need, time(0)), (now, LEAD, cap));
     assert_eq!(due(before(now + LEAD, SECOND), need, cap), Some(generation(need)));
     assert_eq!(due(now + LEAD, need, cap), None, "it does not end within the lead");
     assert_eq!(due(time(5), time(5), cap), None, "it reaches what is needed");
     assert_eq!(due(time(5), time(5) + SECOND, cap), Some(generation(time(5) + SECOND)));
     assert_eq!(due(time(5), need, time(9)), Some(time(9)), "nothing is locked beyond what the root allows");
     assert_eq!(due(time(5), need, time(5)), None, "what would not be longer is not asked for");
+    let held = |ends: Time| due_until(ends, (need, time(18)), (now, LEAD, cap));
+    assert_eq!(held(time(17)), Some(generation(need)), "what a hold promised is due at once");
+    assert_eq!(held(time(18)), None);
 }
 
 #[test]
@@ -123,6 +134,7 @@ fn what_is_needed_by_several_is_needed_the_longest_and_only_what_they_agree_on_c
         bytes,
         hint: hint.map(Into::into),
         until,
+        floor: time(0),
         header: false,
     };
     let join = |mut one: Need, other: &Need| {
@@ -141,6 +153,7 @@ fn the_only_version_is_known_if_the_writer_was_told_of_it_and_else_is_read() {
         bytes,
         hint: hint.map(Into::into),
         until: time(5),
+        floor: time(0),
         header,
     };
     let told = |need: &Need, stored: &[Stored]| match candidates(need, stored) {
@@ -305,6 +318,7 @@ fn a_piece_of_a_journal_is_due_when_it_falls_short_of_its_promise_or_a_hold_near
     let due = |ends: Option<Time>, promised: Time, held: Option<Time>| {
         let (mut done, mut due) = (Renewed::default(), Vec::new());
         let lock = Ok(ends.map(lock));
+        let held = held.map(|until| (until, time(0)));
         let looked = journals::Looked { key: "j/x".parse().unwrap(), version: None, bytes: 1, lock, promised, held };
         done.piece(looked, (now, LEAD, cap), &mut due);
         assert_eq!(done.reads, 1);

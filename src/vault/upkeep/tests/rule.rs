@@ -212,7 +212,7 @@ impl Rule {
             let hold = hold::Hold { format, vault, member, at, until, snapshots, reason: None };
             let key: Key = "holds/keeper/x.json".parse().unwrap();
             let released = held.released.map(|at| (time(at), key.clone()));
-            Held { key, hash: Hash::from_bytes([9; 32]), hold, since: at, released, suspect: false }
+            Held { key, hash: Hash::from_bytes([9; 32]), hold, since: at, there: at, released, suspect: false }
         };
         Holds { all: world.hold.iter().map(of).collect(), ..Holds::default() }
     }
@@ -253,7 +253,7 @@ impl Rule {
             let Some(snapshot) = world.snapshots.iter().find(|snapshot| snapshot.id() == *id) else { continue };
             let mut need = |object: Object, bytes, hint, header| {
                 objects.insert(key(object), object);
-                let need = Need { hash: object.hash(), bytes, hint, until: *until, header };
+                let need = Need { hash: object.hash(), bytes, hint, until: *until, floor: time(0), header };
                 needs.entry(key(object)).and_modify(|known| known.join(&need)).or_insert(need);
             };
             need(snapshot.object, None, None, true);
@@ -269,7 +269,7 @@ impl Rule {
             let Some(no) = hint.or_else(|| self.signed(world, object, need)) else { continue };
             let mut versions = world.objects.get_mut(&object).into_iter().flatten();
             let Some(kept) = versions.find(|kept| kept.no == no) else { continue };
-            if let Some(until) = due_until(time(kept.until), need.until, (now, lead, now + far)) {
+            if let Some(until) = due_until(time(kept.until), (need.until, need.floor), (now, lead, now + far)) {
                 kept.until = kept.until.max(day(until));
                 world.seen.extended = true;
             }

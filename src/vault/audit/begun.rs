@@ -1,0 +1,30 @@
+//! Whether a place holds a copy: of a part, or one that was stopped before there was anything to verify.
+
+use crate::{
+    format::layout,
+    store::StoreErrorKind,
+    vault::{Result, Vault, VaultError, VaultErrorKind, copies::Copies},
+};
+
+/// Whether this is a copy of a part. Fails where a copy was stopped before its first snapshot, so that nothing is to be verified.
+pub(super) async fn part(vault: &Vault, empty: bool) -> Result<bool> {
+    let copies = Copies::of(&*vault.store).await?;
+    if empty && (!copies.is_empty() || is_bare(vault).await?) {
+        let what = "this is a copy that was begun and has no snapshot yet";
+        return Err(VaultError::new(VaultErrorKind::Begun, what).on(vault.store.url()));
+    }
+    Ok(copies.are_of_a_part())
+}
+
+/// Whether there is a descriptor and nothing that belongs to it, nor ever was: the first object of a copy.
+async fn is_bare(vault: &Vault) -> Result<bool> {
+    let mut any = false;
+    for prefix in [layout::KEYS, layout::MEMBERS] {
+        match vault.store.list(prefix, &mut |_| any = true).await {
+            Err(error) if error.kind == StoreErrorKind::Denied => return Ok(false),
+            other => other?,
+        }
+    }
+    vault.store.list_lost(&mut |_, _| any = true).await?;
+    Ok(!any)
+}
