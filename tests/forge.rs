@@ -23,6 +23,8 @@ mod lfs;
 mod odd;
 #[path = "forge/pages.rs"]
 mod pages;
+#[path = "forge/partial.rs"]
+mod partial;
 #[path = "forge/round_trip.rs"]
 mod round_trip;
 #[path = "support/sandbox.rs"]
