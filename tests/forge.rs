@@ -5,6 +5,8 @@
 mod app;
 #[path = "forge/back.rs"]
 mod back;
+#[path = "forge/back_odd.rs"]
+mod back_odd;
 #[path = "forge/day.rs"]
 mod day;
 #[path = "forge/discussions.rs"]
