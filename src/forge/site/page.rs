@@ -13,7 +13,7 @@ use crate::{codec::Sha256, model::visible_lines};
 
 const STYLE: &str = include_str!("style.css");
 /// So many signs of a title are shown in a list.
-const SHOWN: usize = 1000;
+const SHOWN: usize = 4096;
 
 /// So much of a text is made ready at once.
 const PART: usize = 64 << 10;
