@@ -112,7 +112,7 @@ fn split(text: &str) -> (&str, &str) {
     }
     let first = text.get(..bound(PART)).unwrap_or(text);
     let joins = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '#');
-    let mut after = 'x';
+    let mut after = ' ';
     let word = first.char_indices().rev().find_map(|(at, c)| {
         let begins = after.is_ascii_alphanumeric() && !joins(c);
         after = c;
