@@ -15,6 +15,7 @@ use super::{
     OpsError, Result,
     backup::StreamReport,
     recover::Recovery,
+    show::unread,
     snapshots::{Chosen, SnapshotLine, Wanted, choose, listed_for},
 };
 use crate::{
@@ -208,9 +209,7 @@ pub(super) fn report_of(snapshot: &Snapshot, mut plan: Plan, carried: Carried, w
 /// What the source warned of when the snapshot was made, and what of it the snapshot has not.
 pub(super) fn warnings(snapshot: &mut Snapshot) -> Vec<String> {
     let mut warnings = std::mem::take(&mut snapshot.body.warnings);
-    let unread = snapshot.body.details.get("unread").and_then(serde_json::Value::as_array);
-    let unread = unread.filter(|_| snapshot.header.header.kind.is_forge()).into_iter().flatten();
-    let unread: Vec<String> = unread.filter_map(|one| Some(format!("not in it: {}", one.as_str()?))).collect();
+    let unread: Vec<String> = unread(&snapshot.body.details).collect();
     if unread.is_empty() && snapshot.header.header.signals.iter().any(|flag| flag.rule == NOT_WHOLE) {
         warnings.push("not all of its source is in it: the run could not read some of it, and ended with 3".to_owned());
     }

@@ -35,6 +35,9 @@ fn what_could_not_be_read_is_no_green_light() {
     }
     let shown = ask(&sandbox, &["snapshots"]).ok().json();
     assert!(shown["result"][0]["signal"].is_null(), "it is no signal: {shown}");
+    let identity = sandbox.identity().display().to_string();
+    let shown = ask(&sandbox, &["show", "latest", "--source", "acme", "-i", &identity]).ok().out();
+    assert!(shown.contains("not in it: comments of acme/app could not be read"), "{shown}");
     let mut command = sandbox.command();
     command.args(["--vault", &sandbox.url(), "restore", "latest", "--source", "acme", "-i"]).arg(sandbox.identity());
     let told = sandbox.finish(command.arg("--to").arg(sandbox.path("gap"))).ok().out();
