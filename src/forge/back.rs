@@ -289,8 +289,8 @@ impl Back {
             writer.settings(&described)?;
             repositories.push(rest(writer.report, &one.kinds, &manifest.provider));
         }
-        let owner = rest(RepositoryBack::default(), &manifest.owner_kinds, &manifest.provider).lacking;
-        Ok(Report { repositories, owner, calls: client.calls, waited_s: client.waited.as_secs() })
+        let of_owner = rest(RepositoryBack::default(), &manifest.owner_kinds, &manifest.provider).lacking;
+        Ok(Report { repositories, owner: of_owner, calls: client.calls, waited_s: client.waited.as_secs() })
     }
 
     /// What a repository is called below its owner there. GitLab has groups in groups.
