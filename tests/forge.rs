@@ -5,6 +5,8 @@
 mod app;
 #[path = "forge/back.rs"]
 mod back;
+#[path = "forge/back_odd.rs"]
+mod back_odd;
 #[path = "forge/day.rs"]
 mod day;
 #[path = "forge/discussions.rs"]
@@ -23,6 +25,8 @@ mod lfs;
 mod odd;
 #[path = "forge/pages.rs"]
 mod pages;
+#[path = "forge/partial.rs"]
+mod partial;
 #[path = "forge/round_trip.rs"]
 mod round_trip;
 #[path = "support/sandbox.rs"]

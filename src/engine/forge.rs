@@ -98,11 +98,13 @@ impl Engine for Forge {
         self.site.iter().map(|made| ("STRONGROOM_SITE".to_owned(), made.index.display().to_string())).collect()
     }
 
-    fn not_tested(&self, restored: &Restored) -> Vec<String> {
-        let mut told = vec!["whether a forge takes any of it back".to_owned()];
+    fn lacking(&self, restored: &Restored) -> Vec<String> {
         let unread = manifest(restored).map(|manifest| manifest.findings()).unwrap_or_default();
-        told.extend(unread.into_iter().map(|finding| finding.message));
-        told
+        unread.into_iter().map(|finding| finding.message).collect()
+    }
+
+    fn not_tested(&self, _restored: &Restored) -> Vec<String> {
+        vec!["whether a forge takes any of it back".to_owned()]
     }
 }
 

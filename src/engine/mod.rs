@@ -258,6 +258,11 @@ pub trait Engine: Send {
         Vec::new()
     }
 
+    /// What of the source the snapshot has not, since its run could not read it: no check can tell anything of it.
+    fn lacking(&self, _restored: &Restored) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What it says nothing about, for the report.
     fn not_tested(&self, _restored: &Restored) -> Vec<String> {
         Vec::new()

@@ -7,6 +7,7 @@
 mod code;
 mod issues;
 mod lab;
+mod numbers;
 mod releases;
 mod thread;
 mod words;
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 
 use self::writer::Writer;
 use super::{
-    MANIFEST, Manifest, Provider, RepositoryRows, SourceError, Token,
+    MANIFEST, Manifest, Provider, RepositoryRows, Row, SourceError, Token,
     client::{Client, Got},
     link,
     provider::{fits, is_repository},
@@ -39,12 +40,12 @@ const MADE: &[&str] = &[
     "milestones",
     "releases",
     "files",
-    "org_labels",
     "owner",
     "issue_notes",
     "merge_requests",
-    "discussions",
 ];
+/// Kinds of an owner that are made as far as issues have them.
+const AS_USED: &[&str] = &["org_labels", "group_labels", "group_milestones"];
 
 /// Why nothing, or not all, was made.
 #[derive(Debug)]
@@ -174,6 +175,8 @@ impl RepositoryBack {
 pub struct Report {
     /// The repositories.
     pub repositories: Vec<RepositoryBack>,
+    /// What the owner had that did not come back.
+    pub owner: Vec<Lacking>,
     /// How many requests it took.
     pub calls: u64,
     /// How many seconds were waited for limits.
@@ -283,9 +286,11 @@ impl Back {
                     releases::make(&mut writer, fresh)?;
                 }
             }
-            repositories.push(rest(writer.report, one));
+            writer.settings(&described)?;
+            repositories.push(rest(writer.report, &one.kinds, &manifest.provider));
         }
-        Ok(Report { repositories, calls: client.calls, waited_s: client.waited.as_secs() })
+        let of_owner = rest(RepositoryBack::default(), &manifest.owner_kinds, &manifest.provider).lacking;
+        Ok(Report { repositories, owner: of_owner, calls: client.calls, waited_s: client.waited.as_secs() })
     }
 
     /// What a repository is called below its owner there. GitLab has groups in groups.
@@ -357,15 +362,22 @@ fn described(from: &Path, name: &str) -> BackResult<Value> {
     Ok(json!({}))
 }
 
-/// Tells of the kinds that nobody makes anew, and of what the snapshot itself lacks.
-fn rest(mut report: RepositoryBack, one: &RepositoryRows) -> RepositoryBack {
-    for row in &one.kinds {
+/// Tells of the kinds of a snapshot of `provider` that nobody makes anew, and of what the snapshot itself lacks.
+fn rest(mut report: RepositoryBack, kinds: &[Row], provider: &str) -> RepositoryBack {
+    // What GitLab calls so are threads of merge requests.
+    let threads = provider == Provider::Gitlab.kind().as_str();
+    for row in kinds {
         if !row.status.is_whole() {
             let why = "the snapshot has not all of it: the forge did not give it when it was taken";
             report.note((&row.kind, true), (0, &[]), why);
         }
-        if row.got > 0 && !MADE.contains(&row.kind.as_str()) {
-            let why = "a restore does not make it; the lines are in the snapshot";
+        let kind = row.kind.as_str();
+        if row.got > 0 && !MADE.contains(&kind) && !(kind == "discussions" && threads) {
+            let why = if AS_USED.contains(&kind) {
+                "those that issues have are made in the repository; the lines of the others are in the snapshot"
+            } else {
+                "a restore does not make it; the lines are in the snapshot"
+            };
             report.note((&row.kind, false), (row.got, &[]), why);
         }
     }

@@ -13,7 +13,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use self::page::{Page, esc, text};
+use self::page::{Page, esc, own, text};
 use super::{MANIFEST, Manifest, RepositoryRows, Status, lines::Lines, provider::is_repository};
 
 /// A site that was made.
@@ -70,15 +70,10 @@ struct Listed {
 }
 
 impl Site<'_> {
-    /// Writes a page, whose path starts from the root.
-    fn write(&mut self, path: &str, page: Page) -> io::Result<()> {
-        let file = self.to.join(path);
-        if let Some(above) = file.parent() {
-            fs::create_dir_all(above)?;
-        }
+    /// Begins a page, whose path starts from the root.
+    fn page(&mut self, path: &str, title: &str) -> io::Result<Page> {
         self.pages += 1;
-        let whole = page.whole();
-        fs::write(file, whole)
+        Page::begin(&self.to.join(path), title)
     }
 
     /// Makes a file of the streams one of the site: a name more of it, or a copy.
@@ -102,7 +97,7 @@ impl Site<'_> {
 
     fn index(&mut self, manifest: &Manifest) -> io::Result<()> {
         let whose = manifest.owner.as_deref().unwrap_or(&manifest.url);
-        let mut page = Page::new(&format!("{whose} as of {}", manifest.began_at));
+        let mut page = self.page("index.html", &format!("{whose} as of {}", manifest.began_at))?;
         page.line(&format!("{} of {}, read at {}.", manifest.provider, manifest.url, manifest.began_at));
         let unread = manifest.findings();
         if !unread.is_empty() {
@@ -138,12 +133,12 @@ impl Site<'_> {
             }
             page.raw("</ul>");
         }
-        self.write("index.html", page)
+        page.end()
     }
 
     fn repository(&mut self, one: &RepositoryRows) -> io::Result<()> {
         let place = format!("{}/index.html", one.name);
-        let mut page = Page::new(&one.name);
+        let mut page = self.page(&place, &one.name)?;
         let back = self.link(&place, "index.html", "all repositories");
         page.raw(&format!("<p>{back}</p>"));
         for source in [&one.code, &one.wiki].into_iter().flatten() {
@@ -188,18 +183,17 @@ impl Site<'_> {
             ));
         }
         page.raw("</table>");
-        self.write(&place, page)
+        page.end()
     }
 
     fn releases(&mut self, one: &RepositoryRows) -> io::Result<bool> {
         let place = format!("{}/releases.html", one.name);
-        let mut page = Page::new(&format!("{}: releases", one.name));
+        let mut lines = Lines::open(&self.stream(&one.name, "releases"))?;
+        let Some(mut next) = lines.next()?.map(|(_, release)| Some(release)) else { return Ok(false) };
+        let mut page = self.page(&place, &format!("{}: releases", one.name))?;
         let back = self.link(&place, &format!("{}/index.html", one.name), &one.name);
         page.raw(&format!("<p>{back}</p>"));
-        let mut any = false;
-        let mut lines = Lines::open(&self.stream(&one.name, "releases"))?;
-        while let Some((_, release)) = lines.next()? {
-            any = true;
+        while let Some(release) = next {
             let name = text(&release, &["name", "tag_name"]);
             page.raw(&format!("<section><h2>{}</h2>", esc(&name)));
             page.line(&format!(
@@ -207,14 +201,13 @@ impl Site<'_> {
                 text(&release, &["tag_name"]),
                 text(&release, &["published_at", "released_at", "created_at"])
             ));
-            page.body(&text(&release, &["body", "description"]));
+            page.body(own(&release, &["body", "description"]));
             page.raw(&thread::files(self, (&place, &one.name, "releases"), &release));
             page.raw("</section>");
+            next = lines.next()?.map(|(_, release)| release);
         }
-        if any {
-            self.write(&place, page)?;
-        }
-        Ok(any)
+        page.end()?;
+        Ok(true)
     }
 
     /// Where the stream of a kind is; it may not be there.

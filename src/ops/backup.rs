@@ -4,7 +4,13 @@ mod job;
 mod limit;
 mod requested;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
+};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use serde::Serialize;
@@ -22,9 +28,9 @@ use super::{
 };
 use crate::{
     catalog::{Bases, Catalog, RunLock},
-    format::{certificate::Certificate, layout, writer_key::Writer},
+    format::{certificate::Certificate, header::Flag, layout, writer_key::Writer},
     model::{Cancel, Finding, Hash, Name, Severity, SnapshotId, SourceKind, Span, Tiers, Time, VaultId},
-    signal::Verdict,
+    signal::{self, Level, Verdict},
     source::{Before, Reading, Source},
     vault::{
         Vault, VaultErrorKind, members, own, past, standing,
@@ -337,16 +343,18 @@ fn one(
     // A repository without a commit is one all the same; one that was emptied is refused where that is known.
     let allow_empty = allow_empty || kind == SourceKind::Git;
     let mut noticed = Noticed::default();
+    let seen = Arc::<OnceLock<Noticed>>::default();
     let known: Vec<String> = groups::known(catalog, &name)?.into_keys().collect();
     let Wishes { keep, tiers, full_every } = wishes;
     let (level, warnings) = (DEFAULT_LEVEL, Vec::new());
-    let (source_name, judge) = (name.clone(), Some(judge));
+    let (source_name, judge) = (name.clone(), Some(with_gaps(judge, Arc::clone(&seen))));
     let request =
         Request { source: source_name, kind, keep, tiers, full_every, allow_empty, level, bases, warnings, judge };
     let made = writer::backup_from(place, runtime, catalog, request, |before| {
         place.progress.phase(&format!("opening {name}"), None);
         let reading = requested::over(open(source, before, &place.cancel)?, requested);
         let (reading, watched) = Watching::over(reading, &name, known, Arc::clone(&place.progress), read);
+        drop(seen.set(watched.clone()));
         noticed = watched;
         Ok(reading)
     });
@@ -362,6 +370,23 @@ fn one(
         None => error,
     };
     Ok((made.map_err(judge)?, noticed))
+}
+
+/// Whether a finding says that something of the source is not in its snapshot.
+#[must_use]
+pub fn lacks(finding: &Finding) -> bool {
+    finding.severity == Severity::Error && NOT_WHOLE.contains(&&*finding.code)
+}
+
+/// Has the header say so where the snapshot has not all of its source: who asks it has no identity.
+fn with_gaps(judge: Judge, noticed: Arc<OnceLock<Noticed>>) -> Judge {
+    Box::new(move |seen| {
+        let mut flags = judge(seen);
+        if noticed.get().is_some_and(|noticed| noticed.lacks(&lacks)) {
+            flags.insert(0, Flag { rule: signal::NOT_WHOLE.to_owned(), level: Level::Notice });
+        }
+        flags
+    })
 }
 
 /// Opens the source on a thread of its own, so that one that hangs can be left behind.

@@ -163,6 +163,8 @@ pub struct Drill {
     pub checks: Vec<Check>,
     /// What the drill does not say anything about.
     pub not_tested: Vec<String>,
+    /// What of its source the snapshot has not, since its run could not read it.
+    pub lacking: Vec<String>,
     /// Where its evidence is kept; none if it was not stored.
     pub evidence: Option<String>,
 }
@@ -209,6 +211,7 @@ impl Drill {
             damaged: false,
             checks: Vec::new(),
             not_tested: Vec::new(),
+            lacking: Vec::new(),
             evidence: None,
         }
     }

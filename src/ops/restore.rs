@@ -15,12 +15,14 @@ use super::{
     OpsError, Result,
     backup::StreamReport,
     recover::Recovery,
+    show::unread,
     snapshots::{Chosen, SnapshotLine, Wanted, choose, listed_for},
 };
 use crate::{
     codec::seal::Opener,
     format::body::Body,
     model::{Cancel, Finding, Name, Progress, SnapshotId, SourceKind, Span, Time, size},
+    signal::NOT_WHOLE,
     source::git,
     store::counted::Counted,
     vault::{Vault, VaultErrorKind, reader::Snapshot},
@@ -155,7 +157,7 @@ pub async fn restore(
     let header = vault.whole(&chosen.snapshot).await?;
     let named = |error: OpsError| named(error, chosen.snapshot.id, &chosen.snapshot.header.writer);
     let mut snapshot = Snapshot::open(vault, header, opener).await.map_err(|error| named(error.into()))?;
-    let warnings = std::mem::take(&mut snapshot.body.warnings);
+    let warnings = warnings(&mut snapshot);
     let mut plan = planned(&mut snapshot, request.part.clone()).await.map_err(named)?;
     plan.only = request.part.mark().or_else(|| request.reference.clone());
     request.reference.as_deref().map_or(Ok(()), |name| narrow(&plan, name, target))?;
@@ -202,6 +204,17 @@ pub(super) fn report_of(snapshot: &Snapshot, mut plan: Plan, carried: Carried, w
         site: None,
         reference: None,
     }
+}
+
+/// What the source warned of when the snapshot was made, and what of it the snapshot has not.
+pub(super) fn warnings(snapshot: &mut Snapshot) -> Vec<String> {
+    let mut warnings = std::mem::take(&mut snapshot.body.warnings);
+    let unread: Vec<String> = unread(&snapshot.body.details).collect();
+    if unread.is_empty() && snapshot.header.header.signals.iter().any(|flag| flag.rule == NOT_WHOLE) {
+        warnings.push("not all of its source is in it: the run could not read some of it, and ended with 3".to_owned());
+    }
+    warnings.splice(0..0, unread);
+    warnings
 }
 
 /// The plan of a snapshot's streams, whose records it takes. Judging what somebody signed is work for a core of its own.

@@ -246,8 +246,14 @@ fn opened(snapshot: Snapshot) -> Opened {
         ref_count: refs.map_or(0, |refs| refs.len() as u64),
         refs: listed.map(|(name, to)| (name.clone(), pointed(to))).collect(),
         requested: body.details.get("requested").and_then(|value| Requested::deserialize(value).ok()),
-        warnings: body.warnings,
+        warnings: unread(&body.details).chain(body.warnings).collect(),
     }
+}
+
+/// What of a forge is not in a snapshot, since its run could not read it.
+pub(super) fn unread(details: &Value) -> impl Iterator<Item = String> + use<> {
+    let all = details.get("unread").and_then(Value::as_array).into_iter().flatten();
+    all.filter_map(|one| Some(format!("not in it: {}", one.as_str()?))).collect::<Vec<_>>().into_iter()
 }
 
 /// What a ref points to, as text.

@@ -291,6 +291,7 @@ impl Place<'_> {
         let mut owed: Vec<Reason> = Vec::new();
         let most = self.request.max_age.or_else(|| fresh.every.filter(|_| fresh.told).map(readiness::late));
         owed.extend(most.and_then(|most| readiness::aged(taken, now, most)));
+        owed.extend(readiness::partial(&newest.id, newest.whole));
         owed.extend(readiness::locked(newest.locked_until, newest.expires_at, now));
         let id = newest.id.to_string();
         let own: Vec<Finding> =

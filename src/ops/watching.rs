@@ -106,6 +106,11 @@ impl Noticed {
         std::mem::take(&mut *self.findings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether anything of it that fits is not in the snapshot.
+    pub(super) fn lacks(&self, fits: &dyn Fn(&Finding) -> bool) -> bool {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner).iter().any(fits)
+    }
+
     /// What it consists of, if it told.
     pub(super) fn members(&self) -> Option<Members> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).take()

@@ -24,6 +24,8 @@ use serde::{Deserialize, Serialize};
 
 /// So many runs come before the first verdict that compares with what is usual.
 pub const ENOUGH: usize = 5;
+/// What a writer's flag is called that says of a snapshot that it has not all of its source. No rule: it is known, not judged.
+pub const NOT_WHOLE: &str = "source.not-whole";
 /// How many names a verdict tells.
 const NAMED: usize = 5;
 

@@ -15,7 +15,7 @@ use crate::{
     sandbox::{Run, Sandbox},
 };
 
-fn drill(sandbox: &Sandbox) -> Run {
+pub fn drill(sandbox: &Sandbox) -> Run {
     let tmp = sandbox.path("tmp");
     fs::create_dir_all(&tmp).unwrap();
     for open in [sandbox.path(""), tmp.clone()] {

@@ -32,7 +32,7 @@ def now():
 
 
 STATE = {"app": None, "repeat": None, "app_tokens": {}, "git_slow": 0, "skew": 0, "repos": [], "projects": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "kinds": [], "raw": {}, "endless": {}, "deny": {}, "owner": "acme", "user": False,
-         "lfs": {}, "access": 50, "groups": {}, "version": "17.4.1-ee", "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0, "day": 0}
+         "lfs": {}, "access": 50, "longest": 1000, "groups": {}, "version": "17.4.1-ee", "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0, "day": 0}
 OLD = 1767225600  # 2026-01-01
 
 
@@ -450,7 +450,9 @@ def control(name, given, base):
         return id
     if name == "lab":
         return lab.seed(sys.modules[__name__], repo, given, base)
-    if name in ("access", "version"):
+    if name == "milestone":
+        repo.milestones[0].update(given["fields"])
+    if name in ("access", "version", "longest"):
         STATE[name] = given["is"]
     if name == "group":
         STATE["groups"][given["name"]] = new_id()

@@ -80,7 +80,7 @@ def seed(forge, repo, given, base):
 
 
 def project(repo, forge):
-    return {**forge.repo_json(repo, "gitlab"), "path": repo.name, "default_branch": "main" if "main" in repo.branches else None,
+    return {**forge.repo_json(repo, "gitlab"), "path": repo.name, "default_branch": repo.flags.get("default_branch") or ("main" if "main" in repo.branches else None),
             "permissions": {"project_access": None, "group_access": {"access_level": forge.STATE["access"]}},
             "visibility": repo.flags.get("visibility", "private")}
 
@@ -159,6 +159,12 @@ def change(forge, handler, parts, body):
         state["repos"].append(repo)
         forge.bare(repo.full)
         return 201, project(repo, forge)
+    if (match := re.fullmatch(r"projects/([^/]+)", path)) and method == "PUT" and by_path(forge, match[1]):
+        repo = by_path(forge, match[1])
+        if given.get("default_branch", "") not in repo.branches | {""}:
+            return 400, {"message": {"base": ["Could not change HEAD"]}}
+        repo.flags.update(given)
+        return 200, project(repo, forge)
     match = re.fullmatch(r"projects/([^/]+)/(.*)", path)
     repo = match and by_path(forge, match[1])
     if not repo:
@@ -208,7 +214,7 @@ def of_project(forge, repo, what, sent):
         n = given.get("iid") if owner and given.get("iid") else max(lab.issues, default=0) + 1
         if n in lab.issues:
             return 409, {"message": "Duplicated issue"}
-        if not given.get("title") or len(given["title"]) > 255:
+        if not given.get("title") or len(given["title"]) > min(255, forge.STATE["longest"]):
             return 400, {"message": {"title": ["is too long"]}}
         commands(lab, given.get("description"))
         lab.issues[n] = {**text_of(forge, lab, given), "iid": n, "created_at": at(), "author": me, "state": "opened",
@@ -227,7 +233,14 @@ def of_project(forge, repo, what, sent):
                 return 403, {"message": "403 Forbidden"}
             del held[n]
             return 204, None
-        held[n].update(state={"close": "closed", "reopen": "opened"}[given["state_event"]], updated_at=forge.now())
+        if len(given.get("title", "")) > min(255, forge.STATE["longest"]):
+            return 400, {"message": {"title": ["is too long"]}}
+        fields = {name: given[name] for name in ("title", "description") if name in given}
+        if "labels" in given:
+            fields["labels"] = label_names(lab, forge, given["labels"])
+        if "state_event" in given:
+            fields["state"] = {"close": "closed", "reopen": "opened"}[given["state_event"]]
+        held[n].update(fields, updated_at=forge.now())
         return 200, held[n]
     if (m := re.fullmatch(r"issues/(\d+)/notes", rest)) and method == "POST":
         return said(forge, lab, lab.notes.get(int(m[1])), given, at(), me)
@@ -264,6 +277,8 @@ def merge(forge, repo, given, me):
         return 400, {"message": ["branches"]}
     if any((one["source_branch"], one["target_branch"], one["state"]) == (*pair, "opened") for one in lab.merges.values()):
         return 409, {"message": ["Another open merge request already exists for this source branch"]}
+    if len(given["title"]) > forge.STATE["longest"]:
+        return 400, {"message": {"title": ["is too long"]}}
     commands(lab, given.get("description"))
     lab.last_merge += 1
     n = lab.last_merge

@@ -18,10 +18,17 @@ def change(forge, handler, parts, body):
         if forge.find(f"{owner}/{given['name']}"):
             return 409, {"message": "The repository with the same name already exists."}
         repo = forge.Repo(given["name"], owner, empty=True)
-        repo.flags = {"description": given.get("description", ""), "private": given["private"]}
+        repo.flags = {"description": given.get("description", ""), "private": given["private"],
+                      "default_branch": given.get("default_branch", "main")}
         forge.STATE["repos"].append(repo)
         forge.bare(repo.full)
         return 201, forge.repo_json(repo, "gitea")
+    if (match := re.fullmatch(r"repos/([^/]+/[^/]+)", path)) and method == "PATCH" and forge.find(match[1]):
+        repo = forge.find(match[1])
+        if given.get("default_branch", "") not in repo.branches | {""}:
+            return 422, {"message": "no such branch"}
+        repo.flags.update(given)
+        return 200, forge.repo_json(repo, "gitea")
     match = re.fullmatch(r"repos/([^/]+/[^/]+)/(.*)", path)
     repo = match and forge.find(match[1])
     if not repo:
@@ -55,15 +62,22 @@ def of_repository(forge, where, what, sent):
             repo.pulls.pop(n, None)
             return 204, None
         if method == "PATCH":
-            fields = {k: v for k, v in given.items() if k == "state"}
+            fields = {k: v for k, v in given.items() if k in ("state", "title", "body")}
+            if len(given.get("title", "")) > forge.STATE["longest"]:
+                return 422, {"message": "title is too long"}
+            if not github:
+                given.pop("labels", None)
             if "labels" in given:
                 fields["labels"] = [l for l in repo.labels if l["name"] in given["labels"]]
             if "milestone" in given:
-                fields["milestone"] = next(m for m in repo.milestones if m["number"] == given["milestone"])
+                fields["milestone"] = next(m for m in repo.milestones if m["number" if github else "id"] == given["milestone"])
             for held in (repo.issues, repo.pulls):
                 if n in held:
                     held[n].update(fields, updated_at=forge.now())
             return 201, repo.issues[n]
+    if (m := re.fullmatch(r"issues/(\d+)/labels", rest)) and method == "PUT":
+        repo.issues[int(m[1])]["labels"] = [l for l in repo.labels if l["id"] in given["labels"]]
+        return 200, repo.issues[int(m[1])]["labels"]
     if (m := re.fullmatch(r"issues/(\d+)/comments", rest)) and method == "POST":
         if int(m[1]) not in repo.issues:
             return 404, {"message": "no such issue"}
@@ -97,6 +111,8 @@ def made(forge, repo, given, github, pull):
     """A new issue or pull request."""
     if pull and not {given["head"], given["base"]} <= repo.branches:
         return 422, {"message": "no such branch"}
+    if len(given["title"]) > forge.STATE["longest"]:
+        return 422, {"message": "title is too long"}
     wanted = given.get("labels", [])
     key = "name" if github else "id"
     labels = [label for label in repo.labels if label[key] in wanted]

@@ -23,7 +23,7 @@ use crate::{
     model::{Cancel, Finding, Severity, Span},
     ops::{
         self,
-        backup::{BackupReport, BackupRequest, NOT_WHOLE, SOURCE_FAILED},
+        backup::{BackupReport, BackupRequest, SOURCE_FAILED, lacks},
         groups::VANISHED,
         request::{REASON, Requested},
     },
@@ -194,8 +194,7 @@ fn vanished(findings: &[Finding]) -> Option<Failure> {
 
 /// What it means that something of a source is not whole.
 fn not_whole(findings: &[Finding]) -> Option<Failure> {
-    let lacks = |finding: &&Finding| finding.severity == Severity::Error && NOT_WHOLE.contains(&&*finding.code);
-    let sick: Vec<&Finding> = findings.iter().filter(lacks).collect();
+    let sick: Vec<&Finding> = findings.iter().filter(|finding| lacks(finding)).collect();
     let first = sick.first()?;
     let more = if sick.len() > 1 { format!(" (and {} more)", sick.len() - 1) } else { String::new() };
     let message = redact(&format!("not all of it could be backed up: {}{more}", first.message));

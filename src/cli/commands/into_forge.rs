@@ -109,12 +109,15 @@ pub(super) async fn run(context: &Context, args: RestoreArgs, asked: Asked, plac
 
 /// What it means that something did not come back that could.
 fn open_ends(report: &forge::ForgeReport) -> Option<Failure> {
-    let all = report.made.repositories.iter().flat_map(|one| one.lacking.iter().map(move |lacking| (one, lacking)));
+    let all = report.made.repositories.iter();
+    let all = all.flat_map(|one| one.lacking.iter().map(move |lacking| (one.name.as_str(), lacking)));
+    let all = all.chain(report.made.owner.iter().map(|lacking| ("the owner", lacking)));
     let mut open = all.filter(|(_, lacking)| lacking.open);
-    let (one, first) = open.next()?;
+    let (whose, first) = open.next()?;
     let more = open.count();
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    let message = format!("this is not all of it: {} of {}: {}{more}", first.kind, one.name, first.why);
-    let hint = "what came back stays, and what did not is listed. Mend it and give the same command again: it makes what is missing";
+    let message = format!("this is not all of it: {} of {}: {}{more}", first.kind, whose, first.why);
+    let hint = "what came back stays, and what did not is listed. Mend what the reasons say, and give the same command again: it makes \
+                what is missing";
     Some(Failure { exit: Exit::SomeFailed, kind: "not-whole", message, hint: Some(hint.to_owned()) })
 }

@@ -172,7 +172,13 @@ impl Failure {
     pub fn of_drill(report: &DrillReport) -> Option<Self> {
         let failed = report.failed();
         if failed.is_empty() {
-            return None;
+            let drill = report.drills.iter().find(|drill| !drill.lacking.is_empty())?;
+            let first = drill.lacking.first().map(String::as_str).unwrap_or_default();
+            let message =
+                redact(&format!("what is there passed, but the snapshot of {} has not all: {first}", drill.source));
+            let hint = "the drill lists what is missing. Mend what the message says, and run the backup again: no drill can \
+                        tell anything of what was never read";
+            return Some(Self { exit: Exit::SomeFailed, kind: "not-whole", message, hint: Some(hint.to_owned()) });
         }
         let names: Vec<&str> = failed.iter().map(|name| name.as_str()).collect();
         let message = format!("{} of {} drills failed: {}", names.len(), report.drills.len(), names.join(", "));

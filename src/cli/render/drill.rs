@@ -22,7 +22,12 @@ pub(super) fn text(report: &DrillReport) -> Lines {
 }
 
 fn one(drill: &Drill, text: &mut Lines) {
-    let mut head = format!("{}: {}", drill.source, if drill.passed { "passed" } else { "FAILED" });
+    let how = match (drill.passed, drill.lacking.is_empty()) {
+        (false, _) => "FAILED",
+        (true, true) => "passed",
+        (true, false) => "NOT ALL OF IT (what is there passed)",
+    };
+    let mut head = format!("{}: {how}", drill.source);
     if let Some(id) = &drill.snapshot {
         let by = drill.writer.as_ref().map(|writer| format!(" by {writer}")).unwrap_or_default();
         let _ = write!(head, ", snapshot {}{by}, {}", id.short(), size::human(drill.bytes));
@@ -60,6 +65,9 @@ fn one(drill: &Drill, text: &mut Lines) {
     }
     if drill.damaged {
         text.add("  the next backup stores all of it again; `backup --full` does so at any time");
+    }
+    for lacking in &drill.lacking {
+        text.add(format!("  not in the snapshot: {lacking}"));
     }
     for not in &drill.not_tested {
         text.add(format!("  not tested: {not}"));

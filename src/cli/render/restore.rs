@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use super::{Lines, plural, since};
+#[cfg(feature = "full")]
+use crate::forge::back::Lacking;
 use crate::{
     cli::shell,
     model::{SourceKind, size},
@@ -196,18 +198,11 @@ pub(super) fn made(report: &ForgeReport) -> Lines {
         let there =
             if one.there.is_empty() { String::new() } else { format!("; there already: {}", counted(&one.there)) };
         text.add(format!("  {} as {}: {}{there}", one.name, one.into, counted(&one.made)));
-        for lacking in &one.lacking {
-            let count = if lacking.count > 0 { format!("{} ", lacking.count) } else { String::new() };
-            let first = match lacking.first.as_slice() {
-                [] => String::new(),
-                named => {
-                    let more = if lacking.count > named.len() as u64 { ", …" } else { "" };
-                    format!(" ({}{more})", named.join(", "))
-                }
-            };
-            let how = if lacking.open { "did not come back" } else { "not as it was" };
-            text.add(format!("    {how}: {count}{}{first}: {}", lacking.kind.replace('_', " "), lacking.why));
-        }
+        one.lacking.iter().for_each(|lacking| text.add(lacks(lacking)));
+    }
+    if !report.made.owner.is_empty() {
+        text.add("  of the owner:");
+        report.made.owner.iter().for_each(|lacking| text.add(lacks(lacking)));
     }
     if !report.approved_by.is_empty() {
         let people: Vec<&str> = report.approved_by.iter().map(crate::model::Name::as_str).collect();
@@ -217,6 +212,21 @@ pub(super) fn made(report: &ForgeReport) -> Lines {
         text.add(format!("  warning from the backup: {warning}"));
     }
     text
+}
+
+/// Something that did not come back.
+#[cfg(feature = "full")]
+fn lacks(lacking: &Lacking) -> String {
+    let count = if lacking.count > 0 { format!("{} ", lacking.count) } else { String::new() };
+    let first = match lacking.first.as_slice() {
+        [] => String::new(),
+        named => {
+            let more = if lacking.count > named.len() as u64 { ", …" } else { "" };
+            format!(" ({}{more})", named.join(", "))
+        }
+    };
+    let how = if lacking.open { "did not come back" } else { "not as it was" };
+    format!("    {how}: {count}{}{first}: {}", lacking.kind.replace('_', " "), lacking.why)
 }
 
 /// What was laid out to be replayed, and what to do with it.

@@ -56,13 +56,13 @@ impl Back {
         let report =
             RepositoryBack { name: name.to_owned(), into: format!("{}/{of}", back.owner), ..Default::default() };
         let mut writer = Writer::new((&back, &mut client), (dir, &one), report);
-        match owned {
-            Owned::At(listing) => {
-                writer.repository(&listing, &json!({}))?;
-            }
+        // A wiki's branch is none of its repository's.
+        let branch = if called == of { default_branch(dir) } else { String::new() };
+        let fresh = match owned {
+            Owned::At(listing) => writer.repository(&listing, &json!({ "default_branch": branch }))?,
             Owned::In(namespace, _) => lab::project(&mut writer, namespace)?,
-        }
-        let mut report = writer.report;
+        };
+        let mut report = std::mem::take(&mut writer.report);
         report.into = format!("{}/{called}", back.owner);
         let url = format!("{}/{}/{called}.git", back.url, back.owner);
         let objects = lfs_objects(dir)?;
@@ -83,8 +83,27 @@ impl Back {
         for (name, why) in pushed.refused {
             report.lacks("refs", &name, &format!("the forge does not take it: {why}"));
         }
-        Ok(Report { repositories: vec![report], calls: client.calls, waited_s: client.waited.as_secs() })
+        // GitHub and GitLab take the first that comes for the default, unless they are told.
+        if fresh && !branch.is_empty() && back.spoken() != Provider::Gitea {
+            writer.report = RepositoryBack { into: format!("{}/{of}", back.owner), ..report };
+            let url = writer.url("");
+            writer.found = writer.find(&url)?;
+            writer.settings(&json!({ "default_branch": branch }))?;
+            report = std::mem::take(&mut writer.report);
+        }
+        Ok(Report {
+            repositories: vec![report],
+            owner: Vec::new(),
+            calls: client.calls,
+            waited_s: client.waited.as_secs(),
+        })
     }
+}
+
+/// The branch that the HEAD of the repository at `dir` names; nothing where it names none.
+fn default_branch(dir: &Path) -> String {
+    let head = std::fs::read_to_string(dir.join("HEAD")).unwrap_or_default();
+    head.trim().strip_prefix("ref: refs/heads/").unwrap_or_default().to_owned()
 }
 
 impl RepositoryBack {

@@ -12,15 +12,15 @@ use super::{
         lines::{self, Lines, Part, number},
         send::Sent,
     },
-    BackResult, thread,
+    BackResult,
+    numbers::{AS_ISSUE, BEYOND, GAP, REFUSED, forked, reach},
+    thread,
     words::{Words, author, body, limit, logins, mark, plain, text, time, words},
     writer::{Writer, put, refused},
 };
 
 /// What belongs to threads and is made as comments.
 pub(super) const THREADS: &[&str] = &["comments", "reviews", "review_comments"];
-/// The mark of what keeps a number that the snapshot has nothing of.
-const GAP: &str = "gap/";
 
 /// An issue that is there.
 struct Made {
@@ -28,6 +28,8 @@ struct Made {
     mark: String,
     closed: bool,
     pull: bool,
+    /// Whether it has neither labels nor a milestone.
+    bare: bool,
 }
 
 /// What is there already.
@@ -81,7 +83,10 @@ impl Held {
 pub(super) fn make(writer: &mut Writer<'_>, fresh: bool) -> BackResult<()> {
     let mut held = Held::open(writer, THREADS)?;
     let mut there = if fresh { There::default() } else { there(writer)? };
-    let last = held.places.keys().next_back().copied().unwrap_or_default();
+    let last = reach(held.places.keys().copied());
+    for (number, (issue, _)) in held.places.range(last + 1..) {
+        writer.report.lacks(if issue.is_some() { "issues" } else { "pulls" }, &number.to_string(), BEYOND);
+    }
     let next = there.issues.keys().next_back().map_or(1, |last| last + 1);
     if let Some((number, _)) = there.issues.iter().find(|(number, made)| !is_of(writer, **number, &made.mark)) {
         return Err(writer.occupied(&format!("number {number}")));
@@ -101,10 +106,7 @@ pub(super) fn make(writer: &mut Writer<'_>, fresh: bool) -> BackResult<()> {
         };
         let closed = match there.issues.remove(&number) {
             Some(made) => {
-                writer.report.there(if made.pull { "pulls" } else { "issues" });
-                if pull.is_some() && !made.pull {
-                    writer.report.differs("pulls", &number.to_string(), "it is an issue, as it was made before");
-                }
+                known(writer, number, &made, (&entry, pull.as_ref()))?;
                 made.closed
             }
             // One that was made and is gone: somebody deleted it, and its number does not come back.
@@ -130,7 +132,30 @@ pub(super) fn make(writer: &mut Writer<'_>, fresh: bool) -> BackResult<()> {
 }
 
 fn is_of(writer: &Writer<'_>, number: i64, mark: &str) -> bool {
-    mark == writer.called(number) || mark == format!("{GAP}{number}")
+    mark == writer.called(number) || mark == format!("{GAP}{number}") || mark == format!("{REFUSED}{number}")
+}
+
+/// Goes on with one that is there.
+fn known(writer: &mut Writer<'_>, number: i64, made: &Made, (entry, pull): (&Value, Option<&Value>)) -> BackResult<()> {
+    if made.mark == format!("{REFUSED}{number}") {
+        again(writer, number, (entry, pull))?;
+    } else {
+        writer.report.there(if made.pull { "pulls" } else { "issues" });
+    }
+    if let Some(pull) = pull.filter(|_| !made.pull)
+        && branches(writer, number, pull)?.is_some()
+    {
+        writer.report.lacks("pulls", &number.to_string(), AS_ISSUE);
+    }
+    // A run that was killed may have made it without these, which GitHub takes by a call of their own.
+    if made.pull && made.bare && writer.provider == Provider::Github {
+        let mut common = common(writer, entry)?;
+        common.as_object_mut().map(|fields| fields.remove("title"));
+        if common.get("milestone").is_some() || common.get("labels").is_some_and(|all| *all != json!([])) {
+            patch(writer, number, &common)?;
+        }
+    }
+    Ok(())
 }
 
 /// What is there, of whoever made it.
@@ -140,7 +165,10 @@ fn there(writer: &mut Writer<'_>) -> BackResult<There> {
         if let Some(number) = number(&value) {
             let mark = mark(text(&value, "body")).unwrap_or_default().to_owned();
             let pull = value.get("pull_request").is_some_and(Value::is_object);
-            there.issues.insert(number, Made { mark, closed: text(&value, "state") == "closed", pull });
+            let closed = text(&value, "state") == "closed";
+            let labels = value.get("labels").and_then(Value::as_array).is_some_and(|all| !all.is_empty());
+            let bare = !labels && !value.get("milestone").is_some_and(Value::is_object);
+            there.issues.insert(number, Made { mark, closed, pull, bare });
         }
     })?;
     if !there.issues.is_empty() {
@@ -215,10 +243,8 @@ fn posted(
     Ok(sent)
 }
 
-/// Makes an issue or a pull request, open.
-fn one(writer: &mut Writer<'_>, number: i64, (entry, pull): (&Value, Option<&Value>)) -> BackResult<()> {
-    let id = writer.called(number);
-    let limit = limit(writer.provider);
+/// What issues and pull requests have in common: title, labels, milestone.
+fn common(writer: &mut Writer<'_>, entry: &Value) -> BackResult<Value> {
     let mut labels = Vec::new();
     for label in entry.get("labels").and_then(Value::as_array).into_iter().flatten() {
         labels.extend(writer.label(label)?);
@@ -227,6 +253,59 @@ fn one(writer: &mut Writer<'_>, number: i64, (entry, pull): (&Value, Option<&Val
     if let Some(milestone) = writer.milestone(entry) {
         put(&mut common, "milestone", milestone);
     }
+    Ok(common)
+}
+
+/// Why something was not taken, for the report.
+fn not_taken(why: &(u16, String)) -> String {
+    format!("{}; an issue without its title and text keeps the number, and has its comments", refused(why))
+}
+
+/// Keeps the number of something that the forge does not take, by an issue that has its thread.
+fn stand_in(
+    writer: &mut Writer<'_>,
+    number: i64,
+    (entry, pull): (&Value, Option<&Value>),
+    why: &(u16, String),
+) -> BackResult<()> {
+    let id = format!("{REFUSED}{number}");
+    let mut lines = head(entry, pull, true);
+    lines.push("The forge did not take its title and text.".to_owned());
+    let made = words(&id, &lines, "", usize::MAX);
+    let value = json!({"title": format!("(number {number} was not taken)"), "body": first(&made)});
+    posted(writer, "/issues", number, (&value, &id))?.map_err(|why| {
+        SourceError::new(format!("number {number} can't be kept: {}", refused(&why)), writer.report.into.clone())
+    })?;
+    writer.report.lacks("issues", &number.to_string(), &not_taken(why));
+    Ok(())
+}
+
+/// Gives what keeps the number of something that was not taken its title and text, if they are taken now.
+fn again(writer: &mut Writer<'_>, number: i64, (entry, pull): (&Value, Option<&Value>)) -> BackResult<()> {
+    let mut value = common(writer, entry)?;
+    let made = words(&writer.called(number), &head(entry, pull, true), body(entry), limit(writer.provider));
+    put(&mut value, "body", json!(first(&made)));
+    let path = format!("/issues/{number}");
+    if let Err(why) = writer.change("PATCH", &path, &value)? {
+        writer.report.lacks("issues", &number.to_string(), &not_taken(&why));
+        return Ok(());
+    }
+    writer.report.made("issues");
+    // Gitea takes labels by a call of their own.
+    if let Some(labels) = value.get("labels").filter(|all| writer.provider == Provider::Gitea && **all != json!([])) {
+        let labels = json!({ "labels": labels });
+        if let Err(why) = writer.change("PUT", &format!("{path}/labels"), &labels)? {
+            writer.report.lacks("issues", &number.to_string(), &format!("its labels: {}", refused(&why)));
+        }
+    }
+    Ok(())
+}
+
+/// Makes an issue or a pull request, open.
+fn one(writer: &mut Writer<'_>, number: i64, (entry, pull): (&Value, Option<&Value>)) -> BackResult<()> {
+    let id = writer.called(number);
+    let limit = limit(writer.provider);
+    let mut common = common(writer, entry)?;
     if let Some(pull) = pull
         && let Some(branches) = branches(writer, number, pull)?
     {
@@ -253,10 +332,10 @@ fn one(writer: &mut Writer<'_>, number: i64, (entry, pull): (&Value, Option<&Val
     }
     let made = words(&id, &head(entry, pull, true), body(entry), limit);
     put(&mut common, "body", json!(first(&made)));
-    posted(writer, "/issues", number, (&common, &id))?.map_err(|why| {
-        SourceError::new(format!("number {number} is not taken: {}", refused(&why)), writer.report.into.clone())
-    })?;
-    writer.report.made("issues");
+    match posted(writer, "/issues", number, (&common, &id))? {
+        Ok(_) => writer.report.made("issues"),
+        Err(why) => stand_in(writer, number, (entry, pull), &why)?,
+    }
     Ok(())
 }
 
@@ -277,13 +356,19 @@ fn branches(writer: &mut Writer<'_>, number: i64, pull: &Value) -> BackResult<Op
         writer.report.differs("pulls", &called, "it was merged, which no API makes: it is a closed issue that says so");
         return Ok(None);
     }
+    if forked(pull) {
+        let why = "it came from another repository, whose branch the target has not: it is an issue that says so";
+        writer.report.differs("pulls", &called, why);
+        return Ok(None);
+    }
     let branch = |field: &str| pull.get(field).map(|one| text(one, "ref").to_owned()).unwrap_or_default();
     let (head, base) = (branch("head"), branch("base"));
     if head.is_empty() || base.is_empty() || !writer.has_ref("branch", &head)? || !writer.has_ref("branch", &base)? {
         writer.report.lacks(
             "pulls",
             &called,
-            "its branches are not in the target (push the code first): it is an issue",
+            "its branches are not in the target, so it is an issue: to have it as it was, delete the repository there, push the \
+             code, and restore again",
         );
         return Ok(None);
     }

@@ -61,11 +61,10 @@ pub(super) fn make(
     releases::make(&mut lab, fresh)
 }
 
-/// Makes a project alone, if it is not there.
-pub(super) fn project(writer: &mut Writer<'_>, namespace: Namespace) -> BackResult<()> {
+/// Makes a project alone, if it is not there. Tells whether it was made now.
+pub(super) fn project(writer: &mut Writer<'_>, namespace: Namespace) -> BackResult<bool> {
     // Whoever may push may push: no numbers are set, which only an owner could.
-    project::make(writer, namespace, &json!({}), true)?;
-    Ok(())
+    project::make(writer, namespace, &json!({}), true)
 }
 
 impl Lab<'_, '_> {
@@ -109,15 +108,24 @@ impl Lab<'_, '_> {
     }
 
     fn milestones(&mut self) -> BackResult<()> {
-        let mut there = BTreeMap::new();
+        let (mut there, mut open) = (BTreeMap::new(), BTreeSet::new());
         self.w.each("/milestones?state=all", &mut |value| {
-            there.insert(text(&value, "title").to_owned(), value.get("id").cloned().unwrap_or_default());
+            let (title, id) = (text(&value, "title").to_owned(), value.get("id").cloned().unwrap_or_default());
+            if text(&value, "state") == "active" {
+                open.insert(title.clone());
+            }
+            there.insert(title, id);
         })?;
         self.milestones = there;
         let mut lines = self.w.lines("milestones")?;
         while let Some((_, one)) = lines.next().map_err(|e| self.w.unreadable("milestones", e))? {
-            if self.milestones.contains_key(text(&one, "title")) {
+            let title = text(&one, "title");
+            if let Some(id) = self.milestones.get(title).cloned() {
                 self.w.report.there("milestones");
+                // A run that was killed may have made it and not closed it.
+                if open.contains(title) {
+                    self.close_milestone(&one, &id)?;
+                }
             }
             self.milestone(&one)?;
         }
@@ -145,12 +153,7 @@ impl Lab<'_, '_> {
             Ok(made) => {
                 self.w.report.made("milestones");
                 let id = made.get("id").cloned().unwrap_or_default();
-                if text(one, "state") == "closed" {
-                    let path = format!("/milestones/{}", id.as_i64().unwrap_or_default());
-                    if let Err(why) = self.w.change("PUT", &path, &json!({"state_event": "close"}))? {
-                        self.w.report.lacks("milestones", &title, &format!("its state: {}", refused(&why)));
-                    }
-                }
+                self.close_milestone(one, &id)?;
                 self.milestones.insert(title, id.clone());
                 Ok(Some(id))
             }
@@ -159,6 +162,17 @@ impl Lab<'_, '_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Closes a milestone that was closed.
+    fn close_milestone(&mut self, one: &Value, id: &Value) -> BackResult<()> {
+        if text(one, "state") == "closed" {
+            let path = format!("/milestones/{}", id.as_i64().unwrap_or_default());
+            if let Err(why) = self.w.change("PUT", &path, &json!({"state_event": "close"}))? {
+                self.w.report.lacks("milestones", text(one, "title"), &format!("its state: {}", refused(&why)));
+            }
+        }
+        Ok(())
     }
 
     /// What issues and merge requests have in common: title, labels, milestone.

@@ -1,6 +1,6 @@
 //! Releases with their files. A release whose tag is not there is not made: the forge would make a tag of its own for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -44,7 +44,8 @@ fn one(writer: &mut Writer<'_>, release: &Value, there: &BTreeMap<String, Value>
     let (Some(made), Some(assets)) = (made, assets) else { return Ok(()) };
     let Some(id) = made.get("id").and_then(Value::as_i64) else { return Ok(()) };
     let names = made.get("assets").and_then(Value::as_array).into_iter().flatten();
-    let mut there: BTreeSet<String> = names.map(|asset| text(asset, "name").to_owned()).collect();
+    let mut there = thread::Sent::default();
+    names.for_each(|asset| there.add(asset));
     for asset in assets {
         thread::file(writer, ("releases", &format!("/releases/{id}/assets")), asset, &mut there)?;
     }

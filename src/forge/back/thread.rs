@@ -1,6 +1,6 @@
 //! What was said of an issue or a pull request, and the files of it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
@@ -8,12 +8,16 @@ use super::{
     super::{
         FILES, Provider,
         lines::{self, Part},
+        link::segment,
         uploads::plain as file_name,
     },
     BackResult,
     words::{author, body, limit, mark, plain, text, time, words},
     writer::{Writer, refused},
 };
+
+/// The longest name of a file that is sent as it is.
+const NAME: usize = 255;
 
 /// Comments that are there, by their marks.
 type There = HashMap<String, i64>;
@@ -123,14 +127,62 @@ fn files(writer: &mut Writer<'_>, (kind, path): (&str, &str), entry: &Value) -> 
         writer.report.note(("files", false), (assets.len() as u64, &[]), why);
         return Ok(());
     }
-    let mut there = BTreeSet::new();
-    writer.each(path, &mut |value| {
-        there.insert(text(&value, "name").to_owned());
-    })?;
+    let mut there = Sent::default();
+    writer.each(path, &mut |value| there.add(&value))?;
     for asset in assets {
         file(writer, (kind, path), asset, &mut there)?;
     }
     Ok(())
+}
+
+/// Files that are there, by name and length: several may be called alike.
+#[derive(Default)]
+pub(super) struct Sent {
+    all: BTreeMap<(String, Option<u64>), u64>,
+    /// Those that stand for none of the snapshot's yet.
+    left: BTreeMap<(String, Option<u64>), u64>,
+}
+
+impl Sent {
+    fn key(value: &Value) -> (String, Option<u64>) {
+        (text(value, "name").to_owned(), value.get("size").and_then(Value::as_u64))
+    }
+
+    /// Notes one that the forge tells of.
+    pub(super) fn add(&mut self, value: &Value) {
+        let key = Self::key(value);
+        *self.left.entry(key.clone()).or_default() += 1;
+        *self.all.entry(key).or_default() += 1;
+    }
+
+    /// Takes one of these names that stands for none yet.
+    fn take(&mut self, names: &[&str], size: Option<u64>) -> bool {
+        let keys = names.iter().flat_map(|name| [size, None].map(|size| ((*name).to_owned(), size)));
+        for key in keys {
+            if let Some(n) = self.left.get_mut(&key).filter(|n| **n > 0) {
+                *n -= 1;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Of all that the forge tells of now, one more than were known that `is`.
+    fn more(&self, told: Vec<Value>, is: &dyn Fn(&Value) -> bool) -> Option<Value> {
+        let known: u64 =
+            self.all.iter().filter(|((name, size), _)| is(&json!({"name": name, "size": size}))).map(|(_, n)| n).sum();
+        let mut fit: Vec<Value> = told.into_iter().filter(|value| is(value)).collect();
+        (fit.len() as u64 > known).then(|| fit.pop()).flatten()
+    }
+}
+
+/// What a file is called when it is sent.
+fn name_of(provider: Provider, told: &str) -> String {
+    let odd = |c: char| c.is_control() || matches!(c, '/' | '\\');
+    // GitHub gives a file of a release another name than it is told, where that has other signs.
+    let may =
+        provider == Provider::Gitea && told.len() <= NAME && !matches!(told, "" | "." | "..") && !told.contains(odd);
+    if may { told.to_owned() } else { file_name(told) }
 }
 
 /// Sends one file, if it is in the snapshot and not there.
@@ -138,42 +190,47 @@ pub(super) fn file(
     writer: &mut Writer<'_>,
     (kind, path): (&str, &str),
     asset: &Value,
-    there: &mut BTreeSet<String>,
+    there: &mut Sent,
 ) -> BackResult<()> {
-    let (id, name) = (asset.get("id").and_then(Value::as_i64).unwrap_or_default(), file_name(text(asset, "name")));
-    if there.contains(&name) || there.contains(text(asset, "name")) {
+    let (id, told) = (asset.get("id").and_then(Value::as_i64).unwrap_or_default(), text(asset, "name"));
+    let (name, plain) = (name_of(writer.provider, told), file_name(told));
+    let held = writer.from.join(writer.name).join(FILES).join(format!("{kind}-{id}-{plain}"));
+    let length = held.metadata().ok().filter(std::fs::Metadata::is_file).map(|known| known.len());
+    if there.take(&[&name, told, &plain], length.or_else(|| asset.get("size")?.as_u64())) {
         writer.report.there("files");
         return Ok(());
     }
-    let held = writer.from.join(writer.name).join(FILES).join(format!("{kind}-{id}-{name}"));
-    if !held.is_file() {
+    if length.is_none() {
         writer.report.lacks("files", &name, "the snapshot does not have it");
         return Ok(());
     }
     let github = writer.provider == Provider::Github;
-    let url = format!("{}?name={name}", if github { writer.uploads(path) } else { writer.url(path) });
+    let url = format!("{}?name={}", if github { writer.uploads(path) } else { writer.url(path) }, segment(&name));
     let sent = writer.once(
         &mut |client| {
             if github {
                 client.send_bytes("POST", &url, &held)
             } else {
-                client.send_file(&url, ("attachment", &name), &held)
+                client.send_file(&url, ("attachment", &plain), &held)
             }
         },
         &mut |writer| {
-            let mut found = None;
-            writer.each(path, &mut |value| {
-                if text(&value, "name") == name {
-                    found = Some(value);
-                }
-            })?;
-            Ok(found)
+            let mut told = Vec::new();
+            writer.each(path, &mut |value| told.push(value))?;
+            let is = |value: &Value| {
+                text(value, "name") == name
+                    && value.get("size").and_then(Value::as_u64).is_none_or(|n| Some(n) == length)
+            };
+            Ok(there.more(told, &is))
         },
     )?;
     match sent {
         Ok(_) => {
             writer.report.made("files");
-            there.insert(name);
+            *there.all.entry((name.clone(), length)).or_default() += 1;
+            if name != told {
+                writer.report.differs("files", told, "the forge is told a plainer name of it");
+            }
         }
         Err(why) => writer.report.lacks("files", &name, &refused(&why)),
     }

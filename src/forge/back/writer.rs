@@ -26,6 +26,11 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// What a label is painted with whose colour nobody knows.
 pub(super) const GREY: &str = "cccccc";
 
+/// The longest description.
+const ABOUT: usize = 2000;
+/// What is said of a repository that is less open than it was.
+pub(super) const WAS_OPEN: &str = "it was public, and is made private: open it when it is looked at";
+
 /// What a forge said that does not take something.
 pub(super) type Refusal = (u16, String);
 
@@ -46,6 +51,8 @@ pub(super) struct Writer<'a> {
     milestones: BTreeMap<String, Value>,
     /// Whether a branch or tag is there.
     refs: HashMap<String, bool>,
+    /// The repository, where it was there before.
+    pub(super) found: Option<Value>,
 }
 
 impl<'a> Writer<'a> {
@@ -58,7 +65,7 @@ impl<'a> Writer<'a> {
         let api = provider.api(&back.url);
         let (owner, name) = (back.owner.clone(), one.name.as_str());
         let (labels, milestones, refs) = (BTreeMap::new(), BTreeMap::new(), HashMap::new());
-        Self { client, provider, api, owner, from, name, report, labels, milestones, refs }
+        Self { client, provider, api, owner, from, name, report, labels, milestones, refs, found: None }
     }
 
     /// A place below the repository.
@@ -199,7 +206,8 @@ impl<'a> Writer<'a> {
     /// Makes the repository if it is not there. Tells whether it was made now.
     pub(super) fn repository(&mut self, listing: &str, described: &Value) -> BackResult<bool> {
         let url = self.url("");
-        if self.find(&url)?.is_some() {
+        if let Some(found) = self.find(&url)? {
+            self.found = Some(found);
             self.report.there("repository");
             return Ok(false);
         }
@@ -209,12 +217,8 @@ impl<'a> Writer<'a> {
         if self.provider == Provider::Gitea && !text(described, "default_branch").is_empty() {
             put(&mut value, "default_branch", json!(text(described, "default_branch")));
         }
-        if described.get("private").and_then(Value::as_bool) == Some(false) {
-            self.report.differs(
-                "repository",
-                self.name,
-                "it was public, and is made private: open it when it is looked at",
-            );
+        if is_open(described) {
+            self.report.differs("repository", self.name, WAS_OPEN);
         }
         let sent = self.once(&mut |client| client.send("POST", listing, &value), &mut |writer| {
             let url = writer.url("");
@@ -230,6 +234,36 @@ impl<'a> Writer<'a> {
                 Err(SourceError::new(what, self.report.into.clone()).into())
             }
         }
+    }
+
+    /// Gives a repository that was there, such as one that its code made, what it is made with else: its description, and its
+    /// default branch if that is there.
+    pub(super) fn settings(&mut self, described: &Value) -> BackResult<()> {
+        let Some(found) = self.found.take() else { return Ok(()) };
+        if is_open(described) && !is_open(&found) {
+            self.report.differs("repository", self.name, WAS_OPEN);
+        }
+        let about: String = text(described, "description").chars().take(ABOUT).collect();
+        let mut value = json!({});
+        if !about.is_empty() && text(&found, "description").is_empty() {
+            put(&mut value, "description", json!(about));
+        }
+        let branch = text(described, "default_branch");
+        if !branch.is_empty() && text(&found, "default_branch") != branch && self.has_ref("branch", branch)? {
+            put(&mut value, "default_branch", json!(branch));
+        }
+        if value == json!({}) {
+            return Ok(());
+        }
+        let method = if self.provider == Provider::Gitlab { "PUT" } else { "PATCH" };
+        match self.change(method, "", &value)? {
+            Ok(_) => self.report.made("settings"),
+            Err(why) => {
+                let why = format!("its description or default branch: {}", refused(&why));
+                self.report.lacks("repository", self.name, &why);
+            }
+        }
+        Ok(())
     }
 
     /// Makes the labels of the repository.
@@ -363,6 +397,12 @@ impl<'a> Writer<'a> {
             ),
         }
     }
+}
+
+/// Whether a forge says that others than its members read a repository.
+pub(super) fn is_open(described: &Value) -> bool {
+    described.get("private").and_then(Value::as_bool) == Some(false)
+        || matches!(text(described, "visibility"), "public" | "internal")
 }
 
 pub(super) fn unread(got: Got, url: &str) -> BackError {

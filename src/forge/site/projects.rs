@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Site,
-    page::{Page, author, esc, text},
+    page::{author, brief, esc, own, text},
 };
 use crate::forge::lines::{self, Lines, number};
 
@@ -18,22 +18,22 @@ pub(super) fn pages(site: &mut Site<'_>) -> io::Result<Vec<(String, String)>> {
     while let Some((_, project)) = lines.next()? {
         let Some(number) = number(&project) else { continue };
         let (place, title) = (format!("projects/{number}.html"), text(&project, &["title"]));
-        let mut page = Page::new(&format!("Project {number}: {title}"));
+        let mut page = site.page(&place, &format!("Project {number}: {title}"))?;
         let back = site.link(&place, "index.html", "all repositories");
         page.raw(&format!("<p>{back}</p>"));
         let closed = project.get("closed").and_then(Value::as_bool).unwrap_or_default();
         let (by, at) = (of(&project, "creator"), text(&project, &["createdAt"]));
         page.line(&format!("{} · {by}, {at}", if closed { "closed" } else { "open" }));
         page.line(&text(&project, &["shortDescription"]));
-        page.body(&text(&project, &["readme"]));
+        page.body(own(&project, &["readme"]));
         page.raw("<table class=\"list\"><tr><th>Item</th><th>Of</th><th>Fields</th></tr>");
         for (part, at) in lines::thread(&mut parts, number)? {
             let Some(item) = parts.get_mut(part).map(|part| part.at(at)).transpose()?.flatten() else { continue };
             page.raw(&row(&item));
         }
         page.raw("</table>");
-        site.write(&place, page)?;
-        made.push((place, title));
+        page.end()?;
+        made.push((place, brief(&title)));
     }
     Ok(made)
 }

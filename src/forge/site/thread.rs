@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Listed, RepositoryRows, Site,
-    page::{Page, author, esc, text},
+    page::{Page, author, brief, esc, own, text},
 };
 use crate::forge::{
     lines::{self, Lines, Part, Places, number},
@@ -57,7 +57,7 @@ fn of_one(
 ) -> io::Result<Listed> {
     let place = format!("{}/{kind}/{number}.html", one.name);
     let title = text(value, &["title"]);
-    let mut page = Page::new(&format!("{number}: {title}"));
+    let mut page = site.page(&place, &format!("{number}: {title}"))?;
     let back = site.link(&place, &format!("{}/index.html", one.name), &one.name);
     page.raw(&format!("<p>{back}</p>"));
     let merged = pull.is_some_and(|pull| pull.get("merged_at").is_some_and(Value::is_string));
@@ -69,7 +69,7 @@ fn of_one(
     page.line(&head(value, pull, &state));
     page.raw("<article>");
     page.line(&format!("{}, {}", author(value), text(value, &["created_at", "createdAt"])));
-    page.body(&text(value, &["body", "description"]));
+    page.body(own(value, &["body", "description"]));
     page.raw(&files(site, (&place, &one.name, kind), value));
     page.raw("</article>");
     for (at, from) in lines::thread(parts, number)? {
@@ -78,9 +78,10 @@ fn of_one(
             entry(site, (&place, &one.name, part.kind), &value, &mut page);
         }
     }
-    site.write(&place, page)?;
+    page.end()?;
     let (author, made) = (author(value), text(value, &["created_at", "createdAt"]));
     let pull = pull.is_some() || value.get("pull_request").is_some_and(Value::is_object);
+    let (title, state, author, made) = (brief(&title), brief(&state), brief(&author), brief(&made));
     Ok(Listed { number, title, state, author, made, pull })
 }
 
@@ -126,7 +127,6 @@ fn entry(site: &mut Site<'_>, (place, repository, kind): (&str, &str, &str), val
         return;
     }
     let (by, at) = (author(value), text(value, &["created_at", "submitted_at", "createdAt"]));
-    let body = text(value, &["body"]);
     let what = match kind {
         "timeline" | "events" => {
             let event = text(value, &["type", "event"]);
@@ -147,8 +147,8 @@ fn entry(site: &mut Site<'_>, (place, repository, kind): (&str, &str, &str), val
     };
     page.raw("<article>");
     page.line(&format!("{by}, {at}{what}"));
-    page.hunk(&text(value, &["diff_hunk"]));
-    page.body(&body);
+    page.hunk(own(value, &["diff_hunk"]));
+    page.body(own(value, &["body"]));
     page.raw(&files(site, (place, repository, kind), value));
     page.raw("</article>");
 }

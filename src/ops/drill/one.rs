@@ -115,12 +115,14 @@ async fn fetch(place: &Place<'_>, header: VerifiedHeader, scratch: &Scratch, dri
 }
 
 /// What an engine found.
+#[derive(Default)]
 struct Worked {
     engine: String,
     load_s: f64,
     check_s: f64,
     checks: Vec<Check>,
     not_tested: Vec<String>,
+    lacking: Vec<String>,
 }
 
 /// Loads and checks it on a thread that may block.
@@ -172,6 +174,7 @@ async fn work(place: &Place<'_>, scratch: &Scratch, restored: Restored, drill: &
     drill.parts.check_s = worked.check_s;
     drill.checks.extend(worked.checks);
     drill.not_tested = worked.not_tested;
+    drill.lacking = worked.lacking;
     Ok(())
 }
 
@@ -183,8 +186,7 @@ fn engine_work(
     (elapsed, left): (&dyn Fn() -> Duration, Option<Duration>),
     stopper: &Stopper,
 ) -> Worked {
-    let mut worked =
-        Worked { engine: String::new(), load_s: 0.0, check_s: 0.0, checks: Vec::new(), not_tested: Vec::new() };
+    let mut worked = Worked::default();
     let began = elapsed();
     let mut engine = match engine::for_kind(restored.kind, place) {
         Ok(engine) => engine,
@@ -208,6 +210,7 @@ fn engine_work(
             worked.checks.push(configured(&mut *engine, asked, (place, dir), restored));
         }
         worked.not_tested = engine.not_tested(restored);
+        worked.lacking = engine.lacking(restored);
     }
     worked.check_s = elapsed().saturating_sub(ready).as_secs_f64();
     // What was backed up must not stay on somebody's server unnoticed.

@@ -15,7 +15,7 @@ pub use good::{LastGood, find};
 
 use super::{
     OpsError, Result,
-    signals::{Expected, Gather, announce, loudest},
+    signals::{Expected, Gather, announce, claimed, loudest},
     snapshots::SnapshotLine,
 };
 use crate::{
@@ -202,17 +202,8 @@ impl<'a> Walk<'a> {
         let (source, writer) = (&summary.header.source, &summary.header.writer);
         let mut verdicts = signal::judge(&self.history, &facts);
         announce(&self.known.expected, source, facts.at, &mut verdicts);
-        let mut theirs: Vec<Verdict> = flags
-            .into_iter()
-            .take(signal::rules::ALL.len())
-            .filter(|flag| !verdicts.iter().any(|v| v.rule == flag.rule))
-            .map(|flag| Verdict {
-                words: format!("the writer's own memory says so (rule {})", flag.rule),
-                rule: flag.rule,
-                level: flag.level,
-                subjects: Vec::new(),
-            })
-            .collect();
+        let mut theirs: Vec<Verdict> =
+            claimed(flags).filter(|flag| !verdicts.iter().any(|v| v.rule == flag.rule)).collect();
         announce(&self.known.expected, source, facts.at, &mut theirs);
         let own = loudest(&verdicts) == Some(Level::Alarm);
         let by_writer = loudest(&theirs) == Some(Level::Alarm);

@@ -92,6 +92,19 @@ pub fn aged(taken: Time, now: Time, most: Span) -> Option<Reason> {
     })
 }
 
+/// The snapshot has not all of its source: its writer says so in the header, which is in the clear and names nothing.
+#[must_use]
+pub fn partial(id: &SnapshotId, whole: bool) -> Option<Reason> {
+    (!whole).then(|| {
+        let words = format!(
+            "snapshot {0} has not all of its source: its run could not read some of it and ended with 3; `strongroom show {0} -i \
+             IDENTITY` names what. Mend that, and run the backup again",
+            id.short()
+        );
+        Reason::new("not-whole", words)
+    })
+}
+
 /// Newer snapshots of the same writer are suspect, or of a time that is not yet: what was chosen is not what comes last.
 #[must_use]
 pub fn doubted(own: &[Summary], chosen: &Summary) -> Vec<Reason> {

@@ -29,7 +29,7 @@ use crate::{
 
 pub use copies::KnownCopy;
 pub use drills::{LastDrill, last};
-pub use judge::{Alarms, Open, Reason, aged, alarmed, clock, drilled, found, locked, unread};
+pub use judge::{Alarms, Open, Reason, aged, alarmed, clock, drilled, found, locked, partial, unread};
 
 /// How old a snapshot may be if nothing is said and the source has no `every`: a day, and two hours for the run.
 pub const USUAL_AGE: Span = Span::seconds(26 * 3600);
@@ -261,6 +261,7 @@ async fn one(
     answer.age_s = Some(now.since(taken).as_seconds());
     answer.bytes = Some(header.totals.bytes);
     answer.reasons.extend(aged(taken, now, max_age));
+    answer.reasons.extend(partial(&chosen.id, header.whole));
     answer.reasons.extend(judge::doubted(&own, &chosen));
     answer.reasons.extend(
         request.copies.and_then(|wanted| copies::copied(&request.known_copies, &source, chosen.since(), wanted)),

@@ -12,8 +12,9 @@ pub(super) use gather::Gather;
 pub(super) use own::Own;
 
 use crate::{
+    format::header::Flag,
     model::{Name, SnapshotId, Time},
-    signal::{Level, Verdict},
+    signal::{Level, NOT_WHOLE, Verdict, rules},
 };
 
 /// A change that somebody announced.
@@ -70,6 +71,18 @@ pub struct Signal {
     pub by: String,
     /// Each rule that spoke, the loudest first.
     pub reasons: Vec<Verdict>,
+}
+
+/// What a writer's flags say, in words.
+pub(super) fn claimed(flags: Vec<Flag>) -> impl Iterator<Item = Verdict> {
+    flags.into_iter().take(rules::ALL.len() + 1).map(|Flag { rule, level }| {
+        let words = if rule == NOT_WHOLE {
+            "the snapshot has not all of its source: the run could not read some of it".to_owned()
+        } else {
+            format!("the writer's own memory says so (rule {rule})")
+        };
+        Verdict { rule, level, subjects: Vec::new(), words }
+    })
 }
 
 /// The loudest level.

@@ -16,7 +16,7 @@ pub use self::checkpoint::{Checkpoint, Head, Reaction, Remembered};
 use super::{
     OpsError, Result,
     incident::Step,
-    signals::{Expected, Gather, Signal, announce, loudest},
+    signals::{Expected, Gather, Signal, announce, claimed, loudest},
 };
 use crate::{
     codec::seal::Opener,
@@ -235,16 +235,7 @@ impl Pass<'_> {
         let last_good = remembered.history.last_calm().and_then(|facts| facts.snapshot);
         let at = facts.at;
         remembered.history.push(facts, &verdicts);
-        let mut by_writer: Vec<Verdict> = flags
-            .into_iter()
-            .take(signal::rules::ALL.len())
-            .map(|flag| Verdict {
-                words: format!("the writer's own memory says so (rule {})", flag.rule),
-                rule: flag.rule,
-                level: flag.level,
-                subjects: Vec::new(),
-            })
-            .collect();
+        let mut by_writer: Vec<Verdict> = claimed(flags).collect();
         announce(&self.request.expected, source, at, &mut by_writer);
         let id = summary.id;
         let signal = |by: &str, reasons: Vec<Verdict>, level| Signal {

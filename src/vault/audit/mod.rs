@@ -132,6 +132,8 @@ pub struct Seen {
     /// What its writer found odd about what it backed up, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<Level>,
+    /// Whether it has all of its source, as far as its writer says.
+    pub whole: bool,
 }
 
 /// What a verification saw.
@@ -422,6 +424,7 @@ fn seen(inventory: &Inventory, all: &[Summary], only: Option<SnapshotId>) -> Vec
         suspect: s.standing.suspect,
         future: s.standing.future,
         signal: s.header.signal,
+        whole: s.header.whole,
     };
     all.iter().filter(|s| only.is_none_or(|id| s.id == id)).map(one).collect()
 }

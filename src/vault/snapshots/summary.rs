@@ -12,7 +12,7 @@ use crate::{
         layout,
     },
     model::{Hash, Key, LockPolicy, Name, SnapshotId, SourceKind, Time, journal::Start},
-    signal::Level,
+    signal::{Level, NOT_WHOLE},
     vault::{Result, Vault, VaultError, VaultErrorKind, fetch, members},
 };
 
@@ -55,6 +55,8 @@ pub struct Brief {
     pub journal: Option<Start>,
     /// What its writer found odd about what it backed up, if anything.
     pub signal: Option<Level>,
+    /// Whether it has all of its source, as far as its writer says.
+    pub whole: bool,
     /// What it amounts to.
     pub totals: Totals,
 }
@@ -95,7 +97,8 @@ impl Summary {
             floor_until: header.floor_until,
             expires_at: header.expires_at,
             journal: header.journal.clone(),
-            signal: header.signals.iter().map(|flag| flag.level).max(),
+            signal: header.signals.iter().filter(|flag| flag.rule != NOT_WHOLE).map(|flag| flag.level).max(),
+            whole: !header.signals.iter().any(|flag| flag.rule == NOT_WHOLE),
             totals: header.totals,
         };
         Self::from_parts(found.id, brief, (found.certificate.valid_from, epoch, standing), bytes)

@@ -29,6 +29,9 @@ pub(super) fn ready(lab: &mut Lab<'_, '_>, kind: &str, entry: &Value) -> BackRes
         let (id, name) = (asset.get("id").and_then(Value::as_i64).unwrap_or_default(), plain(text(asset, "name")));
         let path = format!("{FILES}/{kind}-{id}-{name}");
         if let Some(url) = upload(lab, &path, &name)? {
+            if name != text(asset, "name") {
+                lab.w.report.differs("files", text(asset, "name"), "the forge is told a plainer name of it");
+            }
             let _ = write!(ready, "\n\n[{name}]({url})");
         }
     }

@@ -38,8 +38,8 @@ pub(super) fn make(lab: &mut Lab<'_, '_>, fresh: bool) -> BackResult<()> {
         let made = there.remove(&number);
         if made.is_some() {
             lab.w.report.there("issues");
-        } else {
-            one(lab, number, (&entry, pull.as_ref()))?;
+        } else if !one(lab, number, (&entry, pull.as_ref()))? {
+            continue;
         }
         let listed = format!("/issues/{number}/notes?sort=asc&order_by=created_at");
         let said =
@@ -75,8 +75,8 @@ fn there(lab: &mut Lab<'_, '_>) -> BackResult<BTreeMap<i64, Made>> {
     }
 }
 
-/// Makes an issue, open.
-fn one(lab: &mut Lab<'_, '_>, number: i64, (entry, pull): (&Value, Option<&Value>)) -> BackResult<()> {
+/// Makes an issue, open. Tells whether it was taken: its number is its own, so that of no other is wrong where it was not.
+fn one(lab: &mut Lab<'_, '_>, number: i64, (entry, pull): (&Value, Option<&Value>)) -> BackResult<bool> {
     let id = lab.w.called(number);
     let ready = files::ready(lab, "issues", entry)?;
     let made = words(&id, &head(entry, pull, true), &ready, limit(Provider::Gitlab));
@@ -98,9 +98,17 @@ fn one(lab: &mut Lab<'_, '_>, number: i64, (entry, pull): (&Value, Option<&Value
         Err((409, _)) => return Err(lab.w.occupied(&format!("number {number}"))),
         sent => sent,
     };
-    let made = sent.map_err(|why| {
-        SourceError::new(format!("number {number} is not taken: {}", refused(&why)), lab.w.report.into.clone())
-    })?;
+    let made = match sent {
+        Ok(made) => made,
+        Err(why) => {
+            lab.w.report.lacks(
+                "issues",
+                &number.to_string(),
+                &format!("{}; nor are its comments there", refused(&why)),
+            );
+            return Ok(false);
+        }
+    };
     let got = lines::number(&made).unwrap_or_default();
     if got != number {
         let what = format!(
@@ -114,7 +122,7 @@ fn one(lab: &mut Lab<'_, '_>, number: i64, (entry, pull): (&Value, Option<&Value
         let why = "it is an issue, so that its number is the same; one that is open and has its branches is a merge request besides";
         lab.w.report.differs("pulls", &number.to_string(), why);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Makes what is missing of a thread.

@@ -10,6 +10,7 @@ use super::{
         super::{Provider, SourceError, lines, lines::Part, send::Sent},
         BackResult,
         issues::{Held, first, title},
+        numbers::{BEYOND, forked, reach},
         words::{author, limit, mark, text, time, words},
         writer::{put, refused},
     },
@@ -23,6 +24,11 @@ use super::{
 const BRANCH: &str = "strongroom/numbers";
 /// The mark of one that keeps a number.
 const GAP: &str = "gap!";
+/// The mark of one that keeps the number of what was not taken.
+const REFUSED: &str = "refused!";
+/// Why one is closed whose branches are there by now.
+const CLOSED: &str = "it is closed, as it was made before, when its branches were not there: to have it as it was, delete the project \
+                      there, push the code, and restore again";
 const LISTED: &str = "/merge_requests?scope=all&state=all&order_by=created_at&sort=asc";
 /// What a stream of threads is called.
 const THREADS: &[&str] = &["discussions"];
@@ -46,7 +52,13 @@ pub(super) fn make(lab: &mut Lab<'_, '_>, fresh: bool) -> BackResult<()> {
     while let Some((at, value)) = lines.next().map_err(|e| lab.w.unreadable("merge_requests", e))? {
         places.extend(lines::number(&value).map(|number| (number, at)));
     }
-    let Some(last) = places.keys().next_back().copied() else { return Ok(()) };
+    if places.is_empty() {
+        return Ok(());
+    }
+    let last = reach(places.keys().copied());
+    for number in places.range(last + 1..).map(|(number, _)| *number).collect::<Vec<_>>() {
+        lab.w.report.lacks("merge_requests", &number.to_string(), BEYOND);
+    }
     let Some(base) = base(lab)? else {
         let why = "the target has no branch, which a merge request needs: push the code, and restore again";
         lab.w.report.note(("merge_requests", true), (places.len() as u64, &[]), why);
@@ -55,8 +67,10 @@ pub(super) fn make(lab: &mut Lab<'_, '_>, fresh: bool) -> BackResult<()> {
     let mut there = if fresh { Known::new() } else { known(lab)? };
     let next = there.keys().next_back().map_or(1, |last| last + 1);
     let of = |lab: &Lab<'_, '_>, number: i64| format!("{}!{number}", lab.w.name);
-    if let Some((number, _)) = there.iter().find(|(n, (mark, _))| *mark != of(lab, **n) && *mark != format!("{GAP}{n}"))
-    {
+    let is_ours = |lab: &Lab<'_, '_>, n: i64, mark: &str| {
+        mark == of(lab, n) || mark == format!("{GAP}{n}") || mark == format!("{REFUSED}{n}")
+    };
+    if let Some((number, _)) = there.iter().find(|(n, (mark, _))| !is_ours(lab, **n, mark)) {
         return Err(lab.w.occupied(&format!("merge request {number}")));
     }
     let mut parts = lines::parts(lab.w.from, lab.w.name, THREADS).map_err(|e| lab.w.unreadable("discussions", e))?;
@@ -76,8 +90,12 @@ pub(super) fn make(lab: &mut Lab<'_, '_>, fresh: bool) -> BackResult<()> {
         };
         let known = there.remove(&number);
         let mut said = There::new();
-        if known.is_some() {
-            lab.w.report.there("merge_requests");
+        if let Some((mark, _)) = &known {
+            if *mark == format!("{REFUSED}{number}") {
+                again(lab, (number, &of(lab, number)), (&entry, &mut parts))?;
+            } else {
+                lab.w.report.there("merge_requests");
+            }
             said = comments::there(lab, &format!("/merge_requests/{number}/discussions"))?;
         } else if number < next {
             let why = "it was made before and is gone from there";
@@ -86,8 +104,7 @@ pub(super) fn make(lab: &mut Lab<'_, '_>, fresh: bool) -> BackResult<()> {
         }
         let own = branches(lab, &entry)?;
         if known.as_ref().is_some_and(|(_, open)| !open) && text(&entry, "state") == "opened" {
-            let why = "it is closed, as it was made before, when its branches were not there";
-            lab.w.report.differs("merge_requests", &number.to_string(), why);
+            stays_closed(lab, number, (&entry, own));
         }
         if known.is_none() {
             let id = of(lab, number);
@@ -127,11 +144,29 @@ fn base(lab: &mut Lab<'_, '_>) -> BackResult<Option<String>> {
     Ok(first)
 }
 
+fn is_forked(entry: &Value) -> bool {
+    entry.get("source_project_id") != entry.get("target_project_id")
+}
+
+/// Says why one that was open is closed.
+fn stays_closed(lab: &mut Lab<'_, '_>, number: i64, (entry, own): (&Value, bool)) {
+    let called = number.to_string();
+    if is_forked(entry) {
+        let why = "it came from another project, whose branch the target has not: it is closed and says so";
+        lab.w.report.differs("merge_requests", &called, why);
+    } else if own {
+        lab.w.report.lacks("merge_requests", &called, CLOSED);
+    } else {
+        let why = "its branches are not in the target, so it is closed and says so: to have it as it was, delete the project there, \
+                   push the code, and restore again";
+        lab.w.report.lacks("merge_requests", &called, why);
+    }
+}
+
 /// Whether the branches of one are there, in the project itself.
 fn branches(lab: &mut Lab<'_, '_>, entry: &Value) -> BackResult<bool> {
     let (head, base) = (text(entry, "source_branch"), text(entry, "target_branch"));
-    let forked = entry.get("source_project_id") != entry.get("target_project_id");
-    Ok(!forked && !head.is_empty() && lab.w.has_ref("branch", head)? && lab.w.has_ref("branch", base)?)
+    Ok(!is_forked(entry) && !head.is_empty() && lab.w.has_ref("branch", head)? && lab.w.has_ref("branch", base)?)
 }
 
 /// Sees to the branch that stands for those that are gone.
@@ -219,8 +254,7 @@ fn one(
         let why = "it was merged, which no API makes: it is closed and says so";
         lab.w.report.differs("merge_requests", &called, why);
     } else if !own && state == "opened" {
-        let why = "its branches are not in the target (push the code first): it is closed and says so";
-        lab.w.report.lacks("merge_requests", &called, why);
+        stays_closed(lab, number, (entry, own));
     }
     if own {
         put(&mut value, "source_branch", json!(text(entry, "source_branch")));
@@ -232,14 +266,53 @@ fn one(
             }
             // Another one of these branches is open.
             Err((409, _)) if state != "opened" => {}
-            Err(why) => return Err(refusal(lab, number, &why).into()),
+            Err(why) => return instead(lab, number, (&lines, base), &why),
         }
     }
     stand_in(lab, base)?;
     put(&mut value, "source_branch", json!(BRANCH));
     put(&mut value, "target_branch", json!(base));
-    posted(lab, (number, id), &value)?.map_err(|why| refusal(lab, number, &why))?;
-    lab.w.report.made("merge_requests");
+    match posted(lab, (number, id), &value)? {
+        Ok(_) => lab.w.report.made("merge_requests"),
+        Err(why) => instead(lab, number, (&lines, base), &why)?,
+    }
+    Ok(())
+}
+
+/// Why something was not taken, for the report.
+fn not_taken(why: &(u16, String)) -> String {
+    format!("{}; one without its title and text keeps the number, and has its threads", refused(why))
+}
+
+/// Keeps the number of one that GitLab does not take, by one that has its threads.
+fn instead(
+    lab: &mut Lab<'_, '_>,
+    number: i64,
+    (lines, base): (&[String], &str),
+    why: &(u16, String),
+) -> BackResult<()> {
+    stand_in(lab, base)?;
+    let id = format!("{REFUSED}{number}");
+    let lines: Vec<String> =
+        lines.iter().cloned().chain(["The forge did not take its title and text.".to_owned()]).collect();
+    let made = words(&id, &lines, "", usize::MAX);
+    let title = format!("(number {number} was not taken)");
+    let value = json!({"title": title, "description": first(&made), "source_branch": BRANCH, "target_branch": base});
+    posted(lab, (number, &id), &value)?.map_err(|why| refusal(lab, number, &why))?;
+    lab.w.report.lacks("merge_requests", &number.to_string(), &not_taken(why));
+    close(lab, number)
+}
+
+/// Gives what keeps the number of one that was not taken its title and text, if they are taken now.
+fn again(lab: &mut Lab<'_, '_>, (number, id): (i64, &str), (entry, parts): (&Value, &mut [Part])) -> BackResult<()> {
+    let ready = files::ready(lab, "merge_requests", entry)?;
+    let made = words(id, &head(entry, &approvals(lab, number, parts)?), &ready, limit(Provider::Gitlab));
+    let mut value = lab.common(("merge_requests", number), entry)?;
+    put(&mut value, "description", json!(first(&made)));
+    match lab.w.change("PUT", &format!("/merge_requests/{number}"), &value)? {
+        Ok(_) => lab.w.report.made("merge_requests"),
+        Err(why) => lab.w.report.lacks("merge_requests", &number.to_string(), &not_taken(&why)),
+    }
     Ok(())
 }
 
@@ -308,6 +381,11 @@ pub(super) fn of_pulls(lab: &mut Lab<'_, '_>, fresh: bool) -> BackResult<()> {
         let id = format!("pull/{}", lab.w.called(number));
         if there.values().any(|(mark, _)| *mark == id) {
             lab.w.report.there("pulls");
+            continue;
+        }
+        if forked(&pull) {
+            let why = "it came from another repository, whose branch the target has not: it is an issue alone";
+            lab.w.report.differs("pulls", &number.to_string(), why);
             continue;
         }
         let branch = |field: &str| pull.get(field).map(|one| text(one, "ref").to_owned()).unwrap_or_default();

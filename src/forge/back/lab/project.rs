@@ -10,7 +10,7 @@ use super::super::{
     },
     BackError, BackResult,
     words::text,
-    writer::{Writer, put, refused, unread},
+    writer::{WAS_OPEN, Writer, is_open, put, refused, unread},
 };
 
 /// The right that sets numbers and times: an owner's.
@@ -66,6 +66,7 @@ pub(super) fn make(
     if let Some(there) = writer.find(&url)? {
         writer.report.there("repository");
         owned(writer, &there, may)?;
+        writer.found = Some(there);
         return Ok(false);
     }
     let into = writer.report.into.clone();
@@ -85,10 +86,8 @@ pub(super) fn make(
     if let Namespace(Some(id)) = namespace {
         put(&mut value, "namespace_id", json!(id));
     }
-    let private = described.get("private").and_then(Value::as_bool);
-    if private == Some(false) || matches!(text(described, "visibility"), "public" | "internal") {
-        let why = "it was public, and is made private: open it when it is looked at";
-        writer.report.differs("repository", writer.name, why);
+    if is_open(described) {
+        writer.report.differs("repository", writer.name, WAS_OPEN);
     }
     let listing = format!("{}/projects", writer.api);
     let sent = writer.once(&mut |client| client.send("POST", &listing, &value), &mut |writer| writer.find(&url))?;

@@ -1,6 +1,6 @@
 //! Releases. Their files are packages of the project, which the release links.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -104,13 +104,23 @@ fn entries(release: &Value) -> impl Iterator<Item = &Value> {
 /// Makes the links that are not there, and sends the files that they lead to.
 fn assets(lab: &mut Lab<'_, '_>, (release, tag): (&Value, &str), made: &Value) -> BackResult<()> {
     let there: Vec<&str> = entries(made).map(|one| text(one, "name")).collect();
+    let mut names = BTreeSet::new();
     for asset in entries(release) {
+        let id = asset.get("id").and_then(Value::as_i64).unwrap_or_default();
         let name = text(asset, "name");
-        if there.contains(&name) {
+        let other = format!("{name} ({id})");
+        let called = if names.insert(name) { name } else { &other };
+        if there.contains(&called) {
             lab.w.report.there("files");
             continue;
         }
-        let id = asset.get("id").and_then(Value::as_i64).unwrap_or_default();
+        if called != name {
+            lab.w.report.differs(
+                "files",
+                name,
+                "GitLab takes no two files of one name in a release: its number is behind it",
+            );
+        }
         let target = text(asset, "url").to_owned();
         let own = format!("{FILES}/releases-{id}-{}", plain(name));
         let held = uploads(&target).first().map_or(own, Upload::path);
@@ -126,14 +136,14 @@ fn assets(lab: &mut Lab<'_, '_>, (release, tag): (&Value, &str), made: &Value) -
         };
         let Some(url) = url else { continue };
         let kind = if text(asset, "link_type").is_empty() { "other" } else { text(asset, "link_type") };
-        let mut value = json!({"name": name, "url": url, "link_type": kind});
+        let mut value = json!({"name": called, "url": url, "link_type": kind});
         // A link with a path of its own in the project.
         let own = text(asset, "direct_asset_url").split_once("/-/releases/");
         if let Some((_, path)) = own.and_then(|(_, rest)| rest.split_once("/downloads/")) {
             put(&mut value, "direct_asset_path", json!(format!("/{path}")));
         }
         let path = format!("/releases/{}/assets/links", segment(tag));
-        match lab.w.create((&path, &value), &path, &|one| text(one, "name") == name)? {
+        match lab.w.create((&path, &value), &path, &|one| text(one, "name") == called)? {
             Ok(_) => lab.w.report.made("files"),
             Err(why) => lab.w.report.lacks("files", name, &refused(&why)),
         }

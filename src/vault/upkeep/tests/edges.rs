@@ -74,6 +74,7 @@ fn made(no: u8, at: Time, prev: &[u8]) -> Summary {
         expires_at: at + POLICY.keep,
         journal: None,
         signal: None,
+        whole: true,
         totals: Totals::default(),
     };
     let standing = Standing { stored_at: Some(at), since: Some(at), ..Standing::default() };

@@ -398,6 +398,7 @@ fn summary(world: &World, snapshot: &Snapshot, stored_at: Option<Time>) -> Summa
         expires_at: time(snapshot.expires),
         journal: None,
         signal: None,
+        whole: true,
         totals: Totals::default(),
     };
     let standing = Standing { stored_at, ..Standing::default() };
