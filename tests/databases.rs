@@ -3,6 +3,8 @@
 
 #[path = "databases/binlog.rs"]
 mod binlog;
+#[path = "databases/binlog_odd.rs"]
+mod binlog_odd;
 #[path = "databases/complete.rs"]
 mod complete;
 #[path = "databases/honest.rs"]

@@ -46,6 +46,8 @@ pub struct Tail {
     pub to: Position,
     /// Their hash.
     pub hash: Hash,
+    /// When the file of a binary log that they lie in was made, in seconds since 1970, by the server's clock.
+    pub made: Option<u32>,
 }
 
 /// What is remembered of a file that was shipped.
@@ -248,7 +250,10 @@ fn spell(note: &JournalNote) -> String {
     lines.extend(note.system.map(|system| format!("system {system}")));
     lines.extend(note.line.as_ref().map(|line| format!("line {line}")));
     lines.extend(note.shipped.map(|(timeline, to)| format!("shipped {timeline} {to}")));
-    let tail = |tail: Tail| format!("tail {} {} {} {}", tail.timeline, tail.from, tail.to, tail.hash);
+    let tail = |Tail { timeline, from, to, hash, made }| {
+        let made = made.map_or_else(String::new, |made| format!(" {made}"));
+        format!("tail {timeline} {from} {to} {hash}{made}")
+    };
     lines.extend(note.tail.map(tail));
     lines.extend(note.histories.iter().map(|timeline| format!("history {timeline}")));
     lines.push("end".to_owned());
@@ -264,9 +269,11 @@ fn read(text: &str) -> Option<JournalNote> {
             ["system", system] => note.system = Some(system.parse().ok()?),
             ["line", line] => note.line = Some(line.parse().ok()?),
             ["shipped", timeline, to] => note.shipped = Some((timeline.parse().ok()?, to.parse().ok()?)),
-            ["tail", timeline, from, to, hash] => {
+            ["tail", timeline, from, to, hash, made @ ..] if made.len() < 2 => {
+                let (timeline, hash) = (timeline.parse().ok()?, hash.parse().ok()?);
                 let (from, to) = (from.parse().ok()?, to.parse().ok()?);
-                note.tail = Some(Tail { timeline: timeline.parse().ok()?, from, to, hash: hash.parse().ok()? });
+                let made = made.first().map(|made| made.parse()).transpose().ok()?;
+                note.tail = Some(Tail { timeline, from, to, hash, made });
             }
             ["history", timeline] => drop(note.histories.insert(timeline.parse().ok()?)),
             _ => return None,
@@ -291,7 +298,7 @@ mod tests {
         assert_eq!(memory.note().unwrap(), JournalNote::default());
         let line = Some("my-00000007-mariadb-bin".parse().unwrap());
         let (to, hash) = (Position(0x1_0000), Hash::from_bytes([5; 32]));
-        let tail = Some(Tail { timeline: 2, from: Position(0xf000), to, hash });
+        let tail = Some(Tail { timeline: 2, from: Position(0xf000), to, hash, made: Some(7) });
         let note = JournalNote { system: Some(9), line, shipped: Some((2, to)), tail, histories: [1, 2].into() };
         memory.write(&note).unwrap();
         assert_eq!(open(dir.path()).note().unwrap(), note);

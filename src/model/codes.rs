@@ -215,6 +215,8 @@ pub const CODES: &[Code] = &[
         "See whether `journal run` runs and reaches its server and the vault; `journal list` says what it has"),
     code("journal.stray", Severity::Info, "Something lies within a journal that is named as nothing of it",
         "Find out who may write there"),
+    code("journal.times", Severity::Warning, "Transactions of a log say times that do not rise, and a recovery to a time did not go by them",
+        "Look whether it is the state that you want; name the transaction (--recover-to gtid:…) where a time does not tell it"),
     code("journal.unread", Severity::Weak, "The store refuses to give an object of a journal",
         "Find out why; until it can be read, whether the base can be recovered past it is not known"),
     code("key.foreign", Severity::Warning, "Something has a key record's name, and this vault's root did not sign it",

@@ -56,6 +56,8 @@ pub enum Joint {
     Other,
     /// It has not come so far.
     NotYet,
+    /// Of the file that it ends in the server has only the beginning, and goes on in the next.
+    Lost,
     /// Nothing is here that would tell.
     Unknown,
 }

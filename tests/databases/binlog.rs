@@ -47,7 +47,7 @@ impl Place {
     }
 
     /// `journal run`, in the background.
-    fn run(&self) -> Child {
+    pub fn run(&self) -> Child {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin("strongroom"));
         command.arg("--config").arg(self.sandbox.config()).args(["journal", "run"]).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.sandbox.path("home"));
@@ -55,7 +55,7 @@ impl Place {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
     }
 
-    fn said(&self) -> String {
+    pub fn said(&self) -> String {
         fs::read_to_string(self.sandbox.path("run.log")).unwrap()
     }
 
@@ -72,7 +72,7 @@ impl Place {
     }
 
     /// Waits until all that the server has written is in the vault, without a gap.
-    fn flushed(&self) {
+    pub fn flushed(&self) {
         let (number, offset) = self.written();
         until("the flush", || {
             let list = self.list();
@@ -100,7 +100,7 @@ impl Place {
     }
 }
 
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < end, "{what} did not happen");
@@ -109,7 +109,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// The receivers that write below `dir`.
-fn receivers(dir: &Path) -> Vec<i32> {
+pub fn receivers(dir: &Path) -> Vec<i32> {
     let dir = dir.as_os_str().as_encoded_bytes();
     let has = |line: &[u8], part: &[u8]| line.windows(part.len()).any(|window| window == part);
     let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {

@@ -12,7 +12,7 @@ use std::{
 use crate::{
     g13_any_second::Place,
     sandbox::Run,
-    server::{Postgres, run},
+    server::{Postgres, as_server, bin, run},
 };
 
 const SEGMENT: &str = "--wal-segsize=1";
@@ -181,6 +181,57 @@ fn a_log_that_goes_on_at_a_segment_s_end_is_of_the_same_history_or_refused() {
     }
     let grown = until_idle(&place, &[]).code(2);
     assert!(grown.stderr.contains("another history"), "{}", grown.stderr);
+    assert_eq!(pieces(&place), there, "nothing of it was stored");
+}
+
+/// Other rows of the same length, in a segment that was shipped as a whole: where the next begins says nothing.
+#[test]
+fn another_history_whose_records_are_as_long_is_noticed_where_a_segment_ended() {
+    let mut place = place();
+    // The next start knows none of the settings that this one was given.
+    for setting in ["autovacuum = off", "checkpoint_timeout = '1h'", "wal_keep_size = '64MB'"] {
+        sql(&place, &format!("alter system set {setting}"));
+    }
+    let writes = |place: &Place, pad: &str| {
+        sql(place, &format!("insert into rows (pad) values ('{pad}')"));
+        sql(place, "select pg_switch_wal()");
+        place.flushed()
+    };
+    // The same server goes on, also after a crash.
+    writes(&place, "AAAA");
+    until_idle(&place, &[]).ok();
+    writes(&place, "AAAA");
+    run(as_server(bin("pg_ctl")).args(["-w", "-m", "immediate", "stop", "-D"]).arg(place.server.data()));
+    place.server.restart();
+    for _ in 0..2 {
+        writes(&place, "AAAA");
+        let run = until_idle(&place, &[]).ok();
+        assert!(!run.stderr.contains("[unproven]"), "{}", run.stderr);
+    }
+    // Where it has that segment no more nobody knows, and that is told.
+    let name = sql(&place, "select pg_walfile_name(pg_current_wal_insert_lsn())");
+    writes(&place, "AAAA");
+    until_idle(&place, &[]).ok();
+    sql(&place, "checkpoint");
+    fs::remove_file(place.server.data().join("pg_wal").join(name)).unwrap();
+    let run = until_idle(&place, &[]).ok();
+    assert!(run.stderr.contains("[unproven]") && run.stderr.contains("already been removed"), "{}", run.stderr);
+
+    place.server.stop();
+    let copied = place.server.dir().join("copied");
+    copy(&place.server.data(), &copied);
+    place.server.restart();
+    let ends = [writes(&place, "AAAA"), writes(&place, "AAAA")];
+    until_idle(&place, &[]).ok();
+    let (there, shipped) = (pieces(&place), place.reached());
+    assert_eq!(shipped % (1 << 20), 0, "{shipped:x}");
+    roll_back(&mut place.server, &copied);
+    assert_eq!([writes(&place, "BBBB"), writes(&place, "BBBB")], ends, "as long as before");
+    for _ in 0..2 {
+        writes(&place, "BBBB");
+        let grown = until_idle(&place, &[]).code(2);
+        assert!(grown.stderr.contains("another history"), "{}", grown.stderr);
+    }
     assert_eq!(pieces(&place), there, "nothing of it was stored");
 }
 

@@ -151,6 +151,9 @@ impl Keeper {
             return Ok(());
         }
         self.must_go_on(&identity)?;
+        if !self.state.removed {
+            self.must_have_written(&identity)?;
+        }
         if let Some(seed) = self.start(&identity, slot)? {
             self.board.notes().seed = Some(seed);
             self.board.wake();

@@ -7,8 +7,9 @@ use super::{
     board::{Board, Seed},
 };
 use crate::{
-    catalog::JournalNote,
-    model::journal::Line,
+    catalog::{JournalNote, Tail},
+    codec::hash::{Hasher, hash},
+    model::journal::{Line, Position},
     source::{
         journal::{Joint, Shipped},
         mariadb::binlog,
@@ -23,8 +24,6 @@ const TIMELINES: usize = 16;
 
 /// The server counts the header of the page that comes next, and the log ends before it.
 const HEADER: u64 = 64;
-/// So much of the end of what was shipped is remembered.
-const TAIL: u64 = 64 << 10;
 /// So long what the server said last is believed.
 const BELIEVED: Duration = Duration::from_mins(1);
 
@@ -59,6 +58,8 @@ pub(super) trait Log: Send {
 
     /// What holds the log that finds no room here.
     const HOLDS: &'static str;
+    /// How a log becomes one of another history.
+    const OTHERWISE: &'static str;
 
     /// Learns what must be known before anything can be shipped. Says whether it is.
     fn learn(&mut self, board: &Board, note: &mut JournalNote) -> Result<bool>;
@@ -95,11 +96,16 @@ pub(super) trait Log: Send {
         Ok(None)
     }
 
-    /// The end of a part that is put, by which it can be told whether what comes later goes on from it; with where it begins.
-    fn tail<'a>(&self, part: &Part<Self::Held>, log: &'a [u8]) -> Option<(u64, &'a [u8])>;
+    /// The end of what there is once a part is put, by which it can be told whether what comes later goes on from it.
+    fn tail(&mut self, part: &Part<Self::Held>, log: &[u8]) -> Result<Option<Tail>>;
 
-    /// Whether what is here goes on from what was shipped, whose end from `from` on `is` as it was.
-    fn joint(&self, shipped: Shipped, from: u64, is: &dyn Fn(&[u8]) -> bool) -> Result<Joint>;
+    /// Whether what is here goes on from what was shipped, whose end was this.
+    fn joint(&self, shipped: Shipped, tail: &Tail) -> Result<Joint>;
+
+    /// Whether what came broke off, and what came then is of another history.
+    fn broke_off(&self) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Begins anew where the keeper wants that. Says whether it wants nothing.
     fn take_seed(&mut self, _board: &Board) -> Result<bool> {
@@ -112,11 +118,13 @@ pub(super) struct Wal {
     spool: wal::Spool,
     /// What follows the spool, once it is known how large segments are.
     follower: Option<wal::Follower>,
+    /// What was shipped of a segment, hashed: its timeline, where it begins, and up to where.
+    hashed: Option<((u32, u64, u64), Hasher)>,
 }
 
 impl Wal {
     pub(super) const fn new(spool: wal::Spool) -> Self {
-        Self { spool, follower: None }
+        Self { spool, follower: None, hashed: None }
     }
 
     fn following(&self) -> Result<&wal::Follower> {
@@ -128,6 +136,8 @@ impl Log for Wal {
     type Held = Held;
 
     const HOLDS: &'static str = "the slot holds the rest on the server";
+    const OTHERWISE: &'static str =
+        "The server was rolled back (a snapshot of its machine, or a data directory that was copied back)";
 
     fn learn(&mut self, board: &Board, note: &mut JournalNote) -> Result<bool> {
         if self.follower.is_some() {
@@ -200,15 +210,26 @@ impl Log for Wal {
         if all { Ok(self.following()?.end(shipped, bytes)?) } else { Ok(None) }
     }
 
-    fn tail<'a>(&self, part: &Part<Held>, log: &'a [u8]) -> Option<(u64, &'a [u8])> {
-        // What is received again begins with the segment.
-        let within = (part.to - part.held.start).min(TAIL);
-        let end = log.len().checked_sub(usize::try_from(within).ok()?).and_then(|at| log.get(at..)).unwrap_or(log);
-        Some((part.to - end.len() as u64, end))
+    fn tail(&mut self, part: &Part<Held>, log: &[u8]) -> Result<Option<Tail>> {
+        // What is received again begins with the segment; the end of one may be empty, and the same in any history.
+        let start = part.held.start;
+        let place = (part.timeline, start, part.from);
+        let known = self.hashed.take().filter(|(known, _)| *known == place).map(|(_, hasher)| hasher);
+        let hasher = match known {
+            Some(hasher) => Some(hasher),
+            None => self.spool.hasher(&part.held, start, part.from)?,
+        };
+        // It may have been renamed, and then the next part tells.
+        let Some(mut hasher) = hasher else { return Ok(None) };
+        hasher.update(log);
+        let hash = hasher.finish();
+        self.hashed = Some(((part.timeline, start, part.to), hasher));
+        let (from, to) = (Position(start), Position(part.to));
+        Ok(Some(Tail { timeline: part.timeline, from, to, hash, made: None }))
     }
 
-    fn joint(&self, shipped: Shipped, from: u64, is: &dyn Fn(&[u8]) -> bool) -> Result<Joint> {
-        Ok(self.following()?.joint(shipped, from, is)?)
+    fn joint(&self, shipped: Shipped, tail: &Tail) -> Result<Joint> {
+        Ok(self.following()?.joint(shipped, tail.from.0, &tail.hash)?)
     }
 
     fn take_seed(&mut self, board: &Board) -> Result<bool> {
@@ -228,11 +249,13 @@ impl Log for Wal {
 /// The binary log of a `MariaDB` server. It has one line and no timelines.
 pub(super) struct Binlog {
     follower: binlog::Follower,
+    /// The number of a file, and when the server made it.
+    made: Option<(u64, u32)>,
 }
 
 impl Binlog {
     pub(super) fn new(spool: binlog::Spool) -> Self {
-        Self { follower: binlog::Follower::new(spool, PIECE) }
+        Self { follower: binlog::Follower::new(spool, PIECE), made: None }
     }
 }
 
@@ -240,10 +263,15 @@ impl Log for Binlog {
     type Held = binlog::Ready;
 
     const HOLDS: &'static str = "the server has the rest in its log files";
+    const OTHERWISE: &'static str = "The server's log was reset (RESET MASTER), or the server was rolled back (a snapshot of its machine, \
+                                     or a data directory that was copied back)";
 
     fn learn(&mut self, board: &Board, note: &mut JournalNote) -> Result<bool> {
         if note.line.is_none() {
             note.line.clone_from(&board.notes().line);
+        }
+        if self.made.is_none() {
+            self.made = note.tail.and_then(|tail| Some((tail.from.0 >> 32, tail.made?)));
         }
         Ok(note.line.is_some())
     }
@@ -269,12 +297,24 @@ impl Log for Binlog {
         Ok(self.follower.clear(shipped)?)
     }
 
-    fn tail<'a>(&self, part: &Part<binlog::Ready>, log: &'a [u8]) -> Option<(u64, &'a [u8])> {
-        let (at, end) = binlog::last_event(log)?;
-        Some((part.from >> 32 << 32 | at, end))
+    fn tail(&mut self, part: &Part<binlog::Ready>, log: &[u8]) -> Result<Option<Tail>> {
+        let number = part.from >> 32;
+        if let Some(made) = binlog::made(log) {
+            self.made = Some((number, made));
+        }
+        let made = self.made.filter(|(of, _)| *of == number).map(|(_, made)| made);
+        let tail = |(at, event)| {
+            let (from, to) = (Position(number << 32 | at), Position(part.to));
+            Tail { timeline: 0, from, to, hash: hash(event), made }
+        };
+        Ok(binlog::last_event(log).map(tail))
     }
 
-    fn joint(&self, _shipped: Shipped, from: u64, is: &dyn Fn(&[u8]) -> bool) -> Result<Joint> {
-        Ok(self.follower.joint(from, is)?)
+    fn joint(&self, _shipped: Shipped, tail: &Tail) -> Result<Joint> {
+        Ok(self.follower.joint(tail.from.0, tail.made, &|event: &[u8]| hash(event) == tail.hash)?)
+    }
+
+    fn broke_off(&self) -> Result<bool> {
+        Ok(self.follower.broke_off()?.is_some())
     }
 }

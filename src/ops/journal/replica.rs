@@ -181,13 +181,15 @@ impl Replica {
         }
         let tail = self.board.notes().tail.filter(|tail| Some(tail.to.0) == newest).map(|tail| split(tail.from));
         // The end of what was shipped comes once more, and tells whether it is the same log still.
+        let again = u64::from(tail.is_some());
         let (number, offset) = tail.unwrap_or((number, offset));
         if number < oldest {
             return Ok((oldest, FIRST));
         }
-        // It may have been cut within an event, or the server may have lost the end of a file in a crash.
+        // It may have been cut within an event, or the server may have lost the end of a file in a crash. Where that is missing, the
+        // beginning of the file tells whether it is the same.
         let length = log.files.iter().find(|(file, _)| *file == number).map_or(0, |(_, length)| *length);
-        Ok((number, if self.state.hasty >= HASTY || offset > length { FIRST } else { offset.max(FIRST) }))
+        Ok((number, if self.state.hasty >= HASTY || offset + again > length { FIRST } else { offset.max(FIRST) }))
     }
 
     /// The log that the vault has is longer than the server's.

@@ -229,6 +229,12 @@ impl Making<'_> {
         if self.request.new_cluster {
             self.note = another(&server, self.note, &spool)?;
         }
+        // What a run before this one refused: perhaps another server answers now.
+        binlog::end_orphans(spool.dir());
+        let tail = self.note.tail.filter(|tail| self.note.shipped.is_some_and(|(_, to)| to == tail.to));
+        let place = tail.map(|tail| (tail.from.0, tail.made));
+        let is = |event: &[u8]| tail.is_some_and(|tail| hash(event) == tail.hash);
+        binlog::Follower::new(spool.clone(), PIECE).reject(place, &is)?;
         let replica = Replica {
             name: self.job.name.clone(),
             options: self.job.journal.clone(),

@@ -219,7 +219,7 @@ impl<L: Log> Shipper<L> {
                     let effort = if self.is_behind(&piece, here) { Effort::Less } else { Effort::Usual };
                     let (to, of) = (Arc::clone(&sink), line.clone());
                     let covers = self.covers(piece.timeline, piece.to);
-                    let tail = self.tail_of(&piece, &log);
+                    let tail = self.log.tail(&piece, &log)?;
                     let stretch = Stretch { span, log: log.into(), hash: None, covers };
                     flying.push_back((line, piece, tail, scope.spawn(move || to.put(&of, stretch, effort))));
                 }
@@ -261,7 +261,7 @@ impl<L: Log> Shipper<L> {
             return Ok(VecDeque::new());
         }
         let mut look = self.log.look(last, false)?;
-        if look.gap.is_some() || look.broken.is_some() {
+        if look.gap.is_some() || look.broken.is_some() || self.log.broke_off()? {
             return Ok(VecDeque::new());
         }
         look.unshipped += flying;

@@ -3,6 +3,7 @@
 
 mod gather;
 mod search;
+mod times;
 
 use serde::Deserialize;
 
@@ -311,13 +312,19 @@ fn told(source: &Name, recovery: &Recovery) -> String {
         (Some(at), None) => format!("the last restored transaction is of {at}"),
         (None, _) => "no transaction of the log is restored".to_owned(),
     };
+    let by_time = recovery.point.starts_with(|c: char| c.is_ascii_digit());
+    let exact = if by_time {
+        ". A time in this log is when a statement began; to undo an accident, name its transaction: gtid:… with --exclusive"
+    } else {
+        ""
+    };
     let newest = recovery.newest.as_ref().zip(recovery.newest_at).filter(|_| recovery.leaves_some());
     let lost = newest.map_or_else(String::new, |(newest, at)| {
         format!("; the vault has the log up to {newest} (stored {at}), and anything after the point is not restored")
     });
     format!(
         "recovering {source} to {point}: from the dump at {base_end}, with {} of log in {pieces} pieces, to {stop}; \
-         {comes}{lost}",
+         {comes}{lost}{exact}",
         size::human(*log_bytes)
     )
 }

@@ -9,6 +9,7 @@ use super::{
     },
     Based, Replay,
     search::{Verdict, judge},
+    times::{Times, Told, Unclear},
 };
 use crate::{
     model::{
@@ -48,6 +49,8 @@ pub(super) struct Gathered {
     /// Where the last one ends, in the server's log and in the files that were laid out.
     at: Option<Position>,
     pub(super) cut: Option<(String, u64)>,
+    /// Where a time lies.
+    times: Times,
     /// Before when all that was committed is in what was read, as far as a piece of it says so.
     covers: Option<Time>,
     pub(super) bytes: u64,
@@ -81,6 +84,9 @@ impl Gathered {
                 Point::Time(us) => quiet(*us),
                 _ => false,
             };
+        if let Some(unclear) = self.times.unclear().filter(|_| there) {
+            return Err(self.says_not(point, unclear));
+        }
         if there {
             return Ok(());
         }
@@ -116,6 +122,58 @@ impl Gathered {
     }
 }
 
+/// A transaction, and the time that it says.
+fn says(group: &Group) -> String {
+    let gtid = group.gtid.map_or_else(|| "a transaction without a number".to_owned(), |gtid| gtid.to_string());
+    format!("{gtid} ({})", time(i64::from(group.at) * 1_000_000))
+}
+
+impl Gathered {
+    /// A time does not tell where to end; which transactions there are to choose from.
+    fn says_not(&self, point: &Point, unclear: Unclear) -> OpsError {
+        let before = self.last.as_ref().map_or_else(|| "none since the dump".to_owned(), says);
+        let what = match unclear {
+            Unclear::Ahead(group) => format!(
+                "{point} is not clear: {} says a time that had not come when it was stored (SET TIMESTAMP, or a clock that was \
+                 wrong), and may have been committed before the point or after it. The last one that surely was before it: {before}",
+                says(&group)
+            ),
+            Unclear::Back(first, last) => format!(
+                "{point} is not clear: the log's times do not rise. {} says a time after the point, and {}, which was committed later, \
+                 one before it (a clock that was set back, or SET TIMESTAMP). The last one before both: {before}",
+                says(&first),
+                says(&last)
+            ),
+        };
+        unreachable(
+            what,
+            "name the transaction: --recover-to gtid:… goes up to it, with --exclusive to just before it. Recover to latest, and look with \
+             `mariadb-binlog --verbose` at the files in binlog/ which it is",
+        )
+    }
+
+    /// Tells of transactions whose times were not believed.
+    fn tell_times(&mut self, target: &Target) {
+        let mut tell = |what: String| self.findings.push(Finding::new(Severity::Warning, "journal.times", what));
+        if let Some(group) = &self.times.passed {
+            tell(format!(
+                "{} says a time that had not come when it was stored, and comes back: it stands before what was committed before {}",
+                says(group),
+                target.point
+            ));
+        }
+        if let Some((first, last)) = &self.times.late {
+            let to = if first == last { String::new() } else { format!(", and others up to {}", says(last)) };
+            tell(format!(
+                "{}{to} say a time before {} and do not come back: they were committed after what says a later one. A time in this log is when \
+                 a statement began; --recover-to gtid:… names a transaction",
+                says(first),
+                target.point
+            ));
+        }
+    }
+}
+
 impl<'a> Way<'a> {
     pub(super) fn new(reader: &'a Reader<'a>, line: Option<&'a LineListing>, based: &'a Based) -> Self {
         let legs = [Leg { timeline: 0, from: Position(0), to: Position(u64::MAX) }];
@@ -147,6 +205,7 @@ impl<'a> Way<'a> {
             stop: None,
             at: None,
             cut: None,
+            times: Times::default(),
             covers: None,
             bytes: 0,
             pieces: 0,
@@ -166,7 +225,7 @@ impl<'a> Way<'a> {
                 ahead = self.together(all.until).await;
             }
             let Some((choice, opened)) = ahead.pop_front() else {
-                all.ended = self.nothing(all.until, None);
+                all.ended = self.nothing(&all, None);
                 break;
             };
             let used = match opened {
@@ -177,17 +236,21 @@ impl<'a> Way<'a> {
             if let Err(why) = used {
                 ahead.clear();
                 if !self.another(&choice, (&mut file, target), layout, &mut all).await? {
-                    all.ended = self.nothing(all.until, Some(why));
+                    all.ended = self.nothing(&all, Some(why));
                 }
             }
             progress.advance(1);
         }
+        all.tell_times(target);
         Ok(all)
     }
 
-    /// Why it does not go on at `at`.
-    fn nothing(&self, at: Position, why: Option<String>) -> Ended {
-        let to = self.along.after(at);
+    /// Why it does not go on.
+    fn nothing(&self, all: &Gathered, why: Option<String>) -> Ended {
+        if all.times.found() {
+            return Ended::Found;
+        }
+        let to = self.along.after(all.until);
         if why.is_some() || to.is_some() { Ended::Gap { to, why } } else { Ended::Nothing }
     }
 
@@ -197,7 +260,7 @@ impl<'a> Way<'a> {
         let (number, offset) = split(all.until);
         let name = self.based.file(number);
         if self.along.at(all.until).is_empty() {
-            all.ended = self.nothing(all.until, None);
+            all.ended = self.nothing(all, None);
             return Ok(None);
         }
         if offset <= FIRST {
@@ -252,20 +315,32 @@ impl<'a> Way<'a> {
             log = log.get(skip..).unwrap_or_default();
         }
         let mut groups = file.groups.clone();
+        let mut times = all.times.clone();
+        let (before, covers) = (times.found(), opened.record.covers);
+        let told = Told { stored: choice.stored_at.unix(), covers: covers.map(Time::unix) };
+        times.begin(told);
         let (mut last, mut stop, mut over) = (None, None, false);
         let kept = groups.feed(log, &mut |group| {
             let Some(end) = position(number, group.end).filter(|_| !over) else { return };
-            match judge(target, group, end) {
-                Verdict::Comes => last = Some((*group, end)),
-                Verdict::Last => (last, over) = (Some((*group, end)), true),
-                Verdict::Behind => (stop, over) = (Some(*group), true),
+            let (verdict, goes_on) = match &target.point {
+                Point::Time(us) => (times.judge(*us, group), true),
+                _ => (Some(judge(target, group, end)), false),
+            };
+            match verdict {
+                None => {}
+                Some(Verdict::Comes) => last = Some((*group, end)),
+                Some(Verdict::Last) => (last, over) = (Some((*group, end)), true),
+                // Of a time it is looked on whether what stands behind says otherwise.
+                Some(Verdict::Behind) => (stop, over) = (stop.or(Some(*group)), !goes_on),
             }
         });
         let kept = match kept {
             Ok(kept) => kept,
             Err(broken) => return Ok(Err(broken.to_string())),
         };
-        for range in kept {
+        times.end(told);
+        // What stands behind the point is only looked at.
+        for range in kept.into_iter().filter(|_| !before) {
             let bytes = log.get(range).unwrap_or_default();
             layout.log(&file.name, bytes)?;
             all.bytes += bytes.len() as u64;
@@ -274,14 +349,15 @@ impl<'a> Way<'a> {
             (all.last, all.at) = (Some(group), Some(end));
             all.cut = Some((file.name.clone(), group.length));
         }
-        all.stop = stop;
-        if over {
+        all.stop = all.stop.or(stop);
+        if over || matches!(&target.point, Point::Time(us) if times.is_over(*us)) {
             all.ended = Ended::Found;
         }
+        all.times = times;
         file.groups = groups;
         all.until = choice.use_of.to;
-        all.covers = all.covers.max(opened.record.covers);
-        all.pieces += 1;
+        all.covers = all.covers.max(covers);
+        all.pieces += u64::from(!before);
         Ok(Ok(()))
     }
 

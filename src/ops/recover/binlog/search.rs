@@ -14,12 +14,10 @@ pub(super) enum Verdict {
     Behind,
 }
 
-/// Judges a transaction that ends at `end`.
+/// Judges a transaction that ends at `end`, by anything but a time.
 pub(super) fn judge(target: &Target, group: &Group, end: Position) -> Verdict {
     let behind = |is| if is { Verdict::Behind } else { Verdict::Comes };
     match &target.point {
-        // The log has whole seconds. What was committed within the second of the point may have been so after it.
-        Point::Time(us) => behind((i64::from(group.at) + 1).saturating_mul(1_000_000) > *us),
         Point::File { number, offset, .. } => {
             let at = within(*number, *offset);
             behind(end > at || (!target.inclusive && end == at))
@@ -63,10 +61,5 @@ mod tests {
         ] {
             assert_eq!(verdict(point, inclusive, &five), is, "{point}");
         }
-        let timed = |us, inclusive| judge(&Target { point: Point::Time(us), inclusive }, &five, end);
-        assert_eq!(
-            (timed(1_000_999_999, true), timed(1_001_000_000, true), timed(1_001_000_000, false)),
-            (Behind, Comes, Comes)
-        );
     }
 }

@@ -96,6 +96,13 @@ impl Head {
     }
 }
 
+/// When the file of a log was made that this is the beginning of, in seconds since 1970.
+#[must_use]
+pub fn made(log: &[u8]) -> Option<u32> {
+    let head = Head::read(log.strip_prefix(&MAGIC)?.first_chunk()?).ok()?;
+    (head.kind == kind::FORMAT).then_some(head.at)
+}
+
 /// The last event of a stretch that holds whole events of one file and nothing else, with where it begins there. Nothing if that
 /// is not so, or it is one that the server changes later.
 #[must_use]

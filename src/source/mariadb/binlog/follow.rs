@@ -205,19 +205,76 @@ impl Follower {
         self.spool.sweep()
     }
 
-    /// Whether what is here goes on from what was shipped, whose last event, which begins at `from`, `is` as it was.
+    /// The start of a receiver, and a file that it got while the server wrote to it, which ended without a word: a server says in each
+    /// that it goes on in the next, unless somebody empties its log (`RESET MASTER`).
     ///
     /// # Errors
     /// If the spool can't be read.
-    pub fn joint(&self, from: u64, is: &dyn Fn(&[u8]) -> bool) -> Result<Joint> {
-        let (number, at) = (from / FILE, from % FILE);
-        // The newest receiver was told to begin with that event.
-        let all = self.walks.iter().filter(|(held, _)| u64::from(held.number) == number);
-        let of = |walk: &Walk| walk.stretches.iter().find(|of| of.begin <= at && at < of.to).copied();
-        let Some((held, of)) = all.filter_map(|(held, walk)| Some((held, of(walk)?))).max_by_key(|(held, _)| held.run)
-        else {
-            return Ok(Joint::Unknown);
+    pub fn broke_off(&self) -> Result<Option<(u32, u32)>> {
+        let live = self.spool.live()?;
+        let broken = |held: &Held, walk: &Walk| {
+            let was_live = live.get(&held.run).is_some_and(|live| held.number >= *live);
+            was_live && walk.ended && !walk.closed && !walk.is_over()
         };
+        let mut all = self.walks.iter().filter(|(held, walk)| broken(held, walk));
+        Ok(all.next().map(|(held, _)| (held.run, held.number)))
+    }
+
+    /// Lets go of what came of another history than what was shipped: of a file that broke off what came behind it, or all of the receiver
+    /// that began with it, and what later ones got. To be called while none runs.
+    ///
+    /// # Errors
+    /// If something can't be read or removed.
+    pub fn reject(&mut self, tail: Option<(u64, Option<u32>)>, is: &dyn Fn(&[u8]) -> bool) -> Result<()> {
+        self.advance()?;
+        let broken = self.broke_off()?;
+        let other = match tail {
+            Some((from, made)) => self.meets(from, made, is)?.filter(|(joint, _)| *joint == Joint::Other),
+            None => None,
+        };
+        let first = other.map(|(_, run)| (run, 0)).into_iter().chain(broken).min();
+        let Some((run, number)) = first else { return Ok(()) };
+        for held in
+            self.spool.files()?.iter().filter(|held| held.run > run || (held.run == run && held.number > number))
+        {
+            self.spool.remove(held)?;
+        }
+        self.walks.clear();
+        Ok(())
+    }
+
+    /// Whether what is here goes on from what was shipped, whose last event, which begins at `from` in a file that was `made` then, `is`
+    /// as it was.
+    ///
+    /// # Errors
+    /// If the spool can't be read.
+    pub fn joint(&self, from: u64, made: Option<u32>, is: &dyn Fn(&[u8]) -> bool) -> Result<Joint> {
+        Ok(self.meets(from, made, is)?.map_or(Joint::Unknown, |(joint, _)| joint))
+    }
+
+    /// The same, with the start of the receiver that tells it.
+    fn meets(&self, from: u64, made: Option<u32>, is: &dyn Fn(&[u8]) -> bool) -> Result<Option<(Joint, u32)>> {
+        let (number, at) = (from / FILE, from % FILE);
+        let mut all: Vec<_> = self.walks.iter().filter(|(held, _)| u64::from(held.number) == number).collect();
+        // The newest receiver was told to begin with that event, or with the file where the server has no such event in it.
+        all.sort_by_key(|(held, _)| std::cmp::Reverse(held.run));
+        for (held, walk) in all {
+            if let Some(of) = walk.stretches.iter().find(|of| of.begin <= at && at < of.to) {
+                return Ok(Some((self.event_is(held, of, at, is)?, held.run)));
+            }
+            let short = walk.position().is_none_or(|to| to <= at);
+            if short && walk.ended {
+                let other = made.zip(walk.made).is_some_and(|(was, is)| was != is);
+                return Ok(Some((if other { Joint::Other } else { Joint::Lost }, held.run)));
+            }
+            if short && walk.position().is_some() {
+                return Ok(Some((Joint::NotYet, held.run)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn event_is(&self, held: &Held, of: &Stretch, at: u64, is: &dyn Fn(&[u8]) -> bool) -> Result<Joint> {
         let offset = of.offset + (at - of.begin);
         let mut first = [0; HEADER];
         let read = self.spool.read(held, offset, &mut first)?;

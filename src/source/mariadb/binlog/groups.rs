@@ -45,7 +45,8 @@ pub struct Group {
     pub begin: u64,
     /// See there.
     pub end: u64,
-    /// When it was committed, in seconds since 1970, by the server's clock.
+    /// When it was committed, in seconds since 1970, by the server's clock. Of rows that were changed by a statement which commits
+    /// itself, the log has only when that began.
     pub at: u32,
     /// How much of the file was read up to its end: less than that where the file was not read from its beginning on.
     pub length: u64,
@@ -58,6 +59,8 @@ struct Begun {
     begin: u64,
     /// Whether it is one statement, which nothing commits.
     alone: bool,
+    /// When the last statement in it began, and when it had been done.
+    done: Option<(u32, u32)>,
 }
 
 /// Reads one file of a log, from its beginning or a place between two events on.
@@ -163,10 +166,15 @@ impl Groups {
             self.begun = Some(began(event, begin));
             return;
         }
-        let Some(group) = self.begun else { return };
+        let Some(group) = &mut self.begun else { return };
+        if event.head.kind == kind::QUERY {
+            group.done = Some((event.head.at, done(event)));
+        }
         if ends(event, group.alone) {
+            // A statement that commits itself has one time for all its events.
+            let at = group.done.filter(|(began, _)| *began == event.head.at).map_or(event.head.at, |(_, done)| done);
+            see(&Group { gtid: group.gtid, begin: group.begin, end, at, length: self.length });
             self.begun = None;
-            see(&Group { gtid: group.gtid, begin: group.begin, end, at: event.head.at, length: self.length });
         }
     }
 }
@@ -178,7 +186,14 @@ fn began(event: &Event<'_>, begin: u64) -> Begun {
         event.body.split_first_chunk::<8>().map_or((0, event.body), |(n, r)| (u64::from_le_bytes(*n), r));
     let (domain, rest) = rest.split_first_chunk::<4>().map_or((0, rest), |(d, r)| (u32::from_le_bytes(*d), r));
     let gtid = Gtid { domain, server: event.head.server, number };
-    Begun { gtid: Some(gtid), begin, alone: rest.first().is_some_and(|flags| flags & ALONE != 0) }
+    Begun { gtid: Some(gtid), begin, alone: rest.first().is_some_and(|flags| flags & ALONE != 0), done: None }
+}
+
+/// When a statement was done: it says how long it took. That is what the server's clock said then less what the statement says, so it is
+/// right also where somebody set another time for it (`SET TIMESTAMP`), as a replay does.
+fn done(event: &Event<'_>) -> u32 {
+    let took = event.body.get(4..).and_then(|rest| rest.first_chunk::<4>());
+    event.head.at.wrapping_add(took.map_or(0, |took| u32::from_le_bytes(*took)))
 }
 
 /// Whether a group ends with it.

@@ -8,7 +8,7 @@ mod server;
 mod spool;
 mod walk;
 
-pub use event::last_event;
+pub use event::{last_event, made};
 pub use follow::{Follower, Look, Ready};
 pub use groups::{Group, Groups, Gtid, beginning, opening};
 pub(super) use server::log_of;

@@ -138,7 +138,7 @@ impl Server {
     /// # Errors
     /// If the program is not there.
     pub fn receive(&self, log: &Log, (file, offset): (u32, u64), spool: &Spool, number: u32) -> Result<Receiver> {
-        let dir = spool.another()?;
+        let dir = spool.another(split(log.newest).0)?;
         let mut command = self.client.equipped(tied(Path::new(PROGRAM)));
         let mut prefix = dir.into_os_string();
         // It is what stands before the names of files.

@@ -2,6 +2,7 @@
 //! server calls them. So nothing that waits is ever written over.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, DirBuilder, File},
     io,
     os::unix::fs::{DirBuilderExt, FileExt},
@@ -9,6 +10,9 @@ use std::{
 };
 
 use super::super::super::{Result, SourceError};
+
+/// Where it is noted which file the server wrote to at each start.
+const LIVE: &str = "live";
 
 /// A file of the spool.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,9 +69,32 @@ impl Spool {
         Ok(runs)
     }
 
-    /// A directory for another start.
-    pub(super) fn another(&self) -> Result<PathBuf> {
-        let dir = self.run(self.runs()?.last().map_or(1, |last| last.saturating_add(1)));
+    /// The file that the server wrote to at each start whose files are still here.
+    pub(super) fn live(&self) -> Result<BTreeMap<u32, u32>> {
+        let path = self.dir.join(LIVE);
+        let text = match fs::read_to_string(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+            text => text.map_err(|e| SourceError::at("can't read a file of the spool", &path, e))?,
+        };
+        let line = |line: &str| {
+            let (run, number) = line.split_once(' ')?;
+            Some((run.parse().ok()?, number.parse().ok()?))
+        };
+        Ok(text.lines().filter_map(line).collect())
+    }
+
+    /// A directory for another start, at which the server writes to the file of that number.
+    pub(super) fn another(&self, number: u32) -> Result<PathBuf> {
+        let runs = self.runs()?;
+        let run = runs.last().map_or(1, |last| last.saturating_add(1));
+        let mut live = self.live()?;
+        live.retain(|run, _| runs.contains(run));
+        live.insert(run, number);
+        let lines: Vec<String> = live.iter().map(|(run, number)| format!("{run} {number}\n")).collect();
+        let (path, new) = (self.dir.join(LIVE), self.dir.join("live.new"));
+        let noted = fs::write(&new, lines.concat()).and_then(|()| fs::rename(&new, &path));
+        noted.map_err(|e| SourceError::at("can't write a file of the spool", &path, e))?;
+        let dir = self.run(run);
         let made = DirBuilder::new().mode(0o700).create(&dir);
         made.map_err(|e| SourceError::at("can't make a directory of the spool", &dir, e))?;
         Ok(dir)

@@ -47,6 +47,10 @@ pub(super) struct Walk {
     pub(super) tail: Option<Tail>,
     /// Whether the server will write no more to the file.
     pub(super) ended: bool,
+    /// Whether its last event says so.
+    pub(super) closed: bool,
+    /// When the server made it, in seconds since 1970, if its beginning is here.
+    pub(super) made: Option<u32>,
     pub(super) broken: Option<Broken>,
 }
 
@@ -73,7 +77,8 @@ impl Walk {
         Ok(())
     }
 
-    fn is_over(&self) -> bool {
+    /// Whether it can't be read on.
+    pub(super) fn is_over(&self) -> bool {
         self.broken.as_ref().is_some_and(|broken| *broken != UNSOUND)
     }
 
@@ -105,6 +110,9 @@ impl Walk {
         let Some((begin, end)) = place else { return };
         // What stands before the first event is of the file, too.
         let first = begin == MAGIC.len() as u64 && offset == begin;
+        if first && event.head.kind == kind::FORMAT {
+            self.made = Some(event.head.at);
+        }
         let (begin, offset) = if first { (0, 0) } else { (begin, offset) };
         match self.stretches.last_mut() {
             Some(last) if begin == last.to => last.to = end,
@@ -124,7 +132,8 @@ impl Walk {
         if !event.sound {
             self.broken.get_or_insert(UNSOUND);
         }
-        self.ended |= matches!(event.head.kind, kind::STOP | kind::ROTATE);
+        self.closed |= matches!(event.head.kind, kind::STOP | kind::ROTATE);
+        self.ended |= self.closed;
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     spool::{Held, Spool},
     walk::{Stop, Walk},
 };
+use crate::model::Hash;
 
 /// So far behind a record that is not whole it is looked whether the log goes on.
 const BEHIND: usize = 64 << 10;
@@ -192,11 +193,8 @@ impl Follower {
         Ok(read.filter(|n| *n == bytes.len()).map(|_| bytes))
     }
 
-    /// The end of what was shipped, at most so many bytes, with where it begins; nothing if it is not here as a whole.
-    ///
-    /// # Errors
-    /// If it can't be read.
-    pub fn end(&self, shipped: Shipped, bytes: u64) -> Result<Option<(u64, Vec<u8>)>> {
+    /// The segment that what was shipped ends in, if that is here up to there.
+    fn last(&self, shipped: Shipped) -> Result<Option<Held>> {
         let last = shipped.to.saturating_sub(1);
         let start = last - last % self.size;
         let all = self.spool.segments(self.size)?;
@@ -207,27 +205,34 @@ impl Follower {
         let Some(geometry) = self.geometry(&held)? else { return Ok(None) };
         let mut walk = Walk::new(geometry, held.timeline, start);
         let _ = over(&self.spool, &held, &mut walk, self.size)?;
-        if held.partial && walk.whole() < shipped.to {
-            return Ok(None);
-        }
-        let from = start.max(shipped.to.saturating_sub(bytes));
+        Ok(Some(held).filter(|held| !held.partial || walk.whole() >= shipped.to))
+    }
+
+    /// The end of what was shipped, at most so many bytes, with where it begins; nothing if it is not here as a whole.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn end(&self, shipped: Shipped, bytes: u64) -> Result<Option<(u64, Vec<u8>)>> {
+        let Some(held) = self.last(shipped)? else { return Ok(None) };
+        let from = held.start.max(shipped.to.saturating_sub(bytes));
         let ready = Ready { held, from, to: shipped.to };
         Ok(self.read(&ready)?.map(|log| (from, log)))
     }
 
-    /// Whether what is here goes on from what was shipped, whose end from `from` on `is` as it was.
+    /// Whether what is here goes on from what was shipped, whose end from `from` on had this hash.
     ///
     /// # Errors
     /// If it can't be read.
-    pub fn joint(&self, shipped: Shipped, from: u64, is: &dyn Fn(&[u8]) -> bool) -> Result<Joint> {
+    pub fn joint(&self, shipped: Shipped, from: u64, hash: &Hash) -> Result<Joint> {
         let held = |start: u64| -> Result<Option<Held>> {
             let all = self.spool.segments(self.size)?;
             Ok(all.into_iter().find(|held| held.timeline == shipped.timeline && held.start == start))
         };
         let start = shipped.to.saturating_sub(1) / self.size * self.size;
         let Some(before) = held(start)? else { return Ok(Joint::Unknown) };
-        let Some((_, log)) = self.end(shipped, shipped.to - from)? else { return Ok(Joint::NotYet) };
-        if !is(&log) {
+        let Some(last) = self.last(shipped)? else { return Ok(Joint::NotYet) };
+        let Some(is) = self.spool.hash(&last, from.max(start), shipped.to)? else { return Ok(Joint::NotYet) };
+        if is != *hash {
             return Ok(Joint::Other);
         }
         // What ended with a segment is not received again: the first records of the next tell what they follow.
@@ -280,6 +285,16 @@ impl Follower {
         self.walk = None;
         self.spool.segments(self.size)?.iter().try_for_each(|held| self.spool.remove(held))
     }
+}
+
+/// Whether a segment that is complete is a log from its beginning to its end.
+pub(super) fn is_log(spool: &Spool, held: &Held, size: u64) -> Result<bool> {
+    let mut first = [0; 64];
+    let read = spool.read(held, 0, &mut first)?.unwrap_or_default();
+    let geometry = Geometry::read(first.get(..read).unwrap_or_default()).ok().flatten();
+    let Some(geometry) = geometry else { return Ok(false) };
+    let mut walk = Walk::new(geometry, held.timeline, held.start);
+    Ok(matches!(over(spool, held, &mut walk, size)?, Ok(Stop::More)))
 }
 
 /// Walks over the rest of a segment.

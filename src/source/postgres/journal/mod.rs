@@ -1,6 +1,7 @@
 //! The log of a `PostgreSQL` server on its way into a journal: received by the server's own `pg_receivewal` through a
 //! replication slot, or handed over a segment at a time; and how far of it is whole.
 
+mod again;
 mod ahead;
 mod files;
 mod follow;
@@ -11,6 +12,7 @@ mod server;
 mod spool;
 mod walk;
 
+pub use again::Again;
 pub use ahead::Ahead;
 pub use files::{LogFile, Past, SegmentName, history};
 pub use follow::{Follower, Look, Ready};

@@ -32,6 +32,26 @@ pub fn receive(server: &Server, identity: &Identity, slot: &str, spool: &Path, s
     Ok(Receiver::new(running, "pg_receivewal"))
 }
 
+/// Starts to receive what comes before `end`, which the newest file in `dir` begins with, through no slot. Nothing of it is synced.
+///
+/// As for [`receive`].
+///
+/// # Errors
+/// If the program is not there or too old.
+pub(super) fn receive_again(server: &Server, identity: &Identity, dir: &Path, end: u64) -> Result<Receiver> {
+    let tool = server.receiver(&identity.version)?;
+    let mut command = tied(&tool.path);
+    // It ends when it has something from beyond that.
+    let last = end.saturating_sub(1);
+    let last = format!("{:X}/{:X}", last >> 32, last & 0xffff_ffff);
+    command.args(["--no-loop", "--no-sync", "-w", "-E", &last, "-D"]).arg(dir);
+    command.arg("-d").arg(server.info().argument(None));
+    server.info().equip(&mut command);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let running = Running::start(&mut command, &tool.path.to_string_lossy(), server.info().secrets())?;
+    Ok(Receiver::new(running, "pg_receivewal"))
+}
+
 /// Ends receivers of this user that write to `spool`: what a killed run left. To be called while nobody else may have one.
 pub fn end_orphans(spool: &Path) {
     let spool = spool.as_os_str().as_encoded_bytes();

@@ -19,7 +19,10 @@ use super::{
     },
     files::{LogFile, SegmentName},
 };
+use crate::{codec::hash::Hasher, model::Hash};
 
+/// How much of a segment is hashed at a time.
+const STEP: usize = 1 << 20;
 /// So much of a segment says what it is.
 const HEAD: u64 = 64;
 
@@ -204,6 +207,33 @@ impl Spool {
             }
         }
         Ok(Some(have))
+    }
+
+    /// The hash of a stretch of a segment; nothing if all of it is not there.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn hash(&self, held: &Held, from: u64, to: u64) -> Result<Option<Hash>> {
+        Ok(self.hasher(held, from, to)?.map(|hasher| hasher.finish()))
+    }
+
+    /// The same, to be gone on with.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn hasher(&self, held: &Held, from: u64, to: u64) -> Result<Option<Hasher>> {
+        let (mut hasher, mut at) = (Hasher::new(), from);
+        let mut buffer = vec![0; STEP];
+        while at < to {
+            let want = usize::try_from(to - at).unwrap_or(STEP).min(STEP);
+            let room = buffer.get_mut(..want).unwrap_or_default();
+            match self.read(held, at - held.start, room)? {
+                Some(n) if n == want => hasher.update(room),
+                _ => return Ok(None),
+            }
+            at += want as u64;
+        }
+        Ok(Some(hasher))
     }
 
     /// Removes a segment that nobody needs any more.

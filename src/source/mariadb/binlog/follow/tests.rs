@@ -171,3 +171,43 @@ fn parts_end_where_events_do_and_what_is_longer_than_a_part_is_cut() {
     let look = place.follower(1 << 24).look(None, true).unwrap();
     assert!(look.broken.unwrap().1.contains("does not begin") && look.ready.is_empty());
 }
+
+#[test]
+fn the_newest_receiver_that_came_so_far_tells_whether_it_is_the_same_log() {
+    let place = Place::new();
+    let (whole, first) = (file(&[b"one", b"two"]), file(&[b"one"]));
+    let (from, is) = (at(3, first.len()), |event: &[u8]| *event == whole[first.len()..]);
+    let joint = || {
+        let mut follower = place.follower(1 << 24);
+        follower.look(None, true).unwrap();
+        follower.joint(from, None, &is).unwrap()
+    };
+    assert_eq!(joint(), Joint::Unknown);
+    place.put(1, 3, &whole);
+    assert_eq!(joint(), Joint::Same);
+    // Another one has not come so far, though the first has.
+    place.put(2, 3, &first);
+    assert_eq!(joint(), Joint::NotYet);
+    // And nothing more comes of it.
+    place.put(2, 4, &file(&[b"other"]));
+    assert_eq!(joint(), Joint::Lost);
+    place.put(2, 3, &file(&[b"one", b"owt"]));
+    assert_eq!(joint(), Joint::Other);
+    // What is nothing of it goes, and what was shipped stays.
+    place.follower(1 << 24).reject(Some((from, None)), &is).unwrap();
+    assert_eq!((place.left(), joint()), (vec![(1, 3)], Joint::Same));
+
+    // A file that was written to when its receiver began, and ended without a word.
+    let ended_by = |bytes: &[u8]| {
+        place.put(1, 3, bytes);
+        place.put(1, 4, &file(&[b"other"]));
+        let mut follower = place.follower(1 << 24);
+        follower.look(None, true).unwrap();
+        follower.broke_off().unwrap()
+    };
+    assert_eq!(ended_by(&whole), None, "it may have ended before");
+    fs::write(place.dir.path().join("live"), "1 3\n").unwrap();
+    assert_eq!((ended_by(&ended(whole.clone(), kind::ROTATE)), ended_by(&whole)), (None, Some((1, 3))));
+    place.follower(1 << 24).reject(None, &is).unwrap();
+    assert_eq!(place.left(), [(1, 3)]);
+}
