@@ -11,10 +11,15 @@ mod day;
 mod discussions;
 #[path = "forge/drills.rs"]
 mod drills;
+#[path = "forge/elsewhere.rs"]
+mod elsewhere;
 #[path = "forge/fake.rs"]
 mod fake;
 #[path = "forge/hostile.rs"]
 mod hostile;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "support/http.rs"]
+mod http;
 #[path = "forge/lab.rs"]
 mod lab;
 #[path = "forge/lfs.rs"]
@@ -32,5 +37,7 @@ mod sandbox;
 mod secrets;
 #[path = "forge/survey.rs"]
 mod survey;
+#[path = "support/tls.rs"]
+mod tls;
 #[path = "forge/trouble.rs"]
 mod trouble;

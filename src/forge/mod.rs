@@ -11,6 +11,7 @@ mod client;
 mod due;
 mod ends;
 mod events;
+mod fetch;
 mod files;
 mod graph;
 mod group;

@@ -329,14 +329,11 @@ impl Provider {
         format!("{root}/{}", self.in_path(name))
     }
 
-    /// Which field of a file's entry is where it is had, and whether what it leads to may lie on another server.
-    pub(super) const fn file_url(self) -> (&'static str, bool) {
+    /// Which field of a file's entry is where it is had.
+    pub(super) const fn file_url(self) -> &'static str {
         match self {
-            Self::Gitea => ("browser_download_url", false),
-            // A link of a release, which may lead anywhere.
-            Self::Gitlab => ("url", false),
-            // Redirected to a store of signed URLs, which the token is not for.
-            Self::Github => ("url", true),
+            Self::Gitea => "browser_download_url",
+            Self::Github | Self::Gitlab => "url",
         }
     }
 

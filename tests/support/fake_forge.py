@@ -333,22 +333,22 @@ def gitlab(base, path, query, owner):
         return lab.read(sys.modules[__name__], repo, rest, query)
     if rest == "":
         return lab.project(repo, sys.modules[__name__])
-    as_lab = lambda v: {**{k: x for k, x in v.items() if k not in ("number", "body", "user")}, "iid": v["number"],
-                        "description": v["body"], "author": v["user"], "project_id": repo.id}
+    as_lab = lambda v: lab.as_lab(repo, v)
     if rest == "issues":
         own = [repo.issues[n] for n in sorted(repo.issues) if n not in repo.pulls]
         return [as_lab(v) for v in listed(own, query, since="updated_after")]
     if rest == "merge_requests":
-        own = [{**repo.pulls[n], "source_branch": "topic", "target_branch": "main"} for n in sorted(repo.pulls)]
+        own = [{**repo.pulls[n], "source_branch": f"topic-{n}", "target_branch": "main"} for n in sorted(repo.pulls)]
         return [as_lab(v) for v in listed(own, query, since="updated_after")]
     if m := re.fullmatch(r"issues/(\d+)/notes", rest):
         n = int(m[1])
         return [note(c, "Issue") for c in repo.comments.values() if c["n"] == n] if n in repo.issues else None
     if m := re.fullmatch(r"merge_requests/(\d+)/discussions", rest):
         n = int(m[1])
-        return [{"id": hashlib.sha1(str(c["id"]).encode()).hexdigest(), "notes": [note(c, "MergeRequest")]}
+        return [{"id": hashlib.sha1(str(c["id"]).encode()).hexdigest(), "individual_note": True, "notes": [note(c, "MergeRequest")]}
                 for c in repo.comments.values() if c["n"] == n]
-    simple = {"labels": repo.labels, "milestones": repo.milestones, "releases": repo.releases, "hooks": repo.hooks,
+    simple = {"labels": [{**one, "color": f"#{one['color']}"} for one in repo.labels], "milestones": [{**one, "state": "closed" if one["state"] == "closed" else "active"} for one in repo.milestones],
+              "releases": [lab.release(repo, one, base) for one in repo.releases], "hooks": repo.hooks,
               "protected_branches": repo.protections, "protected_tags": [], "deploy_keys": [], "members/all": [user("mia")]}
     return simple.get(rest)
 
@@ -457,8 +457,8 @@ def control(name, given, base):
     if name == "lab_issue":
         repo.lab.issues[given["n"]] = {"iid": given["n"], "title": "ours", "description": "made here", "state": "opened"}
     if name == "lab_field":
-        held = repo.lab.issues if given["kind"] == "issues" else repo.lab.merges
-        held[given["n"]].update(given["fields"])
+        held = {"issues": repo.lab.issues, "merge_requests": repo.lab.merges, "milestones": {m["iid"]: m for m in repo.lab.milestones}}
+        held[given["kind"]][given["n"]].update(given["fields"])
     if name == "refs":
         repo.branches |= set(given.get("branches", []))
         repo.tags |= set(given.get("tags", []))
@@ -593,7 +593,7 @@ class Handler(BaseHTTPRequestHandler):
             assert asked["transfers"] == ["basic"]
             for one in asked["objects"]:
                 there = (m[1], one["oid"]) in STATE["lfs"]
-                href = f"{self.base()}/{m[1]}.git/info/lfs/objects/{one['oid']}"
+                href = STATE["raw"].get("lfs") or f"{self.base()}/{m[1]}.git/info/lfs/objects/{one['oid']}"
                 if asked["operation"] == "upload":
                     actions = {"upload": {"href": href, "header": {"X-Given": "by the server"}}, "verify": {"href": f"{href}/verify"}}
                     told.append({**one, **({} if there else {"actions": actions})})
@@ -694,7 +694,9 @@ class Handler(BaseHTTPRequestHandler):
                 return self.answer(200, data) if data is not None else self.answer(404, b"{}")
             if (m := re.fullmatch(r"/api/v4/projects/([^/]+)/((?:uploads|packages/generic)/.+)", parts.path)) and (
                     repo := lab.by_path(sys.modules[__name__], m[1])):
-                data = lab.data(repo, m[2]) if repo.lab else None
+                if "assets" in STATE["raw"]:
+                    return self.answer(302, b"", Location=STATE["raw"]["assets"])
+                data = lab.data(repo, m[2], STATE["private_assets"])
                 return self.answer(200, data) if data is not None else self.answer(404, b'{"message":"404 Not Found"}')
             query = parse_qs(parts.query)
             if STATE["repeat"] and parts.path.endswith(STATE["repeat"]["path"]):

@@ -28,6 +28,8 @@ struct Made {
     mark: String,
     closed: bool,
     pull: bool,
+    /// Whether it has no labels and no milestone.
+    bare: bool,
 }
 
 /// What is there already.
@@ -94,8 +96,9 @@ pub(super) fn make(writer: &mut Writer<'_>, fresh: bool) -> BackResult<()> {
             if number >= next {
                 keep(writer, number)?;
             }
-            if number >= next || there.issues.contains_key(&number) {
-                gaps.push(number);
+            let closed = there.issues.get(&number).map(|made| made.closed);
+            if number >= next || closed.is_some() {
+                gaps.push((number, closed == Some(true)));
             }
             continue;
         };
@@ -104,6 +107,11 @@ pub(super) fn make(writer: &mut Writer<'_>, fresh: bool) -> BackResult<()> {
                 writer.report.there(if made.pull { "pulls" } else { "issues" });
                 if pull.is_some() && !made.pull {
                     writer.report.differs("pulls", &number.to_string(), "it is an issue, as it was made before");
+                }
+                // Its labels came by another call, before which a restore may have been stopped.
+                let wanted = if made.pull && made.bare { common(writer, &entry)? } else { json!({}) };
+                if writer.provider == Provider::Github && is_more(&wanted) {
+                    patch(writer, number, &wanted)?;
                 }
                 made.closed
             }
@@ -118,8 +126,8 @@ pub(super) fn make(writer: &mut Writer<'_>, fresh: bool) -> BackResult<()> {
             }
         };
         // Only now: whoever goes on later finds by the highest number which is next.
-        for number in gaps.drain(..) {
-            give_up(writer, number)?;
+        for (number, closed) in gaps.drain(..) {
+            give_up(writer, number, closed)?;
         }
         thread::make(writer, (number, &entry), (&mut held.parts, &there.comments))?;
         if !closed && text(&entry, "state") == "closed" {
@@ -140,7 +148,9 @@ fn there(writer: &mut Writer<'_>) -> BackResult<There> {
         if let Some(number) = number(&value) {
             let mark = mark(text(&value, "body")).unwrap_or_default().to_owned();
             let pull = value.get("pull_request").is_some_and(Value::is_object);
-            there.issues.insert(number, Made { mark, closed: text(&value, "state") == "closed", pull });
+            let bare = value.get("labels").and_then(Value::as_array).is_none_or(Vec::is_empty)
+                && !value.get("milestone").is_some_and(Value::is_object);
+            there.issues.insert(number, Made { mark, closed: text(&value, "state") == "closed", pull, bare });
         }
     })?;
     if !there.issues.is_empty() {
@@ -177,7 +187,7 @@ fn keep(writer: &mut Writer<'_>, number: i64) -> BackResult<()> {
 }
 
 /// Deletes what kept a number, or closes it where no issue can be deleted.
-fn give_up(writer: &mut Writer<'_>, number: i64) -> BackResult<()> {
+fn give_up(writer: &mut Writer<'_>, number: i64, closed: bool) -> BackResult<()> {
     if writer.provider == Provider::Gitea {
         let url = writer.url(&format!("/issues/{number}"));
         // Who may not delete may close; a deletion whose answer did not come is looked after.
@@ -192,7 +202,7 @@ fn give_up(writer: &mut Writer<'_>, number: i64) -> BackResult<()> {
     }
     let why = "the snapshot has nothing of this number, and a closed issue keeps it";
     writer.report.differs("numbers", &number.to_string(), why);
-    close(writer, number)
+    if closed { Ok(()) } else { close(writer, number) }
 }
 
 /// Makes something that takes the next number, which has to be `number`.
@@ -219,14 +229,7 @@ fn posted(
 fn one(writer: &mut Writer<'_>, number: i64, (entry, pull): (&Value, Option<&Value>)) -> BackResult<()> {
     let id = writer.called(number);
     let limit = limit(writer.provider);
-    let mut labels = Vec::new();
-    for label in entry.get("labels").and_then(Value::as_array).into_iter().flatten() {
-        labels.extend(writer.label(label)?);
-    }
-    let mut common = json!({"title": title(entry), "labels": labels});
-    if let Some(milestone) = writer.milestone(entry) {
-        put(&mut common, "milestone", milestone);
-    }
+    let mut common = common(writer, entry)?;
     if let Some(pull) = pull
         && let Some(branches) = branches(writer, number, pull)?
     {
@@ -258,6 +261,25 @@ fn one(writer: &mut Writer<'_>, number: i64, (entry, pull): (&Value, Option<&Val
     })?;
     writer.report.made("issues");
     Ok(())
+}
+
+/// What issues and pull requests have in common: title, labels, milestone.
+fn common(writer: &mut Writer<'_>, entry: &Value) -> BackResult<Value> {
+    let mut labels = Vec::new();
+    for label in entry.get("labels").and_then(Value::as_array).into_iter().flatten() {
+        labels.extend(writer.label(label)?);
+    }
+    let mut common = json!({"title": title(entry), "labels": labels});
+    if let Some(milestone) = writer.milestone(entry) {
+        put(&mut common, "milestone", milestone);
+    }
+    Ok(common)
+}
+
+/// Whether that is more than a title.
+fn is_more(common: &Value) -> bool {
+    common.get("labels").and_then(Value::as_array).is_some_and(|labels| !labels.is_empty())
+        || common.get("milestone").is_some()
 }
 
 pub(super) fn first(made: &Words) -> &str {

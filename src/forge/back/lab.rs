@@ -109,17 +109,35 @@ impl Lab<'_, '_> {
     }
 
     fn milestones(&mut self) -> BackResult<()> {
-        let mut there = BTreeMap::new();
+        let (mut there, mut open) = (BTreeMap::new(), BTreeSet::new());
         self.w.each("/milestones?state=all", &mut |value| {
+            if text(&value, "state") == "active" {
+                open.insert(text(&value, "title").to_owned());
+            }
             there.insert(text(&value, "title").to_owned(), value.get("id").cloned().unwrap_or_default());
         })?;
         self.milestones = there;
         let mut lines = self.w.lines("milestones")?;
         while let Some((_, one)) = lines.next().map_err(|e| self.w.unreadable("milestones", e))? {
-            if self.milestones.contains_key(text(&one, "title")) {
+            let title = text(&one, "title");
+            let known = self.milestones.get(title).cloned();
+            if let Some(id) = known {
                 self.w.report.there("milestones");
+                // A restore may have been stopped before it closed it.
+                if open.contains(title) && text(&one, "state") == "closed" {
+                    self.end(title, &id)?;
+                }
             }
             self.milestone(&one)?;
+        }
+        Ok(())
+    }
+
+    /// Closes a milestone.
+    fn end(&mut self, title: &str, id: &Value) -> BackResult<()> {
+        let path = format!("/milestones/{}", id.as_i64().unwrap_or_default());
+        if let Err(why) = self.w.change("PUT", &path, &json!({"state_event": "close"}))? {
+            self.w.report.lacks("milestones", title, &format!("its state: {}", refused(&why)));
         }
         Ok(())
     }
@@ -146,10 +164,7 @@ impl Lab<'_, '_> {
                 self.w.report.made("milestones");
                 let id = made.get("id").cloned().unwrap_or_default();
                 if text(one, "state") == "closed" {
-                    let path = format!("/milestones/{}", id.as_i64().unwrap_or_default());
-                    if let Err(why) = self.w.change("PUT", &path, &json!({"state_event": "close"}))? {
-                        self.w.report.lacks("milestones", &title, &format!("its state: {}", refused(&why)));
-                    }
+                    self.end(&title, &id)?;
                 }
                 self.milestones.insert(title, id.clone());
                 Ok(Some(id))
