@@ -28,6 +28,8 @@ mod lfs;
 mod odd;
 #[path = "forge/pages.rs"]
 mod pages;
+#[path = "forge/paging.rs"]
+mod paging;
 #[path = "forge/round_trip.rs"]
 mod round_trip;
 #[path = "support/sandbox.rs"]

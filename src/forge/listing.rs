@@ -3,8 +3,8 @@
 use super::{
     ForgeOptions, Result, SourceError,
     client::{Client, Got},
-    ends::Ends,
     json::broken,
+    paging::{Pages, Turn},
     provider::{Repository, fits},
 };
 use crate::model::{Cancel, Name, Time};
@@ -173,7 +173,7 @@ fn whole(
     listed: &mut Listed,
 ) -> Result<std::result::Result<Vec<Repository>, Got>> {
     for _ in 0..3 {
-        let (mut found, mut url, mut ends) = (Vec::<Repository>::new(), first.to_owned(), Ends::default());
+        let (mut found, mut url, mut pages) = (Vec::<Repository>::new(), first.to_owned(), Pages::default());
         let mut odd = 0_u64;
         let total = loop {
             let (begun, before) = ((found.len(), odd), found.len() + usize::try_from(odd).unwrap_or_default());
@@ -199,13 +199,16 @@ fn whole(
             match got {
                 Got::Read(page) => {
                     listed.date = listed.date.or(page.date);
-                    let Some(next) = page.next else { break page.total };
-                    if let Some(why) =
-                        ends.after(found.len() + usize::try_from(odd).unwrap_or_default() - before, &next)
-                    {
-                        return Err(SourceError::new(format!("the list of repositories does not end: {why}"), first));
+                    let entries = found.len() + usize::try_from(odd).unwrap_or_default() - before;
+                    let named = found.get(begun.0).map(|one| one.id.to_string());
+                    match pages.after(&url, &page, (entries, named)) {
+                        Turn::Next(next) => url = next,
+                        Turn::End => break page.total,
+                        Turn::Cut(why) => {
+                            let what = format!("the list of repositories does not end: {why}");
+                            return Err(SourceError::new(what, first));
+                        }
                     }
-                    url = next;
                 }
                 other => return Ok(Err(other)),
             }

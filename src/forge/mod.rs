@@ -23,6 +23,7 @@ mod link;
 mod listing;
 mod manifest;
 mod memory;
+mod paging;
 mod pass;
 mod provider;
 mod pulls;

@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::{
     Result, SourceError,
     client::{Client, Got},
-    ends::Ends,
     json::broken,
     keys::Keys,
     manifest::{Row, Status},
     memory::{Entry, Memory, Progress},
+    paging::{Pages, Turn},
     provider::{Kind, Provider, Repository, Since},
     seen::Seen,
 };
@@ -218,12 +218,14 @@ impl Pass<'_> {
     ) -> Result<(Ended, bool)> {
         let mut progress = self.memory.progress(id, kind.name)?;
         let resumed = progress.pass == self.number && progress.next.as_ref() == Some(&url);
-        let mut total = progress.told.as_deref().filter(|_| resumed).and_then(|told| noted(told).1);
-        let (mut pages, mut fewer, mut ends) = (u64::from(resumed), false, Ends::default());
+        let before = progress.told.as_deref().filter(|_| resumed).map(noted);
+        let mut total = before.and_then(|(_, _, total)| total);
+        let mut list = Pages::behind(before.map_or(0, |(_, had, _)| had));
+        let (mut pages, mut fewer) = (u64::from(resumed), false);
         // Only a list that is one page can be told to be as it was.
         let mut etag = progress.etag.take().filter(|_| kind.since == Since::Never && !self.full);
         loop {
-            let (mut enough, mut entries) = (false, 0_usize);
+            let (mut enough, mut entries, mut first) = (false, 0_usize, None);
             let (mark, memory) = (self.mark(attempt), self.memory);
             memory.begin()?;
             let got = self.client.list(
@@ -233,6 +235,7 @@ impl Pass<'_> {
                     let keys = Keys::of(line)?;
                     let (named, rev) = (keys.id(line), keys.rev());
                     entries += 1;
+                    first.get_or_insert_with(|| named.clone());
                     enough |= match (from, kind.since) {
                         (Some(from), Since::NewestFirst) => rev < from,
                         (Some(_), Since::LastMadeFirst) => memory.has(id, kind.name, &named)?,
@@ -242,13 +245,7 @@ impl Pass<'_> {
                 },
                 &mut || memory.take_back().and_then(|()| memory.begin()),
             );
-            let got = match got {
-                Ok(got) => got,
-                Err(error) => {
-                    memory.take_back()?;
-                    return Err(error);
-                }
-            };
+            let got = got.or_else(|error| memory.take_back().and(Err(error)))?;
             self.seen(&got, &url)?;
             let page = match got {
                 Got::Read(page) => page,
@@ -272,21 +269,25 @@ impl Pass<'_> {
             // One that went from a page that was read moved another from the next page to that.
             fewer |= page.total.zip(total).is_some_and(|(now, before)| now < before);
             total = page.total;
-            let next = page.next.filter(|_| !enough);
+            let turn = if enough { Turn::End } else { list.after(&url, &page, (entries, first)) };
+            let next = if let Turn::Next(next) = &turn { Some(next.clone()) } else { None };
             progress.etag = page.etag.filter(|_| pages == 1 && next.is_none());
-            (progress.pass, progress.done, progress.next) = (self.number, false, next.clone());
-            progress.told = Some(total.map_or_else(|| attempt.to_string(), |total| format!("{attempt} {total}")));
+            (progress.pass, progress.done, progress.next) = (self.number, false, next);
+            let told = total.map_or_else(String::new, |total| format!(" {total}"));
+            progress.told = Some(format!("{attempt} {}{told}", list.had()));
             memory.set_progress(id, kind.name, &progress)?;
             memory.commit()?;
-            let Some(next) = next else {
-                let met = memory.count(id, kind.name, mark)?.1;
-                let missing = from.is_none() && pages > 1 && (fewer || total.is_some_and(|total| total > met));
-                return Ok((Ended::Whole, missing));
-            };
-            if let Some(said) = ends.after(entries, &next) {
-                return Ok((Ended::Row(Status::Cut, None, said), false));
+            match turn {
+                Turn::Next(next) => url = next,
+                Turn::Cut(said) => return Ok((Ended::Row(Status::Cut, None, said), false)),
+                Turn::End => {
+                    // What a page names twice is one.
+                    let met = if pages > 1 { memory.count(id, kind.name, mark)?.1 } else { list.had() };
+                    // A list of what changed is as long as it says, and one that is left early tells of all.
+                    let whole = from.is_none() || matches!(kind.since, Since::Parameter(_));
+                    return Ok((Ended::Whole, fewer || (whole && total.is_some_and(|total| total > met))));
+                }
             }
-            url = next;
         }
     }
 
@@ -354,7 +355,11 @@ impl Pass<'_> {
         let mut inner = Vec::new();
         let url = self.url(&path.replace("{n}", &parent.to_string()), kind.paged);
         let wanted = kind.nested.map(|(_, _, count)| count);
-        let bad = self.all_of(id, (kind.name, parent), url, &mut |line| {
+        let list = match kind.hides {
+            Some(hidden) => Pages::untold(memory.count_of(id, hidden, parent)?),
+            None => Pages::default(),
+        };
+        let bad = self.all_of(id, (kind.name, parent), (url, list), &mut |line| {
             let Some(count) = wanted else { return Ok(()) };
             let value: Value = serde_json::from_slice(line).map_err(|_| broken("has an entry that is not JSON"))?;
             if value.get(count).and_then(Value::as_i64) != Some(0) {
@@ -367,7 +372,7 @@ impl Pass<'_> {
         let repo = self.repo_in(path, id)?;
         for inner in inner {
             let url = self.url(&repo.replace("{n}", &parent.to_string()).replace("{id}", &inner.to_string()), false);
-            let bad = self.all_of(id, (nested, parent), url, &mut |_| Ok(()))?;
+            let bad = self.all_of(id, (nested, parent), (url, Pages::default()), &mut |_| Ok(()))?;
             if !matches!(bad, None | Some((_, Some(404 | 410), _))) {
                 return Ok(bad);
             }
@@ -386,12 +391,12 @@ impl Pass<'_> {
         &mut self,
         id: i64,
         (kind, parent): (&str, i64),
-        mut url: String,
+        (mut url, mut pages): (String, Pages),
         look: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<Option<Bad>> {
-        let (mark, memory, mut ends) = (self.mark(0), self.memory, Ends::default());
+        let (mark, memory) = (self.mark(0), self.memory);
         loop {
-            let mut entries = 0;
+            let (mut entries, mut first) = (0, None);
             let got = self.client.list(
                 &url,
                 None,
@@ -400,6 +405,7 @@ impl Pass<'_> {
                     let (named, rev) = (keys.id(line), keys.rev());
                     look(line)?;
                     entries += 1;
+                    first.get_or_insert_with(|| named.clone());
                     memory.keep(id, kind, mark, &Entry { parent, ord: keys.ord(), id: &named, rev, json: line })
                 },
                 // What came before the trouble comes again, in place of itself.
@@ -407,12 +413,10 @@ impl Pass<'_> {
             )?;
             self.seen(&got, &url)?;
             match got {
-                Got::Read(page) => match page.next {
-                    Some(next) => match ends.after(entries, &next) {
-                        Some(said) => return Ok(Some((Status::Cut, None, said))),
-                        None => url = next,
-                    },
-                    None => return Ok(None),
+                Got::Read(page) => match pages.after(&url, &page, (entries, first)) {
+                    Turn::Next(next) => url = next,
+                    Turn::Cut(said) => return Ok(Some((Status::Cut, None, said))),
+                    Turn::End => return Ok(None),
                 },
                 Got::Same => return Ok(None),
                 Got::Refused(status, said) => return Ok(Some((Status::Refused, Some(status), said))),
@@ -422,11 +426,12 @@ impl Pass<'_> {
     }
 }
 
-/// What is noted of a list that is not at its end: the attempt, and how many entries there were at the last page.
-fn noted(told: &str) -> (i64, Option<u64>) {
+/// What is noted of a list that is not at its end: the attempt, how many entries were read, and how many there were at the last page.
+fn noted(told: &str) -> (i64, u64, Option<u64>) {
     let mut words = told.split(' ');
     let attempt = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
-    (attempt, words.next().and_then(|word| word.parse().ok()))
+    let had = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
+    (attempt, had, words.next().and_then(|word| word.parse().ok()))
 }
 
 /// Why a list could not be read.

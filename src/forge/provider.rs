@@ -64,6 +64,8 @@ pub(super) struct Kind {
     pub(super) query: Option<&'static Query>,
     /// Whether it may change without a change of what it belongs to.
     pub(super) unseen: bool,
+    /// For lists that are not told how long they are: the kind whose entries count among theirs and are left out.
+    pub(super) hides: Option<&'static str>,
 }
 
 /// What of a survey shows whether a list has to be read.
@@ -86,8 +88,8 @@ pub(super) enum Sight {
 impl Kind {
     const fn list(name: &'static str, path: &'static str) -> Self {
         let (since, of, nested, switch, shown_in, seen_by) = (Since::Never, None, None, None, None, None);
-        let (one, paged, files, query, unseen) = (false, true, false, None, false);
-        Self { name, path, one, paged, since, of, nested, switch, files, shown_in, seen_by, query, unseen }
+        let (one, paged, files, query, unseen, hides) = (false, true, false, None, false, None);
+        Self { name, path, one, paged, since, of, nested, switch, files, shown_in, seen_by, query, unseen, hides }
     }
 
     const fn since(self, since: Since) -> Self {
@@ -117,6 +119,10 @@ impl Kind {
 
     const fn unseen(self) -> Self {
         Self { unseen: true, ..self }
+    }
+
+    const fn hides(self, kind: &'static str) -> Self {
+        Self { hides: Some(kind), ..self }
     }
 
     const fn seen_by(self, sight: Sight) -> Self {

@@ -93,7 +93,7 @@ fn files_come_from_another_server_which_is_not_told_the_token() {
         knows_little(&asked);
         // Nor does anybody else read what lets in there.
         let text = format!("{}{}", told.out(), told.stderr);
-        assert!(text.contains("/store/1") && !text.contains("s1gNed") && !text.contains(TOKEN), "{text}");
+        assert!(!text.contains("s1gNed") && !text.contains(TOKEN), "{text}");
         assert!(holding(&sandbox.path(""), b"s1gNed").is_empty());
         assert_eq!(files(&sandbox, "one")["got"], 1);
         let dir = sandbox.path("one/acme/acme/app/files");
@@ -124,10 +124,11 @@ fn another_server_that_can_not_be_trusted_or_does_not_give_it_costs_the_file_alo
     knows_little(&asked);
     // One that gives more than there is, and one that leads back, where the token would go along.
     let longer = Response::new(200, data().repeat(2));
-    let back = Response::new(302, "").with("Location", format!("{}/api/v3/user/emails", fake.url()));
-    for (answer, said) in [(longer, "another length"), (back, "from there back")] {
-        *store.answers.lock().unwrap() = vec![answer];
+    for (longer, said) in [(Some(longer), "another length"), (None, "from there back")] {
         let (fake, sandbox) = forge("github", &server);
+        let back = format!("{}/api/v3/user/emails", fake.url());
+        let answer = longer.unwrap_or_else(|| Response::new(302, "").with("Location", back));
+        *store.answers.lock().unwrap() = vec![answer];
         backup(&sandbox, &["backup"]).code(3).says(said);
         assert!(!fake.ask("log").to_string().contains("emails"));
         knows_little(&store.asked());

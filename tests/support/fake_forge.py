@@ -31,7 +31,7 @@ def now():
     return stamp(time.time() + STATE["skew"])
 
 
-STATE = {"app": None, "repeat": None, "app_tokens": {}, "git_slow": 0, "skew": 0, "repos": [], "projects": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "kinds": [], "raw": {}, "endless": {}, "deny": {}, "owner": "acme", "user": False,
+STATE = {"app": None, "repeat": None, "app_tokens": {}, "git_slow": 0, "skew": 0, "repos": [], "projects": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "kinds": [], "raw": {}, "endless": {}, "short": {}, "deny": {}, "owner": "acme", "user": False,
          "lfs": {}, "access": 50, "groups": {}, "version": "17.4.1-ee", "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0, "day": 0}
 OLD = 1767225600  # 2026-01-01
 
@@ -233,8 +233,10 @@ def gitea(base, path, query, owner):
         n = int(m[1])
         if n not in repo.issues:
             return None
-        return [{"id": e["id"], "type": "label" if e["event"] == "labeled" else e["event"], "user": user("mia"), "created_at": e["created_at"],
-                 "issue_url": f"{base}/{repo.full}/issues/{n}"} for e in repo.events if e["n"] == n]
+        own = [{"id": e["id"], "type": "label" if e["event"] == "labeled" else e["event"], "user": user("mia"), "created_at": e["created_at"],
+                "issue_url": f"{base}/{repo.full}/issues/{n}"} for e in repo.events if e["n"] == n]
+        # Comments on lines stand on its pages, and are left out.
+        return own[:1] + [None for r in repo.reviews.get(n, []) for _ in repo.review_comments[r["id"]]] + own[1:]
     if (single := one_of(repo, rest, base)) is not MISSING:
         return single
     simple = {"labels": repo.labels, "milestones": repo.milestones, "releases": repo.releases, "hooks": repo.hooks,
@@ -369,7 +371,7 @@ def served(api, repo, base):
     if api == "github":
         return out | {"review_comments": ask("pulls/comments"), "events": ask("issues/events"), "protected_branches": ask("branches")}
     out["review_comments"] = [one for n, own in repo.reviews.items() for r in own for one in ask(f"pulls/{n}/reviews/{r['id']}/comments")]
-    return out | {"timeline": [one for n in repo.issues for one in ask(f"issues/{n}/timeline")], "branch_protections": ask("branch_protections")}
+    return out | {"timeline": [one for n in repo.issues for one in ask(f"issues/{n}/timeline") if one], "branch_protections": ask("branch_protections")}
 
 
 def control(name, given, base):
@@ -468,10 +470,12 @@ def control(name, given, base):
         repo.release(given["tag"], base, given["data"].encode(), name=given.get("name"))
     if name == "poison":
         hostile.poison_all(sys.modules[__name__], repo, given["text"])
-    if name == "raw":  # what is answered at paths that end so, as it stands
+    if name == "raw":  # what is answered at paths that end so, as it stands; and "links": a proxy takes these away
         STATE["raw"] = given
     if name == "endless":  # lists of which do not end, by the ends of paths and the names of queries
         STATE["endless"] = given
+    if name == "short":  # lists at paths that end so lack so many entries, whatever they say
+        STATE["short"] = given
     if name == "deny":
         STATE["deny"] = given
     if name == "faults":
@@ -705,7 +709,7 @@ class Handler(BaseHTTPRequestHandler):
                 if parts.path.endswith(ending):
                     return self.answer(status, json.dumps({"message": f"needs a scope <b>{ending}</b>"}).encode())
             for ending, body in STATE["raw"].items():
-                if parts.path.endswith(ending):
+                if parts.path.endswith(ending) and ending != "links":
                     return self.answer(200, body.encode("utf-8", "surrogatepass"))
             for ending, how in STATE["endless"].items():
                 if parts.path.endswith(ending):
@@ -716,7 +720,8 @@ class Handler(BaseHTTPRequestHandler):
             if found is None:
                 return self.answer(404, b'{"message":"Not Found"}')
             self.page(parts, query, found)
-            for todo in [t for t in STATE["after"] if t["path"] in self.path]:
+            todos = [t for t in STATE["after"] if t["path"] in self.path]
+            for todo in todos[:1] if todos and todos[0].get("alone") else todos:  # one a request, or all
                 STATE["after"].remove(todo)
                 control(todo["name"], todo["given"], self.base())
 
@@ -752,12 +757,21 @@ class Handler(BaseHTTPRequestHandler):
         size = min(size, 50 if "/api/v1/" in parts.path else 100)
         page = int(query.get("page", ["1"])[0])
         part, last = found[(page - 1) * size:page * size], max(1, -(-len(found) // size))
-        headers = {}
-        if page < last:
+        for ending, few in STATE["short"].items():
+            part = part[:-few] if parts.path.endswith(ending) else part
+        headers, gitea = {}, parts.path.removeprefix("/api/v1/") if "/api/v1/" in parts.path else None
+        if gitea and re.search(r"/issues/\d+/comments$|/assets$|/branch_protections$|/reviews/\d+/comments$", gitea):
+            part, last = found, 1  # these have no pages
+        # Gitea names the next page of some lists, and of the others none.
+        names = not gitea or re.search(r"(^|/)(issues/search|issues|pulls|releases|repos)$", gitea)
+        if page < last and names and "links" not in STATE["raw"]:
             more = urlencode({**{k: v[0] for k, v in query.items()}, "page": page + 1})
             headers["Link"] = f'<{self.base()}{parts.path}?{more}>; rel="next", <{self.base()}/x?page={last}>; rel="last"'
-        if "/api/v1/" in parts.path:
+        if gitea:
             headers["X_Total_Count"] = str(len(found))
+            if gitea.endswith("/timeline"):
+                part = [one for one in part if one]
+                headers["X_Total_Count"] = str(len(part))
         if "/api/v4/" in parts.path:
             headers |= {"X_Total": str(len(found)), "X_Page": str(page), "X_Per_Page": str(size), "X_Total_Pages": str(last),
                         "X_Next_Page": str(page + 1) if page < last else ""}
