@@ -6,10 +6,10 @@ use zeroize::Zeroizing;
 
 use super::{
     Result, SourceError,
-    json::{Split, broken, compact},
+    json::{Split, broken, compact, is_broken},
     link,
     token::Token,
-    told::{LIMITED, SAID, limit_of, message},
+    told::{LIMITED, SAID, limit_of, message, retry_after},
 };
 use crate::{
     model::{Cancel, Time},
@@ -63,6 +63,8 @@ pub(super) struct Page {
     pub(super) etag: Option<String>,
     /// How many there are in all, where the server tells.
     pub(super) total: Option<u64>,
+    /// The number of the next page, where it is told so and not by a link.
+    pub(super) number: Option<u64>,
     /// The server's time.
     pub(super) date: Option<Time>,
 }
@@ -114,9 +116,9 @@ impl Client {
             while let Some(part) = answer.next_part().map_err(Broke::Off)? {
                 read += part.len() as u64;
                 if read > LONGEST_ANSWER {
-                    return Err(Broke::Other(broken("is longer than 2 GiB")));
+                    return Err(Broke::Bad(broken("is longer than 2 GiB")));
                 }
-                split.take(&part, each).map_err(Broke::Other)?;
+                split.take(&part, each).map_err(|e| if is_broken(&e) { Broke::Bad(e) } else { Broke::Other(e) })?;
             }
             split.finish().map_err(Broke::Cut)
         })
@@ -220,12 +222,12 @@ impl Client {
                     self.waited += wait;
                     ("a rate limit", wait)
                 }
-                Once::Trouble(why) => {
-                    trouble += began.elapsed() + pause;
+                Once::Trouble(why, told) => {
+                    let wait = told.unwrap_or(pause);
+                    trouble += began.elapsed() + wait;
                     if trouble > self.storm {
                         return Ok(Got::Failed(why));
                     }
-                    let wait = pause;
                     pause = (pause * 2).min(LONGEST);
                     ("trouble", wait)
                 }
@@ -263,7 +265,7 @@ impl Client {
             Err(e) if e.kind == crate::store::StoreErrorKind::Invalid => {
                 return Err(SourceError::new(e.to_string(), self.shown(url)));
             }
-            Err(e) => return Ok(Once::Trouble(e.to_string())),
+            Err(e) => return Ok(Once::Trouble(e.to_string(), None)),
         };
         tracing::trace!(url = self.shown(url), status = answer.status, "the forge answered");
         if let Some(wait) = limit_of(&answer) {
@@ -271,11 +273,17 @@ impl Client {
         }
         match answer.status {
             200 => {}
-            304 => return Ok(Once::Done(Got::Same)),
+            304 if call.etag.is_some() => return Ok(Once::Done(Got::Same)),
             status if call.redirects && is_redirect(status) => {}
-            // An empty repository, a kind without anything.
-            204 => return Ok(Once::Done(Got::Read(Page::default()))),
-            status @ (408 | 500..=599) => return Ok(Once::Trouble(format!("the server answered with {status}"))),
+            // None of these says that there is nothing.
+            status @ (201..=299 | 304) => {
+                let said = "answers without what was asked for";
+                return Ok(Once::Done(Got::Refused(status, said.to_owned())));
+            }
+            status @ (408 | 500..=599) => {
+                let why = format!("the server answered with {status}");
+                return Ok(Once::Trouble(why, retry_after(&answer)));
+            }
             status => {
                 let said = answer.beginning(SAID).unwrap_or_default();
                 let said = message(&said);
@@ -287,9 +295,11 @@ impl Client {
             }
         }
         match read(&mut answer) {
-            Ok(()) => Ok(Once::Done(Got::Read(self.page(url, &answer)?))),
-            Err(Broke::Off(e)) => Ok(Once::Trouble(e.to_string())),
-            Err(Broke::Cut(e)) => Ok(Once::Trouble(e.to_string())),
+            Ok(()) => Ok(Once::Done(self.page(url, &answer).map_or_else(|e| Got::Failed(e.to_string()), Got::Read))),
+            Err(Broke::Off(e)) => Ok(Once::Trouble(e.to_string(), None)),
+            Err(Broke::Cut(e)) => Ok(Once::Trouble(e.to_string(), None)),
+            // It will be no other for being asked again.
+            Err(Broke::Bad(e)) => Ok(Once::Done(Got::Failed(e.to_string()))),
             Err(Broke::Limited(wait)) => Ok(Once::Limited(wait)),
             Err(Broke::Other(e)) => Err(e),
         }
@@ -330,6 +340,7 @@ impl Client {
         Ok(Page {
             next: next.transpose()?,
             etag: answer.header("etag").map(str::to_owned),
+            number: answer.header("x-next-page").and_then(|text| text.parse().ok()),
             total: total.and_then(|text| text.parse().ok()),
             date: answer.date(),
         })
@@ -357,6 +368,8 @@ pub(super) enum Broke {
     Off(crate::store::StoreError),
     /// It is no whole JSON.
     Cut(SourceError),
+    /// It is whole, and not what was asked for.
+    Bad(SourceError),
     /// For a reason of ours.
     Other(SourceError),
     /// It says that a limit was met, which ends so much later.
@@ -366,7 +379,8 @@ pub(super) enum Broke {
 enum Once {
     Done(Got),
     Limited(Duration),
-    Trouble(String),
+    /// With how long the server asks to be left alone.
+    Trouble(String, Option<Duration>),
 }
 
 /// The headers that go with each request; the first two are for everybody.

@@ -9,9 +9,13 @@ use std::{
 use super::{
     Result, SourceError,
     client::{ANSWER, Broke, Call, Client, Got, REDIRECTS, is_redirect},
+    json::broken,
     link,
 };
 use crate::store::s3::Web;
+
+/// The longest file whose length nobody tells.
+const LONGEST: u64 = 16 << 30;
 
 impl Client {
     /// The bytes at `url`; of more than `most` the first of them. Another server is asked by https alone, and without the token.
@@ -47,6 +51,9 @@ impl Client {
                     length += part.len() as u64;
                     if most.is_some_and(|most| length > most) {
                         break;
+                    }
+                    if length > LONGEST && most.is_none() {
+                        return Err(Broke::Bad(broken("with a file is longer than 16 GiB")));
                     }
                 }
                 Ok(())

@@ -96,11 +96,19 @@ pub(super) fn thread(parts: &mut [Part], number: i64) -> io::Result<Vec<(usize, 
             let time =
                 ["created_at", "submitted_at", "createdAt"].into_iter().find_map(|field| of.get(field)?.as_str());
             let number = first.and_then(|first| first.get("id")?.as_i64()).unwrap_or_default();
-            thread.push((time.unwrap_or_default().to_owned(), at, number, place));
+            thread.push((moment(time.unwrap_or_default()), at, number, place));
         }
     }
     thread.sort();
     Ok(thread.into_iter().map(|(_, at, _, place)| (at, place)).collect())
+}
+
+/// When a time was, whatever zone it is told in; and as it stands where it is none.
+fn moment(text: &str) -> (i128, String) {
+    match text.parse::<jiff::Timestamp>() {
+        Ok(time) => (time.as_nanosecond(), String::new()),
+        Err(_) => (i128::MIN, text.to_owned()),
+    }
 }
 
 /// The number of an issue or the like.

@@ -49,9 +49,10 @@ impl Pages {
     /// What comes after `page`, which was read from `url` and had so many entries, the first of that name.
     pub(super) fn after(&mut self, url: &str, page: &Page, (entries, first): (usize, Option<String>)) -> Turn {
         self.had += entries as u64;
-        let next = match &page.next {
-            Some(next) => next.clone(),
-            None => match self.unnamed(url, page.total, entries as u64) {
+        let next = match (&page.next, page.number) {
+            (Some(next), _) => next.clone(),
+            (None, Some(number)) => numbered(url, number),
+            (None, None) => match self.unnamed(url, page.total, entries as u64) {
                 // One that is given again, whatever number is asked for, is no other.
                 Some(next) if first.is_none() || first != self.first => next,
                 _ => return Turn::End,

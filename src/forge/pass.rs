@@ -3,20 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
 use super::{
     Result, SourceError,
     client::{Client, Got},
-    json::broken,
-    keys::Keys,
+    keys::{Keys, ODD},
     manifest::{Row, Status},
     memory::{Entry, Memory, Progress},
     paging::{Pages, Turn},
     provider::{Kind, Provider, Repository, Since},
     seen::Seen,
 };
-use crate::model::Span;
+use crate::model::{Span, Time};
 
 /// How often a list is read anew because some of it went missing while it was read.
 const TRIES: i64 = 3;
@@ -44,6 +41,10 @@ pub(super) struct Pass<'a> {
     pub(super) exclude: &'a BTreeSet<String>,
     /// How many calls failed in a row.
     pub(super) failed: u32,
+    /// Why nothing more is asked of this repository, where the forge itself answers.
+    pub(super) broken: Option<String>,
+    /// Whether the forge tells its time: else nothing can be asked for that changed since one.
+    pub(super) timed: bool,
     /// What a survey told of repositories, where there was one.
     pub(super) survey: BTreeMap<i64, Seen>,
 }
@@ -84,9 +85,13 @@ impl Pass<'_> {
         if let Some(rows) = self.unchanged((id, repo), kind, &before)? {
             return Ok(rows);
         }
+        let known: Option<Vec<Row>> =
+            before.told.as_deref().filter(|_| before.done).and_then(|told| serde_json::from_str(told).ok());
         let in_path = self.provider.in_path(name);
         let path = kind.path.replace("{repo}", &in_path);
-        let (ended, gone) = if kind.one {
+        let (ended, gone) = if let Some(why) = &self.broken {
+            (Ended::Row(Status::Failed, None, why.clone()), (Vec::new(), 0))
+        } else if kind.one {
             (self.single(id, kind, &path)?, (Vec::new(), 0))
         } else if let Some(query) = kind.query {
             match kind.of {
@@ -108,13 +113,22 @@ impl Pass<'_> {
             if let Ended::Row(status, http, said) = &ended {
                 (row.status, row.http, row.said) = (*status, *http, said.clone());
             }
+            let odd = self.memory.count_at(id, name, ODD)?;
+            if odd > 0 && row.status.is_whole() {
+                row.status = Status::Failed;
+                row.said =
+                    format!("{odd} of its entries are no JSON that can be read; they are in the snapshot as they came");
+            }
+            let was =
+                known.as_ref().and_then(|rows| rows.get(at)).filter(|was| kind.is_setting() && was.status.is_whole());
+            row.came = was.map_or(0, |was| (row.got + row.gone).saturating_sub(was.got));
             rows.push(row);
         }
         let whole = !matches!(ended, Ended::Row(..));
         let told = serde_json::to_string(&rows).ok();
         let mut after = self.memory.progress(id, kind.name)?;
         // What could not be read is asked for in full next time.
-        after.since = if whole { Some(self.since.clone()) } else { None };
+        after.since = if whole && self.timed { Some(self.since.clone()) } else { None };
         after.etag = if whole { after.etag } else { None };
         (after.pass, after.done, after.next, after.told) = (self.number, true, None, told);
         self.memory.set_progress(id, kind.name, &after)?;
@@ -129,7 +143,7 @@ impl Pass<'_> {
         self.number * MARKS + attempt
     }
 
-    fn url(&self, path: &str, paged: bool) -> String {
+    pub(super) fn url(&self, path: &str, paged: bool) -> String {
         if !paged {
             return format!("{}/{path}", self.api);
         }
@@ -148,6 +162,12 @@ impl Pass<'_> {
         };
         self.failed += 1;
         if self.failed < DOWN {
+            return Ok(());
+        }
+        // Something that belongs to no repository: where that is answered, it is this one that is broken.
+        let (asked, _) = self.client.one(&format!("{}/{}", self.api, self.provider.pulse()), None)?;
+        if !matches!(asked, Got::Failed(_)) {
+            self.broken = Some(format!("the forge fails at it again and again, and at nothing else: {why}"));
             return Ok(());
         }
         Err(SourceError::new(format!("the forge does not answer as it should, again and again: {why}"), url))
@@ -237,7 +257,7 @@ impl Pass<'_> {
                     entries += 1;
                     first.get_or_insert_with(|| named.clone());
                     enough |= match (from, kind.since) {
-                        (Some(from), Since::NewestFirst) => rev < from,
+                        (Some(from), Since::NewestFirst) => is_before(rev, from),
                         (Some(_), Since::LastMadeFirst) => memory.has(id, kind.name, &named)?,
                         _ => false,
                     };
@@ -290,139 +310,14 @@ impl Pass<'_> {
             }
         }
     }
+}
 
-    /// The lists that belong to entries of another kind, of those entries that changed.
-    fn children(&mut self, id: i64, kind: &Kind, of: &str, path: &str) -> Result<(Ended, (Vec<String>, u64))> {
-        let mut gone = self.memory.forget_orphans(id, kind.name, of)?;
-        if let Some((nested, ..)) = kind.nested {
-            gone += self.memory.forget_orphans(id, nested, of)?;
-        }
-        let (mut after, mut bad, mut first) = (0, 0_u64, None);
-        loop {
-            let stale = self.memory.stale(id, kind.name, of, after)?;
-            let Some((last, _)) = stale.last() else { break };
-            after = *last;
-            for (parent, rev) in stale {
-                if let Some((status, http, said)) = self.of_one(id, kind, parent, (path, &rev))? {
-                    bad += 1;
-                    first.get_or_insert((status, http, format!("of number {parent}: {said}")));
-                    // What three are refused for, all are refused for.
-                    if status == Status::Refused && bad >= 3 {
-                        break;
-                    }
-                }
-            }
-            if bad >= 3 && matches!(first, Some((Status::Refused, ..))) {
-                break;
-            }
-        }
-        let ended = match first {
-            None => self.parent(id, of)?,
-            Some((status, http, said)) => Ended::Row(status, http, format!("{said} ({bad} could not be read)")),
-        };
-        Ok((ended, (Vec::new(), gone)))
-    }
-
-    /// How what belongs to entries of `of` stands, all of which was read: where these could not be, it is not whole either.
-    pub(super) fn parent(&self, id: i64, of: &str) -> Result<Ended> {
-        let told = self.memory.progress(id, of)?.told.unwrap_or_default();
-        let rows: Vec<Row> = serde_json::from_str(&told).unwrap_or_default();
-        Ok(match rows.first().filter(|row| !row.status.is_whole()) {
-            Some(row) => Ended::Row(row.status, row.http, format!("it belongs to {of}, which could not be read")),
-            None => Ended::Whole,
-        })
-    }
-
-    /// The list that belongs to one entry. Tells why it could not be read.
-    fn of_one(&mut self, id: i64, kind: &Kind, parent: i64, (path, rev): (&str, &str)) -> Result<Option<Bad>> {
-        self.memory.begin()?;
-        let done = self.read_one(id, kind, parent, path).and_then(|bad| match bad {
-            None => self.memory.set_child(id, kind.name, parent, rev).map(|()| None),
-            // It went while it was read; its own list tells of that in the next pass.
-            Some((_, Some(404 | 410), _)) => self.memory.set_child(id, kind.name, parent, rev).map(|()| None),
-            bad => Ok(bad),
-        });
-        match &done {
-            Ok(None) => self.memory.commit()?,
-            _ => self.memory.take_back()?,
-        }
-        done
-    }
-
-    fn read_one(&mut self, id: i64, kind: &Kind, parent: i64, path: &str) -> Result<Option<Bad>> {
-        let memory = self.memory;
-        memory.forget_of(id, kind.name, parent)?;
-        let mut inner = Vec::new();
-        let url = self.url(&path.replace("{n}", &parent.to_string()), kind.paged);
-        let wanted = kind.nested.map(|(_, _, count)| count);
-        let list = match kind.hides {
-            Some(hidden) => Pages::untold(memory.count_of(id, hidden, parent)?),
-            None => Pages::default(),
-        };
-        let bad = self.all_of(id, (kind.name, parent), (url, list), &mut |line| {
-            let Some(count) = wanted else { return Ok(()) };
-            let value: Value = serde_json::from_slice(line).map_err(|_| broken("has an entry that is not JSON"))?;
-            if value.get(count).and_then(Value::as_i64) != Some(0) {
-                inner.extend(value.get("id").and_then(Value::as_i64));
-            }
-            Ok(())
-        })?;
-        let (None, Some((nested, path, _))) = (&bad, kind.nested) else { return Ok(bad) };
-        memory.forget_of(id, nested, parent)?;
-        let repo = self.repo_in(path, id)?;
-        for inner in inner {
-            let url = self.url(&repo.replace("{n}", &parent.to_string()).replace("{id}", &inner.to_string()), false);
-            let bad = self.all_of(id, (nested, parent), (url, Pages::default()), &mut |_| Ok(()))?;
-            if !matches!(bad, None | Some((_, Some(404 | 410), _))) {
-                return Ok(bad);
-            }
-        }
-        Ok(None)
-    }
-
-    /// `path` with the repository's name.
-    fn repo_in(&self, path: &str, id: i64) -> Result<String> {
-        let name = self.memory.word(&format!("name {id}"))?.unwrap_or_default();
-        Ok(path.replace("{repo}", &self.provider.in_path(&name)))
-    }
-
-    /// All pages of a short list, within one transaction.
-    fn all_of(
-        &mut self,
-        id: i64,
-        (kind, parent): (&str, i64),
-        (mut url, mut pages): (String, Pages),
-        look: &mut dyn FnMut(&[u8]) -> Result<()>,
-    ) -> Result<Option<Bad>> {
-        let (mark, memory) = (self.mark(0), self.memory);
-        loop {
-            let (mut entries, mut first) = (0, None);
-            let got = self.client.list(
-                &url,
-                None,
-                &mut |line| {
-                    let keys = Keys::of(line)?;
-                    let (named, rev) = (keys.id(line), keys.rev());
-                    look(line)?;
-                    entries += 1;
-                    first.get_or_insert_with(|| named.clone());
-                    memory.keep(id, kind, mark, &Entry { parent, ord: keys.ord(), id: &named, rev, json: line })
-                },
-                // What came before the trouble comes again, in place of itself.
-                &mut || Ok(()),
-            )?;
-            self.seen(&got, &url)?;
-            match got {
-                Got::Read(page) => match pages.after(&url, &page, (entries, first)) {
-                    Turn::Next(next) => url = next,
-                    Turn::Cut(said) => return Ok(Some((Status::Cut, None, said))),
-                    Turn::End => return Ok(None),
-                },
-                Got::Same => return Ok(None),
-                Got::Refused(status, said) => return Ok(Some((Status::Refused, Some(status), said))),
-                Got::Failed(why) => return Ok(Some((Status::Failed, None, why))),
-            }
-        }
+/// Whether a time lies before another. Each may be told in a zone of its own.
+fn is_before(one: &str, other: &str) -> bool {
+    match (one.parse::<Time>(), other.parse::<Time>()) {
+        (Ok(one), Ok(other)) => one < other,
+        // What is no time ends no list.
+        _ => false,
     }
 }
 
@@ -435,4 +330,4 @@ fn noted(told: &str) -> (i64, u64, Option<u64>) {
 }
 
 /// Why a list could not be read.
-type Bad = (Status, Option<u16>, String);
+pub(super) type Bad = (Status, Option<u16>, String);
