@@ -5,6 +5,8 @@
 mod app;
 #[path = "forge/back.rs"]
 mod back;
+#[path = "forge/broken.rs"]
+mod broken;
 #[path = "forge/day.rs"]
 mod day;
 #[path = "forge/discussions.rs"]

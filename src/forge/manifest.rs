@@ -207,6 +207,9 @@ fn finding(row: &Row, names: &[&str]) -> Finding {
         Status::Cut => format!("the forge gives no more of it{said}"),
         _ => format!("the forge failed{said}"),
     };
+    if row.kind == super::LISTING {
+        return Finding::new(Severity::Error, UNREAD, row.said.clone()).on(first);
+    }
     let kept = if row.got > 0 { ". What earlier runs read of it is in the snapshot" } else { "" };
     let message = format!("{} of {whose} could not be read: {why}{kept}", row.kind);
     Finding::new(Severity::Error, UNREAD, message).on(format!("{first} {}", row.kind))

@@ -66,6 +66,8 @@ pub const FULL_EVERY: Span = Span::days(7);
 pub const SETTINGS_EVERY: Span = Span::days(5);
 /// So much is asked for again at the seam of two passes: a server's clock, and what it wrote while it was read.
 const SEAM: i64 = 120;
+/// What the row of the manifest is called that says what is to be known of the listing of repositories.
+const LISTING: &str = "repositories";
 /// How many repositories are told of that are others than before.
 const OTHERS: usize = 10;
 /// A pass that was stopped is gone on with for so long.
@@ -210,9 +212,8 @@ impl ForgeSource {
         if said.is_empty() {
             return Ok(None);
         }
-        let got = self.listed.repositories.len() as u64;
         let told = said.iter().take(OTHERS).cloned().collect::<Vec<_>>().join("; ");
-        Ok(Some(Row { got, said: told, ..Row::new("repositories", Status::Failed) }))
+        Ok(Some(Row { said: told, ..Row::new(LISTING, Status::Failed) }))
     }
 
     /// Asks what changed, where a forge tells that of many repositories at once.

@@ -194,7 +194,7 @@ fn streams_of(manifest: &mut Manifest) -> Vec<Lines> {
             lines.push(Lines { repo, kind: row.kind.clone(), path });
         }
     };
-    for row in manifest.owner_kinds.iter_mut().filter(|row| row.kind != "repositories") {
+    for row in manifest.owner_kinds.iter_mut().filter(|row| row.kind != super::LISTING) {
         let path = format!("{}.jsonl", row.kind);
         add(0, row, path);
     }
@@ -266,7 +266,7 @@ impl Reading for ForgeReading {
         memory.commit()?;
         drop(memory);
         let mut entries = BTreeMap::<String, u64>::new();
-        let counted = self.manifest.rows().filter(|(_, row)| row.kind != "repositories");
+        let counted = self.manifest.rows().filter(|(_, row)| row.kind != super::LISTING);
         for (whose, row) in counted.filter(|(_, row)| row.status.is_whole() || row.got > 0) {
             if !matches!(row.status, Status::Excluded | Status::Off) {
                 entries.insert(format!("{whose} {}", row.kind), row.got);

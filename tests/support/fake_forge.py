@@ -24,6 +24,8 @@ LOCK = threading.RLock()
 
 
 def stamp(seconds):
+    if STATE["zone"]:  # as Gitea tells times: in the zone of its server
+        return datetime.datetime.fromtimestamp(seconds, datetime.timezone(datetime.timedelta(hours=STATE["zone"]))).isoformat(timespec="seconds")
     return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -31,7 +33,7 @@ def now():
     return stamp(time.time() + STATE["skew"])
 
 
-STATE = {"app": None, "repeat": None, "app_tokens": {}, "git_slow": 0, "skew": 0, "repos": [], "projects": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "kinds": [], "raw": {}, "endless": {}, "short": {}, "deny": {}, "owner": "acme", "user": False,
+STATE = {"zone": 0, "hang": None, "app": None, "repeat": None, "app_tokens": {}, "git_slow": 0, "skew": 0, "repos": [], "projects": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "kinds": [], "raw": {}, "endless": {}, "timeless": False, "short": {}, "deny": {}, "owner": "acme", "user": False,
          "lfs": {}, "access": 50, "groups": {}, "version": "17.4.1-ee", "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0, "day": 0}
 OLD = 1767225600  # 2026-01-01
 
@@ -169,7 +171,8 @@ def find(full):
 
 def listed(entries, query, key="updated_at", since="since"):
     wanted = query.get(since, [None])[0]
-    return [e for e in entries if wanted is None or e.get(key, "") >= wanted.replace("%3A", ":")]
+    moment = lambda text: datetime.datetime.fromisoformat(text or "1970-01-01T00:00:00Z")
+    return [e for e in entries if wanted is None or moment(e.get(key)) >= moment(wanted.replace("%3A", ":"))]
 
 
 def with_urls(repo, comment, base):
@@ -255,6 +258,10 @@ def one_of(repo, rest, base):
         return {"name": unquote(m[1])} if unquote(m[1]) in repo.tags else None
     if m := re.fullmatch(r"issues/(\d+)", rest):
         return repo.issues.get(int(m[1]))
+    if m := re.fullmatch(r"pulls/(\d+)", rest):
+        return repo.pulls.get(int(m[1]))
+    if m := re.fullmatch(r"pulls/(\d+)/reviews/(\d+)", rest):
+        return next((r for r in repo.reviews.get(int(m[1]), []) if r["id"] == int(m[2])), None)
     if m := re.fullmatch(r"issues/(\d+)/assets", rest):
         return repo.issues[int(m[1])]["assets"] if int(m[1]) in repo.issues else None
     if m := re.fullmatch(r"issues/comments/(\d+)/assets", rest):
@@ -300,7 +307,7 @@ def github(base, path, query, owner):
         return repo.protections if rest == "branches" else []
     if m := re.fullmatch(r"git/ref/tags/(.+)", rest):
         return {"ref": f"refs/tags/{unquote(m[1])}"} if unquote(m[1]) in repo.tags else None
-    if re.fullmatch(r"branches/.+|issues/\d+(/comments)?|releases/\d+/assets|pulls/\d+/reviews(/\d+/comments)?|issues/comments|pulls|labels|milestones|releases|hooks|keys|collaborators|", rest):
+    if re.fullmatch(r"branches/.+|issues/\d+(/comments)?|releases/\d+/assets|pulls/\d+(/reviews(/\d+(/comments)?)?)?|issues/comments|pulls|labels|milestones|releases|hooks|keys|collaborators|", rest):
         return gitea(base, f"repos/{match[1]}/{rest}".rstrip("/"), query, owner)
     return None
 
@@ -342,12 +349,15 @@ def gitlab(base, path, query, owner):
     if rest == "merge_requests":
         own = [{**repo.pulls[n], "source_branch": f"topic-{n}", "target_branch": "main"} for n in sorted(repo.pulls)]
         return [as_lab(v) for v in listed(own, query, since="updated_after")]
+    if m := re.fullmatch(r"(issues|merge_requests)/(\d+)", rest):
+        n = int(m[2])
+        return as_lab(repo.issues[n]) if n in repo.issues and (n in repo.pulls) == (m[1] == "merge_requests") else None
     if m := re.fullmatch(r"issues/(\d+)/notes", rest):
         n = int(m[1])
         return [note(c, "Issue") for c in repo.comments.values() if c["n"] == n] if n in repo.issues else None
     if m := re.fullmatch(r"merge_requests/(\d+)/discussions", rest):
         n = int(m[1])
-        return [{"id": hashlib.sha1(str(c["id"]).encode()).hexdigest(), "individual_note": True, "notes": [note(c, "MergeRequest")]}
+        return None if n not in repo.pulls else [{"id": hashlib.sha1(str(c["id"]).encode()).hexdigest(), "individual_note": True, "notes": [note(c, "MergeRequest")]}
                 for c in repo.comments.values() if c["n"] == n]
     simple = {"labels": [{**one, "color": f"#{one['color']}"} for one in repo.labels], "milestones": [{**one, "state": "closed" if one["state"] == "closed" else "active"} for one in repo.milestones],
               "releases": [lab.release(repo, one, base) for one in repo.releases], "hooks": repo.hooks,
@@ -474,6 +484,12 @@ def control(name, given, base):
         STATE["raw"] = given
     if name == "endless":  # lists of which do not end, by the ends of paths and the names of queries
         STATE["endless"] = given
+    if name == "hang":
+        STATE["hang"] = given["path"]
+    if name == "timeless":
+        STATE["timeless"] = given["is"]
+    if name == "recreate":  # one of the same name
+        STATE["repos"][STATE["repos"].index(repo)] = Repo(repo.name, repo.owner)
     if name == "short":  # lists at paths that end so lack so many entries, whatever they say
         STATE["short"] = given
     if name == "deny":
@@ -549,6 +565,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
+
+    def send_header(self, keyword, value):
+        if keyword != "Date" or not STATE["timeless"]:
+            super().send_header(keyword, value)
 
     def date_time_string(self, timestamp=None):
         return super().date_time_string(time.time() + STATE["skew"])
@@ -678,6 +698,15 @@ class Handler(BaseHTTPRequestHandler):
             return self.git(parts, b"")
         if m := re.fullmatch(r"/([\w.-]+/[\w.-]+)\.git/info/lfs/objects/([0-9a-f]{64})", parts.path):
             return self.lfs(m, b"")
+        if STATE["hang"] and parts.path.endswith(STATE["hang"]):
+            STATE["log"].append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            while True:  # an answer that comes, and does not end
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                time.sleep(0.5)
         with LOCK:
             STATE["calls"] += 1
             STATE["log"].append(self.path)
@@ -706,8 +735,8 @@ class Handler(BaseHTTPRequestHandler):
             if STATE["repeat"] and parts.path.endswith(STATE["repeat"]["path"]):
                 return self.answer(403, json.dumps({"message": f"token {given} may not"}).encode())
             for ending, status in STATE["deny"].items():
-                if parts.path.endswith(ending):
-                    return self.answer(status, json.dumps({"message": f"needs a scope <b>{ending}</b>"}).encode())
+                if parts.path.endswith(ending) or ("*" in ending and re.search(ending.replace("*", ".*"), parts.path)):
+                    return self.answer(status, b"" if status < 400 else json.dumps({"message": f"needs a scope <b>{ending}</b>"}).encode())
             for ending, body in STATE["raw"].items():
                 if parts.path.endswith(ending) and ending != "links":
                     return self.answer(200, body.encode("utf-8", "surrogatepass"))
@@ -845,9 +874,10 @@ def main():
     for name in ("repos", "issues", "pulls", "comments", "releases"):
         parser.add_argument(f"--{name}", type=int, default=0)
     parser.add_argument("--git")
+    parser.add_argument("--zone", type=int, default=0)
     parser.add_argument("--owner", default="acme")
     args = parser.parse_args()
-    STATE["git"], STATE["owner"] = args.git, args.owner
+    STATE["git"], STATE["owner"], STATE["zone"] = args.git, args.owner, args.zone
     STATE["groups"][args.owner] = new_id()
     server = Server(("127.0.0.1", 0), Handler)
     populate(args, f"http://127.0.0.1:{server.server_address[1]}")

@@ -104,6 +104,8 @@ def read(forge, repo, rest, query):
         return forge.listed([lab.merges[n] for n in sorted(lab.merges)], query, since="updated_after")
     if m := re.fullmatch(r"merge_requests/(\d+)", rest):
         return lab.merges.get(int(m[1]))
+    if m := re.fullmatch(r"issues/(\d+)", rest):
+        return lab.issues.get(int(m[1]))
     if m := re.fullmatch(r"issues/(\d+)/notes", rest):
         return lab.notes.get(int(m[1]), []) if int(m[1]) in lab.issues else None
     if m := re.fullmatch(r"merge_requests/(\d+)/discussions", rest):

@@ -102,13 +102,12 @@ fn within<T>((limit, own, asked): (Duration, &Cancel, &Cancel), work: impl FnOnc
         done.store(true, Ordering::SeqCst);
         result
     });
-    result.map_err(|error| match late.load(Ordering::SeqCst) {
-        true => {
-            let what =
-                format!("its repositories could not be listed within {} s (`timeout`): {error}", limit.as_secs());
-            SourceError::new(what, "the forge")
+    result.map_err(|error| {
+        if !late.load(Ordering::SeqCst) {
+            return error;
         }
-        false => error,
+        let what = format!("its repositories could not be listed within {} s (`timeout`): {error}", limit.as_secs());
+        SourceError::new(what, "the forge")
     })
 }
 
