@@ -39,7 +39,7 @@ impl Pass<'_> {
             gone += self.memory.forget_orphans(id, nested, of)?;
         }
         let (mut after, mut bad, mut first, mut missed) = (0, 0_u64, None, 0_u64);
-        let (mut read, mut lost) = (0_u64, None);
+        let (mut read, mut absent) = (0_u64, None);
         loop {
             let stale = self.memory.stale(id, kind.name, of, after)?;
             let Some((last, _)) = stale.last() else { break };
@@ -49,7 +49,7 @@ impl Pass<'_> {
                     Read::Whole => read += 1,
                     Read::Gone => {
                         missed += 1;
-                        lost.get_or_insert(parent);
+                        absent.get_or_insert(parent);
                     }
                     Read::Not((status, http, said)) => {
                         bad += 1;
@@ -69,7 +69,7 @@ impl Pass<'_> {
             }
         }
         // Where none that the list of these has is there, it is not they who went.
-        if let Some(parent) = lost.filter(|_| read == 0 && missed >= REFUSED) {
+        if let Some(parent) = absent.filter(|_| read == 0 && (self.full || missed >= REFUSED)) {
             bad += missed;
             first.get_or_insert((
                 Status::Refused,

@@ -123,9 +123,8 @@ impl<'a> Writer<'a> {
             )?;
             let head = match got {
                 Got::Read(head) => head,
-                Got::Same => return Ok(()),
                 // Such as of a kind that is switched off.
-                Got::Refused(404, _) => return Ok(()),
+                Got::Same | Got::Refused(404, _) => return Ok(()),
                 got => return Err(unread(got, &url)),
             };
             let named =
