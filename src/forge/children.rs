@@ -1,5 +1,7 @@
 //! Lists that belong to entries of another list: comments of an issue, reviews of a pull request.
 
+use std::cell::Cell;
+
 use serde_json::Value;
 
 use super::{
@@ -180,7 +182,7 @@ impl Pass<'_> {
     ) -> Result<Option<Bad>> {
         let (mark, memory) = (self.mark(0), self.memory);
         loop {
-            let (mut entries, mut first) = (0, None);
+            let (entries, mut first) = (Cell::new(0), None);
             let got = self.client.list(
                 &url,
                 None,
@@ -188,16 +190,19 @@ impl Pass<'_> {
                     let keys = Keys::of(line)?;
                     let (named, rev) = (keys.id(line), keys.rev());
                     look(line)?;
-                    entries += 1;
+                    entries.set(entries.get() + 1);
                     first.get_or_insert_with(|| named.clone());
                     memory.keep(id, kind, mark, &Entry { parent, ord: keys.ord(), id: &named, rev, json: line })
                 },
                 // What came before the trouble comes again, in place of itself.
-                &mut || Ok(()),
+                &mut || {
+                    entries.set(0);
+                    Ok(())
+                },
             )?;
             self.seen(&got, &url)?;
             match got {
-                Got::Read(page) => match pages.after(&url, &page, (entries, first)) {
+                Got::Read(page) => match pages.after(&url, &page, (entries.get(), first)) {
                     Turn::Next(next) => url = next,
                     Turn::Cut(said) => return Ok(Some((Status::Cut, None, said))),
                     Turn::End => return Ok(None),

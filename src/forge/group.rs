@@ -1,5 +1,7 @@
 //! What changed in all repositories of an owner, where a forge lists that: in place of a list of each.
 
+use std::cell::Cell;
+
 use serde_json::Value;
 
 use super::{
@@ -58,7 +60,7 @@ impl Pass<'_> {
         let mut url = format!("{}/{path}&{}", self.api, self.provider.page());
         let (mark, memory, mut list) = (self.mark(0), self.memory, Pages::default());
         for _ in 0..PAGES {
-            let (mut entries, mut first) = (0, None);
+            let (entries, mut first) = (Cell::new(0), None);
             memory.begin()?;
             let got = self.client.list(
                 &url,
@@ -68,13 +70,13 @@ impl Pass<'_> {
                         serde_json::from_slice(line).map_err(|_| broken("has an entry that is not JSON"))?;
                     let keys = Keys::of(line)?;
                     let (named, rev) = (keys.id(line), keys.rev());
-                    entries += 1;
+                    entries.set(entries.get() + 1);
                     first.get_or_insert_with(|| named.clone());
                     let id = value.pointer(whose).and_then(Value::as_i64);
                     let Some(id) = id.filter(|id| ids.binary_search(id).is_ok()) else { return Ok(()) };
                     memory.keep(id, kind, mark, &Entry { parent: 0, ord: keys.ord(), id: &named, rev, json: line })
                 },
-                &mut || memory.take_back().and_then(|()| memory.begin()),
+                &mut || memory.take_back().and_then(|()| memory.begin()).map(|()| entries.set(0)),
             );
             let page = match got {
                 Ok(Got::Read(page)) => page,
@@ -89,7 +91,7 @@ impl Pass<'_> {
                 }
             };
             memory.commit()?;
-            match list.after(&url, &page, (entries, first)) {
+            match list.after(&url, &page, (entries.get(), first)) {
                 Turn::Next(next) => url = next,
                 Turn::Cut(_) => return Ok(false),
                 // Where some went while it was read, others may be missing.

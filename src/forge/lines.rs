@@ -9,6 +9,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::model::Time;
+
 /// The longest line that is read: an entry is no longer.
 const LINE: u64 = 32 << 20;
 
@@ -103,12 +105,9 @@ pub(super) fn thread(parts: &mut [Part], number: i64) -> io::Result<Vec<(usize, 
     Ok(thread.into_iter().map(|(_, at, _, place)| (at, place)).collect())
 }
 
-/// When a time was, whatever zone it is told in; and as it stands where it is none.
-fn moment(text: &str) -> (i128, String) {
-    match text.parse::<jiff::Timestamp>() {
-        Ok(time) => (time.as_nanosecond(), String::new()),
-        Err(_) => (i128::MIN, text.to_owned()),
-    }
+/// When a time was, whatever zone it is told in; those of one second, and what is no time, as they stand.
+fn moment(text: &str) -> (i64, String) {
+    (text.parse::<Time>().map_or(i64::MIN, Time::unix), text.to_owned())
 }
 
 /// The number of an issue or the like.

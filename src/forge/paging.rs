@@ -18,6 +18,13 @@ pub(super) enum Turn {
     Cut(String),
 }
 
+impl Turn {
+    /// The next page, where there is one that is read.
+    pub(super) fn next(&self) -> Option<String> {
+        if let Self::Next(next) = self { Some(next.clone()) } else { None }
+    }
+}
+
 /// The pages of a list so far.
 #[derive(Default)]
 pub(super) struct Pages {

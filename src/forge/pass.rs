@@ -1,7 +1,10 @@
 //! One pass over a forge: each kind of each repository is asked for, and what comes is put into the memory, page by page, so
 //! that a pass that was stopped goes on where it was.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{
     Result, SourceError,
@@ -245,7 +248,7 @@ impl Pass<'_> {
         // Only a list that is one page can be told to be as it was.
         let mut etag = progress.etag.take().filter(|_| kind.since == Since::Never && !self.full);
         loop {
-            let (mut enough, mut entries, mut first) = (false, 0_usize, None);
+            let (mut enough, entries, mut first) = (false, Cell::new(0), None);
             let (mark, memory) = (self.mark(attempt), self.memory);
             memory.begin()?;
             let got = self.client.list(
@@ -254,7 +257,7 @@ impl Pass<'_> {
                 &mut |line| {
                     let keys = Keys::of(line)?;
                     let (named, rev) = (keys.id(line), keys.rev());
-                    entries += 1;
+                    entries.set(entries.get() + 1);
                     first.get_or_insert_with(|| named.clone());
                     enough |= match (from, kind.since) {
                         (Some(from), Since::NewestFirst) => is_before(rev, from),
@@ -263,16 +266,14 @@ impl Pass<'_> {
                     };
                     memory.keep(id, kind.name, mark, &Entry { parent: 0, ord: keys.ord(), id: &named, rev, json: line })
                 },
-                &mut || memory.take_back().and_then(|()| memory.begin()),
+                // What came before trouble comes again.
+                &mut || memory.take_back().and_then(|()| memory.begin()).map(|()| entries.set(0)),
             );
             let got = got.or_else(|error| memory.take_back().and(Err(error)))?;
             self.seen(&got, &url)?;
             let page = match got {
                 Got::Read(page) => page,
-                Got::Same => {
-                    memory.commit()?;
-                    return Ok((Ended::Same, false));
-                }
+                Got::Same => return memory.commit().map(|()| (Ended::Same, false)),
                 Got::Refused(status, said) => {
                     memory.take_back()?;
                     return Ok((Ended::Row(Status::Refused, Some(status), said), false));
@@ -289,8 +290,8 @@ impl Pass<'_> {
             // One that went from a page that was read moved another from the next page to that.
             fewer |= page.total.zip(total).is_some_and(|(now, before)| now < before);
             total = page.total;
-            let turn = if enough { Turn::End } else { list.after(&url, &page, (entries, first)) };
-            let next = if let Turn::Next(next) = &turn { Some(next.clone()) } else { None };
+            let turn = if enough { Turn::End } else { list.after(&url, &page, (entries.get(), first)) };
+            let next = turn.next();
             progress.etag = page.etag.filter(|_| pages == 1 && next.is_none());
             (progress.pass, progress.done, progress.next) = (self.number, false, next);
             let told = total.map_or_else(String::new, |total| format!(" {total}"));

@@ -83,6 +83,12 @@ fn a_list_that_is_shorter_than_it_is_told_to_be_is_not_whole() {
             let status = row(&manifest(&restored(&sandbox, "one")), "acme/app", "issues")["status"].clone();
             assert_eq!(status, if times == 1 { "read" } else { "changed" }, "{kind} {}", run.stderr);
         }
+        // Trouble in the midst of a page, which then comes whole: none of it counts twice.
+        let fake = Fake::start(&["--repos", "1", "--comments", "120", "--issues", "1"]);
+        let sandbox = fake.vault(kind, "code = false\nexclude = [\"files\"]");
+        fake.tell("broken_pages", &json!({"paths": ["/issues/comments", "/issues/1/notes"]}));
+        sandbox.writer(&["backup"]).ok();
+        has_all(&fake, kind, &restored(&sandbox, "one"));
         // Fewer entries than the server says that there are, on the one page that it gives.
         let fake = Fake::start(&["--repos", "1", "--issues", "30"]);
         fake.tell("short", &json!({"/issues": 7}));

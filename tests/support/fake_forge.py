@@ -33,7 +33,7 @@ def now():
     return stamp(time.time() + STATE["skew"])
 
 
-STATE = {"zone": 0, "hang": None, "app": None, "repeat": None, "app_tokens": {}, "git_slow": 0, "skew": 0, "repos": [], "projects": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "kinds": [], "raw": {}, "endless": {}, "timeless": False, "short": {}, "deny": {}, "owner": "acme", "user": False,
+STATE = {"zone": 0, "broken_pages": [], "hang": None, "app": None, "repeat": None, "app_tokens": {}, "git_slow": 0, "skew": 0, "repos": [], "projects": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "kinds": [], "raw": {}, "endless": {}, "timeless": False, "short": {}, "deny": {}, "owner": "acme", "user": False,
          "lfs": {}, "access": 50, "groups": {}, "version": "17.4.1-ee", "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0, "day": 0}
 OLD = 1767225600  # 2026-01-01
 
@@ -486,6 +486,8 @@ def control(name, given, base):
         STATE["endless"] = given
     if name == "hang":
         STATE["hang"] = given["path"]
+    if name == "broken_pages":  # the first answers at paths that end so break off behind most of their entries
+        STATE["broken_pages"] = given["paths"]
     if name == "timeless":
         STATE["timeless"] = given["is"]
     if name == "recreate":  # one of the same name
@@ -805,6 +807,15 @@ class Handler(BaseHTTPRequestHandler):
             headers |= {"X_Total": str(len(found)), "X_Page": str(page), "X_Per_Page": str(size), "X_Total_Pages": str(last),
                         "X_Next_Page": str(page + 1) if page < last else ""}
         body = json.dumps(part).encode()
+        for ending in [ending for ending in STATE["broken_pages"] if parts.path.endswith(ending)]:
+            STATE["broken_pages"].remove(ending)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[:-20])
+            self.wfile.flush()
+            self.close_connection = True
+            return self.connection.close()
         if "/api/v1/" not in parts.path:
             etag = '"' + hashlib.sha1(body).hexdigest() + '"'
             headers["ETag"] = etag
