@@ -7,16 +7,23 @@ mod app;
 mod back;
 #[path = "forge/back_odd.rs"]
 mod back_odd;
+#[path = "forge/broken.rs"]
+mod broken;
 #[path = "forge/day.rs"]
 mod day;
 #[path = "forge/discussions.rs"]
 mod discussions;
 #[path = "forge/drills.rs"]
 mod drills;
+#[path = "forge/elsewhere.rs"]
+mod elsewhere;
 #[path = "forge/fake.rs"]
 mod fake;
 #[path = "forge/hostile.rs"]
 mod hostile;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "support/http.rs"]
+mod http;
 #[path = "forge/lab.rs"]
 mod lab;
 #[path = "forge/lfs.rs"]
@@ -25,6 +32,8 @@ mod lfs;
 mod odd;
 #[path = "forge/pages.rs"]
 mod pages;
+#[path = "forge/paging.rs"]
+mod paging;
 #[path = "forge/partial.rs"]
 mod partial;
 #[path = "forge/round_trip.rs"]
@@ -36,5 +45,7 @@ mod sandbox;
 mod secrets;
 #[path = "forge/survey.rs"]
 mod survey;
+#[path = "support/tls.rs"]
+mod tls;
 #[path = "forge/trouble.rs"]
 mod trouble;

@@ -12,7 +12,7 @@ use super::{
     error::CliError,
 };
 use crate::{
-    model::{Name, Span},
+    model::{Cancel, Name, Span},
     ops::{OpsError, backup::Job},
     source::{
         CommandOptions, CommandSource, LargeSteps, MariadbSource, PathSource, PostgresSource, Source, SqliteSource,
@@ -34,11 +34,15 @@ pub const SPOOLS: &str = "spool";
 ///
 /// # Errors
 /// If there are none, or one that is asked for is not configured.
-pub fn jobs(args: BackupArgs, configured: &[SourceConfig], state: &Path) -> Result<Vec<Job>, CliError> {
+pub fn jobs(
+    args: BackupArgs,
+    configured: &[SourceConfig],
+    (state, cancel): (&Path, &Cancel),
+) -> Result<Vec<Job>, CliError> {
     if let Some(name) = args.name.clone() {
         return Ok(vec![ad_hoc(name, args, state)?]);
     }
-    configured_jobs(&args.sources, args.allow_empty, configured, state)
+    configured_jobs(&args.sources, args.allow_empty, configured, (state, cancel))
 }
 
 /// The configured sources that `wanted` names, or all of them.
@@ -49,7 +53,7 @@ pub fn configured_jobs(
     wanted: &[Name],
     allow_empty: bool,
     configured: &[SourceConfig],
-    state: &Path,
+    (state, cancel): (&Path, &Cancel),
 ) -> Result<Vec<Job>, CliError> {
     let has = |name: &Name| configured.iter().any(|source| source.name == *name || holds(source, name));
     if let Some(unknown) = wanted.iter().find(|name| !has(name)) {
@@ -65,7 +69,7 @@ pub fn configured_jobs(
     for source in configured {
         let whole = all || wanted.contains(&source.name);
         if whole || wanted.iter().any(|name| holds(source, name)) {
-            let mut jobs = jobs_of(source, allow_empty, state);
+            let mut jobs = jobs_of(source, allow_empty, (state, cancel));
             if !whole {
                 jobs.retain(|job| wanted.contains(&job.name));
                 // Some of a group tell nothing of the others.
@@ -111,12 +115,14 @@ fn holds(source: &SourceConfig, name: &Name) -> bool {
 }
 
 /// A `[[source]]` as sources.
-fn jobs_of(config: &SourceConfig, allow_empty: bool, state: &Path) -> Vec<Job> {
+fn jobs_of(config: &SourceConfig, allow_empty: bool, (state, cancel): (&Path, &Cancel)) -> Vec<Job> {
     let spool = || spool_of(state, config.spool);
     let source: Box<dyn Source> = match &config.input {
         Input::Path { path, exclude } => Box::new(PathSource::new(path).excluding(exclude.clone())),
         Input::Git(input) => return git::jobs(&config.name, input, allow_empty || config.allow_empty, state),
-        Input::Forge(input) => return forge::jobs(&config.name, input, allow_empty || config.allow_empty, state),
+        Input::Forge(input) => {
+            return forge::jobs(&config.name, input, (allow_empty || config.allow_empty, cancel), state);
+        }
         Input::Mariadb(input) => Box::new(server(input.clone()).based(config.journal.is_some()).spooling(spool())),
         Input::Postgres(options) => Box::new(PostgresSource::new((**options).clone()).spooling(spool())),
         Input::Sqlite { path, lock_timeout } => {

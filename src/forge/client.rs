@@ -1,19 +1,15 @@
 //! The client of a forge's API: it bears with rate limits and storms, and gives up within a budget.
 
-use std::{
-    fs::File,
-    io::{Seek, Write},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
 use super::{
     Result, SourceError,
-    json::{Split, broken, compact},
+    json::{Split, broken, compact, is_broken},
     link,
     token::Token,
-    told::{LIMITED, SAID, limit_of, message},
+    told::{LIMITED, SAID, limit_of, message, retry_after},
 };
 use crate::{
     model::{Cancel, Time},
@@ -23,14 +19,14 @@ use crate::{
 /// What LFS is asked and answers in.
 pub(super) const LFS: &str = "application/vnd.git-lfs+json";
 /// The longest wait for the head of an answer and for each part of it.
-const ANSWER: Duration = Duration::from_mins(2);
+pub(super) const ANSWER: Duration = Duration::from_mins(2);
 /// How long a call is tried for while the server fails or can't be reached, where nothing else is said.
 const STORM: Duration = Duration::from_mins(5);
 /// The first pause between two tries; the next are twice as long, up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 /// How many redirects are followed, of what was renamed.
-const REDIRECTS: usize = 5;
+pub(super) const REDIRECTS: usize = 5;
 /// The longest answer: 100 comments of 10 MB, twofold escaped.
 const LONGEST_ANSWER: u64 = 2 << 30;
 
@@ -67,6 +63,8 @@ pub(super) struct Page {
     pub(super) etag: Option<String>,
     /// How many there are in all, where the server tells.
     pub(super) total: Option<u64>,
+    /// The number of the next page, where it is told so and not by a link.
+    pub(super) number: Option<u64>,
     /// The server's time.
     pub(super) date: Option<Time>,
 }
@@ -78,6 +76,8 @@ pub(super) struct Client {
     pub(super) place: String,
     /// Where files are sent to, if that is another server of the forge.
     pub(super) uploads: Option<String>,
+    /// The server that has files of the forge's and was asked last, and what asks it.
+    pub(super) stranger: Option<(String, Web)>,
     token: Option<Token>,
     pub(super) manner: Manner,
     /// How many requests went out.
@@ -97,7 +97,7 @@ impl Client {
         let web = Web::new(place, ANSWER, cancel).map_err(|e| SourceError::new(e.to_string(), place))?;
         let storm = patience.unwrap_or(STORM);
         let (calls, waited) = (0, Duration::ZERO);
-        Ok(Self { web, place: place.to_owned(), uploads: None, token, manner, calls, waited, storm })
+        Ok(Self { web, place: place.to_owned(), uploads: None, stranger: None, token, manner, calls, waited, storm })
     }
 
     /// Reads the list at `url`; each entry of it goes to `each`, as one line.
@@ -116,9 +116,9 @@ impl Client {
             while let Some(part) = answer.next_part().map_err(Broke::Off)? {
                 read += part.len() as u64;
                 if read > LONGEST_ANSWER {
-                    return Err(Broke::Other(broken("is longer than 2 GiB")));
+                    return Err(Broke::Bad(broken("is longer than 2 GiB")));
                 }
-                split.take(&part, each).map_err(Broke::Other)?;
+                split.take(&part, each).map_err(|e| if is_broken(&e) { Broke::Bad(e) } else { Broke::Other(e) })?;
             }
             split.finish().map_err(Broke::Cut)
         })
@@ -161,42 +161,6 @@ impl Client {
             }
             pause = (pause * 2).min(LONGEST);
         }
-    }
-
-    /// The bytes at `url`, for what is no JSON. The answer to a redirect to another server is asked for without the token.
-    ///
-    /// # Errors
-    /// If it can't be had.
-    pub(super) fn file(&mut self, url: &str, elsewhere: bool, into: &mut File) -> Result<Got> {
-        let mut url = url.to_owned();
-        for _ in 0..REDIRECTS {
-            let mut seen = None;
-            let got = self.fetch(&url, "application/octet-stream", &mut |answer| {
-                if is_redirect(answer.status) {
-                    seen = Some(answer.header("location").unwrap_or_default().to_owned());
-                    return Ok(());
-                }
-                let failed = |e| SourceError::new("can't be written", "an attachment").because(e);
-                // What an attempt before has written is not a part of it.
-                into.set_len(0).and_then(|()| into.rewind()).map_err(failed).map_err(Broke::Other)?;
-                while let Some(part) = answer.next_part().map_err(Broke::Off)? {
-                    into.write_all(&part).map_err(failed).map_err(Broke::Other)?;
-                }
-                Ok(())
-            })?;
-            let Some(target) = seen else { return Ok(got) };
-            let next = link::join(&url, &target)
-                .filter(|next| link::same_place(&self.place, next) || (elsewhere && next.starts_with("https://")));
-            let Some(next) = next else {
-                return Ok(Got::Refused(302, "leads to another server, which is not asked".to_owned()));
-            };
-            url = next;
-        }
-        Ok(Got::Refused(302, "is redirected again and again".to_owned()))
-    }
-
-    fn fetch(&mut self, url: &str, accept: &str, read: &mut Reader<'_>) -> Result<Got> {
-        self.attempts(url, Call { accept, etag: None, body: None, redirects: true }, &mut || Ok(()), read)
     }
 
     fn call(
@@ -258,12 +222,12 @@ impl Client {
                     self.waited += wait;
                     ("a rate limit", wait)
                 }
-                Once::Trouble(why) => {
-                    trouble += began.elapsed() + pause;
+                Once::Trouble(why, told) => {
+                    let wait = told.unwrap_or(pause);
+                    trouble += began.elapsed() + wait;
                     if trouble > self.storm {
                         return Ok(Got::Failed(why));
                     }
-                    let wait = pause;
                     pause = (pause * 2).min(LONGEST);
                     ("trouble", wait)
                 }
@@ -275,12 +239,17 @@ impl Client {
     }
 
     pub(super) fn pause(&self, time: Duration, url: &str) -> Result<()> {
-        self.web.pause(time).map_err(|e| SourceError::new(e.to_string(), url))
+        self.web.pause(time).map_err(|e| SourceError::new(e.to_string(), self.shown(url)))
     }
 
     fn once(&mut self, url: &str, call: Call<'_>, read: &mut Reader<'_>) -> Result<Once> {
-        let token = if link::same_place(&self.place, url) { self.token_header()? } else { None };
+        let here = self.is_home(url);
+        let token = if here { self.token_header()? } else { None };
         let mut headers = headers_of(&self.manner, call.accept, token.as_ref());
+        if !here {
+            self.meet(url)?;
+            headers.truncate(2);
+        }
         headers.extend(call.etag.map(|etag| ("if-none-match", etag)));
         // What is asked in words of its own is answered in them.
         let kind = if call.accept == LFS { LFS } else { "application/json" };
@@ -288,27 +257,33 @@ impl Client {
         self.asked_to_stop(url)?;
         self.calls += 1;
         let answer = match call.body {
-            Some(body) => self.web.send("POST", url, &headers, WebBody::Bytes(body)),
-            None => self.web.get(url, &headers),
+            Some(body) => self.web_of(url).send("POST", url, &headers, WebBody::Bytes(body)),
+            None => self.web_of(url).get(url, &headers),
         };
         let mut answer = match answer {
             Ok(answer) => answer,
             Err(e) if e.kind == crate::store::StoreErrorKind::Invalid => {
-                return Err(SourceError::new(e.to_string(), url));
+                return Err(SourceError::new(e.to_string(), self.shown(url)));
             }
-            Err(e) => return Ok(Once::Trouble(e.to_string())),
+            Err(e) => return Ok(Once::Trouble(e.to_string(), None)),
         };
-        tracing::trace!(url, status = answer.status, "the forge answered");
+        tracing::trace!(url = self.shown(url), status = answer.status, "the forge answered");
         if let Some(wait) = limit_of(&answer) {
             return Ok(Once::Limited(wait));
         }
         match answer.status {
             200 => {}
-            304 => return Ok(Once::Done(Got::Same)),
+            304 if call.etag.is_some() => return Ok(Once::Done(Got::Same)),
             status if call.redirects && is_redirect(status) => {}
-            // An empty repository, a kind without anything.
-            204 => return Ok(Once::Done(Got::Read(Page::default()))),
-            status @ (408 | 500..=599) => return Ok(Once::Trouble(format!("the server answered with {status}"))),
+            // None of these says that there is nothing.
+            status @ (201..=299 | 304) => {
+                let said = "answers without what was asked for";
+                return Ok(Once::Done(Got::Refused(status, said.to_owned())));
+            }
+            status @ (408 | 500..=599) => {
+                let why = format!("the server answered with {status}");
+                return Ok(Once::Trouble(why, retry_after(&answer)));
+            }
             status => {
                 let said = answer.beginning(SAID).unwrap_or_default();
                 let said = message(&said);
@@ -320,9 +295,11 @@ impl Client {
             }
         }
         match read(&mut answer) {
-            Ok(()) => Ok(Once::Done(Got::Read(self.page(url, &answer)?))),
-            Err(Broke::Off(e)) => Ok(Once::Trouble(e.to_string())),
-            Err(Broke::Cut(e)) => Ok(Once::Trouble(e.to_string())),
+            Ok(()) => Ok(Once::Done(self.page(url, &answer).map_or_else(|e| Got::Failed(e.to_string()), Got::Read))),
+            Err(Broke::Off(e)) => Ok(Once::Trouble(e.to_string(), None)),
+            Err(Broke::Cut(e)) => Ok(Once::Trouble(e.to_string(), None)),
+            // It will be no other for being asked again.
+            Err(Broke::Bad(e)) => Ok(Once::Done(Got::Failed(e.to_string()))),
             Err(Broke::Limited(wait)) => Ok(Once::Limited(wait)),
             Err(Broke::Other(e)) => Err(e),
         }
@@ -343,7 +320,7 @@ impl Client {
     }
 
     pub(super) fn asked_to_stop(&self, url: &str) -> Result<()> {
-        self.web.asked_to_stop().map_err(|e| SourceError::new(e.to_string(), url))
+        self.web.asked_to_stop().map_err(|e| SourceError::new(e.to_string(), self.shown(url)))
     }
 
     /// For how long a server that fails is tried.
@@ -363,6 +340,7 @@ impl Client {
         Ok(Page {
             next: next.transpose()?,
             etag: answer.header("etag").map(str::to_owned),
+            number: answer.header("x-next-page").and_then(|text| text.parse().ok()),
             total: total.and_then(|text| text.parse().ok()),
             date: answer.date(),
         })
@@ -390,6 +368,8 @@ pub(super) enum Broke {
     Off(crate::store::StoreError),
     /// It is no whole JSON.
     Cut(SourceError),
+    /// It is whole, and not what was asked for.
+    Bad(SourceError),
     /// For a reason of ours.
     Other(SourceError),
     /// It says that a limit was met, which ends so much later.
@@ -399,10 +379,11 @@ pub(super) enum Broke {
 enum Once {
     Done(Got),
     Limited(Duration),
-    Trouble(String),
+    /// With how long the server asks to be left alone.
+    Trouble(String, Option<Duration>),
 }
 
-/// The headers that go with each request.
+/// The headers that go with each request; the first two are for everybody.
 pub(super) fn headers_of<'a>(
     manner: &Manner,
     accept: &'a str,
@@ -414,6 +395,6 @@ pub(super) fn headers_of<'a>(
     headers
 }
 
-fn is_redirect(status: u16) -> bool {
-    matches!(status, 301 | 302 | 307 | 308)
+pub(super) fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
 }

@@ -142,6 +142,8 @@ mod tests {
             every: Span::days(5),
             exclude: &exclude,
             failed: 0,
+            broken: None,
+            timed: true,
             survey: std::collections::BTreeMap::new(),
         };
         let day = |n: i64| Time::from_unix(1_800_000_000 + n * 86_400);

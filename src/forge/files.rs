@@ -109,8 +109,7 @@ fn uploaded(options: &ForgeOptions, (at, repository): (usize, &Repository), one:
 
 fn attached(options: &ForgeOptions, one: (usize, &Repository), kind: &str, asset: &Value) -> Option<Attached> {
     let (at, repository) = one;
-    let (field, _) = options.provider.file_url();
-    let url = asset.get(field)?.as_str()?;
+    let url = asset.get(options.provider.file_url())?.as_str()?;
     let here =
         [options.url.as_str(), &options.provider.api(&options.url)].iter().any(|place| link::same_place(place, url));
     if !here || !is_file(options.provider, url) {
@@ -154,10 +153,9 @@ pub(super) fn fetch(
     let failed = |e| SourceError::new("can't be put down in the state directory", &file.path).because(e);
     let dir = options.memory.parent().unwrap_or(&options.memory);
     let mut spool = tempfile::tempfile_in(dir).map_err(failed)?;
-    let (_, elsewhere) = options.provider.file_url();
     let row = |status, http, said| Row { http, said, ..Row::new(super::FILES, status) };
     for _ in 0..2 {
-        let got = client.file(&file.url, elsewhere, &mut spool)?;
+        let got = client.file(&file.url, file.size, &mut spool)?;
         match got {
             Got::Read(_) | Got::Same => {}
             Got::Refused(status, said) => return Ok(Err(row(Status::Refused, Some(status), said))),

@@ -1,8 +1,20 @@
 //! What changed in all repositories of an owner, where a forge lists that: in place of a list of each.
 
+use std::cell::Cell;
+
 use serde_json::Value;
 
-use super::{Result, client::Got, json::broken, keys::Keys, link, memory::Entry, pass::Pass, provider::Repository};
+use super::{
+    Result,
+    client::Got,
+    json::broken,
+    keys::Keys,
+    link,
+    memory::Entry,
+    paging::{Pages, Turn},
+    pass::Pass,
+    provider::Repository,
+};
 
 /// The most pages of such a list. Where more changed, the lists of repositories are read.
 const PAGES: usize = 100;
@@ -46,8 +58,9 @@ impl Pass<'_> {
     /// Reads one list. Tells whether it was read to its end.
     fn changed_of(&mut self, (kind, path, whose): (&str, &str, &str), ids: &[i64]) -> Result<bool> {
         let mut url = format!("{}/{path}&{}", self.api, self.provider.page());
-        let (mark, memory) = (self.mark(0), self.memory);
+        let (mark, memory, mut list) = (self.mark(0), self.memory, Pages::default());
         for _ in 0..PAGES {
+            let (entries, mut first) = (Cell::new(0), None);
             memory.begin()?;
             let got = self.client.list(
                 &url,
@@ -55,16 +68,18 @@ impl Pass<'_> {
                 &mut |line| {
                     let value: Value =
                         serde_json::from_slice(line).map_err(|_| broken("has an entry that is not JSON"))?;
-                    let id = value.pointer(whose).and_then(Value::as_i64);
-                    let Some(id) = id.filter(|id| ids.binary_search(id).is_ok()) else { return Ok(()) };
                     let keys = Keys::of(line)?;
                     let (named, rev) = (keys.id(line), keys.rev());
+                    entries.set(entries.get() + 1);
+                    first.get_or_insert_with(|| named.clone());
+                    let id = value.pointer(whose).and_then(Value::as_i64);
+                    let Some(id) = id.filter(|id| ids.binary_search(id).is_ok()) else { return Ok(()) };
                     memory.keep(id, kind, mark, &Entry { parent: 0, ord: keys.ord(), id: &named, rev, json: line })
                 },
-                &mut || memory.take_back().and_then(|()| memory.begin()),
+                &mut || memory.take_back().and_then(|()| memory.begin()).map(|()| entries.set(0)),
             );
-            let next = match got {
-                Ok(Got::Read(page)) => page.next,
+            let page = match got {
+                Ok(Got::Read(page)) => page,
                 Ok(other) => {
                     memory.take_back()?;
                     tracing::info!(kind, ?other, "the owner has no list of what changed, so each repository's is read");
@@ -76,10 +91,11 @@ impl Pass<'_> {
                 }
             };
             memory.commit()?;
-            match next {
-                Some(next) if next != url => url = next,
-                Some(_) => return Ok(false),
-                None => return Ok(true),
+            match list.after(&url, &page, (entries.get(), first)) {
+                Turn::Next(next) => url = next,
+                Turn::Cut(_) => return Ok(false),
+                // Where some went while it was read, others may be missing.
+                Turn::End => return Ok(page.total.is_none_or(|total| total <= list.had())),
             }
         }
         Ok(false)

@@ -55,6 +55,12 @@ impl Split {
 
     fn within(&mut self, byte: u8, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         if self.string {
+            // A line of its own would be another entry.
+            if byte == b'\n' {
+                self.element.extend_from_slice(if self.escaped { b"n" } else { b"\\n" });
+                self.escaped = false;
+                return Ok(());
+            }
             self.element.push(byte);
             if self.escaped {
                 self.escaped = false;
@@ -117,9 +123,17 @@ pub(super) fn compact(text: &[u8]) -> Result<Vec<u8>> {
     Ok(line)
 }
 
+/// Whose fault it is that an answer is not what it should be.
+const API: &str = "the forge's API";
+
 /// What a forge answered and is not what its API promises.
 pub(super) fn broken(what: &str) -> SourceError {
-    SourceError::new(format!("an answer {what}"), "the forge's API")
+    SourceError::new(format!("an answer {what}"), API)
+}
+
+/// Whether it was what the forge answered that was wrong.
+pub(super) fn is_broken(error: &SourceError) -> bool {
+    error.object == API
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl LfsClient for Asking {
         if !link::same_place(&self.of.url, &href) && !href.starts_with("https://") {
             return Ok(Err("it is on another server, which is not asked by http".to_owned()));
         }
-        match self.client.file(&href, true, into)? {
+        match self.client.file(&href, Some(size), into)? {
             Got::Read(_) | Got::Same => {
                 let length =
                     into.metadata().map_err(|e| SourceError::new("can't be written", "an LFS object").because(e))?;
@@ -202,10 +202,11 @@ impl Asking {
         let ours = ["content-length", "transfer-encoding", "host", "user-agent", "accept"];
         headers.extend(told.iter().filter(|(name, _)| !ours.contains(&name.as_str())).map(|(n, v)| (n.as_str(), *v)));
         let mut why = String::new();
+        self.client.meet(href)?;
         for pause in PAUSES {
             self.client.pause(pause, href)?;
             self.client.calls += 1;
-            let (status, said) = match self.client.web.send(method, href, &headers, body) {
+            let (status, said) = match self.client.web_of(href).send(method, href, &headers, body) {
                 Ok(mut answer) => (answer.status, message(&answer.beginning(SAID).unwrap_or_default())),
                 Err(e) => {
                     why = e.to_string();

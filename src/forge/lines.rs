@@ -9,6 +9,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::model::Time;
+
 /// The longest line that is read: an entry is no longer.
 const LINE: u64 = 32 << 20;
 
@@ -96,11 +98,16 @@ pub(super) fn thread(parts: &mut [Part], number: i64) -> io::Result<Vec<(usize, 
             let time =
                 ["created_at", "submitted_at", "createdAt"].into_iter().find_map(|field| of.get(field)?.as_str());
             let number = first.and_then(|first| first.get("id")?.as_i64()).unwrap_or_default();
-            thread.push((time.unwrap_or_default().to_owned(), at, number, place));
+            thread.push((moment(time.unwrap_or_default()), at, number, place));
         }
     }
     thread.sort();
     Ok(thread.into_iter().map(|(_, at, _, place)| (at, place)).collect())
+}
+
+/// When a time was, whatever zone it is told in; those of one second, and what is no time, as they stand.
+fn moment(text: &str) -> (i64, String) {
+    (text.parse::<Time>().map_or(i64::MIN, Time::unix), text.to_owned())
 }
 
 /// The number of an issue or the like.

@@ -3,11 +3,15 @@
 use super::{
     ForgeOptions, Result, SourceError,
     client::{Client, Got},
-    ends::Ends,
     json::broken,
+    paging::{Pages, Turn},
     provider::{Repository, fits},
 };
 use crate::model::{Cancel, Name, Time};
+
+/// The longest of what a forge says of one repository, and of all.
+const LONGEST: usize = 256 << 10;
+const MOST: usize = 64 << 20;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -18,7 +22,7 @@ pub struct Listed {
     pub organisation: bool,
     /// The sources that have the code and the wiki of each, by its name.
     pub sources: Vec<(String, Option<Name>, Option<Name>)>,
-    /// Those whose names can't be trusted, for a warning.
+    /// Those that can't be told from others, or whose names can't be trusted.
     pub odd: u64,
     /// What a person should know.
     pub warnings: Vec<String>,
@@ -63,11 +67,6 @@ pub fn list(options: &ForgeOptions, wikis: bool, cancel: Cancel) -> Result<(List
         if !listed.repositories.iter().any(|one| fits(pattern, &one.name)) {
             return Err(SourceError::new("fits no repository of the forge", pattern));
         }
-    }
-    if listed.odd > 0 {
-        listed
-            .warnings
-            .push(format!("{} repositories have names that no file can have, and are not in this backup", listed.odd));
     }
     let mut with_wiki = Vec::new();
     if wikis {
@@ -173,7 +172,7 @@ fn whole(
     listed: &mut Listed,
 ) -> Result<std::result::Result<Vec<Repository>, Got>> {
     for _ in 0..3 {
-        let (mut found, mut url, mut ends) = (Vec::<Repository>::new(), first.to_owned(), Ends::default());
+        let (mut found, mut url, mut pages) = (Vec::<Repository>::new(), first.to_owned(), Pages::default());
         let mut odd = 0_u64;
         let total = loop {
             let (begun, before) = ((found.len(), odd), found.len() + usize::try_from(odd).unwrap_or_default());
@@ -183,11 +182,12 @@ fn whole(
                 None,
                 &mut |line| {
                     let mut cell = cell.borrow_mut();
-                    match options.provider.repository(line) {
+                    match options.provider.repository(line).filter(|_| line.len() <= LONGEST) {
                         Some(one) => cell.0.push(one),
                         None => *cell.1 += 1,
                     }
-                    Ok(())
+                    let held: usize = cell.0.iter().map(|one| one.json.len()).sum();
+                    if held > MOST { Err(broken("about repositories is longer than 64 MiB")) } else { Ok(()) }
                 },
                 &mut || {
                     let mut cell = cell.borrow_mut();
@@ -199,13 +199,16 @@ fn whole(
             match got {
                 Got::Read(page) => {
                     listed.date = listed.date.or(page.date);
-                    let Some(next) = page.next else { break page.total };
-                    if let Some(why) =
-                        ends.after(found.len() + usize::try_from(odd).unwrap_or_default() - before, &next)
-                    {
-                        return Err(SourceError::new(format!("the list of repositories does not end: {why}"), first));
+                    let entries = found.len() + usize::try_from(odd).unwrap_or_default() - before;
+                    let named = found.get(begun.0).map(|one| one.id.to_string());
+                    match pages.after(&url, &page, (entries, named)) {
+                        Turn::Next(next) => url = next,
+                        Turn::End => break page.total,
+                        Turn::Cut(why) => {
+                            let what = format!("the list of repositories does not end: {why}");
+                            return Err(SourceError::new(what, first));
+                        }
                     }
-                    url = next;
                 }
                 other => return Ok(Err(other)),
             }

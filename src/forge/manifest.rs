@@ -7,6 +7,17 @@ use crate::model::{Finding, Severity, Time};
 
 /// The code of the finding that something of a forge was not read.
 pub const UNREAD: &str = "forge.unread";
+/// The code of the finding that rules which protected something are gone.
+pub const UNPROTECTED: &str = "forge.unprotected";
+/// The code of the finding that more may reach something than before.
+pub const ACCESS_GREW: &str = "forge.access";
+/// Kinds of rules that protect.
+const RULES: &[&str] = &["branch_protections", "protected_branches", "protected_tags", "rulesets"];
+/// Kinds of who, or what, may reach something.
+const ACCESS: &[&str] =
+    &["keys", "hooks", "collaborators", "members", "org_hooks", "org_members", "org_teams", "group_members"];
+/// How many are named.
+const NAMED: usize = 10;
 /// The version of the manifest.
 pub const FORMAT: u32 = 1;
 
@@ -69,6 +80,9 @@ pub struct Row {
     /// The first of these, by number or id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone_ids: Vec<String>,
+    /// How many entries of how something is set up came since an earlier run.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub came: u64,
     /// The status of HTTP that refused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<u16>,
@@ -93,7 +107,7 @@ impl Row {
     #[must_use]
     pub fn new(kind: &str, status: Status) -> Self {
         let (kind, gone_ids, said) = (kind.to_owned(), Vec::new(), String::new());
-        Self { kind, status, got: 0, given: 0, gone: 0, gone_ids, http: None, as_of: None, said, path: None }
+        Self { kind, status, got: 0, given: 0, gone: 0, gone_ids, came: 0, http: None, as_of: None, said, path: None }
     }
 }
 
@@ -160,8 +174,26 @@ impl Manifest {
                 None => told.push((row, vec![name])),
             }
         }
-        told.into_iter().map(|(row, names)| finding(row, &names)).collect()
+        let unread = told.into_iter().map(|(row, names)| finding(row, &names));
+        unread
+            .chain(self.rows().filter(|(_, row)| row.as_of.is_none()).flat_map(|(name, row)| rights(row, name)))
+            .collect()
     }
+}
+
+/// What changed of who may do what. Each change is told once, by the run that notices it.
+fn rights(row: &Row, name: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if row.gone > 0 && RULES.contains(&row.kind.as_str()) {
+        let which: Vec<String> = row.gone_ids.iter().take(NAMED).map(|id| format!("{id:?}")).collect();
+        let what = format!("{} of {name} that were there are gone: {}", row.kind, which.join(", "));
+        found.push(Finding::new(Severity::Warning, UNPROTECTED, what).on(format!("{name} {}", row.kind)));
+    }
+    if row.came > 0 && ACCESS.contains(&row.kind.as_str()) {
+        let what = format!("{name} has {} {} more than before: {} in all", row.came, row.kind, row.got);
+        found.push(Finding::new(Severity::Info, ACCESS_GREW, what).on(format!("{name} {}", row.kind)));
+    }
+    found
 }
 
 fn finding(row: &Row, names: &[&str]) -> Finding {
@@ -175,6 +207,9 @@ fn finding(row: &Row, names: &[&str]) -> Finding {
         Status::Cut => format!("the forge gives no more of it{said}"),
         _ => format!("the forge failed{said}"),
     };
+    if row.kind == super::LISTING {
+        return Finding::new(Severity::Error, UNREAD, row.said.clone()).on(first);
+    }
     let kept = if row.got > 0 { ". What earlier runs read of it is in the snapshot" } else { "" };
     let message = format!("{} of {whose} could not be read: {why}{kept}", row.kind);
     Finding::new(Severity::Error, UNREAD, message).on(format!("{first} {}", row.kind))

@@ -187,6 +187,21 @@ impl Memory {
         counted.map_err(failed)
     }
 
+    /// How many entries of a kind belong to one parent.
+    pub(super) fn count_of(&self, repo: i64, kind: &str, parent: i64) -> Result<u64> {
+        let text = "SELECT count(*) FROM entry WHERE repo = ? AND kind = ? AND parent = ?";
+        let mut statement = self.db.prepare_cached(text).map_err(failed)?;
+        let counted = statement.query_row(params![repo, kind, parent], |row| row.get::<_, i64>(0));
+        counted.map(i64::unsigned_abs).map_err(failed)
+    }
+
+    /// How many entries of a kind have that place.
+    pub(super) fn count_at(&self, repo: i64, kind: &str, ord: i64) -> Result<u64> {
+        let text = "SELECT count(*) FROM entry WHERE repo = ? AND kind = ? AND ord = ?";
+        let counted = self.db.query_row(text, params![repo, kind, ord], |row| row.get::<_, i64>(0));
+        counted.map(i64::unsigned_abs).map_err(failed)
+    }
+
     /// Forgets the entries of a kind that were last met with another mark; gives the first names of these, and how many there were.
     pub(super) fn forget_unmet(&self, repo: i64, kind: &str, pass: i64) -> Result<(Vec<String>, u64)> {
         let text = "SELECT CASE WHEN parent = 0 THEN '' ELSE parent || '/' END || CASE WHEN ord = 0 THEN id ELSE ord END \

@@ -7,10 +7,12 @@
 mod asked;
 pub mod back;
 mod changes;
+mod children;
 mod client;
 mod due;
 mod ends;
 mod events;
+mod fetch;
 mod files;
 mod graph;
 mod group;
@@ -22,6 +24,7 @@ mod link;
 mod listing;
 mod manifest;
 mod memory;
+mod paging;
 mod pass;
 mod provider;
 mod pulls;
@@ -49,7 +52,7 @@ use crate::{
 
 pub use lfs::LfsObjects;
 pub use listing::{Listed, list};
-pub use manifest::{FORMAT, Manifest, RepositoryRows, Row, Status, UNREAD};
+pub use manifest::{ACCESS_GREW, FORMAT, Manifest, RepositoryRows, Row, Status, UNPROTECTED, UNREAD};
 pub use provider::{Provider, Repository};
 pub use token::{App, Token};
 
@@ -63,6 +66,10 @@ pub const FULL_EVERY: Span = Span::days(7);
 pub const SETTINGS_EVERY: Span = Span::days(5);
 /// So much is asked for again at the seam of two passes: a server's clock, and what it wrote while it was read.
 const SEAM: i64 = 120;
+/// What the row of the manifest is called that says what is to be known of the listing of repositories.
+const LISTING: &str = "repositories";
+/// How many repositories are told of that are others than before.
+const OTHERS: usize = 10;
 /// A pass that was stopped is gone on with for so long.
 const RESUMED_FOR: Span = Span::days(1);
 
@@ -124,8 +131,23 @@ impl ForgeSource {
         let every = options.settings_every;
         let survey = BTreeMap::new();
         let graph = provider.graph(&options.url);
-        let mut pass =
-            Pass { client, memory, provider, api, graph, number, full, since, every, exclude, failed: 0, survey };
+        let (failed, broken, timed) = (0, None, self.listed.date.is_some());
+        let mut pass = Pass {
+            client,
+            memory,
+            provider,
+            api,
+            graph,
+            number,
+            full,
+            since,
+            every,
+            exclude,
+            failed,
+            broken,
+            timed,
+            survey,
+        };
         self.survey(&mut pass)?;
         let mut owner_kinds = Vec::new();
         if let Some(owner) = self.options.owner.as_deref() {
@@ -135,17 +157,22 @@ impl ForgeSource {
                 owner_kinds.extend(pass.kind(0, owner, kind, None)?);
             }
         }
+        owner_kinds.extend(self.others(memory)?);
         let mut repositories = Vec::new();
         for one in &self.listed.repositories {
             tracing::info!(repository = one.name, "reading what the forge has of it");
             memory.set_word(&format!("name {}", one.id), &one.name)?;
+            // Each is asked for itself, whatever became of the last.
+            (pass.failed, pass.broken) = (0, None);
             let mut kinds = Vec::new();
             for kind in provider.kinds() {
                 kinds.extend(pass.kind(one.id, &one.name, kind, Some(one))?);
             }
             // Only now: a pass that was stopped before asks for its settings when it goes on.
             memory.set_word(&format!("setup {}", one.id), &one.setup())?;
-            memory.set_word(&format!("surveyed {}", one.id), &pass.since)?;
+            if pass.timed && pass.broken.is_none() {
+                memory.set_word(&format!("surveyed {}", one.id), &pass.since)?;
+            }
             let (code, wiki) = self.listed.sources_of(&one.name);
             repositories.push(RepositoryRows { name: one.name.clone(), id: one.id, kinds, code, wiki });
         }
@@ -161,6 +188,32 @@ impl ForgeSource {
             owner_kinds,
             repositories,
         })
+    }
+
+    /// What is to be known of the listing itself: repositories that can't be read, and those that are others than those before of
+    /// their names, since what these had is no longer there.
+    fn others(&self, memory: &Memory) -> Result<Option<Row>> {
+        let mut said = Vec::new();
+        if self.listed.odd > 0 {
+            let why =
+                "have no number, a name that no file can have, or far too much to say, and are not in this backup";
+            said.push(format!("{} entries of the listing {why}", self.listed.odd));
+        }
+        for one in &self.listed.repositories {
+            let word = format!("id of {}", one.name);
+            let was = memory.word(&word)?;
+            if let Some(was) = was.filter(|was| *was != one.id.to_string()) {
+                said.push(format!(
+                    "{} is another repository than before (it had the number {was}, and has {}): what that had is in earlier snapshots alone",
+                    one.name, one.id
+                ));
+            }
+        }
+        if said.is_empty() {
+            return Ok(None);
+        }
+        let told = said.iter().take(OTHERS).cloned().collect::<Vec<_>>().join("; ");
+        Ok(Some(Row { said: told, ..Row::new(LISTING, Status::Failed) }))
     }
 
     /// Asks what changed, where a forge tells that of many repositories at once.
@@ -203,7 +256,9 @@ impl ForgeSource {
             tracing::info!(number, "a pass over the forge was stopped, and is gone on with");
             return Ok((number, open == "full", began));
         }
-        let due = last.is_none_or(|last| now.since(last) >= self.options.full_every || last > now);
+        // Without the forge's own time nothing can be asked for that changed since one.
+        let due = self.listed.date.is_none()
+            || last.is_none_or(|last| now.since(last) >= self.options.full_every || last > now);
         let full = anew || due || !same;
         memory.begin()?;
         if full {

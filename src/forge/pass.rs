@@ -1,22 +1,22 @@
 //! One pass over a forge: each kind of each repository is asked for, and what comes is put into the memory, page by page, so
 //! that a pass that was stopped goes on where it was.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::Value;
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{
     Result, SourceError,
     client::{Client, Got},
-    ends::Ends,
-    json::broken,
-    keys::Keys,
+    keys::{Keys, ODD},
     manifest::{Row, Status},
     memory::{Entry, Memory, Progress},
+    paging::{Pages, Turn},
     provider::{Kind, Provider, Repository, Since},
     seen::Seen,
 };
-use crate::model::Span;
+use crate::model::{Span, Time};
 
 /// How often a list is read anew because some of it went missing while it was read.
 const TRIES: i64 = 3;
@@ -44,6 +44,10 @@ pub(super) struct Pass<'a> {
     pub(super) exclude: &'a BTreeSet<String>,
     /// How many calls failed in a row.
     pub(super) failed: u32,
+    /// Why nothing more is asked of this repository, where the forge itself answers.
+    pub(super) broken: Option<String>,
+    /// Whether the forge tells its time: else nothing can be asked for that changed since one.
+    pub(super) timed: bool,
     /// What a survey told of repositories, where there was one.
     pub(super) survey: BTreeMap<i64, Seen>,
 }
@@ -84,9 +88,13 @@ impl Pass<'_> {
         if let Some(rows) = self.unchanged((id, repo), kind, &before)? {
             return Ok(rows);
         }
+        let known: Option<Vec<Row>> =
+            before.told.as_deref().filter(|_| before.done).and_then(|told| serde_json::from_str(told).ok());
         let in_path = self.provider.in_path(name);
         let path = kind.path.replace("{repo}", &in_path);
-        let (ended, gone) = if kind.one {
+        let (ended, gone) = if let Some(why) = &self.broken {
+            (Ended::Row(Status::Failed, None, why.clone()), (Vec::new(), 0))
+        } else if kind.one {
             (self.single(id, kind, &path)?, (Vec::new(), 0))
         } else if let Some(query) = kind.query {
             match kind.of {
@@ -108,13 +116,22 @@ impl Pass<'_> {
             if let Ended::Row(status, http, said) = &ended {
                 (row.status, row.http, row.said) = (*status, *http, said.clone());
             }
+            let odd = self.memory.count_at(id, name, ODD)?;
+            if odd > 0 && row.status.is_whole() {
+                row.status = Status::Failed;
+                row.said =
+                    format!("{odd} of its entries are no JSON that can be read; they are in the snapshot as they came");
+            }
+            let was =
+                known.as_ref().and_then(|rows| rows.get(at)).filter(|was| kind.is_setting() && was.status.is_whole());
+            row.came = was.map_or(0, |was| (row.got + row.gone).saturating_sub(was.got));
             rows.push(row);
         }
         let whole = !matches!(ended, Ended::Row(..));
         let told = serde_json::to_string(&rows).ok();
         let mut after = self.memory.progress(id, kind.name)?;
         // What could not be read is asked for in full next time.
-        after.since = if whole { Some(self.since.clone()) } else { None };
+        after.since = if whole && self.timed { Some(self.since.clone()) } else { None };
         after.etag = if whole { after.etag } else { None };
         (after.pass, after.done, after.next, after.told) = (self.number, true, None, told);
         self.memory.set_progress(id, kind.name, &after)?;
@@ -129,7 +146,7 @@ impl Pass<'_> {
         self.number * MARKS + attempt
     }
 
-    fn url(&self, path: &str, paged: bool) -> String {
+    pub(super) fn url(&self, path: &str, paged: bool) -> String {
         if !paged {
             return format!("{}/{path}", self.api);
         }
@@ -148,6 +165,12 @@ impl Pass<'_> {
         };
         self.failed += 1;
         if self.failed < DOWN {
+            return Ok(());
+        }
+        // Something that belongs to no repository: where that is answered, it is this one that is broken.
+        let (asked, _) = self.client.one(&format!("{}/{}", self.api, self.provider.pulse()), None)?;
+        if !matches!(asked, Got::Failed(_)) {
+            self.broken = Some(format!("the forge fails at it again and again, and at nothing else: {why}"));
             return Ok(());
         }
         Err(SourceError::new(format!("the forge does not answer as it should, again and again: {why}"), url))
@@ -218,12 +241,14 @@ impl Pass<'_> {
     ) -> Result<(Ended, bool)> {
         let mut progress = self.memory.progress(id, kind.name)?;
         let resumed = progress.pass == self.number && progress.next.as_ref() == Some(&url);
-        let mut total = progress.told.as_deref().filter(|_| resumed).and_then(|told| noted(told).1);
-        let (mut pages, mut fewer, mut ends) = (u64::from(resumed), false, Ends::default());
+        let before = progress.told.as_deref().filter(|_| resumed).map(noted);
+        let mut total = before.and_then(|(_, _, total)| total);
+        let mut list = Pages::behind(before.map_or(0, |(_, had, _)| had));
+        let (mut pages, mut fewer) = (u64::from(resumed), false);
         // Only a list that is one page can be told to be as it was.
         let mut etag = progress.etag.take().filter(|_| kind.since == Since::Never && !self.full);
         loop {
-            let (mut enough, mut entries) = (false, 0_usize);
+            let (mut enough, entries, mut first) = (false, Cell::new(0), None);
             let (mark, memory) = (self.mark(attempt), self.memory);
             memory.begin()?;
             let got = self.client.list(
@@ -232,30 +257,23 @@ impl Pass<'_> {
                 &mut |line| {
                     let keys = Keys::of(line)?;
                     let (named, rev) = (keys.id(line), keys.rev());
-                    entries += 1;
+                    entries.set(entries.get() + 1);
+                    first.get_or_insert_with(|| named.clone());
                     enough |= match (from, kind.since) {
-                        (Some(from), Since::NewestFirst) => rev < from,
+                        (Some(from), Since::NewestFirst) => is_before(rev, from),
                         (Some(_), Since::LastMadeFirst) => memory.has(id, kind.name, &named)?,
                         _ => false,
                     };
                     memory.keep(id, kind.name, mark, &Entry { parent: 0, ord: keys.ord(), id: &named, rev, json: line })
                 },
-                &mut || memory.take_back().and_then(|()| memory.begin()),
+                // What came before trouble comes again.
+                &mut || memory.take_back().and_then(|()| memory.begin()).map(|()| entries.set(0)),
             );
-            let got = match got {
-                Ok(got) => got,
-                Err(error) => {
-                    memory.take_back()?;
-                    return Err(error);
-                }
-            };
+            let got = got.or_else(|error| memory.take_back().and(Err(error)))?;
             self.seen(&got, &url)?;
             let page = match got {
                 Got::Read(page) => page,
-                Got::Same => {
-                    memory.commit()?;
-                    return Ok((Ended::Same, false));
-                }
+                Got::Same => return memory.commit().map(|()| (Ended::Same, false)),
                 Got::Refused(status, said) => {
                     memory.take_back()?;
                     return Ok((Ended::Row(Status::Refused, Some(status), said), false));
@@ -272,162 +290,45 @@ impl Pass<'_> {
             // One that went from a page that was read moved another from the next page to that.
             fewer |= page.total.zip(total).is_some_and(|(now, before)| now < before);
             total = page.total;
-            let next = page.next.filter(|_| !enough);
+            let turn = if enough { Turn::End } else { list.after(&url, &page, (entries.get(), first)) };
+            let next = turn.next();
             progress.etag = page.etag.filter(|_| pages == 1 && next.is_none());
-            (progress.pass, progress.done, progress.next) = (self.number, false, next.clone());
-            progress.told = Some(total.map_or_else(|| attempt.to_string(), |total| format!("{attempt} {total}")));
+            (progress.pass, progress.done, progress.next) = (self.number, false, next);
+            let told = total.map_or_else(String::new, |total| format!(" {total}"));
+            progress.told = Some(format!("{attempt} {}{told}", list.had()));
             memory.set_progress(id, kind.name, &progress)?;
             memory.commit()?;
-            let Some(next) = next else {
-                let met = memory.count(id, kind.name, mark)?.1;
-                let missing = from.is_none() && pages > 1 && (fewer || total.is_some_and(|total| total > met));
-                return Ok((Ended::Whole, missing));
-            };
-            if let Some(said) = ends.after(entries, &next) {
-                return Ok((Ended::Row(Status::Cut, None, said), false));
-            }
-            url = next;
-        }
-    }
-
-    /// The lists that belong to entries of another kind, of those entries that changed.
-    fn children(&mut self, id: i64, kind: &Kind, of: &str, path: &str) -> Result<(Ended, (Vec<String>, u64))> {
-        let mut gone = self.memory.forget_orphans(id, kind.name, of)?;
-        if let Some((nested, ..)) = kind.nested {
-            gone += self.memory.forget_orphans(id, nested, of)?;
-        }
-        let (mut after, mut bad, mut first) = (0, 0_u64, None);
-        loop {
-            let stale = self.memory.stale(id, kind.name, of, after)?;
-            let Some((last, _)) = stale.last() else { break };
-            after = *last;
-            for (parent, rev) in stale {
-                if let Some((status, http, said)) = self.of_one(id, kind, parent, (path, &rev))? {
-                    bad += 1;
-                    first.get_or_insert((status, http, format!("of number {parent}: {said}")));
-                    // What three are refused for, all are refused for.
-                    if status == Status::Refused && bad >= 3 {
-                        break;
-                    }
+            match turn {
+                Turn::Next(next) => url = next,
+                Turn::Cut(said) => return Ok((Ended::Row(Status::Cut, None, said), false)),
+                Turn::End => {
+                    // What a page names twice is one.
+                    let met = if pages > 1 { memory.count(id, kind.name, mark)?.1 } else { list.had() };
+                    // A list of what changed is as long as it says, and one that is left early tells of all.
+                    let whole = from.is_none() || matches!(kind.since, Since::Parameter(_));
+                    return Ok((Ended::Whole, fewer || (whole && total.is_some_and(|total| total > met))));
                 }
-            }
-            if bad >= 3 && matches!(first, Some((Status::Refused, ..))) {
-                break;
-            }
-        }
-        let ended = match first {
-            None => self.parent(id, of)?,
-            Some((status, http, said)) => Ended::Row(status, http, format!("{said} ({bad} could not be read)")),
-        };
-        Ok((ended, (Vec::new(), gone)))
-    }
-
-    /// How what belongs to entries of `of` stands, all of which was read: where these could not be, it is not whole either.
-    pub(super) fn parent(&self, id: i64, of: &str) -> Result<Ended> {
-        let told = self.memory.progress(id, of)?.told.unwrap_or_default();
-        let rows: Vec<Row> = serde_json::from_str(&told).unwrap_or_default();
-        Ok(match rows.first().filter(|row| !row.status.is_whole()) {
-            Some(row) => Ended::Row(row.status, row.http, format!("it belongs to {of}, which could not be read")),
-            None => Ended::Whole,
-        })
-    }
-
-    /// The list that belongs to one entry. Tells why it could not be read.
-    fn of_one(&mut self, id: i64, kind: &Kind, parent: i64, (path, rev): (&str, &str)) -> Result<Option<Bad>> {
-        self.memory.begin()?;
-        let done = self.read_one(id, kind, parent, path).and_then(|bad| match bad {
-            None => self.memory.set_child(id, kind.name, parent, rev).map(|()| None),
-            // It went while it was read; its own list tells of that in the next pass.
-            Some((_, Some(404 | 410), _)) => self.memory.set_child(id, kind.name, parent, rev).map(|()| None),
-            bad => Ok(bad),
-        });
-        match &done {
-            Ok(None) => self.memory.commit()?,
-            _ => self.memory.take_back()?,
-        }
-        done
-    }
-
-    fn read_one(&mut self, id: i64, kind: &Kind, parent: i64, path: &str) -> Result<Option<Bad>> {
-        let memory = self.memory;
-        memory.forget_of(id, kind.name, parent)?;
-        let mut inner = Vec::new();
-        let url = self.url(&path.replace("{n}", &parent.to_string()), kind.paged);
-        let wanted = kind.nested.map(|(_, _, count)| count);
-        let bad = self.all_of(id, (kind.name, parent), url, &mut |line| {
-            let Some(count) = wanted else { return Ok(()) };
-            let value: Value = serde_json::from_slice(line).map_err(|_| broken("has an entry that is not JSON"))?;
-            if value.get(count).and_then(Value::as_i64) != Some(0) {
-                inner.extend(value.get("id").and_then(Value::as_i64));
-            }
-            Ok(())
-        })?;
-        let (None, Some((nested, path, _))) = (&bad, kind.nested) else { return Ok(bad) };
-        memory.forget_of(id, nested, parent)?;
-        let repo = self.repo_in(path, id)?;
-        for inner in inner {
-            let url = self.url(&repo.replace("{n}", &parent.to_string()).replace("{id}", &inner.to_string()), false);
-            let bad = self.all_of(id, (nested, parent), url, &mut |_| Ok(()))?;
-            if !matches!(bad, None | Some((_, Some(404 | 410), _))) {
-                return Ok(bad);
-            }
-        }
-        Ok(None)
-    }
-
-    /// `path` with the repository's name.
-    fn repo_in(&self, path: &str, id: i64) -> Result<String> {
-        let name = self.memory.word(&format!("name {id}"))?.unwrap_or_default();
-        Ok(path.replace("{repo}", &self.provider.in_path(&name)))
-    }
-
-    /// All pages of a short list, within one transaction.
-    fn all_of(
-        &mut self,
-        id: i64,
-        (kind, parent): (&str, i64),
-        mut url: String,
-        look: &mut dyn FnMut(&[u8]) -> Result<()>,
-    ) -> Result<Option<Bad>> {
-        let (mark, memory, mut ends) = (self.mark(0), self.memory, Ends::default());
-        loop {
-            let mut entries = 0;
-            let got = self.client.list(
-                &url,
-                None,
-                &mut |line| {
-                    let keys = Keys::of(line)?;
-                    let (named, rev) = (keys.id(line), keys.rev());
-                    look(line)?;
-                    entries += 1;
-                    memory.keep(id, kind, mark, &Entry { parent, ord: keys.ord(), id: &named, rev, json: line })
-                },
-                // What came before the trouble comes again, in place of itself.
-                &mut || Ok(()),
-            )?;
-            self.seen(&got, &url)?;
-            match got {
-                Got::Read(page) => match page.next {
-                    Some(next) => match ends.after(entries, &next) {
-                        Some(said) => return Ok(Some((Status::Cut, None, said))),
-                        None => url = next,
-                    },
-                    None => return Ok(None),
-                },
-                Got::Same => return Ok(None),
-                Got::Refused(status, said) => return Ok(Some((Status::Refused, Some(status), said))),
-                Got::Failed(why) => return Ok(Some((Status::Failed, None, why))),
             }
         }
     }
 }
 
-/// What is noted of a list that is not at its end: the attempt, and how many entries there were at the last page.
-fn noted(told: &str) -> (i64, Option<u64>) {
+/// Whether a time lies before another. Each may be told in a zone of its own.
+fn is_before(one: &str, other: &str) -> bool {
+    match (one.parse::<Time>(), other.parse::<Time>()) {
+        (Ok(one), Ok(other)) => one < other,
+        // What is no time ends no list.
+        _ => false,
+    }
+}
+
+/// What is noted of a list that is not at its end: the attempt, how many entries were read, and how many there were at the last page.
+fn noted(told: &str) -> (i64, u64, Option<u64>) {
     let mut words = told.split(' ');
     let attempt = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
-    (attempt, words.next().and_then(|word| word.parse().ok()))
+    let had = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
+    (attempt, had, words.next().and_then(|word| word.parse().ok()))
 }
 
 /// Why a list could not be read.
-type Bad = (Status, Option<u16>, String);
+pub(super) type Bad = (Status, Option<u16>, String);

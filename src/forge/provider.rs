@@ -3,11 +3,15 @@
 mod gitea;
 mod github;
 mod gitlab;
+mod kind;
 mod queries;
 
 use serde_json::Value;
 
-pub(super) use self::queries::Query;
+pub(super) use self::{
+    kind::{Kind, Sight, Since},
+    queries::Query,
+};
 use super::{client::Manner, link};
 use crate::{codec::hash::hash, model::SourceKind};
 
@@ -20,121 +24,6 @@ pub enum Provider {
     Github,
     /// GitLab, v4.
     Gitlab,
-}
-
-/// How a list tells what changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Since {
-    /// It does not: all of it is read each time.
-    Never,
-    /// By a parameter of this name.
-    Parameter(&'static str),
-    /// It comes with what changed last first.
-    NewestFirst,
-    /// It comes with what was made last first, and nothing of it changes.
-    LastMadeFirst,
-}
-
-/// A kind of thing that an API has, and how it is read. In paths, `{repo}` is the repository, `{n}` the parent.
-#[derive(Debug, Clone, Copy)]
-#[allow(clippy::struct_excessive_bools, reason = "any of them may go with any other")]
-pub(super) struct Kind {
-    /// What its stream is called.
-    pub(super) name: &'static str,
-    /// Where it is, with what of the query never changes.
-    pub(super) path: &'static str,
-    /// Whether it is one value and no list.
-    pub(super) one: bool,
-    /// Whether it comes in pages, whose size is asked for. Nested lists never do.
-    pub(super) paged: bool,
-    pub(super) since: Since,
-    /// The kind that each list of it belongs to an entry of.
-    pub(super) of: Option<&'static str>,
-    /// A kind of lists that belong to entries of this one, where that has any: its name, path (`{id}`), and the count.
-    pub(super) nested: Option<(&'static str, &'static str, &'static str)>,
-    /// What of the repository says that it is switched off.
-    pub(super) switch: Option<&'static str>,
-    /// Whether entries may carry files.
-    pub(super) files: bool,
-    /// The kind that has each entry of this too, changed whenever it changes: where nothing of that changed, this did not.
-    pub(super) shown_in: Option<&'static str>,
-    /// What of a survey tells that nothing of it changed.
-    pub(super) seen_by: Option<Sight>,
-    /// What asks for it, where REST has it not.
-    pub(super) query: Option<&'static Query>,
-    /// Whether it may change without a change of what it belongs to.
-    pub(super) unseen: bool,
-}
-
-/// What of a survey shows whether a list has to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sight {
-    /// Issues that changed.
-    Issues,
-    /// Pull requests that changed.
-    Pulls,
-    /// What was said in these.
-    Comments,
-    /// Comments on lines.
-    OnLines,
-    /// Events.
-    Events,
-    /// The list of all that changed in an owner's repositories.
-    Owner,
-}
-
-impl Kind {
-    const fn list(name: &'static str, path: &'static str) -> Self {
-        let (since, of, nested, switch, shown_in, seen_by) = (Since::Never, None, None, None, None, None);
-        let (one, paged, files, query, unseen) = (false, true, false, None, false);
-        Self { name, path, one, paged, since, of, nested, switch, files, shown_in, seen_by, query, unseen }
-    }
-
-    const fn since(self, since: Since) -> Self {
-        Self { since, ..self }
-    }
-
-    const fn of(self, parent: &'static str) -> Self {
-        Self { of: Some(parent), ..self }
-    }
-
-    const fn switched(self, switch: &'static str) -> Self {
-        Self { switch: Some(switch), ..self }
-    }
-
-    const fn with_files(self) -> Self {
-        Self { files: true, ..self }
-    }
-
-    const fn shown_in(self, other: &'static str) -> Self {
-        Self { shown_in: Some(other), ..self }
-    }
-
-    /// A kind that a query asks for.
-    const fn asked(name: &'static str, query: &'static Query) -> Self {
-        Self { query: Some(query), ..Self::list(name, "") }
-    }
-
-    const fn unseen(self) -> Self {
-        Self { unseen: true, ..self }
-    }
-
-    const fn seen_by(self, sight: Sight) -> Self {
-        Self { seen_by: Some(sight), ..self }
-    }
-
-    /// Whether it is how a repository or an owner is set up: a list that can only be read whole.
-    pub(super) const fn is_setting(&self) -> bool {
-        matches!(self.since, Since::Never) && self.of.is_none()
-    }
-
-    const fn unpaged(self) -> Self {
-        Self { paged: false, ..self }
-    }
-
-    const fn single(self) -> Self {
-        Self { one: true, ..self }
-    }
 }
 
 /// What a listing says of a repository that changes without anybody changing how it is set up.
@@ -323,20 +212,25 @@ impl Provider {
         }
     }
 
+    /// What belongs to no repository, to see whether the forge answers.
+    pub(super) const fn pulse(self) -> &'static str {
+        match self {
+            Self::Gitea | Self::Gitlab => "version",
+            Self::Github => "rate_limit",
+        }
+    }
+
     /// Where one repository is told of.
     pub(super) fn one(self, name: &str) -> String {
         let root = if self == Self::Gitlab { "projects" } else { "repos" };
         format!("{root}/{}", self.in_path(name))
     }
 
-    /// Which field of a file's entry is where it is had, and whether what it leads to may lie on another server.
-    pub(super) const fn file_url(self) -> (&'static str, bool) {
+    /// Which field of a file's entry is where it is had.
+    pub(super) const fn file_url(self) -> &'static str {
         match self {
-            Self::Gitea => ("browser_download_url", false),
-            // A link of a release, which may lead anywhere.
-            Self::Gitlab => ("url", false),
-            // Redirected to a store of signed URLs, which the token is not for.
-            Self::Github => ("url", true),
+            Self::Gitea => "browser_download_url",
+            Self::Github | Self::Gitlab => "url",
         }
     }
 

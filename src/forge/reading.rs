@@ -194,7 +194,7 @@ fn streams_of(manifest: &mut Manifest) -> Vec<Lines> {
             lines.push(Lines { repo, kind: row.kind.clone(), path });
         }
     };
-    for row in &mut manifest.owner_kinds {
+    for row in manifest.owner_kinds.iter_mut().filter(|row| row.kind != super::LISTING) {
         let path = format!("{}.jsonl", row.kind);
         add(0, row, path);
     }
@@ -257,13 +257,17 @@ impl Reading for ForgeReading {
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.begin()?;
         memory.set_word("open", "")?;
+        for one in &self.listed.repositories {
+            memory.set_word(&format!("id of {}", one.name), &one.id.to_string())?;
+        }
         if self.manifest.full {
             memory.set_word("last full", &self.manifest.began_at.to_string())?;
         }
         memory.commit()?;
         drop(memory);
         let mut entries = BTreeMap::<String, u64>::new();
-        for (whose, row) in self.manifest.rows().filter(|(_, row)| row.status.is_whole() || row.got > 0) {
+        let counted = self.manifest.rows().filter(|(_, row)| row.kind != super::LISTING);
+        for (whose, row) in counted.filter(|(_, row)| row.status.is_whole() || row.got > 0) {
             if !matches!(row.status, Status::Excluded | Status::Off) {
                 entries.insert(format!("{whose} {}", row.kind), row.got);
             }

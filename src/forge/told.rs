@@ -11,18 +11,24 @@ pub(super) const SAID: usize = 16 << 10;
 
 /// How long to wait, if the answer says that a limit was met. Ends of limits are told by the server's clock.
 pub(super) fn limit_of(answer: &WebAnswer<'_>) -> Option<Duration> {
-    if !matches!(answer.status, 403 | 429 | 503) {
+    if !matches!(answer.status, 403 | 429) {
         return None;
     }
     let number = |name: &str| answer.header(name).and_then(|text| text.trim().parse::<u64>().ok());
-    if let Some(seconds) = number("retry-after") {
-        return Some(patience(seconds));
+    if let Some(wait) = retry_after(answer) {
+        return Some(wait);
     }
     let spent = ["x-ratelimit-remaining", "ratelimit-remaining"].into_iter().find_map(number) == Some(0);
-    if spent && answer.status != 503 {
+    if spent {
         return Some(until_reset(answer));
     }
     (answer.status == 429).then(|| patience(30))
+}
+
+/// How long a server asks to be left alone.
+pub(super) fn retry_after(answer: &WebAnswer<'_>) -> Option<Duration> {
+    let told = answer.header("retry-after")?.trim().parse::<u64>().ok()?;
+    Some(patience(told))
 }
 
 fn patience(seconds: u64) -> Duration {

@@ -226,6 +226,14 @@ fn github_gets_what_its_api_takes() {
     let held = other.ask("held");
     let gap = by_number(&held["fresh/app-00"], "issues").into_iter().find(|(number, _)| *number == 2).unwrap().1;
     assert_eq!(gap["state"], "closed");
+    other.ask("writes");
+    back(&sandbox, &into, &["--repo", "acme/app-00"]).ok();
+    assert_eq!(other.ask("writes"), json!([]), "it is closed already");
+    // Killed before labels and the milestone came, which are a call of their own.
+    let open = list(&held["fresh/app-00"], "pulls")[0]["number"].clone();
+    let none = json!({"labels": [], "milestone": null});
+    other.tell("field", &json!({"repo": "fresh/app-00", "n": open, "fields": none}));
+    back(&sandbox, &into, &["--repo", "acme/app-00"]).ok();
     other.tell("delete_issue", &json!({"repo": "fresh/app-00", "n": 2}));
     compare((&fake, &other), "app-00", true);
     let long = list(&held["fresh/app-00"], "comments").iter().map(|one| text(&one["body"]));

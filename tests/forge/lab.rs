@@ -168,6 +168,12 @@ fn gitlab_gets_what_gitlab_had_once() {
     let all = other.ask("held");
     assert_eq!(all["fresh/app"]["branches"], json!(["main", "topic"]), "the branch that stood in is gone");
 
+    // Killed before it closed a milestone.
+    let open = json!({"repo": "fresh/app", "kind": "milestones", "n": 1, "fields": {"state": "active"}});
+    other.tell("lab_field", &open);
+    back(&sandbox, &into, &["--json"]).ok();
+    assert_eq!(other.ask("held"), all);
+
     other.ask("log");
     // What is closed since its branches were not there stays owed, however often the command is given.
     let report = back(&sandbox, &into, &["--json"]).code(3).json();

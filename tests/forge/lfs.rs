@@ -10,12 +10,12 @@ use crate::{
 };
 
 /// What a pointer to an object says.
-fn pointer(id: &str, size: usize) -> String {
+pub fn pointer(id: &str, size: usize) -> String {
     format!("version https://git-lfs.github.com/spec/v1\noid sha256:{id}\nsize {size}\n")
 }
 
 /// A repository behind the forge with these pointers.
-fn repository(dir: &Path, name: &str, pointers: &[String]) {
+pub fn repository(dir: &Path, name: &str, pointers: &[String]) {
     let git = |args: &[&str]| {
         let mut command = Command::new("git");
         command.args(["-c", "user.name=x", "-c", "user.email=x@example.org"]).args(args);

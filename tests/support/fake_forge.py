@@ -24,6 +24,8 @@ LOCK = threading.RLock()
 
 
 def stamp(seconds):
+    if STATE["zone"]:  # as Gitea tells times: in the zone of its server
+        return datetime.datetime.fromtimestamp(seconds, datetime.timezone(datetime.timedelta(hours=STATE["zone"]))).isoformat(timespec="seconds")
     return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -31,7 +33,7 @@ def now():
     return stamp(time.time() + STATE["skew"])
 
 
-STATE = {"app": None, "repeat": None, "app_tokens": {}, "git_slow": 0, "skew": 0, "repos": [], "projects": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "kinds": [], "raw": {}, "endless": {}, "deny": {}, "owner": "acme", "user": False,
+STATE = {"zone": 0, "broken_pages": [], "hang": None, "app": None, "repeat": None, "app_tokens": {}, "git_slow": 0, "skew": 0, "repos": [], "projects": [], "log": [], "calls": 0, "faults": [], "write_faults": [], "writes": [], "queries": [], "kinds": [], "raw": {}, "endless": {}, "timeless": False, "short": {}, "deny": {}, "owner": "acme", "user": False,
          "lfs": {}, "access": 50, "longest": 1000, "groups": {}, "version": "17.4.1-ee", "after": [], "token_user": "mover", "next_id": 1, "git": None, "private_assets": {}, "token_seen_elsewhere": 0, "day": 0}
 OLD = 1767225600  # 2026-01-01
 
@@ -169,7 +171,8 @@ def find(full):
 
 def listed(entries, query, key="updated_at", since="since"):
     wanted = query.get(since, [None])[0]
-    return [e for e in entries if wanted is None or e.get(key, "") >= wanted.replace("%3A", ":")]
+    moment = lambda text: datetime.datetime.fromisoformat(text or "1970-01-01T00:00:00Z")
+    return [e for e in entries if wanted is None or moment(e.get(key)) >= moment(wanted.replace("%3A", ":"))]
 
 
 def with_urls(repo, comment, base):
@@ -233,8 +236,10 @@ def gitea(base, path, query, owner):
         n = int(m[1])
         if n not in repo.issues:
             return None
-        return [{"id": e["id"], "type": "label" if e["event"] == "labeled" else e["event"], "user": user("mia"), "created_at": e["created_at"],
-                 "issue_url": f"{base}/{repo.full}/issues/{n}"} for e in repo.events if e["n"] == n]
+        own = [{"id": e["id"], "type": "label" if e["event"] == "labeled" else e["event"], "user": user("mia"), "created_at": e["created_at"],
+                "issue_url": f"{base}/{repo.full}/issues/{n}"} for e in repo.events if e["n"] == n]
+        # Comments on lines stand on its pages, and are left out.
+        return own[:1] + [None for r in repo.reviews.get(n, []) for _ in repo.review_comments[r["id"]]] + own[1:]
     if (single := one_of(repo, rest, base)) is not MISSING:
         return single
     simple = {"labels": repo.labels, "milestones": repo.milestones, "releases": repo.releases, "hooks": repo.hooks,
@@ -253,6 +258,10 @@ def one_of(repo, rest, base):
         return {"name": unquote(m[1])} if unquote(m[1]) in repo.tags else None
     if m := re.fullmatch(r"issues/(\d+)", rest):
         return repo.issues.get(int(m[1]))
+    if m := re.fullmatch(r"pulls/(\d+)", rest):
+        return repo.pulls.get(int(m[1]))
+    if m := re.fullmatch(r"pulls/(\d+)/reviews/(\d+)", rest):
+        return next((r for r in repo.reviews.get(int(m[1]), []) if r["id"] == int(m[2])), None)
     if m := re.fullmatch(r"issues/(\d+)/assets", rest):
         return repo.issues[int(m[1])]["assets"] if int(m[1]) in repo.issues else None
     if m := re.fullmatch(r"issues/comments/(\d+)/assets", rest):
@@ -298,7 +307,7 @@ def github(base, path, query, owner):
         return repo.protections if rest == "branches" else []
     if m := re.fullmatch(r"git/ref/tags/(.+)", rest):
         return {"ref": f"refs/tags/{unquote(m[1])}"} if unquote(m[1]) in repo.tags else None
-    if re.fullmatch(r"branches/.+|issues/\d+(/comments)?|releases/\d+/assets|pulls/\d+/reviews(/\d+/comments)?|issues/comments|pulls|labels|milestones|releases|hooks|keys|collaborators|", rest):
+    if re.fullmatch(r"branches/.+|issues/\d+(/comments)?|releases/\d+/assets|pulls/\d+(/reviews(/\d+(/comments)?)?)?|issues/comments|pulls|labels|milestones|releases|hooks|keys|collaborators|", rest):
         return gitea(base, f"repos/{match[1]}/{rest}".rstrip("/"), query, owner)
     return None
 
@@ -333,22 +342,25 @@ def gitlab(base, path, query, owner):
         return lab.read(sys.modules[__name__], repo, rest, query)
     if rest == "":
         return lab.project(repo, sys.modules[__name__])
-    as_lab = lambda v: {**{k: x for k, x in v.items() if k not in ("number", "body", "user")}, "iid": v["number"],
-                        "description": v["body"], "author": v["user"], "project_id": repo.id}
+    as_lab = lambda v: lab.as_lab(repo, v)
     if rest == "issues":
         own = [repo.issues[n] for n in sorted(repo.issues) if n not in repo.pulls]
         return [as_lab(v) for v in listed(own, query, since="updated_after")]
     if rest == "merge_requests":
-        own = [{**repo.pulls[n], "source_branch": "topic", "target_branch": "main"} for n in sorted(repo.pulls)]
+        own = [{**repo.pulls[n], "source_branch": f"topic-{n}", "target_branch": "main"} for n in sorted(repo.pulls)]
         return [as_lab(v) for v in listed(own, query, since="updated_after")]
+    if m := re.fullmatch(r"(issues|merge_requests)/(\d+)", rest):
+        n = int(m[2])
+        return as_lab(repo.issues[n]) if n in repo.issues and (n in repo.pulls) == (m[1] == "merge_requests") else None
     if m := re.fullmatch(r"issues/(\d+)/notes", rest):
         n = int(m[1])
         return [note(c, "Issue") for c in repo.comments.values() if c["n"] == n] if n in repo.issues else None
     if m := re.fullmatch(r"merge_requests/(\d+)/discussions", rest):
         n = int(m[1])
-        return [{"id": hashlib.sha1(str(c["id"]).encode()).hexdigest(), "notes": [note(c, "MergeRequest")]}
+        return None if n not in repo.pulls else [{"id": hashlib.sha1(str(c["id"]).encode()).hexdigest(), "individual_note": True, "notes": [note(c, "MergeRequest")]}
                 for c in repo.comments.values() if c["n"] == n]
-    simple = {"labels": repo.labels, "milestones": repo.milestones, "releases": repo.releases, "hooks": repo.hooks,
+    simple = {"labels": [{**one, "color": f"#{one['color']}"} for one in repo.labels], "milestones": [{**one, "state": "closed" if one["state"] == "closed" else "active"} for one in repo.milestones],
+              "releases": [lab.release(repo, one, base) for one in repo.releases], "hooks": repo.hooks,
               "protected_branches": repo.protections, "protected_tags": [], "deploy_keys": [], "members/all": [user("mia")]}
     return simple.get(rest)
 
@@ -369,7 +381,7 @@ def served(api, repo, base):
     if api == "github":
         return out | {"review_comments": ask("pulls/comments"), "events": ask("issues/events"), "protected_branches": ask("branches")}
     out["review_comments"] = [one for n, own in repo.reviews.items() for r in own for one in ask(f"pulls/{n}/reviews/{r['id']}/comments")]
-    return out | {"timeline": [one for n in repo.issues for one in ask(f"issues/{n}/timeline")], "branch_protections": ask("branch_protections")}
+    return out | {"timeline": [one for n in repo.issues for one in ask(f"issues/{n}/timeline") if one], "branch_protections": ask("branch_protections")}
 
 
 def control(name, given, base):
@@ -459,8 +471,8 @@ def control(name, given, base):
     if name == "lab_issue":
         repo.lab.issues[given["n"]] = {"iid": given["n"], "title": "ours", "description": "made here", "state": "opened"}
     if name == "lab_field":
-        held = repo.lab.issues if given["kind"] == "issues" else repo.lab.merges
-        held[given["n"]].update(given["fields"])
+        held = {"issues": repo.lab.issues, "merge_requests": repo.lab.merges, "milestones": {m["iid"]: m for m in repo.lab.milestones}}
+        held[given["kind"]][given["n"]].update(given["fields"])
     if name == "refs":
         repo.branches |= set(given.get("branches", []))
         repo.tags |= set(given.get("tags", []))
@@ -470,10 +482,20 @@ def control(name, given, base):
         repo.release(given["tag"], base, given["data"].encode(), name=given.get("name"))
     if name == "poison":
         hostile.poison_all(sys.modules[__name__], repo, given["text"])
-    if name == "raw":  # what is answered at paths that end so, as it stands
+    if name == "raw":  # what is answered at paths that end so, as it stands; and "links": a proxy takes these away
         STATE["raw"] = given
     if name == "endless":  # lists of which do not end, by the ends of paths and the names of queries
         STATE["endless"] = given
+    if name == "hang":
+        STATE["hang"] = given["path"]
+    if name == "broken_pages":  # the first answers at paths that end so break off behind most of their entries
+        STATE["broken_pages"] = given["paths"]
+    if name == "timeless":
+        STATE["timeless"] = given["is"]
+    if name == "recreate":  # one of the same name
+        STATE["repos"][STATE["repos"].index(repo)] = Repo(repo.name, repo.owner)
+    if name == "short":  # lists at paths that end so lack so many entries, whatever they say
+        STATE["short"] = given
     if name == "deny":
         STATE["deny"] = given
     if name == "faults":
@@ -548,6 +570,10 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
         self.wfile.flush()
 
+    def send_header(self, keyword, value):
+        if keyword != "Date" or not STATE["timeless"]:
+            super().send_header(keyword, value)
+
     def date_time_string(self, timestamp=None):
         return super().date_time_string(time.time() + STATE["skew"])
 
@@ -595,7 +621,7 @@ class Handler(BaseHTTPRequestHandler):
             assert asked["transfers"] == ["basic"]
             for one in asked["objects"]:
                 there = (m[1], one["oid"]) in STATE["lfs"]
-                href = f"{self.base()}/{m[1]}.git/info/lfs/objects/{one['oid']}"
+                href = STATE["raw"].get("lfs") or f"{self.base()}/{m[1]}.git/info/lfs/objects/{one['oid']}"
                 if asked["operation"] == "upload":
                     actions = {"upload": {"href": href, "header": {"X-Given": "by the server"}}, "verify": {"href": f"{href}/verify"}}
                     told.append({**one, **({} if there else {"actions": actions})})
@@ -676,6 +702,15 @@ class Handler(BaseHTTPRequestHandler):
             return self.git(parts, b"")
         if m := re.fullmatch(r"/([\w.-]+/[\w.-]+)\.git/info/lfs/objects/([0-9a-f]{64})", parts.path):
             return self.lfs(m, b"")
+        if STATE["hang"] and parts.path.endswith(STATE["hang"]):
+            STATE["log"].append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            while True:  # an answer that comes, and does not end
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                time.sleep(0.5)
         with LOCK:
             STATE["calls"] += 1
             STATE["log"].append(self.path)
@@ -696,16 +731,18 @@ class Handler(BaseHTTPRequestHandler):
                 return self.answer(200, data) if data is not None else self.answer(404, b"{}")
             if (m := re.fullmatch(r"/api/v4/projects/([^/]+)/((?:uploads|packages/generic)/.+)", parts.path)) and (
                     repo := lab.by_path(sys.modules[__name__], m[1])):
-                data = lab.data(repo, m[2]) if repo.lab else None
+                if "assets" in STATE["raw"]:
+                    return self.answer(302, b"", Location=STATE["raw"]["assets"])
+                data = lab.data(repo, m[2], STATE["private_assets"])
                 return self.answer(200, data) if data is not None else self.answer(404, b'{"message":"404 Not Found"}')
             query = parse_qs(parts.query)
             if STATE["repeat"] and parts.path.endswith(STATE["repeat"]["path"]):
                 return self.answer(403, json.dumps({"message": f"token {given} may not"}).encode())
             for ending, status in STATE["deny"].items():
-                if parts.path.endswith(ending):
-                    return self.answer(status, json.dumps({"message": f"needs a scope <b>{ending}</b>"}).encode())
+                if parts.path.endswith(ending) or ("*" in ending and re.search(ending.replace("*", ".*"), parts.path)):
+                    return self.answer(status, b"" if status < 400 else json.dumps({"message": f"needs a scope <b>{ending}</b>"}).encode())
             for ending, body in STATE["raw"].items():
-                if parts.path.endswith(ending):
+                if parts.path.endswith(ending) and ending != "links":
                     return self.answer(200, body.encode("utf-8", "surrogatepass"))
             for ending, how in STATE["endless"].items():
                 if parts.path.endswith(ending):
@@ -716,7 +753,8 @@ class Handler(BaseHTTPRequestHandler):
             if found is None:
                 return self.answer(404, b'{"message":"Not Found"}')
             self.page(parts, query, found)
-            for todo in [t for t in STATE["after"] if t["path"] in self.path]:
+            todos = [t for t in STATE["after"] if t["path"] in self.path]
+            for todo in todos[:1] if todos and todos[0].get("alone") else todos:  # one a request, or all
                 STATE["after"].remove(todo)
                 control(todo["name"], todo["given"], self.base())
 
@@ -752,16 +790,34 @@ class Handler(BaseHTTPRequestHandler):
         size = min(size, 50 if "/api/v1/" in parts.path else 100)
         page = int(query.get("page", ["1"])[0])
         part, last = found[(page - 1) * size:page * size], max(1, -(-len(found) // size))
-        headers = {}
-        if page < last:
+        for ending, few in STATE["short"].items():
+            part = part[:-few] if parts.path.endswith(ending) else part
+        headers, gitea = {}, parts.path.removeprefix("/api/v1/") if "/api/v1/" in parts.path else None
+        if gitea and re.search(r"/issues/\d+/comments$|/assets$|/branch_protections$|/reviews/\d+/comments$", gitea):
+            part, last = found, 1  # these have no pages
+        # Gitea names the next page of some lists, and of the others none.
+        names = not gitea or re.search(r"(^|/)(issues/search|issues|pulls|releases|repos)$", gitea)
+        if page < last and names and "links" not in STATE["raw"]:
             more = urlencode({**{k: v[0] for k, v in query.items()}, "page": page + 1})
             headers["Link"] = f'<{self.base()}{parts.path}?{more}>; rel="next", <{self.base()}/x?page={last}>; rel="last"'
-        if "/api/v1/" in parts.path:
+        if gitea:
             headers["X_Total_Count"] = str(len(found))
+            if gitea.endswith("/timeline"):
+                part = [one for one in part if one]
+                headers["X_Total_Count"] = str(len(part))
         if "/api/v4/" in parts.path:
             headers |= {"X_Total": str(len(found)), "X_Page": str(page), "X_Per_Page": str(size), "X_Total_Pages": str(last),
                         "X_Next_Page": str(page + 1) if page < last else ""}
         body = json.dumps(part).encode()
+        for ending in [ending for ending in STATE["broken_pages"] if parts.path.endswith(ending)]:
+            STATE["broken_pages"].remove(ending)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[:-20])
+            self.wfile.flush()
+            self.close_connection = True
+            return self.connection.close()
         if "/api/v1/" not in parts.path:
             etag = '"' + hashlib.sha1(body).hexdigest() + '"'
             headers["ETag"] = etag
@@ -831,9 +887,10 @@ def main():
     for name in ("repos", "issues", "pulls", "comments", "releases"):
         parser.add_argument(f"--{name}", type=int, default=0)
     parser.add_argument("--git")
+    parser.add_argument("--zone", type=int, default=0)
     parser.add_argument("--owner", default="acme")
     args = parser.parse_args()
-    STATE["git"], STATE["owner"] = args.git, args.owner
+    STATE["git"], STATE["owner"], STATE["zone"] = args.git, args.owner, args.zone
     STATE["groups"][args.owner] = new_id()
     server = Server(("127.0.0.1", 0), Handler)
     populate(args, f"http://127.0.0.1:{server.server_address[1]}")

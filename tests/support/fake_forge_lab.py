@@ -104,6 +104,8 @@ def read(forge, repo, rest, query):
         return forge.listed([lab.merges[n] for n in sorted(lab.merges)], query, since="updated_after")
     if m := re.fullmatch(r"merge_requests/(\d+)", rest):
         return lab.merges.get(int(m[1]))
+    if m := re.fullmatch(r"issues/(\d+)", rest):
+        return lab.issues.get(int(m[1]))
     if m := re.fullmatch(r"issues/(\d+)/notes", rest):
         return lab.notes.get(int(m[1]), []) if int(m[1]) in lab.issues else None
     if m := re.fullmatch(r"merge_requests/(\d+)/discussions", rest):
@@ -126,8 +128,27 @@ def read(forge, repo, rest, query):
             "protected_tags": [], "deploy_keys": [], "members/all": [user("mia")]}.get(rest)
 
 
-def data(repo, rest):
+def as_lab(repo, one):
+    """An issue or a pull request as GitLab tells of it."""
+    state = "merged" if one.get("merged_at") else {"open": "opened"}.get(one["state"], one["state"])
+    return {**{k: v for k, v in one.items() if k not in ("number", "body", "user", "head", "base")}, "iid": one["number"], "state": state,
+            "description": one["body"], "author": one["user"], "project_id": repo.id, "labels": [label["name"] for label in one["labels"]]}
+
+
+def release(repo, one, base):
+    """A release as GitLab tells of it, with its files as a package."""
+    url = lambda asset: f"{base}/api/v4/projects/{repo.id}/packages/generic/files/{one['tag_name']}/{asset['name']}"
+    links = [{"id": asset["id"], "name": asset["name"], "url": url(asset), "direct_asset_url": url(asset), "link_type": "package"} for asset in one["assets"]]
+    return {"tag_name": one["tag_name"], "name": one["name"], "description": one["body"], "author": user("mia"), "created_at": one["created_at"],
+            "released_at": one["published_at"], "assets": {"count": len(links), "sources": [], "links": links}}
+
+
+def data(repo, rest, assets):
     """Bytes: an upload or a file of a package."""
+    if repo.lab is None:
+        named = re.fullmatch(r"packages/generic/files/([^/]+)/([^/]+)", rest)
+        every = [asset for one in repo.releases if named and one["tag_name"] == unquote(named[1]) for asset in one["assets"]]
+        return next((assets.get(asset["id"]) for asset in every if asset["name"] == unquote(named[2])), None)
     if m := re.fullmatch(r"uploads/([0-9a-f]{32})/([^/]+)", rest):
         return repo.lab.uploads.get(f"{m[1]}/{unquote(m[2])}")
     if m := re.fullmatch(r"packages/generic/([^/]+)/([^/]+)/([^/]+)", rest):

@@ -43,7 +43,7 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
     let requested = requested(&args)?;
     let limits = limits(&args, config.limits)?;
     let most_spooled = sources::most_spooled(&config.sources);
-    let mut jobs = sources::jobs(args, &config.sources, &writer_config.state)?;
+    let mut jobs = sources::jobs(args, &config.sources, (&writer_config.state, &context.cancel))?;
     if let VaultUrl::Local(path) = settings.vault()? {
         for job in &mut jobs {
             job.source.avoid(path);

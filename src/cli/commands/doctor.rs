@@ -78,7 +78,7 @@ async fn sources_of(
     let Some(configured) = config.writer.as_ref().filter(|_| !config.sources.is_empty()) else { return Ok(Vec::new()) };
     report.checks.extend(host::room(&configured.state));
     report.checks.extend(host::spool(&configured.state, sources::most_spooled(&config.sources)));
-    let mut jobs = sources::configured_jobs(&[], false, &config.sources, &configured.state)?;
+    let mut jobs = sources::configured_jobs(&[], false, &config.sources, (&configured.state, &context.cancel))?;
     if let Ok(VaultUrl::Local(path)) = settings.vault() {
         for job in &mut jobs {
             job.source.avoid(path);

@@ -3,8 +3,12 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
+    time::{Duration, Instant},
 };
 
 use zeroize::Zeroizing;
@@ -28,8 +32,13 @@ use crate::{
     store::credentials::CredentialsSpec,
 };
 
+/// How long the listing of a forge's repositories may take where no `timeout` is set.
+const LISTED: Duration = Duration::from_hours(1);
+/// How often it is looked whether it is over.
+const POLL: Duration = Duration::from_millis(50);
+
 /// The sources that `input`, called `name`, stands for. What can't be listed is a source called `name` that fails and says so.
-pub(super) fn jobs(name: &Name, input: &ForgeInput, allow_empty: bool, state: &Path) -> Vec<Job> {
+pub(super) fn jobs(name: &Name, input: &ForgeInput, (allow_empty, cancel): (bool, &Cancel), state: &Path) -> Vec<Job> {
     let timeout = input.timeout.map(Span::as_duration);
     let job = |source: Box<dyn Source>| Job { name: name.clone(), source, allow_empty, group: None, timeout };
     let refused = |error| vec![job(Box::new(Refused(input.provider.kind(), Some(error))))];
@@ -37,11 +46,17 @@ pub(super) fn jobs(name: &Name, input: &ForgeInput, allow_empty: bool, state: &P
         Ok(options) => options,
         Err(error) => return refused(error),
     };
-    let listed = apart(|| list(&options, input.code, Cancel::default()), &options.url);
+    // Others wait for it, so it has an end whatever the forge does.
+    let (limit, own) = (timeout.unwrap_or(LISTED), Cancel::default());
+    let listed = within((limit, &own, cancel), || apart(|| list(&options, input.code, own.clone()), &options.url));
     let (mut listed, wikis) = match listed {
         Ok(listed) => listed,
         Err(error) => return refused(error),
     };
+    if listed.repositories.is_empty() && !allow_empty {
+        let what = "lists no repository to this token; if there may be none, add --allow-empty, or `allow_empty = true` to its [[source]]";
+        return refused(SourceError::new(what, &options.url));
+    }
     let mut jobs = Vec::new();
     if input.code {
         let login = match login(&options) {
@@ -65,6 +80,35 @@ pub(super) fn jobs(name: &Name, input: &ForgeInput, allow_empty: bool, state: &P
     }
     jobs.insert(0, job(Box::new(ForgeSource::new(options, Arc::<Listed>::new(listed)))));
     jobs
+}
+
+/// Does `work`, which `own` stops when its time is over or somebody asks to stop.
+fn within<T>((limit, own, asked): (Duration, &Cancel, &Cancel), work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let done = AtomicBool::new(false);
+    let late = AtomicBool::new(false);
+    let result = thread::scope(|scope| {
+        scope.spawn(|| {
+            let began = Instant::now();
+            while !done.load(Ordering::SeqCst) {
+                late.fetch_or(began.elapsed() >= limit, Ordering::SeqCst);
+                if late.load(Ordering::SeqCst) || asked.is_cancelled() {
+                    own.cancel();
+                    return;
+                }
+                thread::sleep(POLL.min(limit));
+            }
+        });
+        let result = work();
+        done.store(true, Ordering::SeqCst);
+        result
+    });
+    result.map_err(|error| {
+        if !late.load(Ordering::SeqCst) {
+            return error;
+        }
+        let what = format!("its repositories could not be listed within {} s (`timeout`): {error}", limit.as_secs());
+        SourceError::new(what, "the forge")
+    })
 }
 
 /// What git logs in with. Where tokens end, each next one follows while git is at work.

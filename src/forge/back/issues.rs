@@ -99,8 +99,9 @@ pub(super) fn make(writer: &mut Writer<'_>, fresh: bool) -> BackResult<()> {
             if number >= next {
                 keep(writer, number)?;
             }
-            if number >= next || there.issues.contains_key(&number) {
-                gaps.push(number);
+            let closed = there.issues.get(&number).map(|made| made.closed);
+            if number >= next || closed.is_some() {
+                gaps.push((number, closed == Some(true)));
             }
             continue;
         };
@@ -120,8 +121,8 @@ pub(super) fn make(writer: &mut Writer<'_>, fresh: bool) -> BackResult<()> {
             }
         };
         // Only now: whoever goes on later finds by the highest number which is next.
-        for number in gaps.drain(..) {
-            give_up(writer, number)?;
+        for (number, closed) in gaps.drain(..) {
+            give_up(writer, number, closed)?;
         }
         thread::make(writer, (number, &entry), (&mut held.parts, &there.comments))?;
         if !closed && text(&entry, "state") == "closed" {
@@ -205,7 +206,7 @@ fn keep(writer: &mut Writer<'_>, number: i64) -> BackResult<()> {
 }
 
 /// Deletes what kept a number, or closes it where no issue can be deleted.
-fn give_up(writer: &mut Writer<'_>, number: i64) -> BackResult<()> {
+fn give_up(writer: &mut Writer<'_>, number: i64, closed: bool) -> BackResult<()> {
     if writer.provider == Provider::Gitea {
         let url = writer.url(&format!("/issues/{number}"));
         // Who may not delete may close; a deletion whose answer did not come is looked after.
@@ -220,7 +221,7 @@ fn give_up(writer: &mut Writer<'_>, number: i64) -> BackResult<()> {
     }
     let why = "the snapshot has nothing of this number, and a closed issue keeps it";
     writer.report.differs("numbers", &number.to_string(), why);
-    close(writer, number)
+    if closed { Ok(()) } else { close(writer, number) }
 }
 
 /// Makes something that takes the next number, which has to be `number`.

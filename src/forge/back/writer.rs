@@ -14,6 +14,7 @@ use super::{
         client::{Client, Got},
         json::broken,
         lines::Lines,
+        paging::{Pages, Turn},
         send::Sent,
     },
     Back, BackError, BackResult, RepositoryBack,
@@ -110,7 +111,7 @@ impl<'a> Writer<'a> {
     /// Gives all entries of the list at `path` to `each`.
     pub(super) fn each(&mut self, path: &str, each: &mut dyn FnMut(Value)) -> BackResult<()> {
         let sign = if path.contains('?') { '&' } else { '?' };
-        let mut url = self.url(&format!("{path}{sign}{}", self.provider.page()));
+        let (mut url, mut pages) = (self.url(&format!("{path}{sign}{}", self.provider.page())), Pages::default());
         loop {
             let mut page = Vec::new();
             let cell = std::cell::RefCell::new(&mut page);
@@ -127,19 +128,24 @@ impl<'a> Writer<'a> {
                     Ok(())
                 },
             )?;
-            let next = match got {
-                Got::Read(head) => head.next,
-                Got::Same => None,
+            let head = match got {
+                Got::Read(head) => head,
                 // Such as of a kind that is switched off.
-                Got::Refused(404, _) => return Ok(()),
+                Got::Same | Got::Refused(404, _) => return Ok(()),
                 got => return Err(unread(got, &url)),
             };
+            let named =
+                page.first().map(|value: &Value| value.get("id").or(value.get("name")).unwrap_or(value).to_string());
+            let turn = pages.after(&url, &head, (page.len(), named));
             for value in page {
                 each(value);
             }
-            match next {
-                Some(next) if next != url => url = next,
-                _ => return Ok(()),
+            match turn {
+                Turn::Next(next) => url = next,
+                Turn::End => return Ok(()),
+                Turn::Cut(why) => {
+                    return Err(SourceError::new(format!("is a list that does not end: {why}"), url).into());
+                }
             }
         }
     }

@@ -19,7 +19,8 @@ pub(super) const KINDS: &[Kind] = &[
         nested: Some(("review_comments", "repos/{repo}/pulls/{n}/reviews/{id}/comments", "comments_count")),
         ..Kind::list("reviews", "repos/{repo}/pulls/{n}/reviews").of("pulls").switched("has_pull_requests")
     },
-    Kind::list("timeline", "repos/{repo}/issues/{n}/timeline").of("issues"),
+    // Comments on lines count for its pages, and it shows none of them.
+    Kind::list("timeline", "repos/{repo}/issues/{n}/timeline").of("issues").hides("review_comments"),
     Kind::list("labels", "repos/{repo}/labels"),
     Kind::list("milestones", "repos/{repo}/milestones?state=all").switched(ISSUES),
     Kind::list("releases", "repos/{repo}/releases").switched("has_releases").with_files(),

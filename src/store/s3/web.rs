@@ -139,6 +139,12 @@ impl Web {
         Ok(())
     }
 
+    /// What somebody asks to stop by.
+    #[must_use]
+    pub fn cancel(&self) -> Cancel {
+        self.cancel.clone()
+    }
+
     /// Whether somebody asked to stop, as an error.
     ///
     /// # Errors
