@@ -136,9 +136,12 @@ fn a_merge_request_that_is_not_taken_keeps_its_number() {
     let (fake, other) = (Fake::start(&["--repos", "0"]), target(true));
     fake.tell("repo", &json!({"name": "app", "empty": true}));
     fake.tell("lab", &json!({"repo": "acme/app"}));
-    fake.tell("lab_field", &json!({"repo": "acme/app", "kind": "merges", "n": 2, "fields": {"title": "t".repeat(90)}}));
+    fake.tell(
+        "lab_field",
+        &json!({"repo": "acme/app", "kind": "merge_requests", "n": 2, "fields": {"title": "t".repeat(90)}}),
+    );
     let fork = json!({"source_project_id": 999});
-    fake.tell("lab_field", &json!({"repo": "acme/app", "kind": "merges", "n": 5, "fields": fork}));
+    fake.tell("lab_field", &json!({"repo": "acme/app", "kind": "merge_requests", "n": 5, "fields": fork}));
     let sandbox = fake.vault("gitlab", "code = false");
     sandbox.writer(&["backup"]).ok();
     token_file(&sandbox);

@@ -171,7 +171,7 @@ fn gitlab_gets_what_gitlab_had_once() {
     // Killed before it closed a milestone.
     let open = json!({"repo": "fresh/app", "kind": "milestones", "n": 1, "fields": {"state": "active"}});
     other.tell("lab_field", &open);
-    back(&sandbox, &into, &["--json"]).ok();
+    back(&sandbox, &into, &["--json"]).code(3);
     assert_eq!(other.ask("held"), all);
 
     other.ask("log");
