@@ -15,6 +15,7 @@ use crate::{
     store::{ObjectStore, Payload},
     vault::{
         Result, Vault,
+        copies::Extent,
         snapshots::{Listing, Summary},
     },
 };
@@ -29,8 +30,8 @@ pub(super) struct Repair<'a> {
     /// Snapshots of the copy that belong here, and those that only this place has.
     pub(super) known: &'a [Summary],
     pub(super) own: &'a [Summary],
-    /// Whether each is a copy of a part.
-    pub(super) parts: (bool, bool),
+    /// What of the vault each is to hold.
+    pub(super) extents: &'a (Extent, Extent),
     pub(super) now: Time,
 }
 
@@ -129,15 +130,18 @@ pub(super) async fn name(pass: &Pass<'_>, repair: &Repair<'_>, done: &mut CopyDo
 /// Names snapshots that a header follows and that neither place has, though what they promised is not over. Of two parts of
 /// a vault nobody knows what they should have.
 fn predecessors(repair: &Repair<'_>, done: &mut CopyDone) {
-    if repair.parts.0 && repair.parts.1 {
-        return;
-    }
     let all = || repair.theirs.snapshots.iter().chain(&repair.ours.snapshots);
     let unread = repair.theirs.unread.iter().chain(&repair.ours.unread).map(|unread| unread.named.1);
     let known: HashSet<SnapshotId> = all().map(|snapshot| snapshot.id).chain(unread).collect();
     let policy = &repair.from.descriptor.lock;
     let mut told = HashSet::new();
-    for one in all().filter(|one| !one.standing.suspect && !one.predecessors_are_over(policy, repair.now)) {
+    let (ours, theirs) = repair.extents;
+    let is_due = |one: &&Summary| {
+        let (writer, before) = (&one.header.writer, one.header.seq.saturating_sub(1));
+        let known_to = !ours.may_lack(writer, before) || !theirs.may_lack(writer, before);
+        known_to && !one.standing.suspect && !one.predecessors_are_over(policy, repair.now)
+    };
+    for one in all().filter(is_due) {
         for prev in one.header.prev.iter().filter(|prev| !known.contains(prev)) {
             if told.insert(*prev) {
                 let what = format!(

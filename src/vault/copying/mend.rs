@@ -20,7 +20,7 @@ use crate::{
     store::Mender,
     vault::{
         Result, Vault,
-        copies::Copies,
+        copies::{Copies, Extent},
         snapshots::{self, Listing, Summary},
         upkeep::wrong,
     },
@@ -81,9 +81,10 @@ pub async fn mend(
     let theirs = snapshots::list(from).await?;
     let ours = snapshots::list(vault).await?;
     let copies = Copies::of(&*vault.store).await?;
-    let parts = (copies.are_of_a_part(), Copies::of(&*from.store).await?.are_of_a_part());
+    let theirs_now = from.store.server_time().await?;
+    let extents = (copies.extent(vault, now).await?, Copies::of(&*from.store).await?.extent(from, theirs_now).await?);
     let kept = Kept::of(from, &place).await?.and(Kept::of(vault, &place).await?);
-    let known = wanted((from, &kept), &place, &theirs.snapshots, parts.0);
+    let known = wanted((from, &kept), &place, &theirs.snapshots, &extents.0);
     let ids: HashSet<SnapshotId> = known.iter().map(|snapshot| snapshot.id).collect();
     let own = honest(&ours.snapshots).into_iter().filter(|snapshot| !ids.contains(&snapshot.id));
     let own: Vec<Summary> = own.cloned().collect();
@@ -107,7 +108,7 @@ pub async fn mend(
         before: Some(&before),
     };
     let mut done = CopyDone::default();
-    let repair = Repair { vault, from, ours: &ours, theirs: &theirs, known: &known, own: &own, parts, now };
+    let repair = Repair { vault, from, ours: &ours, theirs: &theirs, known: &known, own: &own, extents: &extents, now };
     let listed = (documents::list(from, &place), journals::list(from), documents::begin(from, &mover));
     let (documents, journals, begun) = tokio::try_join!(listed.0, listed.1, listed.2)?;
     lost::embedded(&pass, &repair, begun.has_descriptor(), &mut done).await?;
@@ -165,11 +166,12 @@ fn a_day_before(cap: Time) -> Time {
 /// Notes in a copy whether something is left there that is not what was signed. A page that was put back over such a pack
 /// says nothing of it any more, so whoever copies goes by the bytes until all of them were seen to be right.
 async fn mark(vault: &Vault, copies: &Copies, (read, unhealed): (bool, bool), now: Time) -> Result<()> {
-    let Some(last) = copies.last(vault).await? else { return Ok(()) };
+    let Some(last) = copies.last(vault, now).await? else { return Ok(()) };
     if last.unhealed == unhealed || !unhealed && !read {
         return Ok(());
     }
-    let word = Word { vault: last.vault, from: last.from.clone(), part: last.part, unhealed };
+    let (from, had) = (last.from.clone(), last.had.clone());
+    let word = Word { vault: last.vault, from, part: last.part, unhealed, had };
     Lease::new(&*vault.store, word, (None, Some(last))).say(now).await
 }
 
@@ -190,10 +192,11 @@ fn honest(all: &[Summary]) -> Vec<&Summary> {
 }
 
 /// The snapshots of the copy that belong here: those that are not over, and those whose headers have a name here. Of a copy
-/// of a part, the latter alone.
-fn wanted((from, kept): (&Vault, &Kept), place: &Place<'_>, all: &[Summary], part: bool) -> Vec<Summary> {
+/// of a part, the latter alone, and those that it had while it was whole.
+fn wanted((from, kept): (&Vault, &Kept), place: &Place<'_>, all: &[Summary], extent: &Extent) -> Vec<Summary> {
     let live = choice::wanted((from, kept), place, &CopyRequest::default(), &honest(all));
     let live: HashSet<SnapshotId> = live.into_iter().map(|snapshot| snapshot.id).collect();
-    let belongs = |snapshot: &&&Summary| place.there(&snapshot.key()) || !part && live.contains(&snapshot.id);
+    let had = |snapshot: &Summary| !extent.may_lack(&snapshot.header.writer, snapshot.header.seq);
+    let belongs = |snapshot: &&&Summary| place.there(&snapshot.key()) || had(snapshot) && live.contains(&snapshot.id);
     honest(all).iter().filter(belongs).map(|snapshot| Summary::clone(snapshot)).collect()
 }
