@@ -21,7 +21,7 @@ use crate::{
     vault::{
         Result, Vault,
         copies::{Copies, Extent},
-        snapshots::{self, Listing, Summary},
+        snapshots::{self, Summary},
         upkeep::wrong,
     },
 };
@@ -118,7 +118,7 @@ pub async fn mend(
     let own_pass = Pass { reads: vault, also: Some(from), ..pass };
     windows::copy(&own_pass, &own, &mut done).await?;
     mover.must_have_read()?;
-    unhealed(&ours, &theirs.snapshots, &mut done.findings);
+    lost::unread(&repair, &mut done).await?;
     journals::copy(&pass, journals, Some(theirs.snapshots.clone()), &mut done).await?;
     documents::copy_evidence(&pass, &documents, &mut done).await?;
     held::follow(&pass, &kept, &mut done).await?;
@@ -173,16 +173,6 @@ async fn mark(vault: &Vault, copies: &Copies, (read, unhealed): (bool, bool), no
     let (from, had) = (last.from.clone(), last.had.clone());
     let word = Word { vault: last.vault, from, part: last.part, unhealed, had };
     Lease::new(&*vault.store, word, (None, Some(last))).say(now).await
-}
-
-/// Names what stands under a header's name in both places, or here alone, and is none in either. Whoever may add objects can put
-/// such a thing, so it is no damage.
-fn unhealed(ours: &Listing, theirs: &[Summary], findings: &mut Findings) {
-    let readable: HashSet<SnapshotId> = theirs.iter().map(|snapshot| snapshot.id).collect();
-    for unread in ours.unread.iter().filter(|unread| !readable.contains(&unread.named.1)) {
-        let what = "no header that can be read, and the copy has none of this name either: if it was a snapshot, it is lost in both";
-        findings.push(Finding::new(Severity::Warning, "header.foreign", what).on(unread.key()));
-    }
 }
 
 /// Those of a listing that an honest run made.

@@ -213,6 +213,7 @@ async fn copy_all(
     mover.must_have_read()?;
     journals::copy(&pass, journals, all, &mut done).await?;
     held::follow(&pass, &kept, &mut done).await?;
+    lost::of_source(source, &mut done).await?;
     // Told to be whole, also where nothing was left to be copied.
     if completes && !request.dry_run && done.left_out.len() == refusals {
         lease.conclude().await?;
