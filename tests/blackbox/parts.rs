@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     lab::{Lab, noise, tree},
-    mended::{below, names, record, repair, replicate, vault, verify},
+    mended::{below, record, repair, replicate, vault, verify},
 };
 
 /// Takes a header and the record of its lock away.
@@ -76,27 +76,4 @@ fn a_copy_that_was_whole_answers_for_what_it_had() {
     assert_eq!(below(&lab, "copy", "snapshots/").len(), before + 1, "what was never there stays away: {}", run.said());
     let run = verify(&lab, "copy", "locks").ok();
     assert!(run.said().contains("chain.part"), "{}", run.said());
-}
-
-#[test]
-fn a_part_is_one_until_the_whole_is_there() {
-    let lab = vault(3);
-    lab.backup("x", &noise(30, 100_000));
-    replicate(&lab, "some", &["--newest", "1"]).ok();
-    // Something of the second can't be copied for now, so a whole pass does not get to its end.
-    let pages = below(&lab, "vault", "lists/");
-    let page = pages.iter().find(|page| !lab.path("some").join(page.strip_prefix(lab.path("vault")).unwrap()).exists());
-    let page = page.unwrap();
-    let whole = fs::read(page).unwrap();
-    fs::remove_file(page).unwrap();
-    fs::write(page, b"damaged").unwrap();
-    let run = replicate(&lab, "some", &[]).code(4);
-    assert!(names(&run, "copy.left-out", ""), "{}", run.said());
-    let run = verify(&lab, "some", "locks").ok();
-    assert!(run.said().contains("chain.part"), "{}", run.said());
-    // Once all is there, all counts.
-    fs::write(page, whole).unwrap();
-    replicate(&lab, "some", &[]).ok();
-    lose(&lab, "some", 1);
-    verify(&lab, "some", "locks").code(4).says_anywhere(&["header.missing"]);
 }

@@ -164,8 +164,7 @@ async fn copy_all(
         journals::list(source),
     )?;
     let Chosen { new, all, findings, there, refused, kept, part, had } = chosen;
-    let refusals = refused.len();
-    // What was a part is one until the whole is there, whatever stops this pass.
+    // What was a part is one until a pass for the whole is over, whatever stops this one.
     let completes = !part && request.last.as_ref().is_some_and(|last| last.part);
     done.findings.extend(findings.into_vec());
     (done.there, done.left_out) = (there, refused);
@@ -215,7 +214,7 @@ async fn copy_all(
     held::follow(&pass, &kept, &mut done).await?;
     lost::of_source(source, &mut done).await?;
     // Told to be whole, also where nothing was left to be copied.
-    if completes && !request.dry_run && done.left_out.len() == refusals {
+    if completes && !request.dry_run {
         lease.conclude().await?;
     }
     for apart in [of_documents, of_evidence] {
