@@ -347,17 +347,17 @@ fn spoil(path: &Path) {
 fn a_header_or_document_that_neither_has_whole_is_lost_in_both() {
     let lab = vault(3);
     let headers = below(&lab, "vault", "snapshots/");
-    let roots = below(&lab, "vault", "keys/").into_iter().filter(|path| file_name(path).starts_with("root-"));
-    let root = roots.last().unwrap();
+    let is_root = |path: &PathBuf| file_name(path).starts_with("root-");
+    let root = &below(&lab, "vault", "keys/").into_iter().find(is_root).unwrap();
     // The newest header is damaged there and gone here without a trace; a root's record is damaged here and gone there.
     let newest = &headers[2];
     spoil(&twin(&lab, newest, "copy"));
     fs::remove_file(newest).unwrap();
     fs::remove_file(record(newest)).unwrap();
-    spoil(&root);
-    fs::remove_file(twin(&lab, &root, "copy")).unwrap();
+    spoil(root);
+    fs::remove_file(twin(&lab, root, "copy")).unwrap();
     let run = repair(&lab, "vault", "copy").code(4);
-    for path in [newest, &root] {
+    for path in [newest, root] {
         assert!(names(&run, "repair.lost", &file_name(path)), "{}: {}", path.display(), run.said());
     }
     // One that is damaged in both, and one whose record is gone, too, that another names.

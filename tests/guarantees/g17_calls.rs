@@ -54,7 +54,7 @@ async fn g17_whatever_call_fails_no_header_is_there_without_its_closure_and_the_
         for fault in [Fault::Error, Fault::AppliedButUnanswered, Fault::Denied] {
             let (mut n, mut most) = (1, 0);
             loop {
-                let (reached, puts) = fails_at((&made, bucket(&clock)), n, fault, source_fails).await;
+                let (reached, puts) = Box::pin(fails_at((&made, bucket(&clock)), n, fault, source_fails)).await;
                 most = puts.max(most);
                 if !reached {
                     println!(
@@ -81,7 +81,7 @@ async fn g17_whatever_call_fails_where_the_bucket_locks_the_next_run_goes_on() {
         loop {
             let locks = MemoryStore::new(clock.clone()).with_default_lock(policy().mode, Span::days(65));
             let inner: Arc<dyn ObjectStore> = Arc::new(ByDefault(locks));
-            let (reached, puts) = fails_at((&made, inner), n, fault, false).await;
+            let (reached, puts) = Box::pin(fails_at((&made, inner), n, fault, false)).await;
             if !reached {
                 println!("{fault:?}: {} calls, {puts} puts", n - 1);
                 break;

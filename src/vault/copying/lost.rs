@@ -135,7 +135,7 @@ pub(super) async fn unread(repair: &Repair<'_>, done: &mut CopyDone) -> Result<(
     Ok(())
 }
 
-fn is_error(finding: &&Finding) -> bool {
+fn is_error(finding: &Finding) -> bool {
     finding.severity == Severity::Error
 }
 
@@ -176,7 +176,8 @@ async fn is_whole(repair: &Repair<'_>, key: &Key, named: &Hash) -> Result<bool> 
 pub(super) async fn name(pass: &Pass<'_>, repair: &Repair<'_>, done: &mut CopyDone) -> Result<()> {
     let (mover, place) = (pass.mover, pass.mover.place);
     let mended: HashSet<Key> = mover.mended().into_iter().collect();
-    let named: HashSet<String> = done.findings.iter().filter(is_error).filter_map(|one| one.object.clone()).collect();
+    let named: HashSet<String> =
+        done.findings.iter().filter(|one| is_error(one)).filter_map(|one| one.object.clone()).collect();
     let is_there = |key: &Key| place.there(key) || mended.contains(key);
     let mut gone: BTreeSet<String> = BTreeSet::new();
     gone.extend(records(&*repair.vault.store).await?);
@@ -210,7 +211,8 @@ pub(super) async fn name(pass: &Pass<'_>, repair: &Repair<'_>, done: &mut CopyDo
 /// a vault nobody knows what they should have.
 fn predecessors(repair: &Repair<'_>, done: &mut CopyDone) {
     let all = || repair.theirs.snapshots.iter().chain(&repair.ours.snapshots);
-    let named: HashSet<String> = done.findings.iter().filter(is_error).filter_map(|one| one.object.clone()).collect();
+    let named: HashSet<String> =
+        done.findings.iter().filter(|one| is_error(one)).filter_map(|one| one.object.clone()).collect();
     let others = others(repair);
     let is_told = |key: &Key| named.contains(key.as_str()) || others.contains(key.as_str());
     let unread = repair.theirs.unread.iter().chain(&repair.ours.unread);

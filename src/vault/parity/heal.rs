@@ -75,8 +75,8 @@ pub async fn heal(
 ) -> Result<Healed> {
     progress.phase("reading", None);
     let lost = lost(store).await?;
-    let (covered, healed) = (HashSet::new(), Healed::default());
-    let mut healer = Healer { store, sidecars, mender, dry_run, progress, cancel, lost, covered, healed };
+    let (covered, done) = (HashSet::new(), Healed::default());
+    let mut healer = Healer { store, sidecars, mender, dry_run, progress, cancel, lost, covered, healed: done };
     for (name, bytes) in files(sidecars).await? {
         healer.group(&name, bytes).await?;
     }
