@@ -1,12 +1,14 @@
 //! What goes from one place of a vault to another: objects as they are, and `copies/…`, the record that a place holds a copy.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{FORMAT, Public, Result, descriptor::Descriptor, dsse::Envelope, layout, text};
 use crate::{
     codec::hash,
-    model::{Key, Time, VaultId},
+    model::{Key, Name, Time, VaultId},
 };
 
 const WHAT: &str = "record of a copy";
@@ -57,13 +59,17 @@ pub struct CopyRecord {
     /// Whether a repair left something here that is not what was signed: then no page says of its packs that they are whole.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unhealed: bool,
+    /// Where a whole copy became one of a part: of each writer the number of the newest header that was here by then. What is
+    /// missing up to there was here, and is damage.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub had: BTreeMap<Name, u64>,
 }
 
 impl CopyRecord {
     /// A record of headers that are put between `begins` and `ends`.
     #[must_use]
     pub fn new(vault: VaultId, from: String, (begins, ends): (Time, Time), part: bool) -> Self {
-        Self { format: FORMAT.to_owned(), vault, from, begins, ends, part, unhealed: false }
+        Self { format: FORMAT.to_owned(), vault, from, begins, ends, part, unhealed: false, had: BTreeMap::new() }
     }
 
     /// Its key, and the record as it is stored.

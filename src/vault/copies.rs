@@ -1,15 +1,17 @@
 //! Whether a place holds a copy of a vault, and which headers were put there by copying: then the store's time says when
 //! they were copied, and not when they were made.
 
+use std::collections::BTreeMap;
+
 use futures::{StreamExt, stream};
 
-use super::{Result, Vault, VaultErrorKind, fetch};
+use super::{Result, Vault, fetch};
 use crate::{
     format::{
         copied::{CopyRecord, RECORD_LIMIT},
         layout::{self, CopyName, ObjectName},
     },
-    model::{Key, Span, Time},
+    model::{Key, Name, Span, Time},
     store::{ObjectStore, StoreErrorKind},
 };
 
@@ -53,10 +55,15 @@ impl Copies {
         self.names.is_empty()
     }
 
-    /// Whether only a part of the vault was to be copied, when that was done last.
-    #[must_use]
-    pub fn are_of_a_part(&self) -> bool {
-        self.names.iter().max_by_key(|(name, _)| (name.begins, name.ends)).is_some_and(|(name, _)| name.part)
+    /// What of `vault` this place is to hold. What stands below `copies/` and is no record of a copy says nothing.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn extent(&self, vault: &Vault, now: Time) -> Result<Extent> {
+        if !self.names.iter().any(|(name, _)| name.part) {
+            return Ok(Extent::default());
+        }
+        Ok(Extent::of(self.last(vault, now).await?.as_ref()))
     }
 
     /// Whether headers were copied at this time of the store.
@@ -71,29 +78,60 @@ impl Copies {
         self.names.iter().map(|(name, _)| name.begins).max()
     }
 
-    /// What the newest record says that can be read and is of `vault`.
+    /// What the newest record says that can be read, is of `vault` and of no time that is not yet.
     ///
     /// # Errors
     /// If the store does not answer.
-    pub async fn last(&self, vault: &Vault) -> Result<Option<CopyRecord>> {
-        let mut names: Vec<_> = self.names.iter().collect();
-        names.sort_by_key(|(name, key)| std::cmp::Reverse((name.begins, key.clone())));
+    pub async fn last(&self, vault: &Vault, now: Time) -> Result<Option<CopyRecord>> {
+        let mut names: Vec<_> = self.names.iter().filter(|(name, _)| name.begins <= now + SLACK).collect();
+        names.sort_by_key(|(name, key)| std::cmp::Reverse((name.begins, name.ends, key.clone())));
         names.truncate(LOOK_BACK);
         let mut read = stream::iter(names)
-            .map(|(name, key)| fetch::by_hash(&*vault.store, key, None, &name.hash, RECORD_LIMIT))
+            .map(|(name, key)| async move {
+                (name, fetch::by_hash(&*vault.store, key, None, &name.hash, RECORD_LIMIT).await)
+            })
             .buffered(AT_ONCE);
-        while let Some(bytes) = read.next().await {
+        while let Some((name, bytes)) = read.next().await {
             let bytes = match bytes {
-                Err(error) if matches!(error.kind, VaultErrorKind::Damaged | VaultErrorKind::Denied) => continue,
+                Err(error) if error.is_of_object() => continue,
                 other => other?,
             };
             if let Ok(record) = CopyRecord::decode(&bytes)
                 && record.vault == vault.descriptor.vault
+                && (record.begins, record.ends, record.part) == (name.begins, name.ends, name.part)
             {
                 return Ok(Some(record));
             }
         }
         Ok(None)
+    }
+}
+
+/// What of a vault a place is to hold.
+#[derive(Debug, Default, Clone)]
+pub struct Extent {
+    part: bool,
+    /// Of each writer the number up to which all was here before that.
+    had: BTreeMap<Name, u64>,
+}
+
+impl Extent {
+    /// What the last record says; where there is none, all is to be here.
+    #[must_use]
+    pub fn of(last: Option<&CopyRecord>) -> Self {
+        last.filter(|last| last.part).map_or_else(Self::default, |last| Self { part: true, had: last.had.clone() })
+    }
+
+    /// Whether only a part of the vault was to be copied, when that was done last.
+    #[must_use]
+    pub const fn is_part(&self) -> bool {
+        self.part
+    }
+
+    /// Whether the header of this number may be missing, since it was not to be copied.
+    #[must_use]
+    pub fn may_lack(&self, writer: &Name, seq: u64) -> bool {
+        self.part && self.had.get(writer).is_none_or(|had| seq > *had)
     }
 }
 
@@ -111,6 +149,14 @@ mod tests {
         for (stored, copied) in [(9_000, false), (9_800, true), (12_000, true), (17_400, true), (17_600, false)] {
             assert_eq!(copies.cover(at(stored)), copied, "{stored}");
         }
-        assert!(!Copies::default().cover(at(12_000)) && !copies.are_of_a_part());
+        assert!(!Copies::default().cover(at(12_000)));
+    }
+
+    #[test]
+    fn what_was_whole_answers_for_what_it_had() {
+        let (x, y): (Name, Name) = ("x".parse().unwrap(), "y".parse().unwrap());
+        let extent = Extent { part: true, had: BTreeMap::from([(x.clone(), 3)]) };
+        assert!(!extent.may_lack(&x, 3) && extent.may_lack(&x, 4) && extent.may_lack(&y, 1));
+        assert!(!Extent::default().may_lack(&x, 4));
     }
 }

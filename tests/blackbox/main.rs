@@ -21,6 +21,7 @@ mod lab;
 mod memory;
 mod mended;
 mod mount;
+mod parts;
 mod places;
 mod repository;
 mod restored;

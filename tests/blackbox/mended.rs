@@ -334,3 +334,100 @@ fn a_damaged_record_of_a_lock_is_made_anew() {
     let run = repair(&lab, "vault", "copy").ok();
     assert!(!run.said().contains("repair.mended"), "{}", run.said());
 }
+
+/// A damaged object with the record of its lock.
+fn spoil(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[20] ^= 1;
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_header_or_document_that_neither_has_whole_is_lost_in_both() {
+    let lab = vault(3);
+    let headers = below(&lab, "vault", "snapshots/");
+    let is_root = |path: &PathBuf| file_name(path).starts_with("root-");
+    let root = &below(&lab, "vault", "keys/").into_iter().find(is_root).unwrap();
+    // The newest header is damaged there and gone here without a trace; a root's record is damaged here and gone there.
+    let newest = &headers[2];
+    spoil(&twin(&lab, newest, "copy"));
+    fs::remove_file(newest).unwrap();
+    fs::remove_file(record(newest)).unwrap();
+    spoil(root);
+    fs::remove_file(twin(&lab, root, "copy")).unwrap();
+    let run = repair(&lab, "vault", "copy").code(4);
+    for path in [newest, root] {
+        assert!(names(&run, "repair.lost", &file_name(path)), "{}: {}", path.display(), run.said());
+    }
+    // One that is damaged in both, and one whose record is gone, too, that another names.
+    let lab = vault(3);
+    let headers = below(&lab, "vault", "snapshots/");
+    for path in [&headers[2], &twin(&lab, &headers[2], "copy"), &headers[0], &twin(&lab, &headers[0], "copy")] {
+        spoil(path);
+    }
+    for path in [&headers[0], &twin(&lab, &headers[0], "copy")] {
+        fs::remove_file(record(path)).unwrap();
+    }
+    let run = repair(&lab, "vault", "copy").code(4);
+    assert!(names(&run, "repair.lost", &file_name(&headers[2])), "{}", run.said());
+    let first = file_name(&headers[0]);
+    assert!(names(&run, "repair.lost", first.split(['-', '.']).nth(1).unwrap()), "{}", run.said());
+}
+
+#[test]
+fn replicate_says_what_its_source_lost() {
+    let lab = vault(3);
+    let newest = below(&lab, "vault", "snapshots/").pop().unwrap();
+    fs::remove_file(&newest).unwrap();
+    for place in ["copy", "other"] {
+        let run = replicate(&lab, place, &[]).code(4);
+        assert!(names(&run, "copy.damaged", &file_name(&newest)), "{}", run.said());
+    }
+    repair(&lab, "vault", "copy").ok();
+    replicate(&lab, "other", &[]).ok();
+    // As a directory in its place does.
+    fs::remove_file(&newest).unwrap();
+    fs::create_dir(&newest).unwrap();
+    let run = replicate(&lab, "other", &[]).code(4);
+    assert!(names(&run, "copy.damaged", &file_name(&newest)), "{}", run.said());
+}
+
+#[test]
+fn parity_that_cannot_be_read_stays_while_something_is_gone() {
+    let lab = vault(2);
+    replicate(&lab, "copy", &["--parity", "5%"]).ok();
+    let file =
+        tree(&lab.path("copy/.parity")).into_iter().map(|name| lab.path("copy/.parity").join(name)).next().unwrap();
+    let whole = fs::read(&file).unwrap();
+    let mut blind = whole.clone();
+    for at in [0, blind.len() - 56] {
+        blind[at..at + 4].fill(0);
+    }
+    let page = below(&lab, "copy", "lists/").remove(0);
+    fs::write(&file, &blind).unwrap();
+    fs::remove_file(&page).unwrap();
+    let run = |args: &[&str]| lab.run(at(&lab, "copy", args).arg("--json")).code(4);
+    let told =
+        [run(&["repair"]), replicate(&lab, "copy", &["--parity", "5%"]).code(4), replicate(&lab, "copy", &[]).code(4)];
+    for run in told {
+        assert!(names(&run, "parity.left-out", &file_name(&page)), "{}", run.said());
+        assert_eq!(fs::read(&file).unwrap(), blind);
+    }
+    run(&["prune", "--yes"]);
+    assert_eq!(fs::read(&file).unwrap(), blind);
+    // It still heals once it can be read.
+    fs::write(&file, whole).unwrap();
+    lab.run(&mut at(&lab, "copy", &["repair", "--json"])).ok();
+    assert!(page.exists());
+    verify(&lab, "copy", "read").ok();
+    // What is gone and was never covered is named as well.
+    lab.backup("x", &noise(40, 100_000));
+    let before = below(&lab, "vault", "packs/");
+    lab.run(&mut at(&lab, "vault", &["repair", "--parity", "5%", "--json"])).ok();
+    lab.backup("x", &noise(41, 100_000));
+    let fresh = below(&lab, "vault", "packs/").into_iter().find(|pack| !before.contains(pack)).unwrap();
+    fs::remove_file(&fresh).unwrap();
+    let run = lab.run(&mut at(&lab, "vault", &["repair", "--json"])).code(4);
+    assert!(names(&run, "parity.beyond", &file_name(&fresh)), "{}", run.said());
+}

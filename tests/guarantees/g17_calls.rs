@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use strongroom::{
-    model::{Severity, Span},
+    model::{Cancel, Progress, Severity, Silent, Span},
+    ops::verify::{VerifyRequest, verify},
     store::{ObjectStore, counted::Counted, memory::MemoryStore},
+    vault::{Vault, audit::Depth},
 };
 
 use crate::{
@@ -52,7 +54,7 @@ async fn g17_whatever_call_fails_no_header_is_there_without_its_closure_and_the_
         for fault in [Fault::Error, Fault::AppliedButUnanswered, Fault::Denied] {
             let (mut n, mut most) = (1, 0);
             loop {
-                let (reached, puts) = fails_at((&made, bucket(&clock)), n, fault, source_fails).await;
+                let (reached, puts) = Box::pin(fails_at((&made, bucket(&clock)), n, fault, source_fails)).await;
                 most = puts.max(most);
                 if !reached {
                     println!(
@@ -79,7 +81,7 @@ async fn g17_whatever_call_fails_where_the_bucket_locks_the_next_run_goes_on() {
         loop {
             let locks = MemoryStore::new(clock.clone()).with_default_lock(policy().mode, Span::days(65));
             let inner: Arc<dyn ObjectStore> = Arc::new(ByDefault(locks));
-            let (reached, puts) = fails_at((&made, inner), n, fault, false).await;
+            let (reached, puts) = Box::pin(fails_at((&made, inner), n, fault, false)).await;
             if !reached {
                 println!("{fault:?}: {} calls, {puts} puts", n - 1);
                 break;
@@ -88,4 +90,45 @@ async fn g17_whatever_call_fails_where_the_bucket_locks_the_next_run_goes_on() {
         }
         assert!(n > 20, "a copy makes more than 20 calls; only {n} were failed");
     }
+}
+
+/// Codes of what `verify` finds in a copy.
+async fn found(made: &Made, copy: Arc<dyn ObjectStore>) -> Vec<String> {
+    let vault = Vault::open(copy, Some(made.id)).await.unwrap();
+    let request = VerifyRequest { depth: Some(Depth::Locks), ..VerifyRequest::default() };
+    let progress: Arc<dyn Progress> = Arc::new(Silent);
+    let (_, findings) = verify(&vault, request, &progress, &Cancel::default()).await.unwrap();
+    findings.into_iter().map(|finding| finding.code).collect()
+}
+
+/// Wherever a whole pass stops, what was a part stays one, and is no damage: later passes for a part would never end that.
+#[tokio::test(flavor = "multi_thread")]
+async fn g17_a_part_is_one_until_a_pass_for_the_whole_is_over() {
+    let (made, clock, _state) = three(explicit()).await;
+    let (mut n, mut stopped) = (1, 0);
+    loop {
+        let copy = bucket(&clock);
+        let mut newest = wanted("the first");
+        newest.copy.newest = Some(1);
+        run(&made, Arc::clone(&copy), &newest).await.unwrap();
+        let faulty = FaultyStore::new(Arc::clone(&copy), When::From(n), Fault::Error);
+        let done = run(&made, faulty.clone(), &wanted("the first")).await.is_ok();
+        if faulty.calls() < n {
+            assert!(done && found(&made, Arc::clone(&copy)).await.iter().all(|code| code != "chain.part"));
+            break;
+        }
+        let part = must_be_closed(&made, &*copy, &format!("call {n}")).await < 3;
+        stopped += u32::from(part);
+        for pass in [None, Some(&newest), Some(&wanted("the first"))] {
+            if let Some(pass) = pass {
+                run(&made, Arc::clone(&copy), pass).await.unwrap();
+            }
+            let codes = found(&made, Arc::clone(&copy)).await;
+            assert!(codes.iter().all(|code| code != "header.missing"), "call {n}: {codes:?}");
+        }
+        let codes = found(&made, Arc::clone(&copy)).await;
+        assert!(codes.iter().all(|code| code != "chain.part"), "call {n}: {codes:?}");
+        n += 1;
+    }
+    assert!(stopped > 10, "{stopped}");
 }

@@ -92,8 +92,8 @@ pub async fn replicate(
     let (from, to) = (Arc::new(Counted::new(Arc::clone(&source.store))), Arc::new(Counted::new(target)));
     let source = source.through(Arc::new(Cached::new(Arc::clone(&from) as Arc<dyn ObjectStore>)));
     let target = Arc::clone(&to) as Arc<dyn ObjectStore>;
-    let (at, fresh) = tokio::join!(target.server_time(), target::must_fit(&source, &target, request));
-    let (at, Fit { fresh, last }) = (at?, fresh?);
+    let at = target.server_time().await?;
+    let Fit { fresh, last } = target::must_fit(&source, &target, request, at).await?;
     let copy = CopyRequest { fresh, last, now: Some(at), ..request.copy.clone() };
     let held = source.through(Arc::clone(&target));
     let done = copying::copy(&source, &held, &copy, progress, cancel).await?;

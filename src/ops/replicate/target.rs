@@ -37,7 +37,12 @@ pub(super) struct Fit {
 }
 
 /// Fails if the copy must not go there.
-pub(super) async fn must_fit(source: &Vault, target: &Arc<dyn ObjectStore>, request: &ReplicateRequest) -> Result<Fit> {
+pub(super) async fn must_fit(
+    source: &Vault,
+    target: &Arc<dyn ObjectStore>,
+    request: &ReplicateRequest,
+    now: Time,
+) -> Result<Fit> {
     let (url, id) = (target.url(), source.descriptor.vault);
     if request.copy.from == request.to {
         let what = format!("{url} is the vault itself");
@@ -61,7 +66,7 @@ pub(super) async fn must_fit(source: &Vault, target: &Arc<dyn ObjectStore>, requ
         }
         Err(error) => return Err(error.into()),
     };
-    let last = Copies::of(&*held.store).await?.last(&held).await?;
+    let last = Copies::of(&*held.store).await?.last(&held, now).await?;
     if !request.adopt {
         must_be_ours(&held, last.as_ref(), request).await?;
     }

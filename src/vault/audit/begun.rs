@@ -2,18 +2,22 @@
 
 use crate::{
     format::layout,
+    model::Time,
     store::StoreErrorKind,
-    vault::{Result, Vault, VaultError, VaultErrorKind, copies::Copies},
+    vault::{
+        Result, Vault, VaultError, VaultErrorKind,
+        copies::{Copies, Extent},
+    },
 };
 
-/// Whether this is a copy of a part. Fails where a copy was stopped before its first snapshot, so that nothing is to be verified.
-pub(super) async fn part(vault: &Vault, empty: bool) -> Result<bool> {
+/// What of the vault is to be here. Fails where a copy was stopped before its first snapshot, so that nothing is to be verified.
+pub(super) async fn extent(vault: &Vault, empty: bool, now: Time) -> Result<Extent> {
     let copies = Copies::of(&*vault.store).await?;
     if empty && (!copies.is_empty() || is_bare(vault).await?) {
         let what = "this is a copy that was begun and has no snapshot yet";
         return Err(VaultError::new(VaultErrorKind::Begun, what).on(vault.store.url()));
     }
-    Ok(copies.are_of_a_part())
+    copies.extent(vault, now).await
 }
 
 /// Whether there is a descriptor and nothing that belongs to it, nor ever was: the first object of a copy.

@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
     model::{Finding, Findings, LockPolicy, Name, Severity, SnapshotId, Span, Time},
-    vault::snapshots::Summary,
+    vault::{copies::Extent, snapshots::Summary},
 };
 
 /// How far the store's clock may be set back between two runs before that is told.
 const SET_BACK: Span = Span::seconds(300);
 
-/// Checks the chain of every writer. `all` are headers that trust reaches; `part` says that this place holds a copy of a
-/// part of the vault, where headers are missing that were never copied.
+/// Checks the chain of every writer. `all` are headers that trust reaches; `extent` tells where this place holds a copy of a
+/// part of the vault, in which headers are missing that were never copied.
 pub(super) fn check<'a>(
     all: impl Iterator<Item = &'a Summary>,
     policy: &LockPolicy,
-    (now, part): (Time, bool),
+    (now, extent): (Time, &Extent),
 ) -> Findings {
     let mut writers: BTreeMap<&Name, Vec<&Summary>> = BTreeMap::new();
     for snapshot in all {
@@ -24,7 +24,7 @@ pub(super) fn check<'a>(
     let mut findings = Findings::default();
     for (writer, mut chain) in writers {
         chain.sort_by_key(|s| (s.header.seq, s.id));
-        links(&chain, policy, (now, part), &mut findings);
+        links(&chain, policy, (now, extent), &mut findings);
         forks(writer, &chain, &mut findings);
         order(writer, &chain, &mut findings);
     }
@@ -38,7 +38,7 @@ pub(super) fn heads<'a>(all: impl Iterator<Item = &'a Summary> + Clone) -> Vec<&
 }
 
 /// Predecessors that are named and gone, and numbers that were left out.
-fn links(chain: &[&Summary], policy: &LockPolicy, (now, part): (Time, bool), findings: &mut Findings) {
+fn links(chain: &[&Summary], policy: &LockPolicy, (now, extent): (Time, &Extent), findings: &mut Findings) {
     let known: HashMap<SnapshotId, u64> = chain.iter().map(|s| (s.id, s.header.seq)).collect();
     for one in chain {
         let header = &one.header;
@@ -50,7 +50,7 @@ fn links(chain: &[&Summary], policy: &LockPolicy, (now, part): (Time, bool), fin
                 1 => String::new(),
                 n => format!(" (and {} more)", n - 1),
             };
-            let finding = if part {
+            let finding = if extent.may_lack(&header.writer, header.seq.saturating_sub(1)) {
                 let what = format!(
                     "snapshot {prev}{more}, which this one names as its predecessor, is not here: this is a copy of a part \
                      of the vault"

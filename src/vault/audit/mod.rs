@@ -25,6 +25,7 @@ use serde::Serialize;
 
 use super::{
     Result, Vault, VaultError, VaultErrorKind,
+    copies::Extent,
     evidence::Signed,
     holds::Held,
     journal::Gathering,
@@ -212,8 +213,8 @@ pub async fn verify_listed(
     let all = listing.snapshots;
     let whole = request.snapshot.is_none();
     known(&all, request)?;
-    let part = begun::part(vault, whole && all.is_empty() && listing.unread.is_empty()).await?;
-    chains(vault, &all, (request.snapshot, part), now, &mut findings);
+    let extent = begun::extent(vault, whole && all.is_empty() && listing.unread.is_empty(), now).await?;
+    chains(vault, &all, (request.snapshot, &extent), now, &mut findings);
     let chosen = chosen(&all, request, &mut findings)?;
     let suspects: Vec<&Summary> = all.iter().filter(|s| whole && s.standing.suspect).collect();
 
@@ -227,7 +228,7 @@ pub async fn verify_listed(
     }
     inventory.headers(vault, (&chosen, &suspects));
     let evidence = documents::add(&mut inventory, vault, &documents, &mut findings).await?;
-    held::add(&mut inventory, vault, (&holds, &all, part), now, &mut findings).await?;
+    held::add(&mut inventory, vault, (&holds, &all, extent.is_part()), now, &mut findings).await?;
     progress.phase("listing objects", None);
     let bases = journals::bases(&chosen, (&holds, vault.descriptor.lock.max_lock), now);
     let mut gathered = Gathering::of(Box::new(|writer, source| bases.contains_key(&(writer, source))));
@@ -283,14 +284,14 @@ pub async fn verify_listed(
 fn chains(
     vault: &Vault,
     all: &[Summary],
-    (only, part): (Option<SnapshotId>, bool),
+    (only, extent): (Option<SnapshotId>, &Extent),
     now: Time,
     findings: &mut Findings,
 ) {
     // Asked for one snapshot, what others say of themselves is not its fault. Asked for all, suspect ones say nothing.
     let meant = |finding: &Finding| only.is_none_or(|id| finding.snapshot == Some(id.to_string()));
     let heard = all.iter().filter(|s| only.is_some() || !s.standing.suspect);
-    findings.extend(chain::check(heard, &vault.descriptor.lock, (now, part)).into_vec().into_iter().filter(meant));
+    findings.extend(chain::check(heard, &vault.descriptor.lock, (now, extent)).into_vec().into_iter().filter(meant));
 }
 
 /// Tells of what no snapshot needs that was verified: objects that are foreign, lost or damaged, and suspect snapshots.

@@ -30,6 +30,8 @@ pub(super) struct Chosen {
     pub(super) kept: Kept,
     /// Whether the target will lack something that a copy of all would have.
     pub(super) part: bool,
+    /// If so, up to which number of each writer all was there before.
+    pub(super) had: BTreeMap<Name, u64>,
 }
 
 /// The headers that the source has by their names, and whether the target has each.
@@ -81,15 +83,35 @@ pub(super) async fn choose(source: &Vault, place: &Place<'_>, request: &CopyRequ
     let fitting = sound(&listing.snapshots, &mut refused, &mut findings);
     let wanted = self::wanted((source, &kept), place, request, &fitting);
     let is_wanted: HashSet<SnapshotId> = wanted.iter().map(|snapshot| snapshot.id).collect();
-    // Of a part that is all there is, nothing is missing.
-    let part = request.is_part()
-        && self::wanted((source, &kept), place, &CopyRequest::default(), &fitting)
-            .iter()
-            .any(|snapshot| !is_wanted.contains(&snapshot.id) && !known.contains(&snapshot.id));
+    let had = had(request, &fitting, &known);
+    // Of a part that is all there is, nothing is missing; and what is gone that was there is damage, and no part.
+    let lacks = |snapshot: &&Summary| {
+        let header = &snapshot.header;
+        !is_wanted.contains(&snapshot.id)
+            && !known.contains(&snapshot.id)
+            && had.get(&header.writer).is_none_or(|had| header.seq > *had)
+    };
+    let part =
+        request.is_part() && self::wanted((source, &kept), place, &CopyRequest::default(), &fitting).iter().any(lacks);
     let there = if whole { wanted.iter().filter(|snapshot| known.contains(&snapshot.id)).count() } else { known.len() };
     let new = wanted.into_iter().filter(|snapshot| !known.contains(&snapshot.id)).cloned().collect();
     let all = whole.then_some(listing.snapshots);
-    Ok(Chosen { new, all, findings, there: there as u64, refused, kept, part })
+    Ok(Chosen { new, all, findings, there: there as u64, refused, kept, part, had })
+}
+
+/// Up to which number of each writer all was in the target before it was a part: whole passes put the oldest first, so that is
+/// the newest that is there. Once it is a part, its record knows.
+fn had(request: &CopyRequest, fitting: &[&Summary], known: &HashSet<SnapshotId>) -> BTreeMap<Name, u64> {
+    let mut had = BTreeMap::new();
+    let Some(last) = &request.last else { return had };
+    if last.part {
+        return last.had.clone();
+    }
+    for snapshot in fitting.iter().filter(|snapshot| known.contains(&snapshot.id)) {
+        let most: &mut u64 = had.entry(snapshot.header.writer.clone()).or_default();
+        *most = snapshot.header.seq.max(*most);
+    }
+    had
 }
 
 /// Those that an honest run makes. In the copy the store's time can't contradict a header any more, so what it contradicts in

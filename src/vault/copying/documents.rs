@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// No document has more stored bytes.
-const LARGEST: usize = 6 << 20;
+pub(super) const LARGEST: usize = 6 << 20;
 
 pub(super) fn other(key: &Key, named: crate::model::Hash) -> Object {
     Object { at: Where::Other(key.clone()), hash: named, bytes: None, limit: LARGEST, hint: None }

@@ -1,13 +1,15 @@
 //! The record that headers are being copied here: put before they are, and again while that goes on.
 
+use std::collections::BTreeMap;
+
 use tokio::{
     sync::Mutex,
     time::{Duration, Instant},
 };
 
 use crate::{
-    format::copied::CopyRecord,
-    model::{Lock, LockMode, Span, Time, VaultId},
+    format::{FormatError, copied::CopyRecord},
+    model::{Lock, LockMode, Name, Span, Time, VaultId},
     store::{ObjectStore, Payload, StoreErrorKind},
     vault::Result,
 };
@@ -37,23 +39,27 @@ pub(super) struct Word {
     pub(super) from: String,
     pub(super) part: bool,
     pub(super) unhealed: bool,
+    /// Of a part: what was here as a whole before.
+    pub(super) had: BTreeMap<Name, u64>,
 }
 
 impl Word {
     /// That of a repair, which puts none.
     pub(super) const fn default_of(vault: VaultId) -> Self {
-        Self { vault, from: String::new(), part: false, unhealed: false }
+        Self { vault, from: String::new(), part: false, unhealed: false, had: BTreeMap::new() }
     }
 
     fn is_that_of(&self, record: &CopyRecord) -> bool {
         self.vault == record.vault
             && (self.from.as_str(), self.part, self.unhealed) == (record.from.as_str(), record.part, record.unhealed)
+            && self.had == record.had
     }
 }
 
 /// The record that is in force, and when the target's clock said so.
 #[derive(Default)]
 struct Held {
+    begins: Option<Time>,
     ends: Option<Time>,
     asked: Option<Instant>,
 }
@@ -81,15 +87,24 @@ impl<'a> Lease<'a> {
         }
         let begins = self.begins(now);
         let ends = begins + LENGTH;
-        self.put((begins, ends)).await?;
-        *held = Held { ends: Some(ends), asked: Some(asked) };
+        self.put(self.word.clone(), (begins, ends)).await?;
+        *held = Held { begins: Some(begins), ends: Some(ends), asked: Some(asked) };
         Ok(())
     }
 
     /// Puts a record that says what it says, and speaks of no time.
     pub(super) async fn say(&self, now: Time) -> Result<()> {
         let begins = self.begins(now);
-        self.put((begins, begins)).await
+        self.put(self.word.clone(), (begins, begins)).await
+    }
+
+    /// Says that all is here now of what was a part: newer than what this pass said before.
+    pub(super) async fn conclude(&self) -> Result<()> {
+        let held = self.held.lock().await;
+        let now = self.store.server_time().await?;
+        let before = held.begins.max(self.last.as_ref().map(|last| last.begins));
+        let begins = before.map_or(now, |before| now.max(before + Span::seconds(1)));
+        self.put(Word { part: false, had: BTreeMap::new(), ..self.word.clone() }, (begins, begins)).await
     }
 
     /// A record that says something else than the last one is newer than that, also within one second.
@@ -98,10 +113,14 @@ impl<'a> Lease<'a> {
         last.map_or(now, |last| now.max(last.begins + Span::seconds(1)))
     }
 
-    async fn put(&self, times: (Time, Time)) -> Result<()> {
-        let Word { vault, from, part, unhealed } = self.word.clone();
-        let record = CopyRecord { unhealed, ..CopyRecord::new(vault, from, times, part) };
-        let (key, public) = record.encode()?;
+    async fn put(&self, word: Word, times: (Time, Time)) -> Result<()> {
+        let Word { vault, from, part, unhealed, had } = word;
+        let record = CopyRecord { unhealed, had, ..CopyRecord::new(vault, from, times, part) };
+        let (key, public) = match record.encode() {
+            // Of very many writers nothing is said: then what is missing is not known from what was not copied.
+            Err(FormatError::TooLarge { .. }) => CopyRecord { had: BTreeMap::new(), ..record }.encode()?,
+            other => other?,
+        };
         let payload = Payload::Public(public);
         let lock = self.lock.map(|(mode, until)| Lock { mode, until });
         // The same record of another copier of the same second is as good.

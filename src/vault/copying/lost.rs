@@ -11,10 +11,12 @@ use super::{
 use crate::{
     codec::hash,
     format::{copied::Copied, layout},
-    model::{Finding, Key, Name, Severity, SnapshotId, Time},
-    store::{ObjectStore, Payload},
+    model::{Finding, Hash, Key, Name, Severity, SnapshotId, Time},
+    store::{ObjectStore, Payload, StoreErrorKind},
     vault::{
         Result, Vault,
+        copies::Extent,
+        fetch,
         snapshots::{Listing, Summary},
     },
 };
@@ -29,8 +31,8 @@ pub(super) struct Repair<'a> {
     /// Snapshots of the copy that belong here, and those that only this place has.
     pub(super) known: &'a [Summary],
     pub(super) own: &'a [Summary],
-    /// Whether each is a copy of a part.
-    pub(super) parts: (bool, bool),
+    /// What of the vault each is to hold.
+    pub(super) extents: &'a (Extent, Extent),
     pub(super) now: Time,
 }
 
@@ -48,6 +50,17 @@ pub(super) async fn records(store: &dyn ObjectStore) -> Result<HashSet<String>> 
     };
     store.list_lost(&mut each).await?;
     Ok(lost)
+}
+
+/// Names what the source of a copy had and lost: no copy made from it now has that.
+pub(super) async fn of_source(source: &Vault, done: &mut CopyDone) -> Result<()> {
+    let lost: BTreeSet<String> = records(&*source.store).await?.into_iter().collect();
+    for key in lost {
+        let what = "the record of its lock proves that the source had this; it is gone there, so it can't be copied: `strongroom repair \
+                    --vault SOURCE --from` a copy that has it puts it back";
+        done.findings.push(Finding::new(Severity::Error, "copy.damaged", what).on(key));
+    }
+    Ok(())
 }
 
 /// Puts back the records that headers embed, and that neither place may have any more: of each writer, those of its newest
@@ -92,11 +105,79 @@ pub(super) async fn embedded(
     Ok(())
 }
 
+/// Names what stands under a header's name and is none in either place. Where the record of a lock says that one was put, its
+/// snapshot is lost. Elsewhere whoever may add objects can put such a thing here, so it is no damage.
+pub(super) async fn unread(repair: &Repair<'_>, done: &mut CopyDone) -> Result<()> {
+    let all = || repair.theirs.snapshots.iter().chain(&repair.ours.snapshots);
+    let readable: HashSet<SnapshotId> = all().map(|snapshot| snapshot.id).collect();
+    let (others, mut told) = (others(repair), HashSet::new());
+    for (vault, listing) in [(repair.vault, repair.ours), (repair.from, repair.theirs)] {
+        for unread in listing.unread.iter().filter(|unread| !readable.contains(&unread.named.1)) {
+            let key = unread.key();
+            if others.contains(key.as_str()) {
+                continue;
+            }
+            let proven = is_locked(vault, &key).await?;
+            if !proven && !std::ptr::eq(listing, repair.ours) || !told.insert((key.clone(), proven)) {
+                continue;
+            }
+            done.findings.push(if proven {
+                let what = "the record of its lock proves that a header was put, and neither place has one that can be read: its \
+                            snapshot is lost in both";
+                Finding::new(Severity::Error, "repair.lost", what).on(key)
+            } else {
+                let what = "no header that can be read, and the copy has none of this name either: if it was a snapshot, it is \
+                            lost in both";
+                Finding::new(Severity::Warning, "header.foreign", what).on(key)
+            });
+        }
+    }
+    Ok(())
+}
+
+fn is_error(finding: &Finding) -> bool {
+    finding.severity == Severity::Error
+}
+
+/// Headers that may be whole, and that this program or these credentials can't read.
+fn others(repair: &Repair<'_>) -> HashSet<String> {
+    let all = repair.ours.findings.iter().chain(&repair.theirs.findings);
+    let other = |one: &&Finding| matches!(one.code.as_str(), "header.newer" | "header.unread");
+    all.filter(other).filter_map(|one| one.object.clone()).collect()
+}
+
+/// Whether the record of a lock proves that something was put, as only a directory has one.
+async fn is_locked(vault: &Vault, key: &Key) -> Result<bool> {
+    if vault.store.traits().trusted_time {
+        return Ok(false);
+    }
+    let now = vault.store.server_time().await?;
+    match vault.store.lock_of(key, None).await {
+        Ok(lock) => Ok(lock.is_some_and(|lock| lock.until > now)),
+        Err(error) if error.kind == StoreErrorKind::Corrupt => Ok(true),
+        Err(error) if error.is_not_found() || fetch::is_unreadable(error.kind) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether either place has a document as its name says.
+async fn is_whole(repair: &Repair<'_>, key: &Key, named: &Hash) -> Result<bool> {
+    for vault in [repair.vault, repair.from] {
+        match fetch::by_hash(&*vault.store, key, None, named, documents::LARGEST).await {
+            Ok(_) => return Ok(true),
+            Err(error) if error.is_of_object() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
 /// Names what is gone from both places, as far as something tells of it.
 pub(super) async fn name(pass: &Pass<'_>, repair: &Repair<'_>, done: &mut CopyDone) -> Result<()> {
     let (mover, place) = (pass.mover, pass.mover.place);
     let mended: HashSet<Key> = mover.mended().into_iter().collect();
-    let named: HashSet<String> = done.findings.iter().filter_map(|finding| finding.object.clone()).collect();
+    let named: HashSet<String> =
+        done.findings.iter().filter(|one| is_error(one)).filter_map(|one| one.object.clone()).collect();
     let is_there = |key: &Key| place.there(key) || mended.contains(key);
     let mut gone: BTreeSet<String> = BTreeSet::new();
     gone.extend(records(&*repair.vault.store).await?);
@@ -117,7 +198,7 @@ pub(super) async fn name(pass: &Pass<'_>, repair: &Repair<'_>, done: &mut CopyDo
     }
     for hash in &repair.from.descriptor.root_records {
         let key = layout::root_record(hash);
-        if !is_there(&key) && !named.contains(key.as_str()) {
+        if !named.contains(key.as_str()) && !is_whole(repair, &key, hash).await? {
             let what = "the descriptor names this record of the root, and neither place has it: nobody can add or revoke members";
             done.findings.push(Finding::new(Severity::Error, "repair.lost", what).on(key));
         }
@@ -129,15 +210,23 @@ pub(super) async fn name(pass: &Pass<'_>, repair: &Repair<'_>, done: &mut CopyDo
 /// Names snapshots that a header follows and that neither place has, though what they promised is not over. Of two parts of
 /// a vault nobody knows what they should have.
 fn predecessors(repair: &Repair<'_>, done: &mut CopyDone) {
-    if repair.parts.0 && repair.parts.1 {
-        return;
-    }
     let all = || repair.theirs.snapshots.iter().chain(&repair.ours.snapshots);
-    let unread = repair.theirs.unread.iter().chain(&repair.ours.unread).map(|unread| unread.named.1);
+    let named: HashSet<String> =
+        done.findings.iter().filter(|one| is_error(one)).filter_map(|one| one.object.clone()).collect();
+    let others = others(repair);
+    let is_told = |key: &Key| named.contains(key.as_str()) || others.contains(key.as_str());
+    let unread = repair.theirs.unread.iter().chain(&repair.ours.unread);
+    let unread = unread.filter(|one| is_told(&one.key())).map(|one| one.named.1);
     let known: HashSet<SnapshotId> = all().map(|snapshot| snapshot.id).chain(unread).collect();
     let policy = &repair.from.descriptor.lock;
     let mut told = HashSet::new();
-    for one in all().filter(|one| !one.standing.suspect && !one.predecessors_are_over(policy, repair.now)) {
+    let (ours, theirs) = repair.extents;
+    let is_due = |one: &&Summary| {
+        let (writer, before) = (&one.header.writer, one.header.seq.saturating_sub(1));
+        let known_to = !ours.may_lack(writer, before) || !theirs.may_lack(writer, before);
+        known_to && !one.standing.suspect && !one.predecessors_are_over(policy, repair.now)
+    };
+    for one in all().filter(is_due) {
         for prev in one.header.prev.iter().filter(|prev| !known.contains(prev)) {
             if told.insert(*prev) {
                 let what = format!(

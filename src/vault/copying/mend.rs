@@ -20,8 +20,8 @@ use crate::{
     store::Mender,
     vault::{
         Result, Vault,
-        copies::Copies,
-        snapshots::{self, Listing, Summary},
+        copies::{Copies, Extent},
+        snapshots::{self, Summary},
         upkeep::wrong,
     },
 };
@@ -81,9 +81,10 @@ pub async fn mend(
     let theirs = snapshots::list(from).await?;
     let ours = snapshots::list(vault).await?;
     let copies = Copies::of(&*vault.store).await?;
-    let parts = (copies.are_of_a_part(), Copies::of(&*from.store).await?.are_of_a_part());
+    let theirs_now = from.store.server_time().await?;
+    let extents = (copies.extent(vault, now).await?, Copies::of(&*from.store).await?.extent(from, theirs_now).await?);
     let kept = Kept::of(from, &place).await?.and(Kept::of(vault, &place).await?);
-    let known = wanted((from, &kept), &place, &theirs.snapshots, parts.0);
+    let known = wanted((from, &kept), &place, &theirs.snapshots, &extents.0);
     let ids: HashSet<SnapshotId> = known.iter().map(|snapshot| snapshot.id).collect();
     let own = honest(&ours.snapshots).into_iter().filter(|snapshot| !ids.contains(&snapshot.id));
     let own: Vec<Summary> = own.cloned().collect();
@@ -107,7 +108,7 @@ pub async fn mend(
         before: Some(&before),
     };
     let mut done = CopyDone::default();
-    let repair = Repair { vault, from, ours: &ours, theirs: &theirs, known: &known, own: &own, parts, now };
+    let repair = Repair { vault, from, ours: &ours, theirs: &theirs, known: &known, own: &own, extents: &extents, now };
     let listed = (documents::list(from, &place), journals::list(from), documents::begin(from, &mover));
     let (documents, journals, begun) = tokio::try_join!(listed.0, listed.1, listed.2)?;
     lost::embedded(&pass, &repair, begun.has_descriptor(), &mut done).await?;
@@ -117,7 +118,7 @@ pub async fn mend(
     let own_pass = Pass { reads: vault, also: Some(from), ..pass };
     windows::copy(&own_pass, &own, &mut done).await?;
     mover.must_have_read()?;
-    unhealed(&ours, &theirs.snapshots, &mut done.findings);
+    lost::unread(&repair, &mut done).await?;
     journals::copy(&pass, journals, Some(theirs.snapshots.clone()), &mut done).await?;
     documents::copy_evidence(&pass, &documents, &mut done).await?;
     held::follow(&pass, &kept, &mut done).await?;
@@ -165,22 +166,13 @@ fn a_day_before(cap: Time) -> Time {
 /// Notes in a copy whether something is left there that is not what was signed. A page that was put back over such a pack
 /// says nothing of it any more, so whoever copies goes by the bytes until all of them were seen to be right.
 async fn mark(vault: &Vault, copies: &Copies, (read, unhealed): (bool, bool), now: Time) -> Result<()> {
-    let Some(last) = copies.last(vault).await? else { return Ok(()) };
+    let Some(last) = copies.last(vault, now).await? else { return Ok(()) };
     if last.unhealed == unhealed || !unhealed && !read {
         return Ok(());
     }
-    let word = Word { vault: last.vault, from: last.from.clone(), part: last.part, unhealed };
+    let (from, had) = (last.from.clone(), last.had.clone());
+    let word = Word { vault: last.vault, from, part: last.part, unhealed, had };
     Lease::new(&*vault.store, word, (None, Some(last))).say(now).await
-}
-
-/// Names what stands under a header's name in both places, or here alone, and is none in either. Whoever may add objects can put
-/// such a thing, so it is no damage.
-fn unhealed(ours: &Listing, theirs: &[Summary], findings: &mut Findings) {
-    let readable: HashSet<SnapshotId> = theirs.iter().map(|snapshot| snapshot.id).collect();
-    for unread in ours.unread.iter().filter(|unread| !readable.contains(&unread.named.1)) {
-        let what = "no header that can be read, and the copy has none of this name either: if it was a snapshot, it is lost in both";
-        findings.push(Finding::new(Severity::Warning, "header.foreign", what).on(unread.key()));
-    }
 }
 
 /// Those of a listing that an honest run made.
@@ -190,10 +182,11 @@ fn honest(all: &[Summary]) -> Vec<&Summary> {
 }
 
 /// The snapshots of the copy that belong here: those that are not over, and those whose headers have a name here. Of a copy
-/// of a part, the latter alone.
-fn wanted((from, kept): (&Vault, &Kept), place: &Place<'_>, all: &[Summary], part: bool) -> Vec<Summary> {
+/// of a part, the latter alone, and those that it had while it was whole.
+fn wanted((from, kept): (&Vault, &Kept), place: &Place<'_>, all: &[Summary], extent: &Extent) -> Vec<Summary> {
     let live = choice::wanted((from, kept), place, &CopyRequest::default(), &honest(all));
     let live: HashSet<SnapshotId> = live.into_iter().map(|snapshot| snapshot.id).collect();
-    let belongs = |snapshot: &&&Summary| place.there(&snapshot.key()) || !part && live.contains(&snapshot.id);
+    let had = |snapshot: &Summary| !extent.may_lack(&snapshot.header.writer, snapshot.header.seq);
+    let belongs = |snapshot: &&&Summary| place.there(&snapshot.key()) || had(snapshot) && live.contains(&snapshot.id);
     honest(all).iter().filter(belongs).map(|snapshot| Summary::clone(snapshot)).collect()
 }

@@ -163,12 +163,16 @@ async fn copy_all(
         documents::list(source, place),
         journals::list(source),
     )?;
-    let Chosen { new, all, findings, there, refused, kept, part } = chosen;
+    let Chosen { new, all, findings, there, refused, kept, part, had } = chosen;
+    // What was a part is one until a pass for the whole is over, whatever stops this one.
+    let completes = !part && request.last.as_ref().is_some_and(|last| last.part);
     done.findings.extend(findings.into_vec());
     (done.there, done.left_out) = (there, refused);
     let furthest = new.iter().map(|snapshot| lasts(place, snapshot)).max().unwrap_or_else(|| place.usual());
     let lock = (!request.as_possible).then_some((policy.mode, furthest.max(place.usual())));
-    let word = Word { vault: source.descriptor.vault, from: request.from.clone(), part, unhealed: place.distrusts };
+    let (vault, part) = (source.descriptor.vault, part || completes);
+    let had = if part { had } else { BTreeMap::new() };
+    let word = Word { vault, from: request.from.clone(), part, unhealed: place.distrusts, had };
     let lock = lock.filter(|_| place.store.traits().explicit_locks);
     let lease = Lease::new(place.store, word, (lock, request.last.clone()));
     let ready = Semaphore::new(0);
@@ -195,9 +199,7 @@ async fn copy_all(
             lease.hold().await?;
         }
         documents::copy(&pass, &documents, !new.is_empty(), &mut of_documents).await?;
-        // What was a part and lacks nothing any more is told to be whole, also where nothing was left to be copied.
-        let completes = !part && request.last.as_ref().is_some_and(|last| last.part);
-        if (request.mark || completes) && !request.dry_run {
+        if request.mark && !request.dry_run {
             lease.hold().await?;
         }
         Ok(())
@@ -210,6 +212,11 @@ async fn copy_all(
     mover.must_have_read()?;
     journals::copy(&pass, journals, all, &mut done).await?;
     held::follow(&pass, &kept, &mut done).await?;
+    lost::of_source(source, &mut done).await?;
+    // Told to be whole, also where nothing was left to be copied.
+    if completes && !request.dry_run {
+        lease.conclude().await?;
+    }
     for apart in [of_documents, of_evidence] {
         done.findings.extend(apart.findings.into_vec());
         for (kind, count) in apart.moved {

@@ -75,9 +75,15 @@ pub async fn heal(
 ) -> Result<Healed> {
     progress.phase("reading", None);
     let lost = lost(store).await?;
-    let mut healer = Healer { store, sidecars, mender, dry_run, progress, cancel, lost, healed: Healed::default() };
+    let (covered, done) = (HashSet::new(), Healed::default());
+    let mut healer = Healer { store, sidecars, mender, dry_run, progress, cancel, lost, covered, healed: done };
     for (name, bytes) in files(sidecars).await? {
         healer.group(&name, bytes).await?;
+    }
+    for key in healer.lost.iter().filter(|(key, due)| **due && !healer.covered.contains(*key)).map(|(key, _)| key) {
+        let what = "the record of its lock proves that it was put; it is gone, and no parity that can be read covers it: \
+                    `strongroom repair --from` another copy puts it back";
+        healer.healed.findings.push(Finding::new(Severity::Error, "parity.beyond", what).on(key));
     }
     Ok(healer.healed)
 }
@@ -89,8 +95,10 @@ struct Healer<'a> {
     dry_run: bool,
     progress: &'a dyn Progress,
     cancel: &'a Cancel,
-    /// The objects that are gone and have a lock.
-    lost: HashSet<String>,
+    /// The objects that are gone and have a lock, and whether that is damage.
+    lost: BTreeMap<String, bool>,
+    /// What the files name that can be read.
+    covered: HashSet<String>,
     healed: Healed,
 }
 
@@ -115,6 +123,7 @@ impl Healer<'_> {
         };
         let (mut members, mut first): (Vec<Member<'_>>, usize) = (Vec::new(), 0);
         for one in &opened.table.covered {
+            self.covered.insert(one.key.clone());
             members.push((one, first, self.standing(one).await?));
             first += one.blocks();
         }
@@ -153,7 +162,7 @@ impl Healer<'_> {
             return Ok(Standing::Whole);
         }
         let absent = self.store.head(&key, None).await.is_err_and(|error| error.is_not_found());
-        Ok(if absent && !self.lost.contains(&one.key) { Standing::Pruned } else { Standing::Damaged })
+        Ok(if absent && !self.lost.contains_key(&one.key) { Standing::Pruned } else { Standing::Damaged })
     }
 
     /// Restores the damaged objects of a group. Says whether all its parity is good.

@@ -85,7 +85,9 @@ pub async fn keep(
     let (mut groups, found) = groups(sidecars, files, rate).await?;
     let unknown = rate.or(found).is_none();
     let rate = rate.or(found).unwrap_or(Rate::USUAL);
-    judge((&mut groups, renew), &objects, &lost(store).await?, &mut findings);
+    let lost = lost(store).await?;
+    judge((&mut groups, renew), &objects, &lost, &mut findings);
+    unknown_of(&groups, &lost, &mut findings);
     settle(&mut groups, &mut objects);
 
     let maker = Maker { vault, store, rate, progress, cancel };
@@ -154,7 +156,7 @@ async fn groups(
 fn judge(
     (groups, renew): (&mut [Group], &HashSet<String>),
     objects: &BTreeMap<String, Seen>,
-    lost: &HashSet<String>,
+    lost: &BTreeMap<String, bool>,
     findings: &mut Findings,
 ) {
     for group in groups {
@@ -164,7 +166,7 @@ fn judge(
             match objects.get(&one.key) {
                 Some(seen) if seen.bytes == one.bytes => {}
                 // Its lock is gone with it: it was pruned.
-                None if !lost.contains(&one.key) => gone = true,
+                None if !lost.contains_key(&one.key) => gone = true,
                 _ => owed = Some(&one.key),
             }
         }
@@ -174,6 +176,19 @@ fn judge(
         } else if gone || renew.contains(&group.name) {
             group.fate = Fate::Anew;
         }
+    }
+}
+
+/// Tells of what is gone and may be healed by a file alone that can't be read for now: that stays.
+fn unknown_of(groups: &[Group], lost: &BTreeMap<String, bool>, findings: &mut Findings) {
+    if groups.iter().all(|group| !group.covered.is_empty()) {
+        return;
+    }
+    let known: HashSet<&str> = groups.iter().flat_map(|group| &group.covered).map(|one| one.key.as_str()).collect();
+    for key in lost.iter().filter(|(key, due)| **due && !known.contains(key.as_str())).map(|(key, _)| key) {
+        let what = "it is gone, and a file of parity that can't be read may be all that heals it, so that stays: \
+                    `strongroom repair --from` another copy puts it back";
+        findings.push(Finding::new(Severity::Error, "parity.left-out", what).on(key));
     }
 }
 

@@ -5,7 +5,7 @@ mod check;
 mod heal;
 mod keep;
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -16,7 +16,7 @@ use crate::{
         layout,
         parity::{self, Checks, HEAD, SUFFIX, Table},
     },
-    model::{Hash, Key, VaultId},
+    model::{Hash, Key, Lock, VaultId},
     store::{ObjectStore, Sidecars, StoreError, StoreErrorKind},
 };
 
@@ -132,11 +132,11 @@ fn vouched(vault: VaultId, key: &Key, bytes: Bytes) -> Option<Copied> {
     if key.as_str() == layout::DESCRIPTOR { Copied::descriptor(vault, bytes) } else { Copied::of(key, bytes) }
 }
 
-/// The objects that have a lock and are gone.
-async fn lost(store: &dyn ObjectStore) -> Result<HashSet<String>> {
-    let mut lost = HashSet::new();
-    let mut each = |key, _| {
-        lost.insert(key);
+/// The objects that have a lock and are gone, and whether that is damage: the lock is not over, or can't be read.
+async fn lost(store: &dyn ObjectStore) -> Result<BTreeMap<String, bool>> {
+    let (mut lost, now) = (BTreeMap::new(), store.server_time().await?);
+    let mut each = |key, lock: Option<Lock>| {
+        lost.insert(key, lock.is_none_or(|lock| lock.until > now));
     };
     store.list_lost(&mut each).await?;
     Ok(lost)
