@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::symlink,
+    os::unix::fs::{MetadataExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -34,7 +34,7 @@ pub(super) fn replace(over: &Path, visible: &[PathBuf], links: &[(PathBuf, PathB
         show(path).map_err(|e| failed(&format!("{} can't be shown", path.display()), e))?;
     }
     for (path, to) in links {
-        lay(path, to).map_err(|e| failed(&format!("{} can't be made", path.display()), e))?;
+        lay(Path::new("/"), path, to).map_err(|e| failed(&format!("{} can't be made", path.display()), e))?;
     }
     // Not everywhere, such as within a container that hides parts of its own: then there is none, not even of others.
     let proc =
@@ -44,12 +44,22 @@ pub(super) fn replace(over: &Path, visible: &[PathBuf], links: &[(PathBuf, PathB
     Ok(proc)
 }
 
-/// Lays a link; none over what is shown.
-fn lay(path: &Path, to: &Path) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
+/// Lays a link in `root`. What it is called may come out of a hostile log, and what is shown is the host's: so nothing on the way may
+/// be a link or of another file system.
+fn lay(root: &Path, path: &Path, to: &Path) -> io::Result<()> {
+    let own = fs::symlink_metadata(root)?.dev();
+    let within = path.strip_prefix("/").unwrap_or(path);
+    let mut at = root.to_owned();
+    for part in within.parent().into_iter().flat_map(Path::components) {
+        at.push(part);
+        match fs::symlink_metadata(&at) {
+            Ok(meta) if meta.is_dir() && meta.dev() == own => {}
+            Ok(_) => return Err(io::Error::other("it lies within what the host has there")),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => fs::create_dir(&at)?,
+            Err(e) => return Err(e),
+        }
     }
-    symlink(to, path)
+    symlink(to, root.join(within))
 }
 
 /// Shows what is at `path` in the root of before; nothing, if there is nothing.
@@ -71,4 +81,23 @@ fn show(path: &Path) -> io::Result<()> {
         File::create(path)?;
     }
     Ok(mount_bind_recursive(&from, path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_link_is_laid_through_what_is_shown() {
+        let (root, host) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        symlink(host.path(), root.path().join("lib")).unwrap();
+        lay(root.path(), Path::new("/srv/ts/one"), Path::new("/home/made")).unwrap();
+        assert_eq!(fs::read_link(root.path().join("srv/ts/one")).unwrap(), Path::new("/home/made"));
+        for path in ["/lib/one", "/lib/deep/one", "/srv/ts/one", "/srv/ts/one/two"] {
+            assert!(lay(root.path(), Path::new(path), Path::new("/home/made")).is_err(), "{path}");
+        }
+        assert!(fs::read_dir(host.path()).unwrap().next().is_none(), "the host has nothing of it");
+        // Of another file system: what is shown is mounted there.
+        assert!(lay(Path::new("/"), Path::new("/proc/strongroom/one"), Path::new("/home/made")).is_err());
+    }
 }
