@@ -3,8 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    io,
-    os::unix::fs::MetadataExt,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -15,12 +14,14 @@ use super::{
     error::CliError,
     failure::Failure,
     files,
+    places::{self, At, Overlap},
     settings::{Env, Settings},
+    wiring::SystemClock,
 };
 use crate::{
     format::layout,
-    model::{Finding, Name, Severity, Time},
-    ops::{readiness::KnownCopy, replicate::ReplicateReport},
+    model::{Clock, Finding, Name, Severity, Time},
+    ops::{readiness::KnownCopy, replicate::ReplicateReport, schedule},
     store::VaultUrl,
 };
 
@@ -44,12 +45,6 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// What was seen of a copy last.
-    #[must_use]
-    pub fn get(&self, name: &Name) -> Option<&Last> {
-        self.copies.get(name)
-    }
-
     /// Remembers a pass.
     pub fn note(&mut self, name: &Name, url: &str, report: &ReplicateReport) {
         let snapshots = report.there + report.copied.len() as u64;
@@ -58,62 +53,93 @@ impl Memory {
     }
 }
 
+/// Where the units that `schedule` writes remember them, if nothing says where their state is.
+const STATE: &str = "/var/lib/strongroom";
+
 /// Where they are remembered: `strongroom.copies.json` beside `strongroom.toml`; in the state of a unit of systemd, which is
 /// handed its configuration where nothing can be written.
 #[must_use]
 pub fn path(config: &Path, env: Env<'_>) -> PathBuf {
     let beside = config.with_extension("copies.json");
     let handed = env("CREDENTIALS_DIRECTORY").is_some_and(|dir| config.starts_with(dir));
-    match (env("STATE_DIRECTORY"), beside.file_name()) {
-        (Some(state), Some(name)) if handed => Path::new(&state).join(name),
+    match (state(env), beside.file_name()) {
+        (Some(state), Some(name)) if handed => state.join(name),
         _ => beside,
     }
 }
 
-/// Reads what is remembered; nothing where there is no such file yet. What is there and can't be understood is told and
-/// made anew: only when each copy was seen last is lost with it.
-///
-/// # Errors
-/// If it can't be read.
-pub fn read(path: &Path) -> Result<(Memory, Option<Finding>), CliError> {
-    let Some(bytes) = files::read(path)? else { return Ok((Memory::default(), None)) };
-    match serde_json::from_slice(&bytes) {
-        Ok(memory) => Ok((memory, None)),
-        Err(error) => {
-            let what = format!(
+/// Where this unit keeps its state, if it is one.
+fn state(env: Env<'_>) -> Option<PathBuf> {
+    // Of several the first is the one that `schedule` writes.
+    let all = env("STATE_DIRECTORY")?;
+    std::env::split_paths(&all).next()
+}
+
+/// Where units remember them, whatever their configuration is called elsewhere.
+fn of_units(env: Env<'_>) -> PathBuf {
+    let name = Path::new(schedule::SECRET_CONFIG).with_extension("copies.json");
+    state(env).unwrap_or_else(|| STATE.into()).join(name)
+}
+
+/// Reads what is remembered; nothing where there is no such file yet. What can't be read or understood is told and made anew if
+/// that can be: only when each copy was seen last is lost with it.
+#[must_use]
+pub fn read(path: &Path) -> (Memory, Option<Finding>) {
+    let lost = |what: String| (Memory::default(), Some(unknown(path, what)));
+    if fs::metadata(path).is_ok_and(|data| !data.is_file()) {
+        return lost("it is no file, so what `replicate` remembers of copies is not known: move it away".to_owned());
+    }
+    match files::read(path) {
+        Ok(None) => (Memory::default(), None),
+        Ok(Some(bytes)) => match serde_json::from_slice(&bytes) {
+            Ok(memory) => (memory, None),
+            Err(error) => lost(format!(
                 "this is not what `replicate` remembers of copies ({error}), so when each copy was seen last is not known; the \
                  next pass that is made by name writes it anew"
-            );
-            let finding = Finding::new(Severity::Warning, "copy.memory", what).on(path.display());
-            Ok((Memory::default(), Some(finding)))
+            )),
+        },
+        Err(error) => {
+            let denied =
+                matches!(&error, CliError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied);
+            let next = if denied {
+                "ask as the user who may, such as root or the user of the units"
+            } else {
+                "look what it is"
+            };
+            lost(format!("{error}, so what `replicate` remembers of copies there is not known: {next}"))
         }
     }
 }
 
-/// Writes what this run noted, beside what others did meanwhile.
-///
-/// # Errors
-/// If it can't be written.
-pub fn write(path: &Path, noted: Memory) -> Result<(), CliError> {
-    let (mut memory, _) = read(path)?;
-    memory.copies.extend(noted.copies);
-    let text =
-        serde_json::to_vec_pretty(&memory).map_err(|_| crate::ops::OpsError::Defect("what is remembered of copies"))?;
-    files::replace(path, &text)
+fn unknown(path: &Path, what: String) -> Finding {
+    Finding::new(Severity::Warning, "copy.memory", what).on(path.display())
 }
 
-/// The configured copies with what is remembered of them.
+/// Writes what this run noted, beside what others did meanwhile. That it can't be is told: the copies are made.
+#[must_use]
+pub fn write(path: &Path, noted: Memory) -> Option<Finding> {
+    let (mut memory, _) = read(path);
+    memory.copies.extend(noted.copies);
+    let text = serde_json::to_vec_pretty(&memory).ok()?;
+    // Whoever writes into a pipe waits for who reads it.
+    let error = files::must_be_a_file(path).and_then(|()| files::replace(path, &text)).err()?;
+    let what =
+        format!("{error}, so `status` and `ready` will not know of this pass: make room for that file, and copy again");
+    Some(unknown(path, what))
+}
+
+/// The configured copies with what is remembered of them: beside the configuration and by the units, whichever saw a copy last.
 ///
 /// # Errors
-/// If what is remembered can't be read.
-pub fn known(config: &Config, env: Env<'_>) -> Result<(Vec<KnownCopy>, Option<Finding>), CliError> {
+/// If two of them are in one place.
+pub fn known(config: &Config, env: Env<'_>) -> Result<(Vec<KnownCopy>, Vec<Finding>), CliError> {
     if config.copies.is_empty() {
-        return Ok((Vec::new(), None));
+        return Ok((Vec::new(), Vec::new()));
     }
-    let (memory, finding) = read(&path(&config.path, env))?;
+    must_differ(config)?;
+    let memories = Memories::read(config, env);
     let of = |copy: &super::config::copy::CopyConfig| {
-        // Where it is now is what counts: of another place nothing is known.
-        let last = memory.get(&copy.name).filter(|last| last.url == copy.url.to_string());
+        let last = memories.last(&copy.name, &copy.url);
         KnownCopy {
             name: copy.name.clone(),
             url: copy.url.to_string(),
@@ -125,7 +151,38 @@ pub fn known(config: &Config, env: Env<'_>) -> Result<(Vec<KnownCopy>, Option<Fi
             removable: copy.removable,
         }
     };
-    Ok((config.copies.iter().map(of).collect(), finding))
+    let known: Vec<KnownCopy> = config.copies.iter().map(of).collect();
+    // What units remember may be nobody else's: that matters where something is owed.
+    let owed = known.iter().any(|copy| copy.owed(SystemClock.now()).is_some());
+    let findings = memories.beside.into_iter().chain(memories.of_units.filter(|_| owed)).collect();
+    Ok((known, findings))
+}
+
+/// What is remembered beside a configuration, and by the units of this host.
+#[derive(Default)]
+pub struct Memories {
+    all: Vec<Memory>,
+    /// What is wrong with the first, and with the second.
+    pub beside: Option<Finding>,
+    of_units: Option<Finding>,
+}
+
+impl Memories {
+    /// Reads both.
+    #[must_use]
+    pub fn read(config: &Config, env: Env<'_>) -> Self {
+        let (beside, units) = (path(&config.path, env), of_units(env));
+        let (own, found) = read(&beside);
+        let (theirs, unread) = if units == beside { Default::default() } else { read(&units) };
+        Self { all: vec![own, theirs], beside: found, of_units: unread }
+    }
+
+    /// What was seen of a copy last. Where it is now is what counts: of another place nothing is known.
+    #[must_use]
+    pub fn last(&self, name: &Name, url: &VaultUrl) -> Option<&Last> {
+        let here = |last: &&Last| last.url == url.to_string();
+        self.all.iter().filter_map(|memory| memory.copies.get(name)).filter(here).max_by_key(|last| last.at)
+    }
 }
 
 /// Whether the disk of a copy is there, which the vault on it tells. An empty directory where a disk would be mounted is
@@ -144,40 +201,13 @@ pub fn is_there(settings: &Settings) -> Result<bool, CliError> {
 /// If they are, or a directory can't be looked at.
 pub fn must_be_apart(vault: &Settings, copy: &Settings, option: &str) -> Result<(), CliError> {
     let (ours, theirs) = (vault.vault()?, copy.vault()?);
-    let together = match (ours, theirs) {
-        (VaultUrl::Local(ours), VaultUrl::Local(theirs)) => {
-            let failed = |path: &Path, source| CliError::Io { what: "can't look at", path: path.to_owned(), source };
-            let of_ours = above(ours).map_err(|error| failed(ours, error))?;
-            let of_theirs = above(theirs).map_err(|error| failed(theirs, error))?;
-            let within = |outer: &[Place], inner: &[Place]| outer.first().is_some_and(|own| inner.contains(own));
-            match (within(&of_ours, &of_theirs), within(&of_theirs, &of_ours)) {
-                (true, true) => Some("is"),
-                (true, false) => Some("lies within"),
-                (false, true) => Some("contains"),
-                (false, false) => None,
-            }
-        }
-        (VaultUrl::S3 { bucket: ours, prefix: outer }, VaultUrl::S3 { bucket: theirs, prefix: inner })
-            if ours == theirs && server(vault) == server(copy) =>
-        {
-            let within = |outer: &str, inner: &str| {
-                outer.is_empty()
-                    || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            };
-            match (within(outer, inner), within(inner, outer)) {
-                (true, true) => Some("is"),
-                (true, false) => Some("lies within"),
-                (false, true) => Some("contains"),
-                (false, false) => None,
-            }
-        }
-        _ => None,
-    };
-    together.map_or(Ok(()), |how| {
+    let overlap = places::overlap((theirs, copy.endpoint()), (ours, vault.endpoint()));
+    let overlap = overlap.map_err(|(path, source)| CliError::Io { what: "can't look at", path, source })?;
+    overlap.map_or(Ok(()), |how| {
         let what = match (how, option) {
-            ("is", "--from") => format!("{theirs} is the vault itself, which can't be repaired from itself"),
-            ("is", _) => format!("{theirs} is the vault itself"),
-            (how, _) => format!("{theirs} {how} {ours}: whatever befalls one befalls both"),
+            (Overlap::Same, "--from") => format!("{theirs} is the vault itself, which can't be repaired from itself"),
+            (Overlap::Same, _) => format!("{theirs} is the vault itself"),
+            (how, _) => format!("{theirs} {} {ours}: whatever befalls one befalls both", how.as_str()),
         };
         let hint =
             format!("give {option} another bucket, another prefix or another directory, neither within the other");
@@ -185,58 +215,68 @@ pub fn must_be_apart(vault: &Settings, copy: &Settings, option: &str) -> Result<
     })
 }
 
-/// Fails if two of these copies are in one directory, however each is spelled.
+/// Fails if two of the configured copies are in one place, one lies within the other, or within the configured vault, however
+/// each is spelled: a disk must not count as two. Whatever can't be looked at now is judged by its name.
 ///
 /// # Errors
-/// If they are, or one can't be looked at.
-pub fn must_differ<'a>(copies: impl Iterator<Item = (&'a Name, &'a Settings)>) -> Result<(), CliError> {
-    let mut seen: Vec<(Place, &Name)> = Vec::new();
-    for (name, settings) in copies {
-        let VaultUrl::Local(path) = settings.vault()? else { continue };
-        let Ok(data) = path.metadata() else { continue };
-        let place = (data.dev(), data.ino());
-        if let Some((_, other)) = seen.iter().find(|(known, _)| *known == place) {
-            let what = format!("the copies {other} and {name} are in one place: {}", path.display());
-            return Err(CliError::usage(what, "give each [[copy]] a directory of its own"));
+/// If they are.
+pub fn must_differ(config: &Config) -> Result<(), CliError> {
+    let hint = format!("correct {}: give each [[copy]] a place of its own", config.path.display());
+    let lies = |first: At<'_>, second: At<'_>| {
+        places::overlap(first, second).unwrap_or_else(|_| places::by_name(first, second))
+    };
+    for (no, copy) in config.copies.iter().enumerate() {
+        let here = (&copy.url, copy.s3.endpoint.as_deref());
+        let vault = config.url.as_ref().map(|url| (url, config.s3.endpoint.as_deref()));
+        if let Some((url, how)) = vault.and_then(|vault| Some((vault.0, lies(here, vault)?))) {
+            let what = match how {
+                Overlap::Same => format!("the copy {} is the vault itself: {url}", copy.name),
+                how => format!("the copy {} {} the vault {url}: {}", copy.name, how.as_str(), copy.url),
+            };
+            return Err(CliError::usage(what, hint));
         }
-        seen.push((place, name));
+        for other in config.copies.iter().take(no) {
+            let Some(how) = lies(here, (&other.url, other.s3.endpoint.as_deref())) else { continue };
+            let what = match how {
+                Overlap::Same => format!("the copies {} and {} are in one place: {}", other.name, copy.name, copy.url),
+                how => format!("the copy {} {} the copy {}: {}", copy.name, how.as_str(), other.name, copy.url),
+            };
+            return Err(CliError::usage(what, hint));
+        }
     }
     Ok(())
 }
 
-/// A directory, whatever it is called: its device and number.
-type Place = (u64, u64);
-
-/// A directory and those above it. What is not there yet begins at the first that is.
-fn above(path: &Path) -> io::Result<Vec<Place>> {
-    let mut found = Vec::new();
-    let mut missing = 0;
-    let mut existing = path;
-    let whole = loop {
-        match existing.canonicalize() {
-            Ok(whole) => break whole,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match existing.parent() {
-                Some(parent) => existing = parent,
-                None => return Err(error),
-            },
-            Err(error) => return Err(error),
-        }
-        missing += 1;
-    };
-    // Nothing is what is not there.
-    found.extend((0..missing).map(|level| (u64::MAX, level)));
-    for directory in whole.ancestors() {
-        let data = directory.metadata()?;
-        found.push((data.dev(), data.ino()));
-    }
-    Ok(found)
+/// Fails if a copy would lie within another vault, such as another copy.
+///
+/// # Errors
+/// If it would.
+pub fn must_lie_in_no_vault(copy: &Settings) -> Result<(), CliError> {
+    let VaultUrl::Local(path) = copy.vault()? else { return Ok(()) };
+    places::vault_above(path).map_or(Ok(()), |outer| {
+        let what = format!("file://{} lies within the vault in {}", path.display(), outer.display());
+        Err(CliError::usage(what, "give --to a directory that lies in no vault and in no copy of one"))
+    })
 }
 
-/// How the server of a bucket is called.
-fn server(settings: &Settings) -> String {
-    let endpoint = settings.endpoint().unwrap_or_default().trim_end_matches('/').to_ascii_lowercase();
-    let endpoint = endpoint.strip_suffix(":443").filter(|rest| rest.starts_with("https:")).unwrap_or(&endpoint);
-    endpoint.strip_suffix(":80").filter(|rest| rest.starts_with("http:")).unwrap_or(endpoint).to_owned()
+/// Fails if files of a copy are files of the vault: of a tree of hard links there is one on the disk.
+///
+/// # Errors
+/// If they are, or the copy can't be looked at.
+pub fn must_share_nothing(vault: &Settings, copy: &Settings) -> Result<(), CliError> {
+    let (VaultUrl::Local(ours), VaultUrl::Local(theirs)) = (vault.vault()?, copy.vault()?) else { return Ok(()) };
+    let shared = match places::shared(theirs, ours) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(|source| CliError::Io { what: "can't look at", path: theirs.clone(), source })?,
+    };
+    let (count, Some(first)) = shared else { return Ok(()) };
+    let what = format!(
+        "{count} files in {} are files of the vault by a second name (hard links), such as {}: they are on the disk once, so \
+         this is no copy",
+        copy.vault()?,
+        first.display()
+    );
+    Err(CliError::usage(what, "make the copy with `replicate` into an empty directory, or with cp -a without -l"))
 }
 
 /// Options of a server, which a directory has none of.

@@ -23,6 +23,7 @@ pub mod log;
 pub mod mcp;
 pub mod notify;
 pub mod outdir;
+pub mod places;
 pub mod plugin;
 mod plugin_watch;
 pub mod post;

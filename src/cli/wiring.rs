@@ -10,7 +10,7 @@ use std::{
 use super::{
     config::{Config, Input, WriterConfig},
     error::CliError,
-    identity, secrets,
+    identity, places, secrets,
     settings::Settings,
 };
 use crate::{
@@ -109,6 +109,7 @@ pub async fn examined_store(settings: &Settings) -> Result<ExaminedStore, CliErr
 pub async fn create_store(settings: &Settings, request: &BucketRequest) -> Result<NewStore, CliError> {
     match settings.vault()? {
         VaultUrl::Local(path) => {
+            must_go_straight(path)?;
             must_hold_nothing_else(path)?;
             let store = LocalStore::create(path, Arc::new(SystemClock)).map_err(OpsError::from)?;
             let window = LockPolicy::DEFAULT_WINDOW;
@@ -133,6 +134,7 @@ pub async fn create_store(settings: &Settings, request: &BucketRequest) -> Resul
 /// If it can't be opened, or a directory holds something else.
 pub async fn open_target(settings: &Settings, change: bool) -> Result<Arc<dyn ObjectStore>, CliError> {
     let VaultUrl::Local(path) = settings.vault()? else { return open_store(settings).await };
+    must_go_straight(path)?;
     must_hold_nothing_else(path)?;
     let clock = Arc::new(SystemClock);
     if !change && !path.exists() {
@@ -166,6 +168,14 @@ pub async fn mended_store(settings: &Settings) -> Result<MendedStore, CliError> 
             Ok(MendedStore { store: Arc::new(store.clone()), mender: Arc::new(store) })
         }
     }
+}
+
+/// Whoever makes a directory by a way through one that is not there would make that as well.
+fn must_go_straight(path: &Path) -> Result<(), CliError> {
+    let failed = |source| CliError::Io { what: "can't look at", path: path.to_owned(), source };
+    let Some(led) = places::detour(path).map_err(failed)? else { return Ok(()) };
+    let what = format!("the path {} goes through a directory that is not there", path.display());
+    Err(CliError::usage(what, format!("give file://{}, if that is what is meant", led.display())))
 }
 
 /// A vault among other files would end with somebody deleting the wrong half.

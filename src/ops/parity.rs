@@ -21,9 +21,9 @@ pub(super) async fn keep(
     rate: Option<Rate>,
     dry_run: bool,
     told: (&dyn Progress, &Cancel),
-) -> Result<Option<(Kept, Findings)>> {
+) -> Result<(Option<Kept>, Findings)> {
     if dry_run {
-        return Ok(None);
+        return Ok((None, Findings::default()));
     }
     let place = (vault.descriptor.vault, &*vault.store);
     Ok(parity::keep(place, rate, &HashSet::new(), told).await?)

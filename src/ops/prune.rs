@@ -76,10 +76,8 @@ pub async fn prune(
         approved_by = people;
     }
     let mut done = prune::prune(vault, deleter, request, progress, cancel).await?;
-    let parity = super::parity::keep(vault, None, deleter.is_none(), (progress, cancel)).await?.map(|(kept, found)| {
-        found.into_vec().into_iter().for_each(|finding| done.findings.push(finding));
-        kept
-    });
+    let (parity, found) = super::parity::keep(vault, None, deleter.is_none(), (progress, cancel)).await?;
+    found.into_vec().into_iter().for_each(|finding| done.findings.push(finding));
     let report = PruneReport {
         dry_run: deleter.is_none(),
         blocked: done.blocked,

@@ -12,7 +12,7 @@ use crate::{
         counted::{Calls, Counted},
     },
     vault::{
-        Vault, VaultErrorKind,
+        Vault, VaultErrorKind, copy_records,
         copying::{CopiedCount, mend},
         parity::{self, Kept, Rate},
     },
@@ -93,12 +93,20 @@ pub async fn repair(
         }
         Err(error) => return Err(error.into()),
     };
-    let done = mend::mend(&vault, mender, &from, request, (progress, cancel)).await?;
+    // What a place is to hold is told by its records.
+    let (records, bytes, found) = copy_records::mend(&vault, mender, &places.from, request.dry_run).await?;
+    let mut done = mend::mend(&vault, mender, &from, request, (progress, cancel)).await?;
+    if !records.is_empty() {
+        let count = done.mended.entry("copies").or_default();
+        (count.objects, count.bytes) = (count.objects + records.len() as u64, count.bytes + bytes);
+    }
     let mut findings = done.findings.into_vec();
-    let parity = super::parity::keep(&vault, None, request.dry_run, (progress, cancel)).await?.map(|(kept, found)| {
-        findings.extend(found.into_vec());
-        kept
+    findings.retain(|one| {
+        one.code != "repair.lost" || records.iter().all(|key| one.object.as_deref() != Some(key.as_str()))
     });
+    findings.extend(found.into_vec());
+    let (parity, found) = super::parity::keep(&vault, None, request.dry_run, (progress, cancel)).await?;
+    findings.extend(found.into_vec());
     let report = RepairReport {
         dry_run: request.dry_run,
         vault: id,
@@ -142,7 +150,7 @@ pub async fn from_parity(
         return Err(OpsError::Request { what, next: "give --from the URL of a copy".to_owned() });
     };
     let healed = parity::heal((&*store, sidecars, mender), request.dry_run, (progress, cancel)).await?;
-    if healed.objects == 0 && healed.renew.is_empty() && request.rate.is_none() {
+    if healed.objects == 0 && healed.renew.is_empty() && healed.odd.is_empty() && request.rate.is_none() {
         let what = format!("there is no parity beside {place}, so nothing heals it by itself");
         let next = "give --from the URL of a copy. While all is whole, `repair --parity 5%` makes parity".to_owned();
         return Err(OpsError::Request { what, next });
@@ -152,13 +160,12 @@ pub async fn from_parity(
     let mut findings = healed.findings.into_vec();
     let mut kept = None;
     if request.dry_run {
-        findings.extend(healed.unread.iter().map(|name| parity::damaged(name)));
+        findings.extend(healed.unread.iter().map(|name| parity::damaged(name)).chain(healed.odd));
     } else {
         let place = (vault.descriptor.vault, &*store);
-        if let Some((now, found)) = parity::keep(place, request.rate, &healed.renew, (progress, cancel)).await? {
-            findings.extend(found.into_vec());
-            kept = Some(now);
-        }
+        let (now, found) = parity::keep(place, request.rate, &healed.renew, (progress, cancel)).await?;
+        findings.extend(found.into_vec());
+        kept = now;
         findings.extend(parity::renewed(sidecars, &healed.unread).await?.into_vec());
     }
     let report = RepairReport {

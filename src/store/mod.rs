@@ -286,11 +286,11 @@ pub trait Mender: Send + Sync {
 /// The files of parity that lie beside the objects of a directory vault, and are none. Names are plain file names.
 #[async_trait]
 pub trait Sidecars: Send + Sync {
-    /// The files and their sizes, by name; none if there never was one.
+    /// The files and their sizes, by name; none if there never was one. Of what is no file, such as a directory or a link, no size.
     ///
     /// # Errors
-    /// As for [`ObjectStore::list`].
-    async fn list_sidecars(&self) -> Result<Vec<(String, u64)>>;
+    /// As for [`ObjectStore::list`]; `Corrupt` where they are to lie in something that is no directory.
+    async fn list_sidecars(&self) -> Result<Vec<(String, Option<u64>)>>;
 
     /// The bytes of a file in `range`.
     ///

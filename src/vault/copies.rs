@@ -55,6 +55,12 @@ impl Copies {
         self.names.is_empty()
     }
 
+    /// Their names, as they are listed.
+    #[must_use]
+    pub fn names(&self) -> &[(CopyName, Key)] {
+        &self.names
+    }
+
     /// What of `vault` this place is to hold. What stands below `copies/` and is no record of a copy says nothing.
     ///
     /// # Errors

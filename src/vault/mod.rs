@@ -4,6 +4,7 @@ pub mod approvers;
 pub mod audit;
 mod bloom;
 pub mod copies;
+pub mod copy_records;
 pub mod copying;
 pub mod earlier;
 mod error;

@@ -9,10 +9,13 @@
     reason = "keys are spelled in lower case; tables of damages have arms and types of their own"
 )]
 
+mod apart;
 mod asked_wrongly;
 mod bad_sector;
+mod beside;
 mod contract;
 mod copies;
+mod copy_records;
 mod damage;
 mod full_disk;
 mod interrupted;
@@ -23,6 +26,7 @@ mod mended;
 mod mount;
 mod parts;
 mod places;
+mod remembered;
 mod repository;
 mod restored;
 mod secrets;

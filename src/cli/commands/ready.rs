@@ -36,7 +36,7 @@ pub(super) async fn run(context: &Context, args: ReadyArgs) -> Result<Done, CliE
     let configured = settings.config.iter().flat_map(|config| &config.sources);
     let known = settings.config.as_ref().map(|config| copies::known(config, &real_env)).transpose()?;
     let (known_copies, unknown) = known.unwrap_or_default();
-    context.found(unknown.into_iter().collect());
+    context.found(unknown);
     let request = ReadyRequest {
         sources: args.sources.into_iter().chain(args.source).collect(),
         writer: args.writer,

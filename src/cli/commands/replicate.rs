@@ -7,7 +7,7 @@ use crate::{
     cli::{
         args::{LocksArg, ReplicateArgs},
         config::{S3Config, copy::CopyConfig},
-        copies::{self, Memory, Replicated},
+        copies::{self, Memories, Memory, Replicated},
         error::CliError,
         failure::Failure,
         identity,
@@ -46,15 +46,19 @@ pub(super) async fn run(context: &Context, args: ReplicateArgs) -> Result<Done, 
     let identities = identity::load(&args.identity.identity, &real_env)?;
     let mut pins: Vec<Pin> = settings.pins.clone();
     pins.extend(identities.into_iter().flat_map(|identities| identities.pins));
-    copies::must_differ(wanted.iter().filter_map(|one| Some((one.name.as_ref()?, &one.settings))))?;
+    let config = settings.config.as_ref().filter(|_| args.to.is_none());
+    config.map(copies::must_differ).transpose()?;
     for one in &wanted {
         copies::must_be_apart(&settings, &one.settings, "--to")?;
+        copies::must_lie_in_no_vault(&one.settings)?;
+        if args.adopt {
+            copies::must_share_nothing(&settings, &one.settings)?;
+        }
     }
     let store = wiring::open_store(&settings).await?;
     let from = place_of(&store.url(), settings.endpoint());
-    let remembered = settings.config.as_ref().map(|config| copies::path(&config.path, &real_env));
-    let (memory, unknown) = remembered.as_deref().map(copies::read).transpose()?.unwrap_or_default();
-    context.found(unknown.into_iter().collect());
+    let memories = config.map(|config| Memories::read(config, &real_env)).unwrap_or_default();
+    context.found(memories.beside.iter().cloned().collect());
     let mut noted = Memory::default();
     let mut vault: Option<Vault> = None;
     let mut all = Vec::new();
@@ -62,7 +66,7 @@ pub(super) async fn run(context: &Context, args: ReplicateArgs) -> Result<Done, 
     for one in wanted {
         let url = one.settings.vault()?.to_string();
         if one.removable && !copies::is_there(&one.settings)? {
-            let last = one.name.as_ref().and_then(|name| memory.get(name).cloned());
+            let last = one.name.as_ref().and_then(|name| memories.last(name, one.settings.vault().ok()?)).cloned();
             all.push(Replicated { name: one.name, url, report: None, failure: None, last });
             continue;
         }
@@ -81,8 +85,8 @@ pub(super) async fn run(context: &Context, args: ReplicateArgs) -> Result<Done, 
             break;
         }
     }
-    if let Some(path) = remembered.filter(|_| !args.dry_run && all.iter().any(|one| one.name.is_some())) {
-        copies::write(&path, noted)?;
+    if let Some(config) = config.filter(|_| !args.dry_run) {
+        context.found(copies::write(&copies::path(&config.path, &real_env), noted).into_iter().collect());
     }
     let failure = Failure::of_copies(&all);
     Ok((Output::Replicate(all), failure))
@@ -96,6 +100,13 @@ async fn pass(
     one: Wanted,
     adopt: bool,
 ) -> Result<(ReplicateReport, Option<Failure>), CliError> {
+    if vault.is_none()
+        && let VaultUrl::Local(path) = one.settings.vault()?
+        && !path.exists()
+    {
+        // Nothing is made for a source that is none.
+        *vault = Some(ops::open_vault(store, pins).await?);
+    }
     let target = wiring::open_target(&one.settings, !one.request.dry_run).await?;
     if vault.is_none() {
         // Where nothing says which vault is meant, a copy that is there already does.

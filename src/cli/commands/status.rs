@@ -29,7 +29,7 @@ pub(super) async fn run(context: &Context, args: StatusArgs) -> Result<Done, Cli
     let journal = |source: &crate::cli::config::SourceConfig| source.journal.as_ref().and_then(|journal| journal.every);
     let known = settings.config.as_ref().map(|config| copies::known(config, &real_env)).transpose()?;
     let (copies, unknown) = known.unwrap_or_default();
-    context.found(unknown.into_iter().collect());
+    context.found(unknown);
     let request = StatusRequest {
         sources: args.source,
         configured: settings.sources(),

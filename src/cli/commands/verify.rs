@@ -8,18 +8,19 @@ use crate::{
         args::{DepthArg, VerifyArgs},
         error::CliError,
         failure::Failure,
-        files, identity,
+        files, identity, places,
         render::Output,
         settings::{Settings, real_env},
         wiring,
     },
-    model::{Name, Progress, Span},
+    model::{Finding, Name, Progress, Severity, Span},
     ops::{
         self,
         report::{self, Form},
         snapshots::Wanted,
         verify::{Checkpoint, Depth, Sample, VerifyRequest},
     },
+    store::VaultUrl,
 };
 
 /// Runs it.
@@ -63,7 +64,10 @@ pub(super) async fn run(context: &Context, args: VerifyArgs) -> Result<Done, Cli
         member,
     };
     let progress = Arc::clone(&context.bars) as Arc<dyn Progress>;
-    let (report, findings) = ops::verify::verify(&vault, request, &progress, &context.cancel).await?;
+    let (report, mut findings) = ops::verify::verify(&vault, request, &progress, &context.cancel).await?;
+    if args.snapshot.is_none() {
+        findings.extend(shared(&settings)?);
+    }
     let mut unwritten = None;
     if let (Some(path), Some(seen)) = (&args.checkpoint, &report.checkpoint) {
         let text =
@@ -79,6 +83,18 @@ pub(super) async fn run(context: &Context, args: VerifyArgs) -> Result<Done, Cli
     let failure = Failure::of_findings(&others).or_else(|| Failure::of_unstored(&unstored)).or(unwritten);
     context.keep(findings.clone());
     Ok((Output::Verify(Box::new(report), findings), failure))
+}
+
+/// Names files of a vault in a directory that have another name: what befalls the one befalls the other.
+fn shared(settings: &Settings) -> Result<Option<Finding>, CliError> {
+    let VaultUrl::Local(path) = settings.vault()? else { return Ok(None) };
+    // Whatever can't be looked at was told before.
+    let Ok((count, Some(first))) = places::linked_twice(path) else { return Ok(None) };
+    let what = format!(
+        "{count} files of this vault have another name elsewhere on this disk (hard links): what is written there is written here, \
+         and a tree that has them as well is no copy"
+    );
+    Ok(Some(Finding::new(Severity::Warning, "store.shared", what).on(first.display())))
 }
 
 /// Leaves a result in a file. That it can't is no reason to keep the others back, and no success either.

@@ -7,6 +7,7 @@ use toml::Spanned;
 
 use super::{Fault, S3Config, parsed};
 use crate::{
+    cli::places::{self, Overlap},
     model::{Name, size::ByteSize},
     ops::replicate::Rate,
     store::{VaultUrl, credentials::CredentialsSpec},
@@ -42,12 +43,12 @@ pub struct CopyConfig {
 pub(super) struct RawCopy {
     name: Spanned<Name>,
     url: Spanned<String>,
-    endpoint: Option<String>,
-    region: Option<String>,
-    path_style: Option<bool>,
+    endpoint: Option<Spanned<String>>,
+    region: Option<Spanned<String>>,
+    path_style: Option<Spanned<bool>>,
     credentials: Option<Spanned<String>>,
     checksum: Option<Spanned<String>>,
-    conditional_put: Option<bool>,
+    conditional_put: Option<Spanned<bool>>,
     #[serde(default)]
     sources: Vec<Name>,
     newest: Option<Spanned<u32>>,
@@ -74,9 +75,13 @@ pub(super) fn parse(all: Vec<RawCopy>, dir: &Path) -> Result<Vec<CopyConfig>, Fa
         if copies.iter().any(|other| other.name == copy.name) {
             return Err(Fault::new(&raw.name, format!("there are two copies called {}", copy.name)));
         }
-        let same = |other: &&CopyConfig| other.url == copy.url && other.s3.endpoint == copy.s3.endpoint;
-        if let Some(other) = copies.iter().find(same) {
-            let what = format!("the copies {} and {} are in one place: {}", other.name, copy.name, copy.url);
+        let here = (&copy.url, copy.s3.endpoint.as_deref());
+        for other in &copies {
+            let Some(how) = places::by_name(here, (&other.url, other.s3.endpoint.as_deref())) else { continue };
+            let what = match how {
+                Overlap::Same => format!("the copies {} and {} are in one place: {}", other.name, copy.name, copy.url),
+                how => format!("the copy {} {} the copy {}: {}", copy.name, how.as_str(), other.name, copy.url),
+            };
             return Err(Fault::new(&raw.url, what));
         }
         copies.push(copy);
@@ -94,8 +99,35 @@ fn some(at: Option<&Spanned<String>>, rate: Option<u64>) -> Result<Option<u64>, 
     }
 }
 
+/// Fails if something says how the server of a bucket is reached: it would have no effect on a directory.
+fn must_be_plain(raw: &RawCopy) -> Result<(), Fault> {
+    let of_text = |text: &Option<Spanned<String>>| text.as_ref().map(Spanned::span);
+    let of_choice = |choice: &Option<Spanned<bool>>| choice.as_ref().map(Spanned::span);
+    let given = [
+        ("endpoint", of_text(&raw.endpoint)),
+        ("region", of_text(&raw.region)),
+        ("path_style", of_choice(&raw.path_style)),
+        ("credentials", of_text(&raw.credentials)),
+        ("checksum", of_text(&raw.checksum)),
+        ("conditional_put", of_choice(&raw.conditional_put)),
+    ];
+    match given.into_iter().find_map(|(key, at)| Some((key, at?))) {
+        None => Ok(()),
+        Some((key, at)) => {
+            let what = format!(
+                "`{key}` says how a bucket is reached, and the url of the copy {} is a directory: leave it out",
+                raw.name.get_ref()
+            );
+            Err(Fault(at, what))
+        }
+    }
+}
+
 fn one(raw: &RawCopy, dir: &Path) -> Result<CopyConfig, Fault> {
     let url: VaultUrl = raw.url.get_ref().parse().map_err(|e| Fault::new(&raw.url, e))?;
+    if let VaultUrl::Local(_) = url {
+        must_be_plain(raw)?;
+    }
     let credentials: Option<CredentialsSpec> = parsed(raw.credentials.as_ref())?;
     if let Some(at) = raw.removable.as_ref().filter(|removable| *removable.get_ref())
         && matches!(url, VaultUrl::S3 { .. })
@@ -114,12 +146,12 @@ fn one(raw: &RawCopy, dir: &Path) -> Result<CopyConfig, Fault> {
     Ok(CopyConfig {
         name: raw.name.get_ref().clone(),
         s3: S3Config {
-            endpoint: raw.endpoint.clone(),
-            region: raw.region.clone(),
-            path_style: raw.path_style,
+            endpoint: raw.endpoint.as_ref().map(|text| text.get_ref().clone()),
+            region: raw.region.as_ref().map(|text| text.get_ref().clone()),
+            path_style: raw.path_style.as_ref().map(|given| *given.get_ref()),
             credentials: credentials.map(|spec| spec.relative_to(dir)),
             checksum: parsed(raw.checksum.as_ref())?,
-            conditional_put: raw.conditional_put,
+            conditional_put: raw.conditional_put.as_ref().map(|given| *given.get_ref()),
         },
         url,
         sources: raw.sources.clone(),

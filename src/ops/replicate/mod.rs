@@ -93,18 +93,16 @@ pub async fn replicate(
     let source = source.through(Arc::new(Cached::new(Arc::clone(&from) as Arc<dyn ObjectStore>)));
     let target = Arc::clone(&to) as Arc<dyn ObjectStore>;
     let at = target.server_time().await?;
-    let Fit { fresh, last } = target::must_fit(&source, &target, request, at).await?;
-    let copy = CopyRequest { fresh, last, now: Some(at), ..request.copy.clone() };
+    let Fit { fresh, last, renew } = target::must_fit(&source, &target, request, at).await?;
+    let mark = request.copy.mark || renew;
+    let copy = CopyRequest { fresh, last, mark, now: Some(at), ..request.copy.clone() };
     let held = source.through(Arc::clone(&target));
     let done = copying::copy(&source, &held, &copy, progress, cancel).await?;
     let mut findings = Vec::new();
     findings.extend(done.findings.into_vec());
     let told = (progress, cancel);
-    let kept = super::parity::keep(&held, request.copy.parity, request.copy.dry_run, told).await?;
-    let parity = kept.map(|(kept, found)| {
-        findings.extend(found.into_vec());
-        kept
-    });
+    let (parity, found) = super::parity::keep(&held, request.copy.parity, request.copy.dry_run, told).await?;
+    findings.extend(found.into_vec());
     let report = ReplicateReport {
         name: None,
         dry_run: request.copy.dry_run,

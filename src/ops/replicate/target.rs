@@ -8,7 +8,11 @@ use crate::{
     model::{Time, VaultId},
     ops::OpsError,
     store::{ObjectStore, StoreErrorKind},
-    vault::{Vault, VaultErrorKind, copies::Copies},
+    vault::{
+        Vault, VaultErrorKind,
+        copies::Copies,
+        copy_records::{self, Read},
+    },
 };
 
 fn refused(what: String, next: &str) -> OpsError {
@@ -34,6 +38,8 @@ pub(super) struct Fit {
     pub(super) fresh: bool,
     /// What its last record says, if it is a copy.
     pub(super) last: Option<CopyRecord>,
+    /// Whether that is known by the name of the record alone, which is damaged: then it is said anew.
+    pub(super) renew: bool,
 }
 
 /// Fails if the copy must not go there.
@@ -57,7 +63,7 @@ pub(super) async fn must_fit(
         }
         Err(error) if error.kind == VaultErrorKind::NoVault => {
             let (empty, nothing) = tokio::join!(must_be_empty(&**target), holds_nothing(&**target));
-            return empty.and(nothing).map(|fresh| Fit { fresh, last: None });
+            return empty.and(nothing).map(|fresh| Fit { fresh, ..Fit::default() });
         }
         Err(error) if error.kind == VaultErrorKind::Damaged => {
             let what =
@@ -66,11 +72,17 @@ pub(super) async fn must_fit(
         }
         Err(error) => return Err(error.into()),
     };
-    let last = Copies::of(&*held.store).await?.last(&held, now).await?;
-    if !request.adopt {
-        must_be_ours(&held, last.as_ref(), request).await?;
+    let copies = Copies::of(&*held.store).await?;
+    let last = copies.last(&held, now).await?;
+    if request.adopt || last.as_ref().is_some_and(|last| last.from == request.copy.from) {
+        return Ok(Fit { fresh: false, last, renew: false });
     }
-    Ok(Fit { fresh: false, last })
+    let read = copy_records::read(&copies, &held, copy_records::NEWEST, now).await?.with_lost(&held, now).await?;
+    if let Some(proven) = read.proven(id, &request.copy.from) {
+        return Ok(Fit { fresh: false, last: Some(proven), renew: true });
+    }
+    must_be_ours(&held, last.as_ref(), &read, request).await?;
+    Ok(Fit { fresh: false, last, renew: false })
 }
 
 /// Fails if the two are one bucket by different names of its server: then both have the same version of the descriptor. A
@@ -144,18 +156,24 @@ async fn holds_nothing(target: &dyn ObjectStore) -> Result<bool> {
 }
 
 /// A copy is fed by one place, which its records name; and what writers write into is no copy.
-async fn must_be_ours(held: &Vault, last: Option<&CopyRecord>, request: &ReplicateRequest) -> Result<()> {
+async fn must_be_ours(held: &Vault, last: Option<&CopyRecord>, read: &Read, request: &ReplicateRequest) -> Result<()> {
     let url = held.store.url();
     if let Some(record) = last {
-        if record.from == request.copy.from {
-            return Ok(());
-        }
         let what = format!("{url} is a copy of {}, and not of {}", record.from, request.copy.from);
         let next = "copy from there, or give --to another place. If the first is gone or has moved, say --adopt once";
         return Err(refused(what, next));
     }
     let mut snapshots = false;
     held.store.list(layout::SNAPSHOTS, &mut |_| snapshots = true).await?;
+    if let Some(key) = read.damaged().filter(|_| snapshots) {
+        let what = format!(
+            "{url} holds snapshots of this vault, and the record {key} of where they were copied from is damaged or gone, so that is not \
+             known"
+        );
+        let next = "`strongroom repair --vault TARGET --from SOURCE` makes it again if it was made from there. If not, and it is \
+                    a copy and no vault that writers write into, say --adopt once";
+        return Err(refused(what, next));
+    }
     if snapshots {
         let what = format!(
             "{url} holds snapshots of this vault, and nothing says that they were copied there: writers may write into it"

@@ -240,7 +240,7 @@ impl ObjectStore for LocalStore {
 
 #[async_trait]
 impl Sidecars for LocalStore {
-    async fn list_sidecars(&self) -> Result<Vec<(String, u64)>> {
+    async fn list_sidecars(&self) -> Result<Vec<(String, Option<u64>)>> {
         self.blocking(|store| store.parity_files()).await
     }
 

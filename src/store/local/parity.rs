@@ -23,9 +23,17 @@ fn told(name: &str) -> String {
 
 impl LocalStore {
     fn parity_dir(&self, call: &str) -> Result<Option<OwnedFd>> {
-        match dir::open_in(self.open_root(call)?, PARITY) {
+        let root = self.open_root(call)?;
+        match dir::open_in(&root, PARITY) {
             Ok(parity) => Ok(Some(parity)),
-            Err(e) if is_absent(&e) => Ok(None),
+            Err(e) if is_absent(&e) => match dir::stat_in(&root, PARITY) {
+                Ok(stat) if dir::kind_of(&stat) != FileType::Directory => {
+                    let what =
+                        format!("{call}: something that is no directory stands where the files of parity belong");
+                    Err(StoreError::new(Kind::Corrupt, what).on(PARITY))
+                }
+                _ => Ok(None),
+            },
             Err(e) => Err(failed(call, PARITY, e)),
         }
     }
@@ -36,7 +44,7 @@ impl LocalStore {
         dir::open_object(&parity, name).map_err(|e| failed(call, &told(name), e))
     }
 
-    pub(super) fn parity_files(&self) -> Result<Vec<(String, u64)>> {
+    pub(super) fn parity_files(&self) -> Result<Vec<(String, Option<u64>)>> {
         const CALL: &str = "list";
         let fail = |e: io::Error| failed(CALL, PARITY, e);
         let Some(parity) = self.parity_dir(CALL)? else { return Ok(Vec::new()) };
@@ -48,8 +56,9 @@ impl LocalStore {
                 Err(e) if is_absent(&e) => continue,
                 other => other.map_err(fail)?,
             };
-            if dir::kind_of(&stat) == FileType::RegularFile {
-                found.push((name.to_owned(), dir::size(&stat)));
+            if !matches!(name, "." | "..") {
+                let is_file = dir::kind_of(&stat) == FileType::RegularFile;
+                found.push((name.to_owned(), is_file.then(|| dir::size(&stat))));
             }
         }
         found.sort_unstable();

@@ -10,14 +10,14 @@ use crate::{
     },
 };
 
-/// What of the vault is to be here. Fails where a copy was stopped before its first snapshot, so that nothing is to be verified.
-pub(super) async fn extent(vault: &Vault, empty: bool, now: Time) -> Result<Extent> {
+/// What of the vault is to be here, and the records that say so. Fails where a copy was stopped before its first snapshot, so that nothing is to be verified.
+pub(super) async fn extent(vault: &Vault, empty: bool, now: Time) -> Result<(Extent, Copies)> {
     let copies = Copies::of(&*vault.store).await?;
     if empty && (!copies.is_empty() || is_bare(vault).await?) {
         let what = "this is a copy that was begun and has no snapshot yet";
         return Err(VaultError::new(VaultErrorKind::Begun, what).on(vault.store.url()));
     }
-    copies.extent(vault, now).await
+    Ok((copies.extent(vault, now).await?, copies))
 }
 
 /// Whether there is a descriptor and nothing that belongs to it, nor ever was: the first object of a copy.

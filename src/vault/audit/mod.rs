@@ -25,7 +25,8 @@ use serde::Serialize;
 
 use super::{
     Result, Vault, VaultError, VaultErrorKind,
-    copies::Extent,
+    copies::{Copies, Extent},
+    copy_records,
     evidence::Signed,
     holds::Held,
     journal::Gathering,
@@ -213,7 +214,7 @@ pub async fn verify_listed(
     let all = listing.snapshots;
     let whole = request.snapshot.is_none();
     known(&all, request)?;
-    let extent = begun::extent(vault, whole && all.is_empty() && listing.unread.is_empty(), now).await?;
+    let (extent, copies) = begun::extent(vault, whole && all.is_empty() && listing.unread.is_empty(), now).await?;
     chains(vault, &all, (request.snapshot, &extent), now, &mut findings);
     let chosen = chosen(&all, request, &mut findings)?;
     let suspects: Vec<&Summary> = all.iter().filter(|s| whole && s.standing.suspect).collect();
@@ -243,7 +244,8 @@ pub async fn verify_listed(
     listed.untold = inventory.untold();
     listing::hinted(&mut listed, &mut findings);
     if whole {
-        others(vault, (&inventory, &listed), (&listing.unread, &suspects), now, &mut findings).await?;
+        let copies = (&copies, request.depth);
+        others(vault, (&inventory, &listed), (&listing.unread, &suspects), copies, now, &mut findings).await?;
     }
     let weakest = locks.finish(now, &mut findings);
     let gathered = (&bases, gathered);
@@ -299,9 +301,12 @@ async fn others(
     vault: &Vault,
     (inventory, listed): (&Inventory, &listing::Listed),
     (unread, suspects): (&[snapshots::Unread], &[&Summary]),
+    (copies, depth): (&Copies, Depth),
     now: Time,
     findings: &mut Findings,
 ) -> Result<()> {
+    let most = if depth == Depth::Locks { copy_records::NEWEST } else { usize::MAX };
+    copy_records::report(&copy_records::read(copies, vault, most, now).await?, findings);
     listing::foreign(listed, findings);
     listing::lost(vault, now, findings).await?;
     listing::damaged(vault, unread, now, findings).await?;

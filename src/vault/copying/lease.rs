@@ -8,16 +8,22 @@ use tokio::{
 };
 
 use crate::{
-    format::{FormatError, copied::CopyRecord},
-    model::{Lock, LockMode, Name, Span, Time, VaultId},
-    store::{ObjectStore, Payload, StoreErrorKind},
-    vault::Result,
+    codec::hash,
+    format::{
+        FormatError,
+        copied::{CopyRecord, RECORD_LIMIT},
+    },
+    model::{Hash, Key, Lock, LockMode, Name, Span, Time, VaultId},
+    store::{ObjectStore, Payload, Put, StoreErrorKind},
+    vault::{Result, VaultErrorKind, fetch},
 };
 
 /// For how long a record speaks.
 const LENGTH: Span = Span::seconds(2 * 3600);
 /// What is left of that when the next one is put: longer than a header takes.
 const LEFT: Span = Span::seconds(1800);
+/// So often another second is tried where something else has a record's name.
+const TRIES: usize = 16;
 /// The target's clock is not asked again before.
 const ASKED: Duration = Duration::from_mins(1);
 
@@ -86,8 +92,7 @@ impl<'a> Lease<'a> {
             return Ok(());
         }
         let begins = self.begins(now);
-        let ends = begins + LENGTH;
-        self.put(self.word.clone(), (begins, ends)).await?;
+        let (begins, ends) = self.put(self.word.clone(), (begins, begins + LENGTH)).await?;
         *held = Held { begins: Some(begins), ends: Some(ends), asked: Some(asked) };
         Ok(())
     }
@@ -95,7 +100,7 @@ impl<'a> Lease<'a> {
     /// Puts a record that says what it says, and speaks of no time.
     pub(super) async fn say(&self, now: Time) -> Result<()> {
         let begins = self.begins(now);
-        self.put(self.word.clone(), (begins, begins)).await
+        self.put(self.word.clone(), (begins, begins)).await.map(drop)
     }
 
     /// Says that all is here now of what was a part: newer than what this pass said before.
@@ -104,7 +109,7 @@ impl<'a> Lease<'a> {
         let now = self.store.server_time().await?;
         let before = held.begins.max(self.last.as_ref().map(|last| last.begins));
         let begins = before.map_or(now, |before| now.max(before + Span::seconds(1)));
-        self.put(Word { part: false, had: BTreeMap::new(), ..self.word.clone() }, (begins, begins)).await
+        self.put(Word { part: false, had: BTreeMap::new(), ..self.word.clone() }, (begins, begins)).await.map(drop)
     }
 
     /// A record that says something else than the last one is newer than that, also within one second.
@@ -113,23 +118,42 @@ impl<'a> Lease<'a> {
         last.map_or(now, |last| now.max(last.begins + Span::seconds(1)))
     }
 
-    async fn put(&self, word: Word, times: (Time, Time)) -> Result<()> {
+    /// Puts a record. Gives its times: later ones, where something else has its name.
+    async fn put(&self, word: Word, (mut begins, mut ends): (Time, Time)) -> Result<(Time, Time)> {
         let Word { vault, from, part, unhealed, had } = word;
-        let record = CopyRecord { unhealed, had, ..CopyRecord::new(vault, from, times, part) };
-        let (key, public) = match record.encode() {
-            // Of very many writers nothing is said: then what is missing is not known from what was not copied.
-            Err(FormatError::TooLarge { .. }) => CopyRecord { had: BTreeMap::new(), ..record }.encode()?,
-            other => other?,
-        };
-        let payload = Payload::Public(public);
-        let lock = self.lock.map(|(mode, until)| Lock { mode, until });
-        // The same record of another copier of the same second is as good.
-        match self.store.put_new(&key, &payload, lock).await {
-            Err(error) if matches!(error.kind, StoreErrorKind::Unsupported | StoreErrorKind::Invalid) => {
-                self.store.put_new(&key, &payload, None).await?;
+        for _ in 0..TRIES {
+            let new = CopyRecord::new(vault, from.clone(), (begins, ends), part);
+            let record = CopyRecord { unhealed, had: had.clone(), ..new };
+            let (key, public) = match record.encode() {
+                // Of very many writers nothing is said: then what is missing is not known from what was not copied.
+                Err(FormatError::TooLarge { .. }) => CopyRecord { had: BTreeMap::new(), ..record }.encode()?,
+                other => other?,
+            };
+            let wanted = hash::hash(public.bytes());
+            let payload = Payload::Public(public);
+            let lock = self.lock.map(|(mode, until)| Lock { mode, until });
+            let put = match self.store.put_new(&key, &payload, lock).await {
+                Err(error) if matches!(error.kind, StoreErrorKind::Unsupported | StoreErrorKind::Invalid) => {
+                    self.store.put_new(&key, &payload, None).await?
+                }
+                other => other?,
+            };
+            // The same record of another copier of the same second is as good. A damaged one says nothing.
+            if matches!(put, Put::Created { .. }) || self.is_there(&key, &wanted).await? {
+                break;
             }
-            other => drop(other?),
+            (begins, ends) = (begins + Span::seconds(1), ends + Span::seconds(1));
         }
-        Ok(())
+        Ok((begins, ends))
+    }
+
+    async fn is_there(&self, key: &Key, wanted: &Hash) -> Result<bool> {
+        match fetch::by_hash(self.store, key, None, wanted, RECORD_LIMIT).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind == VaultErrorKind::Damaged => Ok(false),
+            // Whoever may only put can't look.
+            Err(error) if error.is_of_object() => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -40,13 +40,14 @@ pub async fn check(
 ) -> Result<Option<(ParitySeen, Findings)>> {
     let Some(sidecars) = store.sidecars() else { return Ok(None) };
     let files = files(sidecars).await?;
-    if files.is_empty() {
+    if files.all.is_empty() && files.odd.is_empty() {
         return Ok(None);
     }
     let mut findings = Findings::default();
+    findings.extend(files.odd);
     let mut seen = ParitySeen { rate: None, groups: 0, bytes: 0, objects: 0, uncovered: 0 };
     let (mut covered, mut stale) = (HashSet::new(), 0_u64);
-    for (no, (name, bytes)) in files.iter().enumerate() {
+    for (no, (name, bytes)) in files.all.iter().enumerate() {
         if cancel.is_cancelled() {
             return Err(VaultError::cancelled());
         }

@@ -29,6 +29,8 @@ pub struct Healed {
     pub renew: HashSet<String>,
     /// Those of them of which nothing can be read.
     pub unread: Vec<String>,
+    /// What stands in their place and is none, which `keep` tells.
+    pub odd: Vec<Finding>,
     /// What was found.
     pub findings: Findings,
 }
@@ -42,7 +44,7 @@ pub async fn renewed(sidecars: &dyn Sidecars, unread: &[String]) -> Result<Findi
     let mut findings = Findings::default();
     let now = files(sidecars).await?;
     for name in unread {
-        let again = match now.iter().find(|(other, _)| other == name) {
+        let again = match now.all.iter().find(|(other, _)| other == name) {
             Some((_, bytes)) => open(sidecars, (name, *bytes), true).await?.is_some_and(|opened| opened.whole),
             None => true,
         };
@@ -77,7 +79,9 @@ pub async fn heal(
     let lost = lost(store).await?;
     let (covered, done) = (HashSet::new(), Healed::default());
     let mut healer = Healer { store, sidecars, mender, dry_run, progress, cancel, lost, covered, healed: done };
-    for (name, bytes) in files(sidecars).await? {
+    let files = files(sidecars).await?;
+    healer.healed.odd = files.odd;
+    for (name, bytes) in files.all {
         healer.group(&name, bytes).await?;
     }
     for key in healer.lost.iter().filter(|(key, due)| **due && !healer.covered.contains(*key)).map(|(key, _)| key) {

@@ -9,7 +9,7 @@ use crate::{
     codec::{hash, parity::ParityEncoder},
     format::parity::{self, BLOCK, Checks, Covered, MOST_DATA, Rate, Sidecar, Table, blocks_of},
     model::{Cancel, Finding, Findings, Key, Progress, Severity, VaultId},
-    store::{ObjectStore, Sidecars},
+    store::{ObjectStore, Sidecars, StoreErrorKind},
     vault::{Result, VaultError},
 };
 
@@ -68,21 +68,24 @@ pub async fn keep(
     rate: Option<Rate>,
     renew: &HashSet<String>,
     (progress, cancel): (&dyn Progress, &Cancel),
-) -> Result<Option<(Kept, Findings)>> {
-    let Some(sidecars) = store.sidecars() else { return Ok(None) };
+) -> Result<(Option<Kept>, Findings)> {
+    let mut findings = Findings::default();
+    let Some(sidecars) = store.sidecars() else { return Ok((None, findings)) };
     let files = files(sidecars).await?;
-    if files.is_empty() && rate.is_none() {
-        return Ok(None);
+    let any = !files.all.is_empty() || !files.odd.is_empty() || rate.is_some();
+    findings.extend(files.odd);
+    let odd = findings.len();
+    if !any || files.closed {
+        return Ok((None, findings));
     }
     progress.phase("parity", None);
-    let mut findings = Findings::default();
     let mut objects: BTreeMap<String, Seen> = BTreeMap::new();
     let mut each = |entry: crate::store::Entry| {
         let wanted = parity::covers(&entry.key, entry.bytes);
         objects.insert(entry.key, Seen { bytes: entry.bytes, wanted, covered: !wanted });
     };
     store.list("", &mut each).await?;
-    let (mut groups, found) = groups(sidecars, files, rate).await?;
+    let (mut groups, found) = groups(sidecars, files.all, rate).await?;
     let unknown = rate.or(found).is_none();
     let rate = rate.or(found).unwrap_or(Rate::USUAL);
     let lost = lost(store).await?;
@@ -92,9 +95,17 @@ pub async fn keep(
 
     let maker = Maker { vault, store, rate, progress, cancel };
     let mut kept = Kept { rate, groups: 0, bytes: 0, objects: 0, written: 0, removed: 0 };
+    let mut stuck = false;
     for wanted in filled(&objects) {
         let Some((name, sidecar, covered)) = maker.make(wanted, &mut findings).await? else { continue };
-        sidecars.put_sidecar(&name, &sidecar).await?;
+        match sidecars.put_sidecar(&name, &sidecar).await {
+            // A directory has its name, as was told; others are well.
+            Err(error) if error.kind == StoreErrorKind::Corrupt && odd > 0 => {
+                stuck = true;
+                continue;
+            }
+            other => other?,
+        }
         for key in covered {
             if let Some(seen) = objects.get_mut(&key) {
                 seen.covered = true;
@@ -109,7 +120,8 @@ pub async fn keep(
     for group in groups {
         let covered = |one: &Covered| objects.get(&one.key).is_none_or(|seen| seen.covered);
         // Of one that can't be read nobody knows what it may still heal.
-        let over = if group.covered.is_empty() { findings.is_empty() } else { group.covered.iter().all(covered) };
+        let over =
+            if group.covered.is_empty() { !stuck && findings.len() == odd } else { group.covered.iter().all(covered) };
         if group.fate == Fate::Anew && over {
             sidecars.remove_sidecar(&group.name).await?;
             kept.removed += 1;
@@ -126,7 +138,7 @@ pub async fn keep(
         findings.push(Finding::new(Severity::Warning, "parity.rate", what).on(".parity"));
     }
     kept.objects = objects.values().filter(|seen| seen.wanted && seen.covered).count() as u64;
-    Ok(Some((kept, findings)))
+    Ok((Some(kept), findings))
 }
 
 /// The files that are there, and the highest rate of them. Those of another rate than is asked for are to be made anew.

@@ -16,7 +16,7 @@ use crate::{
         layout,
         parity::{self, Checks, HEAD, SUFFIX, Table},
     },
-    model::{Hash, Key, Lock, VaultId},
+    model::{Finding, Hash, Key, Lock, Severity, VaultId},
     store::{ObjectStore, Sidecars, StoreError, StoreErrorKind},
 };
 
@@ -35,11 +35,41 @@ fn is_of_file(error: &StoreError) -> bool {
     error.is_not_found() || error.kind == StoreErrorKind::Corrupt || fetch::is_unreadable(error.kind)
 }
 
-/// The files of parity and their sizes.
-async fn files(sidecars: &dyn Sidecars) -> Result<Vec<(String, u64)>> {
-    let mut all = sidecars.list_sidecars().await?;
-    all.retain(|(name, _)| name.ends_with(SUFFIX));
-    Ok(all)
+/// What lies where the files of parity belong.
+struct Files {
+    /// The files and their sizes.
+    all: Vec<(String, u64)>,
+    /// What is no file, or hides them all.
+    odd: Vec<Finding>,
+    /// Whether nothing can be put there.
+    closed: bool,
+}
+
+/// The files of parity. What is in the way of them keeps nothing else from being looked at.
+async fn files(sidecars: &dyn Sidecars) -> Result<Files> {
+    let odd = |what: &str, place: &str| Finding::new(Severity::Weak, "parity.damaged", what).on(place);
+    let listed = match sidecars.list_sidecars().await {
+        Err(error) if is_of_file(&error) => {
+            let what = format!(
+                "the files of parity can't be listed, so nothing heals from them: {error}. Look what it is, and move it away; \
+                 `strongroom repair --parity 5%` makes parity anew"
+            );
+            return Ok(Files { all: Vec::new(), odd: vec![odd(&what, ".parity")], closed: true });
+        }
+        other => other?,
+    };
+    let mut files = Files { all: Vec::new(), odd: Vec::new(), closed: false };
+    for (name, bytes) in listed.into_iter().filter(|(name, _)| name.ends_with(SUFFIX)) {
+        match bytes {
+            Some(bytes) => files.all.push((name, bytes)),
+            None => files.odd.push(odd(
+                "a directory, a pipe or a link stands where a file of parity belongs, so nothing heals from it. Look what it is, and \
+                 move it away; `strongroom repair` without --from covers again what it covered",
+                &told(&name),
+            )),
+        }
+    }
+    Ok(files)
 }
 
 /// A part of a file, as far as it can be read.
