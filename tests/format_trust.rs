@@ -16,12 +16,14 @@ use strongroom::{
     format::{
         FORMAT, FormatError,
         certificate::{Certificate, Role},
+        copied::Copied,
         descriptor::Descriptor,
         dsse::Envelope,
         epoch::EpochRecord,
         evidence::{Evidence, EvidenceKind},
         header::{HEADER_LIMIT, Header, MAX_INDEXES, ObjectRef, VerifiedHeader, snapshot_id},
         index::{self, Binding},
+        layout,
         page::Page,
         root,
         writer_key::{self, Embedded, NewWriter},
@@ -97,6 +99,7 @@ fn a_descriptor_that_makes_no_sense_is_refused() {
     damaged(with(&|d| d.chunker.min = 1025), "out of bounds");
     damaged(with(&|d| d.lock.keep = Span::ZERO), "out of bounds");
     damaged(with(&|d| d.lock.max_lock = Span::days(34)), "out of bounds");
+    assert!(with(&|d| d.lock.max_lock = Span::days(35)).is_ok());
 }
 
 #[test]
@@ -128,6 +131,38 @@ fn sealed_keys_of_another_epoch_or_vault_are_refused() {
     }
     let stranger = opener(&seal::generate_identity().0);
     assert!(matches!(record.open(&stranger), Err(FormatError::Codec(CodecError::NoIdentity))));
+}
+
+#[test]
+fn sealed_keys_are_sealed_again_to_others_and_stay_the_same() {
+    let house = House::new(1, 1);
+    let (identity, recipient) = seal::generate_identity();
+    let other = opener(&identity);
+    let record = house.epoch.reseal(&house.people, &to(recipient), 2).unwrap();
+    assert_eq!((record.rev, record.epoch, &record.recipient), (2, 1, &house.epoch.recipient));
+    assert!(record.is_opened_by(&other).unwrap() && !record.is_opened_by(&house.people).unwrap());
+    let (before, after) = (house.epoch.open(&house.people).unwrap(), record.open(&other).unwrap());
+    assert_eq!(before.chunk_id_key.to_hex(), after.chunk_id_key.to_hex());
+    assert!(
+        house.epoch.reseal(&other, &to(seal::generate_identity().1), 2).is_err(),
+        "who can't open can't seal again"
+    );
+    let packs = to(record.recipient().unwrap()).seal(b"pack").unwrap();
+    assert_eq!(*after.opener.open(packs.bytes(), 10).unwrap(), b"pack"[..]);
+}
+
+#[test]
+fn what_is_copied_is_what_its_name_or_its_vault_vouches_for() {
+    let (house, copy) = (House::new(1, 1), House::new(1, 2));
+    let page = Page::new(house.id(), name("db1"), Vec::new()).encode().unwrap();
+    let key = layout::page(&name("db1"), &hash::hash(page.bytes()));
+    assert_eq!(Copied::of(&key, page.bytes().clone()).unwrap().bytes(), page.bytes());
+    assert!(Copied::of(&key, page.bytes().slice(1..)).is_none());
+    assert!(Copied::of(&layout::descriptor(), page.bytes().clone()).is_none());
+    let descriptor = house.signed(&house.descriptor).encode().unwrap().bytes().clone();
+    assert_eq!(Copied::descriptor(house.id(), descriptor.clone()).unwrap().bytes(), &descriptor);
+    assert!(Copied::descriptor(copy.id(), descriptor.clone()).is_none());
+    assert!(Copied::descriptor(house.id(), page.bytes().clone()).is_none());
 }
 
 #[test]
@@ -238,10 +273,21 @@ fn an_oversize_header_is_neither_written_nor_read() {
     let mut bytes = stored(&house.header(), &house.writer);
     bytes.push(b' ');
     untrusted(house.read(&bytes), "snapshot header", "spelled otherwise");
+    bytes.resize(HEADER_LIMIT, b' ');
+    untrusted(house.read(&bytes), "snapshot header", "spelled otherwise");
     bytes.resize(HEADER_LIMIT + 1, b' ');
     assert!(matches!(house.read(&bytes), Err(FormatError::TooLarge { limit: HEADER_LIMIT, .. })));
     let mut header = house.header();
     header.warnings = vec!["w".repeat(HEADER_LIMIT / 4 * 3)];
+    assert!(matches!(header.seal(&house.writer), Err(FormatError::TooLarge { .. })));
+    // Three bytes become four as they are stored.
+    header.warnings = vec![String::new()];
+    let payload = serde_json::to_vec(&header).unwrap().len();
+    let around = stored(&header, &house.writer).len() - payload.div_ceil(3) * 4;
+    header.warnings = vec!["w".repeat((HEADER_LIMIT - around) / 4 * 3 - payload)];
+    let largest = stored(&header, &house.writer);
+    assert_eq!((largest.len(), house.read(&largest).unwrap().header.warnings), (HEADER_LIMIT, header.warnings.clone()));
+    header.warnings[0].push('w');
     assert!(matches!(header.seal(&house.writer), Err(FormatError::TooLarge { .. })));
 }
 
@@ -258,6 +304,9 @@ fn a_header_that_contradicts_itself_is_refused() {
     damaged(house.with(|h| h.body[0].len = 0), "body");
     damaged(house.with(|h| h.body[0].len = ChunkerParams::LIMIT + 1), "body");
     assert!(house.with(|h| h.indexes = vec![index.clone(); MAX_INDEXES]).is_ok());
+    assert!(house.with(|h| h.prev = vec![SnapshotId::from_bytes([1; 32]); 64]).is_ok());
+    assert!(house.with(|h| h.body[0].len = ChunkerParams::LIMIT).is_ok());
+    assert!(house.with(|h| (h.floor_until, h.expires_at) = (now(), now())).is_ok(), "kept for no time at all");
 }
 
 #[test]

@@ -385,6 +385,10 @@ mod tests {
                     hash,
                 }),
             ),
+            (
+                copy(Time::from_unix(7), Time::from_unix(7), false, &hash),
+                ObjectName::Copy(CopyName { begins: Time::from_unix(7), ends: Time::from_unix(7), part: false, hash }),
+            ),
             (hold(&name, Time::from_unix(0), &hash), ObjectName::Hold(name.clone(), hash)),
             (release(&name, Time::from_unix(0), &hash), ObjectName::Release(name.clone(), hash)),
             (approvers(7, &hash), ObjectName::Approvers(7, hash)),
@@ -393,6 +397,7 @@ mod tests {
         for (key, object) in cases {
             assert_eq!(parse(key.as_str()), Some(object), "{key}");
         }
+        assert!(pack(&name, &id).as_str().starts_with(&own(PACKS, &name)) && own(PACKS, &name) == "packs/db1/");
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub mod page;
 pub mod parity;
 pub mod root;
 pub mod share;
+#[cfg(test)]
+mod tests;
 mod text;
 pub mod writer_key;
 

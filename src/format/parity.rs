@@ -358,10 +358,50 @@ mod tests {
         assert_eq!(read("5%").as_deref(), Some("5%"));
         assert_eq!(read("2.5%").as_deref(), Some("2.50%"));
         assert_eq!(read("25%").as_deref(), Some("25%"));
+        assert_eq!(read("12.25%").as_deref(), Some("12.25%"));
         for bad in ["5", "0%", "0.99%", "25.01%", "-5%", "5.%", ".5%", "1e1%", "%", "5.125%", "100%"] {
             assert_eq!(read(bad), None, "{bad}");
         }
         let five: Rate = "5%".parse().unwrap();
         assert_eq!((five.blocks(1), five.blocks(100), five.blocks(16_384)), (5, 9, 824));
+    }
+    #[test]
+    fn a_table_names_objects_of_one_group_and_nothing_else() {
+        let of = |bytes: &[u64]| {
+            let covered = bytes.iter().map(|bytes| Covered { bytes: *bytes, ..table().0.covered[0].clone() }).collect();
+            Table { covered, ..table().0 }.table().unwrap()
+        };
+        let read = |bytes: &[u8]| Table::decode(bytes, &hash::hash(bytes)).map(|table| table.data());
+        let most = (MOST_DATA * BLOCK) as u64;
+        assert_eq!(read(&of(&[1])).unwrap(), 1);
+        assert_eq!(read(&of(&[most - 4096, 4096])).unwrap(), MOST_DATA);
+        for wrong in [of(&[most - 4096, 4097]), of(&[most + 1]), of(&[1, 0]), of(&[]), [of(&[1]), vec![0]].concat()] {
+            assert!(matches!(read(&wrong), Err(FormatError::Damaged { .. })));
+        }
+    }
+
+    #[test]
+    fn a_head_is_as_long_as_it_is_and_names_no_table_that_is_too_large() {
+        let with = |length: usize| {
+            [MAGIC.as_slice(), &u32::try_from(length).unwrap().to_le_bytes(), hash::hash(b"1").as_bytes()].concat()
+        };
+        assert_eq!(head(&with(TABLE_LIMIT)), Some((16_777_216, hash::hash(b"1"))));
+        assert_eq!(head(&with(TABLE_LIMIT + 1)), None);
+        assert_eq!((head(&[&with(7)[..], b"x"].concat()), head(&with(7)[..HEAD - 1]), HEAD), (None, None, 56));
+    }
+
+    #[test]
+    fn parity_is_made_of_what_a_name_vouches_for_and_fits_a_group() {
+        let (pack, most) = (format!("packs/a/00/{}", "0".repeat(64)), (MOST_DATA * BLOCK) as u64);
+        assert!(covers("vault.json", 1) && covers(&pack, 1) && covers(&pack, most));
+        assert!(!covers(&pack, 0) && !covers(&pack, most + 1) && !covers("canaries/a/b", 1));
+        let long = |bytes: usize| format!("{}{}", "a".repeat(bytes - 64), "0".repeat(64));
+        assert!(covers(&long(65_535), 1) && !covers(&long(65_536), 1));
+    }
+
+    #[test]
+    fn a_block_is_known_again_by_the_beginning_of_its_hash() {
+        assert_eq!(check(b"block"), hash::hash(b"block").as_bytes()[..8]);
+        assert_ne!(check(b"block"), check(b"clock"));
     }
 }

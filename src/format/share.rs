@@ -202,4 +202,40 @@ mod tests {
             assert!(Share::decode(bad).is_err());
         }
     }
+    fn share(data: Vec<u8>) -> Share {
+        let (vault, recipient, set) = (None, "age1xyz".to_owned(), [1, 2, 3, 4, 5, 6, 7, 0xab]);
+        Share { vault, recipient, set, number: 2, of: 3, threshold: 2, data: Zeroizing::new(data) }
+    }
+
+    #[test]
+    fn a_share_is_printed_in_groups_that_can_be_typed() {
+        let text = share((2..42).collect()).encode();
+        let data: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+        let groups = |line: &str| line.split(' ').map(str::len).collect::<Vec<_>>();
+        assert_eq!(data.iter().map(|line| groups(line)).collect::<Vec<_>>(), [vec![4; 8], vec![4; 8], vec![4; 4]]);
+        assert!(text.starts_with("strongroom key share 2 of 3\n2 shares of this set restore"));
+        assert!(
+            text.contains("\nvault: -\nopens: age1xyz\nset: 01020304050607ab\nshare: 2 3 2\n")
+                && text.ends_with("\nend\n")
+        );
+    }
+
+    #[test]
+    fn a_share_holds_something_of_its_number_and_two_are_needed_at_least() {
+        let refused = |text: &str, why: &str| match Share::decode(text) {
+            Err(FormatError::Damaged { why: because, .. }) => assert!(because.contains(why), "{because}"),
+            _ => panic!("{text}"),
+        };
+        let text = share(vec![2, 9]).encode();
+        assert!(Share::decode(&text).is_ok());
+        for wrong in [share(vec![2]), share(Vec::new()), share(vec![3, 9]), Share { threshold: 1, ..share(vec![2, 9]) }]
+        {
+            refused(&wrong.encode(), "of its number");
+        }
+        refused(&text.replace("data: 0209", "data: 020"), "not hex digits");
+        refused(&text.replace("data: 0209", "data: +2+9"), "not hex digits");
+        let padded = |bytes: usize| Share::decode(&format!("{}{}", *text, "\n".repeat(bytes - text.len())));
+        assert!(padded(LIMIT).is_ok() && LIMIT == 65_536);
+        assert!(matches!(padded(LIMIT + 1), Err(FormatError::TooLarge { .. })));
+    }
 }

@@ -15,6 +15,8 @@ mod slow;
 mod state;
 mod stats;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 pub use cadence::{flood, quiet};
 pub use facts::{Facts, Files, Fresh, Refs, Table, unit};

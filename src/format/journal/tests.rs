@@ -103,3 +103,52 @@ fn what_is_sealed_is_within_bounds() {
     let history = vec![b'x'; HISTORY_LIMIT + 1];
     assert!(HistoryRecord::new(&origin, &history, Time::from_unix(5)).seal(&history, &key, &sealer).is_err());
 }
+
+#[test]
+fn a_piece_ends_where_a_piece_of_its_line_can() {
+    let can = |line: &Line, from: u64, to: u64| plausible(line, Span::new(Position(from), Position(to)).unwrap());
+    let postgres = Line::postgres(1, 1);
+    let most = LOG_LIMIT as u64;
+    assert!(can(&postgres, 7, 7 + most) && !can(&postgres, 7, 8 + most));
+    // Where positions are a file and a place in it, a piece lies in one file, or ends where the next begins.
+    let (mariadb, file) = (Line::mariadb(1, "bin").unwrap(), 1_u64 << 32);
+    assert!(can(&mariadb, 3 * file + 4, 3 * file + 5) && can(&mariadb, 3 * file, 4 * file - 1));
+    assert!(can(&mariadb, 3 * file + 4, 4 * file));
+    assert!(!can(&mariadb, 3 * file + 4, 4 * file + 1) && !can(&mariadb, 3 * file + 4, 5 * file));
+    assert!(can(&mariadb, u64::MAX - 1, u64::MAX) && !can(&mariadb, u64::MAX - file, u64::MAX));
+    assert!(can(&"other".parse().unwrap(), 3 * file + 4, 9 * file + 1), "nobody knows what its positions are");
+}
+
+#[test]
+fn less_effort_takes_more_bytes_and_a_piece_says_how_many() {
+    let log = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/format.md"));
+    let record = Record::new(&origin(), span(0, log.len()), log, None, Time::from_unix(5));
+    let size = |effort| record.clone().pack(log, effort).unwrap().size();
+    let (usual, less) = (size(Effort::Usual), size(Effort::Less));
+    assert!(usual > 1000 && usual < less && less < log.len() / 2, "{usual} {less} {}", log.len());
+}
+
+#[test]
+fn a_history_comes_back_to_whoever_asks_for_its_line() {
+    let (key, origin) = (SigningKey::generate().unwrap(), origin());
+    let history = b"1\t0/3000000\tno recovery target specified\n";
+    let record = HistoryRecord::new(&origin, history, Time::from_unix(5));
+    let (identity, recipient) = generate_identity();
+    let sealer = Sealer::new(vec![recipient]);
+    let object = record.seal(history, &key, &sealer).unwrap();
+    let opener =
+        crate::codec::Opener::from_identity_text(identity.expose(), "x", std::sync::Arc::new(crate::codec::NoPrompt));
+    let plain = opener.unwrap().open(object.sealed.bytes(), SEALED_LIMIT).unwrap().to_vec();
+    let read = |origin: &Origin| open_history(&plain, origin, &key.public());
+    assert_eq!(read(&origin).unwrap(), (record.clone(), history.to_vec()));
+    let other: Name = "other".parse().unwrap();
+    for wrong in [
+        Origin { vault: VaultId::from_bytes([8; 32]), ..origin.clone() },
+        Origin { writer: other.clone(), ..origin.clone() },
+        Origin { source: other, ..origin.clone() },
+        Origin { line: Line::postgres(1, 1), ..origin.clone() },
+    ] {
+        assert!(matches!(read(&wrong), Err(FormatError::Untrusted { .. })), "{wrong:?}");
+    }
+    assert!(record.seal(b"another history of as many bytes as it is..", &key, &sealer).is_err());
+}

@@ -135,9 +135,17 @@ pub fn of_all_proportions(how: Slowly, seeds: &[u64], honest: i64) -> Row {
 
 /// All rows: lives, attacks, these after so many honest days.
 pub fn table(seeds: &[u64], days: i64, after: &[i64]) -> (Vec<Row>, Vec<Row>) {
-    // Hundreds of runs, for whoever has the time.
-    let quick = |name: &str| after.len() > 1 || !name.starts_with("hourly");
-    let lives = LIVES.iter().filter(|one| quick(one.0)).map(|one| life(one, seeds, days)).collect();
+    (lives(seeds, days, false), attacks(seeds, after))
+}
+
+/// The rows of the lives, without those of hundreds of runs unless there is the time.
+pub fn lives(seeds: &[u64], days: i64, quick: bool) -> Vec<Row> {
+    let short = |name: &str| !quick || !name.starts_with("hourly");
+    LIVES.iter().filter(|one| short(one.0)).map(|one| life(one, seeds, days)).collect()
+}
+
+/// The rows of the attacks, after so many honest days.
+pub fn attacks(seeds: &[u64], after: &[i64]) -> Vec<Row> {
     let mut attacks = Vec::new();
     for honest in after.iter().copied() {
         // A source must have been seen to change before it can be seen that it does not; and to change so much before it can be
@@ -149,5 +157,5 @@ pub fn table(seeds: &[u64], days: i64, after: &[i64]) -> (Vec<Row>, Vec<Row>) {
         attacks.extend(slow.map(|how| of_all_proportions(how, seeds, honest)));
         attacks.push(silence(seeds, honest));
     }
-    (lives, attacks)
+    attacks
 }
