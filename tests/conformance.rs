@@ -8,6 +8,8 @@ mod suite;
 mod local;
 #[path = "conformance/memory.rs"]
 mod memory;
+#[path = "conformance/records.rs"]
+mod records;
 #[path = "conformance/s3.rs"]
 mod s3;
 #[allow(dead_code)]

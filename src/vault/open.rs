@@ -67,7 +67,7 @@ impl Vault {
             }
         }
         if let Some(pin) = pin
-            && let Some(descriptor) = embedded(&*store, pin).await?
+            && let Some((descriptor, _)) = embedded(&*store, pin).await?
         {
             let what = "vault.json is missing or replaced; the descriptor came out of a signed header";
             findings.push(Finding::new(Severity::Error, "vault.descriptor", what).on(layout::DESCRIPTOR));
@@ -115,9 +115,9 @@ async fn descriptors(store: &dyn ObjectStore) -> Result<(Vec<Bytes>, Option<Stor
     }
 }
 
-/// The descriptor of vault `pin` as some header embeds it. A descriptor certifies itself, so the header need not be
-/// believed for it.
-async fn embedded(store: &dyn ObjectStore, pin: VaultId) -> Result<Option<Descriptor>> {
+/// The descriptor of vault `pin` as some header embeds it, and its bytes. A descriptor certifies itself, so the header need
+/// not be believed for it.
+pub(super) async fn embedded(store: &dyn ObjectStore, pin: VaultId) -> Result<Option<(Descriptor, Bytes)>> {
     let mut keys = Vec::new();
     store
         .list(layout::SNAPSHOTS, &mut |entry| {
@@ -127,14 +127,14 @@ async fn embedded(store: &dyn ObjectStore, pin: VaultId) -> Result<Option<Descri
         })
         .await?;
     for key in keys.iter().rev() {
-        if let Some(descriptor) = embedded_in(store, key, pin).await? {
-            return Ok(Some(descriptor));
+        if let Some(found) = embedded_in(store, key, pin).await? {
+            return Ok(Some(found));
         }
     }
     Ok(None)
 }
 
-async fn embedded_in(store: &dyn ObjectStore, key: &Key, pin: VaultId) -> Result<Option<Descriptor>> {
+async fn embedded_in(store: &dyn ObjectStore, key: &Key, pin: VaultId) -> Result<Option<(Descriptor, Bytes)>> {
     use crate::format::header::{HEADER_LIMIT, Header};
     let bytes = match store.get(key, None, Some(0..HEADER_LIMIT as u64 + 1)).await {
         Ok(bytes) => bytes,
@@ -142,8 +142,11 @@ async fn embedded_in(store: &dyn ObjectStore, key: &Key, pin: VaultId) -> Result
         Err(error) => return Err(error.into()),
     };
     let claimed = Envelope::decode::<Header>(&bytes).and_then(|envelope| envelope.claims::<Header>());
-    let descriptor = claimed.and_then(|header| Descriptor::open(&header.descriptor)).ok();
-    Ok(descriptor.filter(|d| d.vault == pin))
+    let found = claimed.and_then(|header| {
+        let descriptor = Descriptor::open(&header.descriptor)?;
+        Ok((descriptor, header.descriptor.encode()?.bytes().clone()))
+    });
+    Ok(found.ok().filter(|(descriptor, _)| descriptor.vault == pin))
 }
 
 fn unpinned(vault: VaultId) -> Finding {

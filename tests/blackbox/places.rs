@@ -141,3 +141,24 @@ fn what_is_remembered_of_copies_may_be_lost_and_two_are_not_one() {
     lab.configure(&copy("b", &url(&lab, "copy/")));
     lab.run(&mut lab.writer(["replicate"])).code(2).says_anywhere(&["in one place"]);
 }
+
+#[test]
+fn a_first_copy_of_a_vault_without_its_descriptor_has_one_and_goes_on() {
+    let lab = vault(2);
+    let id = verify(&lab, "copy", "locks").ok().json()["result"]["vault_id"].as_str().unwrap().to_owned();
+    for spoiled in [false, true] {
+        let path = lab.path("vault/vault.json");
+        let whole = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        if spoiled {
+            fs::write(&path, b"{").unwrap();
+        }
+        let copy = format!("fresh-{spoiled}");
+        for _ in 0..2 {
+            replicate(&lab, &copy, &["--vault-id", &id]).code(4).says_anywhere(&["vault.descriptor"]);
+        }
+        verify(&lab, &copy, "read").ok();
+        assert_eq!(fs::read(lab.path(&copy).join("vault.json")).unwrap(), whole);
+        fs::write(&path, whole).unwrap();
+    }
+}

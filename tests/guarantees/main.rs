@@ -51,6 +51,7 @@ mod g13_honest;
 mod g13_hosts;
 mod g16_not_alone;
 mod g17_calls;
+mod g17_clock;
 mod g17_elsewhere;
 mod g17_grows;
 mod g17_held;

@@ -18,6 +18,7 @@ use crate::{
         Vault,
         copying::{self, CopiedCount, CopyRequest, Less},
         parity::Kept,
+        writer::refuse_skew,
     },
 };
 
@@ -93,6 +94,10 @@ pub async fn replicate(
     let source = source.through(Arc::new(Cached::new(Arc::clone(&from) as Arc<dyn ObjectStore>)));
     let target = Arc::clone(&to) as Arc<dyn ObjectStore>;
     let at = target.server_time().await?;
+    if source.store.traits().trusted_time && !target.traits().trusted_time {
+        // A record of the copy that is of a time that is not yet counts for nothing until then.
+        refuse_skew(true, at, source.store.server_time().await?)?;
+    }
     let Fit { fresh, last, renew } = target::must_fit(&source, &target, request, at).await?;
     let mark = request.copy.mark || renew;
     let copy = CopyRequest { fresh, last, mark, now: Some(at), ..request.copy.clone() };

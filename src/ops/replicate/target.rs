@@ -81,7 +81,8 @@ pub(super) async fn must_fit(
     if let Some(proven) = read.proven(id, &request.copy.from) {
         return Ok(Fit { fresh: false, last: Some(proven), renew: true });
     }
-    must_be_ours(&held, last.as_ref(), &read, request).await?;
+    let ahead = copies.newest().filter(|newest| *newest > now);
+    must_be_ours(&held, last.as_ref(), &read, request, (ahead, now)).await?;
     Ok(Fit { fresh: false, last, renew: false })
 }
 
@@ -156,7 +157,13 @@ async fn holds_nothing(target: &dyn ObjectStore) -> Result<bool> {
 }
 
 /// A copy is fed by one place, which its records name; and what writers write into is no copy.
-async fn must_be_ours(held: &Vault, last: Option<&CopyRecord>, read: &Read, request: &ReplicateRequest) -> Result<()> {
+async fn must_be_ours(
+    held: &Vault,
+    last: Option<&CopyRecord>,
+    read: &Read,
+    request: &ReplicateRequest,
+    (ahead, now): (Option<Time>, Time),
+) -> Result<()> {
     let url = held.store.url();
     if let Some(record) = last {
         let what = format!("{url} is a copy of {}, and not of {}", record.from, request.copy.from);
@@ -173,6 +180,11 @@ async fn must_be_ours(held: &Vault, last: Option<&CopyRecord>, read: &Read, requ
         let next = "`strongroom repair --vault TARGET --from SOURCE` makes it again if it was made from there. If not, and it is \
                     a copy and no vault that writers write into, say --adopt once";
         return Err(refused(what, next));
+    }
+    if let Some(newest) = ahead.filter(|_| snapshots) {
+        let what =
+            format!("{url} says that it was copied at {newest}, and it is {now} here: a clock was wrong, then or now");
+        return Err(refused(what, "set this host's clock. If it is right now, say --adopt once"));
     }
     if snapshots {
         let what = format!(

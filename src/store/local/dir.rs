@@ -123,7 +123,7 @@ pub(super) struct Unplaced<'a> {
     tmp: &'a OwnedFd,
     name: String,
     file: File,
-    /// Whether the temporary name is gone, and may be another's by now.
+    /// Whether the temporary name is gone, and may be another's by now, or is to stay.
     renamed: bool,
 }
 
@@ -133,7 +133,12 @@ const LARGE: usize = 1 << 20;
 impl<'a> Unplaced<'a> {
     /// Writes `bytes` to a new read-only file in `tmp`, dated `modified`, and waits until they are on the disk.
     pub(super) fn write(tmp: &'a OwnedFd, bytes: &[u8], modified: Time) -> io::Result<Self> {
-        let mut unplaced = Self::create(tmp)?;
+        Self::write_for(tmp, "", bytes, modified)
+    }
+
+    /// The same, with `what` at the end of its temporary name, for whoever finds it there.
+    pub(super) fn write_for(tmp: &'a OwnedFd, what: &str, bytes: &[u8], modified: Time) -> io::Result<Self> {
+        let mut unplaced = Self::create(tmp, what)?;
         unplaced.file.write_all(bytes)?;
         let since = Duration::from_secs(u64::try_from(modified.unix()).unwrap_or(0));
         match unplaced.file.set_modified(SystemTime::UNIX_EPOCH + since) {
@@ -149,10 +154,15 @@ impl<'a> Unplaced<'a> {
         Ok(unplaced)
     }
 
-    fn create(tmp: &'a OwnedFd) -> io::Result<Self> {
+    /// Leaves the temporary name where it is, for whoever opens the vault next.
+    pub(super) fn leave(&mut self) {
+        self.renamed = true;
+    }
+
+    fn create(tmp: &'a OwnedFd, what: &str) -> io::Result<Self> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {
-            let name = unfinished();
+            let name = unfinished() + what;
             match rustix::fs::openat(tmp, &name, flags, Mode::from_raw_mode(0o444)) {
                 Ok(fd) => return Ok(Self { tmp, name, file: fd.into(), renamed: false }),
                 // Left by a dead process of our number, or used by a live one on another host.
@@ -207,6 +217,13 @@ pub(super) fn guard(tmp: &OwnedFd, operation: rustix::fs::FlockOperation) -> io:
     let file = open(OFlags::RDWR).or_else(|e| if e == Errno::ACCESS { open(OFlags::RDONLY) } else { Err(e) })?;
     rustix::io::retry_on_intr(|| rustix::fs::flock(&file, operation))?;
     Ok(file)
+}
+
+/// The names of files in `tmp` of which `wanted` makes something, with that.
+pub(super) fn find<T>(tmp: &OwnedFd, wanted: impl Fn(&str) -> Option<T>) -> Vec<(String, T)> {
+    let Ok(entries) = rustix::fs::Dir::read_from(tmp) else { return Vec::new() };
+    let names = entries.flatten().filter_map(|entry| Some(entry.file_name().to_str().ok()?.to_owned()));
+    names.filter_map(|name| wanted(&name).map(|found| (name, found))).collect()
 }
 
 /// Removes unfinished files that nobody can still be writing. Does what it can and tells nothing: they cost space only.

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use rustix::{
-    fs::{AtFlags, FlockOperation, Mode, OFlags, Stat},
+    fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Stat},
     io::Errno,
 };
 
@@ -33,6 +33,9 @@ use crate::{
 
 /// The longest segment of a key, in bytes: with the suffix of a lock's record it is as long as file names may be.
 const MAX_SEGMENT: usize = 255 - sidecar::SUFFIX.len();
+
+/// The longest mark, in bytes, that leaves room for the rest of a temporary name.
+const MAX_MARK: usize = 220;
 
 /// The directories of a key, and its name in the last of them.
 fn split(key: &Key) -> (&str, &str) {
@@ -93,9 +96,36 @@ impl LocalStore {
     pub(super) fn sweep(&self) -> Result<()> {
         let root = self.open_root("open")?;
         if let Ok(tmp) = dir::open_in(&root, TMP) {
+            self.finish_records(&root, &tmp);
             dir::sweep(&tmp, self.clock.now());
         }
         Ok(())
+    }
+
+    /// Names the records of locks whose process ended after it had named their objects. Does what it can: `renew` locks what
+    /// has no record, too.
+    fn finish_records(&self, root: &OwnedFd, tmp: &OwnedFd) {
+        let pending = dir::find(tmp, sidecar::marked);
+        if pending.is_empty() {
+            return;
+        }
+        // While it is held alone, nobody is between the two.
+        let Ok(_guard) = dir::guard(tmp, FlockOperation::NonBlockingLockExclusive) else { return };
+        for (temporary, key) in pending {
+            let (path, name) = split(&key);
+            let Ok(dir) = root.try_clone().and_then(|root| dir::walk(root, segments(path))) else { continue };
+            let bare = dir::stat_object(&dir, name).is_ok()
+                && matches!(sidecar::read(&dir, name, key.as_str()), Ok(None))
+                && matches!(sidecar::read_as(tmp, &temporary, key.as_str()), Ok(Some(_)));
+            if bare
+                && rustix::fs::renameat_with(tmp, &temporary, &dir, sidecar::name(name), RenameFlags::NOREPLACE).is_ok()
+            {
+                let _ = naming::settle(tmp, &dir);
+                if self.immutable {
+                    let _ = set_immutable(&dir, name);
+                }
+            }
+        }
     }
 
     pub(super) fn try_immutable(&self) -> Result<()> {
@@ -181,7 +211,9 @@ impl LocalStore {
         let now = self.clock.now();
         let mut object = Unplaced::write(&tmp, bytes, now).map_err(fail)?;
         let encoded = lock.map(sidecar::encode).transpose().map_err(fail)?;
-        let mut record = encoded.map(|text| Unplaced::write(&tmp, &text, now)).transpose().map_err(fail)?;
+        let mark = sidecar::mark(key);
+        let mark = if mark.len() <= MAX_MARK { mark.as_str() } else { "" };
+        let mut record = encoded.map(|text| Unplaced::write_for(&tmp, mark, &text, now)).transpose().map_err(fail)?;
 
         // Shared among puts. Whoever deletes or extends holds it alone, and so never sees an object without its lock.
         let mut way = self.naming.way();
@@ -200,7 +232,10 @@ impl LocalStore {
             return already_there(&dir).map_err(fail);
         }
         let recorded = match &mut record {
-            Some(record) => record.name(&dir, &sidecar::name(name), way).map_err(fail)?,
+            Some(record) => record.name(&dir, &sidecar::name(name), way).map_err(|e| {
+                record.leave();
+                fail(e)
+            })?,
             None => true,
         };
         drop(guard);

@@ -10,16 +10,28 @@ use super::{
     dir,
     fail::{failed, is_absent},
 };
-use crate::model::Lock;
+use crate::model::{Key, Lock};
 
 /// What the name of a record ends in; what comes before is the object's name.
 pub(super) const SUFFIX: &str = ".lock";
+/// Stands for a slash in temporary names, and before the key there; no key has it.
+const MARK: &str = "%";
 /// No record is longer, in bytes.
 const MAX: u64 = 4096;
 
 /// The name of the record of the lock of `object`.
 pub(super) fn name(object: &str) -> String {
     format!("{object}{SUFFIX}")
+}
+
+/// What the temporary name of the record for `key` ends in, so that whoever finds it knows whose it is.
+pub(super) fn mark(key: &Key) -> String {
+    format!("{MARK}{}", key.as_str().replace('/', MARK))
+}
+
+/// The key for which a file of this temporary name is the record.
+pub(super) fn marked(name: &str) -> Option<Key> {
+    name.split_once(MARK)?.1.replace(MARK, "/").parse().ok()
 }
 
 /// The bytes of a record.
@@ -33,9 +45,13 @@ pub(super) fn encode(lock: Lock) -> io::Result<Vec<u8>> {
 ///
 /// A record that can't be read is an error, never the absence of a lock.
 pub(super) fn read(parent: &OwnedFd, object: &str, key: &str) -> Result<Option<Lock>> {
-    let name = name(object);
+    read_as(parent, &name(object), key)
+}
+
+/// The same, of a file of that name.
+pub(super) fn read_as(parent: &OwnedFd, name: &str, key: &str) -> Result<Option<Lock>> {
     let mut bytes = Vec::new();
-    let got = dir::open_object(parent, &name).and_then(|file| file.take(MAX).read_to_end(&mut bytes));
+    let got = dir::open_object(parent, name).and_then(|file| file.take(MAX).read_to_end(&mut bytes));
     match got {
         Ok(_) => {}
         Err(e) if is_absent(&e) => return Ok(None),

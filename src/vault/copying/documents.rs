@@ -20,9 +20,10 @@ use crate::{
     model::{Finding, Key, Name, Severity, Time},
     store::Payload,
     vault::{
-        Result, Vault, VaultErrorKind, evidence,
+        Result, Vault, VaultError, VaultErrorKind, evidence,
         fetch::{self, Stored},
         members::Members,
+        open,
         upkeep::{KEEP_NEWEST, vouched},
     },
 };
@@ -71,10 +72,15 @@ impl Begun {
     }
 }
 
-/// Reads the descriptor. Where nothing is yet and the place itself locks what it is given, it is put at once: a server may take long
+/// Reads the descriptor, where that can't be read as a header embeds it. Where nothing is yet and the place itself locks what it is given, it is put at once: a server may take long
 /// for the first object of a bucket, and what is to be copied is chosen meanwhile.
 pub(super) async fn begin(source: &Vault, mover: &Mover<'_>) -> Result<Begun> {
-    let (descriptor, place) = (descriptor(source).await?, mover.place);
+    let place = mover.place;
+    let mut descriptor = descriptor(source).await?;
+    if descriptor.is_none() && !mover.mends() {
+        // A place with objects and no descriptor would be taken for something else by the next pass.
+        descriptor = embedded_descriptor(source).await?;
+    }
     let Some((object, payload)) = descriptor.as_ref().filter(|_| mover.puts_first()) else {
         return Ok(Begun { descriptor, put: None });
     };
@@ -106,6 +112,11 @@ pub(super) async fn descriptor_first(pass: &Pass<'_>, begun: Begun, look: bool, 
             Some(outcome) => outcome,
             None => document(pass, object, Some(payload), (look, None)).await?,
         };
+        if let (Outcome::Bad(trouble), true) = (&outcome, pass.mover.place.fresh && !pass.request.dry_run) {
+            let why = trouble.finding(&object.key(), false).message;
+            let what = format!("the descriptor did not get into the target, so nothing else was put there: {why}");
+            return Err(VaultError::new(VaultErrorKind::Failed, what).on(object.key()));
+        }
         take(pass, object, outcome, done)?;
     } else if !pass.mover.mends() {
         let what = "no version of it can be read as the root signed it, so it was not copied; snapshots embed a copy";
@@ -192,7 +203,7 @@ fn told(pass: &Pass<'_>, object: &Object, trouble: &Trouble, done: &mut CopyDone
              with a default retention that is long enough, or the credentials the right to set locks; with --locks \
              as-possible it is copied anyway"
         );
-        return Err(crate::vault::VaultError::new(VaultErrorKind::Unprotected, what).on(key));
+        return Err(VaultError::new(VaultErrorKind::Unprotected, what).on(key));
     }
     done.findings.push(trouble.finding(&key, pass.mover.mends()));
     Ok(())
@@ -250,6 +261,14 @@ async fn descriptor(source: &Vault) -> Result<Option<(Object, Payload)>> {
         }
     }
     Ok(None)
+}
+
+/// The same as a header of the source embeds it.
+async fn embedded_descriptor(source: &Vault) -> Result<Option<(Object, Payload)>> {
+    let Some((_, bytes)) = open::embedded(&*source.store, source.descriptor.vault).await? else { return Ok(None) };
+    let named = hash::hash(&bytes);
+    let copied = Copied::descriptor(source.descriptor.vault, bytes);
+    Ok(copied.map(|copied| (other(&layout::descriptor(), named), Payload::Copied(copied))))
 }
 
 /// Copies evidence that is not there and that `prune` would leave there.
