@@ -23,6 +23,8 @@ mod held;
 mod http;
 #[path = "s3_cli/init.rs"]
 mod init;
+#[path = "s3_cli/lockless.rs"]
+mod lockless;
 #[path = "s3_cli/network.rs"]
 mod network;
 #[path = "s3_cli/place.rs"]

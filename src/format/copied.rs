@@ -59,6 +59,9 @@ pub struct CopyRecord {
     /// Whether a repair left something here that is not what was signed: then no page says of its packs that they are whole.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unhealed: bool,
+    /// Whether something here may be locked for less than the source promises, as was allowed when it was copied.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub less_locked: bool,
     /// Where a whole copy became one of a part: of each writer the number of the newest header that was here by then. What is
     /// missing up to there was here, and is damage.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -69,7 +72,8 @@ impl CopyRecord {
     /// A record of headers that are put between `begins` and `ends`.
     #[must_use]
     pub fn new(vault: VaultId, from: String, (begins, ends): (Time, Time), part: bool) -> Self {
-        Self { format: FORMAT.to_owned(), vault, from, begins, ends, part, unhealed: false, had: BTreeMap::new() }
+        let (format, had) = (FORMAT.to_owned(), BTreeMap::new());
+        Self { format, vault, from, begins, ends, part, unhealed: false, less_locked: false, had }
     }
 
     /// Its key, and the record as it is stored.

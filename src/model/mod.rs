@@ -24,7 +24,7 @@ pub use lock::{Lock, LockBy, LockMode, LockPolicy, Tier, Tiers};
 pub use name::{Key, Name, NameError};
 pub use pattern::{NamePattern, nearest, nearest_texts};
 pub use progress::{Cancel, Progress, Silent};
-pub use report::{Finding, Findings, Severity};
+pub use report::{Finding, Findings, Severity, only_unread};
 pub use sample::Sample;
 pub use snapshot::{ChunkerParams, FileMeta, SourceKind};
 pub use time::{Span, Time, lasting};

@@ -70,6 +70,28 @@ impl Finding {
     }
 }
 
+/// Codes of what could not be read, so that nobody knows whether it is whole: no damage is proven (exit code 1).
+const UNREAD: [&str; 5] = ["copy.unread", "journal.unread", "object.unread", "page.unread", "repair.unread"];
+/// Codes of what follows from another finding, which says why.
+const FOLLOWS: [&str; 2] = ["copy.left-out", "repair.snapshot"];
+
+impl Finding {
+    /// Whether it says that something could not be read, and no damage is proven by it.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.severity == Severity::Error && UNREAD.contains(&self.code.as_str())
+    }
+}
+
+/// How much could not be read, where that is the worst that was found: no damage is proven, and the rest was looked at.
+#[must_use]
+pub fn only_unread(findings: &[Finding]) -> Option<usize> {
+    let errors = || findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let unread = errors().filter(|finding| finding.is_unread()).count();
+    let proven = errors().any(|finding| !finding.is_unread() && !FOLLOWS.contains(&finding.code.as_str()));
+    (unread > 0 && !proven).then_some(unread)
+}
+
 /// So many findings of one code and severity are kept; of more, how many they are.
 const KEPT: u64 = 10_000;
 /// The longest message that is kept, in bytes.

@@ -15,7 +15,7 @@ use crate::{
     format::{evidence::EvidenceKind, member_key::Member},
     model::{Cancel, Finding, Name, Progress, Severity, Span, Time, VaultId},
     store::{
-        ObjectStore,
+        Enforcement, ObjectStore,
         counted::{Calls, Counted},
     },
     vault::{
@@ -192,12 +192,13 @@ pub async fn verify(
     let sample = asked_for.map(|asked| asked.part(&key(asked.of()), checkpoint.as_ref()));
     let asked = audit::VerifyRequest { depth, opener, snapshot, sample, schedule, writer, typed, journals, checkpoint };
     let found = audit::verify(&seen, &asked, Arc::clone(progress), cancel).await;
-    let found = found.map_err(|error| match error.kind {
+    let mut found = found.map_err(|error| match error.kind {
         VaultErrorKind::Cancelled => OpsError::Interrupted,
         _ => error.into(),
     })?;
     let mut findings = found.findings.clone();
     findings.extend(rules(&*vault.store).await);
+    findings.extend(lockless(&*vault.store, &mut found.not_checked).await);
     let deep = depth != Depth::Locks && snapshot.is_none();
     let parity = parity::check(&*vault.store, deep, sample, cancel).await?.map(|(seen, found)| {
         findings.extend(found.into_vec());
@@ -270,6 +271,21 @@ fn report(vault: &Vault, sample: Option<(u32, u32)>, found: audit::VerifyReport,
 fn cost(calls: Calls) -> Cost {
     let requests_usd = (calls.get + calls.head) as f64 * 0.0004 / 1e3 + (calls.list + calls.put) as f64 * 0.005 / 1e3;
     Cost { requests_usd, transfer_usd: calls.bytes as f64 * 0.09 / f64::from(1 << 30) }
+}
+
+/// Says that no lock counts, whatever is told of each object, if the bucket has no object lock.
+async fn lockless(store: &dyn ObjectStore, not_checked: &mut Vec<String>) -> Option<Finding> {
+    let why = match store.enforcement().await {
+        Ok(Enforcement::Enforced) => return None,
+        Ok(Enforcement::Absent) => {
+            let what = "the bucket has no object lock: what it answers about retention is not enforced, so no lock in it counts";
+            return Some(Finding::new(Severity::Weak, "bucket.lockless", what).on(store.url()));
+        }
+        Ok(Enforcement::Unknown(why)) => why.into_string(),
+        Err(error) => error.to_string(),
+    };
+    not_checked.push(format!("whether the bucket has object lock at all, without which no lock binds: {why}"));
+    None
 }
 
 /// What the bucket does by itself, as far as this role may know it.

@@ -10,7 +10,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Entry, Head, ObjectStore, Payload, Put, Result, Sidecars, Traits, Version, VersionEntry, rules::clip};
+use super::{
+    Enforcement, Entry, Head, ObjectStore, Payload, Put, Result, Sidecars, Traits, Version, VersionEntry, rules::clip,
+};
 use crate::{
     codec::hash,
     format::layout,
@@ -117,6 +119,10 @@ impl ObjectStore for Cached {
 
     async fn lock_of(&self, key: &Key, version: Option<&Version>) -> Result<Option<Lock>> {
         self.store.lock_of(key, version).await
+    }
+
+    async fn enforcement(&self) -> Result<Enforcement> {
+        self.store.enforcement().await
     }
 
     async fn extend_lock(&self, key: &Key, version: Option<&Version>, lock: Lock) -> Result<Lock> {

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Entry, Head, ObjectStore, Payload, Put, Result, Sidecars, Traits, Version, VersionEntry};
+use super::{Enforcement, Entry, Head, ObjectStore, Payload, Put, Result, Sidecars, Traits, Version, VersionEntry};
 use crate::model::{Key, Lock, Time};
 
 /// How many entries a bucket lists per call.
@@ -128,6 +128,10 @@ impl ObjectStore for Counted {
     async fn lock_of(&self, key: &Key, version: Option<&Version>) -> Result<Option<Lock>> {
         add(&self.head, 1);
         self.store.lock_of(key, version).await
+    }
+
+    async fn enforcement(&self) -> Result<Enforcement> {
+        self.store.enforcement().await
     }
 
     async fn extend_lock(&self, key: &Key, version: Option<&Version>, lock: Lock) -> Result<Lock> {

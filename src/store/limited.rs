@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Entry, Head, ObjectStore, Payload, Put, Result, Sidecars, Traits, Version, VersionEntry};
+use super::{Enforcement, Entry, Head, ObjectStore, Payload, Put, Result, Sidecars, Traits, Version, VersionEntry};
 use crate::model::{Cancel, Key, Lock, Time};
 
 /// Limits the puts on the store within.
@@ -94,6 +94,10 @@ impl ObjectStore for Limited {
 
     async fn lock_of(&self, key: &Key, version: Option<&Version>) -> Result<Option<Lock>> {
         self.store.lock_of(key, version).await
+    }
+
+    async fn enforcement(&self) -> Result<Enforcement> {
+        self.store.enforcement().await
     }
 
     async fn extend_lock(&self, key: &Key, version: Option<&Version>, lock: Lock) -> Result<Lock> {

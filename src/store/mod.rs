@@ -147,6 +147,17 @@ pub struct Traits {
     pub explicit_locks: bool,
 }
 
+/// Whether the locks that a store tells of bind whoever may delete there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Enforcement {
+    /// As far as the store says.
+    Enforced,
+    /// The bucket has no object lock, so what is told of the retention of objects binds nobody, and counts as none.
+    Absent,
+    /// It can't be asked, and why.
+    Unknown(Box<str>),
+}
+
 /// An object store that holds one vault. Keys are relative to the vault's prefix.
 ///
 /// Calls may be made from many tasks at once. Every error names the call and the key. No call prints.
@@ -218,6 +229,15 @@ pub trait ObjectStore: Send + Sync {
     /// # Errors
     /// `NotFound` if the object is not there; `Denied` when the lock could not be read, which does not mean unlocked.
     async fn lock_of(&self, key: &Key, version: Option<&Version>) -> Result<Option<Lock>>;
+
+    /// Whether locks bind here. Where they don't, [`lock_of`](Self::lock_of) tells of none and none can be set. A store is asked
+    /// once.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    async fn enforcement(&self) -> Result<Enforcement> {
+        Ok(Enforcement::Enforced)
+    }
 
     /// Extends the lock of a version to `lock.until` and returns the lock that really applies afterwards, read back.
     /// Never shortens and never weakens: asked for less, it changes nothing and returns what is there.

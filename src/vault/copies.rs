@@ -19,6 +19,8 @@ use crate::{
 const SLACK: Span = Span::seconds(300);
 /// So many records are read to find the newest that can be.
 const LOOK_BACK: usize = 16;
+/// So many are read to find out which headers were copied.
+const PROOFS: usize = 4096;
 /// How many are read at once.
 const AT_ONCE: usize = 4;
 
@@ -72,10 +74,55 @@ impl Copies {
         Ok(Extent::of(self.last(vault, now).await?.as_ref()))
     }
 
+    /// Those of these records that count, as far as any tells of one of `times`, if some are given: they can be read, have the
+    /// hash in their names, are of `vault` and of no time that is not yet. Each time is looked up once, and of very many records
+    /// some are not read.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub(super) async fn proven(self, vault: &Vault, times: Option<Vec<Time>>) -> Result<Self> {
+        if self.names.is_empty() {
+            return Ok(self);
+        }
+        let now = vault.store.server_time().await?;
+        let mut left = times;
+        if let Some(left) = &mut left {
+            left.sort_unstable();
+            left.dedup();
+        }
+        let asked = |left: &Option<Vec<Time>>, name: &CopyName| {
+            left.as_ref().is_none_or(|left| left.iter().any(|time| covers(name, *time)))
+        };
+        let (mut proven, mut tries) = (Self::default(), 0);
+        // Those that speak of the longest time first, so that few are read.
+        let mut names = self.names;
+        names.retain(|(name, _)| name.begins <= now + SLACK);
+        names.sort_by_key(|(name, key)| (std::cmp::Reverse(name.ends.since(name.begins)), name.begins, key.clone()));
+        for chunk in names.chunks(AT_ONCE) {
+            let some: Vec<_> = chunk.iter().filter(|(name, _)| asked(&left, name)).collect();
+            let mut read = stream::iter(some)
+                .map(|one| async move { (one, record(vault, &one.0, &one.1).await) })
+                .buffered(AT_ONCE);
+            while let Some((one, record)) = read.next().await {
+                tries += 1;
+                if record?.is_some() {
+                    if let Some(left) = &mut left {
+                        left.retain(|time| !covers(&one.0, *time));
+                    }
+                    proven.names.push(one.clone());
+                }
+            }
+            if left.as_ref().is_some_and(Vec::is_empty) || tries >= PROOFS {
+                break;
+            }
+        }
+        Ok(proven)
+    }
+
     /// Whether headers were copied at this time of the store.
     #[must_use]
     pub fn cover(&self, stored: Time) -> bool {
-        self.names.iter().any(|(name, _)| name.begins <= stored + SLACK && stored <= name.ends + SLACK)
+        self.names.iter().any(|(name, _)| covers(name, stored))
     }
 
     /// When headers were copied last, at most.
@@ -92,25 +139,32 @@ impl Copies {
         let mut names: Vec<_> = self.names.iter().filter(|(name, _)| name.begins <= now + SLACK).collect();
         names.sort_by_key(|(name, key)| std::cmp::Reverse((name.begins, name.ends, key.clone())));
         names.truncate(LOOK_BACK);
-        let mut read = stream::iter(names)
-            .map(|(name, key)| async move {
-                (name, fetch::by_hash(&*vault.store, key, None, &name.hash, RECORD_LIMIT).await)
-            })
-            .buffered(AT_ONCE);
-        while let Some((name, bytes)) = read.next().await {
-            let bytes = match bytes {
-                Err(error) if error.is_of_object() => continue,
-                other => other?,
-            };
-            if let Ok(record) = CopyRecord::decode(&bytes)
-                && record.vault == vault.descriptor.vault
-                && (record.begins, record.ends, record.part) == (name.begins, name.ends, name.part)
-            {
+        let mut read = stream::iter(names).map(|(name, key)| record(vault, name, key)).buffered(AT_ONCE);
+        while let Some(record) = read.next().await {
+            if let Some(record) = record? {
                 return Ok(Some(record));
             }
         }
         Ok(None)
     }
+}
+
+/// Whether a record says by its name that headers were copied at this time.
+fn covers(name: &CopyName, stored: Time) -> bool {
+    name.begins <= stored + SLACK && stored <= name.ends + SLACK
+}
+
+/// The record of this name, if it can be read, has its hash and is of `vault`.
+async fn record(vault: &Vault, name: &CopyName, key: &Key) -> Result<Option<CopyRecord>> {
+    let bytes = match fetch::by_hash(&*vault.store, key, None, &name.hash, RECORD_LIMIT).await {
+        Err(error) if error.is_of_object() => return Ok(None),
+        other => other?,
+    };
+    let says = |record: &CopyRecord| {
+        record.vault == vault.descriptor.vault
+            && (record.begins, record.ends, record.part) == (name.begins, name.ends, name.part)
+    };
+    Ok(CopyRecord::decode(&bytes).ok().filter(says))
 }
 
 /// What of a vault a place is to hold.

@@ -301,6 +301,24 @@ pub(crate) async fn oldest(
     Err(VaultError::new(VaultErrorKind::Damaged, what).on(key))
 }
 
+/// Whether what was refused is about single objects, and not about these credentials. In a bucket it is if `others` of the kind
+/// could be read and the session has not ended meanwhile. In a directory each file has a mode of its own, so it is if the
+/// descriptor can be read.
+///
+/// # Errors
+/// If the store does not answer.
+pub(crate) async fn is_of_one(store: &dyn ObjectStore, others: bool) -> Result<bool, VaultError> {
+    if store.traits().trusted_time {
+        return Ok(others && still_welcome(store).await?);
+    }
+    match store.get(&layout::descriptor(), None, Some(0..1)).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() || error.kind == StoreErrorKind::Corrupt => Ok(true),
+        Err(error) if is_unreadable(error.kind) => Ok(others),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Whether these credentials still read the vault's descriptor. Where single objects were refused, this tells whether
 /// it is about them, or about a session that has ended meanwhile.
 ///

@@ -111,7 +111,8 @@ impl Holds {
         if !vault.store.traits().trusted_time || !self.all.iter().any(|held| held.suspect) {
             return Ok(());
         }
-        let copies = Copies::of(&*vault.store).await?;
+        let there = self.all.iter().filter(|held| held.suspect).map(|held| held.there).collect::<Vec<_>>();
+        let copies = Copies::of(&*vault.store).await?.proven(vault, Some(there)).await?;
         for held in self.all.iter_mut().filter(|held| held.suspect && copies.cover(held.there)) {
             held.since = held.hold.at.min(held.since);
             held.suspect = members.revoked_from(&held.hold.member).is_some_and(|from| held.since >= from);

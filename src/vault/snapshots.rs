@@ -139,6 +139,8 @@ async fn of(vault: &Vault, wanted: impl Fn(&SnapshotId) -> bool + Send + Sync, a
     let (members, mut names, copies) =
         tokio::try_join!(members(vault, &mut findings), named(vault, wanted, &mut of_names), copies)?;
     findings.extend(of_names.into_vec());
+    let stored = names.iter().filter_map(|named| named.stored.first().map(|first| first.modified)).collect();
+    let copies = copies.proven(vault, Some(stored)).await?;
     let left_out = match &members {
         Some(members) if !alone => leave_out(vault, members, &copies, &mut names, &mut findings),
         _ => BTreeMap::new(),
@@ -155,7 +157,7 @@ async fn of(vault: &Vault, wanted: impl Fn(&SnapshotId) -> bool + Send + Sync, a
     drop(found);
     let Reading { mut findings, mut snapshots, mut unread, refused, .. } = reading;
     if let Some(error) = refused
-        && (snapshots.is_empty() || !fetch::still_welcome(&*vault.store).await?)
+        && !fetch::is_of_one(&*vault.store, !snapshots.is_empty()).await?
     {
         // These credentials read nothing here: that is not about one object.
         return Err(error);

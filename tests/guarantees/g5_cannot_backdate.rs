@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use strongroom::{
-    format::{header::Header, layout},
-    model::{Cancel, Clock, Silent, SnapshotId, SourceKind, Span, Time},
+    codec::hash,
+    format::{copied::CopyRecord, header::Header, layout},
+    model::{Cancel, Clock, Silent, SnapshotId, SourceKind, Span, Time, VaultId},
     ops::{
         backup::{BackupRequest, Job, backup},
         member,
@@ -121,6 +122,37 @@ async fn g5_a_header_is_as_old_as_the_store_says() {
     let chosen = |wanted| choose(listing.snapshots.clone(), &wanted).unwrap().snapshot.id;
     assert_eq!(chosen(at(None)), third.id);
     assert_eq!(chosen(at(Some(second.header.started_at))), second.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g5_junk_among_the_records_of_copies_makes_no_header_a_copied_one() {
+    let clock = HandClock::new();
+    let memory = MemoryStore::new(clock.clone());
+    let made = make(Arc::new(memory.clone()), clock.clone(), policy()).await;
+    let state = tempfile::tempdir().unwrap();
+    let first = made.backup(state.path(), "orders", streams([("a", vec![1; 9])])).await.unwrap();
+    clock.pass(Span::days(9));
+    let now = clock.now();
+    let back = Time::from_unix(now.unix() - 7 * 86_400);
+    let backdated = forge(&made, &first.header, back, back).await;
+    let codes = async || {
+        let vault = Vault::open(made.store.clone(), Some(made.id)).await.unwrap();
+        let found = snapshots::list(&vault).await.unwrap().findings;
+        found.into_iter().filter(|f| f.code != "chain.gap").map(|f| (f.code, f.snapshot)).collect::<Vec<_>>()
+    };
+    let told = [("header.backdated".to_owned(), Some(backdated.to_string()))];
+    // Of that time: bytes that are no record, under a false hash and under their own, and a record of another vault.
+    let around = (Time::from_unix(now.unix() - 60), now + Span::seconds(7200));
+    memory.overwrite(layout::copy(around.0, around.1, false, &hash::hash(b"true")).as_str(), &b"junk"[..]);
+    memory.overwrite(layout::copy(around.0, around.1, true, &hash::hash(b"junk")).as_str(), &b"junk"[..]);
+    let record = |vault| CopyRecord::new(vault, "the first".to_owned(), around, false).encode().unwrap();
+    let (key, other) = record(VaultId::from_bytes([7; 32]));
+    made.store.put_new(&key, &Payload::Public(other), None).await.unwrap();
+    assert_eq!(codes().await, told);
+    // A true one does.
+    let (key, own) = record(made.id);
+    made.store.put_new(&key, &Payload::Public(own), None).await.unwrap();
+    assert_eq!(codes().await, [("vault.copied".to_owned(), None)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,6 +55,7 @@ mod g17_clock;
 mod g17_elsewhere;
 mod g17_grows;
 mod g17_held;
+mod g17_less_locked;
 mod g17_parity;
 mod g17_repair;
 mod g17_restore;

@@ -3,7 +3,7 @@
 use strongroom::{
     model::{Lock, LockMode, Span},
     store::{
-        Attempts, Deleter, ObjectStore, Put, StoreErrorKind as Kind,
+        Attempts, Deleter, Enforcement, ObjectStore, Put, StoreErrorKind as Kind,
         credentials::CredentialsSpec,
         s3::{Ability, S3Settings, S3Store},
     },
@@ -110,6 +110,47 @@ async fn what_a_server_lacks_is_told_in_words() {
     let (_fake, store, _dir) = lying(Lies { no_lock_api: true, ..Lies::default() }).await;
     put(&store, "a").await;
     assert_eq!(store.lock_of(&key("a"), None).await.unwrap_err().kind, Kind::Unsupported);
+}
+
+#[tokio::test]
+async fn g1_no_lock_counts_where_the_bucket_has_no_object_lock() {
+    let (fake, dir) = (FakeS3::start(Lies::default()), tempfile::tempdir().unwrap());
+    let new = async || S3Store::connect(settings(&fake, &dir)).await.unwrap();
+    let store = new().await;
+    let asked = lock(&store, LockMode::Compliance, Span::days(1)).await;
+    put(&store, "a").await;
+    store.extend_lock(&key("a"), None, asked).await.unwrap();
+    let questions = || fake.server().log().iter().filter(|line| line.contains("object-lock")).count();
+    let before = questions();
+    for _ in 0..3 {
+        assert_eq!(store.clone().lock_of(&key("a"), None).await.unwrap(), Some(asked));
+    }
+    assert_eq!((store.enforcement().await.unwrap(), questions()), (Enforcement::Enforced, before), "asked once");
+
+    let lockless = Lies { bucket_lock: Some((404, "ObjectLockConfigurationNotFoundError")), ..Lies::default() };
+    fake.lie(lockless);
+    let store = new().await;
+    assert_eq!(store.lock_of(&key("a"), None).await.unwrap(), None);
+    assert_eq!(store.enforcement().await.unwrap(), Enforcement::Absent);
+    let longer = Lock { until: asked.until + Span::days(1), ..asked };
+    let error = store.extend_lock(&key("a"), None, longer).await.unwrap_err();
+    assert!(error.kind == Kind::Unsupported && error.to_string().contains("no object lock"), "{error}");
+    let error = store.put_new(&key("b"), &sealed(b"x"), Some(asked)).await.unwrap_err();
+    assert!(error.kind == Kind::Unsupported && error.to_string().contains("has none"), "{error}");
+
+    // Where nobody may ask, or the server does not know the question, each object is believed.
+    for (status, code) in [(403, "AccessDenied"), (501, "NotImplemented"), (405, "MethodNotAllowed")] {
+        fake.lie(Lies { bucket_lock: Some((status, code)), ..Lies::default() });
+        let store = new().await;
+        assert_eq!(store.lock_of(&key("a"), None).await.unwrap(), Some(asked), "{code}");
+        assert!(matches!(store.enforcement().await.unwrap(), Enforcement::Unknown(_)), "{code}");
+    }
+    // What may pass is no answer.
+    fake.lie(Lies { bucket_lock: Some((503, "SlowDown")), ..Lies::default() });
+    let store = new().await;
+    assert_eq!(store.lock_of(&key("a"), None).await.unwrap_err().kind, Kind::Unreachable);
+    fake.lie(lockless);
+    assert_eq!(store.lock_of(&key("a"), None).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::{Exit, Failure, Verdict, ops};
 #[cfg(feature = "full")]
 use crate::cli::copies::Replicated;
 use crate::{
-    model::{Finding, Name, Severity},
+    model::{Finding, Name, Severity, only_unread},
     ops::{
         approve::CheckReport,
         backup::BackupReport,
@@ -249,6 +249,13 @@ impl Failure {
     pub fn of_findings(findings: &[Finding]) -> Option<Self> {
         let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
         let failure = |exit, kind, message, hint: &str| Some(Self { exit, kind, message, hint: Some(hint.to_owned()) });
+        if let Some(unread) = only_unread(findings) {
+            let message = format!(
+                "{unread} objects can't be read, so whether they are whole is not known; all else was looked at"
+            );
+            let hint = "the findings name them: look at the owner and the mode of each, or at what this role may read, and run again";
+            return failure(Exit::Failed, "unread", message, hint);
+        }
         match worst(findings)? {
             Severity::Info | Severity::Warning => None,
             Severity::Weak => {

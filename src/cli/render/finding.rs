@@ -23,6 +23,7 @@ pub(super) fn finding_text(finding: &Finding) -> String {
     // A source's failure is no damage to the vault.
     let word = match finding.code.as_str() {
         "source.failed" => "failed",
+        _ if finding.is_unread() => "unread",
         "source.vanished" if finding.severity == Severity::Error => "gone",
         _ => word,
     };

@@ -75,7 +75,12 @@ pub(super) fn stat_object(parent: impl AsFd, name: &str) -> io::Result<Stat> {
 pub(super) fn open_object(parent: impl AsFd, name: &str) -> io::Result<File> {
     // Without NONBLOCK, a pipe in the place of an object would hold us up for ever.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = File::from(rustix::fs::openat(parent, name, flags, Mode::empty())?);
+    let file = match rustix::fs::openat(parent, name, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        // A socket can't even be opened.
+        Err(Errno::NXIO) => return Err(Errno::NOENT.into()),
+        Err(e) => return Err(e.into()),
+    };
     if file.metadata()?.is_file() { Ok(file) } else { Err(Errno::NOENT.into()) }
 }
 

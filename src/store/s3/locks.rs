@@ -7,7 +7,7 @@ use aws_sdk_s3::types::{ObjectLockRetention, ObjectLockRetentionMode};
 use super::{Call, S3Store, stamp, time};
 use crate::{
     model::{Key, Lock, LockMode},
-    store::{Result, StoreError, StoreErrorKind as Kind, Version, rules::extended},
+    store::{Enforcement, Result, StoreError, StoreErrorKind as Kind, Version, rules::extended},
 };
 
 /// How often an extension is repeated whose result falls short: somebody else extended the same version meanwhile,
@@ -29,7 +29,13 @@ impl S3Store {
             .key(self.full(key))
             .set_version_id(version.map(ToString::to_string));
         match request.send().await {
-            Ok(answer) => answer.retention().map_or(Ok(None), |retention| read(retention, key)),
+            Ok(answer) => {
+                let lock = answer.retention().map_or(Ok(None), |retention| read(retention, key))?;
+                Ok(match lock {
+                    Some(_) if self.locks_bind().await? == Enforcement::Absent => None,
+                    lock => lock,
+                })
+            }
             Err(error) => {
                 let facts = self.facts(&error);
                 if !facts.is_unlocked() {
@@ -61,6 +67,11 @@ impl S3Store {
     }
 
     pub(super) async fn extend(&self, key: &Key, version: Option<&Version>, asked: Lock) -> Result<Lock> {
+        if self.locks_bind().await? == Enforcement::Absent {
+            let what = "extend lock: the bucket has no object lock, so nothing in it can be locked, whatever the server answers \
+                        about retention";
+            return Err(StoreError::new(Kind::Unsupported, what).on(key));
+        }
         let _turn = match self.extending(key, version) {
             Some(turn) => Some(turn.lock().await),
             None => None,

@@ -8,6 +8,7 @@ mod ambient;
 mod answer;
 mod attempts;
 mod connect;
+mod enforced;
 mod fail;
 mod helper;
 mod identity;
@@ -45,11 +46,11 @@ use aws_sdk_s3::{
     primitives::DateTime,
 };
 use bytes::Bytes;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::{
-    Deleter, Entry, Head, Mender, ObjectStore, Payload, Put, Result, StoreError, Traits, Version, VersionEntry,
-    concurrency::Concurrency,
+    Deleter, Enforcement, Entry, Head, Mender, ObjectStore, Payload, Put, Result, StoreError, Traits, Version,
+    VersionEntry, concurrency::Concurrency,
 };
 use crate::{
     format::copied::Copied,
@@ -85,6 +86,8 @@ struct Inner {
     concurrency: Concurrency,
     /// What was put lately.
     recent: PlainMutex<VecDeque<Key>>,
+    /// Whether the bucket has object lock, once that was asked.
+    enforcement: OnceCell<Enforcement>,
 }
 
 impl fmt::Debug for S3Store {
@@ -119,6 +122,7 @@ impl S3Store {
                 hasher: RandomState::new(),
                 concurrency: Concurrency::default(),
                 recent: PlainMutex::default(),
+                enforcement: OnceCell::new(),
             }),
         }
     }
@@ -258,6 +262,10 @@ impl ObjectStore for S3Store {
             return self.inner.concurrency.of(self.lock_of_new(key, version)).await;
         }
         self.inner.concurrency.of(self.read_lock(key, version)).await
+    }
+
+    async fn enforcement(&self) -> Result<Enforcement> {
+        self.locks_bind().await
     }
 
     async fn extend_lock(&self, key: &Key, version: Option<&Version>, lock: Lock) -> Result<Lock> {

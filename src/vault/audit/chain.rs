@@ -3,19 +3,33 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
-    model::{Finding, Findings, LockPolicy, Name, Severity, SnapshotId, Span, Time},
-    vault::{copies::Extent, snapshots::Summary},
+    model::{Finding, Findings, Key, LockPolicy, Name, Severity, SnapshotId, Span, Time},
+    vault::{
+        copies::Extent,
+        snapshots::{Listing, Summary},
+    },
 };
 
 /// How far the store's clock may be set back between two runs before that is told.
 const SET_BACK: Span = Span::seconds(300);
 
+/// Headers that the store does not let be read, and their names.
+pub(super) type Refused = BTreeMap<SnapshotId, Key>;
+
+/// Those of a listing.
+pub(super) fn refused(listing: &Listing) -> Refused {
+    let told = listing.findings.iter().filter(|finding| finding.code == "header.unread");
+    let told: BTreeSet<&str> = told.filter_map(|finding| finding.object.as_deref()).collect();
+    let named = listing.unread.iter().map(|unread| (unread.named.1, unread.key()));
+    named.filter(|(_, key)| told.contains(key.as_str())).collect()
+}
+
 /// Checks the chain of every writer. `all` are headers that trust reaches; `extent` tells where this place holds a copy of a
-/// part of the vault, in which headers are missing that were never copied.
+/// part of the vault, in which headers are missing that were never copied. One that can't be read is not missing.
 pub(super) fn check<'a>(
     all: impl Iterator<Item = &'a Summary>,
     policy: &LockPolicy,
-    (now, extent): (Time, &Extent),
+    (now, extent, refused): (Time, &Extent, &Refused),
 ) -> Findings {
     let mut writers: BTreeMap<&Name, Vec<&Summary>> = BTreeMap::new();
     for snapshot in all {
@@ -24,7 +38,7 @@ pub(super) fn check<'a>(
     let mut findings = Findings::default();
     for (writer, mut chain) in writers {
         chain.sort_by_key(|s| (s.header.seq, s.id));
-        links(&chain, policy, (now, extent), &mut findings);
+        links(&chain, policy, (now, extent, refused), &mut findings);
         forks(writer, &chain, &mut findings);
         order(writer, &chain, &mut findings);
     }
@@ -38,12 +52,22 @@ pub(super) fn heads<'a>(all: impl Iterator<Item = &'a Summary> + Clone) -> Vec<&
 }
 
 /// Predecessors that are named and gone, and numbers that were left out.
-fn links(chain: &[&Summary], policy: &LockPolicy, (now, extent): (Time, &Extent), findings: &mut Findings) {
+fn links(
+    chain: &[&Summary],
+    policy: &LockPolicy,
+    (now, extent, refused): (Time, &Extent, &Refused),
+    findings: &mut Findings,
+) {
     let known: HashMap<SnapshotId, u64> = chain.iter().map(|s| (s.id, s.header.seq)).collect();
     for one in chain {
         let header = &one.header;
         let over = one.predecessors_are_over(policy, now);
-        let gone = || header.prev.iter().filter(|prev| !known.contains_key(prev));
+        let gone = || header.prev.iter().filter(|prev| !known.contains_key(prev) && !refused.contains_key(prev));
+        if let Some(key) = header.prev.iter().find_map(|prev| refused.get(prev)).filter(|_| !over) {
+            let what =
+                "another header names it as its predecessor; it can't be read, so whether it is whole is not known";
+            findings.note(Finding::new(Severity::Error, "object.unread", what).on(key));
+        }
         if let Some(prev) = gone().next().filter(|_| !over) {
             // A header can name many that never were.
             let more = match gone().count() {

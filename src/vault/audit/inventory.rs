@@ -229,7 +229,7 @@ impl Inventory {
                     let what = format!("a page can't be read, so the packs that it names are unknown: {}", error.what);
                     let (severity, code) = match error.kind {
                         VaultErrorKind::Damaged | VaultErrorKind::Untrusted => (Severity::Error, "page.damaged"),
-                        _ => (Severity::Weak, "page.unread"),
+                        _ => (Severity::Error, "page.unread"),
                     };
                     let key = At::Data(Sort::Page, writer, page.hash).key();
                     findings.push(Finding::new(severity, code, what).on(key).of(snapshot.id));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{inventory::Inventory, needed::Kind};
 use crate::{
     format::layout::{self, ObjectName},
-    model::{Finding, Findings, Lock, Severity, Time},
+    model::{Finding, Findings, Key, Lock, Severity, Time},
     store::{Entry, StoreErrorKind, Version, VersionEntry},
     vault::{
         Result, Vault, fetch,
@@ -271,6 +271,37 @@ pub(super) async fn damaged(vault: &Vault, unread: &[Unread], now: Time, finding
             let what = "the record of its lock proves that a header was put here, and what is here is not what was put: \
                         its snapshot can't be restored";
             findings.push(Finding::new(Severity::Error, "header.damaged", what).on(&key));
+        }
+    }
+    Ok(())
+}
+
+/// Documents and headers that can't be read in a directory. The record of a lock says that each was put: it is no junk of
+/// somebody's, and whether it is whole is not known.
+pub(super) async fn unreadable(vault: &Vault, findings: &mut Findings) -> Result<()> {
+    const CODES: [&str; 5] = ["header.unread", "documents.unread", "member.unread", "evidence.unread", "hold.unread"];
+    if vault.store.traits().trusted_time {
+        return Ok(());
+    }
+    let told: BTreeSet<&str> =
+        findings.iter().filter(|finding| finding.is_unread()).filter_map(|finding| finding.object.as_deref()).collect();
+    let other = findings.iter().filter(|finding| CODES.contains(&finding.code.as_str()));
+    let named = other.filter_map(|finding| finding.object.as_deref()).filter(|object| !told.contains(object));
+    let keys: BTreeSet<Key> = named.filter_map(|object| object.parse().ok()).collect();
+    for key in keys {
+        let refused = match vault.store.get(&key, None, Some(0..1)).await {
+            Err(error) if error.kind != StoreErrorKind::Corrupt && fetch::is_unreadable(error.kind) => error,
+            _ => continue,
+        };
+        let locked = match vault.store.lock_of(&key, None).await {
+            Ok(lock) => lock.is_some(),
+            Err(error) => error.kind == StoreErrorKind::Corrupt || fetch::is_unreadable(error.kind),
+        };
+        if locked {
+            let what = format!(
+                "the record of its lock proves that it was put; it can't be read, so whether it is whole is not known: {refused}"
+            );
+            findings.push(Finding::new(Severity::Error, "object.unread", what).on(&key));
         }
     }
     Ok(())

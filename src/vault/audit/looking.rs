@@ -60,6 +60,7 @@ impl Looking<'_> {
             done.bytes += inventory.firm().filter_map(|needed| needed.bytes).sum::<u64>();
             inventory.settle();
         }
+        done.read.must_be_some(&*self.vault.store)?;
         done.objects += inventory.lacking_more;
         Ok(done)
     }

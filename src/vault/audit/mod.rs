@@ -210,12 +210,13 @@ pub async fn verify_listed(
 ) -> Result<VerifyReport> {
     let now = vault.store.server_time().await?;
     let mut findings = Findings::default();
+    let refused = chain::refused(&listing);
     findings.extend(vault.findings.iter().cloned().chain(listing.findings));
     let all = listing.snapshots;
     let whole = request.snapshot.is_none();
     known(&all, request)?;
     let (extent, copies) = begun::extent(vault, whole && all.is_empty() && listing.unread.is_empty(), now).await?;
-    chains(vault, &all, (request.snapshot, &extent), now, &mut findings);
+    chains(vault, &all, (request.snapshot, &extent, &refused), now, &mut findings);
     let chosen = chosen(&all, request, &mut findings)?;
     let suspects: Vec<&Summary> = all.iter().filter(|s| whole && s.standing.suspect).collect();
 
@@ -286,14 +287,16 @@ pub async fn verify_listed(
 fn chains(
     vault: &Vault,
     all: &[Summary],
-    (only, extent): (Option<SnapshotId>, &Extent),
+    (only, extent, refused): (Option<SnapshotId>, &Extent, &chain::Refused),
     now: Time,
     findings: &mut Findings,
 ) {
     // Asked for one snapshot, what others say of themselves is not its fault. Asked for all, suspect ones say nothing.
     let meant = |finding: &Finding| only.is_none_or(|id| finding.snapshot == Some(id.to_string()));
     let heard = all.iter().filter(|s| only.is_some() || !s.standing.suspect);
-    findings.extend(chain::check(heard, &vault.descriptor.lock, (now, extent)).into_vec().into_iter().filter(meant));
+    findings.extend(
+        chain::check(heard, &vault.descriptor.lock, (now, extent, refused)).into_vec().into_iter().filter(meant),
+    );
 }
 
 /// Tells of what no snapshot needs that was verified: objects that are foreign, lost or damaged, and suspect snapshots.
@@ -310,6 +313,7 @@ async fn others(
     listing::foreign(listed, findings);
     listing::lost(vault, now, findings).await?;
     listing::damaged(vault, unread, now, findings).await?;
+    listing::unreadable(vault, findings).await?;
     findings.extend(hollow(inventory, suspects));
     Ok(())
 }

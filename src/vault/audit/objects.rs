@@ -16,7 +16,11 @@ use crate::{
     codec::{hash, seal::Opener},
     model::{Cancel, Finding, Findings, Hash, Key, Lock, Progress, Severity, SnapshotId, Span, Time},
     store::{ObjectStore, StoreError, StoreErrorKind, Version},
-    vault::{Result, Vault, VaultError, fetch::Room, reader},
+    vault::{
+        Result, Vault, VaultError, VaultErrorKind,
+        fetch::{self, Room},
+        reader,
+    },
 };
 
 /// How many objects are read at once. Each may be a pack of 32 MiB.
@@ -176,7 +180,7 @@ async fn signed(
     store: &dyn ObjectStore,
     wanted: &Wanted,
 ) -> std::result::Result<std::result::Result<(bytes::Bytes, Option<Version>), String>, StoreError> {
-    let mut lost = None;
+    let (mut lost, mut refused) = (None, None);
     for candidate in &wanted.candidates {
         match store.get(&wanted.key, candidate.version.as_ref(), None).await {
             Ok(bytes) if bytes.len() as u64 == candidate.bytes && hash::hash(&bytes) == wanted.hash => {
@@ -185,8 +189,13 @@ async fn signed(
             Ok(_) => {}
             Err(error) if error.is_not_found() => {}
             Err(error) if error.kind == StoreErrorKind::Corrupt => drop(lost.get_or_insert(error.what)),
+            // Another version may be the one that was signed.
+            Err(error) if fetch::is_unreadable(error.kind) => drop(refused.get_or_insert(error)),
             Err(error) => return Err(error),
         }
+    }
+    if let Some(error) = refused {
+        return Err(error);
     }
     Ok(Err(lost.unwrap_or_else(|| "no version has the bytes that were signed".to_owned())))
 }
@@ -218,9 +227,27 @@ pub(super) struct ReadBack {
     /// The hash of each pack's own directory, of those that were opened: of each hash its beginning, and of very many the
     /// first.
     directories: HashMap<u64, u64>,
+    /// Whether a pack could be read, and the first that could not be.
+    packs: bool,
+    refused: Option<VaultError>,
 }
 
 impl ReadBack {
+    fn refused(&mut self, needed: &Needed, error: &StoreError) {
+        if needed.kind == Kind::Pack && error.kind == StoreErrorKind::Denied && self.refused.is_none() {
+            let what =
+                format!("none of the packs can be read with these credentials, so nothing is known of them: {error}");
+            self.refused = Some(VaultError::new(VaultErrorKind::Denied, what).on(needed.key()));
+        }
+    }
+
+    /// Fails if no pack could be read at all: then it is these credentials that read none. In a directory each file has a mode of
+    /// its own.
+    pub(super) fn must_be_some(&mut self, store: &dyn ObjectStore) -> Result<()> {
+        let refused = self.refused.take().filter(|_| !self.packs && store.traits().trusted_time);
+        refused.map_or(Ok(()), Err)
+    }
+
     /// Whether a pack says other things of itself than this directory.
     pub(super) fn differs(&self, pack: &Hash, directory: &Hash) -> bool {
         self.directories.get(&beginning(pack)).is_some_and(|own| *own != beginning(directory))
@@ -269,14 +296,22 @@ pub(super) async fn read(
         stop_if_asked(cancel)?;
         let kind = needed.kind.as_str();
         let Read { bytes, directory } = match read? {
-            Ok(read) => read,
-            Err(why) => {
+            Found::Whole(read) => read,
+            Found::Unread(error) => {
+                done.refused(needed, &error);
+                let what = format!("this {kind} can't be read, so whether it is whole is not known: {error}");
+                findings.push(needed.finding(Severity::Error, "object.unread", what));
+                continue;
+            }
+            Found::Damaged(why) => {
+                done.packs |= needed.kind == Kind::Pack;
                 let what = format!("this {kind} is damaged: {why}: {}", needed.kind.meaning());
                 findings.push(needed.finding(Severity::Error, &format!("{kind}.damaged"), what));
                 continue;
             }
         };
         done.bytes += bytes;
+        done.packs |= needed.kind == Kind::Pack;
         progress.advance(bytes);
         match directory {
             Some(Ok(directory)) if done.directories.len() < DIRECTORIES => {
@@ -296,6 +331,15 @@ pub(super) async fn read(
     Ok(())
 }
 
+/// What came of reading an object.
+enum Found {
+    Whole(Read),
+    /// No version has the bytes that were signed, and why.
+    Damaged(String),
+    /// One that may have them can't be read.
+    Unread(StoreError),
+}
+
 /// An object whose bytes were right.
 struct Read {
     bytes: u64,
@@ -303,22 +347,21 @@ struct Read {
     directory: Option<std::result::Result<Hash, String>>,
 }
 
-async fn one(
-    store: Arc<dyn ObjectStore>,
-    wanted: Wanted,
-    opener: Option<Opener>,
-) -> Result<std::result::Result<Read, String>> {
-    let bytes = match signed(&*store, &wanted).await? {
-        Ok((bytes, _)) => bytes,
-        Err(why) => return Ok(Err(why)),
+async fn one(store: Arc<dyn ObjectStore>, wanted: Wanted, opener: Option<Opener>) -> Result<Found> {
+    let bytes = match signed(&*store, &wanted).await {
+        Ok(Ok((bytes, _))) => bytes,
+        Ok(Err(why)) => return Ok(Found::Damaged(why)),
+        // Whoever may add objects can make one that nobody reads, and a disk can hold one that this user may not.
+        Err(error) if fetch::is_unreadable(error.kind) => return Ok(Found::Unread(error)),
+        Err(error) => return Err(error.into()),
     };
-    let Some(opener) = opener else { return Ok(Ok(Read { bytes: bytes.len() as u64, directory: None })) };
+    let Some(opener) = opener else { return Ok(Found::Whole(Read { bytes: bytes.len() as u64, directory: None })) };
     // Opening is work for a core of its own.
     let task = tokio::task::spawn_blocking(move || {
         let directory = reader::directory_hash(&opener, &bytes).map_err(|error| error.to_string());
         Read { bytes: bytes.len() as u64, directory: Some(directory) }
     });
-    task.await.map(Ok).map_err(|_| VaultError::stage_gone("opening"))
+    task.await.map(Found::Whole).map_err(|_| VaultError::stage_gone("opening"))
 }
 
 /// Whether something named by a hash belongs to the `a`-th of `b` parts.

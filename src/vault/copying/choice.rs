@@ -7,7 +7,7 @@ use crate::{
     format::layout::{self, ObjectName},
     model::{Finding, Findings, Name, Severity, SnapshotId},
     vault::{
-        Result, Vault,
+        Result, Vault, VaultErrorKind,
         fetch::{self, Stored},
         snapshots::{self, Summary},
         upkeep::{KEEP_NEWEST, longest, wrong},
@@ -32,6 +32,8 @@ pub(super) struct Chosen {
     pub(super) part: bool,
     /// If so, up to which number of each writer all was there before.
     pub(super) had: BTreeMap<Name, u64>,
+    /// Those that are there already and whose locks are to be looked at again, oldest first.
+    pub(super) again: Vec<Summary>,
 }
 
 /// The headers that the source has by their names, and whether the target has each.
@@ -57,26 +59,42 @@ async fn known(source: &Vault, place: &Place<'_>) -> Result<(HashSet<SnapshotId>
     Ok((known, all))
 }
 
+/// Names of headers that the store does not let be read.
+pub(super) fn refused_headers(listing: &snapshots::Listing) -> HashSet<String> {
+    let refused = listing.findings.iter().filter(|finding| finding.code == "header.unread");
+    refused.filter_map(|finding| finding.object.clone()).collect()
+}
+
 /// Chooses. Of a whole vault only those headers are read that the target has not.
 pub(super) async fn choose(source: &Vault, place: &Place<'_>, request: &CopyRequest) -> Result<Chosen> {
     let ((known, names), kept) = tokio::try_join!(known(source, place), Kept::of(source, place))?;
     let mut findings = Findings::default();
     findings.extend(source.findings.iter().cloned());
-    let mut whole = request.is_part() || known.is_empty();
+    let again = request.looks_again();
+    let mut whole = request.is_part() || known.is_empty() || again;
     let mut listing = snapshots::Listing::default();
     if !whole {
-        listing = snapshots::newer(source, &|id| known.contains(id), names.saturating_add(1), false).await?.listing;
-        // Whether one that is over is among the newest of its source is told by all of them.
-        whole = listing.snapshots.iter().any(|snapshot| !lives((source, &kept), place, snapshot));
+        match snapshots::newer(source, &|id| known.contains(id), names.saturating_add(1), false).await {
+            // Whether one that is over is among the newest of its source is told by all of them.
+            Ok(newer) => {
+                listing = newer.listing;
+                whole = listing.snapshots.iter().any(|snapshot| !lives((source, &kept), place, snapshot));
+            }
+            // Nothing that is new can be read: whether anything can be is told by all of them.
+            Err(error) if error.kind == VaultErrorKind::Denied => whole = true,
+            Err(error) => return Err(error),
+        }
     }
     if whole {
         listing = snapshots::list(source).await?;
     }
+    let refused = refused_headers(&listing);
     findings.extend(listing.findings);
-    for unread in &listing.unread {
+    for key in listing.unread.iter().map(snapshots::Unread::key) {
         let what =
             "this is no header that can be read, so whether it is a snapshot is not known, and it was not copied";
-        findings.push(Finding::new(Severity::Error, "copy.header", what).on(unread.key()));
+        let code = if refused.contains(key.as_str()) { "copy.unread" } else { "copy.header" };
+        findings.push(Finding::new(Severity::Error, code, what).on(key));
     }
     findings.extend(unknown(&request.sources, &listing.snapshots));
     let mut refused = Vec::new();
@@ -94,9 +112,13 @@ pub(super) async fn choose(source: &Vault, place: &Place<'_>, request: &CopyRequ
     let part =
         request.is_part() && self::wanted((source, &kept), place, &CopyRequest::default(), &fitting).iter().any(lacks);
     let there = if whole { wanted.iter().filter(|snapshot| known.contains(&snapshot.id)).count() } else { known.len() };
+    let mut again =
+        if again { self::wanted((source, &kept), place, &CopyRequest::default(), &fitting) } else { Vec::new() };
+    again.retain(|snapshot| known.contains(&snapshot.id));
+    let again = again.into_iter().cloned().collect();
     let new = wanted.into_iter().filter(|snapshot| !known.contains(&snapshot.id)).cloned().collect();
     let all = whole.then_some(listing.snapshots);
-    Ok(Chosen { new, all, findings, there: there as u64, refused, kept, part, had })
+    Ok(Chosen { new, all, findings, there: there as u64, refused, kept, part, had, again })
 }
 
 /// Up to which number of each writer all was in the target before it was a part: whole passes put the oldest first, so that is

@@ -1,7 +1,7 @@
 //! The documents of a vault: its descriptor first, so that the target is known for a copy of this vault from then on; the
 //! records of root and epochs, certificates, evidence, holds and their releases, and who approves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, future::try_join_all, stream};
 
@@ -17,14 +17,14 @@ use crate::{
         copied::Copied,
         layout::{self, ObjectName},
     },
-    model::{Finding, Key, Name, Severity, Time},
+    model::{Finding, Key, Severity, Time},
     store::Payload,
     vault::{
-        Result, Vault, VaultError, VaultErrorKind, evidence,
+        Result, Vault, VaultErrorKind,
         fetch::{self, Stored},
         members::Members,
         open,
-        upkeep::{KEEP_NEWEST, vouched},
+        upkeep::vouched,
     },
 };
 
@@ -38,11 +38,13 @@ pub(super) fn other(key: &Key, named: crate::model::Hash) -> Object {
 /// The documents of a vault, as they are listed.
 pub(super) struct Documents {
     others: Vec<Object>,
-    evidence: BTreeMap<String, Vec<Stored>>,
+    /// What only the place has that is repaired.
+    own: Vec<Object>,
+    pub(super) evidence: BTreeMap<String, Vec<Stored>>,
 }
 
-/// Lists the documents of both places, all at once.
-pub(super) async fn list(source: &Vault, place: &Place<'_>) -> Result<Documents> {
+/// Lists the documents of both places, all at once. What only `also` has, which is repaired, is looked at as well.
+pub(super) async fn list(source: &Vault, place: &Place<'_>, also: Option<&Vault>) -> Result<Documents> {
     let kinds = [layout::KEYS, layout::MEMBERS, APPROVERS];
     let there = [layout::DESCRIPTOR, layout::EVIDENCE, HOLDS, RELEASES].into_iter().chain(kinds);
     let (_, theirs, evidence) = tokio::try_join!(
@@ -50,13 +52,22 @@ pub(super) async fn list(source: &Vault, place: &Place<'_>) -> Result<Documents>
         try_join_all(kinds.map(|prefix| fetch::listed(&*source.store, prefix))),
         fetch::listed(&*source.store, layout::EVIDENCE),
     )?;
-    let mut others = Vec::new();
-    for key in theirs.into_iter().flat_map(|listed| listed.keys.into_keys()) {
-        if let (Some(named), Ok(key)) = (layout::named_hash(&key), key.parse::<Key>()) {
-            others.push(other(&key, named));
+    let theirs: BTreeSet<String> = theirs.into_iter().flat_map(|listed| listed.keys.into_keys()).collect();
+    let (mut own, mut evidence) = (Vec::new(), evidence.keys);
+    if let Some(also) = also {
+        let ours = try_join_all(kinds.map(|prefix| fetch::listed(&*also.store, prefix))).await?;
+        let ours = ours.into_iter().flat_map(|listed| listed.keys.into_keys()).filter(|key| !theirs.contains(key));
+        own = ours.filter_map(|key| named(&key)).collect();
+        for (key, stored) in fetch::listed(&*also.store, layout::EVIDENCE).await?.keys {
+            evidence.entry(key).or_insert(stored);
         }
     }
-    Ok(Documents { others, evidence: evidence.keys })
+    Ok(Documents { others: theirs.iter().filter_map(|key| named(key)).collect(), own, evidence })
+}
+
+fn named(text: &str) -> Option<Object> {
+    let (named, key) = (layout::named_hash(text)?, text.parse::<Key>().ok()?);
+    Some(other(&key, named))
 }
 
 /// The descriptor, if it can be read, and what came of it where it was put already.
@@ -135,6 +146,26 @@ pub(super) async fn copy(pass: &Pass<'_>, documents: &Documents, look: bool, don
         take(pass, object, outcome?, done)?;
     }
     pass.ready.add_permits(1);
+    for object in &documents.own {
+        own(pass, object, done).await?;
+    }
+    Ok(())
+}
+
+/// Sees to the lock of a document that only the place has that is repaired, if its root vouches for it.
+async fn own(pass: &Pass<'_>, object: &Object, done: &mut CopyDone) -> Result<()> {
+    let (key, place) = (object.key(), pass.mover.place);
+    let vouches = match (
+        layout::parse(key.as_str()),
+        fetch::by_hash(&*pass.target.store, &key, None, &object.hash, LARGEST).await,
+    ) {
+        (Some(name), Ok(bytes)) => vouched(pass.target, &name, &bytes),
+        (_, Err(error)) if !error.is_of_object() => return Err(error),
+        _ => false,
+    };
+    if vouches && let Err(trouble) = place.lock(object, pass.needed.min(place.cap()), pass.furthest).await? {
+        done.findings.push(trouble.finding(&key, true));
+    }
     Ok(())
 }
 
@@ -161,6 +192,8 @@ async fn document(
     let (place, mends) = (pass.mover.place, pass.mover.mends());
     let ask = pass.furthest.max(until.unwrap_or(pass.furthest));
     let there = place.there(&object.key()) && !mends;
+    // Of the descriptor it is told before, for all.
+    let again = pass.relocks.filter(|_| there && object.key() != layout::descriptor());
     if !there && pass.request.dry_run && !mends {
         return Ok(Outcome::Missing(payload.map_or(0, |payload| payload.bytes().len() as u64)));
     }
@@ -170,8 +203,8 @@ async fn document(
     if pass.request.dry_run {
         return Ok(Outcome::Fine);
     }
-    if !there {
-        let least = if mends { pass.needed } else { place.promised() };
+    if !there || again.is_some() {
+        let least = again.unwrap_or(if mends { pass.needed } else { place.promised() });
         let required = least.max(until.unwrap_or(least)).min(place.cap());
         if let Err(trouble) = place.lock(object, required, ask).await? {
             return Ok(Outcome::Short(trouble));
@@ -271,64 +304,16 @@ async fn embedded_descriptor(source: &Vault) -> Result<Option<(Object, Payload)>
     Ok(copied.map(|copied| (other(&layout::descriptor(), named), Payload::Copied(copied))))
 }
 
-/// Copies evidence that is not there and that `prune` would leave there.
-pub(super) async fn copy_evidence(pass: &Pass<'_>, documents: &Documents, done: &mut CopyDone) -> Result<()> {
-    let place = pass.mover.place;
-    // A repair only makes anew what can't be read of its lock.
-    let promised = if pass.mover.mends() { place.now } else { place.promised() };
-    let missing = missing(pass, &documents.evidence);
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let members = Members::of(pass.source).await?;
-    for (key, member, named) in missing {
-        pass.mover.go_on()?;
-        let object = other(&key, named);
-        if pass.request.dry_run && !pass.mover.mends() {
-            count(done, &object, 0);
-            continue;
+/// Who may sign what in the source. Where nothing that tells is readable, that is said of what `needs` it, which is left out.
+pub(super) async fn known_members(pass: &Pass<'_>, needs: &str, done: &mut CopyDone) -> Result<Option<Members>> {
+    match Members::of(pass.source).await {
+        Ok(members) => Ok(Some(members)),
+        Err(error) if error.kind == VaultErrorKind::Denied => {
+            let why = format!("who may sign it is not known, since the certificates of members can't be read: {error}");
+            let key = needs.trim_end_matches('/').parse::<Key>().unwrap_or_else(|_| layout::descriptor());
+            done.findings.push(Trouble::Unread(why).finding(&key, pass.mover.mends()));
+            Ok(None)
         }
-        match evidence::one(pass.source, &members, &key, &member, &named).await {
-            Ok(_) => {}
-            Err(error) if error.is_of_object() => {
-                let what = format!("nobody who may signed it, or it can't be read, so it was not copied: {error}");
-                done.findings.push(Finding::new(Severity::Warning, "evidence.foreign", what).on(&key));
-                continue;
-            }
-            Err(error) => return Err(error),
-        }
-        if let Err(trouble) = pass.mover.bring(&object, false, place.usual()).await? {
-            done.findings.push(trouble.finding(&key, pass.mover.mends()));
-        } else if (!pass.mover.mends() || place.mender.is_some() && place.there(&object.key()))
-            && let Err(trouble) = place.lock(&object, promised, place.usual()).await?
-        {
-            done.findings.push(trouble.finding(&key, pass.mover.mends()));
-        }
+        Err(error) => Err(error),
     }
-    Ok(())
-}
-
-/// The evidence that the target lacks: of each member's the newest, and what is young.
-fn missing(pass: &Pass<'_>, listed: &BTreeMap<String, Vec<Stored>>) -> Vec<(Key, Name, crate::model::Hash)> {
-    let place = pass.mover.place;
-    let mut of: BTreeMap<Name, Vec<(Time, Key, crate::model::Hash)>> = BTreeMap::new();
-    for (text, stored) in listed {
-        let (Some(ObjectName::Evidence(member, named)), Ok(key)) = (layout::parse(text), text.parse::<Key>()) else {
-            continue;
-        };
-        let since = stored.first().map_or(place.now, |first| first.modified);
-        of.entry(member).or_default().push((since, key, named));
-    }
-    let policy = pass.source.descriptor.lock;
-    let mut missing = Vec::new();
-    for (member, mut all) in of {
-        all.sort_unstable_by(|a, b| b.cmp(a));
-        for (at, (since, key, named)) in all.into_iter().enumerate() {
-            let young = policy.lock_from(since).until > place.now;
-            if (young || at < KEEP_NEWEST) && (pass.mover.mends() || !place.there(&key)) {
-                missing.push((key, member.clone(), named));
-            }
-        }
-    }
-    missing
 }

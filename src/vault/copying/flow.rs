@@ -225,7 +225,7 @@ impl<'f, 'w> Flow<'f, 'w> {
             if let Some((trouble, objects)) = known.or(worst.map(|trouble| (trouble, bad.len()))) {
                 leave_out(self.pass, wanted.summary, (trouble, objects), done);
                 self.told.insert(at);
-                if !self.pass.promised(wanted.summary) {
+                if !self.pass.promised(wanted.summary, trouble.severity()) {
                     self.over(at);
                     continue;
                 }

@@ -6,6 +6,7 @@ use futures::{StreamExt, stream};
 
 use super::{
     CopyDone, Pass,
+    documents::known_members,
     object::{Id, Object, Trouble, Where},
 };
 use crate::{
@@ -18,7 +19,6 @@ use crate::{
     vault::{
         Result, Vault,
         journal::{Gathering, LineListing, Listed, Windows},
-        members::Members,
         snapshots::{self, Summary},
         upkeep::Bases,
     },
@@ -54,7 +54,7 @@ pub(super) async fn copy(
     if journals.is_empty() {
         return Ok(());
     }
-    let members = Members::of(source).await?;
+    let Some(members) = known_members(pass, layout::JOURNALS, done).await? else { return Ok(()) };
     let mut bases = all.map(|all| bases(pass, &all));
     for (writer, name) in journals {
         let named = pass.request.sources.is_empty() || pass.request.sources.contains(&name);
@@ -63,7 +63,7 @@ pub(super) async fn copy(
             continue;
         }
         let mut there = there(pass.mover.place.store, &writer, &name).await?;
-        if pass.mover.mends() {
+        if pass.mover.mends() || pass.relocks.is_some() {
             // Each is looked at, whatever is listed of it.
             pass.mover.place.list(&format!("{}{name}/", layout::own(layout::JOURNALS, &writer))).await?;
             there = There::default();
@@ -172,7 +172,7 @@ async fn pieces(pass: &Pass<'_>, line: &LineListing, wanted: Vec<&Listed>, done:
                 if let Err(trouble) = pass.mover.bring(&object, false, place.usual()).await? {
                     return Ok(Err(trouble));
                 }
-                let required = if pass.mover.mends() {
+                let required = if pass.mover.mends() || pass.relocks.is_some() {
                     one.stored_at + pass.source.descriptor.lock.keep
                 } else {
                     place.promised()

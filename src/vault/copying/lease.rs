@@ -45,6 +45,8 @@ pub(super) struct Word {
     pub(super) from: String,
     pub(super) part: bool,
     pub(super) unhealed: bool,
+    /// Whether locks here may be less than what is promised.
+    pub(super) less_locked: bool,
     /// Of a part: what was here as a whole before.
     pub(super) had: BTreeMap<Name, u64>,
 }
@@ -52,12 +54,13 @@ pub(super) struct Word {
 impl Word {
     /// That of a repair, which puts none.
     pub(super) const fn default_of(vault: VaultId) -> Self {
-        Self { vault, from: String::new(), part: false, unhealed: false, had: BTreeMap::new() }
+        Self { vault, from: String::new(), part: false, unhealed: false, less_locked: false, had: BTreeMap::new() }
     }
 
     fn is_that_of(&self, record: &CopyRecord) -> bool {
         self.vault == record.vault
-            && (self.from.as_str(), self.part, self.unhealed) == (record.from.as_str(), record.part, record.unhealed)
+            && (self.from.as_str(), self.part) == (record.from.as_str(), record.part)
+            && (self.unhealed, self.less_locked) == (record.unhealed, record.less_locked)
             && self.had == record.had
     }
 }
@@ -103,13 +106,25 @@ impl<'a> Lease<'a> {
         self.put(self.word.clone(), (begins, begins)).await.map(drop)
     }
 
-    /// Says that all is here now of what was a part: newer than what this pass said before.
-    pub(super) async fn conclude(&self) -> Result<()> {
+    /// Says what this pass came to, if that is something else than what the record says that is in force: newer than that.
+    pub(super) async fn conclude(&self, (whole, less_locked): (bool, bool)) -> Result<()> {
         let held = self.held.lock().await;
+        let part = self.word.part && !whole;
+        let had = if part { self.word.had.clone() } else { BTreeMap::new() };
+        let word = Word { part, had, less_locked, ..self.word.clone() };
+        let stands = match (held.begins, &self.last) {
+            (Some(_), _) => (self.word.part, self.word.less_locked),
+            (None, Some(last)) => (last.part, last.less_locked),
+            // Nothing was put, so nothing is said.
+            (None, None) => return Ok(()),
+        };
+        if stands.1 == less_locked && (!whole || !stands.0) {
+            return Ok(());
+        }
         let now = self.store.server_time().await?;
         let before = held.begins.max(self.last.as_ref().map(|last| last.begins));
         let begins = before.map_or(now, |before| now.max(before + Span::seconds(1)));
-        self.put(Word { part: false, had: BTreeMap::new(), ..self.word.clone() }, (begins, begins)).await.map(drop)
+        self.put(word, (begins, begins)).await.map(drop)
     }
 
     /// A record that says something else than the last one is newer than that, also within one second.
@@ -120,10 +135,10 @@ impl<'a> Lease<'a> {
 
     /// Puts a record. Gives its times: later ones, where something else has its name.
     async fn put(&self, word: Word, (mut begins, mut ends): (Time, Time)) -> Result<(Time, Time)> {
-        let Word { vault, from, part, unhealed, had } = word;
+        let Word { vault, from, part, unhealed, less_locked, had } = word;
         for _ in 0..TRIES {
             let new = CopyRecord::new(vault, from.clone(), (begins, ends), part);
-            let record = CopyRecord { unhealed, had: had.clone(), ..new };
+            let record = CopyRecord { unhealed, less_locked, had: had.clone(), ..new };
             let (key, public) = match record.encode() {
                 // Of very many writers nothing is said: then what is missing is not known from what was not copied.
                 Err(FormatError::TooLarge { .. }) => CopyRecord { had: BTreeMap::new(), ..record }.encode()?,

@@ -5,8 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{
-    CopyDone, Pass, documents,
-    object::{APPROVERS, HOLDS, RELEASES},
+    CopyDone, Pass,
+    choice::refused_headers,
+    documents,
+    object::{APPROVERS, HOLDS, RELEASES, Trouble},
 };
 use crate::{
     codec::hash,
@@ -112,8 +114,16 @@ pub(super) async fn unread(repair: &Repair<'_>, done: &mut CopyDone) -> Result<(
     let readable: HashSet<SnapshotId> = all().map(|snapshot| snapshot.id).collect();
     let (others, mut told) = (others(repair), HashSet::new());
     for (vault, listing) in [(repair.vault, repair.ours), (repair.from, repair.theirs)] {
+        let refused = if vault.store.traits().trusted_time { HashSet::new() } else { refused_headers(listing) };
         for unread in listing.unread.iter().filter(|unread| !readable.contains(&unread.named.1)) {
             let key = unread.key();
+            if refused.contains(key.as_str()) && told.insert((key.clone(), true)) {
+                let why = format!(
+                    "{}: the other place has no header of this name that can be read either",
+                    vault.store.url()
+                );
+                done.findings.push(Trouble::Unread(why).finding(&key, true));
+            }
             if others.contains(key.as_str()) {
                 continue;
             }
@@ -122,6 +132,7 @@ pub(super) async fn unread(repair: &Repair<'_>, done: &mut CopyDone) -> Result<(
                 continue;
             }
             done.findings.push(if proven {
+                done.unnamed.insert(Name::clone(&unread.writer));
                 let what = "the record of its lock proves that a header was put, and neither place has one that can be read: its \
                             snapshot is lost in both";
                 Finding::new(Severity::Error, "repair.lost", what).on(key)
@@ -147,7 +158,7 @@ fn others(repair: &Repair<'_>) -> HashSet<String> {
 }
 
 /// Whether the record of a lock proves that something was put, as only a directory has one.
-async fn is_locked(vault: &Vault, key: &Key) -> Result<bool> {
+pub(super) async fn is_locked(vault: &Vault, key: &Key) -> Result<bool> {
     if vault.store.traits().trusted_time {
         return Ok(false);
     }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio::sync::Semaphore;
 
 use super::{
-    Before, CopiedCount, CopyDone, CopyRequest, Limits, Pass, choice, documents,
+    Before, CopiedCount, CopyDone, CopyRequest, Limits, Pass, choice, documents, evidence,
     held::{self, Kept},
     journals, lasts,
     lease::{Lease, Word},
     lost::{self, Repair},
     mover::{Mend, Mover},
+    orphans,
     place::Place,
     windows,
 };
@@ -65,12 +66,8 @@ pub async fn mend(
     (progress, cancel): (&dyn Progress, &Cancel),
 ) -> Result<Mended> {
     progress.phase("comparing", None);
-    let policy = from.descriptor.lock;
     let now = vault.store.server_time().await?;
-    let mut place = Place::new(&*vault.store, policy, now, (false, request.dry_run));
-    place.mender = (!vault.store.traits().versions).then_some(mender);
-    place.vault = Some(from.descriptor.vault);
-    let place = place;
+    let place = place((vault, from), mender, now, request.dry_run).await?;
     let mend = Some(Mend { mender, read: request.read });
     let (stores, told) = ((&*from.store, &place), (progress, cancel));
     let mover = Mover::new(stores, (JOBS, Limits::default()), told, (request.dry_run, mend));
@@ -84,7 +81,8 @@ pub async fn mend(
     let theirs_now = from.store.server_time().await?;
     let extents = (copies.extent(vault, now).await?, Copies::of(&*from.store).await?.extent(from, theirs_now).await?);
     let kept = Kept::of(from, &place).await?.and(Kept::of(vault, &place).await?);
-    let known = wanted((from, &kept), &place, &theirs.snapshots, &extents.0);
+    let lost = lost::records(&*vault.store).await?;
+    let known = wanted((from, &kept), &place, &theirs.snapshots, (&extents.0, &lost));
     let ids: HashSet<SnapshotId> = known.iter().map(|snapshot| snapshot.id).collect();
     let own = honest(&ours.snapshots).into_iter().filter(|snapshot| !ids.contains(&snapshot.id));
     let own: Vec<Summary> = own.cloned().collect();
@@ -93,7 +91,8 @@ pub async fn mend(
     let furthest = all().map(|snapshot| lasts(&place, snapshot)).max().unwrap_or_else(|| place.usual());
     let needed = all().map(|snapshot| promised(&place, snapshot)).max().unwrap_or(now);
     let ready = Semaphore::new(0);
-    let before = Before { is_copy: !copies.is_empty(), lost: lost::records(&*vault.store).await? };
+    let less_locked = copies.last(vault, now).await?.is_some_and(|last| last.less_locked);
+    let before = Before { is_copy: !copies.is_empty(), lost, less_locked };
     let pass = Pass {
         source: from,
         reads: from,
@@ -106,10 +105,11 @@ pub async fn mend(
         furthest,
         needed: needed.min(a_day_before(place.cap())),
         before: Some(&before),
+        relocks: None,
     };
     let mut done = CopyDone::default();
     let repair = Repair { vault, from, ours: &ours, theirs: &theirs, known: &known, own: &own, extents: &extents, now };
-    let listed = (documents::list(from, &place), journals::list(from), documents::begin(from, &mover));
+    let listed = (documents::list(from, &place, Some(vault)), journals::list(from), documents::begin(from, &mover));
     let (documents, journals, begun) = tokio::try_join!(listed.0, listed.1, listed.2)?;
     lost::embedded(&pass, &repair, begun.has_descriptor(), &mut done).await?;
     documents::descriptor_first(&pass, begun, true, &mut done).await?;
@@ -120,7 +120,8 @@ pub async fn mend(
     mover.must_have_read()?;
     lost::unread(&repair, &mut done).await?;
     journals::copy(&pass, journals, Some(theirs.snapshots.clone()), &mut done).await?;
-    documents::copy_evidence(&pass, &documents, &mut done).await?;
+    orphans::bring(&pass, (request.read, &before.lost), &mut done).await?;
+    evidence::copy(&pass, &documents, &mut done).await?;
     held::follow(&pass, &kept, &mut done).await?;
     lost::name(&pass, &repair, &mut done).await?;
     if !request.dry_run {
@@ -134,6 +135,20 @@ pub async fn mend(
         broken: done.left_out,
         findings: done.findings,
     })
+}
+
+/// The place that is repaired.
+async fn place<'a>(
+    (vault, from): (&'a Vault, &Vault),
+    mender: &'a dyn Mender,
+    now: Time,
+    dry_run: bool,
+) -> Result<Place<'a>> {
+    let mut place = Place::new(&*vault.store, from.descriptor.lock, now, (false, dry_run));
+    place.mender = (!vault.store.traits().versions).then_some(mender);
+    place.vault = Some(from.descriptor.vault);
+    place.begin().await?;
+    Ok(place)
 }
 
 /// What was put right.
@@ -171,7 +186,7 @@ async fn mark(vault: &Vault, copies: &Copies, (read, unhealed): (bool, bool), no
         return Ok(());
     }
     let (from, had) = (last.from.clone(), last.had.clone());
-    let word = Word { vault: last.vault, from, part: last.part, unhealed, had };
+    let word = Word { vault: last.vault, from, part: last.part, unhealed, less_locked: last.less_locked, had };
     Lease::new(&*vault.store, word, (None, Some(last))).say(now).await
 }
 
@@ -182,11 +197,17 @@ fn honest(all: &[Summary]) -> Vec<&Summary> {
 }
 
 /// The snapshots of the copy that belong here: those that are not over, and those whose headers have a name here. Of a copy
-/// of a part, the latter alone, and those that it had while it was whole.
-fn wanted((from, kept): (&Vault, &Kept), place: &Place<'_>, all: &[Summary], extent: &Extent) -> Vec<Summary> {
+/// of a part, the latter alone, those of whose headers the record of a lock is left, and those that it had while it was whole.
+fn wanted(
+    (from, kept): (&Vault, &Kept),
+    place: &Place<'_>,
+    all: &[Summary],
+    (extent, lost): (&Extent, &HashSet<String>),
+) -> Vec<Summary> {
     let live = choice::wanted((from, kept), place, &CopyRequest::default(), &honest(all));
     let live: HashSet<SnapshotId> = live.into_iter().map(|snapshot| snapshot.id).collect();
     let had = |snapshot: &Summary| !extent.may_lack(&snapshot.header.writer, snapshot.header.seq);
-    let belongs = |snapshot: &&&Summary| place.there(&snapshot.key()) || had(snapshot) && live.contains(&snapshot.id);
+    let was_here = |snapshot: &Summary| place.there(&snapshot.key()) || lost.contains(snapshot.key().as_str());
+    let belongs = |snapshot: &&&Summary| was_here(snapshot) || had(snapshot) && live.contains(&snapshot.id);
     honest(all).iter().filter(belongs).map(|snapshot| Summary::clone(snapshot)).collect()
 }

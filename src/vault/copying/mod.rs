@@ -1,8 +1,10 @@
 //! Copying a vault to another place, by hash: what is there already is left as it is, what is missing is read from the
 //! source, hashed, put under its name and locked, and headers come last. Needs no identity and no key of the root.
 
+mod again;
 mod choice;
 mod documents;
+mod evidence;
 mod flow;
 mod held;
 mod journals;
@@ -12,13 +14,14 @@ mod lost;
 pub mod mend;
 mod mover;
 mod object;
+mod orphans;
 mod place;
 mod reads;
 mod table;
 mod wanted;
 mod windows;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot};
@@ -26,7 +29,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::{Result, Vault, VaultError, snapshots::Summary};
 use crate::{
     format::{copied::CopyRecord, parity::Rate},
-    model::{Cancel, Findings, Name, Progress, SnapshotId, Time},
+    model::{Cancel, Findings, Name, Progress, Severity, SnapshotId, Time},
 };
 use choice::Chosen;
 use documents::Begun;
@@ -74,6 +77,12 @@ impl CopyRequest {
     pub fn is_part(&self) -> bool {
         !self.sources.is_empty() || self.newest.is_some() || self.since.is_some()
     }
+
+    /// Whether the locks of what is there already are looked at again: an earlier pass was allowed to lock for less, and this
+    /// one is not.
+    fn looks_again(&self) -> bool {
+        !self.as_possible && self.last.as_ref().is_some_and(|last| last.less_locked)
+    }
 }
 
 /// Bytes per second; without one as many as come.
@@ -113,8 +122,21 @@ pub struct CopyDone {
     pub held: u64,
     /// Whether a repair left something that is not what was signed.
     unhealed: bool,
+    /// Writers of whom a repair can't tell which packs they have: what would name them is gone from both places.
+    unnamed: BTreeSet<Name>,
     /// What was found.
     pub findings: Findings,
+}
+
+impl CopyDone {
+    /// Adds what was found and counted apart.
+    fn join(&mut self, apart: Self) {
+        self.findings.extend(apart.findings.into_vec());
+        for (kind, count) in apart.moved {
+            let all = self.moved.entry(kind).or_default();
+            (all.objects, all.bytes) = (all.objects + count.objects, all.bytes + count.bytes);
+        }
+    }
 }
 
 /// Copies what the target lacks of `source`.
@@ -160,10 +182,10 @@ async fn copy_all(
     // All that is only listed is asked for at once.
     let (chosen, documents, journals) = tokio::try_join!(
         choice::choose(source, place, request),
-        documents::list(source, place),
+        documents::list(source, place, None),
         journals::list(source),
     )?;
-    let Chosen { new, all, findings, there, refused, kept, part, had } = chosen;
+    let Chosen { new, all, findings, there, refused, kept, part, had, again } = chosen;
     // What was a part is one until a pass for the whole is over, whatever stops this one.
     let completes = !part && request.last.as_ref().is_some_and(|last| last.part);
     done.findings.extend(findings.into_vec());
@@ -172,7 +194,8 @@ async fn copy_all(
     let lock = (!request.as_possible).then_some((policy.mode, furthest.max(place.usual())));
     let (vault, part) = (source.descriptor.vault, part || completes);
     let had = if part { had } else { BTreeMap::new() };
-    let word = Word { vault, from: request.from.clone(), part, unhealed: place.distrusts, had };
+    let less_locked = request.as_possible || request.looks_again();
+    let word = Word { vault, from: request.from.clone(), part, unhealed: place.distrusts, less_locked, had };
     let lock = lock.filter(|_| place.store.traits().explicit_locks);
     let lease = Lease::new(place.store, word, (lock, request.last.clone()));
     let ready = Semaphore::new(0);
@@ -189,6 +212,7 @@ async fn copy_all(
         furthest,
         needed: place.now,
         before: None,
+        relocks: again.iter().map(|snapshot| snapshot.header.floor_until).filter(|until| *until > place.now).max(),
     };
     let (mut of_documents, mut of_evidence) = (CopyDone::default(), CopyDone::default());
     let first = async {
@@ -207,22 +231,19 @@ async fn copy_all(
     tokio::try_join!(
         first,
         windows::copy(&pass, &new, &mut done),
-        documents::copy_evidence(&pass, &documents, &mut of_evidence),
+        evidence::copy(&pass, &documents, &mut of_evidence),
     )?;
     mover.must_have_read()?;
     journals::copy(&pass, journals, all, &mut done).await?;
     held::follow(&pass, &kept, &mut done).await?;
     lost::of_source(source, &mut done).await?;
-    // Told to be whole, also where nothing was left to be copied.
-    if completes && !request.dry_run {
-        lease.conclude().await?;
-    }
     for apart in [of_documents, of_evidence] {
-        done.findings.extend(apart.findings.into_vec());
-        for (kind, count) in apart.moved {
-            let all = done.moved.entry(kind).or_default();
-            (all.objects, all.bytes) = (all.objects + count.objects, all.bytes + count.bytes);
-        }
+        done.join(apart);
+    }
+    let less_locked = again::look(&pass, &again, &mut done).await?;
+    if !request.dry_run {
+        // Told to be whole, also where nothing was left to be copied.
+        lease.conclude((completes, less_locked)).await?;
     }
     done.moved.extend(mover.moved());
     done.weakest_lock = place.weakest();
@@ -250,6 +271,8 @@ struct Pass<'a> {
     target: &'a Vault,
     /// What a repair knows of headers that are not there.
     before: Option<&'a Before>,
+    /// Until when what is there is to be locked at least, where its locks are looked at again.
+    relocks: Option<Time>,
 }
 
 impl Pass<'_> {
@@ -261,10 +284,11 @@ impl Pass<'_> {
 
     /// Whether a header belongs here although not all that it needs is: a repair puts back what the place had, so that what
     /// is left of its snapshot can be restored. A copy never has one whose closure is not there and locked.
-    fn promised(&self, snapshot: &Summary) -> bool {
+    fn promised(&self, snapshot: &Summary, worst: Severity) -> bool {
         let Some(before) = self.before else { return false };
         let key = snapshot.key();
-        !before.is_copy || self.mover.place.there(&key) || before.lost.contains(key.as_str())
+        let as_allowed = before.less_locked && worst < Severity::Error;
+        !before.is_copy || as_allowed || self.mover.place.there(&key) || before.lost.contains(key.as_str())
     }
 }
 
@@ -275,6 +299,8 @@ struct Before {
     is_copy: bool,
     /// Names of which the record of a lock is left.
     lost: HashSet<String>,
+    /// Whether locks may be less here than what is promised, as was allowed when it was copied.
+    less_locked: bool,
 }
 
 /// Until when what a snapshot needs is to be locked: as long as it is to be kept, as far as the root allows.

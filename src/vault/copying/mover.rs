@@ -255,7 +255,13 @@ impl<'a> Mover<'a> {
     ) -> Result<std::result::Result<(), Trouble>> {
         let Payload::Copied(copied) = payload else { return Ok(Err(Trouble::Taken)) };
         let key = object.key();
-        let version = match mend.mender.put_again(&key, copied, self.place.lock_until(ask)).await {
+        let mut put = mend.mender.put_again(&key, copied, self.place.lock_until(ask)).await;
+        if let Err(error) = &put
+            && self.place.gives_up_locks(error)
+        {
+            put = mend.mender.put_again(&key, copied, None).await;
+        }
+        let version = match put {
             Ok(version) => version,
             // Something is in its place that is no object, and others are well.
             Err(error) if error.kind == StoreErrorKind::Corrupt => return Ok(Err(Trouble::Failed(error.to_string()))),

@@ -6,6 +6,7 @@ pub(super) use crate::vault::stock::Id;
 use crate::{
     format::layout,
     model::{Finding, Hash, Key, Name, PackId, Severity},
+    vault::{VaultError, VaultErrorKind},
 };
 
 /// Where an object belongs. The keys of packs are long and many, so they are spelled when they are needed.
@@ -84,6 +85,11 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// What an error of one object in the source means.
+    pub(super) fn of(error: VaultError) -> Self {
+        if error.kind == VaultErrorKind::Denied { Self::Unread(error.what) } else { Self::Damaged(error.what) }
+    }
+
     /// What is said of it: by a copy, or by a repair, whose source is the copy.
     pub(super) fn finding(&self, key: &Key, mends: bool) -> Finding {
         if mends {

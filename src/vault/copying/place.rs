@@ -3,7 +3,7 @@
 mod locks;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     model::{Hash, Key, Lock, LockBy, LockPolicy, Time, VaultId},
-    store::{Mender, ObjectStore, Payload, Put, StoreError, StoreErrorKind, Version},
+    store::{Enforcement, Mender, ObjectStore, Payload, Put, StoreError, StoreErrorKind, Version},
     vault::{Result, VaultError, VaultErrorKind, fetch},
 };
 
@@ -62,6 +62,8 @@ pub(super) struct Place<'a> {
     /// Whether no lock can be had.
     lockless: AtomicBool,
     held: Mutex<HashMap<Id, Held>>,
+    /// Prefixes that were listed: what is listed twice would look as if it had two versions.
+    listed: Mutex<HashSet<String>>,
     /// The lock that ends first among those that were read.
     weakest: Mutex<Option<Time>>,
     /// Whether locks are only looked at.
@@ -98,6 +100,7 @@ impl<'a> Place<'a> {
             explicit: AtomicBool::new(explicit),
             lockless: AtomicBool::new(false),
             held: Mutex::default(),
+            listed: Mutex::default(),
             weakest: Mutex::default(),
             look_only,
             extended: AtomicU64::new(0),
@@ -108,6 +111,24 @@ impl<'a> Place<'a> {
             records: Mutex::default(),
             less: Mutex::default(),
         }
+    }
+
+    /// Asks whether locks bind here at all; where they don't, a repair asks for none.
+    pub(super) async fn begin(&self) -> Result<()> {
+        if self.store.enforcement().await? == Enforcement::Absent {
+            self.lockless.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Whether a put that failed is to be tried without a lock: a repair puts back what is gone wherever it can, and says that
+    /// it is not locked.
+    pub(super) fn gives_up_locks(&self, error: &StoreError) -> bool {
+        let gives_up = self.vault.is_some() && self.sets_locks() && cannot_lock(error);
+        if gives_up {
+            self.lockless.store(true, Ordering::Relaxed);
+        }
+        gives_up
     }
 
     /// Whether puts ask for their locks here, and locks can be extended.
@@ -174,7 +195,8 @@ impl<'a> Place<'a> {
 
     /// Lists what is below `prefix`, overwritten and hidden objects included where they may be listed.
     pub(super) async fn list(&self, prefix: &str) -> Result<()> {
-        if self.fresh {
+        let new = self.listed.lock().unwrap_or_else(PoisonError::into_inner).insert(prefix.to_owned());
+        if self.fresh || !new {
             return Ok(());
         }
         let mut listed = false;
@@ -222,6 +244,11 @@ impl<'a> Place<'a> {
     /// Whether an object is there with the right bytes, as far as that was looked at.
     pub(super) fn holds(&self, object: &Object) -> bool {
         self.held().get(&Id::of(object.key().as_str())).is_some_and(|held| held.proven || held.plain)
+    }
+
+    /// Whether the bytes of an object were seen to be right.
+    pub(super) fn proven(&self, key: &Key) -> bool {
+        self.held().get(&Id::of(key.as_str())).is_some_and(|held| held.proven)
     }
 
     /// Forgets an object that is not asked for again.
@@ -308,7 +335,7 @@ impl<'a> Place<'a> {
         let asked = self.lock_until(ask);
         let put = match self.store.put_new(&key, payload, asked).await {
             Err(error) if asked.is_some() && cannot_lock(&error) => {
-                if !self.as_possible {
+                if !self.as_possible && self.vault.is_none() {
                     return Err(unlockable(&key, &error));
                 }
                 // What fails without a lock as well did not fail for it.

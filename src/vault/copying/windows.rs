@@ -18,7 +18,7 @@ use crate::{
         page::{PACKS_PER_PAGE, PAGE_LIMIT, PackRef},
     },
     model::{Hash, Name},
-    vault::{Result, VaultError, reader::PagesAhead, snapshots::Summary},
+    vault::{Result, VaultError, VaultErrorKind, reader::PagesAhead, snapshots::Summary},
 };
 
 /// So many snapshots are in a window at most, and fewer where their headers have more than so many bytes.
@@ -165,7 +165,9 @@ async fn gather<'a>(
         let header = match header {
             Ok(header) => header,
             Err(error) if error.is_of_object() => {
-                let trouble = Trouble::Damaged(error.what.clone());
+                let why = error.what.clone();
+                let trouble =
+                    if error.kind == VaultErrorKind::Denied { Trouble::Unread(why) } else { Trouble::Damaged(why) };
                 done.findings.push(trouble.finding(&summary.key(), pass.mover.mends()));
                 leave_out(pass, summary, (&trouble, 1), done);
                 continue;
@@ -219,7 +221,10 @@ async fn needs<'a>(
         let packs = match read(pass, ahead.page(header, page).await, header, page).await {
             Ok(packs) => packs,
             Err(error) if error.is_of_object() => {
-                let trouble = Trouble::Damaged(error.what);
+                if pass.mover.mends() {
+                    done.unnamed.insert(header.header.writer.clone());
+                }
+                let trouble = Trouble::of(error);
                 done.findings.note(trouble.finding(&key, pass.mover.mends()));
                 let before = wanted.unknown.map_or(0, |(_, pages)| pages);
                 wanted.unknown = Some((trouble, before + 1));

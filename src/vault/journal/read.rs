@@ -114,7 +114,10 @@ impl<'a> Reader<'a> {
             return Err(refused.unwrap_or_else(none));
         }
         let witness = vault.store.traits().trusted_time && snapshots.iter().any(|s| s.standing.stored_at.is_some());
-        let copies = Copies::of(&*vault.store).await?;
+        // Only of whom it was taken it matters when something was put.
+        let revoked = writers.values().any(|writer| writer.revoked_from.is_some());
+        let copies =
+            if revoked { Copies::of(&*vault.store).await?.proven(vault, None).await? } else { Copies::default() };
         Ok(Self { vault, epochs: Opener::merge(openers), writers, witness, copies, findings: findings.into_vec() })
     }
 

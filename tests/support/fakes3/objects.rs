@@ -64,6 +64,12 @@ fn bucket(state: &State, request: &Request, query: &Query) -> Response {
             Response::new(200, "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>")
         }
         "GET" if has("object-lock") && state.lies.no_lock_api => Response::error(501, "NotImplemented"),
+        "GET"
+            if has("object-lock")
+                && let Some((status, code)) = state.lies.bucket_lock =>
+        {
+            Response::error(status, code)
+        }
         "GET" if has("object-lock") => Response::new(
             200,
             "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>",

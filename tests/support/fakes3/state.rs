@@ -14,6 +14,8 @@ pub struct Lies {
     pub locks_forgotten: bool,
     /// Answers that locks are something it does not know.
     pub no_lock_api: bool,
+    /// Answers the question for the bucket's object lock with this error, and tells locks of objects all the same.
+    pub bucket_lock: Option<(u16, &'static str)>,
     /// Keeps one version of each key.
     pub no_versions: bool,
     /// Takes bytes whose `x-amz-checksum-…` is wrong.

@@ -100,7 +100,7 @@ impl<'a> Checks<'a> {
                 }
                 Bytes::Unread(why) => {
                     let what = format!("this object of a journal can't be read: {why}");
-                    findings.push(Finding::new(Severity::Weak, "journal.unread", what).on(line.key(one)));
+                    findings.push(Finding::new(Severity::Error, "journal.unread", what).on(line.key(one)));
                     found.good(one);
                     continue;
                 }
