@@ -39,6 +39,9 @@ use crate::{
 /// How often a stage that waits looks whether it is to stop.
 const WAKE: Duration = Duration::from_millis(100);
 
+/// So many bytes of a list are kept in the catalog at once: of a stream of a tebibyte it has 288 MiB.
+const KEPT: usize = 1 << 20;
+
 /// What came of the streams.
 pub(super) struct Outcome {
     pub(super) streams: Recorded,
@@ -127,7 +130,7 @@ struct Current {
     hasher: Hasher,
     list: ListMaker,
     bytes: u64,
-    /// The whole list, encoded, if the source keeps a memory.
+    /// What the catalog does not have of the list, encoded, if the source keeps a memory.
     kept: Option<Vec<u8>>,
 }
 
@@ -277,6 +280,10 @@ impl Dedup<'_> {
         self.blocks.deltas(&segment.buffer, resembling)?;
         while let Some(part) = current.list.full_part()? {
             self.store_list_part(&part, current)?;
+        }
+        if let Some(kept) = current.kept.as_mut().filter(|kept| kept.len() >= KEPT) {
+            self.catalog.keep_part(&self.source, kept)?;
+            kept.clear();
         }
         Ok(())
     }
