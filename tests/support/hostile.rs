@@ -7,10 +7,7 @@ use std::{
 };
 
 use strongroom::{
-    codec::{
-        compress::{Codec, Compressor},
-        hash, seal,
-    },
+    codec::{compress::Compressor, hash, seal},
     format::{
         body::{Body, StreamRecord},
         header::{Header, ObjectRef, VerifiedHeader},
