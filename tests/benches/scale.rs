@@ -104,7 +104,7 @@ impl Measuring<'_> {
         self.run("`restore --dry-run` of everything", &format!("restore latest {latest} --to back --dry-run"));
         self.run("`verify --depth read`", &format!("verify --depth read {vault}"));
         self.run("`verify --depth decrypt`", &format!("verify --depth decrypt {owner}"));
-        self.run("`drill` of it", &format!("drill {owner} --source large"));
+        self.run("`drill` of it", &format!("drill large {owner}"));
         // What is made up for these can't be restored, so they come after what restores.
         self.repository();
         self.many(&vault);

@@ -1,6 +1,6 @@
 //! Making a vault that has grown: packs, lists, indexes, pages and headers, by hand.
 
-use std::{fs, ops::Range, path::Path, sync::Arc};
+use std::{fs, ops::Range, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
 use strongroom::{
     codec::{
@@ -65,7 +65,9 @@ impl Large {
     /// What a writer's host has: the key, and what it is configured to.
     pub fn configure(&self, dir: &Path, vault: &Path) {
         fs::create_dir_all(dir).unwrap();
-        fs::write(dir.join("writer.key"), &*self.made.key).unwrap();
+        let key = dir.join("writer.key");
+        fs::write(&key, &*self.made.key).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
         let (url, id) = (format!("file://{}", vault.display()), self.made.id);
         let text = format!(
             "[vault]\nurl = \"{url}\"\nid = \"{id}\"\n[writer]\nname = \"{}\"\nkey = \"writer.key\"\nstate = \"state\"\n",
