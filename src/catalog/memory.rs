@@ -12,6 +12,8 @@ use crate::{
 };
 
 /// A stream of a snapshot. Its chunks stay in the catalog: 36 bytes each are too much to hold of a large repository.
+///
+/// A long list stands in several rows: those before the stream's own have parts of it and no name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     /// Its name.
@@ -31,7 +33,18 @@ pub struct Kept {
 struct Place {
     /// Whether it is of a run that goes on.
     new: bool,
+    /// The row of the stream itself, which has the end of its list.
     at: i64,
+    /// How many rows before it have what comes before.
+    parts: u32,
+}
+
+impl Kept {
+    /// In how many parts its list is kept.
+    #[must_use]
+    pub const fn parts(&self) -> u32 {
+        self.place.parts + 1
+    }
 }
 
 /// What one source left.
@@ -64,7 +77,8 @@ impl Sum {
         self.0.update(bytes);
     }
 
-    fn stream(&mut self, stream: &Kept, chunks: &[u8]) {
+    fn row(&mut self, stream: Option<&Kept>, chunks: &[u8]) {
+        let Some(stream) = stream else { return self.add(chunks) };
         self.add(stream.name.as_str().as_bytes());
         self.add(stream.path.as_deref().unwrap_or_default().as_bytes());
         self.add(&stream.bytes.to_le_bytes());
@@ -74,8 +88,17 @@ impl Sum {
 }
 
 impl Catalog {
-    /// Keeps a stream of a run of `source`: `chunks` is its encoded list. It is gone with the next [`recall`](Self::recall)
-    /// unless the run is [remembered](Self::remember).
+    /// Keeps a part of the list of the stream of `source` that is [kept](Self::keep) next.
+    ///
+    /// # Errors
+    /// See [`Catalog`].
+    pub fn keep_part(&mut self, source: &Name, chunks: &[u8]) -> Result<()> {
+        let result = insert(&self.conn, source, None, chunks);
+        self.check("cannot keep a part of the list of a stream", result).map(drop)
+    }
+
+    /// Keeps a stream of a run of `source`: `chunks` is its encoded list, or the end of it if parts of it are kept already.
+    /// It is gone with the next [`recall`](Self::recall) unless the run is [remembered](Self::remember).
     ///
     /// # Errors
     /// See [`Catalog`].
@@ -86,21 +109,23 @@ impl Catalog {
         (bytes, blake3): (u64, Hash),
         chunks: &[u8],
     ) -> Result<Kept> {
-        let mut stream = Kept { name, path, bytes, blake3, place: Place { new: true, at: 0 } };
+        let mut stream = Kept { name, path, bytes, blake3, place: Place { new: true, at: 0, parts: 0 } };
         let result = keep(&self.conn, source, &stream, chunks);
-        stream.place.at = self.check("cannot keep the list of a stream", result)?;
+        (stream.place.at, stream.place.parts) = self.check("cannot keep the list of a stream", result)?;
         Ok(stream)
     }
 
-    /// The encoded list of a stream's chunks.
+    /// A [part](Kept::parts) of the encoded list of a stream's chunks, which holds whole entries.
     ///
     /// # Errors
     /// See [`Catalog`].
-    pub fn chunks_of(&mut self, source: &Name, stream: &Kept) -> Result<Vec<u8>> {
+    pub fn chunks_of(&mut self, source: &Name, stream: &Kept, part: u32) -> Result<Vec<u8>> {
+        let Place { new, at, parts } = stream.place;
+        let at = at - i64::from(parts) + i64::from(part);
         let result = self
             .conn
             .prepare_cached("SELECT chunks FROM kept WHERE source = ?1 AND at = ?2")
-            .and_then(|mut s| s.query_row(params![key(source, stream.place.new), stream.place.at], |row| row.get(0)));
+            .and_then(|mut s| s.query_row(params![key(source, new), at], |row| row.get(0)));
         self.check("cannot read the list of a stream", result.map_err(Fault::from))
     }
 
@@ -129,7 +154,19 @@ fn key(source: &Name, new: bool) -> String {
     if new { format!(":{source}") } else { source.to_string() }
 }
 
-fn keep(conn: &Connection, source: &Name, stream: &Kept, chunks: &[u8]) -> std::result::Result<i64, Fault> {
+/// Keeps a stream; says where, and how many parts of its list stand before it.
+fn keep(conn: &Connection, source: &Name, stream: &Kept, chunks: &[u8]) -> std::result::Result<(i64, u32), Fault> {
+    let parts = conn
+        .prepare_cached(
+            "SELECT COUNT(*) FROM kept WHERE source = ?1 AND at > \
+             COALESCE((SELECT MAX(at) FROM kept WHERE source = ?1 AND name <> ''), -1)",
+        )?
+        .query_row([key(source, true)], |row| row.get(0))?;
+    Ok((insert(conn, source, Some(stream), chunks)?, parts))
+}
+
+/// Adds a row of a stream, or of a part of a list; says where.
+fn insert(conn: &Connection, source: &Name, stream: Option<&Kept>, chunks: &[u8]) -> std::result::Result<i64, Fault> {
     let (old, new) = (key(source, false), key(source, true));
     let at: i64 = conn
         .prepare_cached("SELECT COALESCE(MAX(at), -1) + 1 FROM kept WHERE source IN (?1, ?2)")?
@@ -140,10 +177,10 @@ fn keep(conn: &Connection, source: &Name, stream: &Kept, chunks: &[u8]) -> std::
     .execute(params![
         new,
         at,
-        stream.name.as_str(),
-        stream.path,
-        signed(stream.bytes)?,
-        stream.blake3.as_bytes().as_slice(),
+        stream.map_or("", |stream| stream.name.as_str()),
+        stream.and_then(|stream| stream.path.as_deref()),
+        signed(stream.map_or(0, |stream| stream.bytes))?,
+        stream.map_or(&[][..], |stream| stream.blake3.as_bytes().as_slice()),
         chunks,
     ])?;
     Ok(at)
@@ -152,7 +189,11 @@ fn keep(conn: &Connection, source: &Name, stream: &Kept, chunks: &[u8]) -> std::
 fn remember(conn: &mut Connection, source: &Name, memory: &Memory) -> std::result::Result<(), Fault> {
     let (old, new) = (key(source, false), key(source, true));
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let stay: HashSet<i64> = memory.streams.iter().filter(|stream| !stream.place.new).map(|s| s.place.at).collect();
+    let rows = |new: bool| {
+        let of = move |place: Place| place.at - i64::from(place.parts)..=place.at;
+        memory.streams.iter().map(|stream| stream.place).filter(move |place| place.new == new).flat_map(of)
+    };
+    let stay: HashSet<i64> = rows(false).collect();
     let there = {
         let mut there = tx.prepare_cached("SELECT at FROM kept WHERE source = ?1")?;
         there.query_map([&old], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?
@@ -160,13 +201,13 @@ fn remember(conn: &mut Connection, source: &Name, memory: &Memory) -> std::resul
     for at in there.into_iter().filter(|at| !stay.contains(at)) {
         tx.prepare_cached("DELETE FROM kept WHERE source = ?1 AND at = ?2")?.execute(params![old, at])?;
     }
-    for stream in memory.streams.iter().filter(|stream| stream.place.new) {
+    for at in rows(true) {
         let mut rename = tx.prepare_cached("UPDATE kept SET source = ?1 WHERE source = ?2 AND at = ?3")?;
-        rename.execute(params![old, new, stream.place.at])?;
+        rename.execute(params![old, new, at])?;
     }
     forget(&tx, source)?;
     let mut sum = Sum::of(memory);
-    streams(&tx, source, |stream, chunks| sum.stream(&stream, chunks))?;
+    streams(&tx, source, |stream, chunks| sum.row(stream.as_ref(), chunks))?;
     tx.execute(
         "INSERT OR REPLACE INTO memories(source, snapshot, floor, note, sum) VALUES(?1, ?2, ?3, ?4, ?5)",
         params![
@@ -200,8 +241,8 @@ fn recall(conn: &Connection, source: &Name) -> std::result::Result<Option<Memory
     let Some((mut memory, was)) = found else { return Ok(None) };
     let mut sum = Sum::of(&memory);
     streams(conn, source, |stream, chunks| {
-        sum.stream(&stream, chunks);
-        memory.streams.push(stream);
+        sum.row(stream.as_ref(), chunks);
+        memory.streams.extend(stream);
     })?;
     if sum.0.finish() != was {
         tracing::warn!(%source, "what the last run left is damaged and not used");
@@ -210,21 +251,32 @@ fn recall(conn: &Connection, source: &Name) -> std::result::Result<Option<Memory
     Ok(Some(memory))
 }
 
-/// Gives the streams that a source left to `each`, in order, with their lists, one of which is in memory at a time.
-fn streams(conn: &Connection, source: &Name, mut each: impl FnMut(Kept, &[u8])) -> std::result::Result<(), Fault> {
+/// Gives the streams that a source left to `each`, in order, with their lists, one row of which is in memory at a time: those
+/// that have no stream come before the one whose list they begin.
+fn streams(
+    conn: &Connection,
+    source: &Name,
+    mut each: impl FnMut(Option<Kept>, &[u8]),
+) -> std::result::Result<(), Fault> {
     let mut statement =
         conn.prepare_cached("SELECT name, path, bytes, blake3, at, chunks FROM kept WHERE source = ?1 ORDER BY at")?;
     let mut rows = statement.query([source.as_str()])?;
+    let mut parts = 0;
     while let Some(row) = rows.next()? {
         let name: String = row.get(0)?;
-        let name = name.parse().map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(e)))?;
-        let (bytes, blake3) = (unsigned(row, 2)?, Hash::from_bytes(row.get(3)?));
-        let place = Place { new: false, at: row.get(4)? };
         let chunks = row
             .get_ref(5)?
             .as_blob()
             .map_err(|e| rusqlite::Error::FromSqlConversionFailure(5, Type::Blob, Box::new(e)))?;
-        each(Kept { name, path: row.get(1)?, bytes, blake3, place }, chunks);
+        if name.is_empty() {
+            parts += 1;
+            each(None, chunks);
+            continue;
+        }
+        let name = name.parse().map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(e)))?;
+        let (bytes, blake3) = (unsigned(row, 2)?, Hash::from_bytes(row.get(3)?));
+        let place = Place { new: false, at: row.get(4)?, parts: std::mem::take(&mut parts) };
+        each(Some(Kept { name, path: row.get(1)?, bytes, blake3, place }), chunks);
     }
     Ok(())
 }

@@ -92,6 +92,11 @@ impl Scratch {
         Ok(())
     }
 
+    /// Reads all bytes from the first on.
+    pub(crate) const fn reader(&self) -> Reading<'_> {
+        Reading { scratch: self, at: 0 }
+    }
+
     /// Writes over what is there from `at` on.
     ///
     /// # Errors
@@ -134,6 +139,21 @@ impl Scratch {
     }
 }
 
+/// The bytes of a [`Scratch`], read one after the other.
+pub(crate) struct Reading<'a> {
+    scratch: &'a Scratch,
+    at: u64,
+}
+
+impl io::Read for Reading<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let n = usize::try_from(self.scratch.len() - self.at).unwrap_or(usize::MAX).min(out.len());
+        self.scratch.read_at(self.at, out.get_mut(..n).unwrap_or_default())?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -170,6 +190,9 @@ mod tests {
             let mut pieces = Vec::new();
             scratch.each_piece(1, |piece| { pieces.extend_from_slice(piece); Ok(()) }).unwrap();
             prop_assert_eq!(&pieces, &all);
+            let mut read = Vec::new();
+            io::Read::read_to_end(&mut scratch.reader(), &mut read).unwrap();
+            prop_assert_eq!(&read, &all);
         }
     }
 

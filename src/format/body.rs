@@ -1,6 +1,6 @@
 //! A snapshot's body: what only those who can open it may know. A chunked stream in packs, like the data.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -102,18 +102,25 @@ struct Document {
     warnings: Vec<String>,
 }
 
-impl StreamRecord {
-    /// How many bytes it takes in a body at least.
-    #[must_use]
-    pub fn least(&self) -> usize {
-        // What every record spells, with each number of one digit; what files have besides; a chunk of the list.
-        const RECORD: usize = 128;
-        const FILE: usize = 40;
-        const CHUNK: usize = 71;
-        let path = self.path.as_deref().map_or(0, |path| path.len().saturating_add(10));
-        let file = if self.meta.mode.is_some() && self.meta.mtime_ns.is_some() { FILE } else { 0 };
-        let list = self.list.len().saturating_mul(CHUNK).saturating_sub(1);
-        [self.name.as_str().len(), path, file, list].into_iter().fold(RECORD, usize::saturating_add)
+/// Records of streams, wherever they are.
+pub trait Records {
+    /// How many there are.
+    fn count(&self) -> u64;
+
+    /// Gives all of them to `each`, in their order.
+    ///
+    /// # Errors
+    /// If they can't be read, or `each` fails.
+    fn each(&self, each: &mut dyn FnMut(&StreamRecord) -> io::Result<()>) -> io::Result<()>;
+}
+
+impl Records for Vec<StreamRecord> {
+    fn count(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn each(&self, each: &mut dyn FnMut(&StreamRecord) -> io::Result<()>) -> io::Result<()> {
+        self.iter().try_for_each(each)
     }
 }
 
@@ -145,6 +152,27 @@ impl Body {
             return Err(FormatError::TooLarge { what: WHAT, limit: BODY_LIMIT });
         }
         serde_json::to_writer(out, self).map_err(damaged)
+    }
+
+    /// As [`write`](Self::write), with `records` in the place of its own streams, of which it has none: `len` bytes, which are
+    /// records as a body spells them, with commas between them.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write), and if `records` fails.
+    pub fn write_around(
+        &self,
+        (len, records): (usize, impl FnOnce(&mut dyn Write) -> io::Result<()>),
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        let damaged = |e: serde_json::Error| FormatError::damaged(WHAT, e.to_string());
+        let mut size = Counter(len);
+        serde_json::to_writer(&mut size, self).map_err(damaged)?;
+        if size.0 > BODY_LIMIT {
+            return Err(FormatError::TooLarge { what: WHAT, limit: BODY_LIMIT });
+        }
+        let format = serde_json::to_string(&self.format).map_err(damaged)?;
+        let before = r#"{"format":,"streams":["#.len() + format.len();
+        serde_json::to_writer(Around { out, before, records: Some(records) }, self).map_err(damaged)
     }
 
     /// Decodes a body and checks what it says of its streams.
@@ -183,6 +211,31 @@ impl Body {
         }
         self.streams.iter().try_for_each(check_stream)?;
         Ok(self)
+    }
+}
+
+/// Writes something else where so many bytes were written.
+struct Around<'a, F> {
+    out: &'a mut dyn Write,
+    before: usize,
+    records: Option<F>,
+}
+
+impl<F: FnOnce(&mut dyn Write) -> io::Result<()>> Write for Around<'_, F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.before == 0
+            && let Some(records) = self.records.take()
+        {
+            records(self.out)?;
+        }
+        let now = if self.records.is_some() { bytes.len().min(self.before) } else { bytes.len() };
+        let written = self.out.write(bytes.get(..now).unwrap_or_default())?;
+        self.before = self.before.saturating_sub(written);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 
@@ -284,26 +337,33 @@ mod tests {
     }
 
     #[test]
-    fn no_record_is_shorter_than_the_least_that_it_says() {
-        let plain = StreamRecord {
-            name: "a".parse().unwrap(),
-            path: None,
-            meta: FileMeta::default(),
-            bytes: 0,
-            blake3: Hash::from_bytes([0; 32]),
-            chunks: 0,
-            depth: 0,
-            list: Vec::new(),
-        };
+    fn a_body_around_records_is_the_same() {
         let chunk = ChunkRef { id: crate::model::ChunkId::from_bytes([1; 32]), len: 9 };
-        let meta = FileMeta { mode: Some(0o644), mtime_ns: Some(1_764_000_000_123_456_789), ..FileMeta::default() };
-        let file =
-            StreamRecord { path: Some("a/b".into()), meta, bytes: 9, chunks: 1, list: vec![chunk], ..plain.clone() };
-        let many = StreamRecord { list: vec![chunk; 30], chunks: 30, bytes: 270, ..file.clone() };
-        for record in [plain, file, many] {
-            let spelled = serde_json::to_string(&record).unwrap();
-            let (least, real) = (record.least(), spelled.len());
-            assert!(least <= real && real <= least + 24, "{least} {real} {spelled}");
+        let stream = |no: usize| StreamRecord {
+            name: format!("s{no}").parse().unwrap(),
+            path: Some(format!("d/\"{no}").into()),
+            meta: FileMeta { mode: Some(0o644), ..FileMeta::default() },
+            bytes: 9,
+            blake3: Hash::from_bytes([7; 32]),
+            chunks: 1,
+            depth: 0,
+            list: vec![chunk],
+        };
+        for count in [0, 1, 30] {
+            let streams: Vec<_> = (0..count).map(stream).collect();
+            let spelled: Vec<String> = streams.iter().map(|one| serde_json::to_string(one).unwrap()).collect();
+            let spelled = spelled.join(",");
+            let mut body = Body::new(streams, serde_json::json!({"streams": []}), vec!["w".to_owned()]);
+            let whole = body.encode().unwrap();
+            body.streams.clear();
+            let mut around = Vec::new();
+            let records = |out: &mut dyn Write| spelled.as_bytes().chunks(7).try_for_each(|part| out.write_all(part));
+            body.write_around((spelled.len(), records), &mut around).unwrap();
+            assert_eq!(around, whole);
+            // What is too large is told before anything is written.
+            let mut none = Vec::new();
+            let much = (BODY_LIMIT, |_: &mut dyn Write| -> io::Result<()> { panic!("it was written") });
+            assert!(matches!(body.write_around(much, &mut none), Err(FormatError::TooLarge { .. })) && none.is_empty());
         }
     }
 }

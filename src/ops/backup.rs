@@ -28,13 +28,19 @@ use super::{
 };
 use crate::{
     catalog::{Bases, Catalog, RunLock},
-    format::{certificate::Certificate, header::Flag, layout, writer_key::Writer},
+    format::{
+        body::{Records, StreamRecord},
+        certificate::Certificate,
+        header::Flag,
+        layout,
+        writer_key::Writer,
+    },
     model::{Cancel, Finding, Hash, Name, Severity, SnapshotId, SourceKind, Span, Tiers, Time, VaultId},
     signal::{self, Level, Verdict},
     source::{Before, Reading, Source},
     vault::{
         Vault, VaultErrorKind, members, own, past, standing,
-        writer::{self, Committed, Judge, Request, Workplace},
+        writer::{self, Committed, Judge, Request, Workplace, records},
     },
 };
 
@@ -381,11 +387,11 @@ pub fn lacks(finding: &Finding) -> bool {
 /// Has the header say so where the snapshot has not all of its source: who asks it has no identity.
 fn with_gaps(judge: Judge, noticed: Arc<OnceLock<Noticed>>) -> Judge {
     Box::new(move |seen| {
-        let mut flags = judge(seen);
+        let mut flags = judge(seen)?;
         if noticed.get().is_some_and(|noticed| noticed.lacks(&lacks)) {
             flags.insert(0, Flag { rule: signal::NOT_WHOLE.to_owned(), level: Level::Notice });
         }
-        flags
+        Ok(flags)
     })
 }
 
@@ -406,7 +412,17 @@ fn open(mut source: Box<dyn Source>, before: Option<Before>, cancel: &Cancel) ->
 }
 
 fn tell(source: Name, made: Committed, took: Duration) -> SnapshotReport {
-    let Committed { id, header, streams, warnings, since, .. } = made;
+    let Committed { id, header, streams: records, mut warnings, since, .. } = made;
+    let mut streams = Vec::new();
+    streams.reserve_exact(usize::try_from(records.count()).unwrap_or_default());
+    let kept = records.each(&mut |StreamRecord { name, bytes, blake3, .. }| {
+        streams.push(StreamReport { name: name.clone(), bytes: *bytes, blake3: *blake3 });
+        Ok(())
+    });
+    // The snapshot is there all the same.
+    if let Err(error) = kept {
+        warnings.push(format!("not all streams of the snapshot are reported: {}", records::failed(error).what));
+    }
     SnapshotReport {
         id,
         source,
@@ -424,6 +440,6 @@ fn tell(source: Name, made: Committed, took: Duration) -> SnapshotReport {
         warnings,
         since,
         signals: Vec::new(),
-        streams: streams.into_iter().map(|s| StreamReport { name: s.name, bytes: s.bytes, blake3: s.blake3 }).collect(),
+        streams,
     }
 }

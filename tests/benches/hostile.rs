@@ -5,8 +5,16 @@
 //!
 //! `--absent N` packs that are named and not there, each with a version of `--hint` bytes; `--junk N` objects under the names of
 //! packs, `--named N` of which are signed for; `--headers N` objects under the names of headers; `--pages N` headers that name
-//! 1500 pages each which are not there; `--files N` a snapshot of so many empty files.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "it ends where it can't")]
+//! 1500 pages each which are not there; `--files N` a snapshot of so many empty files; `--list N` one whose list says half a tebibyte
+//! so many times.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "it ends where it can't"
+)]
 
 #[path = "../support/hostile.rs"]
 mod hostile;
@@ -40,5 +48,9 @@ fn main() {
     match number("--files") {
         0 => {}
         files => _ = hostile.sign_files(usize::try_from(files).unwrap()),
+    }
+    match number("--list") {
+        0 => {}
+        times => println!("{}", hostile.sign_list(times)),
     }
 }

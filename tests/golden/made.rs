@@ -25,13 +25,15 @@ async fn a_journal() {
     let place = PathBuf::from(std::env::var("STRONGROOM_GOLDEN_PLACE").unwrap());
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let clock = HandClock::at(Time::from_unix(i64::try_from(now).unwrap()));
-    let writer = writer_key::open(&std::fs::read(place.join("keys/db1.key")).unwrap()).unwrap();
+    let key = std::fs::read(place.join("keys/db1.key")).unwrap();
+    let writer = writer_key::open(&key).unwrap();
     let identity = std::fs::read_to_string(place.join("keys/recovery.key")).unwrap();
     let made = Made {
         store: Arc::new(LocalStore::open(place.join("vault"), clock.clone()).unwrap()),
         clock: clock.clone(),
         id: writer.descriptor.vault,
         writer: Arc::new(writer),
+        key,
         owner: Opener::from_identity_text(&identity, "test", Arc::new(NoPrompt)).unwrap(),
         identity,
         tiers: Tiers::default(),

@@ -57,6 +57,7 @@ async fn a_writer_goes_on_when_all_locks_are_over() {
             clock,
             id: id.parse().unwrap(),
             writer: Arc::new(writer_key::open(&golden.key("db1.key")).unwrap()),
+            key: golden.key("db1.key"),
             owner: Opener::from_identity_text(&identity, "test", Arc::new(NoPrompt)).unwrap(),
             identity,
             tiers: Tiers::default(),

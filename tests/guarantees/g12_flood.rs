@@ -123,6 +123,25 @@ fn g12_packs_that_were_never_stored_take_no_memory_and_are_told() {
     }
 }
 
+/// A list of three megabytes says a hundred and seventy-eight tebibytes. Whoever reads it is told who signed it, and does not read
+/// what it says.
+#[test]
+fn g12_a_list_that_repeats_itself_costs_its_signers_name() {
+    let place = Sandbox::with_vault();
+    place.backup("evil", b"of the writer whose key was stolen");
+    let id = Hostile::of(&place.path("vault"), &place.path("etc/writer.key")).sign_list(400).to_string();
+    let (config, identity) = (place.config(), place.identity());
+    let args = ["verify", "--depth", "decrypt", "--config", config.to_str().unwrap(), "-i", identity.to_str().unwrap()];
+    let (run, peak) = measured(&place, &args);
+    let said = [run.stderr.as_str(), &String::from_utf8_lossy(&run.stdout)].concat();
+    let line = said.lines().find(|line| line.contains("stream.repeats")).unwrap_or_else(|| panic!("{said}"));
+    let signed = said.contains("writer writer says that it has 195467988172800 bytes");
+    assert!(signed && said.contains(id.get(..12).unwrap()), "{line}: {said}");
+    // It was not made by a run, so it has no lock.
+    assert_eq!(run.code, 5, "{said}");
+    assert!(peak < BOUND, "{peak} KiB");
+}
+
 /// So many files fill a body to its limit, of 190 bytes each.
 const FILES: usize = 480_000;
 

@@ -7,21 +7,18 @@ use std::{
 };
 
 use strongroom::{
-    codec::{
-        compress::{Codec, Compressor},
-        hash, seal,
-    },
+    codec::{compress::Compressor, hash, seal},
     format::{
         body::{Body, StreamRecord},
         header::{Header, ObjectRef, VerifiedHeader},
         index::{self, Binding, Section},
         layout,
-        list::ChunkRef,
+        list::{self, ChunkRef},
         pack::{Block, Directory},
         page::{PACKS_PER_PAGE, PAGE_LIMIT, PackRef, Page},
         writer_key::{self, Writer},
     },
-    model::{FileMeta, Key, PackId, SnapshotId},
+    model::{ChunkerParams, FileMeta, Key, PackId, SnapshotId},
 };
 
 /// So many pages are named by one header.
@@ -141,16 +138,49 @@ impl Hostile {
             list: Vec::new(),
         };
         let body = Body::new((0..files).map(file).collect(), serde_json::Value::Null, Vec::new()).encode().unwrap();
+        self.sign_body(&body, &[])
+    }
+
+    /// Stores and signs a snapshot of a stream whose list repeats one part so many times, and that part one chunk: half a
+    /// tebibyte for each. All of it adds up.
+    pub fn sign_list(&mut self, times: u64) -> SnapshotId {
+        let chunk = vec![0; usize::try_from(ChunkerParams::LIMIT).unwrap()];
+        let entries = u64::try_from(chunk.len() / list::ENTRY).unwrap();
+        let named = self.name(&chunk);
+        let mut part = Vec::new();
+        (0..entries).for_each(|_| list::push(&mut part, named));
+        let (chunks, repeated) = (entries * times, self.name(&part));
+        let stream = StreamRecord {
+            name: "zeros".parse().unwrap(),
+            path: None,
+            meta: FileMeta::default(),
+            bytes: chunks * u64::from(named.len),
+            blake3: hash::hash(b""),
+            chunks,
+            depth: 1,
+            list: vec![repeated; usize::try_from(times).unwrap()],
+        };
+        let body = Body::new(vec![stream], serde_json::Value::Null, Vec::new()).encode().unwrap();
+        self.sign_body(&body, &[chunk, part])
+    }
+
+    fn name(&self, plain: &[u8]) -> ChunkRef {
+        ChunkRef { id: self.key.chunk_id_key.id(plain), len: u32::try_from(plain.len()).unwrap() }
+    }
+
+    /// Stores and signs a snapshot of this body, in a pack with these chunks.
+    fn sign_body(&mut self, body: &[u8], chunks: &[Vec<u8>]) -> SnapshotId {
         let (mut blocks, mut plain, mut body_chunks) = (Vec::new(), Vec::new(), Vec::new());
-        for part in body.chunks(1 << 20) {
-            let (id, len) = (self.key.chunk_id_key.id(part), u32::try_from(part.len()).unwrap());
-            let (chunk, mut stored) = (ChunkRef { id, len }, Vec::new());
+        let of_body = body.chunks(1 << 20).map(|part| (part, true));
+        for (part, is_body) in chunks.iter().map(|chunk| (chunk.as_slice(), false)).chain(of_body) {
+            let (chunk, mut stored) = (self.name(part), Vec::new());
             let codec = Compressor::new(3).unwrap().compress(part, &mut stored).unwrap();
             let sealed = u32::try_from(stored.len()).unwrap();
-            blocks.push(Block { codec, stored: sealed, plain: len, base: None, chunks: vec![chunk] });
-            assert!(codec == Codec::Zstd);
+            blocks.push(Block { codec, stored: sealed, plain: chunk.len, base: None, chunks: vec![chunk] });
             plain.extend_from_slice(&stored);
-            body_chunks.push(chunk);
+            if is_body {
+                body_chunks.push(chunk);
+            }
         }
         let directory = Directory { blocks };
         let encoded = directory.encode();

@@ -21,8 +21,8 @@ use strongroom::{
         writer_key::{self, Embedded, NewWriter, Writer},
     },
     model::{
-        Cancel, Clock, Hash, LockBy, LockMode, LockPolicy, Name, Silent, SourceKind, Span, Tiers, Time, VaultId,
-        journal::Start,
+        Cancel, ChunkerParams, Clock, Hash, LockBy, LockMode, LockPolicy, Name, Silent, SourceKind, Span, Tiers, Time,
+        VaultId, journal::Start,
     },
     store::{ObjectStore, Payload},
     vault::{
@@ -41,6 +41,8 @@ pub struct Made {
     pub clock: Arc<dyn Clock>,
     pub id: VaultId,
     pub writer: Arc<Writer>,
+    /// The writer's key file.
+    pub key: Vec<u8>,
     pub owner: Opener,
     /// The owner's age identity file.
     pub identity: String,
@@ -65,6 +67,16 @@ pub fn policy() -> LockPolicy {
 
 /// Makes a vault in an empty store.
 pub async fn make(store: Arc<dyn ObjectStore>, clock: Arc<dyn Clock>, policy: LockPolicy) -> Made {
+    make_cutting(store, clock, policy, ChunkerParams::DATA).await
+}
+
+/// The same, whose streams are cut into chunks of these sizes.
+pub async fn make_cutting(
+    store: Arc<dyn ObjectStore>,
+    clock: Arc<dyn Clock>,
+    policy: LockPolicy,
+    chunker: ChunkerParams,
+) -> Made {
     let root_key = SigningKey::generate().unwrap();
     let nonce = hash::hash(root_key.to_hex().as_bytes());
     let id = Descriptor::vault_id(&root_key.public(), &nonce);
@@ -73,14 +85,15 @@ pub async fn make(store: Arc<dyn ObjectStore>, clock: Arc<dyn Clock>, policy: Lo
     let record = root::seal(id, &root_key, &owners).unwrap();
     let root_hash = hash::hash(record.bytes());
     let now = clock.now();
-    let descriptor = Descriptor::new(root_key.public(), nonce, now, vec![root_hash], policy);
+    let descriptor = Descriptor { chunker, ..Descriptor::new(root_key.public(), nonce, now, vec![root_hash], policy) };
     let descriptor = Envelope::sign(&descriptor, &root_key).unwrap();
     let (epoch_identity, _) = seal::generate_identity();
     let master = ChunkIdKey::generate().unwrap();
     let epoch = EpochRecord::seal(id, 1, &epoch_identity, &master, &owners).unwrap();
     let epoch = Envelope::sign(&epoch, &root_key).unwrap();
     let name: Name = "w1".parse().unwrap();
-    let writer = make_writer(id, &root_key, &name, &master, &descriptor, &epoch, now);
+    let key = make_writer(id, &root_key, &name, &master, &descriptor, &epoch, now);
+    let writer = writer_key::open(&key).unwrap();
     // Where a role may not set locks, the store's default applies.
     let lock = store.traits().explicit_locks.then(|| policy.lock_from(now));
     let put = async |key, payload: Payload| drop(store.put_new(&key, &payload, lock).await.unwrap());
@@ -94,7 +107,7 @@ pub async fn make(store: Arc<dyn ObjectStore>, clock: Arc<dyn Clock>, policy: Lo
     let owner = Opener::from_identity_text(&identity, "test", Arc::new(NoPrompt)).unwrap();
     let writer = Arc::new(writer);
     let (tiers, full_every, delta_cache) = (Tiers::default(), None, 1 << 30);
-    Made { store, clock, id, writer, owner, identity, tiers, full_every, delta_cache }
+    Made { store, clock, id, writer, key, owner, identity, tiers, full_every, delta_cache }
 }
 
 fn make_writer(
@@ -105,7 +118,7 @@ fn make_writer(
     descriptor: &Envelope,
     epoch: &Envelope,
     now: Time,
-) -> Writer {
+) -> Vec<u8> {
     let signing_key = SigningKey::generate().unwrap();
     let (catalog, catalog_recipient) = seal::generate_identity();
     let certificate = Certificate {
@@ -127,7 +140,7 @@ fn make_writer(
     };
     let new =
         NewWriter { signing_key: &signing_key, catalog_identity: &catalog, chunk_id_key: &master.for_writer(name) };
-    writer_key::open(&writer_key::encode(id, name, &new, &embedded).unwrap()).unwrap()
+    writer_key::encode(id, name, &new, &embedded).unwrap().to_vec()
 }
 
 impl Made {
@@ -139,6 +152,7 @@ impl Made {
             delta_cache: self.delta_cache,
             id: self.id,
             writer: Arc::clone(&self.writer),
+            key: self.key.clone(),
             owner: self.owner.clone(),
             identity: self.identity.clone(),
             tiers: self.tiers,

@@ -6,7 +6,9 @@ fn chunks(n: u64) -> Vec<u8> {
     vec![u8::try_from(n).unwrap(); 72]
 }
 
+/// Keeps the stream `n`, whose list has a part for each three.
 fn keep(catalog: &mut Catalog, source: &Name, n: u64) -> Kept {
+    (0..n / 3).for_each(|part| catalog.keep_part(source, &chunks(100 + part)).unwrap());
     let stream = (name(&format!("stream-{n}")), n.is_multiple_of(2).then(|| format!("dir/{n}")));
     catalog.keep(source, stream, (n, Hash::from_bytes(bytes(n))), &chunks(n)).unwrap()
 }
@@ -35,7 +37,12 @@ fn left(catalog: &mut Catalog, source: &Name) -> Option<Vec<u64>> {
         let n = stream.bytes;
         assert_eq!((stream.name.clone(), stream.blake3), (name(&format!("stream-{n}")), Hash::from_bytes(bytes(n))));
         assert_eq!(stream.path, n.is_multiple_of(2).then(|| format!("dir/{n}")));
-        assert_eq!(catalog.chunks_of(source, &stream).unwrap(), chunks(n));
+        assert_eq!(u64::from(stream.parts()), n / 3 + 1);
+        for part in 0..stream.parts() {
+            let last = part + 1 == stream.parts();
+            let wanted = chunks(if last { n } else { 100 + u64::from(part) });
+            assert_eq!(catalog.chunks_of(source, &stream, part).unwrap(), wanted);
+        }
         all.push(n);
     }
     Some(all)
@@ -72,7 +79,8 @@ fn streams_that_are_carried_stay_where_they_are_beside_new_ones() {
     assert_eq!(left(&mut catalog, &code), Some(vec![1, 3, 7]));
     assert_eq!(left(&mut catalog, &other), Some(vec![5]));
     let count = |catalog: &Catalog| catalog.conn.query_row("SELECT COUNT(*) FROM kept", [], |row| row.get::<_, i64>(0));
-    assert_eq!(count(&catalog).unwrap(), 4, "what is needed no more is gone");
+    // Four streams, and the parts of their lists.
+    assert_eq!(count(&catalog).unwrap(), 4 + 4, "what is needed no more is gone");
 }
 
 #[test]
@@ -82,9 +90,9 @@ fn what_a_run_kept_that_failed_is_forgotten() {
     let code = name("code");
     remember(&mut catalog, &code, &[1]);
     let lost = keep(&mut catalog, &code, 2);
-    assert_eq!(catalog.chunks_of(&code, &lost).unwrap(), chunks(2));
+    assert_eq!(catalog.chunks_of(&code, &lost, 0).unwrap(), chunks(2));
     assert_eq!(left(&mut catalog, &code), Some(vec![1]));
-    assert!(catalog.chunks_of(&code, &lost).is_err());
+    assert!(catalog.chunks_of(&code, &lost, 0).is_err());
 }
 
 #[test]
@@ -94,6 +102,8 @@ fn what_was_changed_behind_its_back_is_not_believed() {
         "UPDATE kept SET bytes = 5 WHERE at = 0",
         "UPDATE kept SET path = NULL WHERE at = 1",
         "DELETE FROM kept WHERE at = 1",
+        "DELETE FROM kept WHERE name = ''",
+        "UPDATE kept SET chunks = zeroblob(72) WHERE name = ''",
         "UPDATE memories SET note = '{}'",
         "UPDATE memories SET floor = 78",
     ] {

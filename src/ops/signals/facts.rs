@@ -1,13 +1,16 @@
 //! Facts out of a snapshot's body.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use serde_json::Value;
 
 use crate::{
     codec::hash::{Hasher, hash},
-    format::body::StreamRecord,
-    model::{Fingerprint, Hash, Sample, SnapshotId, SourceKind, Time},
+    format::body::{Records, StreamRecord},
+    model::{Fingerprint, Hash, SnapshotId, SourceKind, Time, sample::Sampling},
     signal::{Facts, Files, Fresh, Refs, Table, unit},
 };
 
@@ -29,7 +32,7 @@ pub struct Taken<'a> {
     /// Of what.
     pub kind: SourceKind,
     /// Its streams.
-    pub streams: &'a [StreamRecord],
+    pub streams: &'a dyn Records,
     /// What its source told of it.
     pub details: &'a Value,
     /// What its databases held.
@@ -39,28 +42,42 @@ pub struct Taken<'a> {
 }
 
 /// What is known of a snapshot.
-#[must_use]
-pub fn facts(taken: &Taken<'_>) -> Facts {
+///
+/// # Errors
+/// If its records can't be read any more.
+pub fn facts(taken: &Taken<'_>) -> io::Result<Facts> {
     let Taken { at, snapshot, kind, streams, details, fingerprints, fresh } = taken;
-    let bytes = streams.iter().map(|stream| stream.bytes).fold(0, u64::saturating_add);
-    let mut facts = Facts::new(*at, bytes, streams.len() as u64);
-    (facts.snapshot, facts.fresh) = (*snapshot, *fresh);
-    if streams.len() <= FEW {
-        let name = |stream: &StreamRecord| stream.path.as_deref().unwrap_or(stream.name.as_str()).to_owned();
-        facts.parts = streams.iter().map(|stream| (name(stream), stream.bytes)).collect();
-    }
-    facts.state = Some(contents(streams));
+    let (mut bytes, few) = (0_u64, streams.count() <= FEW as u64);
+    let mut parts = BTreeMap::new();
+    let (mut files, mut contents) = (Tree::default(), Contents::default());
+    streams.each(&mut |stream| {
+        bytes = bytes.saturating_add(stream.bytes);
+        if few {
+            parts.insert(shown(stream).to_owned(), stream.bytes);
+        }
+        files.add(stream);
+        contents.follow(stream);
+        Ok(())
+    })?;
+    let mut facts = Facts::new(*at, bytes, streams.count());
+    (facts.snapshot, facts.fresh, facts.parts) = (*snapshot, *fresh, parts);
+    facts.state = Some(contents.finish(*streams)?);
     if !fingerprints.is_empty() {
         databases(&mut facts, fingerprints);
     }
     match kind {
         SourceKind::Git => facts.refs = refs(&mut facts.state, details),
-        SourceKind::Path => facts.files = Some(files(streams)),
+        SourceKind::Path => facts.files = Some(files.facts()),
         SourceKind::Postgres => facts.roles = roles(details),
         kind if kind.is_forge() => facts.tables = entries(details),
         _ => {}
     }
-    facts
+    Ok(facts)
+}
+
+/// What a stream is called where it came from.
+fn shown(stream: &StreamRecord) -> &str {
+    stream.path.as_deref().unwrap_or(stream.name.as_str())
 }
 
 fn first_bits(hash: &Hash) -> u64 {
@@ -72,28 +89,82 @@ fn short(hasher: &Hasher) -> String {
     hasher.finish().to_string().chars().take(32).collect()
 }
 
-fn contents(streams: &[StreamRecord]) -> String {
-    let mut all: Vec<(&str, &Hash)> =
-        streams.iter().map(|s| (s.path.as_deref().unwrap_or(s.name.as_str()), &s.blake3)).collect();
-    all.sort_unstable();
-    let mut hasher = Hasher::new();
-    for (name, blake3) in all {
-        hasher.update(name.as_bytes());
-        hasher.update(&[0]);
-        hasher.update(blake3.as_bytes());
-    }
-    short(&hasher)
+/// What all streams hold, hashed in the order of their names.
+#[derive(Default)]
+struct Contents {
+    hasher: Hasher,
+    last: Option<(Box<str>, Hash)>,
+    /// Whether they did not come in that order.
+    unordered: bool,
 }
 
-fn files(streams: &[StreamRecord]) -> Files {
-    let files: Vec<&StreamRecord> = streams.iter().filter(|s| !s.meta.dir && s.meta.link.is_none()).collect();
-    let name = |s: &&StreamRecord| first_bits(&hash(s.path.as_deref().unwrap_or(s.name.as_str()).as_bytes()));
-    Files {
-        count: files.len() as u64,
-        empty: files.iter().filter(|s| s.bytes == 0).count() as u64,
-        names: Sample::of(files.iter().map(name), u64::MAX, SAMPLED),
+impl Contents {
+    fn add(&mut self, name: &str, blake3: &Hash) {
+        self.hasher.update(name.as_bytes());
+        self.hasher.update(&[0]);
+        self.hasher.update(blake3.as_bytes());
+    }
+
+    /// Adds a stream, if it comes behind those before it.
+    fn follow(&mut self, stream: &StreamRecord) {
+        let this = (shown(stream), &stream.blake3);
+        self.unordered |= self.last.as_ref().is_some_and(|(name, blake3)| (&**name, blake3) > this);
+        if !self.unordered {
+            self.add(this.0, this.1);
+            self.last = Some((this.0.into(), *this.1));
+        }
+    }
+
+    /// A short name of all. A tree's streams come in order; of others all names are in memory.
+    fn finish(self, streams: &dyn Records) -> io::Result<String> {
+        if !self.unordered {
+            return Ok(short(&self.hasher));
+        }
+        let mut all: Vec<(Box<str>, Hash)> = Vec::new();
+        all.reserve_exact(usize::try_from(streams.count()).unwrap_or_default());
+        streams.each(&mut |stream| {
+            all.push((shown(stream).into(), stream.blake3));
+            Ok(())
+        })?;
+        all.sort_unstable();
+        let mut contents = Self::default();
+        all.iter().for_each(|(name, blake3)| contents.add(name, blake3));
+        Ok(short(&contents.hasher))
+    }
+}
+
+/// What is counted of the files of a tree.
+struct Tree {
+    count: u64,
+    empty: u64,
+    names: Sampling,
+    contents: Sampling,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self { count: 0, empty: 0, names: Sampling::new(SAMPLED), contents: Sampling::new(SAMPLED) }
+    }
+}
+
+impl Tree {
+    fn add(&mut self, stream: &StreamRecord) {
+        if stream.meta.dir || stream.meta.link.is_some() {
+            return;
+        }
+        self.count += 1;
+        self.names.add(first_bits(&hash(shown(stream).as_bytes())));
         // All empty files hold the same, which says nothing of what was lost.
-        contents: Sample::of(files.iter().filter(|s| s.bytes > 0).map(|s| first_bits(&s.blake3)), u64::MAX, SAMPLED),
+        if stream.bytes == 0 {
+            self.empty += 1;
+        } else {
+            self.contents.add(first_bits(&stream.blake3));
+        }
+    }
+
+    fn facts(self) -> Files {
+        let Self { count, empty, names, contents } = self;
+        Files { count, empty, names: names.done(), contents: contents.done() }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     codec::seal::Opener,
     format::{epoch::EpochKeys, header::VerifiedHeader},
     model::{Finding, Hash, Name, PackId, Severity, SnapshotId},
+    ops::OpsError,
     signal::{Facts, Fresh},
     vault::{
         Vault, VaultErrorKind, keys,
@@ -93,7 +94,8 @@ impl<'a> Gather<'a> {
             fingerprints: &body.fingerprints,
             fresh,
         };
-        Ok((facts(&taken), true))
+        let facts = facts(&taken).map_err(|_| OpsError::Defect("reading the records of a body in memory"))?;
+        Ok((facts, true))
     }
 
     /// The packs of the writer's snapshot before this one, where that is known.

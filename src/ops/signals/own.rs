@@ -9,7 +9,7 @@ use crate::{
     model::{Name, SnapshotId, SourceKind},
     ops::OpsError,
     signal::{self, Facts, History, Verdict},
-    vault::writer::{Judge, Observed},
+    vault::writer::{Judge, Observed, records},
 };
 
 /// The facts of the run and what was said of it, once it was judged.
@@ -43,12 +43,12 @@ impl Own {
                 fingerprints: seen.fingerprints,
                 fresh: Some(signal::Fresh { bytes: seen.bytes_new, stored: seen.bytes_stored }),
             };
-            let facts = facts(&taken);
+            let facts = facts(&taken).map_err(records::failed)?;
             let mut verdicts = signal::judge(&history, &facts);
             announce(&expected, &source, seen.at, &mut verdicts);
             let flags = verdicts.iter().map(|v| Flag { rule: v.rule.clone(), level: v.level }).collect();
             *said.lock().unwrap_or_else(PoisonError::into_inner) = Some((facts, verdicts));
-            flags
+            Ok(flags)
         })
     }
 

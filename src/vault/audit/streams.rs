@@ -63,7 +63,11 @@ const DAMAGED: usize = 10_000;
 
 /// So many indexes and streams are remembered that were read; of more, some are read again.
 const OPENED: usize = 1 << 18;
-const SEEN: usize = 1 << 20;
+const SEEN: usize = (1 << 20) / 8 * 7;
+
+/// A stream as it is remembered: half of its hash. Whoever would find two streams of one of these would have found two only to
+/// have one of them not looked at.
+type Likeness = [u8; 16];
 
 /// What is verified besides objects.
 pub(super) struct Deep<'a> {
@@ -73,8 +77,8 @@ pub(super) struct Deep<'a> {
     pub(super) cancel: &'a Cancel,
     pub(super) findings: &'a mut Findings,
     /// Streams that were read, by what they are and where, and how those came out that are damaged.
-    seen: HashSet<Hash>,
-    damaged: HashMap<Hash, String>,
+    seen: HashSet<Likeness>,
+    damaged: HashMap<Likeness, String>,
     /// Indexes that were opened.
     opened: HashSet<Hash>,
     /// Streams of all snapshots.
@@ -211,7 +215,7 @@ impl<'a> Deep<'a> {
     async fn stream(&mut self, snapshot: &Snapshot, stream: &StreamRecord) -> Result<std::result::Result<(), String>> {
         stop_if_asked(self.cancel)?;
         let likeness = match snapshot.likeness(stream, self.cancel).await {
-            Ok(likeness) => likeness,
+            Ok(likeness) => likeness.as_bytes().first_chunk().copied().unwrap_or_default(),
             Err(error) if is_damage(&error) => return Ok(Err(format!("its list of chunks is lost: {error}"))),
             Err(error) => return Err(error),
         };

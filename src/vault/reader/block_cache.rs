@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::plan::{DECODED, Decoding, Fetch, Plan};
+use super::plan::{Budget, Decoding, Fetch, Plan};
 use crate::vault::{Result, VaultError};
 
 /// How many decodings are looked at for one that can be begun.
@@ -58,7 +58,7 @@ pub(super) struct BlockCache {
 }
 
 impl BlockCache {
-    pub(super) fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan, budget: Budget) -> Self {
         let mut uses: HashMap<usize, usize> = HashMap::new();
         for decoding in &plan.decodings {
             *uses.entry(decoding.fetch).or_default() += 1;
@@ -70,7 +70,7 @@ impl BlockCache {
             ..State::default()
         };
         let (changed, room) = (Condvar::new(), Condvar::new());
-        Self { state: Mutex::new(state), changed, room, decoded_budget: plan.decoded_peak.max(DECODED) }
+        Self { state: Mutex::new(state), changed, room, decoded_budget: plan.decoded_peak.max(budget.decoded) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use super::{PackSource, places::Places, read_small, stream};
+use super::{PackSource, places::Places, plan::Budget, read_small, stream};
 use crate::{
     format::{
         self,
@@ -64,7 +64,8 @@ async fn piped<T: Send + 'static>(
     let pipe = Pipe { from, part: Vec::new(), at: 0, ended: Arc::clone(&ended) };
     let decoding = tokio::task::spawn_blocking(move || decode(pipe));
     let (places, source) = (Arc::clone(places), source.clone());
-    let job = stream::Job { places, source, progress: Arc::new(Silent), cancel: Cancel::default() };
+    let job =
+        stream::Job { places, source, budget: Budget::BODY, progress: Arc::new(Silent), cancel: Cancel::default() };
     // The sink goes at once, which is the end for who reads.
     let written = job.write(chunks.to_vec(), Box::new(Sink(to)), None).await.map(drop);
     let decoded = decoding.await.map_err(|_| gone())?;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// So many bytes of small streams are planned together, as they are read together.
-const TOGETHER: u64 = 16 << 20;
+pub(super) const TOGETHER: u64 = 16 << 20;
 
 /// What would be fetched.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]

@@ -42,6 +42,7 @@ pub use cost::Fetching;
 pub(crate) use directory::directory_hash;
 pub(crate) use locate::{sealed, sections};
 use places::Places;
+use plan::Budget;
 pub use resume::Sink;
 pub use seeds::Seeds;
 use stream::Tally;
@@ -154,7 +155,8 @@ impl Snapshot {
         let (mut out, mut tally) = (out, Some(Tally::new()));
         while let Some(chunks) = walk.next().await? {
             let (places, source) = (Arc::clone(&self.places), self.source.clone());
-            let job = stream::Job { places, source, progress: Arc::clone(&progress), cancel: cancel.clone() };
+            let (progress, cancel) = (Arc::clone(&progress), cancel.clone());
+            let job = stream::Job { places, source, budget: Budget::STREAM, progress, cancel };
             (out, tally) = job.write(chunks, out, tally).await?;
         }
         match tally {
@@ -273,6 +275,7 @@ async fn read_small(source: &PackSource, places: &Arc<Places>, chunks: &[ChunkRe
     let job = stream::Job {
         places: Arc::clone(places),
         source: source.clone(),
+        budget: Budget::BODY,
         progress: Arc::new(Silent),
         cancel: Cancel::default(),
     };

@@ -15,11 +15,27 @@ use crate::{
 };
 
 /// Decoded bytes that may be alive at once.
-pub(super) const DECODED: u64 = 32 << 20;
+const DECODED: u64 = 32 << 20;
 /// Sealed bytes that may be alive at once.
 pub(super) const SEALED: u64 = 32 << 20;
 /// Sealed bytes that may be fetched ahead: three packs.
-pub(super) const AHEAD: u64 = 52 << 20;
+const AHEAD: u64 = 52 << 20;
+
+/// How much may be alive at once of what is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    /// Of sealed bytes that were fetched.
+    pub(super) fetched: u64,
+    /// Of decoded bytes.
+    pub(super) decoded: u64,
+}
+
+impl Budget {
+    /// Of data.
+    pub(super) const STREAM: Self = Self { fetched: AHEAD, decoded: DECODED };
+    /// Of a body or a list: what comes of it is as large, and stays; and whoever decodes it takes longer than who fetches.
+    pub(super) const BODY: Self = Self { fetched: 8 << 20, decoded: 8 << 20 };
+}
 /// Two needed parts of a pack that are at most this far apart are fetched together.
 const JOIN: u64 = 512 << 10;
 /// After so many chunks it looks whether somebody asked to stop.

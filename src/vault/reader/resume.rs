@@ -7,6 +7,8 @@ use std::{
 
 use super::{
     Snapshot,
+    cost::TOGETHER,
+    plan::Budget,
     seeds::{Seeded, Seeds},
     stream::{self, Job, Tally},
     walk::Walk,
@@ -148,7 +150,8 @@ impl Snapshot {
             }
             let Stage::Writing(out, tally) = stage else { return Err(VaultError::stage_gone("reading")) };
             let (places, source) = (Arc::clone(&self.places), self.source.clone());
-            let job = Job { places, source, progress: Arc::clone(&progress), cancel: cancel.clone() };
+            let budget = Budget::STREAM;
+            let job = Job { places, source, budget, progress: Arc::clone(&progress), cancel: cancel.clone() };
             let (out, tally) = if let Some(seeded) = &seeded {
                 let (out, tally, here) = job.write_seeded(chunks, out, (tally, Arc::clone(seeded))).await?;
                 kept += here;
@@ -218,8 +221,11 @@ impl Snapshot {
         let chunks = streams.iter().filter(|stream| stream.depth == 0).flat_map(|stream| stream.list.iter().copied());
         let chunks: Vec<ChunkRef> = chunks.collect();
         let (places, source) = (Arc::clone(&self.places), self.source.clone());
-        let job = Job { places, source, progress: Arc::new(Silent), cancel: cancel.clone() };
-        let (sink, collected) = stream::collect(0);
+        let budget = Budget::STREAM;
+        let job = Job { places, source, budget, progress: Arc::new(Silent), cancel: cancel.clone() };
+        // No more than the caller lets be read together.
+        let total = streams.iter().map(|stream| stream.bytes).fold(0, u64::saturating_add).min(TOGETHER);
+        let (sink, collected) = stream::collect(usize::try_from(total).unwrap_or(0));
         drop(job.write(chunks, sink, None).await?);
         let bytes = collected.take();
         let mut rest = bytes.as_slice();

@@ -18,7 +18,7 @@ use super::{
     decode,
     locate::lost,
     places::Places,
-    plan::{AHEAD, Decoding, Plan, plan},
+    plan::{Budget, Decoding, Plan, plan},
     recover,
 };
 use crate::{
@@ -32,6 +32,7 @@ use crate::{
 pub(super) struct Job {
     pub(super) places: Arc<Places>,
     pub(super) source: PackSource,
+    pub(super) budget: Budget,
     pub(super) progress: Arc<dyn Progress>,
     pub(super) cancel: Cancel,
 }
@@ -88,7 +89,7 @@ impl Job {
         tally: Option<&mut Tally>,
     ) -> Result<()> {
         let plan = plan(&self.places, chunks, &self.cancel)?;
-        let cache = BlockCache::new(&plan);
+        let cache = BlockCache::new(&plan, self.budget);
         thread::scope(|scope| {
             for _ in 0..plan.fetches.len().min(FETCHERS) {
                 scope.spawn(|| self.fetch(runtime, &plan, &cache));
@@ -104,7 +105,7 @@ impl Job {
 
     /// Fetches the parts of packs in the order of the plan, as far ahead as the budget allows.
     fn fetch(&self, runtime: &Handle, plan: &Plan, cache: &BlockCache) {
-        let budget = plan.sealed_peak.max(AHEAD);
+        let budget = plan.sealed_peak.max(self.budget.fetched);
         while let Some((no, fetch)) = cache.next_fetch(plan, budget) {
             // A part that can't be had leaves its blocks to be recovered one by one.
             let pack = self.places.pack(fetch.pack).ok();

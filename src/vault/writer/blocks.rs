@@ -24,6 +24,9 @@ const LONG_RUN: usize = 1 << 20;
 /// otherwise be a block for each.
 const JOIN: usize = 256 << 10;
 
+/// A block of so many chunks is full. They are of 256 bytes and less, which are described by more than they compress to.
+const CHUNKS: usize = 16 << 10;
+
 /// Numbers the work of several makers in one order.
 pub(super) type BlockNumbers = Arc<AtomicU64>;
 
@@ -123,7 +126,8 @@ impl BlockMaker {
     }
 
     fn make_room(&mut self, len: usize) -> Result<(), VaultError> {
-        if self.gathered.len() + len > BLOCK_LIMIT { self.flush() } else { Ok(()) }
+        let full = self.gathered.len() + len > BLOCK_LIMIT || self.gathered_chunks.len() >= CHUNKS;
+        if full { self.flush() } else { Ok(()) }
     }
 
     /// Sends chunks of one buffer that resemble others.

@@ -11,6 +11,7 @@ use crate::{
     catalog::{Catalog, CatalogError, Kept, Memory, ObjectRow, PackNo, PackRow, RunRow},
     format::{
         FORMAT,
+        body::Records,
         header::{Header, Totals, VerifiedHeader},
         layout,
     },
@@ -94,7 +95,8 @@ impl Run<'_> {
         self.refuse_lapsed()?;
         self.stop_if_asked()?;
         let writer = &self.place.writer;
-        let signals = self.request.judge.as_ref().map(|judge| judge(&self.observed(&outcome))).unwrap_or_default();
+        let signals = self.request.judge.as_ref().map(|judge| judge(&self.observed(&outcome)));
+        let signals = signals.transpose()?.unwrap_or_default();
         let header = Header {
             format: FORMAT.to_owned(),
             vault: writer.descriptor.vault,
@@ -116,7 +118,7 @@ impl Run<'_> {
             body: outcome.body,
             totals: Totals {
                 bytes: outcome.counts.bytes_read,
-                streams: outcome.streams.len() as u64,
+                streams: outcome.streams.count(),
                 chunks: outcome.counts.chunks,
                 packs: packs.len() as u64,
                 packed: packs.iter().map(|p| p.bytes).sum(),

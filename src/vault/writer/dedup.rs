@@ -6,6 +6,7 @@ mod carry;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    io,
     time::Duration,
 };
 
@@ -17,6 +18,7 @@ use super::{
     known::KnownPacks,
     lists::ListMaker,
     memory::Carried,
+    records::{self, Recorded},
     shared::Shared,
     similar::Similar,
     stages::{Acknowledged, Hashed, NewChunk, Resembling, ToPacker},
@@ -26,7 +28,7 @@ use crate::{
     codec::{chunker::Chunker, hash::ChunkIdKey, hash::Hasher},
     format::{
         FormatError,
-        body::{BODY_LIMIT, Body, StreamRecord},
+        body::{BODY_LIMIT, Body, Records, StreamRecord},
         index::Section,
         list::{self, ChunkRef},
     },
@@ -37,9 +39,12 @@ use crate::{
 /// How often a stage that waits looks whether it is to stop.
 const WAKE: Duration = Duration::from_millis(100);
 
+/// So many bytes of a list are kept in the catalog at once: of a stream of a tebibyte it has 288 MiB.
+const KEPT: usize = 1 << 20;
+
 /// What came of the streams.
 pub(super) struct Outcome {
-    pub(super) streams: Vec<StreamRecord>,
+    pub(super) streams: Recorded,
     /// What the source told of itself, as the body has it.
     pub(super) details: serde_json::Value,
     pub(super) fingerprints: Vec<Fingerprint>,
@@ -94,7 +99,7 @@ pub(super) struct Dedup<'a> {
 }
 
 /// The error of a snapshot that has to say more of its streams than a body holds.
-fn too_large(streams: usize) -> VaultError {
+fn too_large(streams: u64) -> VaultError {
     let what = format!(
         "this source has too many files or streams for one snapshot: what is to be said of the first {streams} takes more than \
          the {} MiB that a snapshot has for it. Make several sources of it, each with some of its paths, or `exclude` what \
@@ -110,9 +115,7 @@ pub(super) struct State {
     waiting: BTreeMap<u64, Hashed>,
     next: u64,
     current: Option<Current>,
-    streams: Vec<StreamRecord>,
-    /// How many bytes of the body these streams take at least.
-    body: usize,
+    streams: Recorded,
     /// The streams, whose lists are in the catalog, if the source keeps a memory.
     kept: Option<Vec<Kept>>,
     /// Chunks that are new in this run and not acknowledged yet.
@@ -127,7 +130,7 @@ struct Current {
     hasher: Hasher,
     list: ListMaker,
     bytes: u64,
-    /// The whole list, encoded, if the source keeps a memory.
+    /// What the catalog does not have of the list, encoded, if the source keeps a memory.
     kept: Option<Vec<u8>>,
 }
 
@@ -152,12 +155,11 @@ impl Dedup<'_> {
         }
         let facts = self.take_segments(ports)?;
         self.refuse_empty()?;
-        let mut streams = std::mem::take(&mut self.state.streams);
-        streams.retain(|stream| !facts.given_up.contains(&stream.name));
+        let streams = std::mem::take(&mut self.state.streams).without(&facts.given_up).map_err(records::failed)?;
         let since = facts.details.get("since").cloned();
-        let mut body = Body::new(streams, facts.details, facts.warnings);
+        let mut body = Body::new(Vec::new(), facts.details, facts.warnings);
         body.fingerprints = facts.fingerprints;
-        let chunks = self.store_body(&body)?;
+        let chunks = self.store_body(&body, &streams)?;
         let works = self.finish_blocks()?;
         ports.packer.send(ToPacker::End { works }).map_err(|_| self.shared.why("packing"))?;
         let Self { catalog, mut state, known, blocks, meta, shared, .. } = self;
@@ -179,7 +181,7 @@ impl Dedup<'_> {
         state.packs.extend(known.into_used());
         let left = facts.note.zip(state.kept);
         Ok(Outcome {
-            streams: body.streams,
+            streams,
             details: body.details,
             fingerprints: body.fingerprints,
             body: chunks,
@@ -279,6 +281,10 @@ impl Dedup<'_> {
         while let Some(part) = current.list.full_part()? {
             self.store_list_part(&part, current)?;
         }
+        if let Some(kept) = current.kept.as_mut().filter(|kept| kept.len() >= KEPT) {
+            self.catalog.keep_part(&self.source, kept)?;
+            kept.clear();
+        }
         Ok(())
     }
 
@@ -340,9 +346,8 @@ impl Dedup<'_> {
         }
         let path = path.map(Into::into);
         let stream = StreamRecord { name, path, meta, bytes: current.bytes, blake3, chunks, depth, list };
-        self.state.body = self.state.body.saturating_add(stream.least());
-        self.state.streams.push(stream);
-        if self.state.body > BODY_LIMIT { Err(too_large(self.state.streams.len())) } else { Ok(()) }
+        self.state.streams.push(&stream).map_err(records::failed)?;
+        if self.state.streams.bytes() > BODY_LIMIT { Err(too_large(self.state.streams.count())) } else { Ok(()) }
     }
 
     fn store_list_part(&mut self, part: &[u8], current: &mut Current) -> Result<(), VaultError> {
@@ -362,18 +367,21 @@ impl Dedup<'_> {
         Ok(chunk)
     }
 
-    fn store_body(&mut self, body: &Body) -> Result<Vec<ChunkRef>, VaultError> {
+    /// Stores a body with these records of streams in the place of its own.
+    fn store_body(&mut self, body: &Body, streams: &Recorded) -> Result<Vec<ChunkRef>, VaultError> {
         let chunker = Chunker::new(self.params)?;
         let mut storing =
             body::StoringBody { dedup: self, chunker, waiting: Vec::new(), chunks: Vec::new(), failed: None };
-        let written = body.write(&mut storing);
+        let mut unread = None;
+        let records = |out: &mut dyn io::Write| streams.write(out).inspect_err(|error| unread = Some(error.kind()));
+        let written = body.write_around((streams.bytes(), records), &mut storing);
         // What failed below a write says more than the write that it failed.
         if let Some(failed) = storing.failed.take() {
             return Err(failed);
         }
         written.map_err(|error| match error {
-            FormatError::TooLarge { .. } => too_large(body.streams.len()),
-            other => other.into(),
+            FormatError::TooLarge { .. } => too_large(streams.count()),
+            other => unread.map_or_else(|| other.into(), |kind| records::failed(kind.into())),
         })?;
         storing.cut(true)?;
         Ok(storing.chunks)
@@ -387,8 +395,7 @@ impl Dedup<'_> {
 
     fn refuse_empty(&self) -> Result<(), VaultError> {
         // Directories alone are what is left of a tree whose files are gone.
-        let something = |s: &StreamRecord| s.bytes > 0 || s.meta.link.is_some();
-        if self.allow_empty || self.state.streams.iter().any(something) {
+        if self.allow_empty || self.state.streams.has_something() {
             return Ok(());
         }
         Err(VaultError::new(

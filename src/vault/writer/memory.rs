@@ -32,8 +32,7 @@ impl Run<'_> {
         let mut known = self.known(catalog);
         let mut kept = Vec::new();
         for stream in memory.streams {
-            let chunks = catalog.chunks_of(&self.request.source, &stream)?;
-            if let Some(packs) = packs_of(catalog, &mut known, &chunks)? {
+            if let Some(packs) = packs_of(catalog, &mut known, &self.request.source, &stream)? {
                 kept.push(Carried { stream, packs });
             }
         }
@@ -58,21 +57,25 @@ const BATCH: usize = 1024;
 fn packs_of(
     catalog: &mut Catalog,
     known: &mut KnownPacks,
-    chunks: &[u8],
+    source: &Name,
+    stream: &Kept,
 ) -> Result<Option<BTreeSet<PackNo>>, VaultError> {
     let (mut packs, mut ids, mut found) = (BTreeSet::new(), Vec::with_capacity(BATCH), Vec::new());
-    for batch in chunks.chunks(BATCH * list::ENTRY) {
-        let Ok(batch) = list::decode(batch) else { return Ok(None) };
-        ids.clear();
-        ids.extend(batch.iter().map(|chunk| chunk.id));
-        catalog.lookup(&ids, &mut found)?;
-        for hit in &found {
-            let Some(hit) = hit else { return Ok(None) };
-            for pack in [Some(hit.pack), hit.base_pack].into_iter().flatten() {
-                if !packs.contains(&pack) && !known.usable(catalog, pack)? {
-                    return Ok(None);
+    for part in 0..stream.parts() {
+        let chunks = catalog.chunks_of(source, stream, part)?;
+        for batch in chunks.chunks(BATCH * list::ENTRY) {
+            let Ok(batch) = list::decode(batch) else { return Ok(None) };
+            ids.clear();
+            ids.extend(batch.iter().map(|chunk| chunk.id));
+            catalog.lookup(&ids, &mut found)?;
+            for hit in &found {
+                let Some(hit) = hit else { return Ok(None) };
+                for pack in [Some(hit.pack), hit.base_pack].into_iter().flatten() {
+                    if !packs.contains(&pack) && !known.usable(catalog, pack)? {
+                        return Ok(None);
+                    }
+                    packs.insert(pack);
                 }
-                packs.insert(pack);
             }
         }
     }

@@ -21,6 +21,7 @@ mod lost;
 mod memory;
 mod packer;
 mod pages;
+pub mod records;
 mod retention;
 mod shared;
 mod similar;
@@ -48,7 +49,6 @@ use crate::{
     catalog::{Bases, Catalog},
     codec::Chunker,
     format::{
-        body::StreamRecord,
         header::{Flag, Header},
         layout::{self, ObjectName},
         writer_key::Writer,
@@ -64,6 +64,7 @@ use buffers::Pool;
 use dedup::{Dedup, Outcome, Ports};
 use intake::{Finished, Intake, Opener};
 use lost::Lost;
+pub use records::Recorded;
 use retention::Retention;
 use shared::Shared;
 use similar::Similar;
@@ -124,14 +125,14 @@ pub struct Request {
 }
 
 /// What judges a run by what it read.
-pub type Judge = Box<dyn Fn(&Observed<'_>) -> Vec<Flag> + Send + Sync>;
+pub type Judge = Box<dyn Fn(&Observed<'_>) -> Result<Vec<Flag>, VaultError> + Send + Sync>;
 
 /// A run, once all of it was read.
 pub struct Observed<'a> {
     /// When it started.
     pub at: Time,
     /// Its streams.
-    pub streams: &'a [StreamRecord],
+    pub streams: &'a Recorded,
     /// What its source told of it.
     pub details: &'a serde_json::Value,
     /// What its databases held.
@@ -150,7 +151,7 @@ pub struct Committed {
     /// Its header.
     pub header: Header,
     /// Its streams.
-    pub streams: Vec<StreamRecord>,
+    pub streams: Recorded,
     /// What the source warned of.
     pub warnings: Vec<String>,
     /// What became of its parts since its last snapshot, as its details say it: of a repository, its refs.

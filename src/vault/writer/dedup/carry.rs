@@ -21,22 +21,23 @@ impl Dedup<'_> {
                 return Err(VaultError::new(VaultErrorKind::TryAgain, what).on(&stream.name));
             }
         }
-        let encoded = self.catalog.chunks_of(&self.source, &stream)?;
         let (bytes, blake3) = (stream.bytes, stream.blake3);
         let begin = Begin { name: stream.name.clone(), path: stream.path.clone(), meta: FileMeta::default() };
         let (hasher, list) = (Hasher::new(), ListMaker::default());
         let mut current = Current { begin, hasher, list, bytes, kept: None };
-        for batch in encoded.chunks(BATCH * list::ENTRY) {
-            self.shared.check()?;
-            for chunk in list::decode(batch)? {
-                current.push(chunk);
-            }
-            while let Some(part) = current.list.full_part()? {
-                self.store_list_part(&part, &mut current)?;
+        for part in 0..stream.parts() {
+            let encoded = self.catalog.chunks_of(&self.source, &stream, part)?;
+            for batch in encoded.chunks(BATCH * list::ENTRY) {
+                self.shared.check()?;
+                for chunk in list::decode(batch)? {
+                    current.push(chunk);
+                }
+                while let Some(part) = current.list.full_part()? {
+                    self.store_list_part(&part, &mut current)?;
+                }
             }
         }
         self.state.counts.chunks += current.list.total();
-        drop(encoded);
         if let Some(kept) = &mut self.state.kept {
             kept.push(stream);
         }
