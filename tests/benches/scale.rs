@@ -184,6 +184,7 @@ fn run(place: &Workplace, runtime: &tokio::runtime::Handle, catalog: &mut Catalo
         full_every: None,
         allow_empty: false,
         level: 2,
+        adapts: false,
         bases: None,
         warnings: Vec::new(),
         judge: None,

@@ -50,6 +50,8 @@ pub struct Made {
     pub full_every: Option<Span>,
     /// How large the cache of bases may get.
     pub delta_cache: u64,
+    /// Whether its writer compresses harder for a slow store.
+    pub adapts: bool,
 }
 
 /// The lock policy of test vaults: 35 days, and 30 more.
@@ -94,7 +96,7 @@ pub async fn make(store: Arc<dyn ObjectStore>, clock: Arc<dyn Clock>, policy: Lo
     let owner = Opener::from_identity_text(&identity, "test", Arc::new(NoPrompt)).unwrap();
     let writer = Arc::new(writer);
     let (tiers, full_every, delta_cache) = (Tiers::default(), None, 1 << 30);
-    Made { store, clock, id, writer, owner, identity, tiers, full_every, delta_cache }
+    Made { store, clock, id, writer, owner, identity, tiers, full_every, delta_cache, adapts: false }
 }
 
 fn make_writer(
@@ -143,6 +145,7 @@ impl Made {
             identity: self.identity.clone(),
             tiers: self.tiers,
             full_every: self.full_every,
+            adapts: self.adapts,
         }
     }
 
@@ -201,6 +204,7 @@ impl Made {
             full_every: self.full_every,
             allow_empty: false,
             level: 2,
+            adapts: self.adapts,
             bases: Some(Arc::new(bases)),
             warnings: Vec::new(),
             judge: None,

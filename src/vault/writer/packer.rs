@@ -6,18 +6,16 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::{
     buffers::{Buffer, Pool},
+    pressure::PACK_TARGET,
     shared::Shared,
-    stages::{Done, DoneBlock, PackPlan, ToPacker, Tokens},
+    stages::{Done, DoneBlock, PackPlan, ToPacker},
+    tokens::Tokens,
 };
 use crate::{
     codec::{compress::BLOCK_LIMIT, sketch::Sketch},
     format::pack::Directory,
     vault::VaultError,
 };
-
-/// A pack is closed when its blocks reach this many bytes. Half of what the format allows: two packs in flight then
-/// need no more memory than one of full size.
-pub(super) const PACK_TARGET: usize = 16 << 20;
 
 /// Packs blocks until all that were announced have come. A pack fills one of the `rooms`, and needs one of the
 /// `permits` to be closed.
@@ -41,7 +39,7 @@ pub(super) fn run(
                     packer.next += 1;
                     let pack = packer.pack.get_or_insert_with(|| Filling::new(rooms.lend(PACK_TARGET + BLOCK_LIMIT)));
                     pack.add(done);
-                    if pack.blocks.bytes().len() >= PACK_TARGET
+                    if shared.pressure.closes(pack.blocks.bytes().len())
                         && let Some(full) = packer.pack.take()
                     {
                         full.close(permits, plans, shared)?;
@@ -82,9 +80,10 @@ impl Filling {
         if self.directory.blocks.is_empty() {
             return Ok(());
         }
-        let permit = permits.take();
+        let token = permits.take();
         shared.check()?;
         let Self { directory, blocks, sketches } = self;
+        let permit = shared.pressure.give(blocks.bytes().len(), token);
         plans.send(PackPlan { directory, blocks, sketches, permit }).map_err(|_| shared.why("sealing"))
     }
 }
