@@ -52,6 +52,15 @@ async fn a_dead_store_stays_dead_for_readers_writers_and_the_deleter() {
 }
 
 #[tokio::test]
+async fn a_slow_store_takes_what_it_is_given() {
+    let inner = inner();
+    let slow = FaultyStore::slow(inner.clone(), When::At(2), Fault::Error, 1 << 20);
+    slow.put_new(&key("a"), &sealed(b"a"), None).await.unwrap();
+    assert!(slow.put_new(&key("b"), &sealed(b"b"), None).await.is_err());
+    assert_eq!(keys(&*inner, "").await, ["a"]);
+}
+
+#[tokio::test]
 async fn without_a_fault_calls_are_only_counted() {
     let faulty = FaultyStore::new(inner(), When::Never, Fault::Error);
     for name in ["a", "b"] {

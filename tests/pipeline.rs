@@ -2,11 +2,14 @@
 #![allow(
     dead_code,
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "tests fail by panicking, and share support that each uses a part of"
 )]
 
+#[path = "support/faults.rs"]
+mod faults;
 #[path = "support/store.rs"]
 mod store_support;
 #[path = "support/vault.rs"]
@@ -20,6 +23,7 @@ use std::{
     thread::{self, ThreadId},
 };
 
+use faults::{Fault, FaultyStore, When};
 use strongroom::{
     codec::seal::{self, NoPrompt, Opener},
     format::{
@@ -73,6 +77,45 @@ async fn a_second_run_of_the_same_stores_next_to_nothing() {
     assert!(second.bytes_stored * 1000 < data.len() as u64, "{} of {}", second.bytes_stored, first.bytes_stored);
     assert_eq!(second.header.prev, [first.id]);
     assert_eq!(made.restore_all().await.unwrap()[1][0].1, data);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_compressed_harder_for_a_slow_store_comes_back_byte_for_byte() {
+    let (store, made, state) = fresh().await;
+    let made = Made { adapts: true, ..made };
+    let slow = made.through(FaultyStore::slow(Arc::new(store), When::Never, Fault::Error, 12 << 20));
+    let data = dump(1, 64 << 20);
+    let run = slow.backup(state.path(), "orders", streams([("a", data.clone())])).await.unwrap();
+    let levels = run.levels.unwrap();
+    assert!(levels.contains_key(&3) && levels.len() > 1, "{levels:?}");
+    assert_eq!(levels.values().sum::<u64>() >> 20, 64, "what blocks had");
+    // A second run of the same has nothing to compress but its lists.
+    let again = slow.backup(state.path(), "orders", streams([("a", data.clone())])).await.unwrap();
+    assert_eq!((again.bytes_new, again.levels.unwrap().into_values().sum::<u64>() >> 20), (0, 0));
+    let all = made.restore_all().await.unwrap();
+    assert!(all.len() == 2 && all.iter().all(|streams| streams[0].1 == data));
+    let usual = made.through(Arc::clone(&made.store));
+    let usual =
+        Made { adapts: false, ..usual }.backup(state.path(), "orders", streams([("a", dump(2, 1 << 20))])).await;
+    assert!(usual.unwrap().levels.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn puts_that_fail_while_blocks_are_compressed_harder_lose_nothing() {
+    let (store, made, state) = fresh().await;
+    let made = Made { adapts: true, ..made };
+    let mut expected = Vec::new();
+    for call in 4..8 {
+        for fault in [Fault::AppliedButUnanswered, Fault::Denied] {
+            let data = dump(call * 2 + u64::from(fault == Fault::Denied), 10 << 20);
+            let slow = made.through(FaultyStore::slow(Arc::new(store.clone()), When::At(call), fault, 64 << 20));
+            if slow.backup(state.path(), "orders", streams([("a", data.clone())])).await.is_ok() {
+                expected.push(vec![("a".to_owned(), data)]);
+            }
+        }
+    }
+    assert!(!expected.is_empty() && expected.len() < 8, "some were borne, some were not: {}", expected.len());
+    assert!(made.restore_all().await.unwrap() == expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@ mod runs;
 mod source;
 pub mod watch;
 pub mod webhook;
+mod writer;
 
 use std::{
     fmt, fs, io,
@@ -34,6 +35,7 @@ use request::{RawRequest, RequestConfig};
 use source::RawSource;
 use watch::{RawWatch, WatchConfig};
 use webhook::RawWebhook;
+use writer::RawWriter;
 
 use crate::{
     engine::Servers,
@@ -45,6 +47,7 @@ use crate::{
 /// The largest file that is read, in bytes.
 const LIMIT: u64 = 1 << 20;
 
+pub use self::writer::{Compression, WriterConfig};
 pub use source::{AppInput, ForgeInput, GitInput, Input, MariadbInput, SourceConfig, forge_place, mariadb::dsn_input};
 
 /// What is wrong with a configuration, and where.
@@ -137,19 +140,6 @@ pub struct S3Config {
     pub conditional_put: Option<bool>,
 }
 
-/// `[writer]`.
-#[derive(Debug, Clone)]
-pub struct WriterConfig {
-    /// Its name, if the key is to be held against it.
-    pub name: Option<Name>,
-    /// Its key file.
-    pub key: PathBuf,
-    /// Where its catalog lives.
-    pub state: PathBuf,
-    /// How many bytes of recent data it keeps there to make deltas of; `None` for no deltas.
-    pub delta_cache: Option<u64>,
-}
-
 /// `[lock]`.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -222,15 +212,6 @@ struct RawVault {
     credentials: Option<Spanned<String>>,
     checksum: Option<Spanned<String>>,
     conditional_put: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWriter {
-    name: Option<Name>,
-    key: PathBuf,
-    state: PathBuf,
-    delta: Option<Spanned<RawDelta>>,
 }
 
 #[derive(Deserialize)]
@@ -325,19 +306,12 @@ impl Config {
             source.must_not_share_a_slot(&sources, at)?;
             sources.push(source);
         }
-        let in_writer = raw.writer.as_ref().and_then(|writer| writer.delta.as_ref());
-        let delta_cache = delta::parse(raw.delta.as_ref(), in_writer)?;
         Ok(Self {
             path: path.to_owned(),
             url,
             id: raw.vault.id,
             s3,
-            writer: raw.writer.map(|writer| WriterConfig {
-                name: writer.name,
-                key: dir.join(writer.key),
-                state: dir.join(writer.state),
-                delta_cache,
-            }),
+            writer: writer::parse(raw.writer, raw.delta.as_ref(), dir)?,
             member: raw.member.map(|member| MemberConfig { name: member.name, key: dir.join(member.key) }),
             lock: raw.lock,
             immutable: raw.local.immutable,

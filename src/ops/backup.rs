@@ -72,6 +72,8 @@ pub struct BackupRequest {
     pub state: PathBuf,
     /// How many bytes of recent data are kept in `state` to make deltas of; `None` for no deltas.
     pub delta_cache: Option<u64>,
+    /// Whether blocks are compressed harder while the store is what a run waits for.
+    pub adapts: bool,
     /// Who else says which vault is meant, besides the writer's key.
     pub pins: Vec<Pin>,
     /// Whether somebody says that the clock of a vault's directory is right, whatever its past tells.
@@ -129,6 +131,10 @@ pub struct SnapshotReport {
     /// Of that, the longest that a dump's program held the locks of its database, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_s: Option<f64>,
+    /// Where blocks are compressed as hard as the store leaves time for: the zstd levels, about, and how many bytes were
+    /// compressed with each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub levels: Option<BTreeMap<i32, u64>>,
     /// What a person should know.
     pub warnings: Vec<String>,
     /// What became of each ref of a repository since its last snapshot, if there was one.
@@ -179,8 +185,8 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
     let bases =
         request.delta_cache.and_then(|limit| open_cache(&request.state, vault, &writer.name, limit, &mut findings));
     let mut report = BackupReport { snapshots: Vec::new(), failed: Vec::new(), findings, interrupted: false };
-    let wishes =
-        Wishes { keep: request.keep, tiers: request.tiers, full_every: Some(request.full_every.unwrap_or(FULL_EVERY)) };
+    let full_every = Some(request.full_every.unwrap_or(FULL_EVERY));
+    let wishes = Wishes { keep: request.keep, tiers: request.tiers, full_every, adapts: request.adapts };
     let (told, anew) = distrust::look(place, runtime, &opened, &mut catalog)?;
     report.findings.extend(told);
     let mut groups = groups::before(place, runtime, &mut catalog, &request.jobs)?;
@@ -330,6 +336,7 @@ struct Wishes {
     keep: Option<Span>,
     tiers: Tiers,
     full_every: Option<Span>,
+    adapts: bool,
 }
 
 fn one(
@@ -351,11 +358,22 @@ fn one(
     let mut noticed = Noticed::default();
     let seen = Arc::<OnceLock<Noticed>>::default();
     let known: Vec<String> = groups::known(catalog, &name)?.into_keys().collect();
-    let Wishes { keep, tiers, full_every } = wishes;
+    let Wishes { keep, tiers, full_every, adapts } = wishes;
     let (level, warnings) = (DEFAULT_LEVEL, Vec::new());
     let (source_name, judge) = (name.clone(), Some(with_gaps(judge, Arc::clone(&seen))));
-    let request =
-        Request { source: source_name, kind, keep, tiers, full_every, allow_empty, level, bases, warnings, judge };
+    let request = Request {
+        source: source_name,
+        kind,
+        keep,
+        tiers,
+        full_every,
+        allow_empty,
+        level,
+        adapts,
+        bases,
+        warnings,
+        judge,
+    };
     let made = writer::backup_from(place, runtime, catalog, request, |before| {
         place.progress.phase(&format!("opening {name}"), None);
         let reading = requested::over(open(source, before, &place.cancel)?, requested);
@@ -437,6 +455,7 @@ fn tell(source: Name, made: Committed, took: Duration) -> SnapshotReport {
         expires_at: header.expires_at,
         duration_s: took.as_secs_f64(),
         held_s: None,
+        levels: made.levels,
         warnings,
         since,
         signals: Vec::new(),

@@ -75,6 +75,7 @@ async fn run(made: &Made, state: &Path, data: Vec<u8>) -> Run {
         tiers: made.tiers,
         full_every: None,
         state: state.to_owned(),
+        adapts: false,
         delta_cache: Some(made.delta_cache),
         pins: Vec::new(),
         clock_is_right: false,

@@ -135,6 +135,7 @@ pub fn back_up(sandbox: &Sandbox, name: &str, source: Made) {
         keep: None,
         tiers: Tiers::default(),
         full_every: None,
+        adapts: false,
         delta_cache: None,
         state: sandbox.path("etc/state"),
         pins: Vec::new(),

@@ -332,6 +332,7 @@ async fn g5_the_clock_of_a_directory_is_held_against_its_past() {
             tiers: made.tiers,
             full_every: None,
             state: state.to_owned(),
+            adapts: false,
             delta_cache: None,
             pins: Vec::new(),
             clock_is_right,

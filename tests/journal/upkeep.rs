@@ -248,6 +248,7 @@ async fn copied(lab: &Lab) {
         full_every: None,
         allow_empty: false,
         level: 2,
+        adapts: false,
         bases: Some(Arc::new(Bases::open(&state, id, &name, 1 << 20).unwrap())),
         warnings: Vec::new(),
         judge: None,

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -60,18 +61,25 @@ pub struct FaultyStore {
     deleter: Option<Arc<dyn Deleter>>,
     fault: Fault,
     when: When,
+    /// Bytes of a put that it takes in a second; all at once where none is said.
+    rate: Option<u64>,
     calls: AtomicU64,
 }
 
 impl FaultyStore {
     /// `inner`, misbehaving with `fault` as `when` says.
     pub fn new(inner: Arc<dyn ObjectStore>, when: When, fault: Fault) -> Arc<Self> {
-        Arc::new(Self { inner, deleter: None, fault, when, calls: AtomicU64::new(0) })
+        Arc::new(Self { inner, deleter: None, fault, when, rate: None, calls: AtomicU64::new(0) })
+    }
+
+    /// The same, where a put takes as long as its bytes need at so many a second, beside others.
+    pub fn slow(inner: Arc<dyn ObjectStore>, when: When, fault: Fault, rate: u64) -> Arc<Self> {
+        Arc::new(Self { inner, deleter: None, fault, when, rate: Some(rate), calls: AtomicU64::new(0) })
     }
 
     /// The same, also around the deleter of the same store.
     pub fn with_deleter(inner: Arc<dyn ObjectStore>, deleter: Arc<dyn Deleter>, when: When, fault: Fault) -> Arc<Self> {
-        Arc::new(Self { inner, deleter: Some(deleter), fault, when, calls: AtomicU64::new(0) })
+        Arc::new(Self { inner, deleter: Some(deleter), fault, when, rate: None, calls: AtomicU64::new(0) })
     }
 
     /// How many calls have begun.
@@ -108,6 +116,10 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn put_new(&self, key: &Key, payload: &Payload, lock: Option<Lock>) -> Result<Put> {
+        if let Some(rate) = self.rate {
+            let takes = Duration::from_millis(payload.bytes().len() as u64 * 1000 / rate);
+            tokio::time::sleep(takes).await; // that it takes time is what a slow store is
+        }
         self.through("put", self.inner.put_new(key, payload, lock)).await.map_err(|e| e.on(key))
     }
 

@@ -52,6 +52,8 @@ pub struct Made {
     pub full_every: Option<Span>,
     /// How large the cache of bases may get.
     pub delta_cache: u64,
+    /// Whether its writer compresses harder for a slow store.
+    pub adapts: bool,
 }
 
 /// The lock policy of test vaults: 35 days, and 30 more.
@@ -107,7 +109,7 @@ pub async fn make_cutting(
     let owner = Opener::from_identity_text(&identity, "test", Arc::new(NoPrompt)).unwrap();
     let writer = Arc::new(writer);
     let (tiers, full_every, delta_cache) = (Tiers::default(), None, 1 << 30);
-    Made { store, clock, id, writer, key, owner, identity, tiers, full_every, delta_cache }
+    Made { store, clock, id, writer, key, owner, identity, tiers, full_every, delta_cache, adapts: false }
 }
 
 fn make_writer(
@@ -157,6 +159,7 @@ impl Made {
             identity: self.identity.clone(),
             tiers: self.tiers,
             full_every: self.full_every,
+            adapts: self.adapts,
         }
     }
 
@@ -215,6 +218,7 @@ impl Made {
             full_every: self.full_every,
             allow_empty: false,
             level: 2,
+            adapts: self.adapts,
             bases: Some(Arc::new(bases)),
             warnings: Vec::new(),
             judge: None,

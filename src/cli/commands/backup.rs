@@ -12,7 +12,7 @@ use super::{Context, Done, blocking, workplace};
 use crate::{
     cli::{
         args::BackupArgs,
-        config::limits::LimitsConfig,
+        config::{Compression, limits::LimitsConfig},
         error::CliError,
         failure::{Exit, Failure},
         host,
@@ -56,6 +56,7 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Done, Cli
         full_every: if full { Some(Span::ZERO) } else { config.lock.full_every },
         state: writer_config.state.clone(),
         delta_cache: writer_config.delta_cache,
+        adapts: writer_config.compression == Compression::Auto,
         pins: settings.pins.clone(),
         clock_is_right,
         acknowledge,

@@ -83,6 +83,23 @@ fn deltas_are_on_and_bounded_unless_the_file_says_otherwise() {
 }
 
 #[test]
+fn compression_is_as_usual_unless_the_file_says_otherwise() {
+    let read = |line: &str| {
+        let text = format!("[writer]\nkey = \"k\"\nstate = \"s\"\n{line}\n");
+        parse(&text).map(|config| config.writer.unwrap().compression).map_err(|e| e.to_string())
+    };
+    assert_eq!(read("").unwrap(), Compression::Usual);
+    assert_eq!(read("compression = \"usual\"").unwrap(), Compression::Usual);
+    assert_eq!(read("compression = \"auto\"").unwrap(), Compression::Auto);
+    for (wrong, word) in
+        [("\"Auto\"", "\"usual\" or \"auto\""), ("\"12\"", "\"auto\""), ("12", "string"), ("true", "string")]
+    {
+        let told = read(&format!("compression = {wrong}")).unwrap_err();
+        assert!(told.contains(":4:15: ") && told.contains(word), "{told}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_place() {
     let cases = [
         ("[vault]\nurll = \"x\"\n", ":2:1: ", "urll"),

@@ -7,11 +7,13 @@ use std::{io::Cursor, sync::Arc};
 use zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
 
 pub use self::{
+    effort::{Contexts, Effort},
     frame::{open_frame, whole_frame},
     trials::Trials,
 };
 use super::{CodecError, Result};
 
+mod effort;
 mod frame;
 mod trials;
 
@@ -84,6 +86,7 @@ pub struct Compressor {
     blocks: CCtx<'static>,
     /// A quicker setting for the blocks in which it loses nothing, at the usual level alone: who asks for another one means it.
     quick: Option<(CCtx<'static>, Arc<Trials>)>,
+    harder: Arc<Contexts>,
     samples: CCtx<'static>,
     scratch: Vec<u8>,
     /// zstd wants room for the worst. What it makes is copied out, so that results take no more memory than they need.
@@ -96,14 +99,15 @@ impl Compressor {
     /// # Errors
     /// If the level is none of these, or memory is short.
     pub fn new(level: i32) -> Result<Self> {
-        Self::of_several(level, Arc::default())
+        Self::of_several(level, Arc::default(), Arc::default())
     }
 
-    /// One of several that are given neighbouring blocks of the same data, and share what they learn of it.
+    /// One of several that are given neighbouring blocks of the same data, and share what they learn of it and what
+    /// compressing harder needs.
     ///
     /// # Errors
     /// As [`Compressor::new`].
-    pub fn of_several(level: i32, trials: Arc<Trials>) -> Result<Self> {
+    pub fn of_several(level: i32, trials: Arc<Trials>, harder: Arc<Contexts>) -> Result<Self> {
         if !(1..=19).contains(&level) {
             return Err(CodecError::BadKey(format!("{level} is not a compression level from 1 to 19")));
         }
@@ -115,7 +119,7 @@ impl Compressor {
             shortest_match(&mut context, QUICK_MATCH)?;
             quick = Some((context, trials));
         }
-        Ok(Self { blocks, quick, samples: context(1)?, scratch, room: Vec::new() })
+        Ok(Self { blocks, quick, harder, samples: context(1)?, scratch, room: Vec::new() })
     }
 
     /// Appends `src` to `out`, as one zstd frame if that saves 1/32 at least, as it is otherwise.
@@ -126,10 +130,24 @@ impl Compressor {
     /// # Errors
     /// [`CodecError::TooLarge`] beyond [`BLOCK_LIMIT`]; if zstd fails.
     pub fn compress(&mut self, src: &[u8], out: &mut Vec<u8>) -> Result<Codec> {
+        self.compress_by(Effort::Usual, src, out)
+    }
+
+    /// As [`Compressor::compress`], harder.
+    ///
+    /// # Errors
+    /// As [`Compressor::compress`].
+    pub fn compress_by(&mut self, effort: Effort, src: &[u8], out: &mut Vec<u8>) -> Result<Codec> {
         limited(src.len())?;
         let start = out.len();
         if src.len() <= SAMPLE_EVERY || self.shrinks(src)? {
-            self.shrink(src, out)?;
+            match effort {
+                Effort::Usual => self.shrink(src, out)?,
+                harder => {
+                    self.harder.lend(harder, |context| frame(context, src, &mut self.room))?;
+                    out.extend_from_slice(&self.room);
+                }
+            }
             if saves(src.len(), out.len().saturating_sub(start)) {
                 return Ok(Codec::Zstd);
             }

@@ -266,3 +266,31 @@ fn a_verdict_that_holds_is_asked_for_less_often() {
     let due = (0..800).filter(|no| tried(&trials, 10_000 << (no % 3), 2000, 1) == 1);
     assert!(due.count() < 800 / 8 + 8);
 }
+
+#[test]
+fn every_effort_opens_again_and_stores_less() {
+    let rows: Vec<u8> = (0_u64..)
+        .flat_map(|i| {
+            let hash = blake3::hash(&i.to_le_bytes()).to_hex();
+            format!("{i}\t{}\trow {}\t{:.20}\t2026-01-0{}\n", i * 7919 % 99_991, i * 7919 % 1000, hash, i % 9)
+                .into_bytes()
+        })
+        .take(1 << 20)
+        .collect();
+    let mut compressor = Compressor::new(3).unwrap();
+    // In an order in which a context is used again with other settings.
+    let mut made = [0; 4];
+    for effort in Effort::ALL.into_iter().chain(Effort::ALL.into_iter().rev()) {
+        for src in [&rows[..], &rows[..70_000], &noise(200_000, 3)] {
+            let mut out = b"before".to_vec();
+            let codec = compressor.compress_by(effort, src, &mut out).unwrap();
+            assert_eq!(out.drain(..6).as_slice(), b"before");
+            assert_eq!(unpacked(codec, &out, src.len()).unwrap(), src, "{effort:?}");
+            if src.len() == rows.len() {
+                made[effort.rank()] = out.len();
+            }
+        }
+    }
+    assert!(made[3] <= made[2] && made[2] < made[1].min(made[0]), "{made:?}");
+    assert!(compressor.harder.is_one(), "one context serves whoever compresses one block at a time");
+}

@@ -151,6 +151,7 @@ impl Run<'_> {
         }
         warnings.extend(self.tidy_cache(catalog));
         Ok(Committed {
+            levels: None,
             id,
             header,
             streams: outcome.streams,

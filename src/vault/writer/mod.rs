@@ -21,17 +21,19 @@ mod lost;
 mod memory;
 mod packer;
 mod pages;
+mod pressure;
 pub mod records;
 mod retention;
 mod shared;
 mod similar;
 mod sketching;
 mod stages;
+mod tokens;
 pub(crate) mod upload;
 mod workers;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
     thread,
 };
@@ -64,13 +66,14 @@ use buffers::Pool;
 use dedup::{Dedup, Outcome, Ports};
 use intake::{Finished, Intake, Opener};
 use lost::Lost;
+use pressure::Pressure;
 pub use records::Recorded;
 use retention::Retention;
 use shared::Shared;
 use similar::Similar;
 pub use similar::refill_features;
 use sketching::Sketching;
-use stages::Tokens;
+use tokens::Tokens;
 use upload::{Locking, Target};
 pub use workers::begin_with as begin_workers_with;
 
@@ -116,6 +119,8 @@ pub struct Request {
     pub allow_empty: bool,
     /// The zstd level.
     pub level: i32,
+    /// Whether blocks are compressed harder while the store is what the run waits for.
+    pub adapts: bool,
     /// The cache of what chunks may be stored as deltas of; without one there are none.
     pub bases: Option<Arc<Bases>>,
     /// What the header is to warn of.
@@ -166,6 +171,8 @@ pub struct Committed {
     pub chunks_new: u64,
     /// Chunks stored as deltas.
     pub chunks_delta: u64,
+    /// The zstd levels of its blocks, about, and how many of their bytes were compressed so; `None` where all are as usual.
+    pub levels: Option<BTreeMap<i32, u64>>,
 }
 
 /// Backs one source up. Blocks; to be called on a thread that may, with the runtime that the store's calls run on.
@@ -267,7 +274,10 @@ impl<'a> Run<'a> {
         reading: Box<dyn Reading>,
         kept: Vec<memory::Carried>,
     ) -> Result<Committed, VaultError> {
-        let shared = Arc::new(Shared::new(Arc::clone(&self.place.progress), self.place.cancel.clone()));
+        // More threads than blocks at a time compress none.
+        let pressure = Pressure::new(self.request.adapts, PACKS, workers::count().min(BLOCKS));
+        let progress = Arc::clone(&self.place.progress);
+        let shared = Arc::new(Shared::new(progress, self.place.cancel.clone(), pressure));
         let outcome = self.pipeline(catalog, reading, kept, &shared);
         // The first failure is the cause; what the catalog's thread saw is often only its echo.
         let outcome = match (shared.verdict(), outcome) {
@@ -276,7 +286,8 @@ impl<'a> Run<'a> {
             }
             (_, outcome) => outcome?,
         };
-        self.commit(catalog, outcome)
+        let committed = self.commit(catalog, outcome)?;
+        Ok(Committed { levels: shared.pressure.levels(), ..committed })
     }
 
     /// Runs all stages until the packs of the snapshot are acknowledged.
@@ -316,6 +327,8 @@ impl<'a> Run<'a> {
             sealer: writer.pack_sealer.clone(),
             level: self.request.level,
             trials: Arc::default(),
+            harder: Arc::default(),
+            pressure: Arc::clone(&shared.pressure),
             cache: self.cache.clone(),
             sketching: Arc::clone(&sketching),
             turn: None,
@@ -327,7 +340,7 @@ impl<'a> Run<'a> {
         read(intake, haste.as_ref(), &finished_in, shared)?;
         drop(finished_in);
         let result = thread::scope(|scope| {
-            for bench in bench.each(thread::available_parallelism().map_or(2, usize::from), haste.as_ref()) {
+            for bench in bench.each(workers::count(), haste.as_ref()) {
                 scope.spawn(|| workers::run(bench, shared).unwrap_or_else(|error| shared.fail(error)));
             }
             let (permits, rooms) = (Tokens::new(PACKS), Pool::new(ROOMS));

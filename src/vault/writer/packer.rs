@@ -6,8 +6,10 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::{
     buffers::{Buffer, Pool},
+    pressure::PACK_TARGET,
     shared::Shared,
-    stages::{Done, DoneBlock, PackPlan, ToPacker, Tokens},
+    stages::{Done, DoneBlock, PackPlan, ToPacker},
+    tokens::Tokens,
 };
 use crate::{
     codec::{compress::BLOCK_LIMIT, sketch::Sketch},
@@ -15,10 +17,7 @@ use crate::{
     vault::VaultError,
 };
 
-/// A pack is closed when its blocks reach this many bytes. Half of what the format allows: two packs in flight then
-/// need no more memory than one of full size.
-pub(super) const PACK_TARGET: usize = 16 << 20;
-/// Or when they hold so many chunks: of 256 bytes each, or of files that are shorter. What a pack has to be remembered by
+/// A pack is closed when it holds so many chunks as well: of 256 bytes each, or of files that are shorter. What a pack has to be remembered by
 /// while it is on its way would be larger than its blocks.
 const PACK_CHUNKS: usize = 64 << 10;
 
@@ -44,7 +43,7 @@ pub(super) fn run(
                     packer.next += 1;
                     let pack = packer.pack.get_or_insert_with(|| Filling::new(rooms.lend(PACK_TARGET + BLOCK_LIMIT)));
                     pack.add(done);
-                    if (pack.blocks.bytes().len() >= PACK_TARGET || pack.chunks >= PACK_CHUNKS)
+                    if (shared.pressure.closes(pack.blocks.bytes().len()) || pack.chunks >= PACK_CHUNKS)
                         && let Some(full) = packer.pack.take()
                     {
                         full.close(permits, plans, shared)?;
@@ -87,9 +86,10 @@ impl Filling {
         if self.directory.blocks.is_empty() {
             return Ok(());
         }
-        let permit = permits.take();
+        let token = permits.take();
         shared.check()?;
         let Self { directory, blocks, sketches, .. } = self;
+        let permit = shared.pressure.give(blocks.bytes().len(), token);
         plans.send(PackPlan { directory, blocks, sketches, permit }).map_err(|_| shared.why("sealing"))
     }
 }

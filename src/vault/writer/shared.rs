@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::pressure::Pressure;
 use crate::{
     model::{Cancel, Progress},
     vault::VaultError,
@@ -10,6 +11,8 @@ use crate::{
 /// Shared by the stages of one run.
 pub(super) struct Shared {
     pub(super) progress: Arc<dyn Progress>,
+    /// What says how hard blocks are compressed.
+    pub(super) pressure: Arc<Pressure>,
     /// Set by the person at the keyboard.
     interrupt: Cancel,
     /// Set by the first stage that fails.
@@ -18,8 +21,8 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(progress: Arc<dyn Progress>, interrupt: Cancel) -> Self {
-        Self { progress, interrupt, stop: Cancel::default(), failure: Mutex::new(None) }
+    pub(super) fn new(progress: Arc<dyn Progress>, interrupt: Cancel, pressure: Pressure) -> Self {
+        Self { progress, pressure: Arc::new(pressure), interrupt, stop: Cancel::default(), failure: Mutex::new(None) }
     }
 
     /// An error if the run is to stop.

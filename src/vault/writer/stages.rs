@@ -2,14 +2,13 @@
 //!
 //! Every channel is unbounded, so that no stage can block another in a circle; memory is bounded by what must be taken
 //! before something large comes into being and is given back when it is gone: buffers (see `buffers`) of what was read,
-//! of compressed blocks not yet in a pack, and of packs; and tokens of packs not yet acknowledged by the store.
+//! of compressed blocks not yet in a pack, and of packs; and tokens (see `tokens`) of packs not yet acknowledged by the store.
 
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::{buffers::Buffer, intake::Segment};
+use super::{buffers::Buffer, intake::Segment, pressure::Slot};
 use crate::{
     codec::{seal::SealedFile, sketch::Sketch},
     format::{list::ChunkRef, pack::Block, pack::Directory},
@@ -112,7 +111,7 @@ pub(super) struct PackPlan {
     pub(super) blocks: Buffer,
     /// For each block, the sketches of its chunks, if it has any.
     pub(super) sketches: Vec<Vec<Option<Sketch>>>,
-    pub(super) permit: Token,
+    pub(super) permit: Slot,
 }
 
 /// A pack ready to be put, kept until the store has acknowledged it: one whose put stayed unanswered is sealed again
@@ -122,7 +121,7 @@ pub(super) struct SealedPack {
     pub(super) directory: Directory,
     /// The sketches of chunks that the cache of bases has now.
     pub(super) kept: Vec<(ChunkId, Sketch)>,
-    pub(super) permit: Token,
+    pub(super) permit: Slot,
 }
 
 impl SealedPack {
@@ -141,36 +140,4 @@ pub(super) struct Acknowledged {
     pub(super) directory: Directory,
     /// The sketches of chunks that the cache of bases has now.
     pub(super) sketches: Vec<(ChunkId, Sketch)>,
-}
-
-/// A fixed number of tokens.
-pub(super) struct Tokens {
-    free: Receiver<()>,
-    back: Sender<()>,
-}
-
-/// One token; gives itself back when dropped.
-pub(super) struct Token(Sender<()>);
-
-impl Tokens {
-    pub(super) fn new(count: usize) -> Self {
-        let (back, free) = bounded(count);
-        for _ in 0..count {
-            let _ = back.try_send(());
-        }
-        Self { free, back }
-    }
-
-    /// Waits for a token.
-    pub(super) fn take(&self) -> Token {
-        // Cannot fail: this end holds a sender too.
-        let _ = self.free.recv();
-        Token(self.back.clone())
-    }
-}
-
-impl Drop for Token {
-    fn drop(&mut self) {
-        let _ = self.0.try_send(());
-    }
 }

@@ -102,6 +102,7 @@ async fn put_pack(
         let failure = match target.store.put_new(&key, &payload, target.locking.on_put).await {
             Ok(Put::Created { version }) => {
                 let SealedPack { file: SealedFile { sealed, header, .. }, directory, kept, permit } = pack;
+                permit.answered();
                 let bytes = sealed.bytes().len() as u64;
                 // It is stored: the next pack need not wait until its lock is read, too.
                 drop((payload, sealed, permit));

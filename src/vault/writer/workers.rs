@@ -1,6 +1,10 @@
 //! The workers: as many threads as there are cores, which hash, compress and seal, whichever is due.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    thread,
+    time::Instant,
+};
 
 use crossbeam_channel::{Receiver, Sender, never, select_biased};
 
@@ -8,13 +12,14 @@ use super::{
     bases::BaseCache,
     buffers::Buffer,
     intake::Segment,
+    pressure::Pressure,
     shared::Shared,
     sketching::Sketching,
     stages::{Done, DoneBlock, Hashed, NewChunk, PackPlan, Resembling, SealedPack, ToPacker, Work, WorkKind},
 };
 use crate::{
     codec::{
-        compress::{Codec, Compressor, DeltaMaker, Trials},
+        compress::{Codec, Compressor, Contexts, DeltaMaker, Trials},
         hash::ChunkIdKey,
         seal::Sealer,
         sketch::sketch,
@@ -43,6 +48,8 @@ pub(super) struct Bench {
     pub(super) sealer: Sealer,
     pub(super) level: i32,
     pub(super) trials: Arc<Trials>,
+    pub(super) harder: Arc<Contexts>,
+    pub(super) pressure: Arc<Pressure>,
     /// Where there are to be deltas.
     pub(super) cache: Option<Arc<BaseCache>>,
     pub(super) sketching: Arc<Sketching>,
@@ -57,6 +64,11 @@ static FIRST: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
 pub fn begin_with(first: impl Fn() + Send + Sync + 'static) {
     // Whoever asked before goes on being heard.
     let _ = FIRST.set(Box::new(first));
+}
+
+/// How many there are.
+pub(super) fn count() -> usize {
+    thread::available_parallelism().map_or(2, usize::from)
 }
 
 impl Bench {
@@ -85,7 +97,7 @@ pub(super) fn run(mut bench: Bench, shared: &Shared) -> Result<(), VaultError> {
     if !my_turn(&bench) {
         return Ok(());
     }
-    let mut compressor = Compressor::of_several(bench.level, Arc::clone(&bench.trials))?;
+    let mut compressor = Compressor::of_several(bench.level, Arc::clone(&bench.trials), Arc::clone(&bench.harder))?;
     let mut scratch = Vec::new();
     // Later stages first: what is nearly done frees the most memory.
     let mut open = 3;
@@ -128,6 +140,7 @@ fn compress(bench: &Bench, compressor: &mut Compressor, work: Work) -> Result<Do
         WorkKind::Block(plain, chunks) => vec![block(bench, compressor, plain.bytes(), chunks, out.bytes_mut())?],
         WorkKind::Deltas(buffer, chunks) => deltas(bench, compressor, &buffer, &chunks, out.bytes_mut())?,
     };
+    bench.pressure.made(out.bytes().len());
     Ok(Done { seq, blocks, bytes: out })
 }
 
@@ -140,7 +153,8 @@ fn block(
     out: &mut Vec<u8>,
 ) -> Result<DoneBlock, VaultError> {
     let start = out.len();
-    let codec = compressor.compress(plain, out)?;
+    let (effort, began) = (bench.pressure.effort(), Instant::now());
+    let codec = compressor.compress_by(effort, plain, out)?;
     let mut sketches = Vec::new();
     if chunks.iter().any(|new| new.sketch.is_some()) {
         bench.sketching.compressed(codec != Codec::Raw);
@@ -150,8 +164,11 @@ fn block(
         }
     }
     let chunks = chunks.into_iter().map(|new| new.chunk).collect();
-    let stored = short(out.len().saturating_sub(start));
-    let entry = Block { codec, stored, plain: short(plain.len()), base: None, chunks };
+    let stored = out.len().saturating_sub(start);
+    if codec != Codec::Raw {
+        bench.pressure.compressed(effort, (plain.len(), stored), began.elapsed());
+    }
+    let entry = Block { codec, stored: short(stored), plain: short(plain.len()), base: None, chunks };
     Ok(DoneBlock { entry, sketches })
 }
 
