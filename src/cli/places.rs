@@ -138,24 +138,29 @@ fn plain(word: &str) -> PathBuf {
 /// The longest part of a path that is there, and the way from there on. What `..` means below a directory that is not there is
 /// what it means once that was made.
 fn resolve(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
+    resolve_within(path, LINKS)
+}
+
+/// The same, following so many links to what is not there.
+fn resolve_within(path: &Path, mut links: usize) -> io::Result<(PathBuf, PathBuf)> {
     let mut names: Vec<OsString> = Vec::new();
-    let (mut at, mut up, mut links) = (path.to_owned(), 0_usize, 0);
+    let (mut at, mut up, mut went_up) = (path.to_owned(), 0_usize, false);
     let mut there = loop {
         match at.canonicalize() {
             Ok(there) => break there,
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Err(error) => {
                 // A link to a disk that is not mounted.
-                let leads = at.read_link().ok().filter(|_| links < LINKS);
+                let leads = at.read_link().ok().filter(|_| links > 0);
                 if let Some(to) = leads.and_then(|to| Some(at.parent()?.join(to))) {
                     at = to;
-                    links += 1;
+                    links -= 1;
                     continue;
                 }
                 match at.components().next_back() {
                     Some(Component::Normal(_)) if up > 0 => up -= 1,
                     Some(Component::Normal(name)) => names.push(name.to_owned()),
-                    Some(Component::ParentDir) => up += 1,
+                    Some(Component::ParentDir) => (up, went_up) = (up + 1, true),
                     _ => return Err(error),
                 }
                 at = at.parent().map(Path::to_owned).ok_or(error)?;
@@ -166,7 +171,12 @@ fn resolve(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
         there.pop();
     }
     names.reverse();
-    Ok((there, names.into_iter().collect()))
+    let below: PathBuf = names.into_iter().collect();
+    // Beside the directory that is not there, what follows may be there after all.
+    if went_up && links > 0 && !below.as_os_str().is_empty() {
+        return resolve_within(&there.join(below), links - 1);
+    }
+    Ok((there, below))
 }
 
 /// Where a path leads that goes up from a directory which is not there; nothing if it does not. Whoever made it would make that

@@ -2,6 +2,7 @@
 
 mod job;
 mod limit;
+mod report;
 mod requested;
 
 use std::{
@@ -13,11 +14,13 @@ use std::{
 };
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
-use serde::Serialize;
 use tokio::runtime::Handle;
 
-pub use self::job::Job;
 use self::limit::Limit;
+pub use self::{
+    job::Job,
+    report::{BackupReport, FailedSource, SnapshotReport, StreamReport},
+};
 use super::{
     OpsError, Pin, Result, catalog, distrust, groups,
     look::{self, Looked, Past},
@@ -28,19 +31,13 @@ use super::{
 };
 use crate::{
     catalog::{Bases, Catalog, RunLock},
-    format::{
-        body::{Records, StreamRecord},
-        certificate::Certificate,
-        header::Flag,
-        layout,
-        writer_key::Writer,
-    },
-    model::{Cancel, Finding, Hash, Name, Severity, SnapshotId, SourceKind, Span, Tiers, Time, VaultId},
-    signal::{self, Level, Verdict},
+    format::{certificate::Certificate, header::Flag, layout, writer_key::Writer},
+    model::{Cancel, Finding, Name, Severity, SnapshotId, SourceKind, Span, Tiers, VaultId},
+    signal::{self, Level},
     source::{Before, Reading, Source},
     vault::{
         Vault, VaultErrorKind, members, own, past, standing,
-        writer::{self, Committed, Judge, Request, Workplace, records},
+        writer::{self, Committed, Judge, Request, Workplace},
     },
 };
 
@@ -59,6 +56,7 @@ pub const NOT_WHOLE: &[&str] =
 const POLL: Duration = Duration::from_millis(50);
 
 /// What to back up.
+#[allow(clippy::struct_excessive_bools, reason = "each says something of its own")]
 pub struct BackupRequest {
     /// The sources, in this order.
     pub jobs: Vec<Job>,
@@ -88,84 +86,6 @@ pub struct BackupRequest {
     pub requested: Option<Requested>,
     /// How long ago the command began, by a clock that only goes forward.
     pub elapsed: Box<dyn Fn() -> Duration + Send>,
-}
-
-/// A stream of a snapshot.
-#[derive(Debug, Clone, Serialize)]
-pub struct StreamReport {
-    /// Its name.
-    pub name: Name,
-    /// Its length.
-    pub bytes: u64,
-    /// BLAKE3 of it.
-    pub blake3: Hash,
-}
-
-/// A snapshot that was made.
-#[derive(Debug, Serialize)]
-pub struct SnapshotReport {
-    /// Its id.
-    pub id: SnapshotId,
-    /// Its source.
-    pub source: Name,
-    /// What kind of source it is.
-    pub kind: SourceKind,
-    /// Bytes of all streams.
-    pub bytes_read: u64,
-    /// Of these, bytes in chunks that were not known.
-    pub bytes_new: u64,
-    /// All bytes that the run put into the vault for it.
-    pub bytes_stored: u64,
-    /// Chunks of all streams.
-    pub chunks: u64,
-    /// Of these, chunks that were not known.
-    pub chunks_new: u64,
-    /// Of these, chunks stored as deltas.
-    pub chunks_delta: u64,
-    /// Until when it is locked, at least.
-    pub floor_until: Time,
-    /// Until when it is to be kept.
-    pub expires_at: Time,
-    /// How long it took.
-    pub duration_s: f64,
-    /// Of that, the longest that a dump's program held the locks of its database, where there was one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub held_s: Option<f64>,
-    /// Where blocks are compressed as hard as the store leaves time for: the zstd levels, about, and how many bytes were
-    /// compressed with each.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub levels: Option<BTreeMap<i32, u64>>,
-    /// What a person should know.
-    pub warnings: Vec<String>,
-    /// What became of each ref of a repository since its last snapshot, if there was one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub since: Option<serde_json::Value>,
-    /// What looks odd about what was backed up, by the runs before.
-    pub signals: Vec<Verdict>,
-    /// Its streams.
-    pub streams: Vec<StreamReport>,
-}
-
-/// A source of which no snapshot was made.
-#[derive(Debug)]
-pub struct FailedSource {
-    /// Its name.
-    pub source: Name,
-    /// Why.
-    pub error: OpsError,
-}
-
-/// What a backup did.
-#[derive(Debug)]
-pub struct BackupReport {
-    /// What was made.
-    pub snapshots: Vec<SnapshotReport>,
-    /// What failed.
-    pub failed: Vec<FailedSource>,
-    /// What was found on the way.
-    pub findings: Vec<Finding>,
-    /// Whether somebody asked to stop before all was done.
-    pub interrupted: bool,
 }
 
 /// Backs every source up, one after the other. Blocks; to be called on a thread that may.
@@ -227,7 +147,7 @@ pub fn backup(place: &Workplace, runtime: &Handle, request: BackupRequest) -> Re
                 look::note_run(&mut catalog, &name, took)?;
                 let signals = own.keep(&mut catalog, made.id)?;
                 let held_s = noticed.held().map(|held| held.as_secs_f64());
-                report.snapshots.push(SnapshotReport { held_s, signals, ..tell(name, made, took) });
+                report.snapshots.push(SnapshotReport { held_s, signals, ..report::describe(name, made, took) });
             }
             Err(error) => {
                 report.findings.push(Finding::new(Severity::Error, SOURCE_FAILED, error.to_string()).on(&name));
@@ -426,39 +346,5 @@ fn open(mut source: Box<dyn Source>, before: Option<Before>, cancel: &Cancel) ->
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(OpsError::Defect("opening the source")),
         }
-    }
-}
-
-fn tell(source: Name, made: Committed, took: Duration) -> SnapshotReport {
-    let Committed { id, header, streams: records, mut warnings, since, .. } = made;
-    let mut streams = Vec::new();
-    streams.reserve_exact(usize::try_from(records.count()).unwrap_or_default());
-    let kept = records.each(&mut |StreamRecord { name, bytes, blake3, .. }| {
-        streams.push(StreamReport { name: name.clone(), bytes: *bytes, blake3: *blake3 });
-        Ok(())
-    });
-    // The snapshot is there all the same.
-    if let Err(error) = kept {
-        warnings.push(format!("not all streams of the snapshot are reported: {}", records::failed(error).what));
-    }
-    SnapshotReport {
-        id,
-        source,
-        kind: header.kind,
-        bytes_read: header.totals.bytes,
-        bytes_new: made.bytes_new,
-        bytes_stored: made.bytes_stored,
-        chunks: header.totals.chunks,
-        chunks_new: made.chunks_new,
-        chunks_delta: made.chunks_delta,
-        floor_until: header.floor_until,
-        expires_at: header.expires_at,
-        duration_s: took.as_secs_f64(),
-        held_s: None,
-        levels: made.levels,
-        warnings,
-        since,
-        signals: Vec::new(),
-        streams,
     }
 }

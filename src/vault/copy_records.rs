@@ -162,7 +162,7 @@ fn again((name, key): (&CopyName, &Key), vault: VaultId, good: &[CopyRecord], fr
 /// # Errors
 /// If the store does not answer. What can't be made again is a finding.
 pub async fn mend(vault: &Vault, mender: &dyn Mender, from: &str, dry_run: bool) -> Result<(Vec<Key>, u64, Findings)> {
-    let (mut findings, mut bytes, mut mended) = (Findings::default(), 0, Vec::new());
+    let (mut findings, mut bytes, mut put_back) = (Findings::default(), 0, Vec::new());
     let now = vault.store.server_time().await?;
     let read = read(&Copies::of(&*vault.store).await?, vault, usize::MAX, now).await?;
     let id = vault.descriptor.vault;
@@ -201,9 +201,9 @@ pub async fn mend(vault: &Vault, mender: &dyn Mender, from: &str, dry_run: bool)
         };
         findings.push(Finding::new(Severity::Info, "repair.mended", what).on(key));
         bytes += copied.bytes().len() as u64;
-        mended.push(key.clone());
+        put_back.push(key.clone());
     }
-    Ok((mended, bytes, findings))
+    Ok((put_back, bytes, findings))
 }
 
 async fn put(

@@ -71,7 +71,9 @@ fn programs() -> Vec<PathBuf> {
     if all.is_empty() {
         all.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/strongroom"));
     }
-    all.iter().for_each(|path| assert!(path.exists(), "{} is not there: cargo build --release", path.display()));
+    for path in &all {
+        assert!(path.exists(), "{} is not there: cargo build --release", path.display());
+    }
     all.into_iter().map(|path| path.canonicalize().unwrap()).collect()
 }
 
@@ -138,7 +140,7 @@ impl Measuring<'_> {
 
     /// Many snapshots of all of it.
     fn many(&mut self, vault: &str) {
-        let store = LocalStore::open(&self.program.dir.join("vault"), Arc::new(Now)).unwrap();
+        let store = LocalStore::open(self.program.dir.join("vault"), Arc::new(Now)).unwrap();
         self.large.commit(&self.large.made.through(Arc::new(store)), MANY_FROM..MANY_FROM + self.snapshots);
         let many = format!("of {} snapshots", self.snapshots);
         self.run(&format!("`snapshots` {many}"), &format!("snapshots {vault}"));

@@ -66,13 +66,17 @@ fn a_damaged_record_of_a_copy_is_named_and_made_again() {
     fs::rename(lab.path("vault"), lab.path("moved")).unwrap();
     let adopt = |more: &[&str]| lab.run(at(&lab, "moved", &["replicate", "--to", &to]).args(more));
     adopt(&[]).code(2).says(&["is a copy of"]);
-    records(&lab).iter().for_each(|path| spoil(path));
+    for path in &records(&lab) {
+        spoil(path);
+    }
     adopt(&[]).code(2).says(&["damaged or gone", "repair --vault", "--adopt"]);
     // Damaged in the second in which it was adopted.
     for _ in 0..3 {
         adopt(&["--adopt"]).ok();
         adopt(&[]).ok();
-        records(&lab).iter().for_each(|path| spoil(path));
+        for path in &records(&lab) {
+            spoil(path);
+        }
     }
     adopt(&["--adopt"]).ok();
     adopt(&[]).ok();

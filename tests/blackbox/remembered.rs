@@ -152,5 +152,5 @@ fn whatever_stands_where_copies_are_remembered_stops_nothing() {
     clear();
     fs::create_dir(&memory).unwrap();
     fs::write(lab.path("disk-a/vault.json"), b"x").unwrap();
-    run(&["replicate"]).code(2).says_anywhere(&["copy.memory", "damaged"]);
+    run(&["replicate"]).code(4).says_anywhere(&["copy.memory", "vault.descriptor"]);
 }

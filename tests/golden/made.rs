@@ -39,6 +39,7 @@ async fn a_journal() {
         tiers: Tiers::default(),
         full_every: None,
         delta_cache: 1 << 30,
+        adapts: false,
     };
     let journal = JournalWriter::new(made.place(), "orders".parse().unwrap(), None).unwrap();
     let line = |timeline| Line::postgres(0x68f1_a2b3_c4d5_e6f7, timeline);

@@ -63,6 +63,7 @@ async fn a_writer_goes_on_when_all_locks_are_over() {
             tiers: Tiers::default(),
             full_every: Some(Span::days(90)),
             delta_cache: 1 << 30,
+            adapts: false,
         };
         let bytes = dump(5, 300_000);
         made.backup(&golden.sandbox.path("state"), "orders", streams([("later.sql", bytes.clone())])).await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use strongroom::{
     model::Span,
-    ops::OpsError,
+    ops::{OpsError, replicate::ReplicateRequest},
     store::{ObjectStore, local::LocalStore},
     vault::VaultErrorKind,
 };
@@ -51,7 +51,8 @@ async fn g17_between_directories_a_copy_of_a_time_that_is_not_yet_is_told_as_tha
     let error = run(&from, Arc::clone(&second), &wanted("the first")).await.unwrap_err();
     let OpsError::Request { what, next } = error else { panic!("{error}") };
     assert!(what.contains("a clock was wrong") && next.contains("--adopt"), "{what}; {next}");
-    let adopted = strongroom::ops::replicate::ReplicateRequest { adopt: true, ..wanted("the first") };
+    let mut adopted = ReplicateRequest { adopt: true, ..wanted("the first") };
+    adopted.copy.mark = true;
     run(&from, Arc::clone(&second), &adopted).await.unwrap();
     copied(&from, &second).await;
 }

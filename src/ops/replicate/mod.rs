@@ -98,12 +98,11 @@ pub async fn replicate(
         // A record of the copy that is of a time that is not yet counts for nothing until then.
         refuse_skew(true, at, source.store.server_time().await?)?;
     }
-    let Fit { fresh, last, renew } = target::must_fit(&source, &target, request, at).await?;
+    let Fit { fresh, last, renew, mut findings } = target::must_fit(&source, &target, request, at).await?;
     let mark = request.copy.mark || renew;
     let copy = CopyRequest { fresh, last, mark, now: Some(at), ..request.copy.clone() };
     let held = source.through(Arc::clone(&target));
-    let done = copying::copy(&source, &held, &copy, progress, cancel).await?;
-    let mut findings = Vec::new();
+    let done = Box::pin(copying::copy(&source, &held, &copy, progress, cancel)).await?;
     findings.extend(done.findings.into_vec());
     let told = (progress, cancel);
     let (parity, found) = super::parity::keep(&held, request.copy.parity, request.copy.dry_run, told).await?;

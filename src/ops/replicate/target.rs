@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use super::{ReplicateRequest, Result};
 use crate::{
     format::{copied::CopyRecord, layout},
-    model::{Time, VaultId},
+    model::{Finding, Time, VaultId},
     ops::OpsError,
     store::{ObjectStore, StoreErrorKind},
     vault::{
@@ -40,6 +40,8 @@ pub(super) struct Fit {
     pub(super) last: Option<CopyRecord>,
     /// Whether that is known by the name of the record alone, which is damaged: then it is said anew.
     pub(super) renew: bool,
+    /// What is wrong with its descriptor, so that a header had to say whose vault it holds.
+    pub(super) findings: Vec<Finding>,
 }
 
 /// Fails if the copy must not go there.
@@ -72,18 +74,19 @@ pub(super) async fn must_fit(
         }
         Err(error) => return Err(error.into()),
     };
+    let findings = held.findings.iter().filter(|finding| finding.code == "vault.descriptor").cloned().collect();
     let copies = Copies::of(&*held.store).await?;
     let last = copies.last(&held, now).await?;
     if request.adopt || last.as_ref().is_some_and(|last| last.from == request.copy.from) {
-        return Ok(Fit { fresh: false, last, renew: false });
+        return Ok(Fit { last, findings, ..Fit::default() });
     }
     let read = copy_records::read(&copies, &held, copy_records::NEWEST, now).await?.with_lost(&held, now).await?;
     if let Some(proven) = read.proven(id, &request.copy.from) {
-        return Ok(Fit { fresh: false, last: Some(proven), renew: true });
+        return Ok(Fit { last: Some(proven), renew: true, findings, ..Fit::default() });
     }
     let ahead = copies.newest().filter(|newest| *newest > now);
     must_be_ours(&held, last.as_ref(), &read, request, (ahead, now)).await?;
-    Ok(Fit { fresh: false, last, renew: false })
+    Ok(Fit { last, findings, ..Fit::default() })
 }
 
 /// Fails if the two are one bucket by different names of its server: then both have the same version of the descriptor. A

@@ -128,7 +128,9 @@ impl Contents {
         })?;
         all.sort_unstable();
         let mut contents = Self::default();
-        all.iter().for_each(|(name, blake3)| contents.add(name, blake3));
+        for (name, blake3) in &all {
+            contents.add(name, blake3);
+        }
         Ok(short(&contents.hasher))
     }
 }

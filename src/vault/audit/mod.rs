@@ -223,8 +223,7 @@ pub async fn verify_listed(
     let holds = held::read(vault, &mut findings).await?;
     let mut inventory = Inventory::new(held::promises(vault, &holds, now));
     let ends = |s: &&Summary| s.header.expires_at.max(holds.until(&s.id, now).unwrap_or(now));
-    let live = chosen.iter().map(ends).filter(|expires| *expires > now);
-    let mut documents = Documents::of(vault, live.max().unwrap_or(now));
+    let mut documents = Documents::of(vault, chosen.iter().map(ends).fold(now, Time::max));
     if let Some(first) = chosen.first() {
         documents.learn(&vault.whole(first).await?)?;
     }
@@ -240,7 +239,7 @@ pub async fn verify_listed(
     let looking = Looking { vault, request, snapshots: (&chosen, &suspects), openers, documents, now };
     let told = (&progress, cancel);
     let Looked { locks, read, objects, bytes } =
-        looking.at(&mut inventory, (&mut listed, parts), told, &mut findings).await?;
+        Box::pin(looking.at(&mut inventory, (&mut listed, parts), told, &mut findings)).await?;
     inventory.left(&mut listed);
     listed.untold = inventory.untold();
     listing::hinted(&mut listed, &mut findings);

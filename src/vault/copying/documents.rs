@@ -20,7 +20,7 @@ use crate::{
     model::{Finding, Key, Severity, Time},
     store::Payload,
     vault::{
-        Result, Vault, VaultErrorKind,
+        Result, Vault, VaultError, VaultErrorKind,
         fetch::{self, Stored},
         members::Members,
         open,

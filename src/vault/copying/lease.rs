@@ -111,7 +111,7 @@ impl<'a> Lease<'a> {
         let held = self.held.lock().await;
         let part = self.word.part && !whole;
         let had = if part { self.word.had.clone() } else { BTreeMap::new() };
-        let word = Word { part, had, less_locked, ..self.word.clone() };
+        let word = Word { part, less_locked, had, ..self.word.clone() };
         let stands = match (held.begins, &self.last) {
             (Some(_), _) => (self.word.part, self.word.less_locked),
             (None, Some(last)) => (last.part, last.less_locked),

@@ -100,7 +100,7 @@ mod tests {
 
     use crossbeam_channel::unbounded;
 
-    use super::*;
+    use super::{super::pressure::Pressure, *};
     use crate::{
         codec::compress::Codec,
         format::{list::ChunkRef, pack::Block},
@@ -121,9 +121,10 @@ mod tests {
             blocks_in.send(ToPacker::Done(Done { seq, blocks, bytes })).unwrap();
         }
         blocks_in.send(ToPacker::End { works: blocks }).unwrap();
-        let shared = Shared::new(Arc::new(Silent), Cancel::default());
+        let shared = Shared::new(Arc::new(Silent), Cancel::default(), Pressure::new(false, 1, 1));
         // Whoever seals gives the rooms back.
-        let sealing = std::thread::spawn(move || plans.iter().map(|plan| plan.directory.blocks.len()).collect());
+        let sealing =
+            std::thread::spawn(move || plans.iter().map(|plan: PackPlan| plan.directory.blocks.len()).collect());
         run(&to_packer, (&Tokens::new(1), &rooms), &plans_in, &shared).unwrap();
         drop(plans_in);
         sealing.join().unwrap()

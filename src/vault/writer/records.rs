@@ -146,7 +146,9 @@ mod tests {
     fn records_are_the_same_in_memory_and_in_a_file() {
         for count in [0, 3, 20_000] {
             let (mut kept, all) = (Recorded::default(), (0..count).map(record).collect::<Vec<_>>());
-            all.iter().for_each(|record| kept.push(record).unwrap());
+            for record in &all {
+                kept.push(record).unwrap();
+            }
             assert_eq!(kept.spelled.is_in_memory(), count < 20_000);
             assert!(!kept.has_something());
             let mut read = Vec::new();

@@ -124,7 +124,9 @@ impl Large {
                 }
                 whole.update(&plain);
                 let chunks: Vec<_> = plain.chunks(len).map(|chunk| self.name(chunk)).collect();
-                chunks.iter().for_each(|chunk| list::push(&mut all, *chunk));
+                for chunk in &chunks {
+                    list::push(&mut all, *chunk);
+                }
                 self.block(&plain, chunks, (&mut blocks, &mut bytes));
             }
             self.pack(blocks, bytes);
@@ -201,7 +203,9 @@ impl Large {
 
 fn encode(chunks: &[ChunkRef]) -> Vec<u8> {
     let mut all = Vec::new();
-    chunks.iter().for_each(|chunk| list::push(&mut all, *chunk));
+    for chunk in chunks {
+        list::push(&mut all, *chunk);
+    }
     all
 }
 
