@@ -215,13 +215,17 @@ fn linked(entries: &[Entry], groups: &[Vec<String>]) -> HashMap<String, String> 
     let of = |entry: &&Entry| entry.is_file() && named.contains(&entry.path().to_owned());
     let known: HashMap<&str, &Entry> = entries.iter().filter(of).map(|entry| (entry.path(), entry)).collect();
     let mut linked = HashMap::new();
+    // What others are names of is written itself, and before them, also where groups share a path.
+    let mut firsts = std::collections::HashSet::new();
     for group in groups {
         let mut there = group.iter().filter_map(|path| known.get(path.as_str()));
         let Some(first) = there.next() else { continue };
         for other in there {
             let (a, b) = (&first.stream, &other.stream);
             let same = (a.blake3, a.bytes, a.meta.mode) == (b.blake3, b.bytes, b.meta.mode);
-            if same && first.path() != other.path() && !linked.contains_key(first.path()) {
+            let free = !linked.contains_key(first.path()) && !firsts.contains(other.path());
+            if same && free && first.path() != other.path() {
+                firsts.insert(first.path());
                 linked.insert(other.path().to_owned(), first.path().to_owned());
             }
         }
